@@ -1,0 +1,64 @@
+/* SPDX-License-Identifier: (GPL-2.0 OR BSD-2-Clause) */
+/* The last step of a translated packet. Neither way passes netfilter or the host's IP stack. */
+#pragma once
+#include "rewrite.h"
+#include "maps.h"
+
+/* On packets that we translated, between our two programs of one path; outside_egress takes it off again. */
+#define TRANSLATED_MARK 0x684e4154 /* "hNAT" */
+
+INLINE int deliver_outside(struct __sk_buff *skb, __u32 ifindex, __be32 next_hop)
+{
+	struct bpf_redir_neigh neighbour = { .nh_family = AF_INET, .ipv4_nh = next_hop };
+
+	skb->mark = TRANSLATED_MARK;
+	return bpf_redirect_neigh(ifindex, &neighbour, sizeof(neighbour), 0);
+}
+
+/* Gives a packet from a link without Ethernet the header that the inside needs. */
+INLINE bool add_ethernet(struct __sk_buff *skb)
+{
+	struct ethhdr *ethernet;
+
+	if (bpf_skb_change_head(skb, sizeof(*ethernet), 0))
+		return false;
+	ethernet = (void *)(long)skb->data;
+	if ((void *)(ethernet + 1) > (void *)(long)skb->data_end)
+		return false;
+	ethernet->protocol = htons(ETH_P_IP);
+	return true;
+}
+
+INLINE bool address_ethernet(struct __sk_buff *skb, const struct endpoint *endpoint)
+{
+	struct ethhdr *ethernet = (void *)(long)skb->data;
+
+	if ((void *)(ethernet + 1) > (void *)(long)skb->data_end)
+		return false;
+	memcpy(ethernet->destination, endpoint->mac, sizeof(endpoint->mac));
+	memcpy(ethernet->source, endpoint->gateway_mac, sizeof(endpoint->gateway_mac));
+	return true;
+}
+
+/* Hands a translated packet to the endpoint that has address, or to its network's bridge. */
+INLINE int deliver_inside(struct __sk_buff *skb, struct packet *packet, __u32 compartment, __u32 network_id, __be32 address)
+{
+	struct endpoint_key key = { .compartment = compartment, .address = address };
+	struct endpoint *endpoint = bpf_map_lookup_elem(&endpoints, &key);
+	struct bpf_redir_neigh neighbour = { .nh_family = AF_INET, .ipv4_nh = address };
+	struct network *network;
+
+	if (likely(endpoint)) {
+		if (!packet->l3 && !add_ethernet(skb))
+			return drop(REASON_MALFORMED);
+		if (!address_ethernet(skb, endpoint))
+			return drop(REASON_MALFORMED);
+		if (endpoint->delivery == DELIVER_PEER)
+			return bpf_redirect_peer(endpoint->ifindex, 0);
+		return bpf_redirect(endpoint->ifindex, 0);
+	}
+	network = bpf_map_lookup_elem(&networks, &network_id);
+	if (!network || !network->bridge_ifindex)
+		return drop(REASON_ENDPOINT_GONE);
+	return bpf_redirect_neigh(network->bridge_ifindex, &neighbour, sizeof(neighbour), 0);
+}

@@ -1,0 +1,94 @@
+/* SPDX-License-Identifier: (GPL-2.0 OR BSD-2-Clause) */
+/* The event ring. Nothing is sent while nobody watches. */
+#pragma once
+#include "maps.h"
+
+INLINE struct event *event_begin(enum event_id id)
+{
+	struct settings *settings = get_settings();
+	__u64 now = bpf_ktime_get_coarse_ns();
+	struct event *event;
+
+	if (!settings || likely(settings->watched_until < now))
+		return NULL;
+	event = bpf_ringbuf_reserve(&events, sizeof(*event), 0);
+	if (!event)
+		return NULL; /* the reader is behind: events are lost, packets are not */
+	__builtin_memset(event, 0, sizeof(*event));
+	event->time = now;
+	event->id = id;
+	return event;
+}
+
+NOINLINE int event_session(__u32 id, const struct session_key *key, const struct session *session)
+{
+	struct event *event;
+
+	if (!key || !session)
+		return 0;
+	event = event_begin(id);
+	if (!event)
+		return 0;
+	event->protocol = key->protocol;
+	event->state = session->state;
+	event->nat = session->nat;
+	event->network = session->network;
+	event->compartment = key->compartment;
+	event->lifetime = session->lifetime;
+	event->internal_address = key->internal_address;
+	event->internal_port = key->internal_port;
+	event->external_address = session->external_address;
+	event->external_port = session->external_port;
+	event->remote_address = key->remote_address;
+	event->remote_port = key->remote_port;
+	bpf_ringbuf_submit(event, 0);
+	return 0;
+}
+
+NOINLINE int event_binding(__u32 id, const struct binding_key *key, const struct binding *binding, __u32 sessions)
+{
+	struct event *event;
+
+	if (!key || !binding)
+		return 0;
+	event = event_begin(id);
+	if (!event)
+		return 0;
+	event->protocol = key->protocol;
+	event->configured = !!(binding->flags & BINDING_CONFIGURED);
+	event->nat = binding->nat;
+	event->network = binding->network;
+	event->compartment = binding->compartment;
+	event->sessions = sessions;
+	event->internal_address = binding->internal_address;
+	event->internal_port = binding->internal_port;
+	event->external_address = key->address;
+	event->external_port = key->port;
+	bpf_ringbuf_submit(event, 0);
+	return 0;
+}
+
+/* Out of ports, or a table is full: what could not be made, for whom. */
+NOINLINE int event_refused(__u32 id, const struct session_key *key, __u32 nat, __u32 network)
+{
+	struct event *event;
+
+	if (!key)
+		return 0;
+	event = event_begin(id);
+	if (!event)
+		return 0;
+	event->protocol = key->protocol;
+	event->nat = nat;
+	event->network = network;
+	event->compartment = key->compartment;
+	event->internal_address = key->internal_address;
+	event->internal_port = key->internal_port;
+	event->remote_address = key->remote_address;
+	event->remote_port = key->remote_port;
+	bpf_ringbuf_submit(event, 0);
+	return 0;
+}
+
+/* Keeps the type in the object's BTF, from which the Go one is made. */
+const struct event *event_type __attribute__((unused));

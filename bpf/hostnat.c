@@ -1,0 +1,352 @@
+// SPDX-License-Identifier: (GPL-2.0 OR BSD-2-Clause)
+/*
+ * hostnat's data path: the entry points. See docs/packet-flow.md.
+ *
+ *   inside_ingress   from an endpoint's own link
+ *   bridge_ingress   from whatever else is on a network's bridge
+ *   outside_ingress  from any interface of the host that isn't inside
+ *   outside_egress   to any of these: the leak guard
+ *   end_session      called by user space
+ */
+#include "deliver.h"
+#include "open.h"
+
+/* Translates a packet from the inside and sends it out. */
+INLINE int outbound(struct __sk_buff *skb, struct packet *packet, __u32 network_id, struct network *network)
+{
+	struct session_key key = {
+		.compartment = network->compartment,
+		.internal_address = packet->source,
+		.remote_address = packet->destination,
+	};
+	struct session *session;
+	int reason;
+
+	reason = parse_l4(skb, packet);
+	if (unlikely(reason))
+		return drop(reason);
+	key.internal_port = packet->source_port;
+	key.protocol = packet->protocol;
+	if (packet->protocol != IPPROTO_ICMP)
+		key.remote_port = packet->destination_port;
+
+	session = bpf_map_lookup_elem(&sessions, &key);
+	if (unlikely(!session)) {
+		if (is_host_address(packet->destination))
+			return TCX_NEXT; /* to the host itself */
+		if (packet->protocol == IPPROTO_ICMP && packet->icmp_type != ICMP_ECHO_REQUEST)
+			return drop(REASON_NO_SESSION);
+		if (packet->protocol == IPPROTO_TCP && (packet->tcp_flags & (TCP_SYN | TCP_ACK | TCP_RST)) != TCP_SYN)
+			return drop(REASON_NO_SESSION);
+		if (packet->ttl <= 1)
+			return drop(REASON_HOP_LIMIT);
+		reason = open_outbound(skb, &key, network_id, network->nat);
+		if (reason)
+			return drop(reason);
+		session = bpf_map_lookup_elem(&sessions, &key);
+		if (!session)
+			return drop(REASON_SESSION_FAILED);
+	}
+	if (unlikely(packet->ttl <= 1))
+		return drop(REASON_HOP_LIMIT);
+	if (unlikely(session->route_expires < bpf_ktime_get_coarse_ns())) {
+		reason = route_refresh(skb, &key, session);
+		if (reason)
+			return drop(reason);
+	}
+	if (unlikely(packet->length > session->out_mtu) && !skb->gso_size)
+		return drop(REASON_TOO_BIG);
+	session_track(&key, session, packet, true);
+	session_count(skb, session, packet, true);
+	reason = rewrite(skb, packet, SOURCE, session->external_address, session->external_port);
+	if (unlikely(reason))
+		return drop(reason);
+	return deliver_outside(skb, session->out_ifindex, session->next_hop);
+}
+
+/* Whether an address is no destination for unicast beyond the link. RFC 1812 section 5.3.7, RFC 6890 */
+INLINE bool stays_on_link(__be32 address)
+{
+	__u8 first = address & 0xff, second = address >> 8 & 0xff;
+
+	return first >= 224 || first == 127 || first == 0 || (first == 169 && second == 254);
+}
+
+/*
+ * A packet from the inside whose source has been checked. What is for the
+ * link or for the host goes on; everything else is ours.
+ */
+INLINE int from_inside(struct __sk_buff *skb, struct packet *packet, __u32 network_id, struct network *network)
+{
+	if ((packet->destination & network->mask) == network->subnet || stays_on_link(packet->destination))
+		return TCX_NEXT;
+	if (!network->nat)
+		return drop(REASON_NO_NAT);
+	if (unlikely(is_fragment(packet)))
+		return drop(REASON_FRAGMENT);
+	/* Networks are isolated from each other, on one NAT too. */
+	if (unlikely(is_inside_address(packet->destination)) &&
+	    !is_host_address(packet->destination))
+		return drop(REASON_ISOLATED);
+	return outbound(skb, packet, network_id, network);
+}
+
+/* ARP from an endpoint: it may speak of itself alone. */
+INLINE int check_arp(struct __sk_buff *skb, const struct inside *inside)
+{
+	struct arp_ipv4 *arp;
+
+	if (!pull(skb, sizeof(struct ethhdr) + sizeof(*arp)))
+		return drop(REASON_MALFORMED);
+	arp = (void *)(long)skb->data + sizeof(struct ethhdr);
+	if ((void *)(arp + 1) > (void *)(long)skb->data_end)
+		return drop(REASON_MALFORMED);
+	/* 0.0.0.0 asks whether an address is free (RFC 5227 section 1.1) and claims nothing. */
+	if (__builtin_memcmp(arp->sender_mac, inside->mac, sizeof(inside->mac)) ||
+	    (arp->sender_address != inside->address && arp->sender_address))
+		return drop(REASON_SPOOFED_SOURCE);
+	return TCX_NEXT;
+}
+
+SEC("tcx/ingress")
+int inside_ingress(struct __sk_buff *skb)
+{
+	__u32 ifindex = skb->ifindex, network_id;
+	struct inside *inside = bpf_map_lookup_elem(&insides, &ifindex);
+	struct packet packet = { .l3 = sizeof(struct ethhdr) };
+	struct network *network;
+	struct ethhdr *ethernet;
+	bool to_gateway;
+	int reason;
+
+	if (!inside)
+		return drop(REASON_NO_INSTANCE);
+	if (!pull(skb, sizeof(*ethernet)))
+		return drop(REASON_MALFORMED);
+	ethernet = (void *)(long)skb->data;
+	if ((void *)(ethernet + 1) > (void *)(long)skb->data_end)
+		return drop(REASON_MALFORMED);
+	if (unlikely(__builtin_memcmp(ethernet->source, inside->mac, sizeof(inside->mac))))
+		return drop(REASON_SPOOFED_SOURCE);
+	if (ethernet->protocol == htons(ETH_P_ARP))
+		return check_arp(skb, inside);
+	/* IPv6 has no NAT here yet, and a rogue router advertisement could fool the host. */
+	if (ethernet->protocol != htons(ETH_P_IP) || skb->vlan_present)
+		return drop(REASON_PROTOCOL);
+
+	network_id = inside->network;
+	network = bpf_map_lookup_elem(&networks, &network_id);
+	if (!network)
+		return drop(REASON_NO_INSTANCE);
+	to_gateway = !__builtin_memcmp(ethernet->destination, network->gateway_mac, sizeof(network->gateway_mac));
+	reason = parse_ip(skb, &packet);
+	if (unlikely(reason))
+		return drop(reason);
+	if (unlikely(packet.source != inside->address))
+		return drop(REASON_SPOOFED_SOURCE);
+	if (!to_gateway)
+		return TCX_NEXT; /* switched, not routed */
+	return from_inside(skb, &packet, network_id, network);
+}
+
+/*
+ * What comes up a bridge from a port that is no endpoint's own: adopted
+ * bridges, links plugged in by hand. A managed endpoint's packets have been
+ * taken at its port, so here its address is a forgery unless for the host.
+ */
+SEC("tcx/ingress")
+int bridge_ingress(struct __sk_buff *skb)
+{
+	__u32 ifindex = skb->ifindex, network_id;
+	struct inside *inside = bpf_map_lookup_elem(&insides, &ifindex);
+	struct packet packet = { .l3 = sizeof(struct ethhdr) };
+	struct endpoint_key source = {};
+	struct network *network;
+	int reason;
+
+	if (!inside || skb->protocol != htons(ETH_P_IP))
+		return TCX_NEXT;
+	network_id = inside->network;
+	network = bpf_map_lookup_elem(&networks, &network_id);
+	if (!network)
+		return TCX_NEXT;
+	reason = parse_ip(skb, &packet);
+	if (unlikely(reason))
+		return drop(reason);
+	if (is_host_address(packet.destination) || stays_on_link(packet.destination))
+		return TCX_NEXT;
+	source.compartment = network->compartment;
+	source.address = packet.source;
+	if ((packet.source & network->mask) != network->subnet || packet.source == network->gateway ||
+	    bpf_map_lookup_elem(&endpoints, &source))
+		return drop(REASON_SPOOFED_SOURCE);
+	return from_inside(skb, &packet, network_id, network);
+}
+
+/* Not for a binding: the host's own, unless it pretends to come from or to know the inside. */
+INLINE int foreign(const struct packet *packet)
+{
+	if (unlikely(is_inside_address(packet->source) || is_inside_address(packet->destination)))
+		return drop(REASON_INSIDE_FROM_OUTSIDE);
+	return TCX_NEXT;
+}
+
+/* Translates a packet from outside, if it belongs to a binding, and delivers it. */
+INLINE int inbound(struct __sk_buff *skb, __u32 l3)
+{
+	struct packet packet = { .l3 = l3 };
+	struct binding_key binding_key = {};
+	struct session_key key = {};
+	struct binding *binding;
+	struct session *session;
+	__be32 internal_address;
+	int reason;
+
+	if (parse_ip(skb, &packet))
+		return TCX_NEXT; /* the stack knows what to do with it */
+	if ((packet.fragment & htons(IP_OFFSET)) || parse_l4(skb, &packet) ||
+	    (packet.protocol == IPPROTO_ICMP && packet.icmp_type != ICMP_ECHO_REPLY))
+		return foreign(&packet);
+	binding_key.address = packet.destination;
+	binding_key.port = packet.destination_port;
+	binding_key.protocol = packet.protocol;
+	binding = bpf_map_lookup_elem(&bindings, &binding_key);
+	if (!binding) {
+		binding_key.address = 0;
+		binding = bpf_map_lookup_elem(&bindings, &binding_key);
+		if (!binding)
+			return foreign(&packet);
+	}
+	key.compartment = binding->compartment;
+	key.internal_address = internal_address = binding->internal_address;
+	key.internal_port = binding->internal_port;
+	key.remote_address = packet.source;
+	key.protocol = packet.protocol;
+	if (packet.protocol != IPPROTO_ICMP)
+		key.remote_port = packet.source_port;
+
+	session = bpf_map_lookup_elem(&sessions, &key);
+	if (unlikely(!session)) {
+		/* A host program may have bound a port that is in dynamic use: what no session expects is its. Rule 4. */
+		if (packet.protocol == IPPROTO_ICMP ||
+		    (binding_key.address ? !(binding->flags & BINDING_CONFIGURED) &&
+						   host_socket(skb, packet.protocol, packet.source, packet.source_port,
+							       packet.destination, packet.destination_port)
+					 : !is_host_address(packet.destination)))
+			return foreign(&packet);
+		if (is_fragment(&packet))
+			return drop(REASON_FRAGMENT);
+		if (packet.ttl <= 1)
+			return drop(REASON_HOP_LIMIT);
+		reason = open_inbound(&key, &binding_key, packet.destination, packet.tcp_flags);
+		if (reason)
+			return drop(reason);
+		session = bpf_map_lookup_elem(&sessions, &key);
+		if (!session)
+			return drop(REASON_SESSION_FAILED);
+	}
+	/* One remote port, two external ports, one internal port: the endpoint could not tell them apart. */
+	if (unlikely(session->external_address != packet.destination || session->external_port != packet.destination_port))
+		return drop(REASON_SESSION_CLASH);
+	if (unlikely(is_fragment(&packet)))
+		return drop(REASON_FRAGMENT);
+	if (unlikely(packet.ttl <= 1))
+		return drop(REASON_HOP_LIMIT);
+	session_track(&key, session, &packet, false);
+	session_count(skb, session, &packet, false);
+	reason = rewrite(skb, &packet, DESTINATION, internal_address, key.internal_port);
+	if (unlikely(reason))
+		return drop(reason);
+	return deliver_inside(skb, &packet, key.compartment, session->network, internal_address);
+}
+
+SEC("tcx/ingress")
+int outside_ingress(struct __sk_buff *skb)
+{
+	return skb->protocol == htons(ETH_P_IP) ? inbound(skb, sizeof(struct ethhdr)) : TCX_NEXT;
+}
+
+/* For tun and other links without Ethernet. */
+SEC("tcx/ingress")
+int outside_ingress_l3(struct __sk_buff *skb)
+{
+	return skb->protocol == htons(ETH_P_IP) ? inbound(skb, 0) : TCX_NEXT;
+}
+
+/* Remembers that the host talks from this port, unless it is where a binding has its own. */
+INLINE void note_host_port(struct __sk_buff *skb, struct packet *packet)
+{
+	struct settings *settings = get_settings();
+	struct binding_key binding = {};
+	struct host_port_key key = {};
+	__u64 now = bpf_ktime_get_coarse_ns(), *used;
+	__u16 port;
+
+	if (!settings || (packet->fragment & htons(IP_OFFSET)) || parse_l4(skb, packet))
+		return;
+	port = ntohs(packet->source_port);
+	/* Below 1024 and among the ephemeral ports no NAT allocates by itself. */
+	if (packet->protocol != IPPROTO_ICMP &&
+	    (port < 1024 || (port >= settings->local_port_low && port <= settings->local_port_high)))
+		return;
+	binding.address = key.address = packet->source;
+	binding.port = key.port = packet->source_port;
+	binding.protocol = key.protocol = packet->protocol;
+	used = bpf_map_lookup_elem(&host_ports, &key);
+	if (used) {
+		*used = now;
+		return;
+	}
+	if (!bpf_map_lookup_elem(&bindings, &binding))
+		bpf_map_update_elem(&host_ports, &key, &now, BPF_ANY);
+}
+
+/* The leak guard. Design, rule 1: no packet with an inside source leaves untranslated. */
+INLINE int guard(struct __sk_buff *skb, __u32 l3)
+{
+	struct packet packet = { .l3 = l3 };
+
+	if (likely(skb->mark == TRANSLATED_MARK)) {
+		skb->mark = 0;
+		return TCX_NEXT;
+	}
+	if (skb->protocol != htons(ETH_P_IP) || parse_ip(skb, &packet))
+		return TCX_NEXT;
+	if (unlikely(is_inside_address(packet.source)))
+		return drop(REASON_UNTRANSLATED);
+	note_host_port(skb, &packet);
+	return TCX_NEXT;
+}
+
+SEC("tcx/egress")
+int outside_egress(struct __sk_buff *skb)
+{
+	return guard(skb, sizeof(struct ethhdr));
+}
+
+SEC("tcx/egress")
+int outside_egress_l3(struct __sk_buff *skb)
+{
+	return guard(skb, 0);
+}
+
+/*
+ * User space ends a session by a test run of this program, with the key behind
+ * an Ethernet header's worth of bytes: so its binding is left as always.
+ */
+SEC("tcx/ingress")
+int end_session(struct __sk_buff *skb)
+{
+	struct session_key key;
+	struct session *session;
+
+	if (bpf_skb_load_bytes(skb, sizeof(struct ethhdr), &key, sizeof(key)))
+		return TCX_DROP;
+	session = bpf_map_lookup_elem(&sessions, &key);
+	if (!session)
+		return TCX_PASS;
+	session_end(&key, session);
+	return TCX_NEXT;
+}
+
+char _license[] SEC("license") = "Dual BSD/GPL";

@@ -1,0 +1,183 @@
+/* SPDX-License-Identifier: (GPL-2.0 OR BSD-2-Clause) */
+/*
+ * The part of the kernel's stable interface that the data path uses: types,
+ * context structures, helper numbers. Written out here so that the object does
+ * not depend on which kernel headers the building machine has.
+ */
+#pragma once
+
+typedef unsigned char __u8;
+typedef unsigned short __u16;
+typedef unsigned int __u32;
+typedef unsigned long long __u64;
+typedef int __s32;
+typedef long long __s64;
+/* Network byte order is in the name of the type; nothing checks it but readers. */
+typedef __u16 __be16;
+typedef __u32 __be32;
+
+#define SEC(name) __attribute__((section(name), used))
+#define INLINE static inline __attribute__((always_inline))
+#define NOINLINE static __attribute__((noinline))
+#define likely(x) __builtin_expect(!!(x), 1)
+#define unlikely(x) __builtin_expect(!!(x), 0)
+#define memcpy(to, from, size) __builtin_memcpy((to), (from), (size))
+#define NULL ((void *)0)
+typedef _Bool bool;
+#define true 1
+#define false 0
+
+#define ntohs(x) __builtin_bswap16(x)
+#define htons(x) ((__be16)(__builtin_constant_p(x) ? ((((x) & 0xff) << 8) | (((x) >> 8) & 0xff)) : __builtin_bswap16(x)))
+#define ntohl(x) __builtin_bswap32(x)
+#define htonl(x) ((__be32)__builtin_bswap32(x))
+
+/* Map definitions in BTF form. */
+#define MAP_UINT(name, value) int(*name)[value]
+#define MAP_TYPE(name, value) typeof(value) *name
+
+enum {
+	BPF_MAP_TYPE_HASH = 1,
+	BPF_MAP_TYPE_ARRAY = 2,
+	BPF_MAP_TYPE_PERCPU_ARRAY = 6,
+	BPF_MAP_TYPE_LRU_HASH = 9,
+	BPF_MAP_TYPE_LPM_TRIE = 11,
+	BPF_MAP_TYPE_RINGBUF = 27,
+};
+enum { BPF_ANY = 0, BPF_NOEXIST = 1, BPF_EXIST = 2 };
+enum { BPF_F_NO_PREALLOC = 1 };
+enum { BPF_F_PSEUDO_HDR = 1 << 4, BPF_F_MARK_MANGLED_0 = 1 << 5 };
+enum { BPF_FIB_LOOKUP_SKIP_NEIGH = 1 << 2 };
+enum { BPF_FIB_LKUP_RET_SUCCESS = 0, BPF_FIB_LKUP_RET_NOT_FWDED = 4 };
+enum { BPF_F_CURRENT_NETNS = -1 };
+enum { TCX_NEXT = -1, TCX_PASS = 0, TCX_DROP = 2, TCX_REDIRECT = 7 };
+enum { CLOCK_MONOTONIC = 1 };
+enum { AF_INET = 2 };
+enum { EEXIST = 17, E2BIG = 7 };
+
+struct __sk_buff {
+	__u32 len, pkt_type, mark, queue_mapping, protocol;
+	__u32 vlan_present, vlan_tci, vlan_proto, priority;
+	__u32 ingress_ifindex, ifindex, tc_index, cb[5], hash, tc_classid;
+	__u32 data, data_end, napi_id;
+	__u32 family, remote_ip4, local_ip4, remote_ip6[4], local_ip6[4];
+	__u32 remote_port, local_port;
+	__u32 data_meta;
+	__u64 flow_keys;
+	__u64 tstamp;
+	__u32 wire_len, gso_segs;
+	__u64 sk;
+	__u32 gso_size;
+};
+
+struct bpf_spin_lock {
+	__u32 value;
+};
+
+struct bpf_timer {
+	__u64 opaque[2];
+} __attribute__((aligned(8)));
+
+struct bpf_sock;
+struct bpf_sock_tuple {
+	__be32 saddr, daddr;
+	__be16 sport, dport;
+	__u32 ipv6_rest[6];
+};
+enum { SOCK_TUPLE_IPV4_SIZE = 12 };
+
+struct bpf_fib_lookup {
+	__u8 family, l4_protocol;
+	__be16 sport, dport;
+	__u16 tot_len; /* out: MTU */
+	__u32 ifindex;
+	__u32 tos;
+	__be32 ipv4_src;
+	__u32 src_rest[3];
+	__be32 ipv4_dst;
+	__u32 dst_rest[3];
+	__be16 vlan_proto, vlan_tci;
+	__u8 smac[6], dmac[6];
+};
+
+struct bpf_redir_neigh {
+	__u32 nh_family;
+	__be32 ipv4_nh;
+	__u32 rest[3];
+};
+
+static void *(*const bpf_map_lookup_elem)(void *map, const void *key) = (void *)1;
+static long (*const bpf_map_update_elem)(void *map, const void *key, const void *value, __u64 flags) = (void *)2;
+static long (*const bpf_map_delete_elem)(void *map, const void *key) = (void *)3;
+static __u32 (*const bpf_get_prandom_u32)(void) = (void *)7;
+static long (*const bpf_l4_csum_replace)(struct __sk_buff *, __u32 offset, __u64 from, __u64 to, __u64 flags) = (void *)11;
+static long (*const bpf_redirect)(__u32 ifindex, __u64 flags) = (void *)23;
+static long (*const bpf_skb_load_bytes)(const void *, __u32 offset, void *to, __u32 size) = (void *)26;
+static long (*const bpf_skb_pull_data)(struct __sk_buff *, __u32 size) = (void *)39;
+static long (*const bpf_skb_change_head)(struct __sk_buff *, __u32 size, __u64 flags) = (void *)43;
+static long (*const bpf_fib_lookup)(void *ctx, struct bpf_fib_lookup *, int size, __u32 flags) = (void *)69;
+static struct bpf_sock *(*const bpf_sk_lookup_udp)(void *ctx, struct bpf_sock_tuple *, __u32 size, __u64 netns, __u64 flags) = (void *)85;
+static long (*const bpf_sk_release)(void *sock) = (void *)86;
+static long (*const bpf_spin_lock)(struct bpf_spin_lock *) = (void *)93;
+static long (*const bpf_spin_unlock)(struct bpf_spin_lock *) = (void *)94;
+static struct bpf_sock *(*const bpf_skc_lookup_tcp)(void *ctx, struct bpf_sock_tuple *, __u32 size, __u64 netns, __u64 flags) = (void *)99;
+static void *(*const bpf_ringbuf_reserve)(void *ring, __u64 size, __u64 flags) = (void *)131;
+static void (*const bpf_ringbuf_submit)(void *data, __u64 flags) = (void *)132;
+static long (*const bpf_redirect_neigh)(__u32 ifindex, struct bpf_redir_neigh *, int size, __u64 flags) = (void *)152;
+static long (*const bpf_redirect_peer)(__u32 ifindex, __u64 flags) = (void *)155;
+static __u64 (*const bpf_ktime_get_coarse_ns)(void) = (void *)160;
+static long (*const bpf_timer_init)(struct bpf_timer *, void *map, __u64 flags) = (void *)169;
+static long (*const bpf_timer_set_callback)(struct bpf_timer *, void *callback) = (void *)170;
+static long (*const bpf_timer_start)(struct bpf_timer *, __u64 nanoseconds, __u64 flags) = (void *)171;
+static long (*const bpf_loop)(__u32 rounds, void *callback, void *context, __u64 flags) = (void *)181;
+
+/* Wire formats. */
+enum { ETH_P_IP = 0x0800, ETH_P_ARP = 0x0806 };
+enum { IPPROTO_ICMP = 1, IPPROTO_TCP = 6, IPPROTO_UDP = 17 };
+
+struct ethhdr {
+	__u8 destination[6], source[6];
+	__be16 protocol;
+} __attribute__((packed));
+
+struct iphdr {
+	__u8 ihl : 4, version : 4; /* little-endian bit order: the object is bpfel */
+	__u8 tos;
+	__be16 tot_len, id, frag_off;
+	__u8 ttl, protocol;
+	__u16 check;
+	__be32 saddr, daddr;
+};
+enum { IP_DF = 0x4000, IP_MF = 0x2000, IP_OFFSET = 0x1fff };
+
+struct tcphdr {
+	__be16 source, dest;
+	__be32 seq, ack_seq;
+	__u8 doff_res, flags;
+	__be16 window;
+	__u16 check;
+	__be16 urgent;
+};
+enum { TCP_FIN = 0x01, TCP_SYN = 0x02, TCP_RST = 0x04, TCP_ACK = 0x10 };
+
+struct udphdr {
+	__be16 source, dest, len;
+	__u16 check;
+};
+
+struct icmphdr {
+	__u8 type, code;
+	__u16 check;
+	__be16 id, sequence;
+};
+enum { ICMP_ECHO_REPLY = 0, ICMP_ECHO_REQUEST = 8 };
+
+struct arp_ipv4 {
+	__be16 hardware, protocol;
+	__u8 hardware_size, protocol_size;
+	__be16 operation;
+	__u8 sender_mac[6];
+	__be32 sender_address;
+	__u8 target_mac[6];
+	__be32 target_address;
+} __attribute__((packed));

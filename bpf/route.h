@@ -1,0 +1,68 @@
+/* SPDX-License-Identifier: (GPL-2.0 OR BSD-2-Clause) */
+/*
+ * The way out: asked of the host's own routing tables and rules, as if the
+ * packet had come in at the anchor, a link of ours that carries nothing. It
+ * alone has forwarding switched on, so the host's ip_forward stays as it is.
+ */
+#pragma once
+#include "maps.h"
+
+struct route {
+	__u32 ifindex;
+	__be32 next_hop;
+	__u32 mtu;
+};
+
+NOINLINE int find_route(struct __sk_buff *skb, const struct session_key *key, struct route *route)
+{
+	struct settings *settings = get_settings();
+	struct bpf_fib_lookup fib = {
+		.family = AF_INET,
+		.l4_protocol = key->protocol,
+		.sport = key->internal_port,
+		.dport = key->remote_port,
+		.tot_len = 1, /* asks for the MTU back */
+		.ipv4_src = key->internal_address,
+		.ipv4_dst = key->remote_address,
+	};
+	long result;
+
+	if (!settings)
+		return REASON_ROUTE_LOOKUP;
+	fib.ifindex = settings->anchor_ifindex;
+	result = bpf_fib_lookup(skb, &fib, sizeof(fib), BPF_FIB_LOOKUP_SKIP_NEIGH);
+	if (result < 0)
+		return REASON_ROUTE_LOOKUP;
+	if (result != BPF_FIB_LKUP_RET_SUCCESS || fib.family != AF_INET)
+		return REASON_NO_ROUTE;
+	if (!bpf_map_lookup_elem(&outsides, &fib.ifindex))
+		return REASON_NOT_EXTERNAL;
+	route->ifindex = fib.ifindex;
+	route->next_hop = fib.ipv4_dst;
+	route->mtu = fib.tot_len;
+	return REASON_NONE;
+}
+
+enum { ROUTE_MEMORY = 1 }; /* seconds until the tables are asked again */
+
+INLINE void route_keep(struct session *session, const struct route *route, __u64 now)
+{
+	session->out_ifindex = route->ifindex;
+	session->next_hop = route->next_hop;
+	session->out_mtu = route->mtu;
+	session->route_expires = now + ROUTE_MEMORY * SECOND;
+}
+
+/* Looks the route of a known session up again. Returns a drop reason or none. */
+NOINLINE int route_refresh(struct __sk_buff *skb, const struct session_key *key, struct session *session)
+{
+	struct route route = {};
+	int reason;
+
+	if (!session)
+		return REASON_ROUTE_LOOKUP;
+	reason = find_route(skb, key, &route);
+	if (!reason)
+		route_keep(session, &route, bpf_ktime_get_coarse_ns());
+	return reason;
+}

@@ -1,0 +1,157 @@
+package datapath
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+
+	"github.com/cilium/ebpf"
+	"github.com/cilium/ebpf/link"
+)
+
+// Hook is one of the places where a program is attached. Its name is part of
+// the pin's file name.
+type Hook string
+
+// The hooks. L3 is for links without an Ethernet header.
+const (
+	InsideIngress    Hook = "inside-ingress"
+	BridgeIngress    Hook = "bridge-ingress"
+	OutsideIngress   Hook = "outside-ingress"
+	OutsideEgress    Hook = "outside-egress"
+	OutsideIngressL3 Hook = "outside-ingress-l3"
+	OutsideEgressL3  Hook = "outside-egress-l3"
+)
+
+// Attachment is a program on an interface.
+type Attachment struct {
+	Interface uint32
+	Hook      Hook
+}
+
+func (d *Datapath) program(h Hook) (*ebpf.Program, ebpf.AttachType) {
+	switch h {
+	case InsideIngress:
+		return d.objects.InsideIngress, ebpf.AttachTCXIngress
+	case BridgeIngress:
+		return d.objects.BridgeIngress, ebpf.AttachTCXIngress
+	case OutsideIngress:
+		return d.objects.OutsideIngress, ebpf.AttachTCXIngress
+	case OutsideIngressL3:
+		return d.objects.OutsideIngressL3, ebpf.AttachTCXIngress
+	case OutsideEgress:
+		return d.objects.OutsideEgress, ebpf.AttachTCXEgress
+	case OutsideEgressL3:
+		return d.objects.OutsideEgressL3, ebpf.AttachTCXEgress
+	}
+	return nil, ebpf.AttachNone
+}
+
+func linkDir(dir string) string { return filepath.Join(dir, "links") }
+
+func (d *Datapath) linkPath(a Attachment) string {
+	return filepath.Join(linkDir(d.dir), fmt.Sprintf("%d-%s", a.Interface, a.Hook))
+}
+
+// Attach puts a program onto an interface, before other programs there, and
+// pins the link. If it is there already nothing happens.
+func (d *Datapath) Attach(a Attachment) error {
+	program, attach := d.program(a.Hook)
+	if program == nil {
+		return fmt.Errorf("attaching to interface %d: no hook %q", a.Interface, a.Hook)
+	}
+	if d.alive(a) {
+		return nil
+	}
+	l, err := link.AttachTCX(link.TCXOptions{
+		Interface: int(a.Interface), Program: program, Attach: attach, Anchor: link.Head(),
+	})
+	if err != nil {
+		return fmt.Errorf("attaching %s to interface %d: %w", a.Hook, a.Interface, err)
+	}
+	defer l.Close()
+	if err := l.Pin(d.linkPath(a)); err != nil {
+		return fmt.Errorf("pinning %s of interface %d: %w", a.Hook, a.Interface, err)
+	}
+	return nil
+}
+
+// alive reports whether the attachment's link is pinned and still holds its
+// interface; a pin without interface is removed. The interface's number may
+// have been given to another link meanwhile, or somebody may have detached us.
+func (d *Datapath) alive(a Attachment) bool {
+	l, err := link.LoadPinnedLink(d.linkPath(a), nil)
+	if err != nil {
+		return false
+	}
+	defer l.Close()
+	info, err := l.Info()
+	if err == nil && info.TCX() != nil && info.TCX().Ifindex == a.Interface {
+		return true
+	}
+	os.Remove(d.linkPath(a))
+	return false
+}
+
+// Detach takes a program off an interface.
+func (d *Datapath) Detach(a Attachment) error {
+	if err := os.Remove(d.linkPath(a)); err != nil && !errors.Is(err, os.ErrNotExist) {
+		return fmt.Errorf("detaching %s from interface %d: %w", a.Hook, a.Interface, err)
+	}
+	return nil
+}
+
+// Attachments lists what is pinned, whether its interface still exists or not.
+func (d *Datapath) Attachments() ([]Attachment, error) {
+	entries, err := os.ReadDir(linkDir(d.dir))
+	if err != nil {
+		return nil, fmt.Errorf("listing the attached programs: %w", err)
+	}
+	var list []Attachment
+	for _, e := range entries {
+		number, hook, ok := strings.Cut(e.Name(), "-")
+		ifindex, err := strconv.ParseUint(number, 10, 32)
+		if !ok || err != nil {
+			continue
+		}
+		list = append(list, Attachment{Interface: uint32(ifindex), Hook: Hook(hook)})
+	}
+	return list, nil
+}
+
+// updateLinks switches every pinned link to the programs just loaded. Links
+// whose interface is gone lose their pin.
+func (d *Datapath) updateLinks() error {
+	list, err := d.Attachments()
+	if err != nil {
+		return err
+	}
+	for _, a := range list {
+		program, _ := d.program(a.Hook)
+		if program == nil || !d.alive(a) {
+			if err := d.Detach(a); err != nil {
+				return err
+			}
+			continue
+		}
+		if err := d.updateLink(a, program); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (d *Datapath) updateLink(a Attachment, program *ebpf.Program) error {
+	l, err := link.LoadPinnedLink(d.linkPath(a), nil)
+	if err != nil {
+		return fmt.Errorf("opening the pinned %s of interface %d: %w", a.Hook, a.Interface, err)
+	}
+	defer l.Close()
+	if err := l.Update(program); err != nil {
+		return fmt.Errorf("updating %s of interface %d: %w", a.Hook, a.Interface, err)
+	}
+	return nil
+}

@@ -1,0 +1,75 @@
+package datapath
+
+import (
+	"encoding/binary"
+	"net"
+	"net/netip"
+
+	"github.com/hostnat/hostnat/internal/nat"
+)
+
+// The kernel compares addresses and ports as bytes in network order; in Go the
+// same bytes are integers in the machine's order.
+
+func addressOf(a netip.Addr) uint32 {
+	if !a.Is4() {
+		return 0
+	}
+	b := a.As4()
+	return binary.NativeEndian.Uint32(b[:])
+}
+
+func toAddress(v uint32) netip.Addr {
+	var b [4]byte
+	binary.NativeEndian.PutUint32(b[:], v)
+	return netip.AddrFrom4(b)
+}
+
+func portOf(p uint16) uint16 {
+	var b [2]byte
+	binary.BigEndian.PutUint16(b[:], p)
+	return binary.NativeEndian.Uint16(b[:])
+}
+
+func toPort(v uint16) uint16 {
+	var b [2]byte
+	binary.NativeEndian.PutUint16(b[:], v)
+	return binary.BigEndian.Uint16(b[:])
+}
+
+func toAddrPort(address uint32, port uint16) netip.AddrPort {
+	return netip.AddrPortFrom(toAddress(address), toPort(port))
+}
+
+func maskOf(p netip.Prefix) uint32 {
+	return binary.NativeEndian.Uint32(net.CIDRMask(p.Bits(), 32))
+}
+
+func macOf(m nat.MAC) (mac [6]byte) {
+	parsed, err := net.ParseMAC(string(m))
+	if err == nil {
+		copy(mac[:], parsed)
+	}
+	return mac
+}
+
+func prefixKey(p netip.Prefix) bpfPrefixKey {
+	return bpfPrefixKey{Length: uint32(p.Bits()), Address: addressOf(p.Addr())}
+}
+
+func filteringOf(f nat.Filtering) uint8 {
+	switch f {
+	case nat.EndpointIndependent:
+		return 0
+	case nat.AddressAndPortDependent:
+		return 2
+	}
+	return 1
+}
+
+func flag(set bool) uint8 {
+	if set {
+		return 1
+	}
+	return 0
+}

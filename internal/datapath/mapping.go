@@ -1,0 +1,125 @@
+package datapath
+
+import (
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+
+	"github.com/cilium/ebpf"
+)
+
+// Flags of a binding, as in bpf/types.h.
+const (
+	bindingConfigured = 1
+	bindingAllowList  = 4
+)
+
+// Flag of a session: its binding is for any address. As in bpf/types.h.
+const sessionAnyAddress = 1
+
+// applyMappings makes the configured bindings equal to want. A dynamic binding
+// that has a wanted port gives way: its sessions end (design, rule 7).
+func (d *Datapath) applyMappings(want map[uint32]Mapping) error {
+	have, err := d.readBindings()
+	if err != nil {
+		return err
+	}
+	keep := make(map[bpfBindingKey]bool)
+	ended := make(map[bpfBindingKey]bool) // bindings whose sessions must end
+	indexed := make(map[bpfBindingIndexKey]uint16)
+	var add []uint32
+	for _, id := range slices.Sorted(maps.Keys(want)) {
+		key, value, index := mappingKeys(id, want[id])
+		keep[key] = true
+		if _, taken := indexed[index]; !taken { // the oldest mapping is the way out
+			indexed[index] = key.Port
+		}
+		if old, ok := have[key]; ok && sameTarget(old, value) {
+			continue
+		}
+		ended[key] = true
+		add = append(add, id)
+	}
+	for key, value := range have {
+		if value.Flags&bindingConfigured != 0 && !keep[key] {
+			ended[key] = true
+		}
+	}
+	if err := d.replaceBindings(want, add, ended, have); err != nil {
+		return err
+	}
+	return d.applyIndex(indexed, have)
+}
+
+func sameTarget(a, b bpfBinding) bool {
+	a.Sessions, b.Sessions = 0, 0
+	return a == b
+}
+
+// replaceBindings takes away what ended stands for, ends its sessions, and puts
+// in the mappings add.
+func (d *Datapath) replaceBindings(want map[uint32]Mapping, add []uint32, ended map[bpfBindingKey]bool, have map[bpfBindingKey]bpfBinding) error {
+	if len(ended) == 0 {
+		return nil
+	}
+	for key := range ended {
+		if old, ok := have[key]; ok && old.Flags&bindingConfigured != 0 {
+			if err := d.objects.Bindings.Delete(&key); err != nil && !errors.Is(err, ebpf.ErrKeyNotExist) {
+				return fmt.Errorf("removing the mapping of port %d: %w", toPort(key.Port), err)
+			}
+		}
+	}
+	if err := d.endSessionsOf(ended); err != nil {
+		return err
+	}
+	for _, id := range add {
+		key, value, _ := mappingKeys(id, want[id])
+		if err := d.objects.Bindings.Put(&key, &value); err != nil {
+			return fmt.Errorf("adding the mapping of port %d: %w", toPort(key.Port), err)
+		}
+	}
+	// A packet between the deletion and the new entry may have opened a session to the old target.
+	return d.endStaleSessions(add, want)
+}
+
+// applyIndex makes the way out of each mapped internal port its external one.
+func (d *Datapath) applyIndex(want map[bpfBindingIndexKey]uint16, had map[bpfBindingKey]bpfBinding) error {
+	for key, value := range had {
+		if value.Flags&bindingConfigured == 0 {
+			continue
+		}
+		index := bpfBindingIndexKey{
+			Compartment: value.Compartment, InternalAddress: value.InternalAddress, ExternalAddress: key.Address,
+			InternalPort: value.InternalPort, Protocol: key.Protocol,
+		}
+		if _, ok := want[index]; ok {
+			continue
+		}
+		var port uint16
+		if err := d.objects.BindingIndex.Lookup(&index, &port); err != nil || port != key.Port {
+			continue
+		}
+		if err := d.objects.BindingIndex.Delete(&index); err != nil && !errors.Is(err, ebpf.ErrKeyNotExist) {
+			return fmt.Errorf("removing the way out of a mapping: %w", err)
+		}
+	}
+	for index, port := range want {
+		if err := d.objects.BindingIndex.Put(&index, &port); err != nil {
+			return fmt.Errorf("adding the way out of a mapping: %w", err)
+		}
+	}
+	return nil
+}
+
+func (d *Datapath) readBindings() (map[bpfBindingKey]bpfBinding, error) {
+	all := make(map[bpfBindingKey]bpfBinding)
+	err := each(d.objects.Bindings, func(k *bpfBindingKey, v *bpfBinding) error {
+		all[*k] = *v
+		return nil
+	})
+	if err != nil {
+		return nil, fmt.Errorf("reading the bindings: %w", err)
+	}
+	return all, nil
+}
