@@ -22,12 +22,15 @@ INLINE __u16 adjust_ip_checksum(__u16 check, __be32 old, __be32 new, __u16 old_w
 {
 	__u32 sum = (__u16)~check;
 
-	sum += (__u16)~old + (__u16)~(old >> 16) + (__u16)~old_word;
+	sum += (__u16)~old + (__u16)(~old >> 16) + (__u16)~old_word;
 	sum += (new & 0xffff) + (new >> 16) + new_word;
 	return ~fold(sum);
 }
 
-enum side { SOURCE, DESTINATION };
+enum side {
+	SOURCE,
+	DESTINATION,
+};
 
 /*
  * Replaces source or destination by address:port and takes one off the TTL.

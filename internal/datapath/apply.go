@@ -8,22 +8,24 @@ import (
 )
 
 // Apply makes the data path's configuration equal to c: what is new is added
-// before what is old goes, so that a packet never finds a half. Mappings that
-// went or changed take their sessions along.
+// before what is old goes, so that a packet never finds a half. Mappings,
+// endpoints, networks and NATs that went or changed take their sessions along.
 func (d *Datapath) Apply(c Config) error {
 	o := &d.objects
+	var gone orphans
 	return errors.Join(
 		d.applySettings(c),
-		syncMap("NATs", o.Nats, natValues(c)),
-		syncMap("external addresses", o.Pools, poolValues(c)),
-		syncMap("networks", o.Networks, networkValues(c)),
-		syncMap("inside prefixes", o.InsidePrefixes, prefixValues(c)),
-		syncMap("host addresses", o.HostAddresses, hostAddressValues(c)),
-		syncMap("endpoints", o.Endpoints, endpointValues(c)),
-		syncMap("inside interfaces", o.Insides, insideValues(c)),
-		syncMap("outside interfaces", o.Outsides, outsideValues(c)),
-		syncMap("allowed remotes", o.Allowed, allowedValues(c)),
+		syncMap("NATs", o.Nats, natValues(c), &gone.nats),
+		syncMap("external addresses", o.Pools, poolValues(c), nil),
+		syncMap("networks", o.Networks, networkValues(c), &gone.networks),
+		syncMap("inside prefixes", o.InsidePrefixes, prefixValues(c), nil),
+		syncMap("host addresses", o.HostAddresses, hostAddressValues(c), nil),
+		syncMap("endpoints", o.Endpoints, endpointValues(c), &gone.endpoints),
+		syncMap("inside interfaces", o.Insides, insideValues(c), nil),
+		syncMap("outside interfaces", o.Outsides, outsideValues(c), nil),
+		syncMap("allowed remotes", o.Allowed, allowedValues(c), nil),
 		d.applyMappings(c.Mappings),
+		d.endOrphans(gone),
 	)
 }
 
@@ -48,8 +50,9 @@ func (d *Datapath) changeSettings(change func(*bpfSettings)) error {
 	return nil
 }
 
-// syncMap makes m hold exactly want, and writes only what differs.
-func syncMap[K, V comparable](what string, m *ebpf.Map, want map[K]V) error {
+// syncMap makes m hold exactly want, and writes only what differs. The keys that
+// it removes are added to removed, unless that is nil.
+func syncMap[K, V comparable](what string, m *ebpf.Map, want map[K]V, removed *[]K) error {
 	have := make(map[K]V)
 	var key K
 	var value V
@@ -74,6 +77,9 @@ func syncMap[K, V comparable](what string, m *ebpf.Map, want map[K]V) error {
 		}
 		if err := m.Delete(&k); err != nil && !errors.Is(err, ebpf.ErrKeyNotExist) {
 			return fmt.Errorf("removing from the data path's %s: %w", what, err)
+		}
+		if removed != nil {
+			*removed = append(*removed, k)
 		}
 	}
 	return nil

@@ -105,8 +105,14 @@ func (d *Datapath) Detach(a Attachment) error {
 }
 
 // Attachments lists what is pinned, whether its interface still exists or not.
-func (d *Datapath) Attachments() ([]Attachment, error) {
-	entries, err := os.ReadDir(linkDir(d.dir))
+func (d *Datapath) Attachments() ([]Attachment, error) { return ListAttachments(d.dir) }
+
+// ListAttachments lists what is pinned in dir, nothing if there is no data path.
+func ListAttachments(dir string) ([]Attachment, error) {
+	entries, err := os.ReadDir(linkDir(dir))
+	if errors.Is(err, os.ErrNotExist) {
+		return nil, nil
+	}
 	if err != nil {
 		return nil, fmt.Errorf("listing the attached programs: %w", err)
 	}

@@ -2,6 +2,7 @@ package datapath
 
 import (
 	"fmt"
+	"slices"
 	"unsafe"
 
 	"github.com/cilium/ebpf"
@@ -52,8 +53,8 @@ func (d *Datapath) endSessionsOf(bindings map[bpfBindingKey]bool) error {
 	})
 }
 
-// endStaleSessions ends sessions of the mappings ids that lead elsewhere than
-// these do.
+// endStaleSessions ends the sessions on external ports of the mappings ids that
+// lead elsewhere than these do, or by another binding.
 func (d *Datapath) endStaleSessions(ids []uint32, mappings map[uint32]Mapping) error {
 	if len(ids) == 0 {
 		return nil
@@ -65,11 +66,34 @@ func (d *Datapath) endStaleSessions(ids []uint32, mappings map[uint32]Mapping) e
 	}
 	return d.endSessionsIf(func(k *bpfSessionKey, v *bpfSession) bool {
 		key := bpfBindingKey{Address: v.ExternalAddress, Port: v.ExternalPort, Protocol: k.Protocol}
-		if v.Flags&sessionAnyAddress != 0 {
+		to, mapped := target[key]
+		if !mapped {
 			key.Address = 0
+			if to, mapped = target[key]; !mapped {
+				return false
+			}
 		}
-		to, ok := target[key]
-		return ok && (k.Compartment != to.Compartment || k.InternalAddress != to.InternalAddress || k.InternalPort != to.InternalPort)
+		throughAny := v.Flags&sessionAnyAddress != 0
+		return throughAny != (key.Address == 0) || k.Compartment != to.Compartment ||
+			k.InternalAddress != to.InternalAddress || k.InternalPort != to.InternalPort
+	})
+}
+
+// orphans are what the configuration has lost, and whose sessions must end: the
+// next endpoint with the address is another one.
+type orphans struct {
+	nats, networks []uint32
+	endpoints      []bpfEndpointKey
+}
+
+func (d *Datapath) endOrphans(gone orphans) error {
+	if len(gone.nats)+len(gone.networks)+len(gone.endpoints) == 0 {
+		return nil
+	}
+	return d.endSessionsIf(func(k *bpfSessionKey, v *bpfSession) bool {
+		endpoint := bpfEndpointKey{Compartment: k.Compartment, Address: k.InternalAddress}
+		return slices.Contains(gone.nats, v.Nat) || slices.Contains(gone.networks, v.Network) ||
+			slices.Contains(gone.endpoints, endpoint)
 	})
 }
 

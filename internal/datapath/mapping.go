@@ -75,12 +75,32 @@ func (d *Datapath) replaceBindings(want map[uint32]Mapping, add []uint32, ended 
 	}
 	for _, id := range add {
 		key, value, _ := mappingKeys(id, want[id])
-		if err := d.objects.Bindings.Put(&key, &value); err != nil {
-			return fmt.Errorf("adding the mapping of port %d: %w", toPort(key.Port), err)
+		if err := d.insertMapping(key, value); err != nil {
+			return err
 		}
 	}
 	// A packet between the deletion and the new entry may have opened a session to the old target.
 	return d.endStaleSessions(add, want)
+}
+
+// insertMapping reserves the mapping's port as the data path would: a dynamic
+// binding may have taken it since its predecessor ended, and ends too.
+func (d *Datapath) insertMapping(key bpfBindingKey, value bpfBinding) error {
+	const tries = 10
+	var err error
+	for range tries {
+		err = d.objects.Bindings.Update(&key, &value, ebpf.UpdateNoExist)
+		if !errors.Is(err, ebpf.ErrKeyExist) {
+			break
+		}
+		if endErr := d.endSessionsOf(map[bpfBindingKey]bool{key: true}); endErr != nil {
+			return endErr
+		}
+	}
+	if err != nil {
+		return fmt.Errorf("adding the mapping of port %d: %w", toPort(key.Port), err)
+	}
+	return nil
 }
 
 // applyIndex makes the way out of each mapped internal port its external one.

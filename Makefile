@@ -1,0 +1,95 @@
+# What there is to make: `make help`. Building needs Go alone; everything else
+# installs what it needs or says what is missing.
+
+VERSION := $(shell git describe --tags --always --dirty 2>/dev/null)
+GOBUILD := CGO_ENABLED=0 go build -trimpath -ldflags "-X main.version=$(VERSION)"
+SUDO    := $(shell [ "$$(id -u)" = 0 ] || echo sudo)
+
+# The compiler that the committed BPF object is made with, to the byte.
+CLANG_VERSION := 19.1.7
+CLANG         := clang-19
+STRIP         := llvm-strip-19
+GENERATED     := internal/datapath/bpf_bpfel.go internal/datapath/bpf_bpfel.o
+
+PREFIX   := /usr/local
+FUZZTIME := 1m
+
+.PHONY: help
+help: ## show this list
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  make %-15s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+.PHONY: build
+build: ## build bin/hostnat
+	$(GOBUILD) -o bin/hostnat ./cmd/hostnat
+
+.PHONY: demo
+demo: build ## show it at work, in network namespaces of its own (needs root)
+	$(SUDO) bin/hostnat demo
+
+# Never from the test cache: it does not know that the kernel has changed.
+.PHONY: test
+test: ## go vet and all tests; those of the data path need root
+	go vet ./...
+	go test -count=1 -timeout 170s ./...
+
+.PHONY: e2e
+e2e: ## try it with curl, nginx, Docker and a VM (needs root; installs them)
+	scripts/e2e-install.sh
+	go test -tags e2e -count=1 -timeout 25m ./e2e/...
+
+.PHONY: bench
+bench: ## compare with nftables and plain routing (needs root)
+	scripts/bench-install.sh
+	go run ./cmd/hostnat-bench
+
+.PHONY: generate
+generate: compiler ## make the BPF object and its Go types again
+	BPF_CLANG=$(CLANG) BPF_STRIP=$(STRIP) go generate ./internal/datapath
+
+.PHONY: generate-check
+generate-check: compiler ## fail if that gives anything but what is there
+	@before=$$(mktemp -d) && trap 'rm -rf "$$before"' EXIT && cp $(GENERATED) "$$before" && \
+	$(MAKE) --no-print-directory generate && \
+	for file in $(GENERATED); do \
+		cmp "$$before/$${file##*/}" "$$file" || \
+		{ echo "$$file is not what bpf/ gives with clang $(CLANG_VERSION): run make generate and commit the result" >&2; exit 1; }; \
+	done
+
+.PHONY: compiler
+compiler:
+	@have=$$($(CLANG) -dumpversion 2>/dev/null); \
+	if [ "$$have" != $(CLANG_VERSION) ] || ! command -v $(STRIP) >/dev/null; then \
+		echo "this needs $(CLANG) $(CLANG_VERSION) and $(STRIP); found: $${have:-no $(CLANG)}. On Debian: scripts/generate-install.sh" >&2; \
+		exit 1; \
+	fi
+
+.PHONY: lint
+lint: ## check formatting, vet, staticcheck, imports and documents
+	scripts/lint.sh
+
+.PHONY: fuzz
+fuzz: ## run each fuzz test for FUZZTIME=1m
+	scripts/fuzz.sh $(FUZZTIME)
+
+.PHONY: fuzz-short
+fuzz-short: ## run each fuzz test for 5 s
+	scripts/fuzz.sh 5s
+
+.PHONY: install
+install: build ## install the program and its completion to PREFIX=/usr/local
+	install -D -m 755 bin/hostnat $(DESTDIR)$(PREFIX)/bin/hostnat
+	install -d $(addprefix $(DESTDIR)$(PREFIX)/share/,bash-completion/completions zsh/site-functions fish/vendor_completions.d)
+	bin/hostnat completion bash >$(DESTDIR)$(PREFIX)/share/bash-completion/completions/hostnat
+	bin/hostnat completion zsh >$(DESTDIR)$(PREFIX)/share/zsh/site-functions/_hostnat
+	bin/hostnat completion fish >$(DESTDIR)$(PREFIX)/share/fish/vendor_completions.d/hostnat.fish
+
+.PHONY: uninstall
+uninstall: ## remove them; run `hostnat down` before
+	rm -f $(DESTDIR)$(PREFIX)/bin/hostnat \
+		$(DESTDIR)$(PREFIX)/share/bash-completion/completions/hostnat \
+		$(DESTDIR)$(PREFIX)/share/zsh/site-functions/_hostnat \
+		$(DESTDIR)$(PREFIX)/share/fish/vendor_completions.d/hostnat.fish
+
+.PHONY: clean
+clean: ## remove what was built
+	rm -rf bin

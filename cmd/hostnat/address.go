@@ -1,0 +1,62 @@
+package main
+
+import (
+	"github.com/spf13/cobra"
+
+	"github.com/hostnat/hostnat/internal/control"
+)
+
+func addressCommand(a *app) *cobra.Command {
+	return group("address", "External addresses of the NATs",
+		addressAdd(a), addressList(a), addressRemove(a))
+}
+
+func addressAdd(a *app) *cobra.Command {
+	return &cobra.Command{
+		Use: "add NAT A[:LO-HI]", Short: "Give a NAT an external address and the ports it may use on it",
+		Args: positional("NAT", "A[:LO-HI]"), ValidArgsFunction: a.arguments(natNames, nil),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			v, err := a.client().AddAddress(cmd.Context(), args[0], args[1])
+			if err != nil {
+				return err
+			}
+			return printLine(a, v, "NAT %s: address %s, ports %s", v.NAT, v.Address, v.Ports)
+		},
+	}
+}
+
+func addressList(a *app) *cobra.Command {
+	return &cobra.Command{
+		Use: "list", Short: "List the external addresses in use", Args: positional(),
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			rows, err := a.client().Addresses(cmd.Context())
+			if err != nil {
+				return err
+			}
+			return printList(a, rows, addressColumns())
+		},
+	}
+}
+
+func addressColumns() []column[control.AddressView] {
+	return []column[control.AddressView]{
+		{"NAT", func(v control.AddressView) string { return v.NAT }},
+		{"ADDRESS", func(v control.AddressView) string { return v.Address.String() }},
+		{"PORTS", func(v control.AddressView) string { return v.Ports }},
+		{"INTERFACE", func(v control.AddressView) string { return v.Interface }},
+		{"SOURCE", func(v control.AddressView) string { return string(v.Source) }},
+	}
+}
+
+func addressRemove(a *app) *cobra.Command {
+	return &cobra.Command{
+		Use: "remove NAT A", Short: "Take an external address away from a NAT",
+		Args: positional("NAT", "A"), ValidArgsFunction: a.arguments(natNames, nil),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			if err := a.client().RemoveAddress(cmd.Context(), args[0], args[1]); err != nil {
+				return err
+			}
+			return printDone(a, "NAT %s: address %s removed", args[0], args[1])
+		},
+	}
+}

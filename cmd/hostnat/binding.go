@@ -1,0 +1,38 @@
+package main
+
+import (
+	"fmt"
+
+	"github.com/spf13/cobra"
+
+	"github.com/hostnat/hostnat/internal/nat"
+)
+
+func bindingCommand(a *app) *cobra.Command {
+	return group("binding", "Bindings: inside address and port ↔ external address and port", bindingList(a))
+}
+
+func bindingList(a *app) *cobra.Command {
+	var filter nat.Filter
+	cmd := &cobra.Command{
+		Use: "list", Short: "List the bindings", Args: positional(),
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			rows, err := a.client().Bindings(cmd.Context(), filter)
+			if err != nil {
+				return err
+			}
+			return printList(a, rows, []column[nat.Binding]{
+				{"PROTOCOL", func(b nat.Binding) string { return b.Protocol.String() }},
+				{"INTERNAL", func(b nat.Binding) string { return hostPort(b.Internal) }},
+				{"EXTERNAL", func(b nat.Binding) string { return hostPort(b.External) }},
+				{"SESSIONS", func(b nat.Binding) string { return fmt.Sprint(b.SessionCount) }},
+				{"CONFIGURED", func(b nat.Binding) string { return yesNo(b.Configured) }},
+				{"ENDPOINT", func(b nat.Binding) string { return b.Endpoint }},
+				{"NETWORK", func(b nat.Binding) string { return b.Network }},
+				{"NAT", func(b nat.Binding) string { return b.NAT }},
+			})
+		},
+	}
+	addFilters(a, cmd, &filter)
+	return cmd
+}

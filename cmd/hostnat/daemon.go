@@ -1,0 +1,39 @@
+package main
+
+import (
+	"log/slog"
+
+	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
+
+	"github.com/hostnat/hostnat/internal/daemon"
+	"github.com/hostnat/hostnat/internal/nat"
+)
+
+func daemonCommand(a *app) *cobra.Command {
+	var options daemon.Options
+	cmd := &cobra.Command{
+		Use: "daemon", Short: "Run the daemon in the foreground", Args: positional(),
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			if err := a.needRoot("hostnat daemon"); err != nil {
+				return err
+			}
+			options.Log, options.Version = slog.New(slog.NewTextHandler(a.Stderr, nil)), buildVersion()
+			return daemon.Run(cmd.Context(), options)
+		},
+	}
+	addDirectories(cmd.Flags(), &options)
+	return cmd
+}
+
+func addDirectories(flags *pflag.FlagSet, options *daemon.Options) {
+	flags.StringVar(&options.StateDir, "state-dir", "/var/lib/hostnat", "where the configuration is kept")
+	flags.StringVar(&options.RunDir, "run-dir", "/run/hostnat", "where the socket is made")
+}
+
+func (a *app) needRoot(what string) error {
+	if a.Euid == 0 {
+		return nil
+	}
+	return nat.Errorf(nat.Denied, "%s must be run as root", what).WithHint("use sudo")
+}

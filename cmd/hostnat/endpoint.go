@@ -1,0 +1,148 @@
+package main
+
+import (
+	"fmt"
+
+	"github.com/spf13/cobra"
+
+	"github.com/hostnat/hostnat/internal/control"
+	"github.com/hostnat/hostnat/internal/nat"
+)
+
+func endpointCommand(a *app) *cobra.Command {
+	return group("endpoint", "Endpoints: VMs and containers on a network",
+		endpointAttach(a), endpointList(a), endpointShow(a), endpointDetach(a))
+}
+
+func endpointAttach(a *app) *cobra.Command {
+	var spec nat.EndpointSpec
+	cmd := &cobra.Command{
+		Use: "attach NETWORK NAME", Short: "Attach a VM or container to a network",
+		Args: positional("NETWORK", "NAME"), ValidArgsFunction: a.arguments(networkNames, nil),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			if err := oneTarget(cmd, "netns", "pid", "tap", "port"); err != nil {
+				return err
+			}
+			spec.Network, spec.Name = args[0], args[1]
+			e, err := a.client().AttachEndpoint(cmd.Context(), spec)
+			if err != nil {
+				return err
+			}
+			return printAttached(a, e)
+		},
+	}
+	flags := cmd.Flags()
+	flags.StringVar(&spec.Netns, "netns", "", "into a network namespace: `NAME|PATH`")
+	flags.StringVar(&spec.PID, "pid", "", "into the network namespace of this `process`")
+	flags.StringVar(&spec.TAP, "tap", "", "a VM, behind this TAP `interface`")
+	flags.StringVar(&spec.Port, "port", "", "whatever is behind this `interface`")
+	flags.StringVar(&spec.Address, "address", "", "its `address` (default a free one)")
+	flags.StringVar(&spec.MAC, "mac", "", "its Ethernet `address` (default made from the address)")
+	flags.StringVar(&spec.IfName, "ifname", "", "`name` of its interface inside the namespace (default eth0)")
+	return cmd
+}
+
+func oneTarget(cmd *cobra.Command, names ...string) error {
+	given := ""
+	for _, name := range names {
+		if !cmd.Flags().Changed(name) {
+			continue
+		}
+		if given != "" {
+			return usagef(cmd, "--%s and --%s exclude each other", given, name)
+		}
+		given = name
+	}
+	if given == "" {
+		return usagef(cmd, "one of --netns, --pid, --tap and --port is needed")
+	}
+	return nil
+}
+
+func printAttached(a *app, e control.EndpointView) error {
+	err := printLine(a, e, "endpoint %s: %s/%d on network %s, gateway %s, MTU %d, MAC %s, %s",
+		e.Name, e.Address, e.PrefixLength, e.Network, e.Gateway, e.MTU, e.MAC, attachment(e))
+	if err != nil || a.format == formatJSON || len(e.Configure) == 0 {
+		return err
+	}
+	return printConfigure(a, e.Configure)
+}
+
+func printConfigure(a *app, lines []string) error {
+	if _, err := fmt.Fprintln(a.Stdout, "configure inside:"); err != nil {
+		return err
+	}
+	for _, line := range lines {
+		if _, err := fmt.Fprintf(a.Stdout, "  %s\n", line); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// attachment says where the endpoint is: "eth0 in netns c1", "tap tap0".
+func attachment(e control.EndpointView) string {
+	if e.InNamespace() {
+		return fmt.Sprintf("%s in %s %s", e.IfName, e.Kind, e.Target)
+	}
+	return fmt.Sprintf("%s %s", e.Kind, e.Target)
+}
+
+func endpointList(a *app) *cobra.Command {
+	var network string
+	cmd := &cobra.Command{
+		Use: "list", Short: "List the endpoints", Args: positional(),
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			rows, err := a.client().Endpoints(cmd.Context(), network)
+			if err != nil {
+				return err
+			}
+			return printList(a, rows, []column[control.EndpointView]{
+				{"NAME", func(e control.EndpointView) string { return e.Name }},
+				{"NETWORK", func(e control.EndpointView) string { return e.Network }},
+				{"ADDRESS", func(e control.EndpointView) string { return e.Address.String() }},
+				{"MAC", func(e control.EndpointView) string { return string(e.MAC) }},
+				{"ATTACHED TO", attachment},
+				{"INTERFACE", func(e control.EndpointView) string { return e.Interface }},
+				{"STATE", func(e control.EndpointView) string { return string(e.State) }},
+			})
+		},
+	}
+	cmd.Flags().StringVar(&network, "network", "", "only those of this `network`")
+	a.completeFlagFrom(cmd, "network", networkNames)
+	return cmd
+}
+
+func endpointShow(a *app) *cobra.Command {
+	return &cobra.Command{
+		Use: "show NAME", Short: "Show one endpoint", Args: positional("NAME"), ValidArgsFunction: a.arguments(endpointNames),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			e, err := a.client().Endpoint(cmd.Context(), args[0])
+			if err != nil {
+				return err
+			}
+			err = printObject(a, e, []field{
+				{"name", e.Name}, {"network", e.Network},
+				{"address", fmt.Sprintf("%s/%d", e.Address, e.PrefixLength)}, {"gateway", e.Gateway.String()},
+				{"mtu", fmt.Sprint(e.MTU)}, {"mac", string(e.MAC)},
+				{"attached to", attachment(e)}, {"interface", e.Interface}, {"state", string(e.State)},
+			})
+			if err != nil || a.format == formatJSON || len(e.Configure) == 0 {
+				return err
+			}
+			return printConfigure(a, e.Configure)
+		},
+	}
+}
+
+func endpointDetach(a *app) *cobra.Command {
+	return &cobra.Command{
+		Use: "detach NAME", Short: "Detach an endpoint", Args: positional("NAME"), ValidArgsFunction: a.arguments(endpointNames),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			if err := a.client().DetachEndpoint(cmd.Context(), args[0]); err != nil {
+				return err
+			}
+			return printDone(a, "endpoint %s detached", args[0])
+		},
+	}
+}

@@ -1,0 +1,34 @@
+package main
+
+import (
+	"github.com/spf13/cobra"
+
+	"github.com/hostnat/hostnat/internal/nat"
+)
+
+// addFilters gives a command the flags that select bindings or sessions.
+func addFilters(a *app, cmd *cobra.Command, f *nat.Filter) {
+	flags := cmd.Flags()
+	flags.StringVar(&f.NAT, "nat", "", "only of this `NAT`")
+	flags.StringVar(&f.Network, "network", "", "only of this `network`")
+	flags.StringVar(&f.Endpoint, "endpoint", "", "only of this `endpoint`")
+	flags.StringVar(&f.Protocol, "protocol", "", "only tcp, udp or icmp")
+	flags.StringVar(&f.Internal, "internal", "", "only this inside `A, A:PORT, :PORT or CIDR`")
+	flags.StringVar(&f.External, "external", "", "only this external `A, A:PORT, :PORT or CIDR`")
+	a.completeFlagFrom(cmd, "nat", natNames)
+	a.completeFlagFrom(cmd, "network", networkNames)
+	a.completeFlagFrom(cmd, "endpoint", endpointNames)
+	completeFlag(cmd, "protocol", "tcp", "udp", "icmp")
+}
+
+// addSessionFilters adds those that only sessions have.
+func addSessionFilters(cmd *cobra.Command, f *nat.Filter) {
+	flags := cmd.Flags()
+	flags.StringVar(&f.Remote, "remote", "", "only this remote `A, A:PORT, :PORT or CIDR`")
+	flags.StringVar(&f.State, "state", "", "only this TCP `state`")
+	var states []string
+	for s := nat.StateInternalSYN; s <= nat.StateTimeWait; s++ {
+		states = append(states, s.String())
+	}
+	completeFlag(cmd, "state", states...)
+}

@@ -1,0 +1,70 @@
+package main
+
+import (
+	"fmt"
+	"net/netip"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// bytesText is a number of bytes for people: "512 B", "1.5 KiB", "3.0 MiB".
+func bytesText(n uint64) string {
+	if n < 1024 {
+		return fmt.Sprintf("%d B", n)
+	}
+	value, units := float64(n)/1024, "KMGTPE"
+	for value >= 1023.95 && len(units) > 1 {
+		value, units = value/1024, units[1:]
+	}
+	return fmt.Sprintf("%.1f %ciB", value, units[0])
+}
+
+// secondsText is a length of time in its two largest units: "59s", "2h4m".
+func secondsText(n uint64) string {
+	units := []struct {
+		name    string
+		seconds uint64
+	}{{"d", 86400}, {"h", 3600}, {"m", 60}, {"s", 1}}
+	var text strings.Builder
+	for i, u := range units {
+		if n < u.seconds {
+			continue
+		}
+		fmt.Fprintf(&text, "%d%s", n/u.seconds, u.name)
+		if rest := n % u.seconds; i+1 < len(units) && rest >= units[i+1].seconds {
+			fmt.Fprintf(&text, "%d%s", rest/units[i+1].seconds, units[i+1].name)
+		}
+		return text.String()
+	}
+	return "0s"
+}
+
+// hostPort writes an address and a port with * for "any address".
+func hostPort(a netip.AddrPort) string {
+	switch {
+	case !a.IsValid():
+		return ""
+	case a.Addr().IsUnspecified():
+		return "*:" + strconv.Itoa(int(a.Port()))
+	}
+	return a.String()
+}
+
+// texts joins values by commas: "10.0.0.0/8,192.0.2.1/32".
+func texts[T any](values []T) string {
+	out := make([]string, len(values))
+	for i, v := range values {
+		out[i] = fmt.Sprint(v)
+	}
+	return strings.Join(out, ",")
+}
+
+func yesNo(b bool) string {
+	if b {
+		return "yes"
+	}
+	return "no"
+}
+
+func timeText(t time.Time) string { return t.Local().Format("15:04:05.000") }

@@ -1,0 +1,97 @@
+package main
+
+import (
+	"github.com/spf13/cobra"
+
+	"github.com/hostnat/hostnat/internal/nat"
+)
+
+func networkCommand(a *app) *cobra.Command {
+	return group("network", "Networks: a switch, a subnet and a gateway each",
+		networkCreate(a), networkList(a), networkShow(a), networkDelete(a))
+}
+
+func networkCreate(a *app) *cobra.Command {
+	var spec nat.NetworkSpec
+	cmd := &cobra.Command{
+		Use: "create NAME", Short: "Create a network", Args: positional("NAME"), ValidArgsFunction: a.arguments(nil),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			if spec.Adopt && spec.Bridge == "" {
+				return usagef(cmd, "--adopt needs --bridge")
+			}
+			spec.Name = args[0]
+			n, err := a.client().CreateNetwork(cmd.Context(), spec)
+			if err != nil {
+				return err
+			}
+			return printLine(a, n, "network %s: %s, gateway %s, bridge %s, NAT %s", n.Name, n.Subnet, n.Gateway, n.Bridge, n.NAT)
+		},
+	}
+	flags := cmd.Flags()
+	flags.StringVar(&spec.NAT, "nat", "", "the `NAT` that it is behind (default default)")
+	flags.StringVar(&spec.Subnet, "subnet", "", "its `CIDR`; without it, a free one is chosen")
+	flags.StringVar(&spec.Gateway, "gateway", "", "the host's `address` on it (default the subnet's first)")
+	flags.StringVar(&spec.Bridge, "bridge", "", "the `interface` that is its switch (default one of our own)")
+	flags.BoolVar(&spec.Adopt, "adopt", false, "use a bridge that exists already, and leave it there")
+	flags.StringVar(&spec.Compartment, "compartment", "", "its routing `domain`: addresses are unique inside one (default default)")
+	a.completeFlagFrom(cmd, "nat", natNames)
+	return cmd
+}
+
+func networkList(a *app) *cobra.Command {
+	return &cobra.Command{
+		Use: "list", Short: "List the networks", Args: positional(),
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			rows, err := a.client().Networks(cmd.Context())
+			if err != nil {
+				return err
+			}
+			return printList(a, rows, []column[nat.Network]{
+				{"NAME", func(n nat.Network) string { return n.Name }},
+				{"SUBNET", func(n nat.Network) string { return n.Subnet.String() }},
+				{"GATEWAY", func(n nat.Network) string { return n.Gateway.String() }},
+				{"BRIDGE", bridgeText},
+				{"NAT", func(n nat.Network) string { return n.NAT }},
+				{"COMPARTMENT", func(n nat.Network) string { return n.Compartment }},
+			})
+		},
+	}
+}
+
+func networkShow(a *app) *cobra.Command {
+	return &cobra.Command{
+		Use: "show NAME", Short: "Show one network", Args: positional("NAME"), ValidArgsFunction: a.arguments(networkNames),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			n, err := a.client().Network(cmd.Context(), args[0])
+			if err != nil {
+				return err
+			}
+			return printObject(a, n, []field{
+				{"name", n.Name}, {"subnet", n.Subnet.String()}, {"gateway", n.Gateway.String()},
+				{"bridge", bridgeText(n)}, {"nat", n.NAT}, {"compartment", n.Compartment},
+			})
+		},
+	}
+}
+
+func networkDelete(a *app) *cobra.Command {
+	var force bool
+	cmd := &cobra.Command{
+		Use: "delete NAME", Short: "Delete a network", Args: positional("NAME"), ValidArgsFunction: a.arguments(networkNames),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			if err := a.client().DeleteNetwork(cmd.Context(), args[0], force); err != nil {
+				return err
+			}
+			return printDone(a, "network %s deleted", args[0])
+		},
+	}
+	cmd.Flags().BoolVar(&force, "force", false, "detach its endpoints and delete its mappings too")
+	return cmd
+}
+
+func bridgeText(n nat.Network) string {
+	if n.Adopted {
+		return n.Bridge + " (adopted)"
+	}
+	return n.Bridge
+}

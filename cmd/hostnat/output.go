@@ -1,0 +1,117 @@
+package main
+
+import (
+	"encoding/json"
+	"fmt"
+	"io"
+	"strings"
+	"text/tabwriter"
+)
+
+// format is how results are printed; it is a flag's value.
+type format string
+
+const (
+	formatTable format = "table"
+	formatJSON  format = "json"
+)
+
+// String is the format's name.
+func (f *format) String() string { return string(*f) }
+
+// Type is what help shows as the flag's value.
+func (f *format) Type() string { return "format" }
+
+// Set takes the flag's value.
+func (f *format) Set(s string) error {
+	switch v := format(s); v {
+	case formatTable, formatJSON:
+		*f = v
+		return nil
+	}
+	return fmt.Errorf("there are table and json")
+}
+
+// column is one column of a table.
+type column[T any] struct {
+	header string
+	cell   func(T) string
+}
+
+// printList prints rows as a table, or as a JSON array.
+func printList[T any](a *app, rows []T, columns []column[T]) error {
+	if a.format == formatJSON {
+		return printJSON(a.Stdout, append([]T{}, rows...)) // never null
+	}
+	t := newTable(a.Stdout)
+	t.row(cells(columns, func(c column[T]) string { return c.header })...)
+	for _, row := range rows {
+		t.row(cells(columns, func(c column[T]) string { return c.cell(row) })...)
+	}
+	return t.Flush()
+}
+
+func cells[T any](columns []column[T], text func(column[T]) string) []string {
+	out := make([]string, len(columns))
+	for i, c := range columns {
+		out[i] = orDash(text(c))
+	}
+	return out
+}
+
+// field is one line of an object that is shown alone.
+type field struct{ name, value string }
+
+// printObject prints a thing as lines "name  value", or as a JSON object.
+func printObject(a *app, v any, fields []field) error {
+	if a.format == formatJSON {
+		return printJSON(a.Stdout, v)
+	}
+	t := newTable(a.Stdout)
+	for _, f := range fields {
+		t.row(f.name, orDash(f.value))
+	}
+	return t.Flush()
+}
+
+// printLine prints a sentence about v, or v as JSON.
+func printLine(a *app, v any, format string, args ...any) error {
+	if a.format == formatJSON {
+		return printJSON(a.Stdout, v)
+	}
+	_, err := fmt.Fprintf(a.Stdout, format+"\n", args...)
+	return err
+}
+
+// printDone says what was done, where there is nothing to show; in JSON,
+// silence is the answer.
+func printDone(a *app, format string, args ...any) error {
+	if a.format == formatJSON {
+		return nil
+	}
+	_, err := fmt.Fprintf(a.Stdout, format+"\n", args...)
+	return err
+}
+
+func printJSON(w io.Writer, v any) error {
+	e := json.NewEncoder(w)
+	e.SetEscapeHTML(false)
+	e.SetIndent("", "  ")
+	return e.Encode(v)
+}
+
+type table struct{ *tabwriter.Writer }
+
+func newTable(w io.Writer) table {
+	return table{tabwriter.NewWriter(w, 0, 0, 3, ' ', 0)}
+}
+
+// row adds a line; what goes wrong with it is told by Flush.
+func (t table) row(cells ...string) { fmt.Fprintln(t, strings.Join(cells, "\t")) }
+
+func orDash(s string) string {
+	if s == "" {
+		return "-"
+	}
+	return s
+}

@@ -1,0 +1,120 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"github.com/hostnat/hostnat/internal/api"
+)
+
+// The exit codes.
+const (
+	exitDone    = 0
+	exitRefused = 1
+	exitUsage   = 2
+)
+
+// run is the program: it never exits the process and touches nothing global.
+func run(ctx context.Context, e env) int {
+	root := rootCommand(e)
+	// The command line's own arguments, even if there are none: nil would mean
+	// the process's.
+	root.SetArgs(append([]string{}, e.Args...))
+	root.SetIn(e.Stdin)
+	root.SetOut(e.Stdout)
+	root.SetErr(e.Stderr)
+	err := root.ExecuteContext(ctx)
+	if err == nil {
+		return exitDone
+	}
+	var usage *usageError
+	if errors.As(err, &usage) {
+		fmt.Fprintf(e.Stderr, "hostnat: %s (see: %s --help)\n", oneLine(err), usage.command)
+		return exitUsage
+	}
+	fmt.Fprintf(e.Stderr, "hostnat: %s\n", oneLine(err))
+	return exitRefused
+}
+
+// usageError is a command line that makes no sense, whatever the daemon says.
+type usageError struct {
+	command string // "hostnat network create"
+	problem string
+}
+
+func (e *usageError) Error() string { return e.problem }
+
+func usagef(cmd *cobra.Command, format string, args ...any) error {
+	return &usageError{command: cmd.CommandPath(), problem: fmt.Sprintf(format, args...)}
+}
+
+func oneLine(err error) string {
+	return strings.Join(strings.FieldsFunc(err.Error(), func(r rune) bool { return r == '\n' || r == '\r' }), "; ")
+}
+
+// app is what the commands share.
+type app struct {
+	env
+	socket string
+	format format
+}
+
+func (a *app) client() *api.Client { return api.NewClient(a.socket) }
+
+func rootCommand(e env) *cobra.Command {
+	a := &app{env: e, format: formatTable, socket: e.Getenv("HOSTNAT_SOCKET")}
+	if a.socket == "" {
+		a.socket = api.DefaultSocket
+	}
+	root := group("hostnat", "Networks behind NAT for the VMs and containers of this host",
+		daemonCommand(a), demoCommand(a), statusCommand(a), versionCommand(a), downCommand(a),
+		natCommand(a), networkCommand(a), endpointCommand(a), mappingCommand(a), addressCommand(a),
+		bindingCommand(a), sessionCommand(a), eventCommand(a))
+	root.SilenceErrors, root.SilenceUsage = true, true
+	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error { return usagef(cmd, "%v", err) })
+	flags := root.PersistentFlags()
+	flags.StringVar(&a.socket, "socket", a.socket, "the daemon's socket (also HOSTNAT_SOCKET)")
+	flags.VarP(&a.format, "output", "o", "how to print: table or json")
+	completeFlag(root, "output", string(formatTable), string(formatJSON))
+	return root
+}
+
+// group makes a command that only has others below it.
+func group(use, short string, commands ...*cobra.Command) *cobra.Command {
+	cmd := &cobra.Command{
+		Use: use, Short: short, Args: cobra.ArbitraryArgs, SuggestionsMinimumDistance: 2,
+		// A flag of a command that does not exist is not the problem to report.
+		FParseErrWhitelist: cobra.FParseErrWhitelist{UnknownFlags: true},
+		RunE: func(cmd *cobra.Command, args []string) error {
+			if len(args) > 0 {
+				return unknownCommand(cmd, args[0])
+			}
+			if cmd.HasParent() {
+				return usagef(cmd, "%s needs a command: %s", cmd.Name(), strings.Join(commandNames(cmd), ", "))
+			}
+			return cmd.Help()
+		},
+	}
+	cmd.AddCommand(commands...)
+	return cmd
+}
+
+func unknownCommand(cmd *cobra.Command, name string) error {
+	if near := cmd.SuggestionsFor(name); len(near) > 0 {
+		return usagef(cmd, "%q is not a command; did you mean %s?", name, strings.Join(near, " or "))
+	}
+	return usagef(cmd, "%q is not a command; there are %s", name, strings.Join(commandNames(cmd), ", "))
+}
+
+func commandNames(cmd *cobra.Command) (names []string) {
+	for _, c := range cmd.Commands() {
+		if c.IsAvailableCommand() {
+			names = append(names, c.Name())
+		}
+	}
+	return names
+}

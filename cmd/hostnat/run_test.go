@@ -1,0 +1,121 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/hostnat/hostnat/internal/api/apitest"
+)
+
+// testEnv is an env of a user who is not root.
+func testEnv(out, errs *bytes.Buffer, args ...string) env {
+	return env{Args: args, Stdin: strings.NewReader(""), Stdout: out, Stderr: errs,
+		Getenv: func(string) string { return "" }, Euid: 1000}
+}
+
+func TestExitCodes(t *testing.T) {
+	t.Parallel()
+	tests := []struct {
+		args   []string
+		code   int
+		stderr string // all of it, or its beginning
+	}{
+		{nil, exitDone, ""},
+		{[]string{"--help"}, exitDone, ""},
+		{[]string{"network", "list", "--socket", "/nonexistent/s"}, exitRefused, "hostnat: hostnat daemon is not running (no socket at /nonexistent/s); start it with: hostnat daemon\n"},
+		{[]string{"daemon"}, exitRefused, "hostnat: hostnat daemon must be run as root; use sudo\n"},
+		{[]string{"demo"}, exitRefused, "hostnat: hostnat demo must be run as root; use sudo\n"},
+		{[]string{"down", "--socket", "/nonexistent/s"}, exitRefused, "hostnat: hostnat down, without a running daemon, must be run as root; use sudo\n"},
+		{[]string{"nothing"}, exitUsage, `hostnat: "nothing" is not a command;`},
+		{[]string{"network"}, exitUsage, "hostnat: network needs a command: create, delete, list, show (see: hostnat network --help)\n"},
+		{[]string{"network", "list", "x"}, exitUsage, `hostnat: "x" is one argument too many (see: hostnat network list --help)` + "\n"},
+		{[]string{"network", "list", "--nope"}, exitUsage, "hostnat: unknown flag: --nope (see: hostnat network list --help)\n"},
+		{[]string{"-o"}, exitUsage, "hostnat: flag needs an argument: 'o' in -o (see: hostnat --help)\n"},
+		{[]string{"-o", "yaml", "network", "list"}, exitUsage, "hostnat: invalid argument"},
+	}
+	for _, tt := range tests {
+		t.Run(strings.Join(tt.args, " "), func(t *testing.T) {
+			t.Parallel()
+			var out, errs bytes.Buffer
+			code := run(t.Context(), testEnv(&out, &errs, tt.args...))
+			if code != tt.code || !strings.HasPrefix(errs.String(), tt.stderr) {
+				t.Errorf("got %d %q, want %d %q", code, errs.String(), tt.code, tt.stderr)
+			}
+			if lines := strings.Count(errs.String(), "\n"); code != exitDone && lines != 1 {
+				t.Errorf("%d lines on stderr: %q", lines, errs.String())
+			}
+		})
+	}
+}
+
+// lockedBuffer may be read while the program writes.
+type lockedBuffer struct {
+	mu sync.Mutex
+	b  bytes.Buffer
+}
+
+func (l *lockedBuffer) Write(p []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.b.Write(p)
+}
+
+func (l *lockedBuffer) String() string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.b.String()
+}
+
+func TestEventWatch(t *testing.T) {
+	t.Parallel()
+	socket := filepath.Join(t.TempDir(), "s")
+	stop, err := serve(apitest.Example(), socket)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(stop)
+	var out lockedBuffer
+	var errs bytes.Buffer
+	ctx, interrupt := context.WithCancel(t.Context())
+	e := testEnv(nil, &errs, "event", "watch", "-o", "json", "--socket", socket)
+	e.Stdout = &out
+	code := make(chan int, 1)
+	go func() { code <- run(ctx, e) }()
+	deadline := time.Now().Add(10 * time.Second)
+	for strings.Count(out.String(), "\n") < 2 && time.Now().Before(deadline) {
+		time.Sleep(time.Millisecond)
+	}
+	interrupt()
+	if got := <-code; got != exitDone {
+		t.Errorf("exit code %d: %s", got, errs.String())
+	}
+	want := `{"time":"2026-11-21T12:00:00Z","id":1001,"name":"SessionCreate","level":"information","protocol":"tcp","nat":"default","network":"web","compartment":"default","internal":"172.16.1.2:40000","internalDestination":"192.0.2.7:443","external":"198.51.100.7:50123","externalDestination":"192.0.2.7:443","lifetimeSeconds":6,"tcpState":"none"}
+{"time":"2026-11-21T12:00:00Z","id":1033,"name":"OutOfPorts","level":"warning","protocol":"udp","nat":"default"}
+`
+	if diff := cmp.Diff(want, out.String()); diff != "" {
+		t.Errorf("output (-want +got):\n%s", diff)
+	}
+}
+
+func TestHumanNumbers(t *testing.T) {
+	t.Parallel()
+	for n, want := range map[uint64]string{0: "0 B", 1023: "1023 B", 1024: "1.0 KiB", 1536: "1.5 KiB",
+		1<<20 - 1: "1.0 MiB", 1 << 20: "1.0 MiB", 5 << 30: "5.0 GiB", 1<<64 - 1: "16.0 EiB"} {
+		if got := bytesText(n); got != want {
+			t.Errorf("bytesText(%d) = %q, want %q", n, got, want)
+		}
+	}
+	for n, want := range map[uint64]string{0: "0s", 59: "59s", 60: "1m", 61: "1m1s", 3600: "1h", 3601: "1h",
+		7440: "2h4m", 86400: "1d", 90000: "1d1h", 30 * 86400: "30d"} {
+		if got := secondsText(n); got != want {
+			t.Errorf("secondsText(%d) = %q, want %q", n, got, want)
+		}
+	}
+}

@@ -1,0 +1,70 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"io"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"testing"
+
+	"github.com/rogpeppe/go-internal/testscript"
+
+	"github.com/hostnat/hostnat/internal/api"
+	"github.com/hostnat/hostnat/internal/api/apitest"
+)
+
+func TestMain(m *testing.M) {
+	testscript.Main(m, map[string]func(){"hostnat": main})
+}
+
+// TestScripts runs the program against an API server without a host behind
+// it. HOSTNAT_SOCKET is that of a server with one of everything; $EMPTY is
+// one that has nothing.
+func TestScripts(t *testing.T) {
+	t.Parallel()
+	testscript.Run(t, testscript.Params{
+		Dir:                 "testdata/script",
+		RequireExplicitExec: true,
+		RequireUniqueNames:  true,
+		Condition: func(cond string) (bool, error) {
+			if cond == "root" {
+				return os.Geteuid() == 0, nil
+			}
+			return false, errors.New("unknown condition")
+		},
+		Setup: func(e *testscript.Env) error {
+			// The script's own directory is too deep for a socket's name.
+			dir, err := os.MkdirTemp("", "hostnat")
+			if err != nil {
+				return err
+			}
+			e.Defer(func() { _ = os.RemoveAll(dir) })
+			for name, service := range map[string]*apitest.Service{"HOSTNAT_SOCKET": apitest.Example(), "EMPTY": apitest.Empty()} {
+				socket := filepath.Join(dir, name)
+				stop, err := serve(service, socket)
+				if err != nil {
+					return err
+				}
+				e.Defer(stop)
+				e.Setenv(name, socket)
+			}
+			e.Setenv("NOWHERE", "/nonexistent/s")
+			e.Setenv("TZ", "UTC")
+			return nil
+		},
+	})
+}
+
+func serve(service api.Service, socket string) (stop func(), err error) {
+	l, err := api.Listen(socket)
+	if err != nil {
+		return nil, err
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	done := make(chan error, 1)
+	server := api.NewServer(service, "v0.0.0-test", slog.New(slog.NewTextHandler(io.Discard, nil)))
+	go func() { done <- server.Serve(ctx, l) }()
+	return func() { cancel(); <-done }, nil
+}

@@ -1,0 +1,52 @@
+package main
+
+import (
+	"fmt"
+
+	"github.com/spf13/cobra"
+
+	"github.com/hostnat/hostnat/internal/nat"
+)
+
+func sessionCommand(a *app) *cobra.Command {
+	return group("session", "Sessions: a binding's conversations with remotes", sessionList(a))
+}
+
+func sessionList(a *app) *cobra.Command {
+	var filter nat.Filter
+	cmd := &cobra.Command{
+		Use: "list", Short: "List the sessions", Args: positional(),
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			rows, err := a.client().Sessions(cmd.Context(), filter)
+			if err != nil {
+				return err
+			}
+			return printList(a, rows, sessionColumns())
+		},
+	}
+	addFilters(a, cmd, &filter)
+	addSessionFilters(cmd, &filter)
+	return cmd
+}
+
+func sessionColumns() []column[nat.Session] {
+	return []column[nat.Session]{
+		{"PROTOCOL", func(s nat.Session) string { return s.Protocol.String() }},
+		{"ENDPOINT", func(s nat.Session) string { return s.Endpoint }},
+		{"INTERNAL", func(s nat.Session) string { return hostPort(s.Internal) }},
+		{"EXTERNAL", func(s nat.Session) string { return hostPort(s.External) }},
+		{"REMOTE", func(s nat.Session) string { return hostPort(s.Remote) }},
+		{"STATE", stateText},
+		{"LIFETIME", func(s nat.Session) string { return secondsText(uint64(s.LifetimeSeconds)) }},
+		{"PACKETS OUT/IN", func(s nat.Session) string { return fmt.Sprintf("%d/%d", s.PacketsOut, s.PacketsIn) }},
+		{"OUT", func(s nat.Session) string { return bytesText(s.BytesOut) }},
+		{"IN", func(s nat.Session) string { return bytesText(s.BytesIn) }},
+	}
+}
+
+func stateText(s nat.Session) string {
+	if s.State == nat.StateNone {
+		return ""
+	}
+	return s.State.String()
+}

@@ -1,0 +1,89 @@
+package main
+
+import (
+	"cmp"
+	"fmt"
+	"io"
+	"maps"
+	"slices"
+
+	"github.com/spf13/cobra"
+
+	"github.com/hostnat/hostnat/internal/control"
+	"github.com/hostnat/hostnat/internal/event"
+)
+
+func statusCommand(a *app) *cobra.Command {
+	return &cobra.Command{
+		Use: "status", Short: "Show how the daemon and the data path are", Args: positional(),
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			s, err := a.client().Status(cmd.Context())
+			if err != nil {
+				return err
+			}
+			if a.format == formatJSON {
+				return printJSON(a.Stdout, s)
+			}
+			return printStatus(a.Stdout, s)
+		},
+	}
+}
+
+// printStatus prints one block a topic; a topic with nothing to say is one
+// word or left out.
+func printStatus(w io.Writer, s control.Status) error {
+	fmt.Fprintf(w, "hostnat %s, up %s, process %d\n\n", s.Version, secondsText(s.UptimeSeconds), s.PID)
+	t := newTable(w)
+	t.row("  networks", fmt.Sprint(s.Networks), "NATs", fmt.Sprint(s.NATs))
+	t.row("  endpoints", fmt.Sprint(s.Endpoints), "bindings", fmt.Sprint(s.Bindings))
+	t.row("  mappings", fmt.Sprint(s.Mappings), "sessions", fmt.Sprintf("%d of %d", s.Sessions, s.MaxSessions))
+	if err := t.Flush(); err != nil {
+		return err
+	}
+	if len(s.ExternalAddresses) > 0 {
+		fmt.Fprintln(w, "\nexternal addresses")
+		for _, v := range s.ExternalAddresses {
+			t.row("  "+v.NAT, v.Address.String(), "ports "+v.Ports, orDash(v.Interface), string(v.Source))
+		}
+		if err := t.Flush(); err != nil {
+			return err
+		}
+	}
+	if err := printDrops(w, s.Drops); err != nil {
+		return err
+	}
+	return printProblems(w, s.Problems)
+}
+
+// printDrops prints the counters that are not 0, largest first.
+func printDrops(w io.Writer, drops map[string]uint64) error {
+	reasons := slices.DeleteFunc(slices.Sorted(maps.Keys(drops)), func(r string) bool { return drops[r] == 0 })
+	if len(reasons) == 0 {
+		return nil
+	}
+	slices.SortStableFunc(reasons, func(a, b string) int { return cmp.Compare(drops[b], drops[a]) })
+	fmt.Fprintln(w, "\ndropped packets")
+	t := newTable(w)
+	for _, name := range reasons {
+		why := ""
+		if r, ok := event.ParseReason(name); ok {
+			why = r.Describe()
+		}
+		t.row("  "+name, fmt.Sprint(drops[name]), why)
+	}
+	return t.Flush()
+}
+
+func printProblems(w io.Writer, problems []string) error {
+	if len(problems) == 0 {
+		_, err := fmt.Fprintln(w, "\nno problems")
+		return err
+	}
+	fmt.Fprintln(w, "\nproblems")
+	for _, p := range problems {
+		if _, err := fmt.Fprintf(w, "  %s\n", p); err != nil {
+			return err
+		}
+	}
+	return nil
+}

@@ -1,0 +1,135 @@
+//go:build e2e
+
+package e2e
+
+import (
+	"context"
+	"encoding/json"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/hostnat/hostnat/internal/lab"
+)
+
+// host is a machine with hostnat's daemon running on it, between a remote and
+// endpoints: all namespaces.
+type host struct {
+	*lab.Topology
+	t      *testing.T
+	run    string // the daemon's run directory
+	daemon *process
+}
+
+// startHost builds a host with the network "web", 172.16.1.0/24. At the end of
+// the test it also checks that `hostnat down` leaves nothing behind.
+func startHost(t *testing.T, endpoints int) *host {
+	t.Helper()
+	h := &host{Topology: lab.StartTopology(t, endpoints), t: t}
+	before := h.links()
+	dir := t.TempDir()
+	h.run = filepath.Join(dir, "run")
+	h.daemon = start(t, h.Host, "hostnat-daemon", hostnat, "daemon", "--state-dir", filepath.Join(dir, "state"), "--run-dir", h.run)
+	waitFor(t, 20*time.Second, "the daemon to answer", func() bool {
+		if h.daemon.hasEnded() {
+			t.Fatal("the daemon has ended")
+		}
+		return h.command("status").Run() == nil
+	})
+	t.Cleanup(func() { h.checkDown(before) })
+	h.hostnat("network", "create", "web", "--subnet", "172.16.1.0/24")
+	return h
+}
+
+// command prepares a call of the command line.
+func (h *host) command(args ...string) *exec.Cmd {
+	socket := filepath.Join(h.run, "hostnat.sock")
+	return exec.Command(hostnat, append([]string{"--socket", socket}, args...)...)
+}
+
+// hostnat calls the command line and returns what it prints.
+func (h *host) hostnat(args ...string) string {
+	h.t.Helper()
+	return output(h.t, h.command(args...))
+}
+
+// read calls the command line with -o json and decodes what it prints.
+func (h *host) read(v any, args ...string) {
+	h.t.Helper()
+	out := h.hostnat(append(args, "-o", "json")...)
+	if err := json.Unmarshal([]byte(out), v); err != nil {
+		h.t.Fatalf("hostnat %s: %v in %s", strings.Join(args, " "), err, out)
+	}
+}
+
+// session and endpoint are the keys that the tests look at, as promised to
+// users.
+type session struct {
+	Endpoint, Protocol, Internal, External, Remote, State string
+	PacketsOut, BytesOut, PacketsIn, BytesIn              uint64
+}
+
+type endpoint struct {
+	Name, Address, Mac, Gateway, Kind, Interface string
+	PrefixLength, MTU                            int
+}
+
+func (h *host) sessions(filter ...string) []session {
+	h.t.Helper()
+	var list []session
+	h.read(&list, append([]string{"session", "list"}, filter...)...)
+	return list
+}
+
+// attach attaches an endpoint to the network web.
+func (h *host) attach(name string, args ...string) endpoint {
+	h.t.Helper()
+	var e endpoint
+	h.read(&e, append([]string{"endpoint", "attach", "web", name}, args...)...)
+	return e
+}
+
+func (h *host) publish(external, internal string) {
+	h.t.Helper()
+	h.hostnat("mapping", "add", "--protocol", "tcp", "--external", external, "--internal", internal)
+}
+
+func (h *host) links() []string {
+	h.t.Helper()
+	links, err := h.Host.Links()
+	if err != nil {
+		h.t.Fatal(err)
+	}
+	slices.Sort(links)
+	return links
+}
+
+// checkDown brings hostnat down and looks for what it left behind.
+func (h *host) checkDown(before []string) {
+	h.t.Helper()
+	if out, err := h.command("down").CombinedOutput(); err != nil {
+		h.t.Errorf("hostnat down: %v\n%s", err, out)
+		return
+	}
+	h.daemon.stop(h.t)
+	if diff := cmp.Diff(before, h.links()); diff != "" {
+		h.t.Errorf("links of the host before and after (-before +after):\n%s", diff)
+	}
+	mounts, err := os.ReadFile("/proc/self/mounts")
+	if err != nil {
+		h.t.Error(err)
+	}
+	if strings.Contains(string(mounts), h.run) {
+		h.t.Errorf("hostnat down left a mount below %s", h.run)
+	}
+	forward := h.Host.Command(context.Background(), "cat", "/proc/sys/net/ipv4/ip_forward")
+	if got := output(h.t, forward); got != "0\n" {
+		h.t.Errorf("ip_forward is %q, was 0", got)
+	}
+}

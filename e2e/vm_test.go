@@ -1,0 +1,95 @@
+//go:build e2e
+
+package e2e
+
+import (
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"runtime"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/hostnat/hostnat/internal/lab"
+)
+
+// How long an emulated VM may take on a busy machine; an idle one needs 4 s
+// and 6 s.
+const (
+	bootLimit     = 90 * time.Second
+	downloadLimit = 120 * time.Second
+)
+
+// TestVM boots a VM with a static address on a TAP. It downloads 100 MB and
+// serves a page.
+func TestVM(t *testing.T) {
+	need(t, "curl")
+	kernel, initramfs := vmImage(t)
+	h := startHost(t, 0)
+	outside := startNginx(t, h.Remote, "outside")
+	_, want := outside.writeBig("big")
+
+	if err := h.Host.AddTAP("vm0"); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := h.Host.DeleteLink("vm0"); err != nil {
+			t.Error(err)
+		}
+	})
+	e := h.attach("vm1", "--tap", "vm0")
+	h.publish("8080", "vm1:80")
+	vm := startVM(t, h.Host, e, "vm0", kernel, initramfs, outsideURL+"/big")
+
+	vm.waitPrinted(t, "vm: serving", bootLimit)
+	page := fmt.Sprintf("a page from the VM at %s/%d\n", e.Address, e.PrefixLength)
+	if got := curl(t, h.Remote, publishedURL+"/"); got != page {
+		t.Errorf("published page is %q, want %q", got, page)
+	}
+	if got := vm.waitPrinted(t, "vm: downloaded", downloadLimit); got != want {
+		t.Errorf("the VM downloaded SHA-256 %s, want %s", got, want)
+	}
+	outside.expectRequest(lab.HostAddress + " GET /big 200")
+	if strings.Contains(vm.printed(t), "vm: failed") {
+		t.Errorf("the VM's console:\n%s", vm.printed(t))
+	}
+	if len(h.sessions("--endpoint", "vm1")) < 2 {
+		t.Errorf("sessions: %+v", h.sessions())
+	}
+}
+
+// startVM boots the image on a TAP of n; the process's output is the console.
+// QEMU uses vnet_hdr by itself: large packets and missing checksums reach the
+// data path.
+func startVM(t *testing.T, n *lab.Namespace, e endpoint, tap, kernel, initramfs, download string) *process {
+	t.Helper()
+	words := fmt.Sprintf("console=ttyS0 quiet panic=-1 ADDRESS=%s/%d GATEWAY=%s MTU=%d URL=%s",
+		e.Address, e.PrefixLength, e.Gateway, e.MTU, download)
+	return start(t, n, "vm", "qemu-system-x86_64", "-accel", "tcg", "-m", "256",
+		"-nodefaults", "-no-user-config", "-display", "none", "-no-reboot", "-serial", "stdio",
+		"-kernel", kernel, "-initrd", initramfs, "-append", words,
+		"-netdev", "tap,id=n0,vhost=off,script=no,downscript=no,ifname="+tap,
+		"-device", "virtio-net-pci,netdev=n0,romfile=,mac="+e.Mac)
+}
+
+// vmImage builds what the VM boots, unless an earlier run has.
+func vmImage(t *testing.T) (kernel, initramfs string) {
+	t.Helper()
+	if runtime.GOARCH != "amd64" {
+		t.Skip("the VM image is for amd64")
+	}
+	need(t, "qemu-system-x86_64")
+	need(t, "busybox")
+	need(t, "apt-get")
+	cache, err := os.UserCacheDir()
+	if err != nil {
+		cache = os.TempDir()
+	}
+	dir := filepath.Join(cache, "hostnat", "e2e-vm")
+	if out, err := exec.CommandContext(t.Context(), "../scripts/e2e-vm-image.sh", dir).CombinedOutput(); err != nil {
+		missing(t, "build the VM image: %v\n%s", err, out)
+	}
+	return filepath.Join(dir, "vmlinuz"), filepath.Join(dir, "initramfs.gz")
+}

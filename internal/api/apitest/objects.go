@@ -1,0 +1,190 @@
+package apitest
+
+import (
+	"context"
+	"fmt"
+	"net/netip"
+	"slices"
+	"strings"
+
+	"github.com/hostnat/hostnat/internal/control"
+	"github.com/hostnat/hostnat/internal/nat"
+)
+
+// find returns the row that is called name, or a refusal that names it.
+func find[T any](s *Service, what, name string, rows *[]T, nameOf func(T) string) (int, error) {
+	if s.Err != nil {
+		return 0, s.Err
+	}
+	i := slices.IndexFunc(*rows, func(row T) bool { return nameOf(row) == name })
+	if i < 0 {
+		return 0, nat.Errorf(nat.NotFound, "%s %q does not exist", what, name)
+	}
+	return i, nil
+}
+
+func remove[T any](s *Service, what, name string, rows *[]T, nameOf func(T) string) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	i, err := find(s, what, name, rows, nameOf)
+	if err == nil {
+		*rows = slices.Delete(*rows, i, i+1)
+	}
+	return err
+}
+
+func show[T any](s *Service, what, name string, rows *[]T, nameOf func(T) string) (row T, err error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	i, err := find(s, what, name, rows, nameOf)
+	if err != nil {
+		return row, err
+	}
+	return (*rows)[i], nil
+}
+
+func add[T any](s *Service, row T, rows *[]T) (T, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.Err == nil {
+		*rows = append(*rows, row)
+	}
+	return row, s.Err
+}
+
+func all[T any](s *Service, rows *[]T) ([]T, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return slices.Clone(*rows), s.Err
+}
+
+func natName(n nat.NAT) string                   { return n.Name }
+func networkName(n nat.Network) string           { return n.Name }
+func endpointName(e control.EndpointView) string { return e.Name }
+func mappingName(m control.MappingView) string   { return fmt.Sprint(m.ID) }
+func addressName(a control.AddressView) string   { return a.NAT + "/" + a.Address.String() }
+
+// NATs returns all NATs.
+func (s *Service) NATs(context.Context) ([]nat.NAT, error) { return all(s, &s.nats) }
+
+// NAT returns one NAT.
+func (s *Service) NAT(_ context.Context, name string) (nat.NAT, error) {
+	return show(s, "NAT", name, &s.nats, natName)
+}
+
+// CreateNAT adds a NAT with the default settings.
+func (s *Service) CreateNAT(_ context.Context, spec nat.NATSpec) (nat.NAT, error) {
+	timeouts, filtering := nat.ProfileRFC.Defaults()
+	n := nat.NAT{Name: spec.Name, ID: uint32(len(s.nats) + 1), ExternalInterfaces: append([]string{}, spec.ExternalInterfaces...),
+		ExternalAddresses: []nat.ExternalAddress{}, Profile: nat.ProfileRFC, Timeouts: timeouts,
+		TCPFiltering: filtering, UDPFiltering: filtering}
+	return add(s, n, &s.nats)
+}
+
+// SetNAT returns the NAT as it was, with udp-inbound-refresh as told.
+func (s *Service) SetNAT(ctx context.Context, name string, settings map[string]string) (nat.NAT, error) {
+	n, err := s.NAT(ctx, name)
+	n.UDPInboundRefresh = settings["udp-inbound-refresh"] == "true"
+	return n, err
+}
+
+// DeleteNAT removes a NAT.
+func (s *Service) DeleteNAT(_ context.Context, name string) error {
+	return remove(s, "NAT", name, &s.nats, natName)
+}
+
+// Networks returns all networks.
+func (s *Service) Networks(context.Context) ([]nat.Network, error) { return all(s, &s.networks) }
+
+// Network returns one network.
+func (s *Service) Network(_ context.Context, name string) (nat.Network, error) {
+	return show(s, "network", name, &s.networks, networkName)
+}
+
+// CreateNetwork adds a network; Subnet must be valid, the gateway is 172.16.1.1.
+func (s *Service) CreateNetwork(_ context.Context, spec nat.NetworkSpec) (nat.Network, error) {
+	n := nat.Network{Name: spec.Name, ID: uint32(len(s.networks) + 1), NAT: nat.DefaultNAT, Compartment: nat.DefaultCompartment,
+		Subnet: netip.MustParsePrefix(spec.Subnet), Gateway: netip.MustParseAddr("172.16.1.1"), Bridge: "hn-" + spec.Name}
+	return add(s, n, &s.networks)
+}
+
+// DeleteNetwork removes a network; one with endpoints needs force.
+func (s *Service) DeleteNetwork(ctx context.Context, name string, force bool) error {
+	if in, _ := s.Endpoints(ctx, name); len(in) > 0 && !force {
+		return nat.Errorf(nat.Conflict, "network %q has %d endpoints", name, len(in)).WithHint("detach them or use --force")
+	}
+	return remove(s, "network", name, &s.networks, networkName)
+}
+
+// Endpoints returns a network's endpoints.
+func (s *Service) Endpoints(_ context.Context, network string) ([]control.EndpointView, error) {
+	rows, err := all(s, &s.endpoints)
+	return slices.DeleteFunc(rows, func(e control.EndpointView) bool { return network != "" && e.Network != network }), err
+}
+
+// Endpoint returns one endpoint.
+func (s *Service) Endpoint(_ context.Context, name string) (control.EndpointView, error) {
+	return show(s, "endpoint", name, &s.endpoints, endpointName)
+}
+
+// AttachEndpoint adds an endpoint with the address 172.16.1.2.
+func (s *Service) AttachEndpoint(_ context.Context, spec nat.EndpointSpec) (control.EndpointView, error) {
+	e := control.EndpointView{Gateway: netip.MustParseAddr("172.16.1.1"), PrefixLength: 24, MTU: 1500, State: control.Up}
+	e.Endpoint = nat.Endpoint{Name: spec.Name, ID: uint32(len(s.endpoints) + 1), Network: spec.Network,
+		Address: netip.MustParseAddr("172.16.1.2"), MAC: "02:42:ac:10:01:02", Kind: nat.KindNetns, Target: spec.Netns,
+		Interface: "hn-veth1", IfName: "eth0"}
+	if spec.TAP != "" {
+		e.Kind, e.Target, e.Interface, e.IfName = nat.KindTAP, spec.TAP, spec.TAP, ""
+		e.Configure = []string{"address 172.16.1.2/24", "gateway 172.16.1.1", "MTU 1500"}
+	}
+	return add(s, e, &s.endpoints)
+}
+
+// DetachEndpoint removes an endpoint.
+func (s *Service) DetachEndpoint(_ context.Context, name string) error {
+	return remove(s, "endpoint", name, &s.endpoints, endpointName)
+}
+
+// Mappings returns all mappings.
+func (s *Service) Mappings(context.Context) ([]control.MappingView, error) {
+	return all(s, &s.mappings)
+}
+
+// AddMapping adds a mapping to the port that spec.Internal ends with, on
+// 172.16.1.2. External is a port alone; "" is 20000.
+func (s *Service) AddMapping(_ context.Context, spec nat.MappingSpec) (control.MappingView, error) {
+	port := spec.External
+	if port == "" {
+		port = "20000"
+	}
+	endpoint, inside, _ := strings.Cut(spec.Internal, ":")
+	m := control.MappingView{Active: true}
+	m.Mapping = nat.Mapping{ID: uint32(len(s.mappings) + 1), NAT: nat.DefaultNAT, Network: "web", Protocol: nat.TCP,
+		External: netip.MustParseAddrPort("0.0.0.0:" + port), Internal: netip.MustParseAddrPort("172.16.1.2:" + inside),
+		Endpoint: endpoint, From: []netip.Prefix{}}
+	for _, from := range spec.From {
+		m.From = append(m.From, netip.MustParsePrefix(from))
+	}
+	return add(s, m, &s.mappings)
+}
+
+// DeleteMapping removes a mapping.
+func (s *Service) DeleteMapping(_ context.Context, id uint32) error {
+	return remove(s, "mapping", fmt.Sprint(id), &s.mappings, mappingName)
+}
+
+// Addresses returns all external addresses.
+func (s *Service) Addresses(context.Context) ([]control.AddressView, error) {
+	return all(s, &s.addresses)
+}
+
+// AddAddress adds an address with the ports 1024-65535.
+func (s *Service) AddAddress(_ context.Context, natName, spec string) (control.AddressView, error) {
+	a := control.AddressView{NAT: natName, Address: netip.MustParseAddr(spec), Ports: "1024-65535", Source: control.Fixed}
+	return add(s, a, &s.addresses)
+}
+
+// RemoveAddress removes an address.
+func (s *Service) RemoveAddress(_ context.Context, natName, address string) error {
+	return remove(s, "address", natName+"/"+address, &s.addresses, addressName)
+}

@@ -1,0 +1,136 @@
+// Package apitest has a Service for tests of what sits on top of the API: it
+// keeps what it is told in memory and has a few fixed sessions and events. It
+// checks nothing, except that names exist.
+package apitest
+
+import (
+	"context"
+	"net/netip"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/hostnat/hostnat/internal/control"
+	"github.com/hostnat/hostnat/internal/event"
+	"github.com/hostnat/hostnat/internal/nat"
+)
+
+// Service is an api.Service without a host behind it. Set its fields before
+// it is used.
+type Service struct {
+	// Err, if set, is what every operation returns.
+	Err error
+	// Entered, if set, gets a value when Down begins, which then waits for
+	// Release to be closed: to see what happens around a slow operation.
+	Entered, Release chan struct{}
+	// Events is what each watcher gets, at once.
+	Events []event.Event
+
+	mu        sync.Mutex
+	nats      []nat.NAT
+	networks  []nat.Network
+	endpoints []control.EndpointView
+	mappings  []control.MappingView
+	addresses []control.AddressView
+	bindings  []nat.Binding
+	sessions  []nat.Session
+	filter    nat.Filter
+}
+
+// Empty returns a Service that has nothing at all.
+func Empty() *Service { return &Service{} }
+
+// Filter returns the filter of the last list of bindings or sessions.
+func (s *Service) Filter() nat.Filter {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.filter
+}
+
+// Status returns counts of what there is, one kind of drop and no problems.
+func (s *Service) Status(context.Context) (control.Status, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return control.Status{PID: 4242, UptimeSeconds: 7384,
+		NATs: len(s.nats), Networks: len(s.networks), Endpoints: len(s.endpoints), Mappings: len(s.mappings),
+		Bindings: uint64(len(s.bindings)), Sessions: uint64(len(s.sessions)), MaxSessions: 1048576,
+		Drops:    map[string]uint64{"no-session": 12, "spoofed-source": 0},
+		Problems: []string{}, ExternalAddresses: slices.Clone(s.addresses)}, s.Err
+}
+
+// Down does nothing, as slowly as Release says.
+func (s *Service) Down(ctx context.Context) error {
+	if s.Entered != nil {
+		s.Entered <- struct{}{}
+		<-s.Release
+	}
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	return s.Err
+}
+
+// Watch sends Events, and then nothing until ctx ends.
+func (s *Service) Watch(ctx context.Context) (<-chan event.Event, error) {
+	if s.Err != nil {
+		return nil, s.Err
+	}
+	events := make(chan event.Event)
+	go func() {
+		defer close(events)
+		for _, e := range s.Events {
+			select {
+			case events <- e:
+			case <-ctx.Done():
+				return
+			}
+		}
+		<-ctx.Done()
+	}()
+	return events, nil
+}
+
+// Bindings returns all bindings, whatever the filter; see Filter.
+func (s *Service) Bindings(_ context.Context, f nat.Filter) ([]nat.Binding, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.filter = f
+	return s.bindings, s.Err
+}
+
+// Sessions returns all sessions, whatever the filter; see Filter.
+func (s *Service) Sessions(_ context.Context, f nat.Filter) ([]nat.Session, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.filter = f
+	return s.sessions, s.Err
+}
+
+// Example returns a Service with one of everything.
+func Example() *Service {
+	internal, external := netip.MustParseAddrPort("172.16.1.2:40000"), netip.MustParseAddrPort("198.51.100.7:50123")
+	remote := netip.MustParseAddrPort("192.0.2.7:443")
+	at := time.Date(2026, 11, 21, 12, 0, 0, 0, time.UTC)
+	created := event.New(event.SessionCreate, at)
+	created.Protocol, created.NAT, created.Network, created.Compartment = nat.TCP, "default", "web", "default"
+	created.Internal, created.InternalDestination = internal, remote
+	created.External, created.ExternalDestination = external, remote
+	created.LifetimeSeconds = 6
+	ports := event.New(event.OutOfPorts, at)
+	ports.NAT, ports.Protocol = "default", nat.UDP
+
+	s := &Service{Events: []event.Event{created, ports}}
+	ctx := context.Background()
+	_, _ = s.CreateNAT(ctx, nat.NATSpec{Name: nat.DefaultNAT})
+	_, _ = s.CreateNetwork(ctx, nat.NetworkSpec{Name: "web", Subnet: "172.16.1.0/24"})
+	_, _ = s.AttachEndpoint(ctx, nat.EndpointSpec{Network: "web", Name: "c1", Netns: "c1"})
+	_, _ = s.AddMapping(ctx, nat.MappingSpec{Protocol: "tcp", External: "8080", Internal: "c1:80"})
+	s.addresses = []control.AddressView{{NAT: nat.DefaultNAT, Address: external.Addr(), Ports: "32768-60999",
+		Interface: "eth0", Source: control.Interface}}
+	s.bindings = []nat.Binding{{NAT: nat.DefaultNAT, Network: "web", Compartment: "default", Protocol: nat.TCP,
+		Internal: internal, External: external, SessionCount: 1}}
+	s.sessions = []nat.Session{{NAT: nat.DefaultNAT, Network: "web", Endpoint: "c1", Compartment: "default",
+		Protocol: nat.TCP, Internal: internal, External: external, Remote: remote, State: nat.StateEstablished,
+		LifetimeSeconds: 7440, CreatedAt: at, PacketsOut: 10, BytesOut: 1536, PacketsIn: 2048, BytesIn: 3 << 20}}
+	return s
+}

@@ -1,0 +1,179 @@
+package api
+
+import (
+	"context"
+	"net/http"
+	"net/url"
+	"strconv"
+
+	"github.com/hostnat/hostnat/internal/control"
+	"github.com/hostnat/hostnat/internal/nat"
+)
+
+// at puts names into a path: at("/v1/nats/", "a") is "/v1/nats/a". A name that
+// would change the path's meaning is refused here, as it cannot exist.
+func at(prefix string, name string) (string, error) {
+	if name == "" || name == "." || name == ".." {
+		return "", nat.Errorf(nat.Invalid, "%q is not a name", name)
+	}
+	return prefix + url.PathEscape(name), nil
+}
+
+// one calls an operation on one named thing.
+func (c *Client) one(ctx context.Context, method, prefix, name, suffix string, in, out any) error {
+	path, err := at(prefix, name)
+	if err != nil {
+		return err
+	}
+	return c.call(ctx, method, path+suffix, in, out)
+}
+
+// Version asks for the daemon's version.
+func (c *Client) Version(ctx context.Context) (v Version, err error) {
+	err = c.call(ctx, http.MethodGet, "/v1/version", nil, &v)
+	return v, err
+}
+
+// Status asks how the daemon and the data path are.
+func (c *Client) Status(ctx context.Context) (s control.Status, err error) {
+	err = c.call(ctx, http.MethodGet, "/v1/status", nil, &s)
+	return s, err
+}
+
+// Down has everything removed from the kernel; the configuration stays.
+func (c *Client) Down(ctx context.Context) error {
+	return c.call(ctx, http.MethodPost, "/v1/down", nil, nil)
+}
+
+// NATs lists the NATs.
+func (c *Client) NATs(ctx context.Context) (l []nat.NAT, err error) {
+	err = c.call(ctx, http.MethodGet, "/v1/nats", nil, &l)
+	return l, err
+}
+
+// NAT returns one NAT.
+func (c *Client) NAT(ctx context.Context, name string) (n nat.NAT, err error) {
+	err = c.one(ctx, http.MethodGet, "/v1/nats/", name, "", nil, &n)
+	return n, err
+}
+
+// CreateNAT creates a NAT.
+func (c *Client) CreateNAT(ctx context.Context, spec nat.NATSpec) (n nat.NAT, err error) {
+	err = c.call(ctx, http.MethodPost, "/v1/nats", spec, &n)
+	return n, err
+}
+
+// SetNAT changes a NAT's settings.
+func (c *Client) SetNAT(ctx context.Context, name string, settings map[string]string) (n nat.NAT, err error) {
+	err = c.one(ctx, http.MethodPatch, "/v1/nats/", name, "", natSettings{Settings: settings}, &n)
+	return n, err
+}
+
+// DeleteNAT deletes a NAT.
+func (c *Client) DeleteNAT(ctx context.Context, name string) error {
+	return c.one(ctx, http.MethodDelete, "/v1/nats/", name, "", nil, nil)
+}
+
+// Addresses lists the external addresses of all NATs.
+func (c *Client) Addresses(ctx context.Context) (l []control.AddressView, err error) {
+	err = c.call(ctx, http.MethodGet, "/v1/addresses", nil, &l)
+	return l, err
+}
+
+// AddAddress gives a NAT an external address, A or A:LO-HI.
+func (c *Client) AddAddress(ctx context.Context, natName, spec string) (a control.AddressView, err error) {
+	err = c.one(ctx, http.MethodPost, "/v1/nats/", natName, "/addresses", addressSpec{Address: spec}, &a)
+	return a, err
+}
+
+// RemoveAddress takes an external address away from a NAT.
+func (c *Client) RemoveAddress(ctx context.Context, natName, address string) error {
+	suffix, err := at("/addresses/", address)
+	if err != nil {
+		return err
+	}
+	return c.one(ctx, http.MethodDelete, "/v1/nats/", natName, suffix, nil, nil)
+}
+
+// Networks lists the networks.
+func (c *Client) Networks(ctx context.Context) (l []nat.Network, err error) {
+	err = c.call(ctx, http.MethodGet, "/v1/networks", nil, &l)
+	return l, err
+}
+
+// Network returns one network.
+func (c *Client) Network(ctx context.Context, name string) (n nat.Network, err error) {
+	err = c.one(ctx, http.MethodGet, "/v1/networks/", name, "", nil, &n)
+	return n, err
+}
+
+// CreateNetwork creates a network.
+func (c *Client) CreateNetwork(ctx context.Context, spec nat.NetworkSpec) (n nat.Network, err error) {
+	err = c.call(ctx, http.MethodPost, "/v1/networks", spec, &n)
+	return n, err
+}
+
+// DeleteNetwork deletes a network; with force, its endpoints and mappings too.
+func (c *Client) DeleteNetwork(ctx context.Context, name string, force bool) error {
+	suffix := ""
+	if force {
+		suffix = "?force=true"
+	}
+	return c.one(ctx, http.MethodDelete, "/v1/networks/", name, suffix, nil, nil)
+}
+
+// Endpoints lists the endpoints of a network, or of all if network is "".
+func (c *Client) Endpoints(ctx context.Context, network string) (l []control.EndpointView, err error) {
+	values := url.Values{}
+	if network != "" {
+		values.Set("network", network)
+	}
+	err = c.call(ctx, http.MethodGet, "/v1/endpoints"+encodeQuery(values), nil, &l)
+	return l, err
+}
+
+// Endpoint returns one endpoint.
+func (c *Client) Endpoint(ctx context.Context, name string) (e control.EndpointView, err error) {
+	err = c.one(ctx, http.MethodGet, "/v1/endpoints/", name, "", nil, &e)
+	return e, err
+}
+
+// AttachEndpoint attaches a VM or container to a network.
+func (c *Client) AttachEndpoint(ctx context.Context, spec nat.EndpointSpec) (e control.EndpointView, err error) {
+	err = c.call(ctx, http.MethodPost, "/v1/endpoints", spec, &e)
+	return e, err
+}
+
+// DetachEndpoint detaches an endpoint.
+func (c *Client) DetachEndpoint(ctx context.Context, name string) error {
+	return c.one(ctx, http.MethodDelete, "/v1/endpoints/", name, "", nil, nil)
+}
+
+// Mappings lists the static mappings.
+func (c *Client) Mappings(ctx context.Context) (l []control.MappingView, err error) {
+	err = c.call(ctx, http.MethodGet, "/v1/mappings", nil, &l)
+	return l, err
+}
+
+// AddMapping publishes a port.
+func (c *Client) AddMapping(ctx context.Context, spec nat.MappingSpec) (m control.MappingView, err error) {
+	err = c.call(ctx, http.MethodPost, "/v1/mappings", spec, &m)
+	return m, err
+}
+
+// DeleteMapping deletes a static mapping.
+func (c *Client) DeleteMapping(ctx context.Context, id uint32) error {
+	return c.one(ctx, http.MethodDelete, "/v1/mappings/", strconv.FormatUint(uint64(id), 10), "", nil, nil)
+}
+
+// Bindings lists the bindings that match the filter.
+func (c *Client) Bindings(ctx context.Context, filter nat.Filter) (l []nat.Binding, err error) {
+	err = c.call(ctx, http.MethodGet, "/v1/bindings"+encodeFilter(filter), nil, &l)
+	return l, err
+}
+
+// Sessions lists the sessions that match the filter.
+func (c *Client) Sessions(ctx context.Context, filter nat.Filter) (l []nat.Session, err error) {
+	err = c.call(ctx, http.MethodGet, "/v1/sessions"+encodeFilter(filter), nil, &l)
+	return l, err
+}

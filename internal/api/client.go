@@ -1,0 +1,119 @@
+package api
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"net"
+	"net/http"
+	"syscall"
+
+	"github.com/hostnat/hostnat/internal/nat"
+)
+
+// DefaultSocket is where the daemon listens unless it is told otherwise.
+const DefaultSocket = "/run/hostnat/hostnat.sock"
+
+// Client has a daemon do what a Service does. Refusals come back as the
+// *nat.Error that the daemon sent.
+type Client struct {
+	socket string
+	http   *http.Client
+}
+
+var _ Service = (*Client)(nil)
+
+// NewClient returns a client of the daemon that listens at socket.
+func NewClient(socket string) *Client {
+	dial := func(ctx context.Context, _, _ string) (net.Conn, error) {
+		var d net.Dialer
+		return d.DialContext(ctx, "unix", socket)
+	}
+	// A connection for each request: connecting costs next to nothing here, and
+	// none is left half-open when the daemon is replaced.
+	transport := &http.Transport{DialContext: dial, DisableKeepAlives: true}
+	return &Client{socket: socket, http: &http.Client{Transport: transport}}
+}
+
+// notRunningError is the refusal of a client that finds no daemon.
+type notRunningError struct{ refusal *nat.Error }
+
+func (e notRunningError) Error() string { return e.refusal.Error() }
+func (e notRunningError) Unwrap() error { return e.refusal }
+
+// NotRunning reports whether err means that no daemon listens at the socket.
+func NotRunning(err error) bool {
+	var e notRunningError
+	return errors.As(err, &e)
+}
+
+// call sends in (nil: no body) and reads the answer into out (nil: none).
+func (c *Client) call(ctx context.Context, method, path string, in, out any) error {
+	resp, err := c.send(ctx, method, path, in)
+	if err != nil {
+		return err
+	}
+	defer resp.Body.Close()
+	if out == nil {
+		return nil
+	}
+	if err := json.NewDecoder(resp.Body).Decode(out); err != nil {
+		return fmt.Errorf("read the daemon's answer to %s %s: %w", method, path, err)
+	}
+	return nil
+}
+
+// send returns a successful response, whose body the caller closes.
+func (c *Client) send(ctx context.Context, method, path string, in any) (*http.Response, error) {
+	var body io.Reader
+	if in != nil {
+		b, err := json.Marshal(in)
+		if err != nil {
+			return nil, fmt.Errorf("encode the request %s %s: %w", method, path, err)
+		}
+		body = bytes.NewReader(b)
+	}
+	req, err := http.NewRequestWithContext(ctx, method, "http://hostnat"+path, body)
+	if err != nil {
+		return nil, fmt.Errorf("make the request %s %s: %w", method, path, err)
+	}
+	resp, err := c.http.Do(req)
+	if err != nil {
+		return nil, c.explain(ctx, err)
+	}
+	if resp.StatusCode >= 300 {
+		defer resp.Body.Close()
+		return nil, refusalIn(resp)
+	}
+	return resp, nil
+}
+
+// explain turns a failed exchange into something to act on.
+func (c *Client) explain(ctx context.Context, err error) error {
+	const start = "start it with: hostnat daemon"
+	switch {
+	case ctx.Err() != nil:
+		return ctx.Err()
+	case errors.Is(err, fs.ErrNotExist):
+		return notRunningError{refusal: nat.Errorf(nat.Unavailable, "hostnat daemon is not running (no socket at %s)", c.socket).WithHint(start)}
+	case errors.Is(err, syscall.ECONNREFUSED):
+		return notRunningError{refusal: nat.Errorf(nat.Unavailable, "hostnat daemon is not running (nobody answers at %s)", c.socket).WithHint(start)}
+	case errors.Is(err, fs.ErrPermission):
+		return nat.Errorf(nat.Denied, "the socket %s may not be opened by this user", c.socket)
+	}
+	return nat.Errorf(nat.Unavailable, "the daemon at %s did not answer: %v", c.socket, errors.Unwrap(err))
+}
+
+// refusalIn reads the error body of an answer.
+func refusalIn(resp *http.Response) error {
+	var body errorBody
+	err := json.NewDecoder(io.LimitReader(resp.Body, maxBody)).Decode(&body)
+	if err != nil || body.Error.Message == "" {
+		return nat.Errorf(nat.Internal, "the daemon answered %s without saying why", resp.Status)
+	}
+	return &body.Error
+}

@@ -1,0 +1,148 @@
+package api
+
+import (
+	"context"
+	"net/http"
+	"strconv"
+
+	"github.com/hostnat/hostnat/internal/control"
+	"github.com/hostnat/hostnat/internal/nat"
+)
+
+// routes lists every operation there is.
+func routes() []route {
+	var all []route
+	for _, group := range [][]route{generalRoutes(), natRoutes(), networkRoutes(), endpointRoutes(), mappingRoutes(), tableRoutes()} {
+		all = append(all, group...)
+	}
+	return all
+}
+
+func generalRoutes() []route {
+	return []route{
+		{method: http.MethodGet, path: "/v1/openapi.json", out: map[string]any{}, handle: serveDocument},
+		{method: http.MethodGet, path: "/v1/version", out: Version{}, handle: serveVersion},
+		{method: http.MethodGet, path: "/v1/status", out: control.Status{}, handle: serveStatus},
+		act(http.MethodPost, "/v1/down", func(ctx context.Context, s Service, _ *http.Request) error {
+			return s.Down(ctx)
+		}),
+	}
+}
+
+func natRoutes() []route {
+	return []route{
+		list("/v1/nats", func(s Service, r *http.Request) ([]nat.NAT, error) {
+			return s.NATs(r.Context())
+		}),
+		get("/v1/nats/{nat}", func(s Service, r *http.Request) (nat.NAT, error) {
+			return s.NAT(r.Context(), r.PathValue("nat"))
+		}),
+		change(http.MethodPost, "/v1/nats", http.StatusCreated, func(ctx context.Context, s Service, _ *http.Request, in nat.NATSpec) (nat.NAT, error) {
+			return s.CreateNAT(ctx, in)
+		}),
+		change(http.MethodPatch, "/v1/nats/{nat}", http.StatusOK, func(ctx context.Context, s Service, r *http.Request, in natSettings) (nat.NAT, error) {
+			return s.SetNAT(ctx, r.PathValue("nat"), in.Settings)
+		}),
+		act(http.MethodDelete, "/v1/nats/{nat}", func(ctx context.Context, s Service, r *http.Request) error {
+			return s.DeleteNAT(ctx, r.PathValue("nat"))
+		}),
+		list("/v1/addresses", func(s Service, r *http.Request) ([]control.AddressView, error) {
+			return s.Addresses(r.Context())
+		}),
+		change(http.MethodPost, "/v1/nats/{nat}/addresses", http.StatusCreated, func(ctx context.Context, s Service, r *http.Request, in addressSpec) (control.AddressView, error) {
+			return s.AddAddress(ctx, r.PathValue("nat"), in.Address)
+		}),
+		act(http.MethodDelete, "/v1/nats/{nat}/addresses/{address}", func(ctx context.Context, s Service, r *http.Request) error {
+			return s.RemoveAddress(ctx, r.PathValue("nat"), r.PathValue("address"))
+		}),
+	}
+}
+
+func networkRoutes() []route {
+	return []route{
+		list("/v1/networks", func(s Service, r *http.Request) ([]nat.Network, error) {
+			return s.Networks(r.Context())
+		}),
+		get("/v1/networks/{network}", func(s Service, r *http.Request) (nat.Network, error) {
+			return s.Network(r.Context(), r.PathValue("network"))
+		}),
+		change(http.MethodPost, "/v1/networks", http.StatusCreated, func(ctx context.Context, s Service, _ *http.Request, in nat.NetworkSpec) (nat.Network, error) {
+			return s.CreateNetwork(ctx, in)
+		}),
+		act(http.MethodDelete, "/v1/networks/{network}", deleteNetwork),
+	}
+}
+
+func deleteNetwork(ctx context.Context, s Service, r *http.Request) error {
+	var force string
+	if err := query(r, map[string]*string{"force": &force}); err != nil {
+		return err
+	}
+	forced := false
+	if force != "" {
+		var err error
+		if forced, err = strconv.ParseBool(force); err != nil {
+			return nat.Errorf(nat.Invalid, "force=%q is neither true nor false", force)
+		}
+	}
+	return s.DeleteNetwork(ctx, r.PathValue("network"), forced)
+}
+
+func endpointRoutes() []route {
+	return []route{
+		list("/v1/endpoints", func(s Service, r *http.Request) ([]control.EndpointView, error) {
+			var network string
+			if err := query(r, map[string]*string{"network": &network}); err != nil {
+				return nil, err
+			}
+			return s.Endpoints(r.Context(), network)
+		}),
+		get("/v1/endpoints/{endpoint}", func(s Service, r *http.Request) (control.EndpointView, error) {
+			return s.Endpoint(r.Context(), r.PathValue("endpoint"))
+		}),
+		change(http.MethodPost, "/v1/endpoints", http.StatusCreated, func(ctx context.Context, s Service, _ *http.Request, in nat.EndpointSpec) (control.EndpointView, error) {
+			return s.AttachEndpoint(ctx, in)
+		}),
+		act(http.MethodDelete, "/v1/endpoints/{endpoint}", func(ctx context.Context, s Service, r *http.Request) error {
+			return s.DetachEndpoint(ctx, r.PathValue("endpoint"))
+		}),
+	}
+}
+
+func mappingRoutes() []route {
+	return []route{
+		list("/v1/mappings", func(s Service, r *http.Request) ([]control.MappingView, error) {
+			return s.Mappings(r.Context())
+		}),
+		change(http.MethodPost, "/v1/mappings", http.StatusCreated, func(ctx context.Context, s Service, _ *http.Request, in nat.MappingSpec) (control.MappingView, error) {
+			return s.AddMapping(ctx, in)
+		}),
+		act(http.MethodDelete, "/v1/mappings/{mapping}", func(ctx context.Context, s Service, r *http.Request) error {
+			id, err := strconv.ParseUint(r.PathValue("mapping"), 10, 32)
+			if err != nil {
+				return nat.Errorf(nat.Invalid, "mapping id %q is not a number", r.PathValue("mapping"))
+			}
+			return s.DeleteMapping(ctx, uint32(id))
+		}),
+	}
+}
+
+func tableRoutes() []route {
+	return []route{
+		list("/v1/bindings", func(s Service, r *http.Request) ([]nat.Binding, error) {
+			f, err := filter(r)
+			if err != nil {
+				return nil, err
+			}
+			return s.Bindings(r.Context(), f)
+		}),
+		list("/v1/sessions", func(s Service, r *http.Request) ([]nat.Session, error) {
+			f, err := filter(r)
+			if err != nil {
+				return nil, err
+			}
+			return s.Sessions(r.Context(), f)
+		}),
+		{method: http.MethodGet, path: "/v1/events", out: stream{}, handle: serveEvents},
+	}
+}

@@ -1,0 +1,116 @@
+package api
+
+import (
+	"context"
+	_ "embed"
+	"errors"
+	"log/slog"
+	"net"
+	"net/http"
+	"time"
+
+	"github.com/hostnat/hostnat/internal/nat"
+)
+
+// document is the OpenAPI description of what routes returns.
+//
+//go:embed openapi.json
+var document []byte
+
+// stopTime is how long Serve waits for running operations when it is to end.
+const stopTime = 10 * time.Second
+
+// Server answers API requests with a Service.
+type Server struct {
+	service Service
+	version string
+	log     *slog.Logger
+	mux     *http.ServeMux
+	// stopping ends streams, which would otherwise outlast a graceful stop.
+	stopping context.Context
+	stop     context.CancelFunc
+}
+
+// NewServer returns a Server. Version is what it calls itself.
+func NewServer(service Service, version string, log *slog.Logger) *Server {
+	s := &Server{service: service, version: version, log: log, mux: http.NewServeMux()}
+	s.stopping, s.stop = context.WithCancel(context.Background())
+	for _, rt := range routes() {
+		s.mux.HandleFunc(rt.method+" "+rt.path, s.handler(rt))
+	}
+	s.mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) {
+		writeError(w, nat.Errorf(nat.NotFound, "there is no operation %s %s", r.Method, r.URL.Path).
+			WithHint("GET /v1/openapi.json lists them"))
+	})
+	return s
+}
+
+// ServeHTTP answers one request. Changes need a peer that withPeer has put
+// into the request's context, as Serve does.
+func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) { s.mux.ServeHTTP(w, r) }
+
+// Serve answers on l until ctx ends, lets running operations finish and then
+// returns nil. It closes l.
+func (s *Server) Serve(ctx context.Context, l net.Listener) error {
+	h := &http.Server{
+		Handler:           s,
+		ConnContext:       withPeer,
+		ReadHeaderTimeout: 10 * time.Second,
+		ErrorLog:          slog.NewLogLogger(s.log.Handler(), slog.LevelDebug),
+	}
+	failed := make(chan error, 1)
+	go func() { failed <- h.Serve(l) }()
+	select {
+	case err := <-failed:
+		return err
+	case <-ctx.Done():
+	}
+	s.stop()
+	grace, cancel := context.WithTimeout(context.WithoutCancel(ctx), stopTime)
+	defer cancel()
+	if err := h.Shutdown(grace); err != nil {
+		s.log.Warn("some API requests did not end in time", "error", err)
+		_ = h.Close()
+	}
+	if err := <-failed; !errors.Is(err, http.ErrServerClosed) {
+		return err
+	}
+	return nil
+}
+
+func (s *Server) handler(rt route) http.HandlerFunc {
+	return func(w http.ResponseWriter, r *http.Request) {
+		err := authorize(r)
+		if err == nil {
+			err = rt.handle(s, w, r)
+		}
+		if err == nil {
+			return
+		}
+		if nat.CodeOf(err) == nat.Internal {
+			s.log.Error("API request failed", "method", r.Method, "path", r.URL.Path, "error", err)
+		}
+		writeError(w, err)
+	}
+}
+
+func serveDocument(_ *Server, w http.ResponseWriter, _ *http.Request) error {
+	w.Header().Set("Content-Type", "application/json")
+	_, _ = w.Write(document)
+	return nil
+}
+
+func serveVersion(s *Server, w http.ResponseWriter, _ *http.Request) error {
+	return writeJSON(w, http.StatusOK, Version{Version: s.version})
+}
+
+func serveStatus(s *Server, w http.ResponseWriter, r *http.Request) error {
+	status, err := s.service.Status(r.Context())
+	if err != nil {
+		return err
+	}
+	if status.Version == "" {
+		status.Version = s.version
+	}
+	return writeJSON(w, http.StatusOK, status)
+}

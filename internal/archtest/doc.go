@@ -1,0 +1,3 @@
+// Package archtest holds tests of the repository itself: who may import whom,
+// and that the documents speak of things that exist. It has no other code.
+package archtest

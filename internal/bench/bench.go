@@ -1,0 +1,111 @@
+package bench
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os/exec"
+	"regexp"
+	"slices"
+)
+
+// Options is what to measure. The zero value of a field that is not marked
+// otherwise is an error.
+type Options struct {
+	Program    string         // the hostnat binary
+	Contenders []string       // some of Hostnat, NFTables, Routing
+	Rounds     int            // how often each figure is taken
+	Full       bool           // the long rows too; may be false
+	Sessions   int            // how many sessions the longest row has present
+	Rows       *regexp.Regexp // which rows; nil: all
+	Progress   io.Writer      // one line a round; nil: none
+}
+
+// Bench is a run with its contenders set up.
+type Bench struct {
+	options    Options
+	cpus       cpus
+	contenders []*contender
+}
+
+// setups returns how to make the contenders that are wanted, in order.
+func (o Options) setups() ([]setup, error) {
+	program, err := exec.LookPath(o.Program)
+	if err != nil && slices.Contains(o.Contenders, Hostnat) {
+		return nil, fmt.Errorf("find hostnat (build it first): %w", err)
+	}
+	known := map[string]setup{Hostnat: hostnat(program), NFTables: nftables, Routing: routing}
+	var all []setup
+	for _, name := range o.Contenders {
+		s, ok := known[name]
+		if !ok {
+			return nil, fmt.Errorf("%q is no contender; there are %s, %s and %s", name, Hostnat, NFTables, Routing)
+		}
+		all = append(all, s)
+	}
+	return all, nil
+}
+
+// Run measures everything and cleans up, also if ctx ends early.
+func Run(ctx context.Context, o Options) (report *Report, err error) {
+	b := &Bench{options: o}
+	if b.cpus, err = chooseCPUs(); err != nil {
+		return nil, err
+	}
+	setups, err := o.setups()
+	if err != nil {
+		return nil, err
+	}
+	defer func() { err = errors.Join(err, b.close()) }()
+	for _, s := range setups {
+		c, err := s.start(ctx, "")
+		if err != nil {
+			return nil, err
+		}
+		b.contenders = append(b.contenders, c)
+	}
+	samples := newSamples()
+	for round := range o.Rounds {
+		if err := b.round(ctx, round, samples); err != nil {
+			return nil, err
+		}
+	}
+	return b.report(samples)
+}
+
+func (b *Bench) close() error {
+	var errs []error
+	for _, c := range b.contenders {
+		errs = append(errs, c.close())
+	}
+	return errors.Join(errs...)
+}
+
+// round takes each figure once for each contender. Who begins changes from
+// round to round: nobody always follows the same neighbour.
+func (b *Bench) round(ctx context.Context, number int, samples *samples) error {
+	b.progress("round %d of %d", number+1, b.options.Rounds)
+	for _, m := range b.measurements() {
+		for i := range b.contenders {
+			c := b.contenders[(i+number)%len(b.contenders)]
+			if ctx.Err() != nil {
+				return fmt.Errorf("interrupted: %w", context.Cause(ctx))
+			}
+			values, err := m.take(ctx, c)
+			if err != nil {
+				return c.failure(m.rows[0].Name, err)
+			}
+			for i, row := range m.rows {
+				samples.add(row, c.name, values[i])
+			}
+		}
+	}
+	return nil
+}
+
+func (b *Bench) progress(format string, args ...any) {
+	if b.options.Progress != nil {
+		fmt.Fprintf(b.options.Progress, format+"\n", args...)
+	}
+}

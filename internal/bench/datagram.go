@@ -1,0 +1,89 @@
+package bench
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/netip"
+	"sync/atomic"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// datagrams measures 64-byte UDP from socket to socket (sendmmsg, recvmmsg), in
+// thousands a second that the receiver reads: what two programs see, their own
+// cost included. Sender and receiver have a CPU each.
+func (b *Bench) datagrams(_ context.Context, p path) ([]float64, error) {
+	var received atomic.Uint64
+	var stopped atomic.Bool
+	var rate float64
+	ready := make(chan struct{})
+	receive := func() error {
+		return inside(p.server, b.cpus.far, func() error { return receiveDatagrams(p.listen, ready, &stopped, &received) })
+	}
+	send := func() error {
+		defer stopped.Store(true)
+		return inside(p.client, b.cpus.near, func() (err error) {
+			<-ready
+			rate, err = sendDatagrams(p, &received)
+			return err
+		})
+	}
+	if err := together(receive, send); err != nil {
+		return nil, err
+	}
+	if rate == 0 {
+		return nil, errors.New("no datagram arrived")
+	}
+	return []float64{rate}, nil
+}
+
+func receiveDatagrams(listen netip.AddrPort, ready chan<- struct{}, stopped *atomic.Bool, received *atomic.Uint64) error {
+	fd, err := socket(unix.SOCK_DGRAM, listen)
+	close(ready)
+	if err != nil {
+		return err
+	}
+	defer unix.Close(fd)
+	limit := unix.NsecToTimeval((20 * time.Millisecond).Nanoseconds())
+	err = errors.Join(
+		unix.SetsockoptTimeval(fd, unix.SOL_SOCKET, unix.SO_RCVTIMEO, &limit),
+		unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_RCVBUFFORCE, 8<<20),
+	)
+	if err != nil {
+		return fmt.Errorf("set up receiver: %w", err)
+	}
+	messages := newMessages(buffers())
+	for !stopped.Load() {
+		n, err := receiveMessages(fd, messages)
+		if err != nil && !timedOut(err) && !errors.Is(err, unix.EINTR) {
+			return fmt.Errorf("receive datagrams: %w", err)
+		}
+		received.Add(uint64(n))
+	}
+	return nil
+}
+
+func sendDatagrams(p path, received *atomic.Uint64) (float64, error) {
+	fd, err := connected(unix.SOCK_DGRAM, netip.AddrPortFrom(p.local, flowPort), p.target)
+	if err != nil {
+		return 0, err
+	}
+	g := &generator{fd: fd, messages: newMessages(buffers())}
+	defer g.close()
+	if err := g.warmUp(1); err != nil {
+		return 0, err
+	}
+	before := received.Load()
+	_, elapsed, err := g.run(packetTime)
+	return float64(received.Load()-before) / elapsed.Seconds() / 1e3, err
+}
+
+func buffers() [][]byte {
+	all := make([][]byte, sendBatch)
+	for i := range all {
+		all[i] = make([]byte, payloadBytes)
+	}
+	return all
+}

@@ -1,0 +1,90 @@
+package bench
+
+import "context"
+
+// Row is a line of the table.
+type Row struct {
+	Name  string `json:"name"`
+	Unit  string `json:"unit"`
+	Lower bool   `json:"lowerIsBetter,omitempty"`
+	Bars  []Bar  `json:"-"`
+}
+
+// measurement is traffic that yields a figure for each of its rows.
+type measurement struct {
+	rows []Row
+	take func(context.Context, *contender) ([]float64, error)
+}
+
+// Bars of the project: what hostnat has to reach.
+var (
+	packetBars  = []Bar{{Against: NFTables, Limit: 1.8}, {Against: Routing, Limit: 1.3}}
+	bulkBars    = []Bar{{Against: NFTables, Limit: 1.2}}
+	connectBars = []Bar{{Against: NFTables, Limit: 1.1}}
+	tripBars    = []Bar{{Against: NFTables, Limit: 1}}
+	arrivalBars = []Bar{{Limit: 7}}
+)
+
+// measurements are those that the options ask for.
+func (b *Bench) measurements() []measurement {
+	all := []measurement{
+		both("64-byte UDP frames", "outbound", outboundPath, "kpkt/s", packetBars, b.packets),
+		both("64-byte UDP frames", "published", inboundPath, "kpkt/s", packetBars, b.packets),
+		both("64-byte UDP, sockets", "outbound", outboundPath, "kpkt/s", nil, b.datagrams),
+		both("64-byte UDP, sockets", "published", inboundPath, "kpkt/s", nil, b.datagrams),
+		both("TCP bulk", "outbound", outboundPath, "Gbit/s", bulkBars, b.bulk),
+		both("TCP bulk", "published", inboundPath, "Gbit/s", bulkBars, b.bulk),
+		both("TCP connections", "outbound", outboundPath, "1/s", connectBars, b.connects),
+		both("TCP connections", "published", inboundPath, "1/s", connectBars, b.connects),
+		roundTripRows(b, "outbound", outboundPath),
+		roundTripRows(b, "published", inboundPath),
+		{rows: latencyRows("arrival to arrival, published", arrivalBars, nil), take: b.arrivals},
+	}
+	if b.options.Full {
+		all = append(all, b.longMeasurements()...)
+	}
+	return b.wanted(all)
+}
+
+func outboundPath(c *contender) path { return c.outbound }
+func inboundPath(c *contender) path  { return c.inbound }
+
+// both makes the measurement of one direction.
+func both(what, direction string, choose func(*contender) path, unit string, bars []Bar,
+	take func(context.Context, path) ([]float64, error)) measurement {
+	return measurement{
+		rows: []Row{{Name: what + ", " + direction, Unit: unit, Bars: bars}},
+		take: func(ctx context.Context, c *contender) ([]float64, error) { return take(ctx, choose(c)) },
+	}
+}
+
+func roundTripRows(b *Bench, direction string, choose func(*contender) path) measurement {
+	return measurement{
+		rows: latencyRows("UDP round trip, "+direction, tripBars, tripBars),
+		take: func(ctx context.Context, c *contender) ([]float64, error) { return b.roundTrips(ctx, choose(c)) },
+	}
+}
+
+func latencyRows(name string, median, tail []Bar) []Row {
+	return []Row{
+		{Name: name + ", p50", Unit: "µs", Lower: true, Bars: median},
+		{Name: name + ", p99", Unit: "µs", Lower: true, Bars: tail},
+	}
+}
+
+// wanted leaves out measurements of which no row was asked for.
+func (b *Bench) wanted(all []measurement) []measurement {
+	if b.options.Rows == nil {
+		return all
+	}
+	var some []measurement
+	for _, m := range all {
+		for _, row := range m.rows {
+			if b.options.Rows.MatchString(row.Name) {
+				some = append(some, m)
+				break
+			}
+		}
+	}
+	return some
+}

@@ -1,0 +1,70 @@
+package bench
+
+import (
+	"errors"
+	"fmt"
+	"net/netip"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// Blocking sockets without package net: a system call each, on a thread that
+// is bound to a CPU, as a C program would have them.
+
+const patience = time.Second // until a socket's call gives up
+
+// socket opens one bound to local, which another socket may have had just now.
+func socket(kind int, local netip.AddrPort) (int, error) {
+	fd, err := unix.Socket(unix.AF_INET, kind|unix.SOCK_CLOEXEC, 0)
+	if err != nil {
+		return -1, fmt.Errorf("open socket: %w", err)
+	}
+	limit := unix.NsecToTimeval(patience.Nanoseconds())
+	err = errors.Join(
+		unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_REUSEADDR, 1),
+		unix.SetsockoptTimeval(fd, unix.SOL_SOCKET, unix.SO_RCVTIMEO, &limit),
+		unix.SetsockoptTimeval(fd, unix.SOL_SOCKET, unix.SO_SNDTIMEO, &limit),
+		unix.Bind(fd, sockaddr(local)),
+	)
+	if err != nil {
+		unix.Close(fd)
+		return -1, fmt.Errorf("bind socket to %v: %w", local, err)
+	}
+	return fd, nil
+}
+
+// listenTCP opens a listener.
+func listenTCP(local netip.AddrPort) (int, error) {
+	fd, err := socket(unix.SOCK_STREAM, local)
+	if err != nil {
+		return -1, err
+	}
+	if err := unix.Listen(fd, 4096); err != nil {
+		unix.Close(fd)
+		return -1, fmt.Errorf("listen on %v: %w", local, err)
+	}
+	return fd, nil
+}
+
+// connected opens a socket and connects it.
+func connected(kind int, local, remote netip.AddrPort) (int, error) {
+	fd, err := socket(kind, local)
+	if err != nil {
+		return -1, err
+	}
+	if err := unix.Connect(fd, sockaddr(remote)); err != nil {
+		unix.Close(fd)
+		return -1, fmt.Errorf("connect %v to %v: %w", local, remote, err)
+	}
+	return fd, nil
+}
+
+func sockaddr(a netip.AddrPort) *unix.SockaddrInet4 {
+	return &unix.SockaddrInet4{Addr: a.Addr().As4(), Port: int(a.Port())}
+}
+
+// timedOut says whether a call ended since patience did.
+func timedOut(err error) bool {
+	return errors.Is(err, unix.EAGAIN) || errors.Is(err, unix.EINPROGRESS)
+}

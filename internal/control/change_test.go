@@ -1,0 +1,220 @@
+package control
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/netip"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+
+	"github.com/hostnat/hostnat/internal/nat"
+)
+
+func TestChangesReachStoreAndKernel(t *testing.T) {
+	t.Parallel()
+	c, k, s := withWeb(t)
+	ctx := t.Context()
+	steps := []func() error{
+		func() error {
+			_, err := c.CreateNAT(ctx, nat.NATSpec{Name: "office", ExternalInterfaces: []string{"eth0"}})
+			return err
+		},
+		func() error { _, err := c.SetNAT(ctx, "office", map[string]string{"udp-timeout": "9"}); return err },
+		func() error { _, err := c.AddAddress(ctx, "office", "192.168.7.5:2000-2999"); return err },
+		func() error { _, err := c.CreateNetwork(ctx, nat.NetworkSpec{Name: "lab", NAT: "office"}); return err },
+		func() error { return c.DeleteMapping(ctx, 1) },
+		func() error { return c.DetachEndpoint(ctx, "c1") },
+		func() error { return c.DeleteNetwork(ctx, "web", false) },
+		func() error { return c.DeleteNetwork(ctx, "lab", false) },
+		func() error { return c.RemoveAddress(ctx, "office", "192.168.7.5") },
+		func() error { return c.DeleteNAT(ctx, "office") },
+	}
+	for i, step := range steps {
+		before, _ := c.snapshot()
+		if err := step(); err != nil {
+			t.Fatalf("step %d: %v", i, err)
+		}
+		after, _ := c.snapshot()
+		if fmt.Sprint(before) == fmt.Sprint(after) {
+			t.Errorf("step %d changed nothing", i)
+		}
+		same(t, c, k, s, after)
+	}
+}
+
+// A change that the kernel refuses leaves no trace in any of the three places.
+func TestRefusedByKernelIsUndone(t *testing.T) {
+	t.Parallel()
+	c, k, s := withWeb(t)
+	before, _ := c.snapshot()
+	k.refuse = func(c nat.Config) error {
+		if len(c.Networks) != len(before.Networks) || len(c.Endpoints) != len(before.Endpoints) || len(c.Mappings) != len(before.Mappings) || len(c.NATs) != len(before.NATs) {
+			return errKernel
+		}
+		return nil
+	}
+	ctx := t.Context()
+	changes := map[string]func() error{
+		"create network": func() error { _, err := c.CreateNetwork(ctx, nat.NetworkSpec{Name: "lab"}); return err },
+		"attach endpoint": func() error {
+			_, err := c.AttachEndpoint(ctx, nat.EndpointSpec{Network: "web", Name: "c2", PID: "7"})
+			return err
+		},
+		"add mapping": func() error {
+			_, err := c.AddMapping(ctx, nat.MappingSpec{Protocol: "udp", External: "53", Internal: "c1:53"})
+			return err
+		},
+		"create NAT":     func() error { _, err := c.CreateNAT(ctx, nat.NATSpec{Name: "office"}); return err },
+		"delete mapping": func() error { return c.DeleteMapping(ctx, 1) },
+		"delete network": func() error { return c.DeleteNetwork(ctx, "web", true) },
+	}
+	for name, change := range changes {
+		err := change()
+		if !errors.Is(err, errKernel) || !strings.HasPrefix(err.Error(), name) {
+			t.Errorf("%s: got %v", name, err)
+		}
+		same(t, c, k, s, before)
+	}
+	if st, _ := c.Status(ctx); len(st.Problems) != 0 {
+		t.Errorf("problems: %q", st.Problems)
+	}
+}
+
+func TestEndpointThatGoesAwayWhileAttaching(t *testing.T) {
+	t.Parallel()
+	c, k, s := withWeb(t)
+	before, _ := c.snapshot()
+	k.absent = []string{"c2"}
+	_, err := c.AttachEndpoint(t.Context(), nat.EndpointSpec{Network: "web", Name: "c2", Netns: "c2"})
+	if nat.CodeOf(err) != nat.Unavailable {
+		t.Errorf("got %v", err)
+	}
+	same(t, c, k, s, before)
+}
+
+// Once a change has begun it does not stop half-way because the client left.
+func TestCallerGoesAway(t *testing.T) {
+	t.Parallel()
+	c, k, s := withWeb(t)
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	if _, err := c.CreateNetwork(ctx, nat.NetworkSpec{Name: "lab"}); err != nil {
+		t.Fatal(err)
+	}
+	after, _ := c.snapshot()
+	same(t, c, k, s, after)
+}
+
+func TestRefusals(t *testing.T) {
+	t.Parallel()
+	c, k, s := withWeb(t)
+	k.missing = map[string]bool{"gone": true}
+	k.listener = &nat.Listener{Program: "nginx", PID: 41, Address: netip.MustParseAddrPort("0.0.0.0:80")}
+	before, _ := c.snapshot()
+	ctx := t.Context()
+	mapping := func(external, internal string) error {
+		_, err := c.AddMapping(ctx, nat.MappingSpec{Protocol: "tcp", External: external, Internal: internal})
+		return err
+	}
+	_, noTarget := c.AttachEndpoint(ctx, nat.EndpointSpec{Network: "web", Name: "x", Netns: "gone"})
+	_, noInterface := c.CreateNAT(ctx, nat.NATSpec{Name: "n", ExternalInterfaces: []string{"eth9"}})
+	_, noAddress := c.CreateNAT(ctx, nat.NATSpec{Name: "n", ExternalAddresses: []string{"192.0.2.1"}})
+	_, addAddress := c.AddAddress(ctx, "default", "192.0.2.1")
+	_, overlap := c.CreateNetwork(ctx, nat.NetworkSpec{Name: "n", Subnet: "192.168.0.0/16"})
+	_, noNetwork := c.Endpoints(ctx, "nope")
+	_, noEndpoint := c.Endpoint(ctx, "nope")
+	tests := []struct {
+		err      error
+		code     nat.Code
+		mentions string
+	}{
+		{mapping("80", "c1:80"), nat.Conflict, "nginx (pid 41) listens on tcp 0.0.0.0:80"},
+		{mapping("8080", "c1:81"), nat.Conflict, "1 (tcp *:8080 to c1:80)"},
+		{mapping("99", "172.16.1.1:80"), nat.Invalid, "gateway"},
+		{noTarget, nat.NotFound, `namespace "gone"`},
+		{noInterface, nat.NotFound, "eth9"},
+		{noAddress, nat.NotFound, "192.0.2.1"},
+		{addAddress, nat.NotFound, "ip address add 192.0.2.1/32 dev eth0"},
+		{overlap, nat.Conflict, "address of eth0"},
+		{noNetwork, nat.NotFound, "nope"},
+		{noEndpoint, nat.NotFound, "nope"},
+		{c.DeleteMapping(ctx, 7), nat.NotFound, "mapping 7"},
+		{c.DeleteNetwork(ctx, "web", false), nat.Conflict, "--force"},
+	}
+	for _, tt := range tests {
+		if nat.CodeOf(tt.err) != tt.code || !strings.Contains(fmt.Sprint(tt.err), tt.mentions) {
+			t.Errorf("got %v, want %s with %q", tt.err, tt.code, tt.mentions)
+		}
+	}
+	same(t, c, k, s, before)
+}
+
+func TestSameMappingAndEndpointAgain(t *testing.T) {
+	t.Parallel()
+	c, k, s := withWeb(t)
+	before, _ := c.snapshot()
+	// The mapping's own port is not looked for listeners again.
+	k.listener = &nat.Listener{Program: "x", Address: netip.MustParseAddrPort("0.0.0.0:8080")}
+	m, err := c.AddMapping(t.Context(), nat.MappingSpec{Protocol: "tcp", External: "8080", Internal: "c1:80"})
+	if err != nil || m.ID != 1 || !m.Active {
+		t.Errorf("mapping: %+v, %v", m, err)
+	}
+	applied := len(k.applied)
+	e, err := c.AttachEndpoint(t.Context(), nat.EndpointSpec{Network: "web", Name: "c1", Netns: "c1"})
+	if err != nil || e.Endpoint != before.Endpoints[0] {
+		t.Errorf("endpoint: %+v, %v", e, err)
+	}
+	if len(k.applied) == applied {
+		t.Error("attaching again repairs nothing")
+	}
+	same(t, c, k, s, before)
+}
+
+func TestConcurrentChanges(t *testing.T) {
+	t.Parallel()
+	c, k, s := withWeb(t)
+	var wg sync.WaitGroup
+	for i := range 8 {
+		wg.Go(func() {
+			name := fmt.Sprintf("p%d", i)
+			if _, err := c.AttachEndpoint(t.Context(), nat.EndpointSpec{Network: "web", Name: name, Netns: name}); err != nil {
+				t.Error(err)
+			}
+			if _, err := c.Status(t.Context()); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+	wg.Wait()
+	after, _ := c.snapshot()
+	seen := map[netip.Addr]bool{}
+	for _, e := range after.Endpoints {
+		seen[e.Address] = true
+	}
+	if len(after.Endpoints) != 9 || len(seen) != 9 {
+		t.Errorf("%d endpoints with %d addresses", len(after.Endpoints), len(seen))
+	}
+	same(t, c, k, s, after)
+}
+
+func TestDetachedEndpointsMappingStaysAndServesAgain(t *testing.T) {
+	t.Parallel()
+	c, k, _ := withWeb(t)
+	ctx := t.Context()
+	if err := c.DetachEndpoint(ctx, "c1"); err != nil {
+		t.Fatal(err)
+	}
+	if m, _ := c.Mappings(ctx); len(m) != 1 || m[0].Active || len(k.last().Mappings) != 0 {
+		t.Errorf("mappings %+v, in the kernel %+v", m, k.last().Mappings)
+	}
+	if _, err := c.AttachEndpoint(ctx, nat.EndpointSpec{Network: "web", Name: "c1", Netns: "new", Address: "172.16.1.40"}); err != nil {
+		t.Fatal(err)
+	}
+	m, _ := c.Mappings(ctx)
+	if !m[0].Active || m[0].Internal != netip.MustParseAddrPort("172.16.1.40:80") || !slices.ContainsFunc(k.last().Mappings, func(m nat.Mapping) bool { return m.ID == 1 }) {
+		t.Errorf("mappings %+v", m)
+	}
+}

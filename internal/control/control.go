@@ -1,0 +1,129 @@
+package control
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"sync"
+	"time"
+
+	"github.com/hostnat/hostnat/internal/nat"
+	"github.com/hostnat/hostnat/internal/store"
+)
+
+// Options is what a Control needs.
+type Options struct {
+	Store   *store.Store
+	Kernel  Kernel
+	Log     *slog.Logger // nil: silent
+	Version string       // of hostnat, for Status
+}
+
+// Control carries out the operations. It is safe for concurrent use: changes
+// run one after the other, and lists do not wait for them.
+type Control struct {
+	store   *store.Store
+	kernel  Kernel
+	log     *slog.Logger
+	version string
+	started time.Time
+
+	changing sync.Mutex // held from reading the old configuration to the new one's Apply
+
+	mu     sync.RWMutex // guards the rest, for moments
+	config nat.Config
+	report Report // of the last Apply
+	failed error  // the last Apply's, if it did not succeed
+	down   bool   // everything was taken out of the kernel on request
+}
+
+// New returns a Control for the stored configuration. Nothing is in the kernel
+// until Reconcile.
+func New(o Options) (*Control, error) {
+	config, err := o.Store.Load()
+	if err != nil {
+		return nil, err
+	}
+	log := o.Log
+	if log == nil {
+		log = slog.New(slog.DiscardHandler)
+	}
+	return &Control{
+		store: o.Store, kernel: o.Kernel, log: log, version: o.Version, started: time.Now(),
+		config: config, report: nothing(config),
+	}, nil
+}
+
+// nothing is the report on a kernel that has none of the configuration.
+func nothing(c nat.Config) Report {
+	var r Report
+	for _, e := range c.Endpoints {
+		r.Absent = append(r.Absent, e.Name)
+	}
+	return r
+}
+
+// snapshot returns the configuration and what the kernel made of it.
+func (c *Control) snapshot() (nat.Config, Report) {
+	c.mu.RLock()
+	defer c.mu.RUnlock()
+	return c.config.Clone(), c.report
+}
+
+// change is every changing operation: edit a copy of the configuration, store
+// it, and make it true in the kernel. If that fails, or done (nil: no check)
+// is not content with the report, everything is put back.
+func (c *Control) change(ctx context.Context, what string, edit func(*nat.Config) error, done func(Report) error) error {
+	c.changing.Lock()
+	defer c.changing.Unlock()
+	before, _ := c.snapshot()
+	next := before.Clone()
+	if err := edit(&next); err != nil {
+		return err
+	}
+	// What has begun is finished or undone, even if the caller goes away.
+	ctx = context.WithoutCancel(ctx)
+	if err := c.store.Save(next); err != nil {
+		return err
+	}
+	err := c.apply(ctx, next)
+	if err == nil && done != nil {
+		err = done(c.lastReport())
+	}
+	if err != nil {
+		return fmt.Errorf("%s: %w", what, c.undo(ctx, what, before, err))
+	}
+	c.log.Info("changed", "what", what)
+	return nil
+}
+
+// undo goes back to the configuration before a change and returns the change's error.
+func (c *Control) undo(ctx context.Context, what string, before nat.Config, cause error) error {
+	c.log.Warn("change failed, undoing it", "what", what, "error", cause)
+	saved := c.store.Save(before)
+	applied := c.apply(ctx, before)
+	if err := errors.Join(saved, applied); err != nil {
+		c.log.Error("undoing a change failed", "what", what, "error", err)
+	}
+	return cause
+}
+
+// apply makes the kernel equal to a configuration, which is then the current
+// one whether that worked or not: Reconcile tries again.
+func (c *Control) apply(ctx context.Context, config nat.Config) error {
+	report, err := c.kernel.Apply(ctx, config.Effective())
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.config, c.failed, c.down = config, err, false
+	if err == nil {
+		c.report = report
+	}
+	return err
+}
+
+func (c *Control) lastReport() Report {
+	c.mu.RLock()
+	defer c.mu.RUnlock()
+	return c.report
+}

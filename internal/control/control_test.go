@@ -1,0 +1,200 @@
+package control
+
+import (
+	"encoding/json"
+	"net/netip"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/hostnat/hostnat/internal/event"
+	"github.com/hostnat/hostnat/internal/nat"
+	"github.com/hostnat/hostnat/internal/store"
+)
+
+func TestRestart(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	k := &fakeKernel{}
+	c, s := start(t, dir, k)
+	if _, err := c.CreateNetwork(t.Context(), nat.NetworkSpec{Name: "web"}); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := c.AttachEndpoint(t.Context(), nat.EndpointSpec{Network: "web", Name: "c1", Netns: "c1"}); err != nil {
+		t.Fatal(err)
+	}
+	want, _ := c.snapshot()
+	s.Close()
+
+	rebooted := &fakeKernel{absent: []string{"c1"}}
+	c, s = start(t, dir, rebooted)
+	if e, err := c.Endpoint(t.Context(), "c1"); err != nil || e.State != Absent {
+		t.Errorf("before the first reconcile: %+v, %v", e, err)
+	}
+	if err := c.Reconcile(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	same(t, c, rebooted, s, want)
+	if e, err := c.Endpoint(t.Context(), "c1"); err != nil || e.State != Absent {
+		t.Errorf("its namespace is gone: %+v, %v", e, err)
+	}
+	rebooted.absent = nil
+	if err := c.Reconcile(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if e, err := c.Endpoint(t.Context(), "c1"); err != nil || e.State != Up {
+		t.Errorf("its namespace is back: %+v, %v", e, err)
+	}
+}
+
+func TestDown(t *testing.T) {
+	t.Parallel()
+	c, k, s := withWeb(t)
+	want, _ := c.snapshot()
+	if err := c.Down(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if err := c.Reconcile(t.Context()); err != nil || len(k.applied) != 0 {
+		t.Errorf("a netlink change brought it back: %v, %v", k.applied, err)
+	}
+	e, _ := c.Endpoint(t.Context(), "c1")
+	m, _ := c.Mappings(t.Context())
+	st, _ := c.Status(t.Context())
+	if e.State != Absent || m[0].Active || len(st.Problems) != 1 || !strings.Contains(st.Problems[0], "hostnat down") {
+		t.Errorf("endpoint %s, mapping active %v, problems %q", e.State, m[0].Active, st.Problems)
+	}
+	if stored, err := s.Load(); err != nil || len(stored.Networks) != 1 {
+		t.Errorf("stored: %+v, %v", stored, err)
+	}
+	if _, err := c.SetNAT(t.Context(), "default", map[string]string{"profile": "rfc"}); err != nil {
+		t.Fatal(err)
+	}
+	same(t, c, k, s, want)
+}
+
+func TestViews(t *testing.T) {
+	t.Parallel()
+	c, _, _ := withWeb(t)
+	got, err := c.AttachEndpoint(t.Context(), nat.EndpointSpec{Network: "web", Name: "v1", TAP: "tap0"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := EndpointView{
+		Endpoint: nat.Endpoint{
+			Name: "v1", ID: got.ID, Network: "web", Kind: nat.KindTAP, Target: "tap0", Interface: "tap0",
+			Address: netip.MustParseAddr("172.16.1.3"), MAC: got.MAC,
+		},
+		Gateway: netip.MustParseAddr("172.16.1.1"), PrefixLength: 24, MTU: 1400, State: Up,
+		Configure: []string{"MAC " + string(got.MAC), "address 172.16.1.3/24", "gateway 172.16.1.1", "MTU 1400"},
+	}
+	if diff := cmp.Diff(want, got, compareNetip); diff != "" {
+		t.Errorf("(-want +got):\n%s", diff)
+	}
+	text, err := json.Marshal(got)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var keys map[string]any
+	if err := json.Unmarshal(text, &keys); err != nil {
+		t.Fatal(err)
+	}
+	for _, k := range []string{"name", "network", "address", "mac", "gateway", "kind", "interface", "prefixLength", "mtu", "state", "configure"} {
+		if _, ok := keys[k]; !ok {
+			t.Errorf("%s lacks %q", text, k)
+		}
+	}
+	if all, err := c.Endpoints(t.Context(), "web"); err != nil || len(all) != 2 || all[0].Configure != nil {
+		t.Errorf("list: %+v, %v", all, err)
+	}
+}
+
+func TestAddresses(t *testing.T) {
+	t.Parallel()
+	c, _, _ := withWeb(t)
+	host := netip.MustParseAddr("192.168.7.5")
+	want := []AddressView{{NAT: "default", Address: host, Ports: "1024-65535", Interface: "eth0", Source: Interface}}
+	if got, err := c.Addresses(t.Context()); err != nil || !cmp.Equal(want, got, compareNetip) {
+		t.Errorf("got %+v, %v", got, err)
+	}
+	fixed := AddressView{NAT: "default", Address: host, Ports: "2000-2999", Interface: "eth0", Source: Fixed}
+	if got, err := c.AddAddress(t.Context(), "default", "192.168.7.5:2000-2999"); err != nil || got != fixed {
+		t.Errorf("got %+v, %v", got, err)
+	}
+	if got, err := c.Addresses(t.Context()); err != nil || !cmp.Equal([]AddressView{fixed}, got, compareNetip) {
+		t.Errorf("got %+v, %v", got, err)
+	}
+}
+
+func TestStatus(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	if err := os.WriteFile(filepath.Join(dir, store.FileName), []byte("rubbish"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	k := &fakeKernel{}
+	c, _ := start(t, dir, k)
+	got, err := c.Status(t.Context())
+	if err != nil || len(got.Problems) != 1 || !strings.Contains(got.Problems[0], "damaged") {
+		t.Errorf("problems %q, %v", got.Problems, err)
+	}
+	if got.Version != "1.2.3" || got.PID != os.Getpid() || got.NATs != 1 || got.Bindings != 2 || got.Sessions != 5 || got.MaxSessions != 100 ||
+		got.Drops["spoofed-source"] != 3 || len(got.ExternalAddresses) != 1 {
+		t.Errorf("got %+v", got)
+	}
+	k.refuse = func(nat.Config) error { return errKernel }
+	if err := c.Reconcile(t.Context()); err == nil {
+		t.Error("no error")
+	}
+	k.broken = errKernel
+	got, err = c.Status(t.Context())
+	if err != nil || len(got.Problems) != 4 {
+		t.Errorf("problems %q, %v", got.Problems, err)
+	}
+}
+
+func TestSessionsAndBindings(t *testing.T) {
+	t.Parallel()
+	k := &fakeKernel{
+		sessions: []nat.Session{
+			{NAT: "default", Network: "web", Protocol: nat.TCP, Internal: netip.MustParseAddrPort("172.16.1.3:1"), State: nat.StateEstablished},
+			{NAT: "default", Network: "web", Protocol: nat.TCP, Internal: netip.MustParseAddrPort("172.16.1.2:1"), State: nat.StateEstablished},
+			{NAT: "default", Network: "web", Protocol: nat.UDP, Internal: netip.MustParseAddrPort("172.16.1.2:1")},
+		},
+		bindings: []nat.Binding{
+			{NAT: "default", Network: "web", Protocol: nat.TCP, Internal: netip.MustParseAddrPort("172.16.1.3:1")},
+			{NAT: "default", Network: "lab", Protocol: nat.TCP, Internal: netip.MustParseAddrPort("10.0.0.3:1")},
+		},
+	}
+	c, _ := start(t, t.TempDir(), k)
+	s, err := c.Sessions(t.Context(), nat.Filter{State: "established"})
+	if err != nil || len(s) != 2 || s[0].Internal.String() != "172.16.1.2:1" {
+		t.Errorf("sessions: %+v, %v", s, err)
+	}
+	b, err := c.Bindings(t.Context(), nat.Filter{Network: "lab"})
+	if err != nil || len(b) != 1 || b[0].Network != "lab" {
+		t.Errorf("bindings: %+v, %v", b, err)
+	}
+	if none, err := c.Sessions(t.Context(), nat.Filter{NAT: "x"}); err != nil || none == nil || len(none) != 0 {
+		t.Errorf("none: %v, %v", none, err)
+	}
+	if _, err := c.Sessions(t.Context(), nat.Filter{Protocol: "x"}); nat.CodeOf(err) != nat.Invalid {
+		t.Errorf("bad filter: %v", err)
+	}
+}
+
+func TestWatch(t *testing.T) {
+	t.Parallel()
+	k := &fakeKernel{events: make(chan event.Event, 1)}
+	c, _ := start(t, t.TempDir(), k)
+	k.events <- event.Event{Name: "x"}
+	events, err := c.Watch(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if e := <-events; e.Name != "x" {
+		t.Errorf("got %+v", e)
+	}
+}

@@ -1,0 +1,143 @@
+package control
+
+import (
+	"context"
+	"errors"
+	"net/netip"
+	"sync"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/hostnat/hostnat/internal/event"
+	"github.com/hostnat/hostnat/internal/nat"
+	"github.com/hostnat/hostnat/internal/store"
+)
+
+var compareNetip = cmp.Options{
+	cmp.Comparer(func(a, b netip.Addr) bool { return a == b }),
+	cmp.Comparer(func(a, b netip.Prefix) bool { return a == b }),
+	cmp.Comparer(func(a, b netip.AddrPort) bool { return a == b }),
+}
+
+var errKernel = errors.New("the kernel said no")
+
+// fakeKernel is a host at 192.168.7.5 that remembers what was applied.
+type fakeKernel struct {
+	mu       sync.Mutex
+	applied  []nat.Config // nil after down
+	refuse   func(nat.Config) error
+	absent   []string
+	missing  map[string]bool // targets that are not there
+	listener *nat.Listener
+	sessions []nat.Session
+	bindings []nat.Binding
+	events   chan event.Event
+	broken   error // of reading counters and facts
+}
+
+func (k *fakeKernel) Facts(context.Context) (nat.HostFacts, error) {
+	return nat.HostFacts{
+		Prefixes:         []nat.HostPrefix{{Prefix: netip.MustParsePrefix("192.168.7.0/24"), Source: "address of eth0"}},
+		Addresses:        []nat.HostAddress{{Address: netip.MustParseAddr("192.168.7.5"), Interface: "eth0"}},
+		DefaultInterface: "eth0", Interfaces: []string{"eth0", "tap0"}, MTU: 1400,
+	}, k.broken
+}
+
+func (k *fakeKernel) Listener(_ context.Context, _ nat.Protocol, external netip.AddrPort) (*nat.Listener, error) {
+	if k.listener != nil && k.listener.Address.Port() == external.Port() {
+		return k.listener, nil
+	}
+	return nil, nil
+}
+
+func (k *fakeKernel) CheckTarget(_ context.Context, e nat.Endpoint) error {
+	if k.missing[e.Target] {
+		return nat.Errorf(nat.NotFound, "namespace %q does not exist", e.Target)
+	}
+	return nil
+}
+
+func (k *fakeKernel) Apply(ctx context.Context, c nat.Config) (Report, error) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	if err := ctx.Err(); err != nil {
+		return Report{}, err
+	}
+	if k.refuse != nil {
+		if err := k.refuse(c); err != nil {
+			return Report{}, err
+		}
+	}
+	k.applied = append(k.applied, c)
+	r := Report{Absent: k.absent, Active: map[uint32]bool{}}
+	for _, m := range c.Mappings {
+		r.Active[m.ID] = true
+	}
+	return r, nil
+}
+
+func (k *fakeKernel) last() nat.Config {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	if len(k.applied) == 0 {
+		return nat.Config{}
+	}
+	return k.applied[len(k.applied)-1]
+}
+
+func (k *fakeKernel) Bindings(context.Context) ([]nat.Binding, error)   { return k.bindings, nil }
+func (k *fakeKernel) Sessions(context.Context) ([]nat.Session, error)   { return k.sessions, nil }
+func (k *fakeKernel) Watch(context.Context) (<-chan event.Event, error) { return k.events, nil }
+func (k *fakeKernel) Down(context.Context) error                        { k.applied = nil; return k.broken }
+func (k *fakeKernel) Counters(context.Context) (Counters, error) {
+	return Counters{Drops: map[string]uint64{"spoofed-source": 3}, Bindings: 2, Sessions: 5, MaxSessions: 100}, k.broken
+}
+
+// start returns a Control on a fresh store in dir and a fake kernel.
+func start(t *testing.T, dir string, k *fakeKernel) (*Control, *store.Store) {
+	t.Helper()
+	s, err := store.Open(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { s.Close() })
+	c, err := New(Options{Store: s, Kernel: k, Version: "1.2.3"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return c, s
+}
+
+// withWeb returns a Control with network web, endpoint c1 and a mapping to it.
+func withWeb(t *testing.T) (*Control, *fakeKernel, *store.Store) {
+	t.Helper()
+	k := &fakeKernel{}
+	c, s := start(t, t.TempDir(), k)
+	ctx := t.Context()
+	if _, err := c.CreateNetwork(ctx, nat.NetworkSpec{Name: "web", Subnet: "172.16.1.0/24"}); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := c.AttachEndpoint(ctx, nat.EndpointSpec{Network: "web", Name: "c1", Netns: "c1"}); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := c.AddMapping(ctx, nat.MappingSpec{Protocol: "tcp", External: "8080", Internal: "c1:80"}); err != nil {
+		t.Fatal(err)
+	}
+	return c, k, s
+}
+
+// same checks that the control, the store and the kernel all have this configuration.
+func same(t *testing.T, c *Control, k *fakeKernel, s *store.Store, want nat.Config) {
+	t.Helper()
+	current, _ := c.snapshot()
+	stored, err := s.Load()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for who, got := range map[string]nat.Config{"control": current, "store": stored, "kernel": k.last()} {
+		if diff := cmp.Diff(want, got, compareNetip); diff != "" {
+			t.Errorf("%s (-want +got):\n%s", who, diff)
+		}
+	}
+}

@@ -1,0 +1,40 @@
+package control
+
+import (
+	"context"
+	"net/netip"
+
+	"github.com/hostnat/hostnat/internal/event"
+	"github.com/hostnat/hostnat/internal/nat"
+)
+
+// Report is what came of an Apply.
+type Report = nat.Report
+
+// Counters is the data path's own count of things.
+type Counters = nat.Counters
+
+// Kernel is the host as control sees it: package reconcile has the real one,
+// tests a fake.
+type Kernel interface {
+	// Facts returns the host's own addresses, routes, links and ports now.
+	Facts(ctx context.Context) (nat.HostFacts, error)
+	// Listener returns the host's program that holds the external port, or
+	// nil. An external address of 0.0.0.0 asks for all addresses.
+	Listener(ctx context.Context, p nat.Protocol, external netip.AddrPort) (*nat.Listener, error)
+	// CheckTarget returns a *nat.Error if the namespace, process, TAP or port
+	// that an endpoint is to be attached to is not there.
+	CheckTarget(ctx context.Context, e nat.Endpoint) error
+	// Apply makes the kernel equal to c. Safe to repeat.
+	Apply(ctx context.Context, c nat.Config) (Report, error)
+	// Bindings returns the kernel's bindings, names filled in.
+	Bindings(ctx context.Context) ([]nat.Binding, error)
+	// Sessions returns the kernel's sessions, names filled in.
+	Sessions(ctx context.Context) ([]nat.Session, error)
+	// Watch returns events as they happen. The channel is closed when ctx ends.
+	Watch(ctx context.Context) (<-chan event.Event, error)
+	// Counters returns drops by reason, and how full the tables are.
+	Counters(ctx context.Context) (Counters, error)
+	// Down takes everything out of the kernel.
+	Down(ctx context.Context) error
+}

@@ -1,0 +1,46 @@
+package control
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/hostnat/hostnat/internal/event"
+)
+
+// Reconcile makes the kernel equal to the configuration again: at the start,
+// and when links, addresses or routes have changed. After Down it does
+// nothing until the next change.
+func (c *Control) Reconcile(ctx context.Context) error {
+	c.changing.Lock()
+	defer c.changing.Unlock()
+	c.mu.RLock()
+	config, down := c.config.Clone(), c.down
+	c.mu.RUnlock()
+	if down {
+		return nil
+	}
+	if err := c.apply(ctx, config); err != nil {
+		return fmt.Errorf("reconcile: %w", err)
+	}
+	return nil
+}
+
+// Down takes everything out of the kernel and keeps the configuration. The
+// next change, or the next start, puts it back.
+func (c *Control) Down(ctx context.Context) error {
+	c.changing.Lock()
+	defer c.changing.Unlock()
+	if err := c.kernel.Down(context.WithoutCancel(ctx)); err != nil {
+		return fmt.Errorf("down: %w", err)
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.down, c.failed, c.report = true, nil, nothing(c.config)
+	c.log.Info("everything taken out of the kernel")
+	return nil
+}
+
+// Watch returns events from now on. The channel is closed when ctx ends.
+func (c *Control) Watch(ctx context.Context) (<-chan event.Event, error) {
+	return c.kernel.Watch(ctx)
+}

@@ -1,0 +1,55 @@
+package control
+
+import (
+	"cmp"
+	"context"
+	"slices"
+
+	"github.com/hostnat/hostnat/internal/nat"
+)
+
+// Bindings returns the kernel's bindings that the filter selects, sorted.
+func (c *Control) Bindings(ctx context.Context, f nat.Filter) ([]nat.Binding, error) {
+	selected, err := f.Bindings()
+	if err != nil {
+		return nil, err
+	}
+	all, err := c.kernel.Bindings(ctx)
+	if err != nil {
+		return nil, err
+	}
+	out := keep(all, selected)
+	slices.SortFunc(out, func(a, b nat.Binding) int {
+		return cmp.Or(cmp.Compare(a.NAT, b.NAT), cmp.Compare(a.Network, b.Network), a.Internal.Compare(b.Internal),
+			cmp.Compare(a.Protocol, b.Protocol), a.External.Compare(b.External))
+	})
+	return out, nil
+}
+
+// Sessions returns the kernel's sessions that the filter selects, sorted.
+func (c *Control) Sessions(ctx context.Context, f nat.Filter) ([]nat.Session, error) {
+	selected, err := f.Sessions()
+	if err != nil {
+		return nil, err
+	}
+	all, err := c.kernel.Sessions(ctx)
+	if err != nil {
+		return nil, err
+	}
+	out := keep(all, selected)
+	slices.SortFunc(out, func(a, b nat.Session) int {
+		return cmp.Or(cmp.Compare(a.NAT, b.NAT), cmp.Compare(a.Network, b.Network), a.Internal.Compare(b.Internal),
+			cmp.Compare(a.Protocol, b.Protocol), a.Remote.Compare(b.Remote), a.External.Compare(b.External))
+	})
+	return out, nil
+}
+
+func keep[T any](all []T, selected func(T) bool) []T {
+	out := []T{}
+	for _, v := range all {
+		if selected(v) {
+			out = append(out, v)
+		}
+	}
+	return out
+}

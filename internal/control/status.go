@@ -1,0 +1,48 @@
+package control
+
+import (
+	"context"
+	"os"
+	"time"
+)
+
+// Status returns the daemon's state. What cannot be asked of the kernel
+// becomes a problem in it, not an error.
+func (c *Control) Status(ctx context.Context) (Status, error) {
+	config, report := c.snapshot()
+	s := Status{
+		Version: c.version, PID: os.Getpid(), UptimeSeconds: uint64(time.Since(c.started) / time.Second),
+		NATs: len(config.NATs), Networks: len(config.Networks), Endpoints: len(config.Endpoints), Mappings: len(config.Mappings),
+		Drops: map[string]uint64{}, ExternalAddresses: []AddressView{},
+	}
+	s.Problems = append([]string{}, c.store.Problems()...)
+	s.Problems = append(s.Problems, c.ownProblems()...)
+	s.Problems = append(s.Problems, report.Problems...)
+	if counters, err := c.kernel.Counters(ctx); err != nil {
+		s.Problems = append(s.Problems, "the kernel's counters cannot be read: "+err.Error())
+	} else {
+		s.Bindings, s.Sessions, s.MaxSessions = counters.Bindings, counters.Sessions, counters.MaxSessions
+		for reason, packets := range counters.Drops {
+			s.Drops[reason] = packets
+		}
+	}
+	if facts, err := c.kernel.Facts(ctx); err != nil {
+		s.Problems = append(s.Problems, "the host's addresses cannot be read: "+err.Error())
+	} else {
+		s.ExternalAddresses = viewAddresses(config, facts)
+	}
+	return s, nil
+}
+
+func (c *Control) ownProblems() []string {
+	c.mu.RLock()
+	defer c.mu.RUnlock()
+	var out []string
+	if c.down {
+		out = append(out, "'hostnat down' took everything out of the kernel: the next change or start puts it back")
+	}
+	if c.failed != nil {
+		out = append(out, "the kernel is not as configured: "+c.failed.Error())
+	}
+	return out
+}

@@ -1,0 +1,67 @@
+package control
+
+import (
+	"net/netip"
+
+	"github.com/hostnat/hostnat/internal/nat"
+)
+
+// State says whether an endpoint's link is there.
+type State string
+
+// The states of an endpoint.
+const (
+	Up     State = "up"
+	Absent State = "absent" // its namespace, process or link is not there at the moment
+)
+
+// Source says why a NAT has an external address.
+type Source string
+
+// The sources of an external address.
+const (
+	Fixed     Source = "fixed"     // configured
+	Interface Source = "interface" // it is what the outgoing interface has
+)
+
+// EndpointView is an endpoint and what follows from its network.
+type EndpointView struct {
+	nat.Endpoint
+	Gateway      netip.Addr `json:"gateway"`
+	PrefixLength int        `json:"prefixLength"`
+	MTU          int        `json:"mtu"` // bytes
+	State        State      `json:"state"`
+	Configure    []string   `json:"configure,omitempty"` // what a person has to set inside a VM
+}
+
+// MappingView is a mapping and whether the data path serves it.
+type MappingView struct {
+	nat.Mapping
+	Active bool `json:"active"`
+}
+
+// AddressView is an external address that a NAT uses now.
+type AddressView struct {
+	NAT       string     `json:"nat"`
+	Address   netip.Addr `json:"address"`
+	Ports     string     `json:"ports"`     // "LO-HI", from which dynamic ports are taken
+	Interface string     `json:"interface"` // link that holds it; empty: none at the moment
+	Source    Source     `json:"source"`
+}
+
+// Status is the daemon's state on one page.
+type Status struct {
+	Version           string            `json:"version"`
+	PID               int               `json:"pid"`
+	UptimeSeconds     uint64            `json:"uptimeSeconds"`
+	NATs              int               `json:"nats"`
+	Networks          int               `json:"networks"`
+	Endpoints         int               `json:"endpoints"`
+	Mappings          int               `json:"mappings"`
+	Bindings          uint64            `json:"bindings"`
+	Sessions          uint64            `json:"sessions"`
+	MaxSessions       uint64            `json:"maxSessions"`
+	Drops             map[string]uint64 `json:"drops"` // packets, by reason
+	Problems          []string          `json:"problems"`
+	ExternalAddresses []AddressView     `json:"externalAddresses"`
+}

@@ -1,0 +1,143 @@
+// Package daemon is hostnat's daemon: what runs, and in which order.
+package daemon
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"net"
+	"path/filepath"
+
+	"golang.org/x/sync/errgroup"
+
+	"github.com/hostnat/hostnat/internal/api"
+	"github.com/hostnat/hostnat/internal/control"
+	"github.com/hostnat/hostnat/internal/host"
+	"github.com/hostnat/hostnat/internal/reconcile"
+	"github.com/hostnat/hostnat/internal/store"
+)
+
+// Options is where the daemon keeps its things.
+type Options struct {
+	StateDir string // the configuration's file
+	RunDir   string // socket, BPF filesystem
+	Version  string // what the daemon calls itself
+	Log      *slog.Logger
+}
+
+// SocketName is the API's socket in the run directory.
+const SocketName = "hostnat.sock"
+
+// task is one of the things that the daemon does until it ends.
+type task struct {
+	name string
+	run  func(context.Context) error
+}
+
+// Run runs the daemon until ctx ends or somebody calls Down over the API. The
+// data path stays in the kernel and goes on.
+func Run(ctx context.Context, o Options) error {
+	if err := host.CheckPrivileges(); err != nil {
+		return err
+	}
+	// The store's lock and the socket tell of a second daemon before anything is touched.
+	s, err := store.Open(o.StateDir)
+	if err != nil {
+		return err
+	}
+	defer s.Close()
+	listener, err := api.Listen(filepath.Join(o.RunDir, SocketName))
+	if err != nil {
+		return err
+	}
+	defer listener.Close()
+	k, err := reconcile.Open(o.RunDir, o.Log)
+	if err != nil {
+		return err
+	}
+	defer k.Close()
+	c, err := control.New(control.Options{Store: s, Kernel: k, Log: o.Log, Version: o.Version})
+	if err != nil {
+		return err
+	}
+	for _, problem := range s.Problems() {
+		o.Log.Warn(problem)
+	}
+	// What is stored may not fit any more (an adopted bridge is gone, say): the
+	// daemon then serves what does fit, and says so in status.
+	if err := c.Reconcile(ctx); err != nil {
+		o.Log.Error("the kernel is not as configured", "error", err)
+	}
+	return runTasks(ctx, o, c, listener)
+}
+
+func runTasks(ctx context.Context, o Options, c *control.Control, listener net.Listener) error {
+	ctx, stop := context.WithCancel(ctx)
+	defer stop()
+	ticks, err := host.Watch(ctx)
+	if err != nil {
+		return err
+	}
+	server := api.NewServer(service{c, stop}, o.Version, o.Log)
+	tasks := []task{
+		{"API", func(ctx context.Context) error { return server.Serve(ctx, listener) }},
+		{"reconciler", func(ctx context.Context) error { return follow(ctx, c, ticks, o.Log) }},
+	}
+	group, ctx := errgroup.WithContext(ctx)
+	for _, t := range tasks {
+		group.Go(func() error {
+			err := t.run(ctx)
+			o.Log.Debug("ended", "task", t.name, "error", err)
+			return err
+		})
+	}
+	o.Log.Info("hostnat is ready", "socket", listener.Addr().String(), "version", o.Version)
+	err = group.Wait()
+	if errors.Is(err, context.Canceled) {
+		return nil
+	}
+	return err
+}
+
+// follow reconciles whenever links, addresses or routes have changed.
+func follow(ctx context.Context, c *control.Control, ticks <-chan struct{}, log *slog.Logger) error {
+	for range ticks {
+		if err := c.Reconcile(ctx); err != nil && ctx.Err() == nil {
+			log.Error("the kernel is not as configured", "error", err)
+		}
+	}
+	return ctx.Err()
+}
+
+// service is Control as the API offers it: after Down the daemon ends, since
+// the next reconciliation would put everything back.
+type service struct {
+	*control.Control
+	stop func()
+}
+
+// Down takes everything out of the kernel and ends the daemon.
+func (s service) Down(ctx context.Context) error {
+	if err := s.Control.Down(ctx); err != nil {
+		return err
+	}
+	s.stop()
+	return nil
+}
+
+// Down removes everything from the kernel while no daemon runs.
+func Down(ctx context.Context, o Options) error {
+	if err := host.CheckPrivileges(); err != nil {
+		return err
+	}
+	s, err := store.Open(o.StateDir)
+	if err != nil {
+		return err
+	}
+	defer s.Close()
+	config, err := s.Load()
+	if err != nil {
+		return err
+	}
+	return reconcile.Down(ctx, o.RunDir, config)
+}

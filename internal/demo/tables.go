@@ -1,0 +1,32 @@
+package demo
+
+import (
+	"context"
+
+	"github.com/hostnat/hostnat/internal/nat"
+)
+
+// listTables is chapter 4.
+func listTables(ctx context.Context, s *stage) error {
+	s.say("The kernel's own tables, read at this moment. A binding is an inside port with its outside port; " +
+		"a session is its conversation with one remote.")
+	err := s.table(ctx, []string{"PROTOCOL", "INTERNAL", "EXTERNAL", "REMOTE", "STATE", "LIFETIME"}, "session", "list")
+	if err != nil {
+		return err
+	}
+	err = s.table(ctx, []string{"PROTOCOL", "INTERNAL", "EXTERNAL", "SESSIONS", "CONFIGURED", "NETWORK"}, "binding", "list")
+	if err != nil {
+		return err
+	}
+	sessions, err := s.client.Sessions(ctx, nat.Filter{})
+	if err != nil {
+		return err
+	}
+	bindings, err := s.client.Bindings(ctx, nat.Filter{})
+	if err != nil {
+		return err
+	}
+	// TCP twice, UDP to two servers from one port, and one ping.
+	return s.promise(len(sessions) == 5 && len(bindings) == 4,
+		"%d sessions with %d bindings: the two UDP sessions share one", len(sessions), len(bindings))
+}

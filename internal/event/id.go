@@ -1,0 +1,72 @@
+package event
+
+// ID says what happened. The numbers are Microsoft-Windows-WinNat's.
+type ID uint16
+
+// The events that exist today.
+const (
+	SessionCreate           ID = 1001
+	SessionTimerUpdate      ID = 1002
+	SessionTCPStateUpdate   ID = 1003
+	SessionTimeout          ID = 1004
+	SessionDelete           ID = 1005
+	BindingCreate           ID = 1006
+	BindingDelete           ID = 1007
+	BindingSessionCount     ID = 1008
+	MemoryAllocationFailure ID = 1016 // here: a kernel table is full
+	OutOfPorts              ID = 1033
+)
+
+// Level is how much an event matters to somebody who reads along.
+type Level string
+
+// The levels, from the least to the most urgent.
+const (
+	Verbose     Level = "verbose"
+	Information Level = "information"
+	Warning     Level = "warning"
+	Error       Level = "error"
+)
+
+// kind says which of an Event's fields an ID gives a meaning to.
+type kind uint8
+
+const (
+	other kind = iota
+	session
+	binding
+)
+
+var ids = map[ID]struct {
+	name  string
+	level Level
+	kind  kind
+	what  string // the first sentence of Message, without the protocol
+}{
+	SessionCreate:           {"SessionCreate", Information, session, "session created"},
+	SessionTimerUpdate:      {"SessionTimerUpdate", Verbose, session, "session lifetime updated"},
+	SessionTCPStateUpdate:   {"SessionTcpStateUpdate", Information, session, "session state updated"},
+	SessionTimeout:          {"SessionTimeout", Information, session, "session timed out"},
+	SessionDelete:           {"SessionDelete", Information, session, "session deleted"},
+	BindingCreate:           {"BindingCreate", Information, binding, "binding created"},
+	BindingDelete:           {"BindingDelete", Information, binding, "binding deleted"},
+	BindingSessionCount:     {"BindingSessionCount", Information, binding, "binding session count updated"},
+	MemoryAllocationFailure: {"MemoryAllocationFailure", Error, other, ""},
+	OutOfPorts:              {"OutOfPorts", Warning, other, ""},
+}
+
+// Name returns WinNAT's name of the event, or "Unknown".
+func (id ID) Name() string {
+	if d, ok := ids[id]; ok {
+		return d.name
+	}
+	return "Unknown"
+}
+
+// Level returns how urgent events of this ID are; Verbose if it is not known.
+func (id ID) Level() Level {
+	if d, ok := ids[id]; ok {
+		return d.level
+	}
+	return Verbose
+}

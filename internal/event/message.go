@@ -1,0 +1,54 @@
+package event
+
+import (
+	"fmt"
+	"net/netip"
+	"strings"
+
+	"github.com/hostnat/hostnat/internal/nat"
+)
+
+// stateNames is WinNAT's value map of TCP states.
+var stateNames = [...]string{"Closed/NA", "Internal SYN received", "External SYN received",
+	"Established", "Internal FIN received", "External FIN received", "Both FIN received",
+	"4 minute timewait"}
+
+// StateName returns the state in WinNAT's words.
+func StateName(s nat.TCPState) string {
+	if int(s) < len(stateNames) {
+		return stateNames[s]
+	}
+	return "unknown"
+}
+
+// Message says what happened in a sentence or two, on one line.
+func (e Event) Message() string {
+	proto := strings.ToUpper(e.Protocol.String())
+	d := ids[e.ID]
+	switch d.kind {
+	case session:
+		return fmt.Sprintf("%s %s. Internal source %s (compartment %s), internal destination %s, "+
+			"external source %s, external destination %s, lifetime %d s, TCP state %s.",
+			proto, d.what, address(e.Internal), e.Compartment, address(e.InternalDestination),
+			address(e.External), address(e.ExternalDestination), e.LifetimeSeconds, StateName(e.TCPState))
+	case binding:
+		return fmt.Sprintf("%s %s. Internal address %s (compartment %s), external address %s, "+
+			"session count %d, configured %t.",
+			proto, d.what, address(e.Internal), e.Compartment, address(e.External),
+			e.SessionCount, e.Configured)
+	}
+	switch e.ID {
+	case OutOfPorts:
+		return fmt.Sprintf("NAT %s has no free %s port: all ports it may use are taken.", e.NAT, proto)
+	case MemoryAllocationFailure:
+		return fmt.Sprintf("No room for a new entry: %s.", e.Description)
+	}
+	return fmt.Sprintf("Event %d.", e.ID)
+}
+
+func address(a netip.AddrPort) string {
+	if !a.IsValid() {
+		return "unknown"
+	}
+	return a.String()
+}

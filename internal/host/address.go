@@ -1,0 +1,139 @@
+package host
+
+import (
+	"context"
+	"encoding/binary"
+	"fmt"
+	"net/netip"
+
+	"github.com/vishvananda/netlink"
+	"github.com/vishvananda/netlink/nl"
+	"golang.org/x/sys/unix"
+)
+
+// addressMark is the origin (IFA_PROTO, `ip address` shows "proto 0x68") of
+// addresses that hostnat adds to links of others, so that it takes away its own
+// only, even after it was killed. The kernel itself uses 1 to 3.
+const addressMark = 0x68
+
+// ifaProto is IFA_PROTO of linux/if_addr.h (Linux 5.18).
+const ifaProto = 11
+
+// address is an IPv4 address of a link.
+type address struct {
+	link   int
+	prefix netip.Prefix // host bits kept
+	marked bool         // hostnat added it
+}
+
+// listAddresses returns the IPv4 addresses of all links by link index.
+func listAddresses(ctx context.Context) (map[int][]netip.Prefix, error) {
+	addrs, err := dump(ctx, dumpAddresses)
+	if err != nil {
+		return nil, fmt.Errorf("list addresses: %w", err)
+	}
+	byLink := map[int][]netip.Prefix{}
+	for _, a := range addrs {
+		byLink[a.link] = append(byLink[a.link], a.prefix)
+	}
+	return byLink, nil
+}
+
+// addressesOf returns the IPv4 addresses of one link.
+func addressesOf(ctx context.Context, link netlink.Link) ([]address, error) {
+	all, err := dump(ctx, dumpAddresses)
+	if err != nil {
+		return nil, fmt.Errorf("list addresses of %s: %w", link.Attrs().Name, err)
+	}
+	var own []address
+	for _, a := range all {
+		if a.link == link.Attrs().Index {
+			own = append(own, a)
+		}
+	}
+	return own, nil
+}
+
+// dumpAddresses reads them by hand because package netlink drops IFA_PROTO.
+func dumpAddresses() ([]address, error) {
+	req := nl.NewNetlinkRequest(unix.RTM_GETADDR, unix.NLM_F_DUMP)
+	req.AddData(nl.NewIfAddrmsg(unix.AF_INET))
+	messages, err := req.Execute(unix.NETLINK_ROUTE, unix.RTM_NEWADDR)
+	if err != nil {
+		return nil, err
+	}
+	var all []address
+	for _, m := range messages {
+		a, ok, err := parseAddress(m)
+		if err != nil {
+			return nil, err
+		}
+		if ok {
+			all = append(all, a)
+		}
+	}
+	return all, nil
+}
+
+func parseAddress(message []byte) (address, bool, error) {
+	if len(message) < unix.SizeofIfAddrmsg || message[0] != unix.AF_INET {
+		return address{}, false, nil
+	}
+	head := nl.DeserializeIfAddrmsg(message)
+	attrs, err := nl.ParseRouteAttr(message[unix.SizeofIfAddrmsg:])
+	if err != nil {
+		return address{}, false, fmt.Errorf("parse address: %w", err)
+	}
+	a := address{link: int(head.Index)}
+	for _, attr := range attrs {
+		switch attr.Attr.Type {
+		case unix.IFA_LOCAL:
+			if ip, ok := netip.AddrFromSlice(attr.Value); ok {
+				a.prefix = netip.PrefixFrom(ip, int(head.Prefixlen))
+			}
+		case ifaProto:
+			a.marked = len(attr.Value) > 0 && attr.Value[0] == addressMark
+		}
+	}
+	return a, a.prefix.IsValid(), nil
+}
+
+// addAddress gives a link a marked address with its connected route.
+func addAddress(link netlink.Link, prefix netip.Prefix) error {
+	err := sendAddress(unix.RTM_NEWADDR, unix.NLM_F_CREATE|unix.NLM_F_EXCL, link, prefix)
+	if err != nil {
+		return fmt.Errorf("add address %s to %s: %w", prefix, link.Attrs().Name, err)
+	}
+	return nil
+}
+
+func deleteAddress(link netlink.Link, prefix netip.Prefix) error {
+	if err := sendAddress(unix.RTM_DELADDR, 0, link, prefix); err != nil {
+		return fmt.Errorf("delete address %s from %s: %w", prefix, link.Attrs().Name, err)
+	}
+	return nil
+}
+
+func sendAddress(command, flags int, link netlink.Link, prefix netip.Prefix) error {
+	req := nl.NewNetlinkRequest(command, flags|unix.NLM_F_ACK)
+	head := nl.NewIfAddrmsg(unix.AF_INET)
+	head.Prefixlen = uint8(prefix.Bits())
+	head.Index = uint32(link.Attrs().Index)
+	req.AddData(head)
+	ip := prefix.Addr().AsSlice()
+	req.AddData(nl.NewRtAttr(unix.IFA_LOCAL, ip))
+	req.AddData(nl.NewRtAttr(unix.IFA_ADDRESS, ip))
+	if command == unix.RTM_NEWADDR {
+		req.AddData(nl.NewRtAttr(unix.IFA_BROADCAST, broadcast(prefix)))
+		req.AddData(nl.NewRtAttr(ifaProto, []byte{addressMark}))
+	}
+	_, err := req.Execute(unix.NETLINK_ROUTE, 0)
+	return err
+}
+
+// broadcast is the prefix's last address.
+func broadcast(prefix netip.Prefix) []byte {
+	b := prefix.Addr().As4()
+	last := binary.BigEndian.Uint32(b[:]) | ^uint32(0)>>prefix.Bits()
+	return binary.BigEndian.AppendUint32(nil, last)
+}

@@ -1,0 +1,103 @@
+package host
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/netip"
+
+	"github.com/hostnat/hostnat/internal/nat"
+	"github.com/vishvananda/netlink"
+	"golang.org/x/sys/unix"
+)
+
+// Owner is the alias (`ip link show`) of links that hostnat made.
+const Owner = "hostnat"
+
+// Link is a network link of the host at one moment.
+type Link struct {
+	Index       int
+	Name        string
+	Type        string // "veth", "bridge", "tuntap"...; "device" for hardware and loopback
+	MAC         nat.MAC
+	MTU         int  // bytes
+	MasterIndex int  // of the bridge or bond it is a port of; 0: none
+	Up          bool // administratively
+	Loopback    bool
+	HasEthernet bool // frames start with an Ethernet header
+	Alias       string
+	PeerIndex   int            // of a veth's other end (or a VLAN's parent), in the namespace PeerNSID; 0: none
+	PeerNSID    int            // the kernel's id of that namespace; -1: the same one
+	Addresses   []netip.Prefix // IPv4, host bits kept, in the kernel's order
+}
+
+// Owned reports whether hostnat made the link.
+func (l Link) Owned() bool { return l.Alias == Owner }
+
+// Links returns all links with their IPv4 addresses, ordered by index.
+func Links(ctx context.Context) ([]Link, error) {
+	list, err := dump(ctx, netlink.LinkList)
+	if err != nil {
+		return nil, fmt.Errorf("list links: %w", err)
+	}
+	addrs, err := listAddresses(ctx)
+	if err != nil {
+		return nil, err
+	}
+	links := make([]Link, 0, len(list))
+	for _, l := range list {
+		link := linkFrom(l)
+		link.Addresses = addrs[link.Index]
+		links = append(links, link)
+	}
+	return links, nil
+}
+
+// DeleteLink removes a link that hostnat made. A link that is gone is fine; one
+// that is somebody else's is a conflict.
+func DeleteLink(name string) error {
+	link, err := findLink(name)
+	if err != nil || link == nil {
+		return err
+	}
+	if link.Attrs().Alias != Owner {
+		return nat.Errorf(nat.Conflict, "link %s was not made by hostnat and stays", name)
+	}
+	if err := netlink.LinkDel(link); err != nil && !errors.Is(err, unix.ENODEV) {
+		return fmt.Errorf("delete link %s: %w", name, err)
+	}
+	return nil
+}
+
+// findLink returns nil if there is no link of that name.
+func findLink(name string) (netlink.Link, error) {
+	if err := checkLink(name); err != nil {
+		return nil, err
+	}
+	link, err := netlink.LinkByName(name)
+	if errors.As(err, new(netlink.LinkNotFoundError)) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, fmt.Errorf("find link %s: %w", name, err)
+	}
+	return link, nil
+}
+
+func linkFrom(l netlink.Link) Link {
+	a := l.Attrs()
+	return Link{
+		Index:       a.Index,
+		Name:        a.Name,
+		Type:        l.Type(),
+		MAC:         nat.MAC(a.HardwareAddr.String()),
+		MTU:         a.MTU,
+		MasterIndex: a.MasterIndex,
+		Up:          a.RawFlags&unix.IFF_UP != 0,
+		Loopback:    a.RawFlags&unix.IFF_LOOPBACK != 0,
+		HasEthernet: a.EncapType == "ether",
+		Alias:       a.Alias,
+		PeerIndex:   a.ParentIndex,
+		PeerNSID:    a.NetNsID,
+	}
+}

@@ -1,0 +1,93 @@
+package host
+
+import (
+	"net"
+	"net/netip"
+	"os"
+	"testing"
+
+	"github.com/hostnat/hostnat/internal/lab"
+	"github.com/hostnat/hostnat/internal/nat"
+)
+
+func TestListener(t *testing.T) {
+	t.Parallel()
+	n := newHost(t)
+	must(t, n.AddAddress("lo", "192.0.2.1/32"), n.AddAddress("lo", "192.0.2.2/32"))
+	for _, s := range []struct{ network, addr string }{
+		{"tcp4", "192.0.2.1:80"}, {"tcp4", "0.0.0.0:81"}, {"tcp", "[::]:82"}, {"tcp6", "[::]:83"}, {"tcp6", "[::1]:84"},
+		{"udp4", "192.0.2.1:80"}, {"udp", "[::]:82"},
+	} {
+		must(t, open(t, n, s.network, s.addr))
+	}
+	client, err := n.DialFrom(t.Context(), "udp", "192.0.2.1:90", "192.0.2.1:80")
+	must(t, err)
+	defer client.Close()
+	tests := []struct {
+		name     string
+		protocol nat.Protocol
+		external string
+		want     string // where it listens; empty: nobody
+	}{
+		{"same address", nat.TCP, "192.0.2.1:80", "192.0.2.1:80"},
+		{"other address", nat.TCP, "192.0.2.2:80", ""},
+		{"any address", nat.TCP, "0.0.0.0:80", "192.0.2.1:80"},
+		{"wildcard", nat.TCP, "192.0.2.2:81", "0.0.0.0:81"},
+		{"wildcard both", nat.TCP, "0.0.0.0:81", "0.0.0.0:81"},
+		{"dual stack", nat.TCP, "192.0.2.1:82", "[::]:82"},
+		{"IPv6 only", nat.TCP, "192.0.2.1:83", ""},
+		{"IPv6 address", nat.TCP, "0.0.0.0:84", ""},
+		{"nobody", nat.TCP, "0.0.0.0:85", ""},
+		{"UDP", nat.UDP, "192.0.2.1:80", "192.0.2.1:80"},
+		{"UDP dual stack", nat.UDP, "0.0.0.0:82", "[::]:82"},
+		{"UDP other", nat.UDP, "0.0.0.0:81", ""},
+		{"UDP client", nat.UDP, "0.0.0.0:90", ""},
+		{"ICMP", nat.ICMP, "0.0.0.0:80", ""},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) { wantListener(t, n, tt.protocol, tt.external, tt.want) })
+	}
+}
+
+// TestListenerMultipathTCP: what net.Listen opens where the kernel has it.
+func TestListenerMultipathTCP(t *testing.T) {
+	t.Parallel()
+	n := newHost(t)
+	var config net.ListenConfig
+	config.SetMultipathTCP(true)
+	var ln net.Listener
+	on(t, n, func() (err error) { ln, err = config.Listen(t.Context(), "tcp4", "127.0.0.1:80"); return err })
+	defer ln.Close()
+	wantListener(t, n, nat.TCP, "0.0.0.0:80", "127.0.0.1:80")
+}
+
+func wantListener(t *testing.T, n *lab.Namespace, p nat.Protocol, external, want string) {
+	t.Helper()
+	on(t, n, func() error {
+		got, err := Listener(t.Context(), p, netip.MustParseAddrPort(external))
+		switch {
+		case got == nil && want != "":
+			t.Errorf("nobody listens, want %s", want)
+		case got != nil && got.Address.String() != want:
+			t.Errorf("%+v listens, want %q", got, want)
+		case got != nil && (got.PID != os.Getpid() || got.Program != "host.test"):
+			t.Errorf("owner is %s, %d; want this test, %d", got.Program, got.PID, os.Getpid())
+		}
+		return err
+	})
+}
+
+func open(t *testing.T, n *lab.Namespace, network, addr string) error {
+	if network[0] == 't' {
+		ln, err := n.Listen(network, addr)
+		if err == nil {
+			t.Cleanup(func() { ln.Close() })
+		}
+		return err
+	}
+	conn, err := n.ListenPacket(network, addr)
+	if err == nil {
+		t.Cleanup(func() { conn.Close() })
+	}
+	return err
+}

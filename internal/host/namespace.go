@@ -1,0 +1,120 @@
+package host
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+
+	"github.com/hostnat/hostnat/internal/nat"
+	"golang.org/x/sys/unix"
+)
+
+// namespaceDir is where named network namespaces are (`ip netns`).
+const namespaceDir = "/run/netns"
+
+// Namespace is an open network namespace that an endpoint lives in.
+type Namespace struct {
+	label string // for messages: "namespace c1", "process 4711"
+	file  *os.File
+}
+
+// OpenNamespace opens the namespace of an endpoint of kind netns (a name below
+// /run/netns, or a path) or pid. What is not there, is no network namespace or
+// is the host's own is refused by a *nat.Error.
+func OpenNamespace(kind nat.EndpointKind, target string) (*Namespace, error) {
+	var n *Namespace
+	var err error
+	switch kind {
+	case nat.KindNetns:
+		n, err = openNamed(target)
+	case nat.KindPID:
+		n, err = openProcess(target)
+	default:
+		err = nat.Errorf(nat.Invalid, "an endpoint of kind %s is not in a namespace", kind)
+	}
+	if err != nil {
+		return nil, err
+	}
+	if err := n.refuseHost(); err != nil {
+		n.Close()
+		return nil, err
+	}
+	return n, nil
+}
+
+// Close lets go of the namespace.
+func (n *Namespace) Close() error { return n.file.Close() }
+
+func openNamed(target string) (*Namespace, error) {
+	path := target
+	if !strings.Contains(target, "/") {
+		path = filepath.Join(namespaceDir, target)
+	}
+	label := "namespace " + target
+	if target == "" || target == "." || target == ".." {
+		return nil, nat.Errorf(nat.Invalid, "namespace %q is not a name", target)
+	}
+	missing := nat.Errorf(nat.NotFound, "%s does not exist", label).WithHint("'ip netns list' shows those that do")
+	return openNamespace(label, path, missing)
+}
+
+func openProcess(target string) (*Namespace, error) {
+	pid, err := strconv.Atoi(target)
+	if err != nil || pid <= 0 {
+		return nil, nat.Errorf(nat.Invalid, "process id %q is not a positive number", target)
+	}
+	label := fmt.Sprintf("process %d", pid)
+	missing := nat.Errorf(nat.NotFound, "%s does not exist", label).WithHint("give the process id of a running container")
+	return openNamespace(label, filepath.Join("/proc", strconv.Itoa(pid), "ns/net"), missing)
+}
+
+// openNamespace opens path only after it has seen that it is a namespace: to
+// open a device or a FIFO can have effects.
+func openNamespace(label, path string, missing *nat.Error) (*Namespace, error) {
+	var stat unix.Statfs_t
+	err := unix.Statfs(path, &stat)
+	if err == nil && stat.Type != unix.NSFS_MAGIC {
+		return nil, notNamespace(label, path)
+	}
+	var file *os.File
+	if err == nil {
+		file, err = os.Open(path)
+	}
+	switch {
+	case errors.Is(err, fs.ErrNotExist), errors.Is(err, unix.ESRCH), errors.Is(err, unix.ENOTDIR):
+		return nil, missing
+	case errors.Is(err, fs.ErrPermission):
+		return nil, nat.Errorf(nat.Denied, "%s may not be entered: %v", label, err)
+	case err != nil:
+		return nil, fmt.Errorf("open %s: %w", label, err)
+	}
+	kind, err := unix.IoctlRetInt(int(file.Fd()), unix.NS_GET_NSTYPE)
+	if err != nil || kind != unix.CLONE_NEWNET {
+		file.Close()
+		return nil, notNamespace(label, path)
+	}
+	return &Namespace{label: label, file: file}, nil
+}
+
+func notNamespace(label, path string) *nat.Error {
+	return nat.Errorf(nat.Invalid, "%s is not a network namespace (%s)", label, path)
+}
+
+func (n *Namespace) refuseHost() error {
+	var own, other unix.Stat_t
+	if err := unix.Stat("/proc/thread-self/ns/net", &own); err != nil {
+		return fmt.Errorf("look at the host's namespace: %w", err)
+	}
+	if err := unix.Fstat(int(n.file.Fd()), &other); err != nil {
+		return fmt.Errorf("look at %s: %w", n.label, err)
+	}
+	if own.Ino == other.Ino && own.Dev == other.Dev {
+		return nat.Errorf(nat.Conflict, "%s is in the host's own network namespace", n.label).
+			WithHint("start it with one of its own (docker run --network none, ip netns exec)")
+	}
+	return nil
+}

@@ -1,0 +1,73 @@
+package host
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/hostnat/hostnat/internal/nat"
+	"github.com/vishvananda/netlink"
+)
+
+// CheckPort refuses by a *nat.Error a link that cannot be (or is not) a port of
+// the bridge with that index; 0 stands for a bridge that does not exist yet.
+func CheckPort(ctx context.Context, name string, bridge int) error {
+	_, err := findPort(ctx, name, bridge)
+	return err
+}
+
+// EnsurePort makes an existing link (a TAP, mostly) a port of the bridge with
+// that index, up, and returns the link's index.
+func EnsurePort(ctx context.Context, name string, bridge int) (int, error) {
+	link, err := findPort(ctx, name, bridge)
+	if err != nil {
+		return 0, err
+	}
+	if err := setMaster(link, bridge); err != nil {
+		return 0, err
+	}
+	return link.Attrs().Index, setUp(netlink.LinkSetUp, link)
+}
+
+// ReleasePort takes a link out of the bridge with that index. It stays up or
+// down as it is. A link that is gone, or in another bridge, is fine.
+func ReleasePort(name string, bridge int) error {
+	link, err := findLink(name)
+	if err != nil || link == nil || link.Attrs().MasterIndex != bridge {
+		return err
+	}
+	return onLink("release", link, netlink.LinkSetNoMaster(link))
+}
+
+func findPort(ctx context.Context, name string, bridge int) (netlink.Link, error) {
+	link, err := findLink(name)
+	if err != nil {
+		return nil, err
+	}
+	if link == nil {
+		return nil, nat.Errorf(nat.NotFound, "link %s does not exist", name).WithHint("'ip link' lists those that do")
+	}
+	l := linkFrom(link)
+	if master := l.MasterIndex; master != 0 && master != bridge {
+		return nil, nat.Errorf(nat.Conflict, "link %s is a port of %s", name, linkName(master)).WithHint("take it out there, or use another link")
+	}
+	if !l.HasEthernet || l.Loopback || l.Type == "bridge" {
+		return nil, nat.Errorf(nat.Conflict, "link %s of type %s cannot be a port of a bridge", name, l.Type).WithHint("use a link with Ethernet frames, such as a TAP")
+	}
+	addrs, err := addressesOf(ctx, link)
+	if err != nil {
+		return nil, err
+	}
+	if len(addrs) > 0 && l.MasterIndex == 0 { // as a port it would not be reached any more
+		return nil, nat.Errorf(nat.Conflict, "link %s has the host's address %s", name, addrs[0].prefix.Addr()).WithHint("use a link that is there for the endpoint alone")
+	}
+	return link, nil
+}
+
+// linkName names a link for a message.
+func linkName(index int) string {
+	link, err := netlink.LinkByIndex(index)
+	if err != nil {
+		return fmt.Sprintf("link %d", index)
+	}
+	return link.Attrs().Name
+}

@@ -1,0 +1,40 @@
+package host
+
+import (
+	"testing"
+
+	"github.com/hostnat/hostnat/internal/lab"
+	"github.com/hostnat/hostnat/internal/nat"
+	"golang.org/x/sys/unix"
+)
+
+func TestPrivileges(t *testing.T) {
+	t.Parallel()
+	wantRefusal(t, missingPrivileges(0), nat.Denied, "CAP_NET_ADMIN and CAP_SYS_ADMIN")
+	wantRefusal(t, missingPrivileges(1<<unix.CAP_NET_ADMIN), nat.Denied, "lacks CAP_SYS_ADMIN")
+	lab.RequireRoot(t)
+	must(t, CheckPrivileges())
+}
+
+func TestParseRelease(t *testing.T) {
+	t.Parallel()
+	for text, want := range map[string]Release{
+		"6.18.44-fc-v595": {Text: "6.18.44-fc-v595", Major: 6, Minor: 18},
+		"6.6":             {Text: "6.6", Major: 6, Minor: 6},
+		"7.0.0-rc1":       {Text: "7.0.0-rc1", Major: 7},
+	} {
+		if got, err := parseRelease(text); err != nil || got != want {
+			t.Errorf("%q: %+v, %v", text, got, err)
+		}
+	}
+	if _, err := parseRelease("linux"); err == nil {
+		t.Error("nonsense was parsed")
+	}
+	r := Release{Major: 6, Minor: 18}
+	if !r.AtLeast(6, 6) || !r.AtLeast(5, 99) || r.AtLeast(6, 19) || r.AtLeast(7, 0) {
+		t.Error("AtLeast compares wrongly")
+	}
+	if _, err := KernelRelease(); err != nil {
+		t.Error(err)
+	}
+}

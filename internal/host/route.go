@@ -1,0 +1,52 @@
+package host
+
+import (
+	"context"
+	"fmt"
+	"net/netip"
+
+	"github.com/vishvananda/netlink"
+	"golang.org/x/sys/unix"
+)
+
+// defaultBits is the longest prefix that counts as a default route. VPNs write
+// theirs as two halves (0.0.0.0/1 and 128.0.0.0/1) to win over the host's.
+const defaultBits = 1
+
+// listRoutes returns the IPv4 routes of all tables that lead to a link, without
+// those to the host itself (table local).
+func listRoutes(ctx context.Context) ([]netlink.Route, error) {
+	all, err := dump(ctx, func() ([]netlink.Route, error) {
+		return netlink.RouteListFiltered(unix.AF_INET, &netlink.Route{Table: unix.RT_TABLE_UNSPEC}, netlink.RT_FILTER_TABLE)
+	})
+	if err != nil {
+		return nil, fmt.Errorf("list routes: %w", err)
+	}
+	var routes []netlink.Route
+	for _, r := range all {
+		if r.Table != unix.RT_TABLE_LOCAL && r.Type == unix.RTN_UNICAST {
+			routes = append(routes, r)
+		}
+	}
+	return routes, nil
+}
+
+// outgoing is the index of a route's link, the first of a multipath one.
+func outgoing(r netlink.Route) int {
+	if r.LinkIndex == 0 && len(r.MultiPath) > 0 {
+		return r.MultiPath[0].LinkIndex
+	}
+	return r.LinkIndex
+}
+
+// destination is a route's prefix, 0.0.0.0/0 for the default route.
+func destination(r netlink.Route) netip.Prefix {
+	if r.Dst == nil {
+		return netip.PrefixFrom(netip.IPv4Unspecified(), 0)
+	}
+	addr, _ := netip.AddrFromSlice(r.Dst.IP.To4())
+	bits, _ := r.Dst.Mask.Size()
+	return netip.PrefixFrom(addr, bits).Masked()
+}
+
+func isDefault(r netlink.Route) bool { return destination(r).Bits() == 0 }

@@ -1,0 +1,54 @@
+package host
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"github.com/hostnat/hostnat/internal/nat"
+)
+
+// checkLink refuses names that are not a link's own: nothing else may become
+// part of a path below /proc/sys, where "all" and "default" stand for the
+// whole host.
+func checkLink(name string) error {
+	if err := nat.CheckLink("link", name); err != nil {
+		return err
+	}
+	if name == "all" || name == "default" {
+		return nat.Errorf(nat.Invalid, "link name %q is reserved: its settings would be the whole host's", name).WithHint("use another name")
+	}
+	return nil
+}
+
+func linkSysctl(family, link, key string) string {
+	return filepath.Join("net", family, "conf", link, key)
+}
+
+// setSysctl writes a value below /proc/sys unless it is there already.
+func setSysctl(path, value string) error {
+	file := filepath.Join("/proc/sys", path)
+	now, err := os.ReadFile(file)
+	if err == nil && strings.TrimSpace(string(now)) == value {
+		return nil
+	}
+	if err == nil {
+		err = os.WriteFile(file, []byte(value), 0)
+	}
+	if err != nil {
+		return fmt.Errorf("set sysctl %s to %s: %w", path, value, err)
+	}
+	return nil
+}
+
+// disableIPv6 keeps a link from making IPv6 addresses and talking by itself.
+func disableIPv6(link string) error {
+	err := setSysctl(linkSysctl("ipv6", link, "disable_ipv6"), "1")
+	if errors.Is(err, fs.ErrNotExist) { // a kernel without IPv6
+		return nil
+	}
+	return err
+}

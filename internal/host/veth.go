@@ -1,0 +1,161 @@
+package host
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"net/netip"
+
+	"github.com/hostnat/hostnat/internal/nat"
+	"github.com/vishvananda/netlink"
+	"github.com/vishvananda/netns"
+	"golang.org/x/sys/unix"
+)
+
+// Veth is the attachment of a namespace to a bridge as it should be.
+type Veth struct {
+	Name      string // on the host's side
+	Bridge    int    // index of the bridge
+	Namespace *Namespace
+	IfName    string // inside
+	MAC       nat.MAC
+	Address   netip.Prefix // inside: the endpoint's address, the network's length
+	Gateway   netip.Addr
+	MTU       int // bytes
+
+	// Guard, if set, is called with the host side's index when that is in
+	// place and before the end inside is brought up: the place to attach the
+	// data path, so that nothing is sent past it.
+	Guard func(index int) error
+}
+
+// EnsureVeth makes the pair, both ends up, the address and default route set
+// inside, and returns the host side's index. A pair that leads elsewhere is
+// made anew; a link inside that has the name and is not this pair's is a
+// conflict. A default route through another link inside is left alone.
+func EnsureVeth(ctx context.Context, v Veth) (int, error) {
+	inside, err := v.open()
+	if err != nil {
+		return 0, err
+	}
+	defer inside.close()
+	link, peer, created, err := v.pair(inside)
+	if err != nil {
+		return 0, err
+	}
+	if err := v.configure(ctx, link, inside, peer); err != nil {
+		if created {
+			err = errors.Join(err, DeleteLink(v.Name))
+		}
+		return 0, err
+	}
+	return link.Attrs().Index, nil
+}
+
+func (v Veth) configure(ctx context.Context, link netlink.Link, inside *inside, peer netlink.Link) error {
+	err := cmp.Or(
+		disableIPv6(v.Name),
+		setMTU(netlink.LinkSetMTU, link, v.MTU),
+		setMaster(link, v.Bridge),
+		setUp(netlink.LinkSetUp, link),
+	)
+	if err != nil {
+		return err
+	}
+	if v.Guard != nil {
+		if err := v.Guard(link.Attrs().Index); err != nil {
+			return err
+		}
+	}
+	return inside.configure(ctx, v, peer)
+}
+
+// pair finds the two ends or makes them.
+func (v Veth) pair(in *inside) (link, peer netlink.Link, created bool, err error) {
+	link, err = findLink(v.Name)
+	if err != nil {
+		return nil, nil, false, err
+	}
+	if link != nil {
+		if link, err = v.claim(in, link); err != nil {
+			return nil, nil, false, err
+		}
+		if peer, err = in.peerOf(link, v.IfName); peer != nil || err != nil {
+			return link, peer, false, err
+		}
+		if err := netlink.LinkDel(link); err != nil {
+			return nil, nil, false, fmt.Errorf("delete veth %s that leads elsewhere: %w", v.Name, err)
+		}
+	}
+	link, peer, err = v.create(in)
+	return link, peer, true, err
+}
+
+// claim takes a pair that is ours, or that was left without its mark by a kill:
+// then the MAC inside tells.
+func (v Veth) claim(in *inside, link netlink.Link) (netlink.Link, error) {
+	wanted := &netlink.Veth{LinkAttrs: netlink.NewLinkAttrs()}
+	peer, err := in.peerOf(link, v.IfName)
+	if err != nil {
+		return nil, err
+	}
+	if peer != nil && peer.Attrs().HardwareAddr.String() == string(v.MAC) {
+		wanted.HardwareAddr = link.Attrs().HardwareAddr
+	}
+	return claim(link, wanted)
+}
+
+func (v Veth) create(in *inside) (link, peer netlink.Link, err error) {
+	if existing, err := in.find(v.IfName); err != nil {
+		return nil, nil, err
+	} else if existing != nil {
+		return nil, nil, v.taken()
+	}
+	mac, err := net.ParseMAC(string(v.MAC))
+	if err != nil {
+		return nil, nil, fmt.Errorf("veth %s: %w", v.Name, err)
+	}
+	attrs := netlink.NewLinkAttrs()
+	attrs.Name, attrs.MTU = v.Name, v.MTU
+	// The peer is born inside, with its name and MAC: there is no moment in
+	// which a half-made one could be seen on the host.
+	link, err = addLink(&netlink.Veth{
+		LinkAttrs:        attrs,
+		PeerName:         v.IfName,
+		PeerNamespace:    netlink.NsFd(v.Namespace.file.Fd()),
+		PeerHardwareAddr: mac,
+	})
+	if errors.Is(err, unix.EEXIST) {
+		return nil, nil, v.taken()
+	}
+	if err != nil {
+		return nil, nil, err
+	}
+	peer, err = in.peerOf(link, v.IfName)
+	if err == nil && peer == nil {
+		err = fmt.Errorf("veth %s: its other end %s left %s at once", v.Name, v.IfName, v.Namespace.label)
+	}
+	if err != nil {
+		err = errors.Join(err, netlink.LinkDel(link))
+	}
+	return link, peer, err
+}
+
+func (v Veth) taken() error {
+	return nat.Errorf(nat.Conflict, "%s has a link %s already", v.Namespace.label, v.IfName).WithHint("choose another name inside with --ifname")
+}
+
+// open makes a netlink socket inside the namespace.
+func (v Veth) open() (*inside, error) {
+	if err := checkLink(v.IfName); err != nil {
+		return nil, err
+	}
+	fd := netns.NsHandle(v.Namespace.file.Fd())
+	route, err := netlink.NewHandleAt(fd, unix.NETLINK_ROUTE)
+	if err != nil {
+		return nil, fmt.Errorf("enter %s: %w", v.Namespace.label, err)
+	}
+	return &inside{route: route, fd: int(fd), label: v.Namespace.label}, nil
+}

@@ -1,0 +1,110 @@
+package ipam
+
+import (
+	"fmt"
+	"net/netip"
+	"testing"
+
+	"github.com/hostnat/hostnat/internal/nat"
+)
+
+func TestFreeAddress(t *testing.T) {
+	t.Parallel()
+	network := func(subnet, gateway string) nat.Network {
+		return nat.Network{Name: "web", Subnet: netip.MustParsePrefix(subnet), Gateway: netip.MustParseAddr(gateway)}
+	}
+	tests := []struct {
+		name    string
+		network nat.Network
+		used    []string
+		want    string // empty: none is free
+	}{
+		{"first", network("172.16.1.0/24", "172.16.1.1"), nil, "172.16.1.2"},
+		{"gateway last", network("172.16.1.0/24", "172.16.1.254"), nil, "172.16.1.1"},
+		{"gap", network("172.16.1.0/24", "172.16.1.1"), []string{"172.16.1.4", "172.16.1.2"}, "172.16.1.3"},
+		{"last one", network("172.16.1.0/29", "172.16.1.3"), []string{"172.16.1.1", "172.16.1.2", "172.16.1.4", "172.16.1.5"}, "172.16.1.6"},
+		{"full", network("172.16.1.0/30", "172.16.1.1"), []string{"172.16.1.2"}, ""},
+		{"over an octet", network("172.16.0.252/22", "172.16.0.1"), nil, "172.16.0.2"},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
+			tt.network.Subnet = tt.network.Subnet.Masked()
+			// The same address in another network is not in the way.
+			endpoints := []nat.Endpoint{{Network: "other", Address: netip.MustParseAddr("172.16.1.2")}}
+			for _, u := range tt.used {
+				endpoints = append(endpoints, nat.Endpoint{Network: "web", Address: netip.MustParseAddr(u)})
+			}
+			got, err := FreeAddress(tt.network, endpoints)
+			if tt.want == "" {
+				if nat.CodeOf(err) != nat.Exhausted {
+					t.Errorf("got %v, %v, want exhausted", got, err)
+				}
+				return
+			}
+			if err != nil || got != netip.MustParseAddr(tt.want) {
+				t.Errorf("got %v, %v, want %s", got, err, tt.want)
+			}
+		})
+	}
+}
+
+func TestFreeSubnet(t *testing.T) {
+	t.Parallel()
+	tests := []struct {
+		name     string
+		host     []string
+		networks []string
+		want     string
+	}{
+		{"first", nil, nil, "172.16.0.0/24"},
+		{"default route is in nobody's way", []string{"0.0.0.0/0"}, nil, "172.16.0.0/24"},
+		{"behind a network", nil, []string{"172.16.0.0/24"}, "172.16.1.0/24"},
+		{"behind part of a /24", nil, []string{"172.16.0.128/25"}, "172.16.1.0/24"},
+		{"behind the host's", []string{"172.16.0.0/15"}, []string{"172.18.0.0/24"}, "172.18.1.0/24"},
+		{"next pool", []string{"172.16.0.0/12"}, nil, "10.0.0.0/24"},
+		{"last pool", []string{"172.16.0.0/12", "10.0.0.0/8", "192.168.0.0/17"}, nil, "192.168.128.0/24"},
+		{"covering all", []string{"128.0.0.0/1", "10.0.0.0/8"}, nil, ""},
+		{"none", []string{"172.16.0.0/12", "10.0.0.0/8", "192.168.0.0/16"}, nil, ""},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
+			var facts nat.HostFacts
+			for _, p := range tt.host {
+				facts.Prefixes = append(facts.Prefixes, nat.HostPrefix{Prefix: netip.MustParsePrefix(p)})
+			}
+			var networks []nat.Network
+			for i, p := range tt.networks {
+				networks = append(networks, nat.Network{Compartment: fmt.Sprint(i), Subnet: netip.MustParsePrefix(p)})
+			}
+			got, err := FreeSubnet(facts, networks)
+			if tt.want == "" {
+				if nat.CodeOf(err) != nat.Exhausted {
+					t.Errorf("got %v, %v, want exhausted", got, err)
+				}
+				return
+			}
+			if err != nil || got.String() != tt.want {
+				t.Errorf("got %v, %v, want %s", got, err, tt.want)
+			}
+		})
+	}
+}
+
+// Each subnet that is handed out is accepted by nat's rules, down to the last.
+func TestFreeSubnetsDoNotOverlap(t *testing.T) {
+	t.Parallel()
+	c := nat.NewConfig()
+	facts := nat.HostFacts{Prefixes: []nat.HostPrefix{{Prefix: netip.MustParsePrefix("172.16.4.0/23"), Source: "address of eth0"}}}
+	for i := range 300 {
+		chosen, err := c.AddNetwork(nat.NetworkSpec{Name: fmt.Sprintf("n%d", i)}, facts, FreeSubnet)
+		if err != nil {
+			t.Fatal(err)
+		}
+		other := nat.NewConfig()
+		if _, err := other.AddNetwork(nat.NetworkSpec{Name: "x", Subnet: chosen.Subnet.String()}, facts, FreeSubnet); err != nil {
+			t.Fatal(err)
+		}
+	}
+}

@@ -1,0 +1,83 @@
+package nat
+
+import "slices"
+
+// Config is the desired state: everything a user has asked for. It is a value;
+// the methods that change it check first and leave it untouched on error.
+type Config struct {
+	NATs         []NAT         `json:"nats"`
+	Networks     []Network     `json:"networks"`
+	Endpoints    []Endpoint    `json:"endpoints"`
+	Mappings     []Mapping     `json:"mappings"`
+	Compartments []Compartment `json:"compartments"`
+	NextID       uint32        `json:"nextId"` // next NAT, network, endpoint or compartment id
+	NextMapping  uint32        `json:"nextMappingId"`
+}
+
+// Compartment is a routing domain; addresses are unique inside one.
+type Compartment struct {
+	Name string `json:"name"`
+	ID   uint32 `json:"id"` // part of kernel keys; never 0
+}
+
+// NewConfig returns what a host starts with: the default NAT, which follows
+// the host's addresses, and the default compartment.
+func NewConfig() Config {
+	c := Config{
+		NATs: []NAT{}, Networks: []Network{}, Endpoints: []Endpoint{}, Mappings: []Mapping{},
+		NextID: 1, NextMapping: 1,
+	}
+	c.NATs = append(c.NATs, newNAT(DefaultNAT, c.takeID(), ProfileRFC))
+	c.Compartments = []Compartment{{Name: DefaultCompartment, ID: c.takeID()}}
+	return c
+}
+
+// Clone returns a copy that shares nothing with c.
+func (c Config) Clone() Config {
+	c.NATs = slices.Clone(c.NATs)
+	for i, n := range c.NATs {
+		c.NATs[i] = n.clone()
+	}
+	c.Networks = slices.Clone(c.Networks)
+	c.Endpoints = slices.Clone(c.Endpoints)
+	c.Mappings = slices.Clone(c.Mappings)
+	for i := range c.Mappings {
+		c.Mappings[i].From = slices.Clone(c.Mappings[i].From)
+	}
+	c.Compartments = slices.Clone(c.Compartments)
+	return c
+}
+
+// Effective returns a copy without what cannot be made true at the moment:
+// mappings to an endpoint that is not attached.
+func (c Config) Effective() Config {
+	c = c.Clone()
+	c.Mappings = slices.DeleteFunc(c.Mappings, func(m Mapping) bool { return !m.Resolved() })
+	return c
+}
+
+// takeID returns the next id. Ids are never used again.
+func (c *Config) takeID() uint32 {
+	id := c.NextID
+	c.NextID++
+	return id
+}
+
+// compartment returns the id of a compartment, made if it is new.
+func (c *Config) compartment(name string) uint32 {
+	if id := c.CompartmentID(name); id != 0 {
+		return id
+	}
+	id := c.takeID()
+	c.Compartments = append(c.Compartments, Compartment{Name: name, ID: id})
+	return id
+}
+
+// dropCompartment forgets a compartment that no network is in any more.
+func (c *Config) dropCompartment(name string) {
+	inUse := slices.ContainsFunc(c.Networks, func(n Network) bool { return n.Compartment == name })
+	if name == DefaultCompartment || inUse {
+		return
+	}
+	c.Compartments = slices.DeleteFunc(c.Compartments, func(p Compartment) bool { return p.Name == name })
+}

@@ -1,0 +1,166 @@
+package nat
+
+import (
+	"net/netip"
+	"strings"
+	"testing"
+)
+
+// lines are texts that parsers have got wrong elsewhere.
+var lines = []string{
+	"", ":", "/", "-", "*", "*:", "*:80", "80", "0", "65536", "80abc", "080", "+80", "1-2", "2-1", "-", "1-",
+	"172.16.1.0/24", "172.016.1.0/24", "1.2.3.4", "1.2.3.4:80", "1.2.3.4:1-2", "1.2.3.4/0", "1.2.3.4/032", "0.0.0.0/0",
+	"c1:80", "c1", "::1", "[::1]:80", "::ffff:1.2.3.4", "fe80::1%eth0", "fe80::1%a\nb", "1.2.3.4\n", "c1:80\x00", strings.Repeat("9", 400),
+}
+
+func addLines(f *testing.F) {
+	for _, s := range lines {
+		f.Add(s)
+	}
+}
+
+func FuzzParseSubnet(f *testing.F) {
+	addLines(f)
+	f.Fuzz(func(t *testing.T, s string) {
+		p, err := ParseSubnet(s)
+		if err != nil {
+			refused(t, err, Invalid)
+			return
+		}
+		if p != p.Masked() || !p.Addr().Is4() || p.Bits() < 1 || p.Bits() > 30 || !p.Contains(LastAddress(p)) || p.Contains(LastAddress(p).Next()) {
+			t.Errorf("%q gives %v to %v", s, p, LastAddress(p))
+		}
+		if again, err := ParseSubnet(p.String()); err != nil || again != p {
+			t.Errorf("%q gives %v, which gives %v, %v", s, p, again, err)
+		}
+	})
+}
+
+func FuzzParseRemotes(f *testing.F) {
+	addLines(f)
+	f.Fuzz(func(t *testing.T, s string) {
+		p, err := ParseRemotes(s)
+		if err != nil {
+			refused(t, err, Invalid)
+		} else if !p.IsValid() || p != p.Masked() || !p.Addr().Is4() {
+			t.Errorf("%q gives %v", s, p)
+		}
+	})
+}
+
+func FuzzParsePortRange(f *testing.F) {
+	addLines(f)
+	f.Fuzz(func(t *testing.T, s string) {
+		r, err := ParsePortRange("external", s)
+		if err != nil {
+			refused(t, err, Invalid)
+			return
+		}
+		if again, err := ParsePortRange("external", r.String()); err != nil || again != r || r.Low == 0 || r.Low > r.High || !r.Contains(r.High) {
+			t.Errorf("%q gives %v, which gives %v, %v", s, r, again, err)
+		}
+	})
+}
+
+func FuzzParseExternalAddress(f *testing.F) {
+	addLines(f)
+	f.Fuzz(func(t *testing.T, s string) {
+		a, err := ParseExternalAddress(s)
+		if err != nil {
+			refused(t, err, Invalid)
+		} else if !a.Address.Is4() || a.Address.IsUnspecified() || a.Ports.Low == 0 || a.Ports.Low > a.Ports.High {
+			t.Errorf("%q gives %v", s, a)
+		}
+	})
+}
+
+func FuzzFilter(f *testing.F) {
+	for _, s := range lines {
+		f.Add(s, s, s)
+	}
+	f.Fuzz(func(t *testing.T, address, protocol, state string) {
+		match, err := Filter{Internal: address, External: address, Remote: address, Protocol: protocol, State: state}.Sessions()
+		if err != nil {
+			refused(t, err, Invalid)
+			return
+		}
+		match(Session{Internal: netip.MustParseAddrPort("1.2.3.4:80")})
+	})
+}
+
+func FuzzCheckName(f *testing.F) {
+	addLines(f)
+	f.Fuzz(func(t *testing.T, s string) {
+		if err := CheckName("network", s); err != nil {
+			refused(t, err, Invalid)
+		} else if len(s) > MaxName || strings.ContainsAny(s, "/: \n\x00") {
+			t.Errorf("%q is taken for a name", s)
+		}
+	})
+}
+
+func FuzzAddMapping(f *testing.F) {
+	for _, s := range lines {
+		f.Add("tcp", s, "c1:80", "10.0.0.0/8")
+		f.Add("udp", "90", s, "")
+		f.Add(s, "90", "c1:80", s)
+	}
+	f.Fuzz(func(t *testing.T, protocol, external, internal, from string) {
+		c := testConfig(t)
+		before := c.Clone()
+		m, err := c.AddMapping(MappingSpec{Protocol: protocol, External: external, Internal: internal, From: []string{from}})
+		if err != nil {
+			refused(t, err, CodeOf(err))
+			unchanged(t, before, c)
+			return
+		}
+		network, err := c.Network(m.Network)
+		if err != nil || m.ID == 0 || m.External.Port() == 0 || m.Internal.Port() == 0 || !network.Subnet.Contains(m.Internal.Addr()) {
+			t.Errorf("%+v, %v", m, err)
+		}
+	})
+}
+
+func FuzzAddEndpoint(f *testing.F) {
+	for _, s := range lines {
+		f.Add("e", s, "", "", "", s, "", "")
+		f.Add(s, "", s, "", "", "", s, "")
+		f.Add("e", "", "", s, "", "", "", s)
+		f.Add("e", "", "", "", s, "", "", s)
+	}
+	f.Fuzz(func(t *testing.T, name, netns, pid, tap, port, address, mac, ifname string) {
+		c := testConfig(t)
+		before := c.Clone()
+		e, err := c.AddEndpoint(EndpointSpec{Network: "web", Name: name, Netns: netns, PID: pid, TAP: tap, Port: port,
+			Address: address, MAC: mac, IfName: ifname}, hostFacts(), lowest)
+		if err != nil {
+			refused(t, err, CodeOf(err))
+			unchanged(t, before, c)
+			return
+		}
+		if CheckLink("link", e.Interface) != nil || !c.Networks[0].Subnet.Contains(e.Address) || e.MAC == "" || e.Target == "" {
+			t.Errorf("%+v", e)
+		}
+	})
+}
+
+func FuzzSetNAT(f *testing.F) {
+	for _, key := range append(SettingKeys(), "colour") {
+		for _, value := range []string{"300", "5m", "true", "winnat", "endpoint-independent", "", "-1", "1e9h", "9999999999999999999"} {
+			f.Add(key, value)
+		}
+	}
+	f.Fuzz(func(t *testing.T, key, value string) {
+		c := NewConfig()
+		n, err := c.SetNAT(DefaultNAT, map[string]string{key: value})
+		if err != nil {
+			refused(t, err, Invalid)
+			return
+		}
+		for _, s := range []Seconds{n.Timeouts.UDP, n.Timeouts.ICMP, n.Timeouts.TCPEstablished, n.Timeouts.TCPTransitory} {
+			if s < 1 || s > 30*24*3600 {
+				t.Errorf("%s=%s gives %+v", key, value, n.Timeouts)
+			}
+		}
+	})
+}

@@ -1,0 +1,53 @@
+package nat
+
+import "net/netip"
+
+// DefaultNAT is the name of the NAT that exists from the start and follows the
+// host's own addresses.
+const DefaultNAT = "default"
+
+// DefaultCompartment is the compartment of networks that name none.
+const DefaultCompartment = "default"
+
+// MAC is an Ethernet address in canonical lower-case text, "02:42:ac:10:01:02".
+type MAC string
+
+// Network is one internal layer-2 segment: a switch, a subnet and the host's
+// gateway address on it.
+type Network struct {
+	Name        string       `json:"name"`
+	ID          uint32       `json:"id"` // stable over restarts; part of kernel keys; never 0
+	NAT         string       `json:"nat"`
+	Compartment string       `json:"compartment"`
+	Subnet      netip.Prefix `json:"subnet"`  // masked: no host bits
+	Gateway     netip.Addr   `json:"gateway"` // the host vNIC's address, inside Subnet
+	Bridge      string       `json:"bridge"`  // link name of the switch
+	Adopted     bool         `json:"adopted"` // the bridge was there before and stays after
+}
+
+// EndpointKind says what an endpoint's attachment is.
+type EndpointKind string
+
+// The kinds of attachment.
+const (
+	KindNetns EndpointKind = "netns" // veth into a namespace given by name or path
+	KindPID   EndpointKind = "pid"   // veth into the namespace of a process
+	KindTAP   EndpointKind = "tap"   // a TAP link that a VM monitor holds
+	KindPort  EndpointKind = "port"  // any other existing link
+)
+
+// Endpoint is one VM's or container's attachment to a network.
+type Endpoint struct {
+	Name      string       `json:"name"` // unique on the host
+	ID        uint32       `json:"id"`   // stable over restarts; never 0
+	Network   string       `json:"network"`
+	Address   netip.Addr   `json:"address"`
+	MAC       MAC          `json:"mac"`
+	Kind      EndpointKind `json:"kind"`
+	Target    string       `json:"target"`    // namespace name or path, process id, or link name, by Kind
+	Interface string       `json:"interface"` // link name on the host's side
+	IfName    string       `json:"ifname"`    // link name inside the namespace ("eth0"); empty for TAP and port
+}
+
+// InNamespace reports whether hostnat makes the endpoint's veth pair itself.
+func (e Endpoint) InNamespace() bool { return e.Kind == KindNetns || e.Kind == KindPID }

@@ -1,0 +1,119 @@
+package nat
+
+import (
+	"net/netip"
+	"strconv"
+	"strings"
+)
+
+// DefaultPorts is the range of dynamic ports on an external address that was
+// given without one: all but the well-known ports.
+var DefaultPorts = PortRange{Low: 1024, High: 65535}
+
+// String returns "LOW-HIGH".
+func (r PortRange) String() string {
+	return strconv.Itoa(int(r.Low)) + "-" + strconv.Itoa(int(r.High))
+}
+
+// Contains reports whether the port is in the range.
+func (r PortRange) Contains(port uint16) bool { return r.Low <= port && port <= r.High }
+
+// ParsePort reads a port, 1 to 65535. What names the thing that has it.
+func ParsePort(what, s string) (uint16, error) {
+	n, err := strconv.ParseUint(s, 10, 16)
+	if err != nil || n == 0 || s[0] == '0' {
+		return 0, Errorf(Invalid, "%s port %q is not a port", what, clip(s)).WithHint("use a number from 1 to 65535")
+	}
+	return uint16(n), nil
+}
+
+// ParsePortRange reads "PORT" or "LOW-HIGH".
+func ParsePortRange(what, s string) (PortRange, error) {
+	lowText, highText, isRange := strings.Cut(s, "-")
+	low, err := ParsePort(what, lowText)
+	if err != nil {
+		return PortRange{}, err
+	}
+	if !isRange {
+		return PortRange{Low: low, High: low}, nil
+	}
+	high, err := ParsePort(what, highText)
+	if err != nil {
+		return PortRange{}, err
+	}
+	if low > high {
+		return PortRange{}, Errorf(Invalid, "%s port range %s is reversed", what, s).WithHint("write %d-%d", high, low)
+	}
+	return PortRange{Low: low, High: high}, nil
+}
+
+// ParseExternalAddress reads "A" or "A:LO-HI": an address of a NAT and the
+// dynamic ports that it may use there.
+func ParseExternalAddress(s string) (ExternalAddress, error) {
+	host, ports, hasPorts := cutPort(s)
+	a, err := ParseIPv4("external address", host)
+	if err != nil {
+		return ExternalAddress{}, err
+	}
+	if err := usableOutside("external address", a); err != nil {
+		return ExternalAddress{}, err
+	}
+	if !hasPorts {
+		return ExternalAddress{Address: a, Ports: DefaultPorts}, nil
+	}
+	r, err := ParsePortRange("external", ports)
+	return ExternalAddress{Address: a, Ports: r}, err
+}
+
+// parseMappingExternal reads "PORT", "*:PORT" or "A:PORT". Without an address,
+// the result's is 0.0.0.0: any address of the host.
+func parseMappingExternal(s string) (netip.AddrPort, error) {
+	if s == "" {
+		return netip.AddrPort{}, Errorf(Invalid, "the mapping has no external port").
+			WithHint("give --external [A:]PORT; choosing a free port is not supported yet")
+	}
+	host, port, hasHost := cutPort(s)
+	if !hasHost {
+		if looksLikeAddress(s) {
+			return netip.AddrPort{}, Errorf(Invalid, "external %q has no port", clip(s)).WithHint("write A:PORT")
+		}
+		host, port = "*", s
+	}
+	a := netip.IPv4Unspecified()
+	if host != "*" && host != "0.0.0.0" {
+		var err error
+		if a, err = ParseIPv4("external address", host); err != nil {
+			return netip.AddrPort{}, err
+		}
+		if err := usableOutside("external address", a); err != nil {
+			return netip.AddrPort{}, err
+		}
+	}
+	p, err := singlePort("external", port)
+	return netip.AddrPortFrom(a, p), err
+}
+
+// singlePort refuses ranges, which a mapping cannot have yet.
+func singlePort(what, s string) (uint16, error) {
+	r, err := ParsePortRange(what, s)
+	if err != nil {
+		return 0, err
+	}
+	if strings.Contains(s, "-") {
+		return 0, Errorf(Invalid, "%s port range %s: ranges are not supported yet", what, r).WithHint("add one mapping for each port")
+	}
+	return r.Low, nil
+}
+
+// cutPort splits "HOST:PORT" at the last colon and takes the brackets off an
+// IPv6 host, so that it is refused as what it is.
+func cutPort(s string) (host, port string, found bool) {
+	if a, err := netip.ParseAddr(s); err == nil && a.Is6() {
+		return s, "", false
+	}
+	i := strings.LastIndexByte(s, ':')
+	if i < 0 {
+		return s, "", false
+	}
+	return strings.TrimSuffix(strings.TrimPrefix(s[:i], "["), "]"), s[i+1:], true
+}

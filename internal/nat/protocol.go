@@ -1,0 +1,52 @@
+package nat
+
+import "strings"
+
+// Protocol is an IP protocol number that hostnat translates.
+type Protocol uint8
+
+// The protocols with ports (or, for ICMP, a query identifier in their place).
+const (
+	ICMP Protocol = 1
+	TCP  Protocol = 6
+	UDP  Protocol = 17
+)
+
+// String returns the lower-case name used on the command line and in JSON.
+func (p Protocol) String() string {
+	switch p {
+	case ICMP:
+		return "icmp"
+	case TCP:
+		return "tcp"
+	case UDP:
+		return "udp"
+	}
+	return "unknown"
+}
+
+// ParseProtocol reads "tcp", "udp" or "icmp" in any case.
+func ParseProtocol(s string) (Protocol, error) {
+	switch strings.ToLower(s) {
+	case "tcp":
+		return TCP, nil
+	case "udp":
+		return UDP, nil
+	case "icmp":
+		return ICMP, nil
+	}
+	return 0, Errorf(Invalid, "protocol %q is not known", clip(s)).WithHint("use tcp, udp or icmp")
+}
+
+// MarshalText makes a Protocol its name in JSON.
+func (p Protocol) MarshalText() ([]byte, error) { return []byte(p.String()), nil }
+
+// UnmarshalText is the reverse of MarshalText.
+func (p *Protocol) UnmarshalText(b []byte) error {
+	v, err := ParseProtocol(string(b))
+	if err != nil {
+		return err
+	}
+	*p = v
+	return nil
+}

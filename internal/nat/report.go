@@ -1,0 +1,17 @@
+package nat
+
+// Report is what came of making the kernel equal to a Config: things that are
+// not as wanted, though the rest is in place.
+type Report struct {
+	Problems []string        // one line each, for people
+	Absent   []string        // names of endpoints whose link or namespace is not there
+	Active   map[uint32]bool // ids of the mappings that the data path serves
+}
+
+// Counters is the data path's own count of things.
+type Counters struct {
+	Drops       map[string]uint64 // packets dropped, by name of the reason
+	Bindings    uint64            // elements in the table now
+	Sessions    uint64            // elements in the table now
+	MaxSessions uint64            // elements the table can hold
+}

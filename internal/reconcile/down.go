@@ -1,0 +1,55 @@
+package reconcile
+
+import (
+	"context"
+	"errors"
+
+	"github.com/hostnat/hostnat/internal/datapath"
+	"github.com/hostnat/hostnat/internal/host"
+	"github.com/hostnat/hostnat/internal/nat"
+)
+
+// Down takes everything of ours out of the kernel.
+func (k *Kernel) Down(ctx context.Context) error {
+	attached, err := k.datapath.Attachments()
+	if err != nil {
+		return err
+	}
+	return errors.Join(k.datapath.Close(), takeDown(ctx, k.bpf, k.lastConfig(), attached))
+}
+
+// Down takes everything of ours out of the kernel without a data path opened:
+// what `hostnat down` does when no daemon runs. Half of it may be gone already.
+func Down(ctx context.Context, runDir string, c nat.Config) error {
+	attached, err := datapath.ListAttachments(mountPoint(runDir))
+	if err != nil {
+		return err
+	}
+	return takeDown(ctx, mountPoint(runDir), c, attached)
+}
+
+// takeDown goes from the inside out: first nothing can send any more, then the
+// programs go.
+func takeDown(ctx context.Context, bpf string, c nat.Config, attached []datapath.Attachment) error {
+	links, err := host.Links(ctx)
+	if err != nil {
+		return err
+	}
+	var errs []error
+	plan := Make(nat.Config{}, links, attached, 0)
+	for _, r := range plan.Release {
+		errs = append(errs, host.ReleasePort(r.Link, r.Bridge))
+	}
+	for _, l := range links {
+		if l.Owned() {
+			errs = append(errs, host.DeleteLink(l.Name))
+		}
+	}
+	for _, n := range c.Networks {
+		if n.Adopted {
+			errs = append(errs, host.ReleaseBridge(ctx, n.Bridge))
+		}
+	}
+	errs = append(errs, host.UnmountBPF(bpf))
+	return errors.Join(errs...)
+}

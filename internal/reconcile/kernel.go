@@ -1,0 +1,118 @@
+package reconcile
+
+import (
+	"context"
+	"log/slog"
+	"net/netip"
+	"path/filepath"
+	"sync"
+
+	"github.com/hostnat/hostnat/internal/datapath"
+	"github.com/hostnat/hostnat/internal/host"
+	"github.com/hostnat/hostnat/internal/nat"
+)
+
+// Kernel is the running host: its links and the data path.
+type Kernel struct {
+	bpf      string // mount point of our BPF filesystem
+	log      *slog.Logger
+	datapath *datapath.Datapath
+	events   hub
+
+	mu     sync.Mutex
+	config nat.Config        // of the last Apply: gives ids their names
+	seen   map[string]string // processes that a caller of CheckTarget named, by endpoint
+}
+
+// Open mounts RUN/bpf and loads the data path there; one that is running goes
+// on and is taken over.
+func Open(runDir string, log *slog.Logger) (*Kernel, error) {
+	dir := mountPoint(runDir)
+	if err := host.MountBPF(dir); err != nil {
+		return nil, err
+	}
+	d, err := datapath.Open(dir)
+	if err != nil {
+		return nil, err
+	}
+	return &Kernel{bpf: dir, log: log, datapath: d, seen: make(map[string]string)}, nil
+}
+
+func mountPoint(runDir string) string { return filepath.Join(runDir, "bpf") }
+
+// Close lets go of the kernel's state, which stays.
+func (k *Kernel) Close() error { return k.datapath.Close() }
+
+// Facts returns what the host itself uses: our own links are left out.
+func (k *Kernel) Facts(ctx context.Context) (nat.HostFacts, error) {
+	links, err := host.Links(ctx)
+	if err != nil {
+		return nat.HostFacts{}, err
+	}
+	ours := map[string]bool{host.AnchorName: true}
+	for _, n := range k.lastConfig().Networks {
+		ours[n.Bridge] = true
+	}
+	for _, l := range links {
+		if l.Owned() {
+			ours[l.Name] = true
+		}
+	}
+	return host.Facts(ctx, func(link string) bool { return ours[link] })
+}
+
+// Listener returns the host's program that holds an external port, if any.
+func (k *Kernel) Listener(ctx context.Context, p nat.Protocol, external netip.AddrPort) (*nat.Listener, error) {
+	return host.Listener(ctx, p, external)
+}
+
+// CheckTarget refuses an endpoint whose namespace, process or link is not there.
+func (k *Kernel) CheckTarget(ctx context.Context, e nat.Endpoint) error {
+	if !e.InNamespace() {
+		return host.CheckPort(ctx, e.Target, k.bridgeIndex(ctx, e.Network))
+	}
+	ns, err := host.OpenNamespace(e.Kind, e.Target)
+	if err != nil {
+		return err
+	}
+	k.mu.Lock()
+	k.seen[e.Name] = e.Target
+	k.mu.Unlock()
+	return ns.Close()
+}
+
+func (k *Kernel) bridgeIndex(ctx context.Context, network string) int {
+	config := k.lastConfig()
+	n, err := config.Network(network)
+	if err != nil {
+		return 0
+	}
+	links, err := host.Links(ctx)
+	if err != nil {
+		return 0
+	}
+	l, _ := view{links: links}.link(n.Bridge)
+	return l.Index
+}
+
+func (k *Kernel) lastConfig() nat.Config {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	return k.config
+}
+
+// Counters returns drops by reason, and how full the tables are.
+func (k *Kernel) Counters(context.Context) (nat.Counters, error) {
+	drops, err := k.datapath.Drops()
+	if err != nil {
+		return nat.Counters{}, err
+	}
+	c := nat.Counters{Drops: drops, MaxSessions: k.datapath.MaxSessions()}
+	if err := k.datapath.Sessions(func(datapath.Session) error { c.Sessions++; return nil }); err != nil {
+		return nat.Counters{}, err
+	}
+	if err := k.datapath.Bindings(func(datapath.Binding) error { c.Bindings++; return nil }); err != nil {
+		return nat.Counters{}, err
+	}
+	return c, nil
+}

@@ -1,0 +1,72 @@
+package reconcile
+
+import (
+	"fmt"
+	"net/netip"
+	"slices"
+
+	"github.com/hostnat/hostnat/internal/datapath"
+	"github.com/hostnat/hostnat/internal/host"
+	"github.com/hostnat/hostnat/internal/nat"
+)
+
+// Plan is what to do to the host's links: what should be there, and what is
+// there of ours and should not.
+type Plan struct {
+	Bridges []host.Bridge // to make
+	Adopt   []Adoption    // to take over as they are
+	Delete  []string      // links we made that nobody wants any more
+	Release []PortRelease // links of others that were ports of ours
+}
+
+// Adoption is a bridge that was there before.
+type Adoption struct {
+	Name    string
+	Gateway netip.Prefix
+}
+
+// PortRelease takes a link out of a bridge.
+type PortRelease struct {
+	Link   string
+	Bridge int // interface
+}
+
+// Make compares the configuration with the host's links and the data path's
+// attachments. It changes nothing.
+func Make(c nat.Config, links []host.Link, attached []datapath.Attachment, mtu int) Plan {
+	var p Plan
+	wanted := map[string]bool{host.AnchorName: true}
+	for _, n := range c.Networks {
+		wanted[n.Bridge] = true
+		if n.Adopted {
+			p.Adopt = append(p.Adopt, Adoption{Name: n.Bridge, Gateway: gatewayPrefix(n)})
+		} else {
+			p.Bridges = append(p.Bridges, host.Bridge{Name: n.Bridge, MAC: gatewayMAC(n), MTU: mtu, Gateway: gatewayPrefix(n)})
+		}
+	}
+	for _, e := range c.Endpoints {
+		wanted[e.Interface] = true
+	}
+	for _, l := range links {
+		switch {
+		case wanted[l.Name]:
+		case l.Owned():
+			p.Delete = append(p.Delete, l.Name)
+		case l.MasterIndex != 0 && isAttached(attached, uint32(l.Index), datapath.InsideIngress):
+			p.Release = append(p.Release, PortRelease{Link: l.Name, Bridge: l.MasterIndex})
+		}
+	}
+	return p
+}
+
+func isAttached(list []datapath.Attachment, index uint32, h datapath.Hook) bool {
+	return slices.Contains(list, datapath.Attachment{Interface: index, Hook: h})
+}
+
+func gatewayPrefix(n nat.Network) netip.Prefix { return netip.PrefixFrom(n.Gateway, n.Subnet.Bits()) }
+
+// gatewayMAC is the host vNIC's address on a bridge of ours: fixed for the
+// network's life, so that endpoints' ARP caches stay right over restarts.
+func gatewayMAC(n nat.Network) nat.MAC {
+	return nat.MAC(fmt.Sprintf("02:68:6e:%02x:%02x:%02x", byte(n.ID>>16)|0x80, byte(n.ID>>8), byte(n.ID)))
+}

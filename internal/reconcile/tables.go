@@ -1,0 +1,77 @@
+package reconcile
+
+import (
+	"context"
+	"math"
+	"time"
+
+	"github.com/hostnat/hostnat/internal/datapath"
+	"github.com/hostnat/hostnat/internal/nat"
+)
+
+// names gives the kernel's ids their names. An id without one belongs to
+// something deleted a moment ago.
+type names struct {
+	nats, networks, compartments map[uint32]string
+	endpoints                    map[endpointKey]string
+}
+
+type endpointKey struct {
+	compartment uint32
+	address     [4]byte
+}
+
+func namesOf(c nat.Config) names {
+	n := names{
+		nats: make(map[uint32]string), networks: make(map[uint32]string), compartments: make(map[uint32]string),
+		endpoints: make(map[endpointKey]string),
+	}
+	for _, v := range c.NATs {
+		n.nats[v.ID] = v.Name
+	}
+	compartment := make(map[string]uint32)
+	for _, v := range c.Networks {
+		n.networks[v.ID] = v.Name
+		compartment[v.Name] = c.CompartmentID(v.Compartment)
+	}
+	for _, v := range c.Compartments {
+		n.compartments[v.ID] = v.Name
+	}
+	for _, e := range c.Endpoints {
+		n.endpoints[endpointKey{compartment[e.Network], e.Address.As4()}] = e.Name
+	}
+	return n
+}
+
+// Sessions returns the kernel's sessions.
+func (k *Kernel) Sessions(context.Context) ([]nat.Session, error) {
+	names := namesOf(k.lastConfig())
+	list := []nat.Session{}
+	err := k.datapath.Sessions(func(s datapath.Session) error {
+		list = append(list, nat.Session{
+			NAT: names.nats[s.NAT], Network: names.networks[s.Network], Compartment: names.compartments[s.Compartment],
+			Endpoint: names.endpoints[endpointKey{s.Compartment, s.Internal.Addr().As4()}],
+			Protocol: s.Protocol, Internal: s.Internal, External: s.External, Remote: s.Remote, State: s.State,
+			LifetimeSeconds: uint32(math.Ceil(s.Left.Seconds())), CreatedAt: s.Created.Round(time.Millisecond),
+			PacketsOut: s.PacketsOut, BytesOut: s.BytesOut, PacketsIn: s.PacketsIn, BytesIn: s.BytesIn,
+		})
+		return nil
+	})
+	return list, err
+}
+
+// Bindings returns the kernel's bindings, configured ones too.
+func (k *Kernel) Bindings(context.Context) ([]nat.Binding, error) {
+	names := namesOf(k.lastConfig())
+	list := []nat.Binding{}
+	err := k.datapath.Bindings(func(b datapath.Binding) error {
+		list = append(list, nat.Binding{
+			NAT: names.nats[b.NAT], Network: names.networks[b.Network], Compartment: names.compartments[b.Compartment],
+			Endpoint: names.endpoints[endpointKey{b.Compartment, b.Internal.Addr().As4()}],
+			Protocol: b.Protocol, Internal: b.Internal, External: b.External,
+			SessionCount: b.Sessions, Configured: b.Configured,
+		})
+		return nil
+	})
+	return list, err
+}
