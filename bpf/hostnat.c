@@ -8,8 +8,8 @@
  *   outside_egress   to any of these: the leak guard
  *   end_session      called by user space
  */
-#include "deliver.h"
 #include "open.h"
+#include "refuse.h"
 
 /* Translates a packet from the inside and sends it out. */
 INLINE int outbound(struct __sk_buff *skb, struct packet *packet, __u32 network_id, struct network *network)
@@ -25,6 +25,8 @@ INLINE int outbound(struct __sk_buff *skb, struct packet *packet, __u32 network_
 	reason = parse_l4(skb, packet);
 	if (unlikely(reason))
 		return drop(reason);
+	if (packet->protocol == IPPROTO_ICMP && is_icmp_error(packet->icmp_type))
+		return is_host_address(packet->destination) ? TCX_NEXT : error_outbound(skb, packet, network->compartment);
 	key.internal_port = packet->source_port;
 	key.protocol = packet->protocol;
 	if (packet->protocol != IPPROTO_ICMP)
@@ -39,23 +41,23 @@ INLINE int outbound(struct __sk_buff *skb, struct packet *packet, __u32 network_
 		if (packet->protocol == IPPROTO_TCP && (packet->tcp_flags & (TCP_SYN | TCP_ACK | TCP_RST)) != TCP_SYN)
 			return drop(REASON_NO_SESSION);
 		if (packet->ttl <= 1)
-			return drop(REASON_HOP_LIMIT);
+			return refuse(skb, network, REASON_HOP_LIMIT, 0);
 		reason = open_outbound(skb, &key, network_id, network->nat);
 		if (reason)
-			return drop(reason);
+			return refuse(skb, network, reason, 0);
 		session = bpf_map_lookup_elem(&sessions, &key);
 		if (!session)
 			return drop(REASON_SESSION_FAILED);
 	}
 	if (unlikely(packet->ttl <= 1))
-		return drop(REASON_HOP_LIMIT);
+		return refuse(skb, network, REASON_HOP_LIMIT, 0);
 	if (unlikely(session->route_expires < bpf_ktime_get_coarse_ns())) {
 		reason = route_refresh(skb, &key, session);
 		if (reason)
-			return drop(reason);
+			return refuse(skb, network, reason, 0);
 	}
-	if (unlikely(packet->length > session->out_mtu) && !skb->gso_size)
-		return drop(REASON_TOO_BIG);
+	if (unlikely(wire_length(skb, packet) > session->out_mtu))
+		return refuse(skb, network, REASON_TOO_BIG, session->out_mtu);
 	session_track(&key, session, packet, true);
 	session_count(skb, session, packet, true);
 	reason = rewrite(skb, packet, SOURCE, session->external_address, session->external_port);
@@ -81,13 +83,13 @@ INLINE int from_inside(struct __sk_buff *skb, struct packet *packet, __u32 netwo
 	if ((packet->destination & network->mask) == network->subnet || stays_on_link(packet->destination))
 		return TCX_NEXT;
 	if (!network->nat)
-		return drop(REASON_NO_NAT);
+		return refuse(skb, network, REASON_NO_NAT, 0);
 	if (unlikely(is_fragment(packet)))
 		return drop(REASON_FRAGMENT);
 	/* Networks are isolated from each other, on one NAT too. */
 	if (unlikely(is_inside_address(packet->destination)) &&
 	    !is_host_address(packet->destination))
-		return drop(REASON_ISOLATED);
+		return refuse(skb, network, REASON_ISOLATED, 0);
 	return outbound(skb, packet, network_id, network);
 }
 
@@ -204,9 +206,12 @@ INLINE int inbound(struct __sk_buff *skb, __u32 l3)
 
 	if (parse_ip(skb, &packet))
 		return TCX_NEXT; /* the stack knows what to do with it */
-	if ((packet.fragment & htons(IP_OFFSET)) || parse_l4(skb, &packet) ||
-	    (packet.protocol == IPPROTO_ICMP && packet.icmp_type != ICMP_ECHO_REPLY))
+	if ((packet.fragment & htons(IP_OFFSET)) || parse_l4(skb, &packet))
 		return foreign(&packet);
+	if (packet.protocol == IPPROTO_ICMP && packet.icmp_type != ICMP_ECHO_REPLY) {
+		int verdict = is_icmp_error(packet.icmp_type) ? error_inbound(skb, &packet) : NOT_OURS;
+		return verdict == NOT_OURS ? foreign(&packet) : verdict;
+	}
 	binding_key.address = packet.destination;
 	binding_key.port = packet.destination_port;
 	binding_key.protocol = packet.protocol;

@@ -12,6 +12,7 @@ struct packet {
 	__u8 ttl;
 	__u8 tcp_flags;
 	__u8 icmp_type;
+	__u8 tcp_header; /* bytes */
 	__u16 length; /* of the IP datagram, host order */
 	__be16 fragment; /* frag_off as on the wire */
 };
@@ -99,6 +100,18 @@ INLINE enum reason parse_l4(struct __sk_buff *skb, struct packet *packet)
 		if ((void *)(tcp + 1) > (void *)(long)skb->data_end)
 			return REASON_MALFORMED;
 		packet->tcp_flags = tcp->flags;
+		packet->tcp_header = tcp->doff_res >> 4 << 2;
 	}
 	return REASON_NONE;
+}
+
+/* How long the largest datagram is that this packet becomes on the wire. */
+INLINE __u32 wire_length(const struct __sk_buff *skb, const struct packet *packet)
+{
+	__u32 headers = packet->l4 - packet->l3;
+
+	if (likely(!skb->gso_size))
+		return packet->length;
+	headers += packet->protocol == IPPROTO_TCP ? packet->tcp_header : sizeof(struct udphdr);
+	return headers + skb->gso_size;
 }

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: (GPL-2.0 OR BSD-2-Clause) */
 /* Sessions: opening, TCP tracking, expiry by timer, ending. */
 #pragma once
+#include "parse.h"
 #include "port.h"
 #include "route.h"
 #include "tcp.h"

@@ -91,6 +91,12 @@ type bpfEndpointKey struct {
 	Address     uint32
 }
 
+type bpfErrorBudget struct {
+	_      structs.HostLayout
+	Second uint64
+	Sent   uint64
+}
+
 type bpfEvent struct {
 	_               structs.HostLayout
 	Time            uint64
@@ -243,6 +249,7 @@ const (
 	bpfMapContacts          = "contacts"
 	bpfMapDrops             = "drops"
 	bpfMapEndpoints         = "endpoints"
+	bpfMapErrorBudgets      = "error_budgets"
 	bpfMapEvents            = "events"
 	bpfMapHostAddresses     = "host_addresses"
 	bpfMapHostPorts         = "host_ports"
@@ -325,6 +332,7 @@ type bpfMapSpecs struct {
 	Contacts       *ebpf.MapSpec `ebpf:"contacts"`
 	Drops          *ebpf.MapSpec `ebpf:"drops"`
 	Endpoints      *ebpf.MapSpec `ebpf:"endpoints"`
+	ErrorBudgets   *ebpf.MapSpec `ebpf:"error_budgets"`
 	Events         *ebpf.MapSpec `ebpf:"events"`
 	HostAddresses  *ebpf.MapSpec `ebpf:"host_addresses"`
 	HostPorts      *ebpf.MapSpec `ebpf:"host_ports"`
@@ -371,6 +379,7 @@ type bpfMaps struct {
 	Contacts       *ebpf.Map `ebpf:"contacts"`
 	Drops          *ebpf.Map `ebpf:"drops"`
 	Endpoints      *ebpf.Map `ebpf:"endpoints"`
+	ErrorBudgets   *ebpf.Map `ebpf:"error_budgets"`
 	Events         *ebpf.Map `ebpf:"events"`
 	HostAddresses  *ebpf.Map `ebpf:"host_addresses"`
 	HostPorts      *ebpf.Map `ebpf:"host_ports"`
@@ -392,6 +401,7 @@ func (m *bpfMaps) Close() error {
 		m.Contacts,
 		m.Drops,
 		m.Endpoints,
+		m.ErrorBudgets,
 		m.Events,
 		m.HostAddresses,
 		m.HostPorts,

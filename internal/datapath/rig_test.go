@@ -1,6 +1,7 @@
 package datapath
 
 import (
+	"context"
 	"fmt"
 	"net"
 	"net/netip"
@@ -17,16 +18,29 @@ import (
 
 // rig is a topology whose host runs the data path, set up by hand: one network
 // 172.16.1.0/24 with bridge br1, an endpoint for each namespace (.2, .3, ...).
+// What arrives at the remote and at the endpoints is captured, and held against
+// the rules that hold always (see wire).
 type rig struct {
 	*lab.Topology
-	dp     *Datapath
-	config Config
-	dir    string
+	dp      *Datapath
+	config  Config
+	dir     string
+	outside uint32 // interface
+
+	atRemote   *wire
+	atEndpoint []*wire
 }
 
 const (
 	rigNAT, rigNetwork, rigCompartment = 1, 2, 3
 	gatewayMAC                         = nat.MAC("02:00:00:00:00:01")
+	patience                           = 5 * time.Second
+)
+
+var (
+	hostAddress   = netip.MustParseAddr(lab.HostAddress)
+	remoteAddress = netip.MustParseAddr(lab.RemoteAddress)
+	rigPorts      = []nat.PortRange{{Low: 1024, High: 32767}, {Low: 61000, High: 65535}}
 )
 
 func endpointAddress(i int) netip.Addr { return netip.AddrFrom4([4]byte{172, 16, 1, byte(i + 2)}) }
@@ -36,9 +50,7 @@ func endpointMAC(i int) nat.MAC        { return nat.MAC(fmt.Sprintf("02:00:00:00
 func mountBPF(t *testing.T) string {
 	t.Helper()
 	dir := filepath.Join(t.TempDir(), "bpf")
-	if err := os.Mkdir(dir, 0o700); err != nil {
-		t.Fatal(err)
-	}
+	must(t, os.Mkdir(dir, 0o700))
 	if err := unix.Mount("bpf", dir, "bpf", 0, ""); err != nil {
 		t.Fatalf("mount a BPF filesystem: %v", err)
 	}
@@ -52,43 +64,58 @@ func mountBPF(t *testing.T) string {
 
 func newRig(t *testing.T, endpoints int) *rig {
 	t.Helper()
-	r := &rig{Topology: lab.StartTopology(t, endpoints), dir: mountBPF(t)}
+	r := newBareRig(t, endpoints)
+	r.addNetwork(t, rigNetwork, "br1", Network{
+		Compartment: rigCompartment, NAT: rigNAT, Subnet: netip.MustParsePrefix("172.16.1.0/24"),
+		Gateway: netip.MustParseAddr("172.16.1.1"), GatewayMAC: gatewayMAC,
+	})
+	for i := range endpoints {
+		r.addEndpoint(t, i, rigNetwork, endpointAddress(i))
+	}
+	r.apply(t)
+	return r
+}
+
+// newBareRig has an outside and a NAT, but no network yet.
+func newBareRig(t *testing.T, endpoints int) *rig {
+	t.Helper()
+	r := &rig{Topology: lab.StartTopology(t, endpoints), dir: mountBPF(t), atEndpoint: make([]*wire, endpoints)}
 	r.open(t)
 	t.Cleanup(func() { r.dp.Close() })
 	host := r.Host
+	for _, n := range append([]*lab.Namespace{r.Remote, host}, r.Endpoints...) {
+		must(t, n.Sysctl("net/ipv6/conf/all/disable_ipv6", "1")) // its own chatter would be counted
+		must(t, n.Sysctl("net/ipv6/conf/default/disable_ipv6", "1"))
+		must(t, n.Sysctl("net/ipv4/ip_forward", "0"))
+	}
 	must(t, host.AddBridge("hostnat0"))
 	must(t, host.SetDown("hostnat0"))
 	must(t, host.Sysctl("net/ipv4/conf/hostnat0/forwarding", "1"))
-	must(t, host.AddBridge("br1"))
-	must(t, host.SetMAC("br1", hardware(gatewayMAC)))
-	must(t, host.AddAddress("br1", "172.16.1.1/24"))
-	timeouts, filtering := nat.ProfileRFC.Defaults()
-	out := ifindex(t, host, lab.HostLink)
-	bridge := ifindex(t, host, "br1")
+	r.outside = ifindex(t, host, lab.HostLink)
 	r.config = Config{
-		Anchor:     ifindex(t, host, "hostnat0"),
-		LocalPorts: nat.PortRange{Low: 32768, High: 60999},
-		NATs:       map[uint32]nat.NAT{rigNAT: {Timeouts: timeouts, TCPFiltering: filtering, UDPFiltering: filtering}},
-		Pools: []Pool{{NAT: rigNAT, Interface: out, Addresses: []PoolAddress{{
-			Address: netip.MustParseAddr(lab.HostAddress),
-			Ports:   []nat.PortRange{{Low: 1024, High: 32767}, {Low: 61000, High: 65535}},
-		}}}},
-		Networks: map[uint32]Network{rigNetwork: {
-			Compartment: rigCompartment, NAT: rigNAT, Bridge: bridge, Subnet: netip.MustParsePrefix("172.16.1.0/24"),
-			Gateway: netip.MustParseAddr("172.16.1.1"), GatewayMAC: gatewayMAC,
-		}},
-		Insides:       map[uint32]Inside{bridge: {Network: rigNetwork, Bridge: true}},
-		Outsides:      map[uint32]Outside{out: {}},
-		HostAddresses: []netip.Addr{netip.MustParseAddr(lab.HostAddress), netip.MustParseAddr("172.16.1.1")},
+		Anchor:        ifindex(t, host, "hostnat0"),
+		LocalPorts:    nat.PortRange{Low: 32768, High: 60999},
+		NATs:          map[uint32]nat.NAT{rigNAT: defaultNAT(nat.ProfileRFC)},
+		Pools:         []Pool{r.pool(rigNAT, hostAddress, rigPorts...)},
+		Networks:      map[uint32]Network{},
+		Insides:       map[uint32]Inside{},
+		Outsides:      map[uint32]Outside{r.outside: {}},
+		HostAddresses: []netip.Addr{hostAddress},
 		Mappings:      map[uint32]Mapping{},
 	}
-	for i := range endpoints {
-		r.addEndpoint(t, i)
-	}
-	r.apply(t)
-	r.attach(t, bridge, BridgeIngress)
-	r.attach(t, out, OutsideIngress, OutsideEgress)
+	r.attach(t, r.outside, OutsideIngress, OutsideEgress)
+	r.atRemote = watch(t, r.Remote, lab.RemoteLink)
+	r.atRemote.outside = true
 	return r
+}
+
+func defaultNAT(p nat.Profile) nat.NAT {
+	timeouts, filtering := p.Defaults()
+	return nat.NAT{Timeouts: timeouts, TCPFiltering: filtering, UDPFiltering: filtering}
+}
+
+func (r *rig) pool(id uint32, address netip.Addr, ports ...nat.PortRange) Pool {
+	return Pool{NAT: id, Interface: r.outside, Addresses: []PoolAddress{{Address: address, Ports: ports}}}
 }
 
 // open loads the data path; what it needs of the network is that of the host.
@@ -100,21 +127,63 @@ func (r *rig) open(t *testing.T) {
 	}))
 }
 
-func (r *rig) addEndpoint(t *testing.T, i int) {
+// addNetwork makes a bridge with the network's gateway, and attaches to it.
+func (r *rig) addNetwork(t *testing.T, id uint32, bridge string, n Network) {
 	t.Helper()
-	c, link := r.Endpoints[i], fmt.Sprintf("hv-c%d", i+1)
-	must(t, lab.Veth(r.Host, link, c, "eth0"))
-	must(t, c.SetMAC("eth0", hardware(endpointMAC(i))))
-	must(t, c.AddAddress("eth0", endpointAddress(i).String()+"/24"))
-	must(t, c.AddRoute("0.0.0.0/0", "172.16.1.1"))
-	must(t, r.Host.Enslave(link, "br1"))
-	index := ifindex(t, r.Host, link)
-	r.config.Insides[index] = Inside{Network: rigNetwork, Address: endpointAddress(i), MAC: endpointMAC(i)}
+	must(t, r.Host.AddBridge(bridge))
+	must(t, r.Host.SetMAC(bridge, hardware(n.GatewayMAC)))
+	must(t, r.Host.AddAddress(bridge, netip.PrefixFrom(n.Gateway, n.Subnet.Bits()).String()))
+	n.Bridge = ifindex(t, r.Host, bridge)
+	r.config.Networks[id] = n
+	r.config.Insides[n.Bridge] = Inside{Network: id, Bridge: true}
+	r.config.HostAddresses = append(r.config.HostAddresses, n.Gateway)
+	r.attach(t, n.Bridge, BridgeIngress)
+}
+
+// addEndpoint connects namespace i to a network by a veth pair hv-cN - eth0.
+func (r *rig) addEndpoint(t *testing.T, i int, network uint32, address netip.Addr) {
+	t.Helper()
+	link, index := r.plug(t, i, network, address)
+	n := r.config.Networks[network]
+	r.config.Insides[index] = Inside{Network: network, Address: address, MAC: endpointMAC(i)}
 	r.config.Endpoints = append(r.config.Endpoints, Endpoint{
-		Compartment: rigCompartment, Address: endpointAddress(i), Interface: index, Network: rigNetwork, Peer: true,
-		MAC: endpointMAC(i), GatewayMAC: gatewayMAC,
+		Compartment: n.Compartment, Address: address, Interface: index, Network: network, Peer: true,
+		MAC: endpointMAC(i), GatewayMAC: n.GatewayMAC,
 	})
 	r.attach(t, index, InsideIngress)
+	must(t, r.Host.SetUp(link))
+}
+
+// plug connects namespace i to a network's bridge and tells the data path nothing.
+func (r *rig) plug(t *testing.T, i int, network uint32, address netip.Addr) (string, uint32) {
+	t.Helper()
+	n := r.config.Networks[network]
+	c, link := r.Endpoints[i], hostSide(i)
+	must(t, lab.Veth(r.Host, link, c, "eth0"))
+	must(t, c.SetMAC("eth0", hardware(endpointMAC(i))))
+	must(t, c.AddAddress("eth0", netip.PrefixFrom(address, n.Subnet.Bits()).String()))
+	must(t, c.AddRoute("0.0.0.0/0", n.Gateway.String()))
+	bridge, err := r.bridgeOf(network)
+	must(t, err)
+	must(t, r.Host.Enslave(link, bridge))
+	r.atEndpoint[i] = watch(t, c, "eth0")
+	return link, ifindex(t, r.Host, link)
+}
+
+func hostSide(i int) string { return fmt.Sprintf("hv-c%d", i+1) }
+
+func (r *rig) bridgeOf(network uint32) (string, error) {
+	names, err := r.Host.Links()
+	if err != nil {
+		return "", err
+	}
+	for _, name := range names {
+		attrs, err := r.Host.Link(name)
+		if err == nil && uint32(attrs.Index) == r.config.Networks[network].Bridge {
+			return name, nil
+		}
+	}
+	return "", fmt.Errorf("network %d has no bridge", network)
 }
 
 func (r *rig) attach(t *testing.T, index uint32, hooks ...Hook) {
@@ -132,27 +201,6 @@ func (r *rig) attach(t *testing.T, index uint32, hooks ...Hook) {
 func (r *rig) apply(t *testing.T) {
 	t.Helper()
 	must(t, r.dp.Apply(r.config))
-}
-
-func (r *rig) sessions(t *testing.T) []Session {
-	t.Helper()
-	var list []Session
-	must(t, r.dp.Sessions(func(s Session) error { list = append(list, s); return nil }))
-	return list
-}
-
-func (r *rig) bindings(t *testing.T) []Binding {
-	t.Helper()
-	var list []Binding
-	must(t, r.dp.Bindings(func(b Binding) error { list = append(list, b); return nil }))
-	return list
-}
-
-func (r *rig) drops(t *testing.T) map[string]uint64 {
-	t.Helper()
-	drops, err := r.dp.Drops()
-	must(t, err)
-	return drops
 }
 
 func ifindex(t *testing.T, n *lab.Namespace, link string) uint32 {
@@ -174,4 +222,12 @@ func must(t *testing.T, err error) {
 	}
 }
 
-const patience = 5 * time.Second
+// eventually waits until cond holds.
+func eventually(t *testing.T, what string, cond func() bool) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	defer cancel()
+	if err := lab.WaitFor(ctx, cond); err != nil {
+		t.Fatalf("%s: %v", what, err)
+	}
+}

@@ -1,0 +1,226 @@
+/* SPDX-License-Identifier: (GPL-2.0 OR BSD-2-Clause) */
+/*
+ * ICMP errors: they quote a packet of a session, which names the session and
+ * has to be turned back to what its receiver knows (RFC 5508 section 4). They
+ * never refresh or end a session (REQ-6, RFC 5382 REQ-10).
+ */
+#pragma once
+#include "deliver.h"
+#include "route.h"
+
+enum { ICMP_UNREACHABLE = 3, ICMP_TIME_EXCEEDED = 11, ICMP_PARAMETER_PROBLEM = 12 };
+
+INLINE bool is_icmp_error(__u8 type)
+{
+	return type == ICMP_UNREACHABLE || type == ICMP_TIME_EXCEEDED || type == ICMP_PARAMETER_PROBLEM;
+}
+
+enum { NOT_OURS = -2 }; /* no TCX verdict */
+
+/* The packet inside an error. Only 8 bytes behind its IP header are sure to be there (RFC 792). */
+struct quote {
+	__u32 icmp, l3, l4; /* offsets in the whole packet: the error, the quoted headers */
+	__be32 source, destination;
+	__be16 source_port, destination_port; /* ICMP: the query identifier and 0 */
+	__u16 ip_check;
+	__u8 protocol;
+	__u8 pad;
+};
+
+NOINLINE int parse_quote(struct __sk_buff *skb, __u32 icmp, struct quote *quote)
+{
+	struct iphdr ip;
+	struct udphdr ports; /* TCP's ports are at the same place */
+
+	quote->icmp = icmp;
+	quote->l3 = icmp + sizeof(struct icmphdr);
+	if (bpf_skb_load_bytes(skb, quote->l3, &ip, sizeof(ip)) || ip.version != 4 || ip.ihl < 5)
+		return REASON_ICMP_ERROR_INVALID;
+	if (ip.frag_off & htons(IP_OFFSET))
+		return REASON_ICMP_ERROR_INVALID; /* no ports in there */
+	quote->l4 = quote->l3 + ip.ihl * 4; /* the quote's options are skipped: REQ-3b */
+	if (bpf_skb_load_bytes(skb, quote->l4, &ports, sizeof(ports)))
+		return REASON_ICMP_ERROR_INVALID;
+	quote->source = ip.saddr;
+	quote->destination = ip.daddr;
+	quote->protocol = ip.protocol;
+	quote->ip_check = ip.check;
+	switch (ip.protocol) {
+	case IPPROTO_TCP:
+	case IPPROTO_UDP:
+		quote->source_port = ports.source;
+		quote->destination_port = ports.dest;
+		return REASON_NONE;
+	case IPPROTO_ICMP: /* type, code and checksum, then the identifier; an error about an error is none of ours */
+		if ((ports.source & 0xff) != ICMP_ECHO_REQUEST && (ports.source & 0xff) != ICMP_ECHO_REPLY)
+			return REASON_ICMP_ERROR_INVALID;
+		quote->source_port = quote->destination_port = ports.len;
+		return REASON_NONE;
+	}
+	return REASON_ICMP_ERROR_INVALID;
+}
+
+/* Where the transport checksum of the quote is, 0 if it has none there. */
+INLINE __u32 quote_check_offset(struct __sk_buff *skb, const struct quote *quote)
+{
+	__u32 offset = quote->l4;
+
+	switch (quote->protocol) {
+	case IPPROTO_TCP:
+		offset += __builtin_offsetof(struct tcphdr, check);
+		return offset + sizeof(__u16) <= skb->len ? offset : 0; /* with 8 bytes quoted it is cut off */
+	case IPPROTO_UDP:
+		return offset + __builtin_offsetof(struct udphdr, check);
+	default:
+		return offset + __builtin_offsetof(struct icmphdr, check);
+	}
+}
+
+/* Replaces bytes of the quote; the ICMP checksum, at icmp_check, covers them. */
+INLINE long replace_in_quote(struct __sk_buff *skb, __u32 icmp_check, __u32 offset, __u16 old, __u16 new)
+{
+	if (old == new)
+		return 0;
+	return bpf_skb_store_bytes(skb, offset, &new, sizeof(new), 0) ?:
+	       bpf_l4_csum_replace(skb, icmp_check, old, new, sizeof(new));
+}
+
+/*
+ * Turns one end of the quote back to address:port, with all its checksums. The
+ * quote's IP checksum takes up the address's change, so that the ICMP checksum
+ * does not see either.
+ */
+NOINLINE int rewrite_quote(struct __sk_buff *skb, const struct quote *quote, enum side side, __be32 address, __be16 port)
+{
+	__be32 old = side == SOURCE ? quote->source : quote->destination;
+	__be16 old_port = side == SOURCE ? quote->source_port : quote->destination_port;
+	__u32 icmp_check = quote->icmp + __builtin_offsetof(struct icmphdr, check);
+	__u32 at = quote->l3 + (side == SOURCE ? __builtin_offsetof(struct iphdr, saddr) : __builtin_offsetof(struct iphdr, daddr));
+	__u32 port_at = quote->l4 + (side == SOURCE ? 0 : sizeof(port));
+	__u32 check_at = quote_check_offset(skb, quote), sum;
+	__u16 check, new_check;
+
+	if (quote->protocol == IPPROTO_ICMP)
+		port_at = quote->l4 + __builtin_offsetof(struct icmphdr, id);
+	new_check = adjust_ip_checksum(quote->ip_check, old, address, 0, 0);
+	if (replace_in_quote(skb, icmp_check, at, old, address) ||
+	    replace_in_quote(skb, icmp_check, at + 2, old >> 16, address >> 16) ||
+	    replace_in_quote(skb, icmp_check, quote->l3 + __builtin_offsetof(struct iphdr, check), quote->ip_check, new_check) ||
+	    replace_in_quote(skb, icmp_check, port_at, old_port, port))
+		return REASON_TRANSLATE;
+	if (!check_at || bpf_skb_load_bytes(skb, check_at, &check, sizeof(check)))
+		return REASON_NONE;
+	if (quote->protocol == IPPROTO_UDP && !check)
+		return REASON_NONE; /* none was sent */
+	sum = (__u16)~check + (__u16)~old_port + port;
+	if (quote->protocol != IPPROTO_ICMP) /* a pseudo-header counts the address too */
+		sum += (__u16)~old + (__u16)~(old >> 16) + (address & 0xffff) + (address >> 16);
+	new_check = ~fold(sum);
+	if (quote->protocol == IPPROTO_UDP && !new_check)
+		new_check = 0xffff;
+	return replace_in_quote(skb, icmp_check, check_at, check, new_check) ? REASON_TRANSLATE : REASON_NONE;
+}
+
+/* Replaces the address of the error's own header; it has no port. */
+INLINE int rewrite_error(struct __sk_buff *skb, const struct packet *packet, enum side side, __be32 address)
+{
+	struct iphdr *ip = ip_header(skb, packet);
+	__be32 old = side == SOURCE ? packet->source : packet->destination;
+	__u16 old_word, new_word;
+
+	if (!ip)
+		return REASON_MALFORMED;
+	old_word = ip->ttl | ip->protocol << 8;
+	ip->ttl--;
+	new_word = ip->ttl | ip->protocol << 8;
+	if (side == SOURCE)
+		ip->saddr = address;
+	else
+		ip->daddr = address;
+	ip->check = adjust_ip_checksum(ip->check, old, address, old_word, new_word);
+	return REASON_NONE;
+}
+
+/* An error from outside about a packet that a session sent (RFC 5508 REQ-4). */
+/* Returns NOT_OURS if no session sent what is quoted. */
+INLINE int error_inbound(struct __sk_buff *skb, struct packet *packet)
+{
+	struct binding_key binding_key = {};
+	struct session_key key = {};
+	struct quote quote = {};
+	struct binding *binding;
+	struct session *session;
+	int reason;
+
+	if (parse_quote(skb, packet->l4, &quote))
+		return NOT_OURS;
+	binding_key.address = quote.source;
+	binding_key.port = quote.source_port;
+	binding_key.protocol = quote.protocol;
+	binding = bpf_map_lookup_elem(&bindings, &binding_key);
+	if (!binding) {
+		binding_key.address = 0;
+		binding = bpf_map_lookup_elem(&bindings, &binding_key);
+		if (!binding)
+			return NOT_OURS;
+	}
+	key.compartment = binding->compartment;
+	key.internal_address = binding->internal_address;
+	key.internal_port = binding->internal_port;
+	key.remote_address = quote.destination;
+	key.protocol = quote.protocol;
+	if (quote.protocol != IPPROTO_ICMP)
+		key.remote_port = quote.destination_port;
+	session = bpf_map_lookup_elem(&sessions, &key);
+	if (!session || session->external_address != quote.source || session->external_port != quote.source_port)
+		return NOT_OURS;
+	if (packet->ttl <= 1)
+		return drop(REASON_HOP_LIMIT);
+	reason = rewrite_quote(skb, &quote, SOURCE, key.internal_address, key.internal_port);
+	if (reason)
+		return drop(reason);
+	reason = rewrite_error(skb, packet, DESTINATION, key.internal_address);
+	if (reason)
+		return drop(reason);
+	return deliver_inside(skb, packet, key.compartment, session->network, key.internal_address);
+}
+
+/* An error from an endpoint about a packet that a session brought it (RFC 5508 REQ-5). */
+INLINE int error_outbound(struct __sk_buff *skb, struct packet *packet, __u32 compartment)
+{
+	struct session_key key = { .compartment = compartment };
+	struct quote quote = {};
+	struct session *session;
+	int reason;
+
+	reason = parse_quote(skb, packet->l4, &quote);
+	if (reason)
+		return drop(reason);
+	key.internal_address = quote.destination;
+	key.internal_port = quote.destination_port;
+	key.remote_address = quote.source;
+	key.protocol = quote.protocol;
+	if (quote.protocol != IPPROTO_ICMP)
+		key.remote_port = quote.source_port;
+	/* A router behind the endpoint may speak for it, but only to the remote: nobody else is told of a session. */
+	if (quote.destination != packet->source || quote.source != packet->destination)
+		return drop(REASON_ICMP_ERROR_NO_SESSION);
+	session = bpf_map_lookup_elem(&sessions, &key);
+	if (!session)
+		return drop(REASON_ICMP_ERROR_NO_SESSION);
+	if (packet->ttl <= 1)
+		return drop(REASON_HOP_LIMIT);
+	if (session->route_expires < bpf_ktime_get_coarse_ns()) {
+		reason = route_refresh(skb, &key, session);
+		if (reason)
+			return drop(reason);
+	}
+	reason = rewrite_quote(skb, &quote, DESTINATION, session->external_address, session->external_port);
+	if (reason)
+		return drop(reason);
+	/* The outside sees the NAT's address alone. */
+	reason = rewrite_error(skb, packet, SOURCE, session->external_address);
+	if (reason)
+		return drop(reason);
+	return deliver_outside(skb, session->out_ifindex, session->next_hop);
+}

@@ -1,0 +1,120 @@
+package datapath
+
+import (
+	"net/netip"
+	"slices"
+	"testing"
+
+	"github.com/cilium/ebpf"
+
+	"github.com/hostnat/hostnat/internal/nat"
+)
+
+func (r *rig) sessions(t *testing.T) []Session {
+	t.Helper()
+	var list []Session
+	must(t, r.dp.Sessions(func(s Session) error { list = append(list, s); return nil }))
+	return list
+}
+
+func (r *rig) bindings(t *testing.T) []Binding {
+	t.Helper()
+	var list []Binding
+	must(t, r.dp.Bindings(func(b Binding) error { list = append(list, b); return nil }))
+	return list
+}
+
+func (r *rig) drops(t *testing.T) map[string]uint64 {
+	t.Helper()
+	drops, err := r.dp.Drops()
+	must(t, err)
+	return drops
+}
+
+// session returns the one session between internal and remote.
+func (r *rig) session(t *testing.T, p nat.Protocol, internal, remote netip.AddrPort) (Session, bool) {
+	t.Helper()
+	list := r.sessions(t)
+	i := slices.IndexFunc(list, func(s Session) bool {
+		return s.Protocol == p && s.Internal == internal && s.Remote == remote
+	})
+	if i < 0 {
+		return Session{}, false
+	}
+	return list[i], true
+}
+
+// external waits for the binding of an internal address and port, and returns
+// its outside.
+func (r *rig) external(t *testing.T, p nat.Protocol, internal netip.AddrPort) netip.AddrPort {
+	t.Helper()
+	var found netip.AddrPort
+	eventually(t, "binding of "+p.String()+" "+internal.String(), func() bool {
+		for _, b := range r.bindings(t) {
+			if b.Protocol == p && b.Internal == internal {
+				found = b.External
+			}
+		}
+		return found.IsValid()
+	})
+	return found
+}
+
+// dropped waits until a reason has been counted so often, and fails if it is more.
+func (r *rig) dropped(t *testing.T, reason string, want uint64) {
+	t.Helper()
+	eventually(t, "drops for "+reason, func() bool { return r.drops(t)[reason] >= want })
+	if got := r.drops(t)[reason]; got != want {
+		t.Errorf("%d drops for %s, want %d", got, reason, want)
+	}
+}
+
+// consistent checks that bindings and sessions tell the same.
+func (r *rig) consistent(t *testing.T) {
+	t.Helper()
+	var counted int
+	for _, b := range r.bindings(t) {
+		counted += int(b.Sessions)
+		if b.Sessions == 0 && !b.Configured {
+			t.Errorf("dynamic binding %v without sessions", b)
+		}
+	}
+	if sessions := len(r.sessions(t)); counted != sessions {
+		t.Errorf("bindings count %d sessions, there are %d", counted, sessions)
+	}
+	if bindings, index := len(r.bindings(t)), size(t, r.dp.objects.BindingIndex); index != bindings {
+		t.Errorf("%d entries in the index of %d bindings", index, bindings)
+	}
+}
+
+// empty reports whether nothing dynamic is left in any table.
+func (r *rig) empty(t *testing.T) bool {
+	t.Helper()
+	o := &r.dp.objects
+	return size(t, o.Sessions)+size(t, o.Bindings)+size(t, o.BindingIndex)+size(t, o.Contacts) == 0
+}
+
+// size counts a map's elements.
+func size(t *testing.T, m *ebpf.Map) int {
+	t.Helper()
+	key, value := make([]byte, m.KeySize()), make([]byte, m.ValueSize())
+	count := 0
+	entries := m.Iterate()
+	for entries.Next(&key, &value) {
+		count++
+	}
+	must(t, entries.Err())
+	return count
+}
+
+// mapping is a mapping of the rig's first network.
+func mapping(p nat.Protocol, external string, internal netip.AddrPort, from ...string) Mapping {
+	m := Mapping{
+		NAT: rigNAT, Network: rigNetwork, Compartment: rigCompartment, Protocol: p,
+		External: netip.MustParseAddrPort(external), Internal: internal,
+	}
+	for _, f := range from {
+		m.From = append(m.From, netip.MustParsePrefix(f))
+	}
+	return m
+}

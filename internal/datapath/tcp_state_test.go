@@ -1,0 +1,213 @@
+package datapath
+
+import (
+	"fmt"
+	"net/netip"
+	"testing"
+	"time"
+
+	"github.com/hostnat/hostnat/internal/nat"
+)
+
+// step is a TCP segment out of the endpoint or in from the remote.
+type step struct {
+	out   bool
+	flags byte
+}
+
+func out(flags byte) step { return step{true, flags} }
+func in(flags byte) step  { return step{false, flags} }
+
+func (s step) String() string {
+	direction := "in"
+	if s.out {
+		direction = "out"
+	}
+	names := map[byte]string{syn: "SYN", synAck: "SYN-ACK", ack: "ACK", finAck: "FIN", rst: "RST", rst | ack: "RST-ACK"}
+	return names[s.flags] + " " + direction
+}
+
+// tcpPaths are the shortest ways to each state that a session can be in.
+var tcpPaths = map[nat.TCPState][]step{
+	nat.StateInternalSYN: {out(syn)},
+	nat.StateExternalSYN: {in(syn)},
+	nat.StateEstablished: {out(syn), in(synAck)},
+	nat.StateInternalFIN: {out(syn), in(synAck), out(finAck)},
+	nat.StateExternalFIN: {out(syn), in(synAck), in(finAck)},
+	nat.StateBothFIN:     {out(syn), in(synAck), in(finAck), out(finAck)},
+	nat.StateTimeWait:    {out(syn), in(synAck), in(rst)},
+}
+
+// tcpTransitions is RFC 6146 section 3.5.2 with decision D5. What is not
+// listed changes nothing.
+var tcpTransitions = map[nat.TCPState]map[step]nat.TCPState{
+	nat.StateInternalSYN: {
+		in(synAck): nat.StateEstablished,
+		in(syn):    nat.StateEstablished, // simultaneous open
+	},
+	nat.StateExternalSYN: {
+		out(synAck): nat.StateEstablished,
+		out(syn):    nat.StateEstablished,
+	},
+	nat.StateEstablished: {
+		out(finAck): nat.StateInternalFIN, in(finAck): nat.StateExternalFIN,
+		out(rst): nat.StateTimeWait, in(rst): nat.StateTimeWait,
+		out(rst | ack): nat.StateTimeWait, in(rst | ack): nat.StateTimeWait,
+	},
+	nat.StateInternalFIN: {
+		in(finAck): nat.StateBothFIN,
+		out(rst):   nat.StateTimeWait, in(rst): nat.StateTimeWait,
+		out(rst | ack): nat.StateTimeWait, in(rst | ack): nat.StateTimeWait,
+	},
+	nat.StateExternalFIN: {
+		out(finAck): nat.StateBothFIN,
+		out(rst):    nat.StateTimeWait, in(rst): nat.StateTimeWait,
+		out(rst | ack): nat.StateTimeWait, in(rst | ack): nat.StateTimeWait,
+	},
+	nat.StateBothFIN: {
+		out(syn): nat.StateInternalSYN, in(syn): nat.StateExternalSYN,
+		out(rst): nat.StateTimeWait, in(rst): nat.StateTimeWait,
+		out(rst | ack): nat.StateTimeWait, in(rst | ack): nat.StateTimeWait,
+	},
+	nat.StateTimeWait: {
+		out(syn): nat.StateInternalSYN, in(syn): nat.StateExternalSYN,
+		out(synAck): nat.StateEstablished, in(synAck): nat.StateEstablished,
+		out(ack): nat.StateEstablished, in(ack): nat.StateEstablished,
+		out(finAck): nat.StateEstablished, in(finAck): nat.StateEstablished,
+	},
+}
+
+type tcpCase struct {
+	steps []step
+	want  nat.TCPState
+}
+
+// tcpCases is every segment in every state.
+func tcpCases() []tcpCase {
+	var cases []tcpCase
+	for state, path := range tcpPaths {
+		cases = append(cases, tcpCase{path, state})
+		for _, flags := range []byte{syn, synAck, ack, finAck, rst, rst | ack} {
+			for _, last := range []step{out(flags), in(flags)} {
+				want, changes := tcpTransitions[state][last]
+				if !changes {
+					want = state
+				}
+				cases = append(cases, tcpCase{append(append([]step(nil), path...), last), want})
+			}
+		}
+	}
+	return cases
+}
+
+func tcpLifetime(s nat.TCPState, of nat.Timeouts) time.Duration {
+	switch s {
+	case nat.StateExternalSYN:
+		return 6 * time.Second // TCP_INCOMING_SYN, RFC 6146 section 4
+	case nat.StateEstablished, nat.StateInternalFIN, nat.StateExternalFIN:
+		return of.TCPEstablished.Duration()
+	}
+	return of.TCPTransitory.Duration()
+}
+
+// Each case has a mapped internal port of its own, so that its external one is
+// known before the first segment.
+func TestTCPStatesAndLifetimes(t *testing.T) {
+	t.Parallel()
+	for _, profile := range []nat.Profile{nat.ProfileRFC, nat.ProfileWinNAT} {
+		t.Run(string(profile), func(t *testing.T) {
+			t.Parallel()
+			r := newRig(t, 1)
+			r.mute(t, 0)
+			r.config.NATs[rigNAT] = defaultNAT(profile)
+			cases := tcpCases()
+			for i := range cases {
+				port := uint16(10000 + i)
+				external := netip.AddrPortFrom(netip.IPv4Unspecified(), port)
+				r.config.Mappings[uint32(i+1)] = mapping(nat.TCP, external.String(), inside(0, port))
+			}
+			r.apply(t)
+			for round := range 5 {
+				r.playRound(t, cases, round)
+			}
+			for i, c := range cases {
+				r.checkCase(t, c, inside(0, uint16(10000+i)), profile)
+			}
+			r.consistent(t)
+		})
+	}
+}
+
+// playRound sends the segment of that number of each case, and waits until all
+// have been counted.
+func (r *rig) playRound(t *testing.T, cases []tcpCase, round int) {
+	t.Helper()
+	var outward, inward []segment
+	for i, c := range cases {
+		port := uint16(10000 + i)
+		switch {
+		case round >= len(c.steps):
+		case c.steps[round].out:
+			outward = append(outward, segment{protocol: nat.TCP, flags: c.steps[round].flags, from: inside(0, port), to: stranger(7, 80)})
+		default:
+			to := netip.AddrPortFrom(hostAddress, port)
+			inward = append(inward, segment{protocol: nat.TCP, flags: c.steps[round].flags, from: stranger(7, 80), to: to})
+		}
+	}
+	r.fromEndpoint(t, 0, outward...)
+	r.fromRemote(t, inward...)
+	eventually(t, fmt.Sprintf("segments of round %d", round), func() bool {
+		done := 0
+		for _, s := range r.sessions(t) {
+			steps := len(cases[s.Internal.Port()-10000].steps)
+			if s.PacketsIn+s.PacketsOut == uint64(min(steps, round+1)) {
+				done++
+			}
+		}
+		return done == len(cases)
+	})
+}
+
+func (r *rig) checkCase(t *testing.T, c tcpCase, internal netip.AddrPort, profile nat.Profile) {
+	t.Helper()
+	got, has := r.session(t, nat.TCP, internal, stranger(7, 80))
+	if !has || got.State != c.want {
+		t.Errorf("%v: state %v, want %v", c.steps, got.State, c.want)
+		return
+	}
+	timeouts, _ := profile.Defaults()
+	want := tcpLifetime(c.want, timeouts)
+	if got.Left > want || got.Left < want-2*time.Second {
+		t.Errorf("%v: ends in %v, want %v", c.steps, got.Left, want)
+	}
+}
+
+// Lifetimes of the protocols without states.
+func TestIdleLifetimesOfProfiles(t *testing.T) {
+	t.Parallel()
+	for profile, want := range map[nat.Profile][2]time.Duration{
+		nat.ProfileRFC:    {300 * time.Second, 60 * time.Second},
+		nat.ProfileWinNAT: {120 * time.Second, 30 * time.Second},
+	} {
+		t.Run(string(profile), func(t *testing.T) {
+			t.Parallel()
+			r := newRig(t, 1)
+			r.mute(t, 0)
+			r.config.NATs[rigNAT] = defaultNAT(profile)
+			r.apply(t)
+			r.fromEndpoint(t, 0,
+				segment{protocol: nat.UDP, from: inside(0, 4000), to: stranger(7, 80)},
+				segment{protocol: nat.ICMP, from: inside(0, 77), to: stranger(7, 0)})
+			for i, p := range []nat.Protocol{nat.UDP, nat.ICMP} {
+				eventually(t, p.String()+" session", func() bool {
+					for _, s := range r.sessions(t) {
+						if s.Protocol == p {
+							return s.Left <= want[i] && s.Left > want[i]-2*time.Second
+						}
+					}
+					return false
+				})
+			}
+		})
+	}
+}

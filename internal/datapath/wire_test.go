@@ -1,0 +1,171 @@
+package datapath
+
+import (
+	"encoding/binary"
+	"net/netip"
+	"slices"
+	"sync"
+	"testing"
+
+	"github.com/hostnat/hostnat/internal/lab"
+	"github.com/hostnat/hostnat/internal/nat"
+)
+
+// wire is a capture of one link in both directions. At the end of the test
+// every packet on it must have had right checksums, and none that came in from
+// the host to an outside may have had an inside address, quoted ones included.
+type wire struct {
+	outside bool
+
+	mu      sync.Mutex
+	packets []packet
+}
+
+// packet is what tests look at of a captured frame.
+type packet struct {
+	ether    uint16
+	from, to netip.AddrPort // for ICMP queries the identifier is the port of both
+	protocol nat.Protocol
+	flags    byte // of TCP
+	ttl      byte
+	size     int    // of the frame
+	checksum uint16 // of UDP
+	payload  string // of UDP, the first bytes
+	options  string // of IP
+	outgoing bool
+	data     []byte // the first bytes of the frame
+}
+
+func watch(t *testing.T, n *lab.Namespace, link string) *wire {
+	t.Helper()
+	tap, err := lab.Capture(n, link)
+	must(t, err)
+	attrs, err := n.Link(link)
+	must(t, err)
+	w := &wire{}
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		for p := range tap.Packets() {
+			if err := tap.Verify(p); err != nil {
+				t.Errorf("%s in %s: %v: %x", link, n.Name, err, p.Data[:min(len(p.Data), 128)])
+			}
+			w.keep(p, attrs.EncapType == "ether")
+		}
+	}()
+	t.Cleanup(func() {
+		tap.Close()
+		<-done
+		w.checkLeaks(t)
+	})
+	return w
+}
+
+func (w *wire) keep(p lab.Packet, ethernet bool) {
+	d := decode(p.Data, ethernet)
+	d.outgoing = p.Outgoing
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.packets = append(w.packets, d)
+}
+
+func decode(frame []byte, ethernet bool) packet {
+	d := packet{ether: etherIPv4, size: len(frame), data: slices.Clone(frame[:min(len(frame), 160)])}
+	ip := frame
+	if ethernet {
+		if len(frame) < 14 {
+			return d
+		}
+		d.ether, ip = binary.BigEndian.Uint16(frame[12:]), frame[14:]
+	}
+	if d.ether == etherIPv4 {
+		d.decodeIP(ip)
+	}
+	return d
+}
+
+func (d *packet) decodeIP(ip []byte) {
+	if len(ip) < 20 || len(ip) < int(ip[0]&15)*4+8 {
+		return
+	}
+	l4 := ip[int(ip[0]&15)*4:]
+	source, _ := netip.AddrFromSlice(ip[12:16])
+	destination, _ := netip.AddrFromSlice(ip[16:20])
+	var ports [2]uint16
+	d.protocol, d.ttl, d.options = nat.Protocol(ip[9]), ip[8], string(ip[20:int(ip[0]&15)*4])
+	switch d.protocol {
+	case nat.ICMP:
+		ports[0] = binary.BigEndian.Uint16(l4[4:])
+		ports[1] = ports[0]
+	case nat.TCP, nat.UDP:
+		ports = [2]uint16{binary.BigEndian.Uint16(l4), binary.BigEndian.Uint16(l4[2:])}
+	}
+	if d.protocol == nat.TCP && len(l4) >= 20 {
+		d.flags = l4[13]
+	}
+	if d.protocol == nat.UDP {
+		d.checksum = binary.BigEndian.Uint16(l4[6:])
+		end := min(len(l4), max(8, int(binary.BigEndian.Uint16(l4[4:]))))
+		d.payload = string(l4[8:min(end, 40)])
+	}
+	d.from, d.to = netip.AddrPortFrom(source, ports[0]), netip.AddrPortFrom(destination, ports[1])
+}
+
+// came returns what has come in on the link and matches.
+func (w *wire) came(match func(packet) bool) []packet {
+	return w.seen(func(p packet) bool { return !p.outgoing && match(p) })
+}
+
+func (w *wire) seen(match func(packet) bool) []packet {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	var list []packet
+	for _, p := range w.packets {
+		if match(p) {
+			list = append(list, p)
+		}
+	}
+	return list
+}
+
+// await waits until so many packets that match have come in, and returns them.
+func (w *wire) await(t *testing.T, what string, count int, match func(packet) bool) []packet {
+	t.Helper()
+	var list []packet
+	eventually(t, what, func() bool {
+		list = w.came(match)
+		return len(list) >= count
+	})
+	return list
+}
+
+func (w *wire) checkLeaks(t *testing.T) {
+	if !w.outside {
+		return
+	}
+	inside := netip.MustParsePrefix("172.16.0.0/12")
+	for _, p := range w.came(func(packet) bool { return true }) {
+		quoted := packet{}
+		if p.protocol == nat.ICMP && len(p.data) > 14+20+8+28 && slices.Contains([]byte{3, 4, 5, 11, 12}, p.data[14+20]) {
+			quoted.decodeIP(p.data[14+20+8:])
+		}
+		for _, a := range []netip.AddrPort{p.from, p.to, quoted.from, quoted.to} {
+			if inside.Contains(a.Addr()) {
+				t.Errorf("inside address %v shows outside: %x", a, p.data)
+			}
+		}
+	}
+}
+
+// is matches packets of a protocol between two addresses with ports; what is
+// not valid matches all.
+func is(p nat.Protocol, from, to netip.AddrPort) func(packet) bool {
+	return func(got packet) bool {
+		return got.protocol == p && (!from.IsValid() || got.from == from) && (!to.IsValid() || got.to == to)
+	}
+}
+
+// says matches UDP packets by their payload.
+func says(text string) func(packet) bool {
+	return func(got packet) bool { return got.protocol == nat.UDP && got.payload == text }
+}
