@@ -4,6 +4,8 @@
 #include "rewrite.h"
 #include "maps.h"
 
+enum { NOT_OURS = -2 }; /* no TCX verdict: somebody else has to decide */
+
 /* On packets that we translated, between our two programs of one path; outside_egress takes it off again. */
 #define TRANSLATED_MARK 0x684e4154 /* "hNAT" */
 

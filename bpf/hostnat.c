@@ -6,8 +6,9 @@
  *   bridge_ingress   from whatever else is on a network's bridge
  *   outside_ingress  from any interface of the host that isn't inside
  *   outside_egress   to any of these: the leak guard
- *   end_session      called by user space
+ *   end_session, start_wheel   called by user space
  */
+#include "fragment.h"
 #include "open.h"
 #include "refuse.h"
 
@@ -22,6 +23,8 @@ INLINE int outbound(struct __sk_buff *skb, struct packet *packet, __u32 network_
 	struct session *session;
 	int reason;
 
+	if (unlikely(is_later_fragment(packet)))
+		return is_host_address(packet->destination) ? TCX_NEXT : later_fragment_out(skb, packet, network->compartment);
 	reason = parse_l4(skb, packet);
 	if (unlikely(reason))
 		return drop(reason);
@@ -60,6 +63,11 @@ INLINE int outbound(struct __sk_buff *skb, struct packet *packet, __u32 network_
 		return refuse(skb, network, REASON_TOO_BIG, session->out_mtu);
 	session_track(&key, session, packet, true);
 	session_count(skb, session, packet, true);
+	if (unlikely(is_fragment(packet))) {
+		reason = first_fragment_out(skb, packet, network->compartment, session);
+		if (reason)
+			return drop(reason);
+	}
 	reason = rewrite(skb, packet, SOURCE, session->external_address, session->external_port);
 	if (unlikely(reason))
 		return drop(reason);
@@ -84,8 +92,6 @@ INLINE int from_inside(struct __sk_buff *skb, struct packet *packet, __u32 netwo
 		return TCX_NEXT;
 	if (!network->nat)
 		return refuse(skb, network, REASON_NO_NAT, 0);
-	if (unlikely(is_fragment(packet)))
-		return drop(REASON_FRAGMENT);
 	/* Networks are isolated from each other, on one NAT too. */
 	if (unlikely(is_inside_address(packet->destination)) &&
 	    !is_host_address(packet->destination))
@@ -206,7 +212,11 @@ INLINE int inbound(struct __sk_buff *skb, __u32 l3)
 
 	if (parse_ip(skb, &packet))
 		return TCX_NEXT; /* the stack knows what to do with it */
-	if ((packet.fragment & htons(IP_OFFSET)) || parse_l4(skb, &packet))
+	if (unlikely(is_later_fragment(&packet))) {
+		int verdict = later_fragment_in(skb, &packet);
+		return verdict == NOT_OURS ? foreign(&packet) : verdict;
+	}
+	if (parse_l4(skb, &packet))
 		return foreign(&packet);
 	if (packet.protocol == IPPROTO_ICMP && packet.icmp_type != ICMP_ECHO_REPLY) {
 		int verdict = is_icmp_error(packet.icmp_type) ? error_inbound(skb, &packet) : NOT_OURS;
@@ -239,8 +249,6 @@ INLINE int inbound(struct __sk_buff *skb, __u32 l3)
 							       packet.destination, packet.destination_port)
 					 : !is_host_address(packet.destination)))
 			return foreign(&packet);
-		if (is_fragment(&packet))
-			return drop(REASON_FRAGMENT);
 		if (packet.ttl <= 1)
 			return drop(REASON_HOP_LIMIT);
 		reason = open_inbound(&key, &binding_key, packet.destination, packet.tcp_flags);
@@ -253,10 +261,13 @@ INLINE int inbound(struct __sk_buff *skb, __u32 l3)
 	/* One remote port, two external ports, one internal port: the endpoint could not tell them apart. */
 	if (unlikely(session->external_address != packet.destination || session->external_port != packet.destination_port))
 		return drop(REASON_SESSION_CLASH);
-	if (unlikely(is_fragment(&packet)))
-		return drop(REASON_FRAGMENT);
 	if (unlikely(packet.ttl <= 1))
 		return drop(REASON_HOP_LIMIT);
+	if (unlikely(is_fragment(&packet))) {
+		reason = first_fragment_in(&packet, key.compartment, internal_address, session->network);
+		if (reason)
+			return drop(reason);
+	}
 	session_track(&key, session, &packet, false);
 	session_count(skb, session, &packet, false);
 	reason = rewrite(skb, &packet, DESTINATION, internal_address, key.internal_port);
@@ -287,7 +298,7 @@ INLINE void note_host_port(struct __sk_buff *skb, struct packet *packet)
 	__u64 now = bpf_ktime_get_coarse_ns(), *used;
 	__u16 port;
 
-	if (!settings || (packet->fragment & htons(IP_OFFSET)) || parse_l4(skb, packet))
+	if (!settings || is_later_fragment(packet) || parse_l4(skb, packet))
 		return;
 	port = ntohs(packet->source_port);
 	/* Below 1024 and among the ephemeral ports no NAT allocates by itself. */
@@ -351,6 +362,28 @@ int end_session(struct __sk_buff *skb)
 	if (!session)
 		return TCX_PASS;
 	session_end(&key, session);
+	return TCX_NEXT;
+}
+
+/*
+ * User space starts the wheel, and hands it to a newer program, by a test run
+ * of this one. Returns TCX_DROP if no timer could be had: try again.
+ */
+SEC("tcx/ingress")
+int start_wheel(struct __sk_buff *skb)
+{
+	struct wheel *wheel = get_wheel();
+	long error;
+
+	if (!wheel)
+		return TCX_DROP;
+	error = bpf_timer_init(&wheel->timer, &wheels, CLOCK_MONOTONIC);
+	if (error && error != -EBUSY) /* there is one */
+		return TCX_DROP;
+	if (!wheel->tick)
+		wheel->tick = bpf_ktime_get_coarse_ns() / TICK;
+	if (bpf_timer_set_callback(&wheel->timer, wheel_turn) || bpf_timer_start(&wheel->timer, TICK, 0))
+		return TCX_DROP;
 	return TCX_NEXT;
 }
 

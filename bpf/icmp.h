@@ -15,8 +15,6 @@ INLINE bool is_icmp_error(__u8 type)
 	return type == ICMP_UNREACHABLE || type == ICMP_TIME_EXCEEDED || type == ICMP_PARAMETER_PROBLEM;
 }
 
-enum { NOT_OURS = -2 }; /* no TCX verdict */
-
 /* The packet inside an error. Only 8 bytes behind its IP header are sure to be there (RFC 792). */
 struct quote {
 	__u32 icmp, l3, l4; /* offsets in the whole packet: the error, the quoted headers */
@@ -121,26 +119,6 @@ NOINLINE int rewrite_quote(struct __sk_buff *skb, const struct quote *quote, enu
 	return replace_in_quote(skb, icmp_check, check_at, check, new_check) ? REASON_TRANSLATE : REASON_NONE;
 }
 
-/* Replaces the address of the error's own header; it has no port. */
-INLINE int rewrite_error(struct __sk_buff *skb, const struct packet *packet, enum side side, __be32 address)
-{
-	struct iphdr *ip = ip_header(skb, packet);
-	__be32 old = side == SOURCE ? packet->source : packet->destination;
-	__u16 old_word, new_word;
-
-	if (!ip)
-		return REASON_MALFORMED;
-	old_word = ip->ttl | ip->protocol << 8;
-	ip->ttl--;
-	new_word = ip->ttl | ip->protocol << 8;
-	if (side == SOURCE)
-		ip->saddr = address;
-	else
-		ip->daddr = address;
-	ip->check = adjust_ip_checksum(ip->check, old, address, old_word, new_word);
-	return REASON_NONE;
-}
-
 /* An error from outside about a packet that a session sent (RFC 5508 REQ-4). */
 /* Returns NOT_OURS if no session sent what is quoted. */
 INLINE int error_inbound(struct __sk_buff *skb, struct packet *packet)
@@ -179,7 +157,7 @@ INLINE int error_inbound(struct __sk_buff *skb, struct packet *packet)
 	reason = rewrite_quote(skb, &quote, SOURCE, key.internal_address, key.internal_port);
 	if (reason)
 		return drop(reason);
-	reason = rewrite_error(skb, packet, DESTINATION, key.internal_address);
+	reason = rewrite_address(skb, packet, DESTINATION, key.internal_address);
 	if (reason)
 		return drop(reason);
 	return deliver_inside(skb, packet, key.compartment, session->network, key.internal_address);
@@ -219,7 +197,7 @@ INLINE int error_outbound(struct __sk_buff *skb, struct packet *packet, __u32 co
 	if (reason)
 		return drop(reason);
 	/* The outside sees the NAT's address alone. */
-	reason = rewrite_error(skb, packet, SOURCE, session->external_address);
+	reason = rewrite_address(skb, packet, SOURCE, session->external_address);
 	if (reason)
 		return drop(reason);
 	return deliver_outside(skb, session->out_ifindex, session->next_hop);

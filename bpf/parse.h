@@ -14,6 +14,7 @@ struct packet {
 	__u8 icmp_type;
 	__u8 tcp_header; /* bytes */
 	__u16 length; /* of the IP datagram, host order */
+	__be16 id;
 	__be16 fragment; /* frag_off as on the wire */
 };
 
@@ -58,13 +59,9 @@ INLINE enum reason parse_ip(struct __sk_buff *skb, struct packet *packet)
 	packet->destination = ip->daddr;
 	packet->protocol = ip->protocol;
 	packet->ttl = ip->ttl;
+	packet->id = ip->id;
 	packet->fragment = ip->frag_off;
 	return REASON_NONE;
-}
-
-INLINE bool is_fragment(const struct packet *packet)
-{
-	return packet->fragment & htons(IP_MF | IP_OFFSET);
 }
 
 /*

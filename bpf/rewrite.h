@@ -32,19 +32,12 @@ enum side {
 	DESTINATION,
 };
 
-/*
- * Replaces source or destination by address:port and takes one off the TTL.
- * The caller has checked that the TTL is above 1 and has parsed the packet.
- */
-INLINE enum reason rewrite(struct __sk_buff *skb, const struct packet *packet, enum side side, __be32 address, __be16 port)
+/* Replaces source or destination where there is no port: ICMP errors, later fragments. */
+INLINE enum reason rewrite_address(struct __sk_buff *skb, const struct packet *packet, enum side side, __be32 address)
 {
 	struct iphdr *ip = ip_header(skb, packet);
-	__be32 old_address = side == SOURCE ? packet->source : packet->destination;
-	__be16 old_port = side == SOURCE ? packet->source_port : packet->destination_port;
+	__be32 old = side == SOURCE ? packet->source : packet->destination;
 	__u16 old_word, new_word;
-	__u64 mangled = packet->protocol == IPPROTO_UDP ? BPF_F_MARK_MANGLED_0 : 0;
-	__u32 offset = packet->l4, check;
-	void *l4;
 
 	if (!ip)
 		return REASON_MALFORMED;
@@ -55,8 +48,24 @@ INLINE enum reason rewrite(struct __sk_buff *skb, const struct packet *packet, e
 		ip->saddr = address;
 	else
 		ip->daddr = address;
-	ip->check = adjust_ip_checksum(ip->check, old_address, address, old_word, new_word);
+	ip->check = adjust_ip_checksum(ip->check, old, address, old_word, new_word);
+	return REASON_NONE;
+}
 
+/*
+ * Replaces source or destination by address:port and takes one off the TTL.
+ * The caller has checked that the TTL is above 1 and has parsed the packet.
+ */
+INLINE enum reason rewrite(struct __sk_buff *skb, const struct packet *packet, enum side side, __be32 address, __be16 port)
+{
+	__be32 old_address = side == SOURCE ? packet->source : packet->destination;
+	__be16 old_port = side == SOURCE ? packet->source_port : packet->destination_port;
+	__u64 mangled = packet->protocol == IPPROTO_UDP ? BPF_F_MARK_MANGLED_0 : 0;
+	__u32 offset = packet->l4, check;
+	void *l4;
+
+	if (rewrite_address(skb, packet, side, address))
+		return REASON_MALFORMED;
 	if (offset > 14 + 60)
 		return REASON_MALFORMED;
 	l4 = (void *)(long)skb->data + offset;

@@ -1,13 +1,11 @@
 /* SPDX-License-Identifier: (GPL-2.0 OR BSD-2-Clause) */
-/* Sessions: opening, TCP tracking, expiry by timer, ending. */
+/* Sessions: opening, TCP tracking, expiry, ending. */
 #pragma once
 #include "parse.h"
 #include "port.h"
 #include "route.h"
 #include "tcp.h"
-
-/* Timers run on the exact clock, packets are stamped by the coarse one: allow for the difference. */
-#define TIMER_SLACK 10000000ULL
+#include "wheel.h"
 
 /* What a session is opened with: small, because the stack is (512 bytes for a whole call chain). */
 struct opening {
@@ -64,25 +62,14 @@ NOINLINE int session_end(struct session_key *map_key, struct session *session)
 	return 0;
 }
 
-INLINE void session_arm(struct session *session, __u64 now, __u64 delay)
+static __u64 session_alarm(struct session_key *key, struct session *session, __u64 now)
 {
-	session->alarm = now + delay;
-	bpf_timer_start(&session->expiry, delay + TIMER_SLACK, 0);
-}
-
-/* The timer is not moved with each packet: when it goes off it looks whether there was one. */
-static int session_expire(void *map, struct session_key *map_key, struct session *session)
-{
-	__u64 now = bpf_ktime_get_coarse_ns();
 	__u64 deadline = session->refreshed + session->lifetime * SECOND;
-	struct session_key key = *map_key;
 
-	if (now < deadline) {
-		session_arm(session, now, deadline - now);
-		return 0;
-	}
-	event_session(EVENT_SESSION_TIMEOUT, &key, session);
-	session_end(&key, session);
+	if (now < deadline)
+		return deadline;
+	event_session(EVENT_SESSION_TIMEOUT, key, session);
+	session_end(key, session);
 	return 0;
 }
 
@@ -102,8 +89,8 @@ NOINLINE int session_change_state(const struct session_key *key, struct session 
 	lifetime = tcp_lifetime(new, nat);
 	session->lifetime = lifetime;
 	session->refreshed = now;
-	if (now + lifetime * SECOND < session->alarm)
-		session_arm(session, now, lifetime * SECOND);
+	if (now + lifetime * SECOND < session->alarm_due)
+		alarm_set(key, session, now, lifetime * SECOND);
 	event_session(EVENT_SESSION_STATE, key, session);
 	return 0;
 }
@@ -117,9 +104,9 @@ INLINE void session_touch(struct session *session)
 
 INLINE void session_count(struct __sk_buff *skb, struct session *session, const struct packet *packet, bool outbound)
 {
-	/* A GSO packet counts as the segments it becomes; length is what the stack handed over. */
+	/* A GSO packet counts as the segments it becomes. The frame may be padded, the IP length is not. */
 	__u32 packets = skb->gso_segs ? skb->gso_segs : 1;
-	__u64 bytes = skb->len - packet->l3;
+	__u64 bytes = skb->gso_segs ? skb->len - packet->l3 : packet->length;
 
 	if (outbound) {
 		__sync_fetch_and_add(&session->packets_out, packets);
@@ -194,12 +181,10 @@ NOINLINE int session_start(struct session_key *key)
 	if (!session)
 		return REASON_SESSION_FAILED;
 	event_session(EVENT_SESSION_CREATE, key, session);
-	if (bpf_timer_init(&session->expiry, &sessions, CLOCK_MONOTONIC) ||
-	    bpf_timer_set_callback(&session->expiry, session_expire)) {
+	if (!alarm_set(key, session, session->created, session->lifetime * SECOND)) {
 		session_end(key, session); /* one that never expires is worse than none */
-		return REASON_SESSION_FAILED;
+		return REASON_SESSIONS_FULL;
 	}
-	session_arm(session, session->created, session->lifetime * SECOND);
 	return REASON_NONE;
 }
 

@@ -12,6 +12,7 @@
 /* Reasons for a drop. 0x00-0x19 are WinNAT's ActionReason numbers, ours follow. */
 enum reason {
 	REASON_NONE = 0x00,
+	REASON_FIRST_FRAGMENT = 0x02,
 	REASON_ICMP_ERROR_INVALID = 0x03,
 	REASON_ICMP_ERROR_NO_SESSION = 0x04,
 	REASON_NO_MAPPING = 0x06,
@@ -201,10 +202,9 @@ enum {
 	SESSION_INBOUND_REFRESH = 4, /* packets from outside keep it alive */
 };
 struct session {
-	struct bpf_timer expiry;
 	__u64 created; /* monotonic ns */
 	__u64 refreshed; /* monotonic ns */
-	__u64 alarm; /* when expiry goes off, monotonic ns */
+	__u64 alarm_due; /* when its alarm goes off, monotonic ns */
 	__u32 state; /* enum tcp_state */
 	__u32 lifetime; /* seconds, for this state */
 	__be32 external_address;

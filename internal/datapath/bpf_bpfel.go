@@ -13,6 +13,14 @@ import (
 	"github.com/cilium/ebpf"
 )
 
+type bpfAlarm struct {
+	_       structs.HostLayout
+	Session bpfSessionKey
+	Pad     uint32
+	Due     uint64
+	Next    uint64
+}
+
 type bpfAllowedKey struct {
 	_       structs.HostLayout
 	Length  uint32
@@ -118,6 +126,28 @@ type bpfEvent struct {
 	Pad             uint16
 }
 
+type bpfFragment struct {
+	_           structs.HostLayout
+	Expires     uint64
+	Address     uint32
+	Id          uint16
+	Pad         uint16
+	Ifindex     uint32
+	NextHop     uint32
+	Compartment uint32
+	Network     uint32
+}
+
+type bpfFragmentKey struct {
+	_           structs.HostLayout
+	Compartment uint32
+	Source      uint32
+	Destination uint32
+	Id          uint16
+	Protocol    uint8
+	Pad         uint8
+}
+
 type bpfHostPortKey struct {
 	_        structs.HostLayout
 	Address  uint32
@@ -193,14 +223,10 @@ type bpfPrefixKey struct {
 }
 
 type bpfSession struct {
-	_      structs.HostLayout
-	Expiry struct {
-		_      structs.HostLayout
-		Opaque [2]uint64
-	}
+	_               structs.HostLayout
 	Created         uint64
 	Refreshed       uint64
-	Alarm           uint64
+	AlarmDue        uint64
 	State           uint32
 	Lifetime        uint32
 	ExternalAddress uint32
@@ -238,10 +264,23 @@ type bpfSettings struct {
 	LocalPortHigh uint16
 }
 
+type bpfWheel struct {
+	_     structs.HostLayout
+	Timer struct {
+		_      structs.HostLayout
+		Opaque [2]uint64
+	}
+	Tick   uint64
+	Chain  uint64
+	LastId uint64
+	Now    uint64
+}
+
 // Names of all BPF objects in the ELF.
 //
 // Used for safe lookups in a Collection or CollectionSpec.
 const (
+	bpfMapAlarms            = "alarms"
 	bpfMapAllowed           = "allowed"
 	bpfMapBindingIndex      = "binding_index"
 	bpfMapBindings          = "bindings"
@@ -251,6 +290,8 @@ const (
 	bpfMapEndpoints         = "endpoints"
 	bpfMapErrorBudgets      = "error_budgets"
 	bpfMapEvents            = "events"
+	bpfMapFragmentIds       = "fragment_ids"
+	bpfMapFragments         = "fragments"
 	bpfMapHostAddresses     = "host_addresses"
 	bpfMapHostPorts         = "host_ports"
 	bpfMapInsidePrefixes    = "inside_prefixes"
@@ -260,6 +301,8 @@ const (
 	bpfMapOutsides          = "outsides"
 	bpfMapPools             = "pools"
 	bpfMapSessions          = "sessions"
+	bpfMapSlots             = "slots"
+	bpfMapWheels            = "wheels"
 	bpfProgBridgeIngress    = "bridge_ingress"
 	bpfProgEndSession       = "end_session"
 	bpfProgInsideIngress    = "inside_ingress"
@@ -267,6 +310,7 @@ const (
 	bpfProgOutsideEgressL3  = "outside_egress_l3"
 	bpfProgOutsideIngress   = "outside_ingress"
 	bpfProgOutsideIngressL3 = "outside_ingress_l3"
+	bpfProgStartWheel       = "start_wheel"
 	bpfVarEventType         = "event_type"
 )
 
@@ -319,12 +363,14 @@ type bpfProgramSpecs struct {
 	OutsideEgressL3  *ebpf.ProgramSpec `ebpf:"outside_egress_l3"`
 	OutsideIngress   *ebpf.ProgramSpec `ebpf:"outside_ingress"`
 	OutsideIngressL3 *ebpf.ProgramSpec `ebpf:"outside_ingress_l3"`
+	StartWheel       *ebpf.ProgramSpec `ebpf:"start_wheel"`
 }
 
 // bpfMapSpecs contains maps before they are loaded into the kernel.
 //
 // It can be passed ebpf.CollectionSpec.Assign.
 type bpfMapSpecs struct {
+	Alarms         *ebpf.MapSpec `ebpf:"alarms"`
 	Allowed        *ebpf.MapSpec `ebpf:"allowed"`
 	BindingIndex   *ebpf.MapSpec `ebpf:"binding_index"`
 	Bindings       *ebpf.MapSpec `ebpf:"bindings"`
@@ -334,6 +380,8 @@ type bpfMapSpecs struct {
 	Endpoints      *ebpf.MapSpec `ebpf:"endpoints"`
 	ErrorBudgets   *ebpf.MapSpec `ebpf:"error_budgets"`
 	Events         *ebpf.MapSpec `ebpf:"events"`
+	FragmentIds    *ebpf.MapSpec `ebpf:"fragment_ids"`
+	Fragments      *ebpf.MapSpec `ebpf:"fragments"`
 	HostAddresses  *ebpf.MapSpec `ebpf:"host_addresses"`
 	HostPorts      *ebpf.MapSpec `ebpf:"host_ports"`
 	InsidePrefixes *ebpf.MapSpec `ebpf:"inside_prefixes"`
@@ -343,6 +391,8 @@ type bpfMapSpecs struct {
 	Outsides       *ebpf.MapSpec `ebpf:"outsides"`
 	Pools          *ebpf.MapSpec `ebpf:"pools"`
 	Sessions       *ebpf.MapSpec `ebpf:"sessions"`
+	Slots          *ebpf.MapSpec `ebpf:"slots"`
+	Wheels         *ebpf.MapSpec `ebpf:"wheels"`
 }
 
 // bpfVariableSpecs contains global variables before they are loaded into the kernel.
@@ -372,6 +422,7 @@ func (o *bpfObjects) Close() error {
 //
 // It can be passed to loadBpfObjects or ebpf.CollectionSpec.LoadAndAssign.
 type bpfMaps struct {
+	Alarms         *ebpf.Map `ebpf:"alarms"`
 	Allowed        *ebpf.Map `ebpf:"allowed"`
 	BindingIndex   *ebpf.Map `ebpf:"binding_index"`
 	Bindings       *ebpf.Map `ebpf:"bindings"`
@@ -381,6 +432,8 @@ type bpfMaps struct {
 	Endpoints      *ebpf.Map `ebpf:"endpoints"`
 	ErrorBudgets   *ebpf.Map `ebpf:"error_budgets"`
 	Events         *ebpf.Map `ebpf:"events"`
+	FragmentIds    *ebpf.Map `ebpf:"fragment_ids"`
+	Fragments      *ebpf.Map `ebpf:"fragments"`
 	HostAddresses  *ebpf.Map `ebpf:"host_addresses"`
 	HostPorts      *ebpf.Map `ebpf:"host_ports"`
 	InsidePrefixes *ebpf.Map `ebpf:"inside_prefixes"`
@@ -390,10 +443,13 @@ type bpfMaps struct {
 	Outsides       *ebpf.Map `ebpf:"outsides"`
 	Pools          *ebpf.Map `ebpf:"pools"`
 	Sessions       *ebpf.Map `ebpf:"sessions"`
+	Slots          *ebpf.Map `ebpf:"slots"`
+	Wheels         *ebpf.Map `ebpf:"wheels"`
 }
 
 func (m *bpfMaps) Close() error {
 	return _BpfClose(
+		m.Alarms,
 		m.Allowed,
 		m.BindingIndex,
 		m.Bindings,
@@ -403,6 +459,8 @@ func (m *bpfMaps) Close() error {
 		m.Endpoints,
 		m.ErrorBudgets,
 		m.Events,
+		m.FragmentIds,
+		m.Fragments,
 		m.HostAddresses,
 		m.HostPorts,
 		m.InsidePrefixes,
@@ -412,6 +470,8 @@ func (m *bpfMaps) Close() error {
 		m.Outsides,
 		m.Pools,
 		m.Sessions,
+		m.Slots,
+		m.Wheels,
 	)
 }
 
@@ -433,6 +493,7 @@ type bpfPrograms struct {
 	OutsideEgressL3  *ebpf.Program `ebpf:"outside_egress_l3"`
 	OutsideIngress   *ebpf.Program `ebpf:"outside_ingress"`
 	OutsideIngressL3 *ebpf.Program `ebpf:"outside_ingress_l3"`
+	StartWheel       *ebpf.Program `ebpf:"start_wheel"`
 }
 
 func (p *bpfPrograms) Close() error {
@@ -444,6 +505,7 @@ func (p *bpfPrograms) Close() error {
 		p.OutsideEgressL3,
 		p.OutsideIngress,
 		p.OutsideIngressL3,
+		p.StartWheel,
 	)
 }
 

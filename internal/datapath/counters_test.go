@@ -68,15 +68,14 @@ func TestCountersLeaveOutPadding(t *testing.T) {
 	t.Parallel()
 	r := newRig(t, 1)
 	r.mute(t, 0)
-	send := func(n *lab.Namespace, link string, from, to nat.MAC, s segment) {
-		must(t, lab.SendFrames(n, link, append(ethernet(from, to, etherIPv4, s.ip()), make([]byte, 18)...)))
+	padded := func(from, to nat.MAC, s segment) []byte {
+		return append(ethernet(from, to, etherIPv4, s.ip()), make([]byte, 18)...)
 	}
-	send(r.Endpoints[0], "eth0", endpointMAC(0), gatewayMAC, segment{protocol: nat.UDP, from: inside(0, 4000), to: stranger(7, 80)})
+	r.send(t, r.Endpoints[0], "eth0", padded(endpointMAC(0), gatewayMAC,
+		segment{protocol: nat.UDP, from: inside(0, 4000), to: stranger(7, 80)}))
 	external := r.external(t, nat.UDP, inside(0, 4000))
-	host, err := r.Host.Link(lab.HostLink)
-	must(t, err)
-	send(r.Remote, lab.RemoteLink, "02:00:00:00:00:99", nat.MAC(host.HardwareAddr.String()),
-		segment{protocol: nat.UDP, from: stranger(7, 80), to: external})
+	r.send(t, r.Remote, lab.RemoteLink, padded("02:00:00:00:00:99", r.macOf(t, r.Host, lab.HostLink),
+		segment{protocol: nat.UDP, from: stranger(7, 80), to: external}))
 	s := r.counted(t, nat.UDP, inside(0, 4000), stranger(7, 80), 1, 1)
 	if s.BytesOut != 28 || s.BytesIn != 28 {
 		t.Errorf("%d bytes out and %d in, want 28 each: the IP packets alone", s.BytesOut, s.BytesIn)

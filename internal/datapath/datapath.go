@@ -54,7 +54,7 @@ func Open(dir string) (*Datapath, error) {
 	if err != nil {
 		return nil, fmt.Errorf("loading the data path: %w", err)
 	}
-	if err := d.updateLinks(); err != nil {
+	if err := errors.Join(d.startWheel(), d.updateLinks()); err != nil {
 		d.Close()
 		return nil, err
 	}

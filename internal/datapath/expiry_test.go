@@ -127,7 +127,7 @@ func TestUDPRefresh(t *testing.T) {
 				t.Error("outbound packets do not refresh")
 			}
 			inward := segment{protocol: nat.UDP, from: stranger(7, 80), to: external}
-			if got := alive(3*time.Second, func() { r.fromRemote(t, inward) }); got != inboundRefresh {
+			if got := alive(2800*time.Millisecond, func() { r.fromRemote(t, inward) }); got != inboundRefresh {
 				t.Errorf("alive by inbound packets alone: %v, want %v", got, inboundRefresh)
 			}
 		})

@@ -5,6 +5,8 @@ import (
 	"net/netip"
 	"testing"
 
+	"golang.org/x/sys/unix"
+
 	"github.com/hostnat/hostnat/internal/lab"
 	"github.com/hostnat/hostnat/internal/nat"
 )
@@ -130,26 +132,66 @@ func ethernet(from, to nat.MAC, protocol uint16, payload []byte) []byte {
 // IP stack.
 func (r *rig) fromEndpoint(t *testing.T, i int, segments ...segment) {
 	t.Helper()
-	var frames [][]byte
-	for _, s := range segments {
-		frames = append(frames, ethernet(endpointMAC(i), gatewayMAC, etherIPv4, s.ip()))
+	frames := make([][]byte, len(segments))
+	for j, s := range segments {
+		frames[j] = ethernet(endpointMAC(i), gatewayMAC, etherIPv4, s.ip())
 	}
-	must(t, lab.SendFrames(r.Endpoints[i], "eth0", frames...))
+	r.send(t, r.Endpoints[i], "eth0", frames...)
 }
 
 // fromRemote sends packets from the remote's link to the host.
 func (r *rig) fromRemote(t *testing.T, segments ...segment) {
 	t.Helper()
-	host, err := r.Host.Link(lab.HostLink)
-	must(t, err)
-	remote, err := r.Remote.Link(lab.RemoteLink)
-	must(t, err)
-	from, to := nat.MAC(remote.HardwareAddr.String()), nat.MAC(host.HardwareAddr.String())
-	var frames [][]byte
-	for _, s := range segments {
-		frames = append(frames, ethernet(from, to, etherIPv4, s.ip()))
+	frames := make([][]byte, len(segments))
+	for j, s := range segments {
+		frames[j] = ethernet(r.macOf(t, r.Remote, lab.RemoteLink), r.macOf(t, r.Host, lab.HostLink), etherIPv4, s.ip())
 	}
-	must(t, lab.SendFrames(r.Remote, lab.RemoteLink, frames...))
+	r.send(t, r.Remote, lab.RemoteLink, frames...)
+}
+
+// send is lab.SendFrames with a socket that is kept: to close one takes the
+// kernel milliseconds.
+func (r *rig) send(t *testing.T, n *lab.Namespace, link string, frames ...[]byte) {
+	t.Helper()
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	place := n.Name + "/" + link
+	fd, has := r.senders[place]
+	if !has {
+		fd = packetSocket(t, n, link)
+		r.senders[place] = fd
+	}
+	for _, f := range frames {
+		if _, err := unix.Write(fd, f); err != nil {
+			t.Fatalf("sending %d bytes on %s: %v", len(f), place, err)
+		}
+	}
+}
+
+func packetSocket(t *testing.T, n *lab.Namespace, link string) int {
+	t.Helper()
+	fd := -1
+	must(t, n.Do(func() (err error) {
+		fd, err = unix.Socket(unix.AF_PACKET, unix.SOCK_RAW|unix.SOCK_CLOEXEC, 0)
+		return err
+	}))
+	t.Cleanup(func() { unix.Close(fd) })
+	must(t, unix.Bind(fd, &unix.SockaddrLinklayer{Ifindex: int(ifindex(t, n, link))}))
+	return fd
+}
+
+// macOf asks for a link's address once.
+func (r *rig) macOf(t *testing.T, n *lab.Namespace, link string) nat.MAC {
+	t.Helper()
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	place := n.Name + "/" + link
+	if _, known := r.macs[place]; !known {
+		attrs, err := n.Link(link)
+		must(t, err)
+		r.macs[place] = nat.MAC(attrs.HardwareAddr.String())
+	}
+	return r.macs[place]
 }
 
 // mute takes endpoint i's address away, so that its IP stack answers nothing

@@ -7,6 +7,7 @@ import (
 	"net/netip"
 	"os"
 	"path/filepath"
+	"sync"
 	"testing"
 	"time"
 
@@ -29,6 +30,10 @@ type rig struct {
 
 	atRemote   *wire
 	atEndpoint []*wire
+
+	mu      sync.Mutex
+	senders map[string]int // packet sockets by NAMESPACE/LINK
+	macs    map[string]nat.MAC
 }
 
 const (
@@ -79,7 +84,10 @@ func newRig(t *testing.T, endpoints int) *rig {
 // newBareRig has an outside and a NAT, but no network yet.
 func newBareRig(t *testing.T, endpoints int) *rig {
 	t.Helper()
-	r := &rig{Topology: lab.StartTopology(t, endpoints), dir: mountBPF(t), atEndpoint: make([]*wire, endpoints)}
+	r := &rig{
+		Topology: lab.StartTopology(t, endpoints), dir: mountBPF(t), atEndpoint: make([]*wire, endpoints),
+		senders: make(map[string]int), macs: make(map[string]nat.MAC),
+	}
 	r.open(t)
 	t.Cleanup(func() { r.dp.Close() })
 	host := r.Host

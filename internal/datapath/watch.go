@@ -51,14 +51,15 @@ func (d *Datapath) Watch(ctx context.Context, sink func(Event)) error {
 }
 
 func readEvents(ctx context.Context, reader *ringbuf.Reader, deadline time.Time, sink func(Event)) error {
-	stop := context.AfterFunc(ctx, func() { reader.SetDeadline(time.Now()) })
+	// Not SetDeadline, which waits until the read is over.
+	stop := context.AfterFunc(ctx, func() { _ = reader.Flush() })
 	defer stop()
 	reader.SetDeadline(deadline)
 	clock := readClock()
 	var record ringbuf.Record
-	for ctx.Err() == nil {
+	for ctx.Err() == nil && time.Now().Before(deadline) {
 		err := reader.ReadInto(&record)
-		if errors.Is(err, os.ErrDeadlineExceeded) {
+		if errors.Is(err, os.ErrDeadlineExceeded) || errors.Is(err, ringbuf.ErrFlushed) {
 			return nil
 		}
 		if err != nil {

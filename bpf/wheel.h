@@ -1,0 +1,178 @@
+/* SPDX-License-Identifier: (GPL-2.0 OR BSD-2-Clause) */
+/*
+ * The clock by which sessions end: a timing wheel turned by one BPF timer.
+ *
+ * Not a timer for each session: bpf_timer_init may not sleep or take locks, so
+ * it can fail whenever memory is not at hand (always, for more than a few, on
+ * a Linux 6.18 that has deferred its page initialisation). A session must not
+ * depend on that.
+ *
+ * Each session has an alarm, an element that a slot of the wheel leads to. An
+ * alarm is not moved with each packet: when it goes off it looks whether there
+ * was one, and is set again. Slots are chains of alarms by id, pushed by any
+ * CPU without a lock, taken whole by the one timer.
+ */
+#pragma once
+#include "maps.h"
+
+#define TICK (SECOND / 16)
+enum {
+	WHEEL_SLOTS = 16384, /* 1024 seconds; what is due later comes round again */
+	WHEEL_WORK = 1024, /* alarms a turn: under a millisecond */
+	WHEEL_PAUSE = 1000000, /* ns between turns while there is more to do */
+	PUSH_TRIES = 16,
+};
+
+struct alarm {
+	struct session_key session;
+	__u32 pad;
+	__u64 due; /* monotonic ns; the session's own alarm_due says whether this is still its alarm */
+	__u64 next; /* id of the next in the slot, 0: none */
+};
+
+struct wheel {
+	struct bpf_timer timer;
+	__u64 tick; /* the next to be looked at */
+	__u64 chain; /* id of the alarm at hand, 0: take the next slot */
+	__u64 last_id;
+	__u64 now; /* of the turn */
+};
+
+HASH_MAP(alarms, __u64, struct alarm, 1 << 21);
+
+struct {
+	MAP_UINT(type, BPF_MAP_TYPE_ARRAY);
+	MAP_TYPE(key, __u32);
+	MAP_TYPE(value, __u64);
+	MAP_UINT(max_entries, WHEEL_SLOTS);
+} slots SEC(".maps");
+
+struct {
+	MAP_UINT(type, BPF_MAP_TYPE_ARRAY);
+	MAP_TYPE(key, __u32);
+	MAP_TYPE(value, struct wheel);
+	MAP_UINT(max_entries, 1);
+} wheels SEC(".maps");
+
+INLINE struct wheel *get_wheel(void)
+{
+	__u32 zero = 0;
+	return bpf_map_lookup_elem(&wheels, &zero);
+}
+
+/*
+ * The slot for an alarm: the tick after next behind its time, so that the
+ * timer, which may be at work on this tick or the next, has not passed it.
+ */
+INLINE __u64 *slot_for(__u64 due, __u64 now)
+{
+	__u64 tick = due / TICK, last = now / TICK + WHEEL_SLOTS - 4;
+	__u32 index;
+
+	if (tick > last)
+		tick = last;
+	index = (tick + 2) % WHEEL_SLOTS;
+	return bpf_map_lookup_elem(&slots, &index);
+}
+
+INLINE bool slot_push(__u64 *slot, __u64 id, struct alarm *alarm)
+{
+	for (int i = 0; i < PUSH_TRIES; i++) {
+		__u64 head = *slot;
+		alarm->next = head;
+		if (__sync_val_compare_and_swap(slot, head, id) == head)
+			return true;
+	}
+	return false;
+}
+
+/* Sets a session's alarm. False if there is no memory for it: then an earlier one stands. */
+NOINLINE int alarm_set(const struct session_key *key, struct session *session, __u64 now, __u64 delay)
+{
+	struct alarm new = { .session = *key, .due = now + delay };
+	struct wheel *wheel = get_wheel();
+	struct alarm *alarm;
+	__u64 *slot, id;
+
+	if (!wheel || !session)
+		return false;
+	slot = slot_for(new.due, now);
+	if (!slot)
+		return false;
+	id = __sync_fetch_and_add(&wheel->last_id, 1) + 1;
+	if (bpf_map_update_elem(&alarms, &id, &new, BPF_NOEXIST))
+		return false;
+	alarm = bpf_map_lookup_elem(&alarms, &id);
+	if (!alarm)
+		return false;
+	session->alarm_due = new.due; /* before it can go off */
+	if (slot_push(slot, id, alarm))
+		return true;
+	bpf_map_delete_elem(&alarms, &id);
+	return false;
+}
+
+/* Defined in session.h: what to do when an alarm goes off. The new time, or 0 if the session has ended. */
+static __u64 session_alarm(struct session_key *key, struct session *session, __u64 now);
+
+/* Looks at one alarm: its session has ended, is another, lives on, or ends now. */
+INLINE void alarm_visit(__u64 id, struct alarm *alarm, __u64 now)
+{
+	struct session_key key = alarm->session;
+	struct session *session = bpf_map_lookup_elem(&sessions, &key);
+	__u64 due = alarm->due, *slot;
+
+	if (session && session->alarm_due == due) {
+		if (due <= now)
+			due = session_alarm(&key, session, now);
+		slot = due ? slot_for(due, now) : NULL;
+		if (slot) {
+			alarm->due = due;
+			session->alarm_due = due;
+			if (slot_push(slot, id, alarm))
+				return;
+		}
+	}
+	bpf_map_delete_elem(&alarms, &id);
+}
+
+static long wheel_step(__u32 round, struct wheel **context)
+{
+	struct wheel *wheel = get_wheel();
+	struct alarm *alarm;
+	__u64 id, *slot;
+	__u32 index;
+
+	if (!wheel)
+		return 1;
+	id = wheel->chain;
+	if (!id) {
+		if (wheel->tick > wheel->now / TICK)
+			return 1;
+		index = wheel->tick % WHEEL_SLOTS;
+		slot = bpf_map_lookup_elem(&slots, &index);
+		if (slot)
+			wheel->chain = __sync_lock_test_and_set(slot, 0);
+		wheel->tick++;
+		return 0;
+	}
+	alarm = bpf_map_lookup_elem(&alarms, &id);
+	if (!alarm) {
+		wheel->chain = 0;
+		return 0;
+	}
+	wheel->chain = alarm->next;
+	alarm_visit(id, alarm, wheel->now);
+	return 0;
+}
+
+static int wheel_turn(void *map, __u32 *key, struct wheel *wheel)
+{
+	bool more;
+
+	wheel->now = bpf_ktime_get_coarse_ns();
+	bpf_loop(WHEEL_WORK, wheel_step, &wheel, 0);
+	more = wheel->chain || wheel->tick <= wheel->now / TICK;
+	bpf_timer_start(&wheel->timer, more ? WHEEL_PAUSE : TICK, 0);
+	return 0;
+}
