@@ -13,23 +13,24 @@
 #include "refuse.h"
 
 /* Translates a packet from the inside and sends it out. */
-INLINE int outbound(struct __sk_buff *skb, struct packet *packet, __u32 network_id, struct network *network)
+INLINE int outbound(struct __sk_buff *skb, struct packet *packet, const struct inside *inside)
 {
 	struct session_key key = {
-		.compartment = network->compartment,
+		.compartment = inside->compartment,
 		.internal_address = packet->source,
 		.remote_address = packet->destination,
 	};
 	struct session *session;
+	__u64 now;
 	int reason;
 
 	if (unlikely(is_later_fragment(packet)))
-		return is_host_address(packet->destination) ? TCX_NEXT : later_fragment_out(skb, packet, network->compartment);
+		return is_host_address(packet->destination) ? TCX_NEXT : later_fragment_out(skb, packet, inside->compartment);
 	reason = parse_l4(skb, packet);
 	if (unlikely(reason))
 		return drop(reason);
 	if (packet->protocol == IPPROTO_ICMP && is_icmp_error(packet->icmp_type))
-		return is_host_address(packet->destination) ? TCX_NEXT : error_outbound(skb, packet, network->compartment);
+		return is_host_address(packet->destination) ? TCX_NEXT : error_outbound(skb, packet, inside->compartment);
 	key.internal_port = packet->source_port;
 	key.protocol = packet->protocol;
 	if (packet->protocol != IPPROTO_ICMP)
@@ -39,32 +40,36 @@ INLINE int outbound(struct __sk_buff *skb, struct packet *packet, __u32 network_
 	if (unlikely(!session)) {
 		if (is_host_address(packet->destination))
 			return TCX_NEXT; /* to the host itself */
+		/* Networks are isolated from each other, on one NAT too. */
+		if (is_inside_address(packet->destination))
+			return refuse(skb, inside, REASON_ISOLATED, 0);
 		if (packet->protocol == IPPROTO_ICMP && packet->icmp_type != ICMP_ECHO_REQUEST)
 			return drop(REASON_NO_SESSION);
 		if (packet->protocol == IPPROTO_TCP && (packet->tcp_flags & (TCP_SYN | TCP_ACK | TCP_RST)) != TCP_SYN)
 			return drop(REASON_NO_SESSION);
 		if (packet->ttl <= 1)
-			return refuse(skb, network, REASON_HOP_LIMIT, 0);
-		reason = open_outbound(skb, &key, network_id, network->nat);
+			return refuse(skb, inside, REASON_HOP_LIMIT, 0);
+		reason = open_outbound(skb, &key, inside->network, inside->nat);
 		if (reason)
-			return refuse(skb, network, reason, 0);
+			return refuse(skb, inside, reason, 0);
 		session = bpf_map_lookup_elem(&sessions, &key);
 		if (!session)
 			return drop(REASON_SESSION_FAILED);
 	}
 	if (unlikely(packet->ttl <= 1))
-		return refuse(skb, network, REASON_HOP_LIMIT, 0);
-	if (unlikely(session->route_expires < bpf_ktime_get_coarse_ns())) {
+		return refuse(skb, inside, REASON_HOP_LIMIT, 0);
+	now = bpf_ktime_get_coarse_ns();
+	if (unlikely(session->route_expires < now)) {
 		reason = route_refresh(skb, &key, session);
 		if (reason)
-			return refuse(skb, network, reason, 0);
+			return refuse(skb, inside, reason, 0);
 	}
 	if (unlikely(wire_length(skb, packet) > session->out_mtu))
-		return refuse(skb, network, REASON_TOO_BIG, session->out_mtu);
-	session_track(&key, session, packet, true);
+		return refuse(skb, inside, REASON_TOO_BIG, session->out_mtu);
+	session_track(&key, session, packet, true, now);
 	session_count(skb, session, packet, true);
 	if (unlikely(is_fragment(packet))) {
-		reason = first_fragment_out(skb, packet, network->compartment, session);
+		reason = first_fragment_out(skb, packet, inside->compartment, session);
 		if (reason)
 			return drop(reason);
 	}
@@ -86,17 +91,13 @@ INLINE bool stays_on_link(__be32 address)
  * A packet from the inside whose source has been checked. What is for the
  * link or for the host goes on; everything else is ours.
  */
-INLINE int from_inside(struct __sk_buff *skb, struct packet *packet, __u32 network_id, struct network *network)
+INLINE int from_inside(struct __sk_buff *skb, struct packet *packet, const struct inside *inside)
 {
-	if ((packet->destination & network->mask) == network->subnet || stays_on_link(packet->destination))
+	if ((packet->destination & inside->mask) == inside->subnet || stays_on_link(packet->destination))
 		return TCX_NEXT;
-	if (!network->nat)
-		return refuse(skb, network, REASON_NO_NAT, 0);
-	/* Networks are isolated from each other, on one NAT too. */
-	if (unlikely(is_inside_address(packet->destination)) &&
-	    !is_host_address(packet->destination))
-		return refuse(skb, network, REASON_ISOLATED, 0);
-	return outbound(skb, packet, network_id, network);
+	if (!inside->nat)
+		return refuse(skb, inside, REASON_NO_NAT, 0);
+	return outbound(skb, packet, inside);
 }
 
 /* ARP from an endpoint: it may speak of itself alone. */
@@ -119,10 +120,9 @@ INLINE int check_arp(struct __sk_buff *skb, const struct inside *inside)
 SEC("tcx/ingress")
 int inside_ingress(struct __sk_buff *skb)
 {
-	__u32 ifindex = skb->ifindex, network_id;
+	__u32 ifindex = skb->ifindex;
 	struct inside *inside = bpf_map_lookup_elem(&insides, &ifindex);
 	struct packet packet = { .l3 = sizeof(struct ethhdr) };
-	struct network *network;
 	struct ethhdr *ethernet;
 	bool to_gateway;
 	int reason;
@@ -142,11 +142,7 @@ int inside_ingress(struct __sk_buff *skb)
 	if (ethernet->protocol != htons(ETH_P_IP) || skb->vlan_present)
 		return drop(REASON_PROTOCOL);
 
-	network_id = inside->network;
-	network = bpf_map_lookup_elem(&networks, &network_id);
-	if (!network)
-		return drop(REASON_NO_INSTANCE);
-	to_gateway = !__builtin_memcmp(ethernet->destination, network->gateway_mac, sizeof(network->gateway_mac));
+	to_gateway = !__builtin_memcmp(ethernet->destination, inside->gateway_mac, sizeof(inside->gateway_mac));
 	reason = parse_ip(skb, &packet);
 	if (unlikely(reason))
 		return drop(reason);
@@ -154,7 +150,7 @@ int inside_ingress(struct __sk_buff *skb)
 		return drop(REASON_SPOOFED_SOURCE);
 	if (!to_gateway)
 		return TCX_NEXT; /* switched, not routed */
-	return from_inside(skb, &packet, network_id, network);
+	return from_inside(skb, &packet, inside);
 }
 
 /*
@@ -165,30 +161,25 @@ int inside_ingress(struct __sk_buff *skb)
 SEC("tcx/ingress")
 int bridge_ingress(struct __sk_buff *skb)
 {
-	__u32 ifindex = skb->ifindex, network_id;
+	__u32 ifindex = skb->ifindex;
 	struct inside *inside = bpf_map_lookup_elem(&insides, &ifindex);
 	struct packet packet = { .l3 = sizeof(struct ethhdr) };
 	struct endpoint_key source = {};
-	struct network *network;
 	int reason;
 
 	if (!inside || skb->protocol != htons(ETH_P_IP))
-		return TCX_NEXT;
-	network_id = inside->network;
-	network = bpf_map_lookup_elem(&networks, &network_id);
-	if (!network)
 		return TCX_NEXT;
 	reason = parse_ip(skb, &packet);
 	if (unlikely(reason))
 		return drop(reason);
 	if (is_host_address(packet.destination) || stays_on_link(packet.destination))
 		return TCX_NEXT;
-	source.compartment = network->compartment;
+	source.compartment = inside->compartment;
 	source.address = packet.source;
-	if ((packet.source & network->mask) != network->subnet || packet.source == network->gateway ||
+	if ((packet.source & inside->mask) != inside->subnet || packet.source == inside->gateway ||
 	    bpf_map_lookup_elem(&endpoints, &source))
 		return drop(REASON_SPOOFED_SOURCE);
-	return from_inside(skb, &packet, network_id, network);
+	return from_inside(skb, &packet, inside);
 }
 
 /* Not for a binding: the host's own, unless it pretends to come from or to know the inside. */
@@ -268,7 +259,7 @@ INLINE int inbound(struct __sk_buff *skb, __u32 l3)
 		if (reason)
 			return drop(reason);
 	}
-	session_track(&key, session, &packet, false);
+	session_track(&key, session, &packet, false, bpf_ktime_get_coarse_ns());
 	session_count(skb, session, &packet, false);
 	reason = rewrite(skb, &packet, DESTINATION, internal_address, key.internal_port);
 	if (unlikely(reason))

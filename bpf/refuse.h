@@ -60,7 +60,7 @@ INLINE __u32 checksum(__s64 sum)
  * Turns the packet into an error from the gateway to its sender and sends it
  * back through the link it came from.
  */
-NOINLINE int send_error(struct __sk_buff *skb, const struct network *network, __u32 type_code, __u32 mtu)
+NOINLINE int send_error(struct __sk_buff *skb, const struct inside *inside, __u32 type_code, __u32 mtu)
 {
 	__u32 quote = QUOTE_SHORT, room = sizeof(struct icmp_error) - sizeof(struct ethhdr);
 	struct icmp_error *error;
@@ -70,7 +70,7 @@ NOINLINE int send_error(struct __sk_buff *skb, const struct network *network, __
 	void *start;
 
 	old = (void *)(long)skb->data + sizeof(struct ethhdr);
-	if (!network || (void *)(old + 1) > (void *)(long)skb->data_end || old->ihl != 5)
+	if (!inside || (void *)(old + 1) > (void *)(long)skb->data_end || old->ihl != 5)
 		return TCX_DROP;
 	/* Never about an ICMP error, nor without need: RFC 1812 section 4.3.2.7. Non-first fragments do not come here. */
 	if (!may_send_error())
@@ -91,7 +91,7 @@ NOINLINE int send_error(struct __sk_buff *skb, const struct network *network, __
 		.version = 4, .ihl = 5, .tos = 0xc0, /* internetwork control: RFC 1812 section 4.3.2.5 */
 		.tot_len = htons((__u16)(room + quote)),
 		.ttl = 64, .protocol = IPPROTO_ICMP,
-		.saddr = network->gateway, .daddr = old->saddr,
+		.saddr = inside->gateway, .daddr = old->saddr,
 	};
 	error->ip.check = checksum(bpf_csum_diff(NULL, 0, start + sizeof(struct ethhdr), sizeof(struct iphdr), 0));
 	error->type = type_code >> 8;
@@ -110,23 +110,23 @@ NOINLINE int send_error(struct __sk_buff *skb, const struct network *network, __
 }
 
 /* Drops, counts, and tells the sender where the reason is one that it can act on. */
-NOINLINE int refuse(struct __sk_buff *skb, const struct network *network, __u32 reason, __u32 mtu)
+NOINLINE int refuse(struct __sk_buff *skb, const struct inside *inside, __u32 reason, __u32 mtu)
 {
 	drop(reason);
 	switch (reason) {
 	case REASON_HOP_LIMIT:
-		return send_error(skb, network, ICMP_TIME_EXCEEDED << 8, 0);
+		return send_error(skb, inside, ICMP_TIME_EXCEEDED << 8, 0);
 	case REASON_TOO_BIG:
-		return send_error(skb, network, ICMP_UNREACHABLE << 8 | ICMP_FRAGMENTATION_NEEDED, mtu);
+		return send_error(skb, inside, ICMP_UNREACHABLE << 8 | ICMP_FRAGMENTATION_NEEDED, mtu);
 	case REASON_NO_ROUTE:
-		return send_error(skb, network, ICMP_UNREACHABLE << 8 | ICMP_NET_UNREACHABLE, 0);
+		return send_error(skb, inside, ICMP_UNREACHABLE << 8 | ICMP_NET_UNREACHABLE, 0);
 	case REASON_OUT_OF_PORTS:
 	case REASON_BINDINGS_FULL:
 	case REASON_SESSIONS_FULL:
 	case REASON_NO_EXTERNAL_ADDRESS:
 	case REASON_NO_NAT:
 	case REASON_ISOLATED:
-		return send_error(skb, network, ICMP_UNREACHABLE << 8 | ICMP_PROHIBITED, 0);
+		return send_error(skb, inside, ICMP_UNREACHABLE << 8 | ICMP_PROHIBITED, 0);
 	}
 	return TCX_DROP;
 }

@@ -95,9 +95,8 @@ NOINLINE int session_change_state(const struct session_key *key, struct session 
 	return 0;
 }
 
-INLINE void session_touch(struct session *session)
+INLINE void session_touch(struct session *session, __u64 now)
 {
-	__u64 now = bpf_ktime_get_coarse_ns();
 	if (session->refreshed != now) /* a clean cache line stays shared */
 		session->refreshed = now;
 }
@@ -118,14 +117,14 @@ INLINE void session_count(struct __sk_buff *skb, struct session *session, const 
 }
 
 /* Notes what a packet that is going to be translated means for its session. */
-INLINE void session_track(const struct session_key *key, struct session *session, const struct packet *packet, bool outbound)
+INLINE void session_track(const struct session_key *key, struct session *session, const struct packet *packet, bool outbound, __u64 now)
 {
 	__u32 state, next;
 
 	if (packet->protocol != IPPROTO_TCP) {
 		/* RFC 4787 REQ-6: outbound always refreshes, inbound if the NAT says so. Never by ICMP (RFC 5508 REQ-6). */
 		if (outbound || session->flags & SESSION_INBOUND_REFRESH)
-			session_touch(session);
+			session_touch(session, now);
 		return;
 	}
 	for (int i = 0; i < 2; i++) {
@@ -135,7 +134,7 @@ INLINE void session_track(const struct session_key *key, struct session *session
 			/* A repeated SYN restarts the handshake's clock; in closing states nothing does. */
 			if (likely(tcp_refreshes(state)) ||
 			    (state == STATE_INTERNAL_SYN && outbound && packet->tcp_flags & TCP_SYN))
-				session_touch(session);
+				session_touch(session, now);
 			return;
 		}
 		if (session_change_state(key, session, state, next) == 0)

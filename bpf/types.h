@@ -100,22 +100,19 @@ struct outside {
 };
 
 struct network {
-	__u32 compartment;
-	__u32 nat; /* 0: none, the network is internal only */
 	__u32 bridge_ifindex;
-	__be32 subnet, mask, gateway;
-	__u8 gateway_mac[6];
-	__u8 pad[2];
 };
 
-/* An inside interface: an endpoint's link, or a network's bridge. */
-enum { INSIDE_BRIDGE = 1 };
+/*
+ * An inside interface: an endpoint's link, or a network's bridge. It has all
+ * that a packet's way out needs to know of its network: one look-up a packet.
+ */
 struct inside {
-	__u32 network;
-	__u32 flags;
+	__u32 network, compartment;
+	__u32 nat; /* 0: none, the network is internal only */
 	__be32 address; /* the endpoint's own, 0 on a bridge */
-	__u8 mac[6];
-	__u8 pad[2];
+	__be32 subnet, mask, gateway;
+	__u8 mac[6], gateway_mac[6];
 };
 
 struct endpoint_key {

@@ -132,15 +132,7 @@ func poolValue(p Pool) bpfPool {
 func networkValues(c Config) map[uint32]bpfNetwork {
 	values := make(map[uint32]bpfNetwork, len(c.Networks))
 	for id, n := range c.Networks {
-		values[id] = bpfNetwork{
-			Compartment:   n.Compartment,
-			Nat:           n.NAT,
-			BridgeIfindex: n.Bridge,
-			Subnet:        addressOf(n.Subnet.Masked().Addr()),
-			Mask:          maskOf(n.Subnet),
-			Gateway:       addressOf(n.Gateway),
-			GatewayMac:    macOf(n.GatewayMAC),
-		}
+		values[id] = bpfNetwork{BridgeIfindex: n.Bridge}
 	}
 	return values
 }
@@ -178,7 +170,17 @@ func endpointValues(c Config) map[bpfEndpointKey]bpfEndpoint {
 func insideValues(c Config) map[uint32]bpfInside {
 	values := make(map[uint32]bpfInside, len(c.Insides))
 	for ifindex, i := range c.Insides {
-		value := bpfInside{Network: i.Network, Flags: uint32(flag(i.Bridge)), Mac: macOf(i.MAC)}
+		n := c.Networks[i.Network]
+		value := bpfInside{
+			Network:     i.Network,
+			Compartment: n.Compartment,
+			Nat:         n.NAT,
+			Subnet:      addressOf(n.Subnet.Masked().Addr()),
+			Mask:        maskOf(n.Subnet),
+			Gateway:     addressOf(n.Gateway),
+			Mac:         macOf(i.MAC),
+			GatewayMac:  macOf(n.GatewayMAC),
+		}
 		if i.Address.IsValid() {
 			value.Address = addressOf(i.Address)
 		}

@@ -157,12 +157,16 @@ type bpfHostPortKey struct {
 }
 
 type bpfInside struct {
-	_       structs.HostLayout
-	Network uint32
-	Flags   uint32
-	Address uint32
-	Mac     [6]uint8
-	Pad     [2]uint8
+	_           structs.HostLayout
+	Network     uint32
+	Compartment uint32
+	Nat         uint32
+	Address     uint32
+	Subnet      uint32
+	Mask        uint32
+	Gateway     uint32
+	Mac         [6]uint8
+	GatewayMac  [6]uint8
 }
 
 type bpfNat struct {
@@ -179,14 +183,7 @@ type bpfNat struct {
 
 type bpfNetwork struct {
 	_             structs.HostLayout
-	Compartment   uint32
-	Nat           uint32
 	BridgeIfindex uint32
-	Subnet        uint32
-	Mask          uint32
-	Gateway       uint32
-	GatewayMac    [6]uint8
-	Pad           [2]uint8
 }
 
 type bpfOutside struct {
