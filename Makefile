@@ -67,6 +67,11 @@ compiler:
 lint: ## check formatting, vet, staticcheck, imports and documents
 	scripts/lint.sh
 
+.PHONY: format
+format: ## format Go and C source
+	gofmt -w .
+	clang-format-19 -i bpf/*.c bpf/*.h
+
 .PHONY: fuzz
 fuzz: ## run each fuzz test for FUZZTIME=1m
 	scripts/fuzz.sh $(FUZZTIME)

@@ -107,7 +107,8 @@ INLINE bool rewrite_id(struct __sk_buff *skb, const struct packet *packet, __be1
 }
 
 /* The first fragment of a datagram going out; afterwards it is translated like any packet. */
-INLINE enum reason first_fragment_out(struct __sk_buff *skb, const struct packet *packet, __u32 compartment, const struct session *session)
+INLINE enum reason first_fragment_out(struct __sk_buff *skb, const struct packet *packet, __u32 compartment,
+				      const struct session *session)
 {
 	struct fragment_key key = fragment_key(packet, compartment);
 	struct fragment note = {

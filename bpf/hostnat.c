@@ -136,10 +136,14 @@ int inside_ingress(struct __sk_buff *skb)
 		return drop(REASON_MALFORMED);
 	if (unlikely(__builtin_memcmp(ethernet->source, inside->mac, sizeof(inside->mac))))
 		return drop(REASON_SPOOFED_SOURCE);
+	if (skb->vlan_present)
+		return drop(REASON_PROTOCOL);
 	if (ethernet->protocol == htons(ETH_P_ARP))
 		return check_arp(skb, inside);
-	/* IPv6 has no NAT here yet, and a rogue router advertisement could fool the host. */
-	if (ethernet->protocol != htons(ETH_P_IP) || skb->vlan_present)
+	/* Has no NAT here yet, and a rogue router advertisement could fool the host. */
+	if (ethernet->protocol == htons(ETH_P_IPV6))
+		return drop(REASON_IPV6);
+	if (ethernet->protocol != htons(ETH_P_IP))
 		return drop(REASON_PROTOCOL);
 
 	to_gateway = !__builtin_memcmp(ethernet->destination, inside->gateway_mac, sizeof(inside->gateway_mac));

@@ -79,8 +79,8 @@ INLINE long replace_in_quote(struct __sk_buff *skb, __u32 icmp_check, __u32 offs
 {
 	if (old == new)
 		return 0;
-	return bpf_skb_store_bytes(skb, offset, &new, sizeof(new), 0) ?:
-	       bpf_l4_csum_replace(skb, icmp_check, old, new, sizeof(new));
+	return bpf_skb_store_bytes(skb, offset, &new, sizeof(new), 0)
+		       ?: bpf_l4_csum_replace(skb, icmp_check, old, new, sizeof(new));
 }
 
 /*
@@ -112,7 +112,7 @@ NOINLINE int rewrite_quote(struct __sk_buff *skb, const struct quote *quote, enu
 		return REASON_NONE; /* none was sent */
 	sum = (__u16)~check + (__u16)~old_port + port;
 	if (quote->protocol != IPPROTO_ICMP) /* a pseudo-header counts the address too */
-		sum += (__u16)~old + (__u16)~(old >> 16) + (address & 0xffff) + (address >> 16);
+		sum += (__u16)~old + (__u16) ~(old >> 16) + (address & 0xffff) + (address >> 16);
 	new_check = ~fold(sum);
 	if (quote->protocol == IPPROTO_UDP && !new_check)
 		new_check = 0xffff;

@@ -137,7 +137,7 @@ static long (*const bpf_timer_start)(struct bpf_timer *, __u64 nanoseconds, __u6
 static long (*const bpf_loop)(__u32 rounds, void *callback, void *context, __u64 flags) = (void *)181;
 
 /* Wire formats. */
-enum { ETH_P_IP = 0x0800, ETH_P_ARP = 0x0806 };
+enum { ETH_P_IP = 0x0800, ETH_P_ARP = 0x0806, ETH_P_IPV6 = 0x86dd };
 enum { IPPROTO_ICMP = 1, IPPROTO_TCP = 6, IPPROTO_UDP = 17 };
 
 struct ethhdr {

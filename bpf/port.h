@@ -80,10 +80,9 @@ static long port_try(__u32 round, struct port_search *search)
 	if (!ports)
 		return 1;
 	search->key.port = any.port = htons(port_at(search->pool, index % ports));
-	if (bpf_map_lookup_elem(&bindings, &search->key) || bpf_map_lookup_elem(&bindings, &any) ||
-	    host_talks(&search->key) ||
-	    host_socket(search->skb, search->key.protocol, search->remote, search->remote_port,
-			search->key.address, search->key.port))
+	if (bpf_map_lookup_elem(&bindings, &search->key) || bpf_map_lookup_elem(&bindings, &any) || host_talks(&search->key) ||
+	    host_socket(search->skb, search->key.protocol, search->remote, search->remote_port, search->key.address,
+			search->key.port))
 		return 0;
 	error = bpf_map_update_elem(&bindings, &search->key, search->binding, BPF_NOEXIST);
 	if (error == -EEXIST)

@@ -77,8 +77,7 @@ NOINLINE int send_error(struct __sk_buff *skb, const struct inside *inside, __u3
 		return TCX_DROP;
 	if (old->protocol == IPPROTO_TCP)
 		quote = QUOTE_TCP;
-	if (bpf_skb_change_tail(skb, sizeof(struct ethhdr) + quote, 0) ||
-	    bpf_skb_adjust_room(skb, room, BPF_ADJ_ROOM_MAC, 0))
+	if (bpf_skb_change_tail(skb, sizeof(struct ethhdr) + quote, 0) || bpf_skb_adjust_room(skb, room, BPF_ADJ_ROOM_MAC, 0))
 		return TCX_DROP;
 	error = start = (void *)(long)skb->data;
 	if ((void *)(error + 1) + QUOTE_SHORT > (void *)(long)skb->data_end)
@@ -88,10 +87,14 @@ NOINLINE int send_error(struct __sk_buff *skb, const struct inside *inside, __u3
 	memcpy(error->ethernet.source, error->ethernet.destination, sizeof(mac));
 	memcpy(error->ethernet.destination, mac, sizeof(mac));
 	error->ip = (struct iphdr){
-		.version = 4, .ihl = 5, .tos = 0xc0, /* internetwork control: RFC 1812 section 4.3.2.5 */
+		.version = 4,
+		.ihl = 5,
+		.tos = 0xc0, /* internetwork control: RFC 1812 section 4.3.2.5 */
 		.tot_len = htons((__u16)(room + quote)),
-		.ttl = 64, .protocol = IPPROTO_ICMP,
-		.saddr = inside->gateway, .daddr = old->saddr,
+		.ttl = 64,
+		.protocol = IPPROTO_ICMP,
+		.saddr = inside->gateway,
+		.daddr = old->saddr,
 	};
 	error->ip.check = checksum(bpf_csum_diff(NULL, 0, start + sizeof(struct ethhdr), sizeof(struct iphdr), 0));
 	error->type = type_code >> 8;

@@ -117,7 +117,8 @@ INLINE void session_count(struct __sk_buff *skb, struct session *session, const 
 }
 
 /* Notes what a packet that is going to be translated means for its session. */
-INLINE void session_track(const struct session_key *key, struct session *session, const struct packet *packet, bool outbound, __u64 now)
+INLINE void session_track(const struct session_key *key, struct session *session, const struct packet *packet, bool outbound,
+			  __u64 now)
 {
 	__u32 state, next;
 

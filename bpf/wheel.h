@@ -17,7 +17,7 @@
 
 #define TICK (SECOND / 16)
 enum {
-	WHEEL_SLOTS = 16384, /* 1024 seconds; what is due later comes round again */
+	WHEEL_SLOTS = 4096, /* 256 seconds; what is due later comes round again */
 	WHEEL_WORK = 1024, /* alarms a turn: under a millisecond */
 	WHEEL_PAUSE = 1000000, /* ns between turns while there is more to do */
 	PUSH_TRIES = 16,
@@ -92,10 +92,11 @@ NOINLINE int alarm_set(const struct session_key *key, struct session *session, _
 	struct alarm new = { .session = *key, .due = now + delay };
 	struct wheel *wheel = get_wheel();
 	struct alarm *alarm;
-	__u64 *slot, id;
+	__u64 *slot, id, before;
 
 	if (!wheel || !session)
 		return false;
+	before = session->alarm_due;
 	slot = slot_for(new.due, now);
 	if (!slot)
 		return false;
@@ -108,11 +109,13 @@ NOINLINE int alarm_set(const struct session_key *key, struct session *session, _
 	session->alarm_due = new.due; /* before it can go off */
 	if (slot_push(slot, id, alarm))
 		return true;
+	session->alarm_due = before;
 	bpf_map_delete_elem(&alarms, &id);
 	return false;
 }
 
-/* Defined in session.h: what to do when an alarm goes off. The new time, or 0 if the session has ended. */
+/* Defined in session.h. session_alarm says when to look again, 0 if the session has ended. */
+static int session_end(struct session_key *key, struct session *session);
 static __u64 session_alarm(struct session_key *key, struct session *session, __u64 now);
 
 /* Looks at one alarm: its session has ended, is another, lives on, or ends now. */
@@ -131,6 +134,7 @@ INLINE void alarm_visit(__u64 id, struct alarm *alarm, __u64 now)
 			session->alarm_due = due;
 			if (slot_push(slot, id, alarm))
 				return;
+			session_end(&key, session); /* one without an alarm would live for ever */
 		}
 	}
 	bpf_map_delete_elem(&alarms, &id);

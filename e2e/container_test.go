@@ -10,6 +10,7 @@ import (
 
 // TestDockerContainer attaches a container that Docker started without network.
 func TestDockerContainer(t *testing.T) {
+	lab.RequireRoot(t)
 	need(t, "curl")
 	h := startHost(t, 0)
 	d := startDocker(t, h.Host)

@@ -16,6 +16,9 @@ var hostnat string
 func TestMain(m *testing.M) { os.Exit(buildAndRun(m)) }
 
 func buildAndRun(m *testing.M) int {
+	if os.Geteuid() != 0 { // every test is going to be skipped
+		return m.Run()
+	}
 	dir, err := os.MkdirTemp("", "hostnat-e2e-")
 	if err != nil {
 		fmt.Fprintln(os.Stderr, err)

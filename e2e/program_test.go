@@ -23,6 +23,10 @@ func need(t *testing.T, program string) string {
 	if err == nil {
 		return path
 	}
+	// Where a user's PATH does not lead, but sudo keeps it.
+	if path, err := exec.LookPath(filepath.Join("/usr/sbin", program)); err == nil {
+		return path
+	}
 	missing(t, "%v; scripts/e2e-install.sh installs it", err)
 	return ""
 }

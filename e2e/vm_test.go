@@ -25,6 +25,7 @@ const (
 // TestVM boots a VM with a static address on a TAP. It downloads 100 MB and
 // serves a page.
 func TestVM(t *testing.T) {
+	lab.RequireRoot(t)
 	need(t, "curl")
 	kernel, initramfs := vmImage(t)
 	h := startHost(t, 0)

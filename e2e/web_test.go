@@ -25,6 +25,7 @@ func TestCurlAndNginx(t *testing.T) {
 }
 
 func testWeb(t *testing.T, offloads bool) {
+	lab.RequireRoot(t)
 	need(t, "curl")
 	h := startHost(t, 1)
 	inside, outside := h.Endpoints[0], h.Remote

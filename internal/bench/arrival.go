@@ -53,7 +53,7 @@ func sendNumbered(p path) error {
 	payload := make([]byte, payloadBytes)
 	for i := range uint32(arrivalCount) {
 		binary.BigEndian.PutUint32(payload, i)
-		if _, err := unix.Write(fd, payload); err != nil {
+		if _, err := write(fd, payload); err != nil {
 			return fmt.Errorf("send packet %d: %w", i, err)
 		}
 		time.Sleep(arrivalPause)

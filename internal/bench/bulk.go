@@ -68,7 +68,7 @@ func sendBulk(p path) error {
 }
 
 func receiveBulk(listener int) (float64, error) {
-	fd, _, err := unix.Accept4(listener, unix.SOCK_CLOEXEC)
+	fd, err := accept(listener)
 	if err != nil {
 		return 0, fmt.Errorf("accept: %w", err)
 	}
@@ -83,12 +83,12 @@ func receiveBulk(listener int) (float64, error) {
 
 func readFor(fd int, buffer []byte, d time.Duration) (total int, elapsed time.Duration, err error) {
 	for start := time.Now(); elapsed < d; elapsed = time.Since(start) {
-		n, err := unix.Read(fd, buffer)
-		if errors.Is(err, unix.EINTR) {
-			continue
+		n, err := read(fd, buffer)
+		if err != nil {
+			return total, elapsed, fmt.Errorf("receive: %w", err)
 		}
-		if err != nil || n == 0 {
-			return total, elapsed, fmt.Errorf("the connection ended early: %w", err)
+		if n == 0 {
+			return total, elapsed, errors.New("the connection ended early")
 		}
 		total += n
 	}

@@ -95,11 +95,11 @@ func makeRequest(local, target netip.AddrPort, buffer []byte) error {
 		return err
 	}
 	defer unix.Close(fd)
-	if _, err := unix.Write(fd, buffer[:requestBytes]); err != nil {
+	if _, err := write(fd, buffer[:requestBytes]); err != nil {
 		return fmt.Errorf("send request: %w", err)
 	}
 	for got := 0; ; {
-		n, err := unix.Read(fd, buffer)
+		n, err := read(fd, buffer)
 		if err != nil {
 			return fmt.Errorf("read response: %w", err)
 		}
@@ -116,18 +116,18 @@ func makeRequest(local, target netip.AddrPort, buffer []byte) error {
 func serveRequests(listener int) error {
 	buffer := make([]byte, requestBytes+responseBytes)
 	for {
-		fd, _, err := unix.Accept4(listener, unix.SOCK_CLOEXEC)
+		fd, err := accept(listener)
 		if errors.Is(err, unix.EINVAL) {
 			return nil
 		}
-		if timedOut(err) || errors.Is(err, unix.EINTR) {
+		if timedOut(err) {
 			continue
 		}
 		if err != nil {
 			return fmt.Errorf("accept: %w", err)
 		}
-		if _, err = unix.Read(fd, buffer); err == nil {
-			_, err = unix.Write(fd, buffer[:responseBytes])
+		if _, err = read(fd, buffer); err == nil {
+			_, err = write(fd, buffer[:responseBytes])
 		}
 		unix.Close(fd)
 		if err != nil {

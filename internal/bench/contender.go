@@ -18,14 +18,13 @@ const (
 
 // What is the same for every contender.
 const (
-	endpointLink   = "eth0"
-	subnet         = "172.16.1.0/24"
-	gateway        = "172.16.1.1"
-	endpoint       = "172.16.1.2"
-	insidePort     = 80
-	externalPort   = 8080
-	remotePort     = 7000
-	bridgeMTUBytes = 1500
+	endpointLink = "eth0"
+	subnet       = "172.16.1.0/24"
+	gateway      = "172.16.1.1"
+	endpoint     = "172.16.1.2"
+	insidePort   = 80
+	externalPort = 8080
+	remotePort   = 7000
 )
 
 // contender is one way to join an endpoint to the outside, set up and ready.

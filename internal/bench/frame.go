@@ -49,7 +49,23 @@ func (p path) envelope(ctx context.Context) (envelope, error) {
 // complete, the UDP checksum left to the device, which the virtio_net_hdr in
 // front tells the packet socket.
 func (e envelope) udp(sourcePort, targetPort uint16) []byte {
-	b := make([]byte, vnetHeader+frameBytes)
+	return e.build(sourcePort, targetPort, 1)
+}
+
+// burst builds so many equal frames in one piece: what a UDP socket sends with
+// UDP_SEGMENT. The link must be one that takes it apart, see splitBursts.
+func (e envelope) burst(sourcePort, targetPort uint16, frames int) []byte {
+	b := e.build(sourcePort, targetPort, frames)
+	const segmentUDP = 5 // VIRTIO_NET_HDR_GSO_UDP_L4
+	b[1] = segmentUDP
+	binary.NativeEndian.PutUint16(b[2:], frameBytes-payloadBytes)
+	binary.NativeEndian.PutUint16(b[4:], payloadBytes)
+	return b
+}
+
+func (e envelope) build(sourcePort, targetPort uint16, payloads int) []byte {
+	payload := payloads * payloadBytes
+	b := make([]byte, vnetHeader+frameBytes-payloadBytes+payload)
 	const needsChecksum, checksumStart, checksumOffset = 1, ethernetHeader + ipv4Header, 6
 	b[0] = needsChecksum
 	binary.NativeEndian.PutUint16(b[6:], checksumStart)
@@ -66,7 +82,7 @@ func (e envelope) udp(sourcePort, targetPort uint16) []byte {
 func (e envelope) putIPv4(b []byte) {
 	const version4, dontFragment, ttl, protocolUDP = 0x45, 0x4000, 64, 17
 	b[0] = version4
-	binary.BigEndian.PutUint16(b[2:], frameBytes-ethernetHeader)
+	binary.BigEndian.PutUint16(b[2:], uint16(len(b)))
 	binary.BigEndian.PutUint16(b[6:], dontFragment)
 	b[8], b[9] = ttl, protocolUDP
 	copy(b[12:], e.source.AsSlice())
@@ -75,12 +91,12 @@ func (e envelope) putIPv4(b []byte) {
 }
 
 func (e envelope) putUDP(b []byte, sourcePort, targetPort uint16) {
-	const length = udpHeader + payloadBytes
+	length := uint16(len(b))
 	binary.BigEndian.PutUint16(b, sourcePort)
 	binary.BigEndian.PutUint16(b[2:], targetPort)
 	binary.BigEndian.PutUint16(b[4:], length)
 	pseudo := append(e.source.AsSlice(), e.target.AsSlice()...)
-	pseudo = append(pseudo, 0, 17, 0, length)
+	pseudo = append(pseudo, 0, 17, byte(length>>8), byte(length))
 	binary.BigEndian.PutUint16(b[6:], sum(pseudo))
 }
 

@@ -41,7 +41,6 @@ func (g *generator) open(ifindex int) (err error) {
 	}
 	err = errors.Join(
 		unix.SetsockoptInt(g.fd, unix.SOL_PACKET, unix.PACKET_VNET_HDR, 1),
-		unix.SetsockoptInt(g.fd, unix.SOL_PACKET, unix.PACKET_QDISC_BYPASS, 1),
 		unix.SetsockoptInt(g.fd, unix.SOL_SOCKET, unix.SO_SNDBUFFORCE, 8<<20),
 		unix.Bind(g.fd, &unix.SockaddrLinklayer{Ifindex: ifindex}),
 	)

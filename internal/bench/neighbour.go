@@ -28,7 +28,7 @@ func neighbour(ctx context.Context, n *lab.Namespace, addr netip.Addr) (net.Hard
 		err = wait
 	}
 	if err != nil {
-		return nil, fmt.Errorf("Ethernet address of %v in %s: %w", addr, n.Name, err)
+		return nil, fmt.Errorf("find Ethernet address of %v in %s: %w", addr, n.Name, err)
 	}
 	return mac, nil
 }

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"runtime"
+	"slices"
 	"strings"
 )
 
@@ -54,7 +55,7 @@ func (l *Line) sumUp() {
 	}
 	ours := l.Samples[Hostnat]
 	for name, theirs := range l.Samples {
-		if name == Hostnat || len(ours) == 0 {
+		if name == Hostnat || len(ours) == 0 || slices.Contains(theirs, 0) {
 			continue
 		}
 		ratios := make([]float64, len(ours))

@@ -52,10 +52,10 @@ func askDatagrams(p path) ([]float64, error) {
 	defer unix.Write(fd, buffer[:farewell])
 	for i := range roundWarmUp + roundTrips {
 		start := time.Now()
-		if _, err := unix.Write(fd, buffer); err != nil {
+		if _, err := write(fd, buffer); err != nil {
 			return nil, fmt.Errorf("send datagram %d: %w", i, err)
 		}
-		if _, err := unix.Read(fd, buffer); err != nil {
+		if _, err := read(fd, buffer); err != nil {
 			return nil, fmt.Errorf("wait for answer %d: %w", i, err)
 		}
 		if i >= roundWarmUp {
@@ -74,13 +74,13 @@ func answerDatagrams(listen netip.AddrPort, ready chan<- struct{}, stopped *atom
 	}
 	defer unix.Close(fd)
 	buffer := make([]byte, payloadBytes)
-	n, client, err := unix.Recvfrom(fd, buffer, 0)
+	n, client, err := receive(fd, buffer)
 	if err == nil {
 		err = unix.Connect(fd, client)
 	}
 	for err == nil && n != farewell {
-		if _, err = unix.Write(fd, buffer[:n]); err == nil {
-			n, err = unix.Read(fd, buffer)
+		if _, err = write(fd, buffer[:n]); err == nil {
+			n, err = read(fd, buffer)
 		}
 	}
 	if err != nil && !stopped.Load() {

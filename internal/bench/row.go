@@ -13,6 +13,7 @@ type Row struct {
 // measurement is traffic that yields a figure for each of its rows.
 type measurement struct {
 	rows []Row
+	only string // the only contender measured; empty: all
 	take func(context.Context, *contender) ([]float64, error)
 }
 
@@ -25,9 +26,39 @@ var (
 	arrivalBars = []Bar{{Limit: 7}}
 )
 
-// measurements are those that the options ask for.
-func (b *Bench) measurements() []measurement {
-	all := []measurement{
+// phases are what the options ask for: one after the other, all rounds of each.
+func (b *Bench) phases(setups []setup) (phases [][]measurement) {
+	all := [][]measurement{b.shortMeasurements()}
+	if b.options.Full {
+		all = append(all, b.sessionPhases()...)
+		all = append(all, b.freshMeasurements(setups))
+	}
+	for _, phase := range all {
+		if some := b.wanted(phase); len(some) > 0 {
+			phases = append(phases, some)
+		}
+	}
+	return phases
+}
+
+// freshMeasurements start a contender for each figure; only those that keep
+// state take part.
+func (b *Bench) freshMeasurements(setups []setup) (all []measurement) {
+	for _, s := range setups {
+		if s.nat {
+			all = append(all, b.bindingMeasurement(s), b.memoryMeasurement(s))
+		}
+	}
+	return all
+}
+
+func (b *Bench) shortMeasurements() []measurement {
+	return []measurement{
+		{
+			rows: []Row{{Name: "64-byte UDP frames, generator and sink alone", Unit: "kpkt/s"}},
+			only: Routing,
+			take: b.nothing,
+		},
 		both("64-byte UDP frames", "outbound", outboundPath, "kpkt/s", packetBars, b.packets),
 		both("64-byte UDP frames", "published", inboundPath, "kpkt/s", packetBars, b.packets),
 		both("64-byte UDP, sockets", "outbound", outboundPath, "kpkt/s", nil, b.datagrams),
@@ -40,10 +71,6 @@ func (b *Bench) measurements() []measurement {
 		roundTripRows(b, "published", inboundPath),
 		{rows: latencyRows("arrival to arrival, published", arrivalBars, nil), take: b.arrivals},
 	}
-	if b.options.Full {
-		all = append(all, b.longMeasurements()...)
-	}
-	return b.wanted(all)
 }
 
 func outboundPath(c *contender) path { return c.outbound }
@@ -73,11 +100,10 @@ func latencyRows(name string, median, tail []Bar) []Row {
 }
 
 // wanted leaves out measurements of which no row was asked for.
-func (b *Bench) wanted(all []measurement) []measurement {
+func (b *Bench) wanted(all []measurement) (some []measurement) {
 	if b.options.Rows == nil {
 		return all
 	}
-	var some []measurement
 	for _, m := range all {
 		for _, row := range m.rows {
 			if b.options.Rows.MatchString(row.Name) {

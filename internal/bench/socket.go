@@ -53,7 +53,7 @@ func connected(kind int, local, remote netip.AddrPort) (int, error) {
 	if err != nil {
 		return -1, err
 	}
-	if err := unix.Connect(fd, sockaddr(remote)); err != nil {
+	if err := connect(fd, remote); err != nil {
 		unix.Close(fd)
 		return -1, fmt.Errorf("connect %v to %v: %w", local, remote, err)
 	}

@@ -3,6 +3,7 @@ package bench
 import (
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 	"unicode/utf8"
 )
@@ -13,10 +14,7 @@ const winNATMicroseconds = 678
 
 // WriteTable prints the report for people.
 func (r *Report) WriteTable(w io.Writer) error {
-	head := []string{"", ""}
-	for _, name := range r.Contenders {
-		head = append(head, name)
-	}
+	head := append([]string{"", ""}, r.Contenders...)
 	for _, other := range r.others() {
 		head = append(head, Hostnat+" / "+other)
 	}
@@ -35,7 +33,7 @@ func (r *Report) WriteTable(w io.Writer) error {
 
 // others are the contenders that hostnat is compared with.
 func (r *Report) others() (names []string) {
-	if !contains(r.Contenders, Hostnat) {
+	if !slices.Contains(r.Contenders, Hostnat) {
 		return nil
 	}
 	for _, name := range r.Contenders {
@@ -44,15 +42,6 @@ func (r *Report) others() (names []string) {
 		}
 	}
 	return names
-}
-
-func contains(names []string, name string) bool {
-	for _, n := range names {
-		if n == name {
-			return true
-		}
-	}
-	return false
 }
 
 func (r *Report) cells(line *Line) []string {

@@ -3,6 +3,7 @@ package control
 import (
 	"context"
 	"net/netip"
+	"strings"
 
 	"github.com/hostnat/hostnat/internal/nat"
 )
@@ -72,7 +73,7 @@ func viewAddresses(config nat.Config, facts nat.HostFacts) []AddressView {
 		for _, link := range links {
 			if a := facts.AddressOf(link); a.IsValid() {
 				views = append(views, AddressView{
-					NAT: n.Name, Address: a, Ports: nat.DefaultPorts.String(), Interface: link, Source: Interface,
+					NAT: n.Name, Address: a, Ports: dynamicPorts(nat.DefaultPorts, facts), Interface: link, Source: Interface,
 				})
 			}
 		}
@@ -82,7 +83,16 @@ func viewAddresses(config nat.Config, facts nat.HostFacts) []AddressView {
 
 func viewFixed(natName string, a nat.ExternalAddress, facts nat.HostFacts) AddressView {
 	return AddressView{
-		NAT: natName, Address: a.Address, Ports: a.Ports.String(),
+		NAT: natName, Address: a.Address, Ports: dynamicPorts(a.Ports, facts),
 		Interface: facts.InterfaceOf(a.Address), Source: Fixed,
 	}
+}
+
+// dynamicPorts names the ranges that are left of r beside the host's own.
+func dynamicPorts(r nat.PortRange, facts nat.HostFacts) string {
+	var text []string
+	for _, p := range r.Without(facts.LocalPorts) {
+		text = append(text, p.String())
+	}
+	return strings.Join(text, ",")
 }

@@ -87,10 +87,11 @@ func TestEndpointThatGoesAwayWhileAttaching(t *testing.T) {
 	t.Parallel()
 	c, k, s := withWeb(t)
 	before, _ := c.snapshot()
-	k.absent = []string{"c2"}
+	why := nat.Errorf(nat.NotFound, "namespace c2 does not exist").WithHint("start it")
+	k.absent = map[string]error{"c2": why}
 	_, err := c.AttachEndpoint(t.Context(), nat.EndpointSpec{Network: "web", Name: "c2", Netns: "c2"})
-	if nat.CodeOf(err) != nat.Unavailable {
-		t.Errorf("got %v", err)
+	if err != error(why) {
+		t.Errorf("got %v, want %v", err, why)
 	}
 	same(t, c, k, s, before)
 }

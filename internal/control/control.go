@@ -57,9 +57,9 @@ func New(o Options) (*Control, error) {
 
 // nothing is the report on a kernel that has none of the configuration.
 func nothing(c nat.Config) Report {
-	var r Report
+	r := Report{Absent: make(map[string]error)}
 	for _, e := range c.Endpoints {
-		r.Absent = append(r.Absent, e.Name)
+		r.Absent[e.Name] = nat.Errorf(nat.Unavailable, "nothing of hostnat is in the kernel")
 	}
 	return r
 }
@@ -88,11 +88,14 @@ func (c *Control) change(ctx context.Context, what string, edit func(*nat.Config
 		return err
 	}
 	err := c.apply(ctx, next)
-	if err == nil && done != nil {
+	switch {
+	case err != nil:
+		err = fmt.Errorf("%s: %w", what, err)
+	case done != nil:
 		err = done(c.lastReport())
 	}
 	if err != nil {
-		return fmt.Errorf("%s: %w", what, c.undo(ctx, what, before, err))
+		return c.undo(ctx, what, before, err)
 	}
 	c.log.Info("changed", "what", what)
 	return nil

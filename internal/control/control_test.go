@@ -29,7 +29,7 @@ func TestRestart(t *testing.T) {
 	want, _ := c.snapshot()
 	s.Close()
 
-	rebooted := &fakeKernel{absent: []string{"c1"}}
+	rebooted := &fakeKernel{absent: map[string]error{"c1": errKernel}}
 	c, s = start(t, dir, rebooted)
 	if e, err := c.Endpoint(t.Context(), "c1"); err != nil || e.State != Absent {
 		t.Errorf("before the first reconcile: %+v, %v", e, err)

@@ -3,7 +3,6 @@ package control
 import (
 	"context"
 	"fmt"
-	"slices"
 
 	"github.com/hostnat/hostnat/internal/ipam"
 	"github.com/hostnat/hostnat/internal/nat"
@@ -56,12 +55,7 @@ func (c *Control) AttachEndpoint(ctx context.Context, spec nat.EndpointSpec) (En
 		}
 		return c.kernel.CheckTarget(ctx, e)
 	}
-	present := func(r Report) error {
-		if slices.Contains(r.Absent, spec.Name) {
-			return nat.Errorf(nat.Unavailable, "what endpoint %q is attached to went away", spec.Name).WithHint("start it and attach again")
-		}
-		return nil
-	}
+	present := func(r Report) error { return r.Absent[spec.Name] }
 	if err := c.change(ctx, "attach endpoint "+spec.Name, attach, present); err != nil {
 		return EndpointView{}, err
 	}
@@ -78,7 +72,7 @@ func (c *Control) DetachEndpoint(ctx context.Context, name string) error {
 
 func viewEndpoint(config nat.Config, report Report, facts nat.HostFacts, e nat.Endpoint) EndpointView {
 	v := EndpointView{Endpoint: e, MTU: facts.MTU, State: Up}
-	if slices.Contains(report.Absent, e.Name) {
+	if report.Absent[e.Name] != nil {
 		v.State = Absent
 	}
 	// The lookup cannot fail: an endpoint goes with its network.

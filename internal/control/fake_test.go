@@ -27,7 +27,7 @@ type fakeKernel struct {
 	mu       sync.Mutex
 	applied  []nat.Config // nil after down
 	refuse   func(nat.Config) error
-	absent   []string
+	absent   map[string]error
 	missing  map[string]bool // targets that are not there
 	listener *nat.Listener
 	sessions []nat.Session

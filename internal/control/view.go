@@ -44,7 +44,7 @@ type MappingView struct {
 type AddressView struct {
 	NAT       string     `json:"nat"`
 	Address   netip.Addr `json:"address"`
-	Ports     string     `json:"ports"`     // "LO-HI", from which dynamic ports are taken
+	Ports     string     `json:"ports"`     // "LO-HI[,LO-HI]", from which dynamic ports are taken: the host's ephemeral ones left out
 	Interface string     `json:"interface"` // link that holds it; empty: none at the moment
 	Source    Source     `json:"source"`
 }

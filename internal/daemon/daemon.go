@@ -40,7 +40,13 @@ func Run(ctx context.Context, o Options) error {
 	if err := host.CheckPrivileges(); err != nil {
 		return err
 	}
-	// The store's lock and the socket tell of a second daemon before anything is touched.
+	// The claim, the store's lock and the socket tell of a second daemon before
+	// anything is touched.
+	claim, err := host.ClaimHost()
+	if err != nil {
+		return err
+	}
+	defer claim.Release()
 	s, err := store.Open(o.StateDir)
 	if err != nil {
 		return err
@@ -130,14 +136,15 @@ func Down(ctx context.Context, o Options) error {
 	if err := host.CheckPrivileges(); err != nil {
 		return err
 	}
-	s, err := store.Open(o.StateDir)
+	claim, err := host.ClaimHost()
+	if err != nil {
+		return err
+	}
+	defer claim.Release()
+	s, err := store.Open(o.StateDir) // for its lock
 	if err != nil {
 		return err
 	}
 	defer s.Close()
-	config, err := s.Load()
-	if err != nil {
-		return err
-	}
-	return reconcile.Down(ctx, o.RunDir, config)
+	return reconcile.Down(ctx, o.RunDir)
 }

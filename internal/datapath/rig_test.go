@@ -89,7 +89,12 @@ func newBareRig(t *testing.T, endpoints int) *rig {
 		senders: make(map[string]int), macs: make(map[string]nat.MAC),
 	}
 	r.open(t)
-	t.Cleanup(func() { r.dp.Close() })
+	t.Cleanup(func() {
+		if t.Failed() {
+			t.Logf("drops: %v", r.drops(t))
+		}
+		r.dp.Close()
+	})
 	host := r.Host
 	for _, n := range append([]*lab.Namespace{r.Remote, host}, r.Endpoints...) {
 		must(t, n.Sysctl("net/ipv6/conf/all/disable_ipv6", "1")) // its own chatter would be counted

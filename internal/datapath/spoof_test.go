@@ -50,13 +50,13 @@ func TestForgedFramesArriveNowhere(t *testing.T) {
 			arp(1, endpointMAC(1), endpointAddress(0), gateway),
 			arp(2, endpointMAC(5), endpointAddress(0), gateway),
 		}},
-		{"IPv6", "protocol-unsupported", [][]byte{
+		{"IPv6", "ipv6", [][]byte{
 			ethernet(endpointMAC(0), "33:33:00:00:00:01", etherIPv6, make([]byte, 60)), // a router advertisement would be one
 		}},
 		{"VLAN tag", "protocol-unsupported", [][]byte{
 			ethernet(endpointMAC(0), gatewayMAC, etherVLAN, append([]byte{0, 5, 8, 0}, udp.ip()...)),
 			ethernet(endpointMAC(0), broadcast, etherVLAN, append([]byte{0, 0, 8, 0}, udp.ip()...)),
-			ethernet(endpointMAC(0), broadcast, etherVLAN, append([]byte{0, 5, 8, 6}, arp(2, endpointMAC(0), gateway, endpointAddress(1))[14:]...)),
+			ethernet(endpointMAC(0), broadcast, etherVLAN, append([]byte{0, 5, 8, 6}, arp(1, endpointMAC(0), endpointAddress(0), endpointAddress(1))[14:]...)),
 		}},
 		{"unknown protocol", "protocol-unsupported", [][]byte{
 			ethernet(endpointMAC(0), broadcast, 0x88cc, make([]byte, 60)), // LLDP

@@ -63,11 +63,6 @@ func (r *rig) external(t *testing.T, p nat.Protocol, internal netip.AddrPort) ne
 // dropped waits until a reason has been counted so often, and fails if it is more.
 func (r *rig) dropped(t *testing.T, reason string, want uint64) {
 	t.Helper()
-	defer func() {
-		if t.Failed() {
-			t.Logf("drops: %v", r.drops(t))
-		}
-	}()
 	eventually(t, "drops for "+reason, func() bool { return r.drops(t)[reason] >= want })
 	if got := r.drops(t)[reason]; got != want {
 		t.Errorf("%d drops for %s, want %d", got, reason, want)

@@ -95,14 +95,14 @@ func (a around) unchanged(p *page) error {
 	p.line("")
 	changed := append(differences("link", a.links, now.links), differences("setting", a.settings, now.settings)...)
 	if a.rules != now.rules {
-		changed = append(changed, "firewall rules ("+a.rules+" became "+now.rules+")")
+		changed = append(changed, "firewall rules were at "+a.rules+" and are at "+now.rules)
 	}
 	if len(changed) > 0 {
 		return p.promise(false, "this machine's own network changed: %s; if another program did that just now, run the demo again",
 			strings.Join(changed, ", "))
 	}
-	return p.promise(true, "this machine's own network is as before (checked: %d links and their addresses, "+
-		"ip_forward=%s, nftables and iptables rules)", len(now.links), now.settings["net/ipv4/ip_forward"])
+	return p.promise(true, "this machine's own network is as before (checked: links, addresses, "+
+		"ip_forward=%s, nftables and iptables rules)", now.settings["net/ipv4/ip_forward"])
 }
 
 func differences(what string, before, now map[string]string) (out []string) {

@@ -28,7 +28,7 @@ func (s *stage) startDaemon(ctx context.Context) (time.Duration, error) {
 		return 0, err
 	}
 	defer log.Close() // the daemon has its own descriptor
-	s.command("hostnat daemon &", "")
+	s.command("hostnat daemon &")
 	d := &daemon{exited: make(chan struct{})}
 	d.cmd = exec.Command(s.self, "daemon", "--state-dir", s.stateDir(), "--run-dir", s.runDir())
 	d.cmd.Stderr, d.cmd.SysProcAttr = log, ownGroup()
@@ -41,16 +41,27 @@ func (s *stage) startDaemon(ctx context.Context) (time.Duration, error) {
 		close(d.exited)
 	}()
 	s.daemon = d
-	return time.Since(start), s.awaitDaemon(ctx, start)
+	if err := s.awaitDaemon(ctx); err != nil {
+		return 0, fmt.Errorf("the daemon does not answer: %w (%s)", err, s.lastWords())
+	}
+	return time.Since(start), nil
 }
 
-func (s *stage) awaitDaemon(ctx context.Context, start time.Time) error {
-	ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
+func (s *stage) awaitDaemon(ctx context.Context) error {
+	ctx, cancel := context.WithTimeoutCause(ctx, 10*time.Second, errors.New("10 s are over"))
 	defer cancel()
-	return lab.WaitFor(ctx, func() bool {
-		_, err := s.client.Version(ctx)
-		return err == nil
+	var ended error
+	err := lab.WaitFor(ctx, func() bool {
+		select {
+		case <-s.daemon.exited:
+			ended = fmt.Errorf("it has ended: %w", s.daemon.err)
+			return true
+		default:
+			_, err := s.client.Version(ctx)
+			return err == nil
+		}
 	})
+	return errors.Join(err, ended)
 }
 
 // kill is kill -9; it returns when the process is gone.
@@ -76,11 +87,11 @@ func (d *daemon) end(ctx context.Context) error {
 func ownGroup() *syscall.SysProcAttr { return &syscall.SysProcAttr{Setpgid: true} }
 
 // lastWords is the last line of the daemon's log.
-func (s *stage) lastWords() error {
+func (s *stage) lastWords() string {
 	log, err := os.ReadFile(filepath.Join(s.dir, "daemon.log"))
 	if err != nil {
-		return err
+		return err.Error()
 	}
 	lines := bytes.Split(bytes.TrimSpace(log), []byte("\n"))
-	return errors.New(string(lines[len(lines)-1]))
+	return string(lines[len(lines)-1])
 }

@@ -77,7 +77,7 @@ func stageAndPlay(ctx context.Context, p *page, self string) error {
 func (s *stage) play(ctx context.Context) error {
 	for i, c := range chapters {
 		s.heading(i+1, c.title)
-		if err := c.play(ctx, s); err != nil {
+		if err := c.within(ctx, s); err != nil {
 			return fmt.Errorf("%s: %w", c.title, err)
 		}
 		if err := errors.Join(ctx.Err(), s.err); err != nil {
@@ -85,6 +85,13 @@ func (s *stage) play(ctx context.Context) error {
 		}
 	}
 	return nil
+}
+
+// within plays a chapter, which may wait for an answer that never comes.
+func (c chapter) within(ctx context.Context, s *stage) error {
+	ctx, cancel := context.WithTimeoutCause(ctx, 20*time.Second, errors.New("20 s are over"))
+	defer cancel()
+	return c.play(ctx, s)
 }
 
 // leftoverError is a failure to clean up, which is told even when the demo was

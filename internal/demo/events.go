@@ -18,7 +18,8 @@ const watchedPort = 40000
 
 // watchEvents is chapter 7.
 func watchEvents(ctx context.Context, s *stage) error {
-	s.say("c1 connects, asks, and hangs up. The events have Windows NAT's numbers and wording; nothing is sent while nobody watches.")
+	s.say("c1 connects, asks, and hangs up. The events have Windows NAT's numbers and wording, here " +
+		"shortened after the first one. Nothing is sent while nobody watches.")
 	ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
 	defer cancel()
 	lines, err := s.startWatch(ctx)
@@ -29,7 +30,7 @@ func watchEvents(ctx context.Context, s *stage) error {
 	if err := s.connectFrom(ctx, from); err != nil {
 		return err
 	}
-	s.command("hostnat event watch | grep "+from, "after the first, only the beginning and end of each line")
+	s.command("hostnat event watch | grep " + from)
 	ids, err := s.showEvents(ctx, lines, from)
 	if err != nil {
 		return err
@@ -100,7 +101,7 @@ func (s *stage) connectFrom(ctx context.Context, from string) error {
 // up, and counts them by number.
 func (s *stage) showEvents(ctx context.Context, lines <-chan string, from string) (map[event.ID]int, error) {
 	ids := map[event.ID]int{}
-	for first := true; ; {
+	for {
 		select {
 		case l, ok := <-lines:
 			if !ok {
@@ -110,8 +111,10 @@ func (s *stage) showEvents(ctx context.Context, lines <-chan string, from string
 				continue
 			}
 			ids[eventID(l)]++
-			s.output(shorten(l, first))
-			first = false
+			if len(ids) > 1 { // the first one is shown in full
+				l = shorten(l)
+			}
+			s.output(l)
 			if strings.HasSuffix(l, "Both FIN received.") {
 				return ids, nil
 			}
@@ -121,13 +124,15 @@ func (s *stage) showEvents(ctx context.Context, lines <-chan string, from string
 	}
 }
 
-// shorten leaves the first sentence and what comes after the last comma.
-func shorten(line string, whole bool) string {
-	end, last := strings.Index(line, ". "), strings.LastIndex(line, ", ")
-	if whole || end < 0 || last < end {
-		return line
+// shorten leaves of an event its time, number and name, and what is new in it.
+func shorten(line string) string {
+	name := strings.LastIndex(line, "  ")
+	for _, news := range []string{"session count ", "TCP state "} {
+		if at := strings.LastIndex(line, news); at > name && name > 0 {
+			return line[:name+2] + "... " + line[at:]
+		}
 	}
-	return line[:end+2] + "... " + line[last+2:]
+	return line
 }
 
 // eventID reads the number in a line of `hostnat event watch`.

@@ -12,7 +12,7 @@ import (
 // hostnat types a command, shows what it prints, and returns it.
 func (s *stage) hostnat(ctx context.Context, args ...string) (string, error) {
 	out, err := s.exec(ctx, args...)
-	s.command(typed(args), "")
+	s.command(typed(args))
 	s.output(out)
 	return out, err
 }
@@ -20,7 +20,7 @@ func (s *stage) hostnat(ctx context.Context, args ...string) (string, error) {
 // hostnatRefuses is hostnat for a command that must fail.
 func (s *stage) hostnatRefuses(ctx context.Context, args ...string) (string, error) {
 	out, err := s.exec(ctx, args...)
-	s.command(typed(args), "")
+	s.command(typed(args))
 	s.output(out)
 	if err == nil {
 		return out, fmt.Errorf("%s was not refused", typed(args))
@@ -35,13 +35,8 @@ func (s *stage) table(ctx context.Context, columns []string, args ...string) err
 	if err != nil {
 		return err
 	}
-	picked, left := pick(out, columns...)
-	note := ""
-	if len(left) > 0 {
-		note = "not shown: " + strings.Join(left, ", ")
-	}
-	s.command(typed(args), note)
-	s.output(picked)
+	s.command(typed(args))
+	s.output(pick(out, columns...))
 	return nil
 }
 

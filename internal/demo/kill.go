@@ -4,8 +4,6 @@ import (
 	"context"
 	"fmt"
 	"time"
-
-	"github.com/hostnat/hostnat/internal/nat"
 )
 
 // phase is how long the transfer is looked at before, during and after the
@@ -28,7 +26,7 @@ func killDaemon(ctx context.Context, s *stage) error {
 	if err := s.showTransfer(ctx, t); err != nil {
 		return err
 	}
-	before, err := s.client.Sessions(ctx, nat.Filter{})
+	before, err := s.snapshot(ctx)
 	if err != nil {
 		return err
 	}
@@ -38,14 +36,19 @@ func killDaemon(ctx context.Context, s *stage) error {
 	if err := s.backAgain(ctx, t); err != nil {
 		return err
 	}
-	if err := s.promiseSame(ctx, before); err != nil {
+	after, err := s.snapshot(ctx)
+	if err != nil {
+		return err
+	}
+	if err := s.promiseSame(before, after); err != nil {
 		return err
 	}
 	bytes, err := t.stop()
 	if err != nil {
 		return err
 	}
-	if err := s.promise(true, "the transfer ended in order: %.0f MB sent, all of them received", float64(bytes)/1e6); err != nil {
+	if err := s.promise(after.dropped == before.dropped, "the transfer ended in order: %.0f MB sent, all of them received, "+
+		"%d packets dropped", float64(bytes)/1e6, after.dropped-before.dropped); err != nil {
 		return err
 	}
 	return s.promiseTalking()
@@ -60,7 +63,7 @@ func (s *stage) showTransfer(ctx context.Context, t *transfer) error {
 // withoutDaemon kills the daemon, and has c2 open a connection while it is
 // away.
 func (s *stage) withoutDaemon(ctx context.Context, t *transfer, with lap) error {
-	s.command(fmt.Sprintf("kill -9 %d", s.daemon.cmd.Process.Pid), "")
+	s.command(fmt.Sprintf("kill -9 %d", s.daemon.cmd.Process.Pid))
 	s.daemon.kill()
 	t.lap()
 	if _, err := s.hostnatRefuses(ctx, "status"); err != nil {
@@ -72,17 +75,40 @@ func (s *stage) withoutDaemon(ctx context.Context, t *transfer, with lap) error 
 		return err
 	}
 	took := time.Since(start)
-	if err := sleep(ctx, phase); err != nil {
+	without, err := s.fullSpeed(ctx, t, with.rate)
+	if err != nil {
 		return err
 	}
-	without := t.lap()
-	// Half of the speed may be missing for reasons of the machine, not of hostnat.
-	if err := s.promise(without.rate > with.rate/2 && without.pause < time.Second,
+	if err := s.promise(without.rate > with.rate*enough && without.pause < time.Second,
 		"the transfer goes on: %.0f MB/s before, %.0f MB/s without a daemon, longest pause %.1f ms",
 		with.rate, without.rate, milliseconds(without.pause)); err != nil {
 		return err
 	}
 	return s.promise(true, "a new connection, c2 %s to the server, was made in %.2f ms meanwhile", local, milliseconds(took))
+}
+
+// The speed of bulk TCP varies by itself with what else this machine does:
+// there are more laps until one is near the speed before, and a promise is
+// broken when not even half of it is reached.
+const (
+	near   = 0.8
+	enough = 0.5
+	laps   = 4
+)
+
+// fullSpeed returns the best of some laps, up to the first at full speed.
+func (s *stage) fullSpeed(ctx context.Context, t *transfer, rate float64) (best lap, err error) {
+	for range laps {
+		if err := sleep(ctx, phase); err != nil {
+			return best, err
+		}
+		l := t.lap()
+		best.rate, best.pause = max(best.rate, l.rate), max(best.pause, l.pause)
+		if best.rate > rate*near {
+			break
+		}
+	}
+	return best, nil
 }
 
 // backAgain starts another daemon.

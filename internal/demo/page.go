@@ -69,14 +69,9 @@ func (p *page) say(text string) {
 	}
 }
 
-// command shows what a user would type; note is what is to be said about its
-// output.
-func (p *page) command(text, note string) {
-	line := "   $ " + p.style(bold, text)
-	if note != "" {
-		line += p.style(faint, "   # "+note)
-	}
-	p.line(line)
+// command shows what a user would type.
+func (p *page) command(text string) {
+	p.line(p.style(faint, "   $ ") + p.style(bold, text))
 }
 
 // output shows what a command printed.

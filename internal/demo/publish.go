@@ -39,7 +39,12 @@ func publishPort(ctx context.Context, s *stage) error {
 	if _, err := s.hostnatRefuses(ctx, append(slices.Clone(add), "c2:80")...); err != nil {
 		return err
 	}
-	return s.promise(true, "what contradicts is refused in one line, and nothing is changed")
+	mappings, err := s.client.Mappings(ctx)
+	if err != nil {
+		return err
+	}
+	return s.promise(len(mappings) == 1 && mappings[0].Endpoint == "c1",
+		"what contradicts is refused in one line, and nothing is changed (mappings: %d)", len(mappings))
 }
 
 const questions = 500

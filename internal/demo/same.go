@@ -6,6 +6,7 @@ import (
 	"net/netip"
 	"time"
 
+	"github.com/hostnat/hostnat/internal/event"
 	"github.com/hostnat/hostnat/internal/nat"
 )
 
@@ -19,27 +20,47 @@ func keyOf(s nat.Session) sessionKey {
 	return sessionKey{s.Protocol, s.Internal, s.External, s.Remote}
 }
 
-// promiseSame compares the sessions of before with those of now.
-func (s *stage) promiseSame(ctx context.Context, before []nat.Session) error {
+// snapshot is what the data path has at a moment.
+type snapshot struct {
+	sessions []nat.Session
+	dropped  uint64 // packets, without those that are not IPv4: a link's own chatter
+}
+
+func (s *stage) snapshot(ctx context.Context) (snapshot, error) {
 	sessions, err := s.client.Sessions(ctx, nat.Filter{})
 	if err != nil {
-		return err
+		return snapshot{}, err
 	}
-	now := make(map[sessionKey]nat.Session, len(sessions))
-	for _, v := range sessions {
+	status, err := s.client.Status(ctx)
+	if err != nil {
+		return snapshot{}, err
+	}
+	v := snapshot{sessions: sessions}
+	for reason, packets := range status.Drops {
+		if reason != event.ProtocolUnsupported.String() {
+			v.dropped += packets
+		}
+	}
+	return v, nil
+}
+
+// promiseSame compares the sessions before with those after.
+func (s *stage) promiseSame(before, after snapshot) error {
+	now := make(map[sessionKey]nat.Session, len(after.sessions))
+	for _, v := range after.sessions {
 		now[keyOf(v)] = v
 	}
 	grown := uint64(0)
-	for _, old := range before {
+	for _, old := range before.sessions {
 		v, found := now[keyOf(old)]
 		if err := compare(old, v, found); err != nil {
 			return err
 		}
 		grown += v.PacketsIn + v.PacketsOut - old.PacketsIn - old.PacketsOut
 	}
-	return s.promise(len(before) > 0 && len(sessions) == len(before)+1 && grown > 0,
+	return s.promise(len(now) == len(before.sessions)+1 && grown > 0,
 		"%d sessions before, %d now: the same ones with the same outside ports, %d packets more on their counters, "+
-			"and the new one", len(before), len(sessions), grown)
+			"and the new one", len(before.sessions), len(now), grown)
 }
 
 // compare says in what way a session is not the one it was.

@@ -9,7 +9,7 @@ import (
 // listTables is chapter 4.
 func listTables(ctx context.Context, s *stage) error {
 	s.say("The kernel's own tables, read at this moment. A binding is an inside port with its outside port; " +
-		"a session is its conversation with one remote.")
+		"a session is its conversation with one remote. Here without some columns, for which this page is too narrow.")
 	err := s.table(ctx, []string{"PROTOCOL", "INTERNAL", "EXTERNAL", "REMOTE", "STATE", "LIFETIME"}, "session", "list")
 	if err != nil {
 		return err

@@ -29,20 +29,15 @@ func wrap(line string, width int, indent string) []string {
 // belong together.
 var header = regexp.MustCompile(`\S+( \S+)*`)
 
-// pick returns some columns of a table that a command printed, and the names
-// of the columns left out.
-func pick(table string, columns ...string) (picked string, left []string) {
+// pick returns some columns of a table that a command printed.
+func pick(table string, columns ...string) string {
 	lines := strings.Split(strings.TrimRight(table, "\n"), "\n")
 	starts := header.FindAllStringIndex(lines[0], -1)
 	var out strings.Builder
-	for i, l := range lines {
+	for _, l := range lines {
 		row, cells := []rune(l), ""
 		for j, at := range starts {
-			name := lines[0][at[0]:at[1]]
-			if !slices.Contains(columns, name) {
-				if i == 0 {
-					left = append(left, name)
-				}
+			if !slices.Contains(columns, lines[0][at[0]:at[1]]) {
 				continue
 			}
 			end := len(row)
@@ -53,7 +48,7 @@ func pick(table string, columns ...string) (picked string, left []string) {
 		}
 		out.WriteString(strings.TrimRight(cells, " ") + "\n")
 	}
-	return out.String(), left
+	return out.String()
 }
 
 // grep returns the lines of text that contain one of the words.

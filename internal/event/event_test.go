@@ -138,7 +138,7 @@ func TestReasonString(t *testing.T) {
 	tests := []struct {
 		r    Reason
 		want string
-	}{{0, "none"}, {0x06, "no-static-mapping"}, {0x43, "out-of-ports"}, {0x50, "unmanaged-source"}, {0x3f, "reason-0x3f"}}
+	}{{0, "none"}, {0x06, "no-static-mapping"}, {0x43, "out-of-ports"}, {0x4f, "ipv6"}, {0x3f, "reason-0x3f"}}
 	for _, tt := range tests {
 		if got := tt.r.String(); got != tt.want {
 			t.Errorf("%#x: got %q, want %q", uint8(tt.r), got, tt.want)

@@ -51,8 +51,7 @@ const (
 	FragmentUnsupported      Reason = 0x4c
 	EndpointGone             Reason = 0x4d
 	NoNAT                    Reason = 0x4e
-	MartianAddress           Reason = 0x4f
-	UnmanagedSource          Reason = 0x50
+	IPv6                     Reason = 0x4f
 )
 
 type reasonText struct{ name, description string }
@@ -100,8 +99,7 @@ var reasons = map[Reason]reasonText{
 	FragmentUnsupported:      {"fragment-unsupported", "This fragment cannot be translated."},
 	EndpointGone:             {"endpoint-gone", "The endpoint that the packet is for is not attached any more."},
 	NoNAT:                    {"no-nat", "The endpoint's network has no NAT with an external address."},
-	MartianAddress:           {"martian-address", "Source or destination is no unicast address that may appear there."},
-	UnmanagedSource:          {"unmanaged-source", "The sender on an adopted bridge is no endpoint of ours."},
+	IPv6:                     {"ipv6", "IPv6 is not translated yet; containers send a little of it by themselves."},
 }
 
 // String returns the reason's name, used for counters: "out-of-ports".

@@ -26,19 +26,6 @@ type address struct {
 	marked bool         // hostnat added it
 }
 
-// listAddresses returns the IPv4 addresses of all links by link index.
-func listAddresses(ctx context.Context) (map[int][]netip.Prefix, error) {
-	addrs, err := dump(ctx, dumpAddresses)
-	if err != nil {
-		return nil, fmt.Errorf("list addresses: %w", err)
-	}
-	byLink := map[int][]netip.Prefix{}
-	for _, a := range addrs {
-		byLink[a.link] = append(byLink[a.link], a.prefix)
-	}
-	return byLink, nil
-}
-
 // addressesOf returns the IPv4 addresses of one link.
 func addressesOf(ctx context.Context, link netlink.Link) ([]address, error) {
 	all, err := dump(ctx, dumpAddresses)

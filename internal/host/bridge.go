@@ -71,9 +71,9 @@ func AdoptBridge(ctx context.Context, name string, gateway netip.Prefix) (index 
 	return index, true, addAddress(link, gateway)
 }
 
-// ReleaseBridge takes away what AdoptBridge added. A bridge that is gone is
-// fine.
-func ReleaseBridge(ctx context.Context, name string) error {
+// ReleaseBridge takes away an address that AdoptBridge added (Link.Lent). A
+// bridge or an address that is gone is fine.
+func ReleaseBridge(ctx context.Context, name string, gateway netip.Prefix) error {
 	link, err := findLink(name)
 	if err != nil || link == nil {
 		return err
@@ -83,11 +83,11 @@ func ReleaseBridge(ctx context.Context, name string) error {
 		return err
 	}
 	for _, a := range addrs {
-		if a.marked {
-			err = errors.Join(err, deleteAddress(link, a.prefix))
+		if a.marked && a.prefix == gateway {
+			return deleteAddress(link, a.prefix)
 		}
 	}
-	return err
+	return nil
 }
 
 func findBridge(name string) (netlink.Link, error) {

@@ -97,8 +97,11 @@ func TestAdoptBridge(t *testing.T) {
 	adopt(true)
 	adopt(true) // still ours after a restart
 	wantQuiet(t, n, func() error { _, _, err := AdoptBridge(t.Context(), "br0", gateway); return err })
-	on(t, n, func() error { return ReleaseBridge(t.Context(), "br0") })
-	on(t, n, func() error { return ReleaseBridge(t.Context(), "br0") })
+	if diff := cmp.Diff([]netip.Prefix{gateway}, linkNamed(t, n, "br0").Lent, comparePrefixes); diff != "" {
+		t.Errorf("lent addresses (-want +got):\n%s", diff)
+	}
+	on(t, n, func() error { return ReleaseBridge(t.Context(), "br0", gateway) })
+	on(t, n, func() error { return ReleaseBridge(t.Context(), "br0", gateway) })
 	want := []netip.Prefix{netip.MustParsePrefix("198.51.100.1/24")}
 	if diff := cmp.Diff(want, linkNamed(t, n, "br0").Addresses, comparePrefixes); diff != "" {
 		t.Errorf("addresses after release (-want +got):\n%s", diff)
@@ -110,7 +113,7 @@ func TestAdoptBridge(t *testing.T) {
 		wantRefusal(t, err, nat.NotFound, "br9")
 		_, _, err = AdoptBridge(t.Context(), "tap0", gateway)
 		wantRefusal(t, err, nat.Conflict, "tap0")
-		return ReleaseBridge(t.Context(), "br9")
+		return ReleaseBridge(t.Context(), "br9", gateway)
 	})
 }
 

@@ -29,6 +29,7 @@ type Link struct {
 	PeerIndex   int            // of a veth's other end (or a VLAN's parent), in the namespace PeerNSID; 0: none
 	PeerNSID    int            // the kernel's id of that namespace; -1: the same one
 	Addresses   []netip.Prefix // IPv4, host bits kept, in the kernel's order
+	Lent        []netip.Prefix // those of Addresses that AdoptBridge added
 }
 
 // Owned reports whether hostnat made the link.
@@ -40,17 +41,29 @@ func Links(ctx context.Context) ([]Link, error) {
 	if err != nil {
 		return nil, fmt.Errorf("list links: %w", err)
 	}
-	addrs, err := listAddresses(ctx)
+	addrs, err := dump(ctx, dumpAddresses)
 	if err != nil {
-		return nil, err
+		return nil, fmt.Errorf("list addresses: %w", err)
 	}
 	links := make([]Link, 0, len(list))
 	for _, l := range list {
 		link := linkFrom(l)
-		link.Addresses = addrs[link.Index]
+		link.addAddresses(addrs)
 		links = append(links, link)
 	}
 	return links, nil
+}
+
+func (l *Link) addAddresses(all []address) {
+	for _, a := range all {
+		if a.link != l.Index {
+			continue
+		}
+		l.Addresses = append(l.Addresses, a.prefix)
+		if a.marked && !l.Owned() {
+			l.Lent = append(l.Lent, a.prefix)
+		}
+	}
 }
 
 // DeleteLink removes a link that hostnat made. A link that is gone is fine; one

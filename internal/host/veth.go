@@ -31,8 +31,8 @@ type Veth struct {
 	Guard func(index int) error
 }
 
-// EnsureVeth makes the pair, both ends up, the address and default route set
-// inside, and returns the host side's index. A pair that leads elsewhere is
+// EnsureVeth makes the pair, both ends up and usable, the address and default
+// route set inside, and returns the host side's index. A pair that leads elsewhere is
 // made anew; a link inside that has the name and is not this pair's is a
 // conflict. A default route through another link inside is left alone.
 func EnsureVeth(ctx context.Context, v Veth) (int, error) {
@@ -50,6 +50,9 @@ func EnsureVeth(ctx context.Context, v Veth) (int, error) {
 			err = errors.Join(err, DeleteLink(v.Name))
 		}
 		return 0, err
+	}
+	if created {
+		v.waitUsable(ctx, inside)
 	}
 	return link.Attrs().Index, nil
 }

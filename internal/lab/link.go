@@ -3,7 +3,6 @@ package lab
 import (
 	"fmt"
 	"net"
-	"net/netip"
 	"os"
 	"path/filepath"
 
@@ -117,26 +116,6 @@ func (n *Namespace) DeleteAddress(link, prefix string) error {
 		return fmt.Errorf("address %q: %w", prefix, err)
 	}
 	return n.withLink("delete "+prefix+" from", link, func(l netlink.Link) error { return n.route.AddrDel(l, addr) })
-}
-
-// AddRoute routes a prefix ("0.0.0.0/0": default) via a gateway.
-func (n *Namespace) AddRoute(prefix, gateway string) error {
-	dst, err := netip.ParsePrefix(prefix)
-	if err != nil {
-		return fmt.Errorf("route: %w", err)
-	}
-	gw, err := netip.ParseAddr(gateway)
-	if err != nil {
-		return fmt.Errorf("route to %s: %w", prefix, err)
-	}
-	route := &netlink.Route{
-		Dst: &net.IPNet{IP: dst.Addr().AsSlice(), Mask: net.CIDRMask(dst.Bits(), dst.Addr().BitLen())},
-		Gw:  gw.AsSlice(),
-	}
-	if err := n.route.RouteAdd(route); err != nil {
-		return fmt.Errorf("route %s via %s in %s: %w", prefix, gateway, n.Name, err)
-	}
-	return nil
 }
 
 // Sysctl writes a value to a path under /proc/sys, "net/ipv4/ip_forward".

@@ -15,6 +15,23 @@ func (r PortRange) String() string {
 	return strconv.Itoa(int(r.Low)) + "-" + strconv.Itoa(int(r.High))
 }
 
+// Without takes out the host's ephemeral ports, from which it talks itself: a
+// dynamic port never equals a port of the host. A range that lies in them
+// entirely was asked for and is kept.
+func (r PortRange) Without(local PortRange) []PortRange {
+	var list []PortRange
+	if local.Low > r.Low {
+		list = append(list, PortRange{Low: r.Low, High: min(r.High, local.Low-1)})
+	}
+	if local.High < r.High {
+		list = append(list, PortRange{Low: max(r.Low, local.High+1), High: r.High})
+	}
+	if len(list) == 0 {
+		return []PortRange{r}
+	}
+	return list
+}
+
 // Contains reports whether the port is in the range.
 func (r PortRange) Contains(port uint16) bool { return r.Low <= port && port <= r.High }
 

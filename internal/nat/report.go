@@ -3,9 +3,9 @@ package nat
 // Report is what came of making the kernel equal to a Config: things that are
 // not as wanted, though the rest is in place.
 type Report struct {
-	Problems []string        // one line each, for people
-	Absent   []string        // names of endpoints whose link or namespace is not there
-	Active   map[uint32]bool // ids of the mappings that the data path serves
+	Problems []string         // one line each, for people
+	Absent   map[string]error // endpoints that are not attached, by name, and why
+	Active   map[uint32]bool  // ids of the mappings that the data path serves
 }
 
 // Counters is the data path's own count of things.

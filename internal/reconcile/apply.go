@@ -33,14 +33,14 @@ func (k *Kernel) Apply(ctx context.Context, c nat.Config) (nat.Report, error) {
 		return nat.Report{}, err
 	}
 	plan := Make(c, links, attached, facts.MTU)
-	if err := k.remove(plan); err != nil {
+	if err := k.remove(ctx, plan); err != nil {
 		return nat.Report{}, err
 	}
 	anchor, err := host.AnchorLink()
 	if err != nil {
 		return nat.Report{}, err
 	}
-	report := nat.Report{Active: make(map[uint32]bool)}
+	report := nat.Report{Active: make(map[uint32]bool), Absent: make(map[string]error)}
 	if err := k.build(ctx, plan, c, facts.MTU, &report); err != nil {
 		return nat.Report{}, err
 	}
@@ -55,7 +55,7 @@ func (k *Kernel) Apply(ctx context.Context, c nat.Config) (nat.Report, error) {
 }
 
 // remove takes away what nobody wants any more.
-func (k *Kernel) remove(p Plan) error {
+func (k *Kernel) remove(ctx context.Context, p Plan) error {
 	for _, r := range p.Release {
 		if err := host.ReleasePort(r.Link, r.Bridge); err != nil {
 			return err
@@ -63,6 +63,11 @@ func (k *Kernel) remove(p Plan) error {
 	}
 	for _, name := range p.Delete {
 		if err := host.DeleteLink(name); err != nil {
+			return err
+		}
+	}
+	for _, a := range p.Return {
+		if err := host.ReleaseBridge(ctx, a.Name, a.Gateway); err != nil {
 			return err
 		}
 	}
@@ -98,7 +103,7 @@ func (k *Kernel) build(ctx context.Context, p Plan, c nat.Config, mtu int, repor
 			if !absent(err) {
 				return fmt.Errorf("attaching endpoint %s: %w", e.Name, err)
 			}
-			report.Absent = append(report.Absent, e.Name)
+			report.Absent[e.Name] = err
 			report.Problems = append(report.Problems, fmt.Sprintf("endpoint %s is not attached: %v", e.Name, err))
 		}
 	}

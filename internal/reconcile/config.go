@@ -153,7 +153,7 @@ func (v view) pools(n nat.NAT) []datapath.Pool {
 		}
 		addresses := fixed
 		if a := firstAddress(l); len(addresses) == 0 && a.IsValid() {
-			addresses = []datapath.PoolAddress{{Address: a, Ports: v.without(nat.DefaultPorts)}}
+			addresses = []datapath.PoolAddress{{Address: a, Ports: nat.DefaultPorts.Without(v.local)}}
 		}
 		if len(addresses) > 0 {
 			list = append(list, datapath.Pool{NAT: n.ID, Interface: uint32(l.Index), Addresses: addresses})
@@ -165,7 +165,7 @@ func (v view) pools(n nat.NAT) []datapath.Pool {
 func (v view) fixedAddresses(n nat.NAT) []datapath.PoolAddress {
 	var list []datapath.PoolAddress
 	for _, a := range n.ExternalAddresses {
-		ports := v.without(a.Ports)
+		ports := a.Ports.Without(v.local)
 		if i := indexOf(list, a.Address); i >= 0 {
 			list[i].Ports = append(list[i].Ports, ports...)
 			continue
@@ -191,22 +191,6 @@ func firstAddress(l host.Link) netip.Addr {
 		}
 	}
 	return netip.Addr{}
-}
-
-// without takes the host's ephemeral ports out of a range (design, rule 4). A
-// range that lies in them entirely was asked for and is kept.
-func (v view) without(r nat.PortRange) []nat.PortRange {
-	var list []nat.PortRange
-	if v.local.Low > r.Low {
-		list = append(list, nat.PortRange{Low: r.Low, High: min(r.High, v.local.Low-1)})
-	}
-	if v.local.High < r.High {
-		list = append(list, nat.PortRange{Low: max(r.Low, v.local.High+1), High: r.High})
-	}
-	if len(list) == 0 {
-		return []nat.PortRange{r}
-	}
-	return list
 }
 
 func overlaps(pools []datapath.Pool, local nat.PortRange) bool {

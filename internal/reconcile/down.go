@@ -15,22 +15,22 @@ func (k *Kernel) Down(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	return errors.Join(k.datapath.Close(), takeDown(ctx, k.bpf, k.lastConfig(), attached))
+	return errors.Join(k.datapath.Close(), takeDown(ctx, k.bpf, attached))
 }
 
 // Down takes everything of ours out of the kernel without a data path opened:
 // what `hostnat down` does when no daemon runs. Half of it may be gone already.
-func Down(ctx context.Context, runDir string, c nat.Config) error {
+func Down(ctx context.Context, runDir string) error {
 	attached, err := datapath.ListAttachments(mountPoint(runDir))
 	if err != nil {
 		return err
 	}
-	return takeDown(ctx, mountPoint(runDir), c, attached)
+	return takeDown(ctx, mountPoint(runDir), attached)
 }
 
 // takeDown goes from the inside out: first nothing can send any more, then the
 // programs go.
-func takeDown(ctx context.Context, bpf string, c nat.Config, attached []datapath.Attachment) error {
+func takeDown(ctx context.Context, bpf string, attached []datapath.Attachment) error {
 	links, err := host.Links(ctx)
 	if err != nil {
 		return err
@@ -45,10 +45,8 @@ func takeDown(ctx context.Context, bpf string, c nat.Config, attached []datapath
 			errs = append(errs, host.DeleteLink(l.Name))
 		}
 	}
-	for _, n := range c.Networks {
-		if n.Adopted {
-			errs = append(errs, host.ReleaseBridge(ctx, n.Bridge))
-		}
+	for _, a := range plan.Return {
+		errs = append(errs, host.ReleaseBridge(ctx, a.Name, a.Gateway))
 	}
 	errs = append(errs, host.UnmountBPF(bpf))
 	return errors.Join(errs...)

@@ -27,6 +27,9 @@ type Kernel struct {
 // Open mounts RUN/bpf and loads the data path there; one that is running goes
 // on and is taken over.
 func Open(runDir string, log *slog.Logger) (*Kernel, error) {
+	if err := datapath.CheckKernel(); err != nil { // before anything is touched
+		return nil, err
+	}
 	dir := mountPoint(runDir)
 	if err := host.MountBPF(dir); err != nil {
 		return nil, err

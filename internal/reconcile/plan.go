@@ -17,9 +17,11 @@ type Plan struct {
 	Adopt   []Adoption    // to take over as they are
 	Delete  []string      // links we made that nobody wants any more
 	Release []PortRelease // links of others that were ports of ours
+	Return  []Adoption    // bridges to give back as they were
 }
 
-// Adoption is a bridge that was there before.
+// Adoption is a bridge that was there before, and the address that it has from
+// hostnat.
 type Adoption struct {
 	Name    string
 	Gateway netip.Prefix
@@ -48,6 +50,11 @@ func Make(c nat.Config, links []host.Link, attached []datapath.Attachment, mtu i
 		wanted[e.Interface] = true
 	}
 	for _, l := range links {
+		for _, gateway := range l.Lent {
+			if a := (Adoption{Name: l.Name, Gateway: gateway}); !slices.Contains(p.Adopt, a) {
+				p.Return = append(p.Return, a)
+			}
+		}
 		switch {
 		case wanted[l.Name]:
 		case l.Owned():

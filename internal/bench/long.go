@@ -1,3 +1,0 @@
-package bench
-
-func (b *Bench) longMeasurements() []measurement { return nil }

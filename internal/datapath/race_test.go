@@ -1,0 +1,145 @@
+package datapath
+
+import (
+	"fmt"
+	"net/netip"
+	"runtime"
+	"sync"
+	"testing"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/hostnat/hostnat/internal/lab"
+	"github.com/hostnat/hostnat/internal/nat"
+)
+
+// race runs two functions at once, each on a CPU of its own.
+func race(t *testing.T, first, second func() error) {
+	t.Helper()
+	var group sync.WaitGroup
+	var gate sync.WaitGroup
+	gate.Add(2)
+	errs := make([]error, 2)
+	for i, fn := range []func() error{first, second} {
+		group.Go(func() {
+			runtime.LockOSThread() // and never unlocked: the thread, bound to a CPU, is thrown away
+			var cpus unix.CPUSet
+			cpus.Set(i)
+			err := unix.SchedSetaffinity(0, &cpus)
+			gate.Done()
+			gate.Wait()
+			if err == nil {
+				err = fn()
+			}
+			errs[i] = err
+		})
+	}
+	group.Wait()
+	for _, err := range errs {
+		must(t, err)
+	}
+}
+
+// Design, rule 3: two CPUs that see a flow's first packets make one binding and
+// one session of them.
+func TestFirstPacketsOnTwoCPUsMakeOneFlow(t *testing.T) {
+	t.Parallel()
+	if lab.AvailableCPU() < 2 {
+		t.Skip("needs two CPUs")
+	}
+	r := newRig(t, 1)
+	r.mute(t, 0)
+	sockets := [2]int{packetSocket(t, r.Endpoints[0], "eth0"), packetSocket(t, r.Endpoints[0], "eth0")}
+	const rounds = 1000
+	send := func(sender int, remote netip.AddrPort) error {
+		for i := range rounds {
+			s := segment{protocol: nat.UDP, from: inside(0, uint16(4000+i)), to: remote}
+			if _, err := unix.Write(sockets[sender], ethernet(endpointMAC(0), gatewayMAC, etherIPv4, s.ip())); err != nil {
+				return fmt.Errorf("sender %d: %w", sender, err)
+			}
+		}
+		return nil
+	}
+	// The same flow from both: one session. Then one more flow of each binding.
+	race(t, func() error { return send(0, stranger(7, 80)) }, func() error { return send(1, stranger(7, 80)) })
+	r.raced(t, rounds, 1, 2)
+	race(t, func() error { return send(0, stranger(8, 80)) }, func() error { return send(1, stranger(9, 80)) })
+	r.raced(t, rounds, 3, 4)
+	must(t, r.dp.EndSessions(func(Session) bool { return true }))
+	if !r.empty(t) {
+		t.Errorf("left: %d sessions, %d bindings", len(r.sessions(t)), len(r.bindings(t)))
+	}
+	// New bindings for two remotes at once: one of the two is given up.
+	race(t, func() error { return send(0, stranger(10, 80)) }, func() error { return send(1, stranger(11, 80)) })
+	r.raced(t, rounds, 2, 2)
+}
+
+// raced checks that each of the bindings has so many sessions, with so many
+// packets together.
+func (r *rig) raced(t *testing.T, bindings, sessions, packets int) {
+	t.Helper()
+	eventually(t, "all packets counted", func() bool {
+		var sum uint64
+		for _, s := range r.sessions(t) {
+			sum += s.PacketsOut
+		}
+		return sum == uint64(bindings*packets)
+	})
+	if got := len(r.bindings(t)); got != bindings {
+		t.Errorf("%d bindings, want %d", got, bindings)
+	}
+	if got := len(r.sessions(t)); got != bindings*sessions {
+		t.Errorf("%d sessions, want %d", got, bindings*sessions)
+	}
+	if drops := r.drops(t); len(drops) != 0 {
+		t.Errorf("drops %v", drops)
+	}
+	r.consistent(t)
+}
+
+// Sessions end on one CPU while others of the same binding begin on the other.
+func TestBindingsStayConsistentWhileSessionsComeAndGo(t *testing.T) {
+	t.Parallel()
+	if lab.AvailableCPU() < 2 {
+		t.Skip("needs two CPUs")
+	}
+	r := newTinyRig(t, 8)
+	r.mute(t, 0)
+	socket := packetSocket(t, r.Endpoints[0], "eth0")
+	const rounds = 3000
+	stop := make(chan struct{})
+	race(t, func() error {
+		defer close(stop)
+		for i := range rounds {
+			s := segment{protocol: nat.UDP, from: inside(0, uint16(4000+i%8)), to: stranger(byte(i%3), 80)}
+			if _, err := unix.Write(socket, ethernet(endpointMAC(0), gatewayMAC, etherIPv4, s.ip())); err != nil {
+				return err
+			}
+		}
+		return nil
+	}, func() error {
+		for {
+			select {
+			case <-stop:
+				return nil
+			default:
+				if err := r.dp.EndSessions(func(Session) bool { return true }); err != nil {
+					return err
+				}
+			}
+		}
+	})
+	eventually(t, "bindings and sessions that agree", func() bool {
+		counted := 0
+		for _, b := range r.bindings(t) {
+			counted += int(b.Sessions)
+		}
+		return counted == len(r.sessions(t))
+	})
+	r.consistent(t)
+	must(t, r.dp.EndSessions(func(Session) bool { return true }))
+	if !r.empty(t) {
+		t.Errorf("left: sessions %+v, bindings %+v, %d in the index, %d contacts", r.sessions(t), r.bindings(t),
+			size(t, r.dp.objects.BindingIndex), size(t, r.dp.objects.Contacts))
+	}
+}

@@ -1,0 +1,82 @@
+package reconcile
+
+import (
+	"net/netip"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/hostnat/hostnat/internal/datapath"
+	"github.com/hostnat/hostnat/internal/host"
+	"github.com/hostnat/hostnat/internal/nat"
+)
+
+// testConfig has a network on a bridge of ours, with an endpoint in a namespace
+// and a TAP, and one on an adopted bridge.
+func testConfig() nat.Config {
+	c := nat.NewConfig()
+	c.Networks = []nat.Network{
+		{Name: "web", ID: 3, NAT: "default", Compartment: "default", Bridge: "hn-web",
+			Subnet: netip.MustParsePrefix("172.16.1.0/24"), Gateway: netip.MustParseAddr("172.16.1.1")},
+		{Name: "lan", ID: 4, NAT: "default", Compartment: "default", Bridge: "br0", Adopted: true,
+			Subnet: netip.MustParsePrefix("172.16.2.0/24"), Gateway: netip.MustParseAddr("172.16.2.1")},
+	}
+	c.Endpoints = []nat.Endpoint{
+		{Name: "c1", ID: 5, Network: "web", Kind: nat.KindNetns, Interface: "hv-c1"},
+		{Name: "vm", ID: 6, Network: "web", Kind: nat.KindTAP, Interface: "tap0"},
+	}
+	return c
+}
+
+func testLinks() []host.Link {
+	return []host.Link{
+		{Index: 1, Name: "lo", Loopback: true},
+		{Index: 2, Name: "eth0"},
+		{Index: 3, Name: host.AnchorName, Alias: host.Owner},
+		{Index: 4, Name: "hn-web", Alias: host.Owner},
+		{Index: 5, Name: "hv-c1", Alias: host.Owner, MasterIndex: 4},
+		{Index: 6, Name: "tap0", MasterIndex: 4},
+		{Index: 7, Name: "br0", Lent: []netip.Prefix{netip.MustParsePrefix("172.16.2.1/24")}},
+		{Index: 8, Name: "tap1", MasterIndex: 7}, // of the bridge's owner
+	}
+}
+
+func TestMake(t *testing.T) {
+	t.Parallel()
+	attached := []datapath.Attachment{
+		{Interface: 6, Hook: datapath.InsideIngress}, {Interface: 7, Hook: datapath.BridgeIngress},
+	}
+	adoption := Adoption{Name: "br0", Gateway: netip.MustParsePrefix("172.16.2.1/24")}
+	web := host.Bridge{Name: "hn-web", MAC: "02:68:6e:80:00:03", MTU: 1400, Gateway: netip.MustParsePrefix("172.16.1.1/24")}
+	moved := testConfig()
+	moved.Networks[1].Gateway = netip.MustParseAddr("172.16.2.254")
+	forgotten := testConfig()
+	forgotten.Endpoints = nil
+	tests := []struct {
+		name   string
+		config nat.Config
+		want   Plan
+	}{
+		{"as it is", testConfig(), Plan{Bridges: []host.Bridge{web}, Adopt: []Adoption{adoption}}},
+		{"nothing wanted", nat.NewConfig(), Plan{
+			Delete: []string{"hn-web", "hv-c1"}, Release: []PortRelease{{Link: "tap0", Bridge: 4}}, Return: []Adoption{adoption},
+		}},
+		{"without endpoints", forgotten, Plan{
+			Bridges: []host.Bridge{web}, Adopt: []Adoption{adoption},
+			Delete: []string{"hv-c1"}, Release: []PortRelease{{Link: "tap0", Bridge: 4}},
+		}},
+		{"another gateway", moved, Plan{
+			Bridges: []host.Bridge{web}, Adopt: []Adoption{{Name: "br0", Gateway: netip.MustParsePrefix("172.16.2.254/24")}},
+			Return: []Adoption{adoption},
+		}},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
+			got := Make(tt.config, testLinks(), attached, 1400)
+			if diff := cmp.Diff(tt.want, got, cmp.Comparer(func(a, b netip.Prefix) bool { return a == b })); diff != "" {
+				t.Errorf("plan (-want +got):\n%s", diff)
+			}
+		})
+	}
+}

@@ -1,0 +1,184 @@
+package test
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+
+	gocmp "github.com/google/go-cmp/cmp"
+	"github.com/rogpeppe/go-internal/testscript"
+	"golang.org/x/sys/unix"
+)
+
+// bpf is where the daemon mounts its BPF filesystem.
+func (m *machine) bpf() string { return filepath.Join(m.runDir(), "bpf") }
+
+// loseCommand takes things of ours out of the kernel behind the daemon's back.
+func loseCommand(m *machine, _ *testscript.TestScript, args []string) error {
+	switch args[0] {
+	case "links":
+		return m.loseLinks()
+	case "bpf":
+		return m.losePins()
+	case "everything": // as a reboot does: /run is empty then
+		return errors.Join(m.loseLinks(), unix.Unmount(m.bpf(), unix.MNT_DETACH), os.RemoveAll(m.runDir()))
+	}
+	return fmt.Errorf("lose %s?", args[0])
+}
+
+func (m *machine) loseLinks() error {
+	ours, err := m.ourLinks()
+	for _, name := range ours {
+		err = errors.Join(err, m.Host.DeleteLink(name))
+	}
+	return err
+}
+
+// ourLinks are those that carry hostnat's mark.
+func (m *machine) ourLinks() (ours []string, err error) {
+	names, err := m.Host.Links()
+	for _, name := range names {
+		if attrs, err := m.Host.Link(name); err == nil && attrs.Alias == "hostnat" {
+			ours = append(ours, name)
+		}
+	}
+	slices.Sort(ours)
+	return ours, err
+}
+
+func (m *machine) losePins() error {
+	pins, err := filepath.Glob(filepath.Join(m.bpf(), "*", "*"))
+	for _, pin := range pins {
+		err = errors.Join(err, os.Remove(pin))
+	}
+	return err
+}
+
+// consistentCommand compares the kernel with what the daemon says is
+// configured.
+func consistentCommand(m *machine, _ *testscript.TestScript, _ []string) error {
+	s, err := m.shot()
+	if err != nil {
+		return err
+	}
+	if len(s.Problems) > 0 {
+		return fmt.Errorf("problems: %q", s.Problems)
+	}
+	has, err := m.ourLinks()
+	return errors.Join(err,
+		differ("our links", wantLinks(s), has),
+		differ("mappings served", wantBindings(s), bindings(s)),
+		m.checkPins(s),
+		m.checkElements("networks", len(s.Networks)), m.checkElements("nats", len(s.NATs)),
+		m.checkElements("endpoints", len(s.Endpoints)),
+	)
+}
+
+func differ(what string, want, has []string) error {
+	slices.Sort(want)
+	slices.Sort(has)
+	if diff := gocmp.Diff(want, has); diff != "" {
+		return fmt.Errorf("%s (-configured +kernel):\n%s", what, diff)
+	}
+	return nil
+}
+
+func wantLinks(s snapshot) []string {
+	want := []string{"hostnat0"}
+	for _, n := range s.Networks {
+		if !n.Adopted {
+			want = append(want, n.Bridge)
+		}
+	}
+	for _, e := range s.Endpoints {
+		if e.InNamespace() {
+			want = append(want, e.Interface)
+		}
+	}
+	return want
+}
+
+func wantBindings(s snapshot) (want []string) {
+	for _, v := range s.Mappings {
+		want = append(want, fmt.Sprint(v.Protocol, v.External, v.Internal, v.Active))
+	}
+	return want
+}
+
+func bindings(s snapshot) (has []string) {
+	for _, b := range s.Bindings {
+		has = append(has, fmt.Sprint(b.Protocol, b.External, b.Internal, b.Configured))
+	}
+	return has
+}
+
+// checkPins looks which program is attached to which link.
+func (m *machine) checkPins(s snapshot) error {
+	var want []string
+	inside := map[string]bool{"lo": true, "hostnat0": true}
+	for _, n := range s.Networks {
+		inside[n.Bridge] = true
+		want = append(want, m.pins(n.Bridge, "bridge-ingress")...)
+	}
+	for _, e := range s.Endpoints {
+		inside[e.Interface] = true
+		want = append(want, m.pins(e.Interface, "inside-ingress")...)
+	}
+	all, err := m.Host.Links()
+	if err != nil {
+		return err
+	}
+	for _, name := range all {
+		if attrs, err := m.Host.Link(name); err == nil && !inside[name] && attrs.MasterIndex == 0 {
+			want = append(want, m.pins(name, "outside-ingress", "outside-egress")...)
+		}
+	}
+	entries, err := os.ReadDir(filepath.Join(m.bpf(), "links"))
+	var has []string
+	for _, e := range entries {
+		has = append(has, e.Name())
+	}
+	return errors.Join(err, differ("programs attached", want, has))
+}
+
+func (m *machine) pins(link string, hooks ...string) (names []string) {
+	attrs, err := m.Host.Link(link)
+	if err != nil {
+		return []string{err.Error()}
+	}
+	for _, h := range hooks {
+		names = append(names, fmt.Sprintf("%d-%s", attrs.Index, h))
+	}
+	return names
+}
+
+func (m *machine) checkElements(table string, want int) error {
+	has, err := countElements(filepath.Join(m.bpf(), "maps", table))
+	if err != nil || has != want {
+		return fmt.Errorf("the map %s has %d elements, want %d: %w", table, has, want, err)
+	}
+	return nil
+}
+
+// stateCommand changes the configuration's file while no daemon runs.
+func stateCommand(m *machine, _ *testscript.TestScript, args []string) error {
+	path := filepath.Join(m.stateDir(), "hostnat.db")
+	text, err := os.ReadFile(path)
+	if err != nil {
+		return err
+	}
+	switch args[0] {
+	case "damaged":
+		text = append(bytes.Repeat([]byte("?"), 5000), text[5000:]...)
+	case "newer": // the layout's number is the name of the file's one bucket
+		text = bytes.ReplaceAll(text, []byte("v1"), []byte("v7"))
+	case "older":
+		text = bytes.ReplaceAll(text, []byte("v7"), []byte("v1"))
+	default:
+		return fmt.Errorf("state %s?", args[0])
+	}
+	return os.WriteFile(path, text, 0o600)
+}

@@ -1,0 +1,116 @@
+package test
+
+import (
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/rogpeppe/go-internal/testscript"
+
+	"github.com/hostnat/hostnat/internal/lab"
+)
+
+// TestScripts runs the program itself, daemon and command line, on a machine
+// made of namespaces. Each script has one of its own: a host with the link out0
+// (203.0.113.1/24) to a remote (203.0.113.2), which is its default route. When a
+// script has ended, "hostnat down" must leave nothing of it.
+//
+// Commands, where NS is host, remote or a name given to netns:
+//
+//	daemon start|kill|stop|wait    kill is SIGKILL, stop SIGTERM; wait: it ends by itself
+//	hostnat ARG...                 the command line
+//	refuse MESSAGE ARG...          it must exit 1, print this one line, and change nothing
+//	misuse MESSAGE ARG...          the same with exit code 2
+//	as root|nobody                 who runs the command line from here on
+//	together N ARG...              so many at once, {} being 1 to N; each works or is refused by one line
+//	churn MILLISECONDS             changes without pause until then; for a kill in the middle
+//	remember; unchanged            compare all lists and the host's links
+//	consistent                     the kernel has what is configured, and nothing else
+//	nothing-left                   the host has neither our links nor our BPF filesystem
+//	lose links|bpf|everything      take it out of the kernel by hand
+//	state damaged|newer|older      what became of the configuration's file
+//	on old-kernel|no-btf MESSAGE   the daemon must refuse to start there
+//	netns NAME; endns NAME         a namespace, and its real name in $NAME
+//	tap, bridge, mac, address, no-address, route, no-route, veth, no-link, enslave, up
+//	listen NS NETWORK ADDRESS      an Echo server (package lab)
+//	ask NS NETWORK ADDRESS         prints how an Echo server sees NS
+//	asked-as NS ADDRESS SEEN       the Echo server sees NS by that address
+//	talk NAME NS ADDRESS           opens a TCP connection or, if there is one, moves data over it
+//	process NAME [NS]              starts a program inside NS, $NAME is its id; without NS, ends it
+//	sessions                       prints them without what time changes, when all is quiet
+//	links NS; addresses NS LINK    print them
+//	retry COMMAND ARG...           until it works, for 5 s
+func TestScripts(t *testing.T) {
+	t.Parallel()
+	lab.RequireRoot(t)
+	binary := build(t)
+	testscript.Run(t, testscript.Params{
+		Dir:                 filepath.Join("testdata", "script"),
+		RequireExplicitExec: true,
+		RequireUniqueNames:  true,
+		Cmds:                scriptCommands(),
+		Setup: func(e *testscript.Env) error {
+			m, err := newMachine(binary)
+			if err != nil {
+				return err
+			}
+			e.Defer(func() {
+				if err := m.close(); err != nil {
+					e.T().Fatal(err)
+				}
+			})
+			m.setVariables(e)
+			return nil
+		},
+	})
+}
+
+// build makes the program from the sources that are being tested.
+func build(t *testing.T) string {
+	t.Helper()
+	dir, err := os.MkdirTemp("", "hostnat")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { os.RemoveAll(dir) })
+	if err := os.Chmod(dir, 0o755); err != nil { // everybody may run it
+		t.Fatal(err)
+	}
+	binary := filepath.Join(dir, "hostnat")
+	out, err := exec.Command("go", "build", "-o", binary, "../cmd/hostnat").CombinedOutput()
+	if err != nil {
+		t.Fatalf("build the program: %v\n%s", err, out)
+	}
+	return binary
+}
+
+func (m *machine) setVariables(e *testscript.Env) {
+	e.Values[machineKey{}] = m
+	e.Setenv("STATE", m.stateDir())
+	e.Setenv("RUN", m.runDir())
+	e.Setenv("SOCKET", m.socket())
+	e.Setenv("CONTROL", "a\x01b")
+	e.Setenv("NEWLINE", "a\nb")
+	e.Setenv("BYTES63", strings.Repeat("x", 63))
+	e.Setenv("BYTES64", strings.Repeat("x", 64))
+	e.Setenv("BYTES80", strings.Repeat("x", 80))
+	for name, value := range self() {
+		e.Setenv(name, value)
+	}
+}
+
+type machineKey struct{}
+
+// on returns the machine that a script runs on.
+func on(ts *testscript.TestScript) *machine { return ts.Value(machineKey{}).(*machine) }
+
+// self is what the host knows of this test as a program that listens.
+func self() map[string]string {
+	name, err := os.ReadFile("/proc/self/comm")
+	if err != nil {
+		panic(err)
+	}
+	return map[string]string{"PROGRAM": strings.TrimSpace(string(name)), "PID": pidText()}
+}
