@@ -34,13 +34,14 @@ test: ## go vet and all tests; those of the data path need root
 
 .PHONY: e2e
 e2e: ## try it with curl, nginx, Docker and a VM (needs root; installs them)
-	scripts/e2e-install.sh
-	go test -tags e2e -count=1 -timeout 25m ./e2e/...
+	$(SUDO) scripts/e2e-install.sh
+	$(SUDO) env "PATH=$$PATH" go test -tags e2e -count=1 -timeout 25m ./e2e/...
 
 .PHONY: bench
-bench: ## compare with nftables and plain routing (needs root)
-	scripts/bench-install.sh
-	go run ./cmd/hostnat-bench
+bench: build ## compare with nftables and plain routing (needs root)
+	$(GOBUILD) -o bin/hostnat-bench ./cmd/hostnat-bench
+	$(SUDO) scripts/bench-install.sh
+	$(SUDO) bin/hostnat-bench
 
 .PHONY: generate
 generate: compiler ## make the BPF object and its Go types again

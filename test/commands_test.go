@@ -27,16 +27,17 @@ func scriptCommands() map[string]func(*testscript.TestScript, bool, []string) {
 		"daemon": daemonCommand, "hostnat": hostnatCommand, "refuse": refuseCommand, "misuse": misuseCommand,
 		"as": asCommand, "together": togetherCommand, "churn": churnCommand, "remember": rememberCommand,
 		"unchanged": unchangedCommand, "consistent": consistentCommand, "lose": loseCommand, "state": stateCommand,
-		"on": onCommand, "retry": retryCommand,
+		"on":           onCommand,
 		"nothing-left": func(m *machine, _ *testscript.TestScript, _ []string) error { return m.nothingLeft() },
 	}
 	for name, c := range networkCommands() {
 		all[name] = c
 	}
+	all["retry"] = retry(all)
 	scripted := map[string]func(*testscript.TestScript, bool, []string){}
 	for name, c := range all {
 		scripted[name] = func(ts *testscript.TestScript, neg bool, args []string) {
-			err := call(c, ts, args)
+			err := c(on(ts), ts, args)
 			switch {
 			case neg && err == nil:
 				ts.Fatalf("%s %s: works, and should not", name, strings.Join(args, " "))
@@ -45,28 +46,23 @@ func scriptCommands() map[string]func(*testscript.TestScript, bool, []string) {
 			}
 		}
 	}
-	commands = all
 	return scripted
 }
 
-// commands are all of them, for retry.
-var commands map[string]command
-
-func call(c command, ts *testscript.TestScript, args []string) error {
-	return c(on(ts), ts, args)
-}
-
-func retryCommand(m *machine, ts *testscript.TestScript, args []string) error {
-	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
-	defer cancel()
-	var failed error
-	if lab.WaitFor(ctx, func() bool {
-		failed = commands[args[0]](m, ts, args[1:])
-		return failed == nil
-	}) != nil {
-		return fmt.Errorf("after 5 s still: %w", failed)
+// retry is the command that repeats another until it works.
+func retry(all map[string]command) command {
+	return func(m *machine, ts *testscript.TestScript, args []string) error {
+		ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
+		defer cancel()
+		var failed error
+		if lab.WaitFor(ctx, func() bool {
+			failed = all[args[0]](m, ts, args[1:])
+			return failed == nil
+		}) != nil {
+			return fmt.Errorf("after 5 s still: %w", failed)
+		}
+		return nil
 	}
-	return nil
 }
 
 func daemonCommand(m *machine, _ *testscript.TestScript, args []string) error {

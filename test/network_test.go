@@ -44,7 +44,6 @@ func networkCommands() map[string]command {
 		"no-link":    do(2, func(m *machine, a []string) error { return m.ns(a[0]).DeleteLink(a[1]) }),
 		"mac":        do(3, func(m *machine, a []string) error { return m.setMAC(a[0], a[1], a[2]) }),
 		"asked-as":   do(3, func(m *machine, a []string) error { return m.askedAs(a[0], a[1], a[2]) }),
-		"up":         do(2, func(m *machine, a []string) error { return m.ns(a[0]).SetUp(a[1]) }),
 		"listen":     do(3, func(m *machine, a []string) error { return m.listen(a[0], a[1], a[2]) }),
 		"talk":       do(1, func(m *machine, a []string) error { return m.talk(a[0], a[1:]) }),
 		"links":      linksCommand,

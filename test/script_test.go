@@ -15,33 +15,36 @@ import (
 // TestScripts runs the program itself, daemon and command line, on a machine
 // made of namespaces. Each script has one of its own: a host with the link out0
 // (203.0.113.1/24) to a remote (203.0.113.2), which is its default route. When a
-// script has ended, "hostnat down" must leave nothing of it.
+// script has ended, "hostnat down" must leave nothing of hostnat there.
 //
 // Commands, where NS is host, remote or a name given to netns:
 //
 //	daemon start|kill|stop|wait    kill is SIGKILL, stop SIGTERM; wait: it ends by itself
+//	on old-kernel|no-btf MESSAGE   the daemon must refuse to start there
 //	hostnat ARG...                 the command line
 //	refuse MESSAGE ARG...          it must exit 1, print this one line, and change nothing
 //	misuse MESSAGE ARG...          the same with exit code 2
 //	as root|nobody                 who runs the command line from here on
 //	together N ARG...              so many at once, {} being 1 to N; each works or is refused by one line
-//	churn MILLISECONDS             changes without pause until then; for a kill in the middle
+//	churn MILLISECONDS             changes without pause, then the daemon is killed in the middle
 //	remember; unchanged            compare all lists and the host's links
 //	consistent                     the kernel has what is configured, and nothing else
 //	nothing-left                   the host has neither our links nor our BPF filesystem
 //	lose links|bpf|everything      take it out of the kernel by hand
 //	state damaged|newer|older      what became of the configuration's file
-//	on old-kernel|no-btf MESSAGE   the daemon must refuse to start there
-//	netns NAME; endns NAME         a namespace, and its real name in $NAME
-//	tap, bridge, mac, address, no-address, route, no-route, veth, no-link, enslave, up
+//	sessions                       prints them without what time changes, when all is quiet
+//	retry COMMAND ARG...           until it works, for 5 s
+//
+//	netns NAME...; endns NAME      namespaces, the real name in $NAME
+//	process NAME [NS]              starts a program inside NS, $NAME is its id; without NS, ends it
+//	tap LINK; bridge LINK PORT...; enslave LINK BRIDGE                          of the host
+//	veth NS LINK NS LINK; no-link NS LINK; mac NS LINK MAC; links NS
+//	address NS LINK PREFIX; no-address NS LINK PREFIX; addresses NS LINK
+//	route NS PREFIX GATEWAY; no-route NS PREFIX GATEWAY
 //	listen NS NETWORK ADDRESS      an Echo server (package lab)
 //	ask NS NETWORK ADDRESS         prints how an Echo server sees NS
 //	asked-as NS ADDRESS SEEN       the Echo server sees NS by that address
-//	talk NAME NS ADDRESS           opens a TCP connection or, if there is one, moves data over it
-//	process NAME [NS]              starts a program inside NS, $NAME is its id; without NS, ends it
-//	sessions                       prints them without what time changes, when all is quiet
-//	links NS; addresses NS LINK    print them
-//	retry COMMAND ARG...           until it works, for 5 s
+//	talk NAME [NS ADDRESS]         opens a TCP connection; without the rest, moves data over it
 func TestScripts(t *testing.T) {
 	t.Parallel()
 	lab.RequireRoot(t)

@@ -35,7 +35,7 @@ func (m *machine) shot() (s snapshot, err error) {
 	c, ctx := m.client(), context.Background()
 	status, err := c.Status(ctx)
 	s.Problems = status.Problems
-	err = firstError(err,
+	err = cmp.Or(err,
 		fetch(ctx, &s.NATs, (*api.Client).NATs, c), fetch(ctx, &s.Networks, (*api.Client).Networks, c),
 		fetch(ctx, &s.Mappings, (*api.Client).Mappings, c), fetch(ctx, &s.Addresses, (*api.Client).Addresses, c))
 	if err != nil {
@@ -51,8 +51,6 @@ func (m *machine) shot() (s snapshot, err error) {
 	}
 	return s, err
 }
-
-func firstError(errs ...error) error { return cmp.Or(errs...) }
 
 func fetch[T any](ctx context.Context, into *[]T, list func(*api.Client, context.Context) ([]T, error), c *api.Client) (err error) {
 	*into, err = list(c, ctx)

@@ -37,7 +37,7 @@ func (s *stage) snapshot(ctx context.Context) (snapshot, error) {
 	}
 	v := snapshot{sessions: sessions}
 	for reason, packets := range status.Drops {
-		if reason != event.ProtocolUnsupported.String() {
+		if reason != event.IPv6.String() {
 			v.dropped += packets
 		}
 	}

@@ -2,9 +2,7 @@ package reconcile
 
 import (
 	"context"
-	"errors"
 	"fmt"
-	"net/netip"
 	"slices"
 
 	"github.com/hostnat/hostnat/internal/datapath"
@@ -98,74 +96,23 @@ func (k *Kernel) build(ctx context.Context, p Plan, c nat.Config, mtu int, repor
 			return err
 		}
 	}
+	links, err := host.Links(ctx) // with the bridges
+	if err != nil {
+		return err
+	}
+	v := view{config: c, links: links}
 	for _, e := range c.Endpoints {
-		if err := k.attach(ctx, c, e, mtu); err != nil {
-			if !absent(err) {
-				return fmt.Errorf("attaching endpoint %s: %w", e.Name, err)
-			}
-			report.Absent[e.Name] = err
-			report.Problems = append(report.Problems, fmt.Sprintf("endpoint %s is not attached: %v", e.Name, err))
+		err := k.attach(ctx, v, e, mtu)
+		if err == nil {
+			continue
 		}
+		if !absent(err) {
+			return fmt.Errorf("attaching endpoint %s: %w", e.Name, err)
+		}
+		report.Absent[e.Name] = err
+		report.Problems = append(report.Problems, fmt.Sprintf("endpoint %s is not attached: %v", e.Name, err))
 	}
 	return nil
-}
-
-// absent reports whether an endpoint's own side is missing, which the rest of
-// the configuration need not suffer from.
-func absent(err error) bool {
-	var refusal *nat.Error
-	return errors.As(err, &refusal)
-}
-
-func (k *Kernel) attach(ctx context.Context, c nat.Config, e nat.Endpoint, mtu int) error {
-	n, err := c.Network(e.Network)
-	if err != nil {
-		return err
-	}
-	links, err := host.Links(ctx)
-	if err != nil {
-		return err
-	}
-	bridge, ok := view{links: links}.link(n.Bridge)
-	if !ok {
-		return nat.Errorf(nat.NotFound, "bridge %s of network %s does not exist", n.Bridge, n.Name)
-	}
-	guard := func(index int) error {
-		return k.datapath.Attach(datapath.Attachment{Interface: uint32(index), Hook: datapath.InsideIngress})
-	}
-	if !e.InNamespace() {
-		index, err := host.EnsurePort(ctx, e.Target, bridge.Index)
-		if err != nil {
-			return err
-		}
-		return guard(index)
-	}
-	return k.attachNamespace(ctx, e, host.Veth{
-		Name: e.Interface, Bridge: bridge.Index, IfName: e.IfName, MAC: e.MAC,
-		Address: netip.PrefixFrom(e.Address, n.Subnet.Bits()), Gateway: n.Gateway, MTU: mtu, Guard: guard,
-	}, slices.ContainsFunc(links, func(l host.Link) bool { return l.Name == e.Interface }))
-}
-
-func (k *Kernel) attachNamespace(ctx context.Context, e nat.Endpoint, v host.Veth, linked bool) error {
-	if e.Kind == nat.KindPID && !linked && !k.named(e) {
-		// After a reboot the number may be any other process's.
-		return nat.Errorf(nat.NotFound, "its process %s is of an earlier run", e.Target).WithHint("attach it again with --pid")
-	}
-	ns, err := host.OpenNamespace(e.Kind, e.Target)
-	if err != nil {
-		return err
-	}
-	defer ns.Close()
-	v.Namespace = ns
-	_, err = host.EnsureVeth(ctx, v)
-	return err
-}
-
-// named reports whether this daemon was given the endpoint's process.
-func (k *Kernel) named(e nat.Endpoint) bool {
-	k.mu.Lock()
-	defer k.mu.Unlock()
-	return k.seen[e.Name] == e.Target
 }
 
 // steer attaches the outside programs, tells the data path everything, and

@@ -1,0 +1,87 @@
+package reconcile
+
+import (
+	"context"
+	"errors"
+	"net/netip"
+
+	"github.com/hostnat/hostnat/internal/datapath"
+	"github.com/hostnat/hostnat/internal/host"
+	"github.com/hostnat/hostnat/internal/nat"
+)
+
+// absent reports whether an endpoint's own side is missing, which the rest of
+// the configuration need not suffer from.
+func absent(err error) bool {
+	var refusal *nat.Error
+	return errors.As(err, &refusal)
+}
+
+// attach connects one endpoint; v has the bridges. What is right already is
+// left alone.
+func (k *Kernel) attach(ctx context.Context, v view, e nat.Endpoint, mtu int) error {
+	n, err := v.config.Network(e.Network)
+	if err != nil {
+		return err
+	}
+	bridge, ok := v.link(n.Bridge)
+	if !ok {
+		return nat.Errorf(nat.NotFound, "bridge %s of network %s does not exist", n.Bridge, n.Name)
+	}
+	if !e.InNamespace() {
+		index, err := host.EnsurePort(ctx, e.Target, bridge.Index)
+		if err != nil {
+			return err
+		}
+		return k.guard(index)
+	}
+	ns, err := k.openNamespace(v, e)
+	if err != nil || ns == nil {
+		return err
+	}
+	defer ns.Close()
+	_, err = host.EnsureVeth(ctx, host.Veth{
+		Name: e.Interface, Bridge: bridge.Index, Namespace: ns, IfName: e.IfName, MAC: e.MAC,
+		Address: netip.PrefixFrom(e.Address, n.Subnet.Bits()), Gateway: n.Gateway, MTU: mtu, Guard: k.guard,
+	})
+	return err
+}
+
+// guard attaches the program that every packet of an endpoint passes first.
+func (k *Kernel) guard(index int) error {
+	return k.datapath.Attach(datapath.Attachment{Interface: uint32(index), Hook: datapath.InsideIngress})
+}
+
+// openNamespace opens the endpoint's namespace. It returns nil if that cannot
+// be reached by its name any more, but its link is there and works.
+func (k *Kernel) openNamespace(v view, e nat.Endpoint) (*host.Namespace, error) {
+	link, linked := v.link(e.Interface)
+	if e.Kind == nat.KindPID && !linked && !k.named(e) {
+		// After a reboot the number may be any other process's.
+		return nil, nat.Errorf(nat.NotFound, "its process %s is of an earlier run", e.Target).WithHint("attach it again with --pid")
+	}
+	ns, err := host.OpenNamespace(e.Kind, e.Target)
+	if nat.CodeOf(err) != nat.NotFound {
+		return ns, err
+	}
+	k.forget(e)
+	if linked {
+		return nil, k.guard(link.Index)
+	}
+	return nil, err
+}
+
+// named reports whether this daemon was given the endpoint's process.
+func (k *Kernel) named(e nat.Endpoint) bool {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	return k.seen[e.Name] == e.Target
+}
+
+// forget makes sure that a process id which is used again is not taken for the
+// endpoint's.
+func (k *Kernel) forget(e nat.Endpoint) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	delete(k.seen, e.Name)
+}
