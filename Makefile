@@ -22,6 +22,10 @@ help: ## show this list
 build: ## build bin/hostnat
 	$(GOBUILD) -o bin/hostnat ./cmd/hostnat
 
+.PHONY: cross
+cross: ## build for arm64 too
+	GOARCH=arm64 $(GOBUILD) -o bin/hostnat-arm64 ./cmd/hostnat
+
 .PHONY: demo
 demo: build ## show it at work, in network namespaces of its own (needs root)
 	$(SUDO) bin/hostnat demo

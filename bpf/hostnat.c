@@ -194,6 +194,21 @@ INLINE int foreign(const struct packet *packet)
 	return TCX_NEXT;
 }
 
+/*
+ * Whether a packet that no session expects is the host's all the same, or just
+ * passes through. Design, rule 4: a host program may bind a port that is in
+ * dynamic use, and may talk from one that is mapped.
+ */
+INLINE bool is_for_host(struct __sk_buff *skb, const struct packet *packet, const struct binding_key *key, bool configured)
+{
+	if (packet->protocol == IPPROTO_ICMP)
+		return true;
+	if (!key->address && !is_host_address(packet->destination))
+		return true;
+	return host_socket(skb, packet->protocol, packet->source, packet->source_port, packet->destination,
+			   packet->destination_port, configured);
+}
+
 /* Translates a packet from outside, if it belongs to a binding, and delivers it. */
 INLINE int inbound(struct __sk_buff *skb, __u32 l3)
 {
@@ -237,12 +252,7 @@ INLINE int inbound(struct __sk_buff *skb, __u32 l3)
 
 	session = bpf_map_lookup_elem(&sessions, &key);
 	if (unlikely(!session)) {
-		/* A host program may have bound a port that is in dynamic use: what no session expects is its. Rule 4. */
-		if (packet.protocol == IPPROTO_ICMP ||
-		    (binding_key.address ? !(binding->flags & BINDING_CONFIGURED) &&
-						   host_socket(skb, packet.protocol, packet.source, packet.source_port,
-							       packet.destination, packet.destination_port)
-					 : !is_host_address(packet.destination)))
+		if (is_for_host(skb, &packet, &binding_key, binding->flags & BINDING_CONFIGURED))
 			return foreign(&packet);
 		if (packet.ttl <= 1)
 			return drop(REASON_HOP_LIMIT);

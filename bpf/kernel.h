@@ -79,7 +79,12 @@ struct bpf_timer {
 	__u64 opaque[2];
 } __attribute__((aligned(8)));
 
-struct bpf_sock;
+struct bpf_sock {
+	__u32 bound_dev_if, family, type, protocol, mark, priority;
+	__be32 src_ip4, src_ip6[4];
+	__u32 src_port;
+	__be16 dst_port; /* 0: not connected */
+};
 struct bpf_sock_tuple {
 	__be32 saddr, daddr;
 	__be16 sport, dport;

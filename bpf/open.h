@@ -49,7 +49,9 @@ INLINE bool join_known(const struct session_key *key, struct opening *opening, _
 		return false;
 	binding_key.port = *port;
 	binding = bpf_map_lookup_elem(&bindings, &binding_key);
-	if (!binding || !binding_join(&binding_key, binding))
+	/* The port may have become a mapping's to somewhere else a moment ago. */
+	if (!binding || binding->compartment != key->compartment || binding->internal_address != key->internal_address ||
+	    binding->internal_port != key->internal_port || !binding_join(&binding_key, binding))
 		return false;
 	opening->external_port = binding_key.port;
 	if (!address)

@@ -27,8 +27,12 @@ INLINE __u16 port_at(const struct pool_address *pool, __u32 index)
 	return 0;
 }
 
-/* Whether a host socket would receive what remote sends to address:port. */
-INLINE bool host_socket(struct __sk_buff *skb, __u8 protocol, __be32 remote, __be16 remote_port, __be32 address, __be16 port)
+/*
+ * Whether a host socket would receive what remote sends to address:port; if
+ * connected is set, only one that talks to this very remote counts.
+ */
+INLINE bool host_socket(struct __sk_buff *skb, __u8 protocol, __be32 remote, __be16 remote_port, __be32 address, __be16 port,
+			bool connected)
 {
 	struct bpf_sock_tuple tuple = {
 		.saddr = remote,
@@ -37,17 +41,25 @@ INLINE bool host_socket(struct __sk_buff *skb, __u8 protocol, __be32 remote, __b
 		.dport = port,
 	};
 	struct bpf_sock *sock;
+	bool found;
 
-	if (protocol == IPPROTO_TCP)
+	/* Two kinds of pointer to the verifier: each is used where it was got. */
+	if (protocol == IPPROTO_TCP) {
 		sock = bpf_skc_lookup_tcp(skb, &tuple, SOCK_TUPLE_IPV4_SIZE, BPF_F_CURRENT_NETNS, 0);
-	else if (protocol == IPPROTO_UDP)
-		sock = bpf_sk_lookup_udp(skb, &tuple, SOCK_TUPLE_IPV4_SIZE, BPF_F_CURRENT_NETNS, 0);
-	else
+		if (!sock)
+			return false;
+		found = !connected || sock->dst_port;
+		bpf_sk_release(sock);
+		return found;
+	}
+	if (protocol != IPPROTO_UDP)
 		return false;
+	sock = bpf_sk_lookup_udp(skb, &tuple, SOCK_TUPLE_IPV4_SIZE, BPF_F_CURRENT_NETNS, 0);
 	if (!sock)
 		return false;
+	found = !connected || sock->dst_port;
 	bpf_sk_release(sock);
-	return true;
+	return found;
 }
 
 /* Whether the host talked from this port lately (see outside_egress). */
@@ -82,7 +94,7 @@ static long port_try(__u32 round, struct port_search *search)
 	search->key.port = any.port = htons(port_at(search->pool, index % ports));
 	if (bpf_map_lookup_elem(&bindings, &search->key) || bpf_map_lookup_elem(&bindings, &any) || host_talks(&search->key) ||
 	    host_socket(search->skb, search->key.protocol, search->remote, search->remote_port, search->key.address,
-			search->key.port))
+			search->key.port, false))
 		return 0;
 	error = bpf_map_update_elem(&bindings, &search->key, search->binding, BPF_NOEXIST);
 	if (error == -EEXIST)

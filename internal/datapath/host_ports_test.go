@@ -1,6 +1,7 @@
 package datapath
 
 import (
+	"context"
 	"net/netip"
 	"testing"
 
@@ -168,5 +169,36 @@ func TestMappingComesBeforeHostProgram(t *testing.T) {
 	server.expect(t, "for the mapping")
 	if program.pending(0) {
 		t.Error("the host's program got it too")
+	}
+}
+
+// A mapping does not take the replies to the host's own connection that has,
+// by chance, the mapped port as its source.
+func TestHostTalksFromMappedPort(t *testing.T) {
+	t.Parallel()
+	r := newRig(t, 1)
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	defer cancel()
+	for id, protocol := range map[uint32]nat.Protocol{1: nat.TCP, 2: nat.UDP} {
+		r.config.Mappings[id] = Mapping{
+			NAT: rigNAT, Network: rigNetwork, Compartment: rigCompartment, Protocol: protocol,
+			External: netip.MustParseAddrPort("0.0.0.0:40000"), Internal: netip.AddrPortFrom(endpointAddress(0), 80),
+		}
+	}
+	r.apply(t)
+	for _, network := range []string{"tcp", "udp"} {
+		server, err := lab.EchoServer(r.Remote, network, lab.RemoteAddress+":7000")
+		must(t, err)
+		defer server.Close()
+		conn, err := r.Host.DialFrom(ctx, network, lab.HostAddress+":40000", lab.RemoteAddress+":7000")
+		if err != nil {
+			t.Fatalf("%s from a mapped port: %v; drops %v", network, err, r.drops(t))
+		}
+		defer conn.Close()
+		seen, err := lab.AskConn(ctx, conn)
+		must(t, err)
+		if want := netip.MustParseAddrPort(lab.HostAddress + ":40000"); seen != want {
+			t.Errorf("%s: the remote saw %v, want %v", network, seen, want)
+		}
 	}
 }
