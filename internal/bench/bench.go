@@ -92,25 +92,44 @@ func (b *Bench) close() error {
 	return errors.Join(errs...)
 }
 
-// round takes each figure once for each contender. Who begins changes from
-// round to round: nobody always follows the same neighbour.
+// round takes each figure once for each contender.
 func (b *Bench) round(ctx context.Context, number int, phase []measurement, samples *samples) error {
 	for _, m := range phase {
-		for i := range b.contenders {
-			c := b.contenders[(i+number)%len(b.contenders)]
-			if m.only != "" && m.only != c.name {
-				continue
+		taken := make(map[string][][]float64) // by contender, a slice for each row
+		for lap := range max(m.laps, 1) {
+			if err := b.lap(ctx, number+lap, m, taken); err != nil {
+				return err
 			}
-			if ctx.Err() != nil {
-				return fmt.Errorf("interrupted: %w", context.Cause(ctx))
+		}
+		for name, rows := range taken {
+			for i, values := range rows {
+				samples.add(m.rows[i], name, percentile(values, 50))
 			}
-			values, err := m.take(ctx, c)
-			if err != nil {
-				return c.failure(m.rows[0].Name, err)
-			}
-			for i, row := range m.rows {
-				samples.add(row, c.name, values[i])
-			}
+		}
+	}
+	return nil
+}
+
+// lap measures each contender once. Who begins changes from lap to lap: nobody
+// always follows the same neighbour.
+func (b *Bench) lap(ctx context.Context, number int, m measurement, taken map[string][][]float64) error {
+	for i := range b.contenders {
+		c := b.contenders[(i+number)%len(b.contenders)]
+		if m.only != "" && m.only != c.name {
+			continue
+		}
+		if ctx.Err() != nil {
+			return fmt.Errorf("interrupted: %w", context.Cause(ctx))
+		}
+		values, err := m.take(ctx, c)
+		if err != nil {
+			return c.failure(m.rows[0].Name, err)
+		}
+		if taken[c.name] == nil {
+			taken[c.name] = make([][]float64, len(m.rows))
+		}
+		for i := range m.rows {
+			taken[c.name][i] = append(taken[c.name][i], values[i])
 		}
 	}
 	return nil

@@ -11,8 +11,9 @@ import (
 )
 
 const (
-	bulkWarmUp = 200 * time.Millisecond // the congestion window opens
-	bulkTime   = 800 * time.Millisecond
+	bulkLaps   = 5
+	bulkWarmUp = 100 * time.Millisecond // the congestion window opens
+	bulkTime   = 300 * time.Millisecond
 	bulkWrite  = 256 << 10
 	bulkPort   = 21000 // the client's
 )

@@ -89,6 +89,7 @@ func TestInsideTrafficToHostAndNeighbourPasses(t *testing.T) {
 	}{
 		{r.Endpoints[0], r.Host, "172.16.1.1:5000"}, {r.Endpoints[1], r.Host, "172.16.1.1:5001"},
 		{r.Endpoints[0], r.Endpoints[1], "172.16.1.77:5002"}, {r.Endpoints[1], r.Endpoints[0], "172.16.1.2:5003"},
+		{r.Endpoints[0], r.Host, "203.0.113.1:5006"}, {r.Endpoints[1], r.Host, "203.0.113.1:5007"},
 		{r.Host, r.Endpoints[0], "172.16.1.2:5004"}, {r.Host, r.Endpoints[1], "172.16.1.77:5005"},
 	} {
 		server, err := lab.EchoServer(place.at, "tcp", place.address)

@@ -6,8 +6,11 @@ import (
 	"io"
 	"math/rand/v2"
 	"net"
+	"net/netip"
 	"testing"
 	"time"
+
+	"golang.org/x/sys/unix"
 
 	"github.com/hostnat/hostnat/internal/lab"
 	"github.com/hostnat/hostnat/internal/nat"
@@ -90,5 +93,32 @@ func TestBulkTCPKeepsItsData(t *testing.T) {
 				}
 			}
 		}
+	})
+}
+
+// A UDP socket hands over many datagrams as one (UDP_SEGMENT).
+func TestUDPSegmentationOffload(t *testing.T) {
+	t.Parallel()
+	bothOffloads(t, func(t *testing.T, r *rig, _ bool) {
+		const datagrams, size = 20, 1000
+		client := listen(t, r.Endpoints[0], text(endpointAddress(0), "4000"))
+		server := listen(t, r.Remote, lab.RemoteAddress+":7000")
+		to := netip.AddrPortFrom(remoteAddress, 7000)
+		client.send(t, to, "first")
+		from := server.expect(t, "first")
+		option(t, client, unix.SOL_UDP, unix.UDP_SEGMENT, size)
+		option(t, server, unix.SOL_UDP, unix.UDP_SEGMENT, size)
+		data := make([]byte, datagrams*size)
+		for i := range data {
+			data[i] = 'a' + byte(i/size)
+		}
+		client.send(t, to, string(data))
+		server.send(t, from, string(data))
+		for i := range datagrams {
+			want := string(data[i*size : (i+1)*size])
+			server.expect(t, want)
+			client.expect(t, want)
+		}
+		r.counted(t, nat.UDP, inside(0, 4000), to, datagrams+1, datagrams)
 	})
 }

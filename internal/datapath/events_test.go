@@ -23,21 +23,23 @@ type watcher struct {
 	mu     sync.Mutex
 	events []Event
 	stop   context.CancelFunc
-	done   chan error
+	done   chan struct{}
+	err    error // once done
 }
 
 func (r *rig) watchEvents(t *testing.T) *watcher {
 	t.Helper()
 	ctx, stop := context.WithCancel(context.Background())
-	w := &watcher{stop: stop, done: make(chan error, 1)}
+	w := &watcher{stop: stop, done: make(chan struct{})}
 	go func() {
-		w.done <- r.dp.Watch(ctx, func(e Event) {
+		defer close(w.done)
+		w.err = r.dp.Watch(ctx, func(e Event) {
 			w.mu.Lock()
 			defer w.mu.Unlock()
 			w.events = append(w.events, e)
 		})
 	}()
-	t.Cleanup(stop)
+	t.Cleanup(func() { w.close(t) })
 	eventually(t, "event watch", func() bool {
 		var s bpfSettings
 		must(t, r.dp.objects.Configuration.Lookup(uint32(0), &s))
@@ -69,7 +71,8 @@ func (w *watcher) until(t *testing.T, id event.ID, count int) []Event {
 func (w *watcher) close(t *testing.T) {
 	t.Helper()
 	w.stop()
-	must(t, <-w.done)
+	<-w.done
+	must(t, w.err)
 }
 
 // plainEvents leaves out what differs from run to run.

@@ -19,16 +19,18 @@ func TestFiltering(t *testing.T) {
 		{nat.EndpointIndependent, true, true},
 		{nat.AddressAndPortDependent, false, false},
 	} {
-		for _, protocol := range []nat.Protocol{nat.UDP, nat.TCP} {
-			t.Run(string(tt.filtering)+"/"+protocol.String(), func(t *testing.T) {
-				t.Parallel()
-				f := newFilterRig(t, protocol, tt.filtering)
+		t.Run(string(tt.filtering), func(t *testing.T) {
+			t.Parallel()
+			r := newRig(t, 1)
+			r.mute(t, 0)
+			for _, protocol := range []nat.Protocol{nat.UDP, nat.TCP} {
+				f := r.filter(t, protocol, tt.filtering)
 				f.check(t, stranger(7, 80), true)
 				f.check(t, stranger(7, 81), tt.otherPort)
 				f.check(t, stranger(8, 80), tt.otherHost)
 				f.consistent(t)
-			})
-		}
+			}
+		})
 	}
 }
 
@@ -40,9 +42,9 @@ type filterRig struct {
 	filtered uint64
 }
 
-func newFilterRig(t *testing.T, protocol nat.Protocol, filtering nat.Filtering) *filterRig {
+func (r *rig) filter(t *testing.T, protocol nat.Protocol, filtering nat.Filtering) *filterRig {
 	t.Helper()
-	f := &filterRig{rig: newRig(t, 1), protocol: protocol}
+	f := &filterRig{rig: r, protocol: protocol, filtered: r.drops(t)["filtered-remote"]}
 	n := defaultNAT(nat.ProfileRFC)
 	// The other protocol's setting must not count.
 	n.TCPFiltering, n.UDPFiltering = nat.AddressAndPortDependent, nat.EndpointIndependent
@@ -56,7 +58,6 @@ func newFilterRig(t *testing.T, protocol nat.Protocol, filtering nat.Filtering) 
 	}
 	f.config.NATs[rigNAT] = n
 	f.apply(t)
-	f.mute(t, 0)
 	f.fromEndpoint(t, 0, segment{protocol: protocol, flags: syn, from: inside(0, 4000), to: stranger(7, 80)})
 	f.external = f.rig.external(t, protocol, inside(0, 4000))
 	return f
@@ -84,7 +85,8 @@ func (f *filterRig) check(t *testing.T, remote netip.AddrPort, pass bool) {
 // A permission to send ends with the last session to that remote.
 func TestFilteringForgetsRemotesWithTheirSessions(t *testing.T) {
 	t.Parallel()
-	f := newFilterRig(t, nat.UDP, nat.AddressDependent)
+	f := newRig(t, 1).filter(t, nat.UDP, nat.AddressDependent)
+	f.mute(t, 0)
 	f.fromEndpoint(t, 0, segment{protocol: nat.UDP, from: inside(0, 4000), to: stranger(8, 80)})
 	f.check(t, stranger(8, 81), true)
 	must(t, f.dp.EndSessions(func(s Session) bool { return s.Remote == stranger(8, 80) }))
@@ -100,7 +102,8 @@ func TestFilteringForgetsRemotesWithTheirSessions(t *testing.T) {
 // RFC 5382 REQ-4 and rule 6: what is not a SYN opens nothing.
 func TestOnlySYNOpensTCPSession(t *testing.T) {
 	t.Parallel()
-	f := newFilterRig(t, nat.TCP, nat.EndpointIndependent)
+	f := newRig(t, 1).filter(t, nat.TCP, nat.EndpointIndependent)
+	f.mute(t, 0)
 	var segments []segment
 	for _, flags := range []byte{ack, synAck, finAck, rst, fin, syn | rst, 0} {
 		segments = append(segments, segment{protocol: nat.TCP, flags: flags, from: stranger(9, 80), to: f.external})

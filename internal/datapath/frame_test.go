@@ -11,8 +11,8 @@ import (
 	"github.com/hostnat/hostnat/internal/nat"
 )
 
-// segment is a packet made by hand. For ICMP the source's port is the query
-// identifier, of a request if request is set.
+// segment is a packet made by hand. For an ICMP echo request the source's port
+// is the query identifier, for a reply the destination's.
 type segment struct {
 	protocol nat.Protocol
 	from, to netip.AddrPort
@@ -168,6 +168,8 @@ func (r *rig) send(t *testing.T, n *lab.Namespace, link string, frames ...[]byte
 	}
 }
 
+// packetSocket opens a socket that sends frames; the rig's own are closed at its
+// end, by a cleanup that may not be a subtest's.
 func packetSocket(t *testing.T, n *lab.Namespace, link string) int {
 	t.Helper()
 	fd := -1
@@ -175,7 +177,6 @@ func packetSocket(t *testing.T, n *lab.Namespace, link string) int {
 		fd, err = unix.Socket(unix.AF_PACKET, unix.SOCK_RAW|unix.SOCK_CLOEXEC, 0)
 		return err
 	}))
-	t.Cleanup(func() { unix.Close(fd) })
 	must(t, unix.Bind(fd, &unix.SockaddrLinklayer{Ifindex: int(ifindex(t, n, link))}))
 	return fd
 }

@@ -50,6 +50,8 @@ func TestFirstPacketsOnTwoCPUsMakeOneFlow(t *testing.T) {
 	r := newRig(t, 1)
 	r.mute(t, 0)
 	sockets := [2]int{packetSocket(t, r.Endpoints[0], "eth0"), packetSocket(t, r.Endpoints[0], "eth0")}
+	defer unix.Close(sockets[0])
+	defer unix.Close(sockets[1])
 	const rounds = 1000
 	send := func(sender int, remote netip.AddrPort) error {
 		for i := range rounds {
@@ -106,6 +108,7 @@ func TestBindingsStayConsistentWhileSessionsComeAndGo(t *testing.T) {
 	r := newTinyRig(t, 8)
 	r.mute(t, 0)
 	socket := packetSocket(t, r.Endpoints[0], "eth0")
+	defer unix.Close(socket)
 	const rounds = 3000
 	stop := make(chan struct{})
 	race(t, func() error {

@@ -1,6 +1,8 @@
 package datapath
 
 import (
+	"errors"
+	"fmt"
 	"net/netip"
 	"testing"
 	"time"
@@ -81,6 +83,73 @@ func TestMovedMappingReachesNewTargetAtOnce(t *testing.T) {
 	if from := r.client.expect(t, "old"); from.Port() == published.Port() {
 		t.Errorf("the old target speaks from %v", from)
 	}
+	r.consistent(t)
+}
+
+// A client that never stops sending is on the new target once Apply is back.
+func TestMappingMovesUnderFire(t *testing.T) {
+	t.Parallel()
+	r := newRemapRig(t)
+	stop, done := make(chan struct{}), make(chan error, 1)
+	go func() {
+		for {
+			select {
+			case <-stop:
+				done <- nil
+				return
+			default:
+			}
+			if _, err := r.client.WriteToUDPAddrPort([]byte("fire"), published); err != nil && !errors.Is(err, unix.ECONNREFUSED) {
+				done <- err
+				return
+			}
+		}
+	}()
+	for round := range 20 {
+		target := round % 2
+		r.config.Mappings[1] = mapping(nat.UDP, "0.0.0.0:8080", inside(target, 80))
+		r.apply(t)
+		other := listen(t, r.Remote, fmt.Sprintf("%s:%d", lab.RemoteAddress, 6000+round))
+		other.send(t, published, "marker")
+		r.atEndpoint[target].await(t, "marker", 1, func(p packet) bool { return p.payload == "marker" && int(p.from.Port()) == 6000+round })
+		for _, s := range r.sessions(t) {
+			if s.Internal.Addr() != endpointAddress(target) {
+				t.Fatalf("round %d: session %+v leads to the old target", round, s)
+			}
+		}
+	}
+	close(stop)
+	must(t, <-done)
+	r.consistent(t)
+}
+
+// Two external ports lead to one internal port: a remote that used both from one
+// port of its own could not be told apart.
+func TestSessionsThatWouldClashAreRefused(t *testing.T) {
+	t.Parallel()
+	r := newRig(t, 1)
+	r.mute(t, 0)
+	r.config.Mappings[1] = mapping(nat.UDP, "0.0.0.0:8080", inside(0, 80))
+	r.config.Mappings[2] = mapping(nat.UDP, "0.0.0.0:8081", inside(0, 80))
+	r.apply(t)
+	second := netip.AddrPortFrom(hostAddress, 8081)
+	r.fromRemote(t,
+		segment{protocol: nat.UDP, from: stranger(7, 80), to: published},
+		segment{protocol: nat.UDP, from: stranger(7, 80), to: second},
+		segment{protocol: nat.UDP, from: stranger(7, 81), to: second})
+	r.dropped(t, "session-clash", 1)
+	for from, external := range map[netip.AddrPort]netip.AddrPort{stranger(7, 80): published, stranger(7, 81): second} {
+		r.atEndpoint[0].await(t, "packet in", 1, is(nat.UDP, from, inside(0, 80)))
+		r.fromEndpoint(t, 0, segment{protocol: nat.UDP, from: inside(0, 80), to: from})
+		r.atRemote.await(t, "answer", 1, is(nat.UDP, external, from))
+	}
+	// Outward the oldest mapping counts, and the next one after it.
+	r.fromEndpoint(t, 0, segment{protocol: nat.UDP, from: inside(0, 80), to: stranger(8, 80)})
+	r.atRemote.await(t, "packet out", 1, is(nat.UDP, published, stranger(8, 80)))
+	delete(r.config.Mappings, 1)
+	r.apply(t)
+	r.fromEndpoint(t, 0, segment{protocol: nat.UDP, from: inside(0, 80), to: stranger(8, 80)})
+	r.atRemote.await(t, "packet out", 1, is(nat.UDP, second, stranger(8, 80)))
 	r.consistent(t)
 }
 

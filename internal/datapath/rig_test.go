@@ -94,6 +94,9 @@ func newBareRig(t *testing.T, endpoints int) *rig {
 			t.Logf("drops: %v", r.drops(t))
 		}
 		r.dp.Close()
+		for _, fd := range r.senders {
+			unix.Close(fd)
+		}
 	})
 	host := r.Host
 	for _, n := range append([]*lab.Namespace{r.Remote, host}, r.Endpoints...) {
@@ -238,7 +241,12 @@ func must(t *testing.T, err error) {
 // eventually waits until cond holds.
 func eventually(t *testing.T, what string, cond func() bool) {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	within(t, patience, what, cond)
+}
+
+func within(t *testing.T, limit time.Duration, what string, cond func() bool) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), limit)
 	defer cancel()
 	if err := lab.WaitFor(ctx, cond); err != nil {
 		t.Fatalf("%s: %v", what, err)

@@ -54,6 +54,9 @@ func watch(t *testing.T, n *lab.Namespace, link string) *wire {
 		}
 	}()
 	t.Cleanup(func() {
+		if lost, err := tap.Dropped(); err != nil || lost > 0 { // then what is said not to have come may have come
+			t.Errorf("%s in %s: the capture lost %d packets, %v", link, n.Name, lost, err)
+		}
 		tap.Close()
 		<-done
 		w.checkLeaks(t)

@@ -1,0 +1,209 @@
+package reconcile
+
+import (
+	"cmp"
+	"net/netip"
+	"slices"
+	"testing"
+
+	gocmp "github.com/google/go-cmp/cmp"
+	"github.com/google/go-cmp/cmp/cmpopts"
+
+	"github.com/hostnat/hostnat/internal/datapath"
+	"github.com/hostnat/hostnat/internal/host"
+	"github.com/hostnat/hostnat/internal/nat"
+)
+
+var compareNetip = gocmp.Options{
+	gocmp.Comparer(func(a, b netip.Addr) bool { return a == b }),
+	gocmp.Comparer(func(a, b netip.Prefix) bool { return a == b }),
+	gocmp.Comparer(func(a, b netip.AddrPort) bool { return a == b }),
+	cmpopts.EquateEmpty(),
+}
+
+var localPorts = nat.PortRange{Low: 32768, High: 60999}
+
+// dynamicPorts are the default ones without the host's ephemeral ports.
+var dynamicPorts = []nat.PortRange{{Low: 1024, High: 32767}, {Low: 61000, High: 65535}}
+
+func prefixes(list ...string) []netip.Prefix {
+	var out []netip.Prefix
+	for _, p := range list {
+		out = append(out, netip.MustParsePrefix(p))
+	}
+	return out
+}
+
+// hostView is testConfig on a host with two outsides, a VPN and a bond.
+func hostView() view {
+	c := testConfig()
+	c.Endpoints[0].Address, c.Endpoints[0].MAC = netip.MustParseAddr("172.16.1.2"), "02:00:00:00:00:02"
+	c.Endpoints[1].Address, c.Endpoints[1].MAC = netip.MustParseAddr("172.16.1.3"), "02:00:00:00:00:03"
+	return view{config: c, anchor: 3, local: localPorts, links: []host.Link{
+		{Index: 1, Name: "lo", Loopback: true, HasEthernet: true, Addresses: prefixes("127.0.0.1/8")},
+		{Index: 2, Name: "eth0", HasEthernet: true, Addresses: prefixes("192.0.2.1/24", "192.0.2.2/24")},
+		{Index: 3, Name: host.AnchorName, HasEthernet: true, Alias: host.Owner},
+		{Index: 4, Name: "hn-web", HasEthernet: true, Alias: host.Owner, MAC: "02:68:6e:80:00:03", Addresses: prefixes("172.16.1.1/24")},
+		{Index: 5, Name: "hv-c1", HasEthernet: true, Alias: host.Owner, MasterIndex: 4},
+		{Index: 6, Name: "tap0", HasEthernet: true, MasterIndex: 4},
+		{Index: 7, Name: "br0", HasEthernet: true, MAC: "02:00:00:00:00:77", Addresses: prefixes("172.16.2.1/24")},
+		{Index: 8, Name: "tap1", HasEthernet: true, MasterIndex: 7},
+		{Index: 9, Name: "tun0", Addresses: prefixes("10.8.0.2/32")},
+		{Index: 10, Name: "docker0", Type: "bridge", HasEthernet: true, Addresses: prefixes("172.17.0.1/16")},
+		{Index: 11, Name: "veth9", HasEthernet: true, MasterIndex: 10},
+		{Index: 12, Name: "eth1", HasEthernet: true}, // without address
+		{Index: 13, Name: "blue", Type: "vrf", HasEthernet: true},
+		{Index: 14, Name: "eth2", HasEthernet: true, MasterIndex: 13, Addresses: prefixes("198.51.100.1/24")},
+	}}
+}
+
+func pool(id, index uint32, address string, ports ...nat.PortRange) datapath.Pool {
+	return datapath.Pool{NAT: id, Interface: index, Addresses: []datapath.PoolAddress{{Address: netip.MustParseAddr(address), Ports: ports}}}
+}
+
+func TestDatapathConfig(t *testing.T) {
+	t.Parallel()
+	v := hostView()
+	v.config.Mappings = []nat.Mapping{{
+		ID: 7, NAT: "default", Network: "web", Protocol: nat.TCP, From: prefixes("192.0.2.0/24"),
+		External: netip.MustParseAddrPort("0.0.0.0:8080"), Internal: netip.MustParseAddrPort("172.16.1.2:80"),
+	}}
+	subnet := netip.MustParsePrefix
+	want := datapath.Config{
+		Anchor: 3, LocalPorts: localPorts,
+		NATs: map[uint32]nat.NAT{1: v.config.NATs[0]},
+		Pools: []datapath.Pool{
+			pool(1, 2, "192.0.2.1", dynamicPorts...), pool(1, 9, "10.8.0.2", dynamicPorts...),
+			pool(1, 10, "172.17.0.1", dynamicPorts...), pool(1, 14, "198.51.100.1", dynamicPorts...),
+		},
+		Networks: map[uint32]datapath.Network{
+			3: {Compartment: 2, NAT: 1, Bridge: 4, Subnet: subnet("172.16.1.0/24"), Gateway: netip.MustParseAddr("172.16.1.1"), GatewayMAC: "02:68:6e:80:00:03"},
+			4: {Compartment: 2, NAT: 1, Bridge: 7, Subnet: subnet("172.16.2.0/24"), Gateway: netip.MustParseAddr("172.16.2.1"), GatewayMAC: "02:00:00:00:00:77"},
+		},
+		Insides: map[uint32]datapath.Inside{
+			4: {Network: 3, Bridge: true}, 7: {Network: 4, Bridge: true},
+			5: {Network: 3, Address: netip.MustParseAddr("172.16.1.2"), MAC: "02:00:00:00:00:02"},
+			6: {Network: 3, Address: netip.MustParseAddr("172.16.1.3"), MAC: "02:00:00:00:00:03"},
+		},
+		// Not the ports of bridges, whose traffic is seen there; those of a VRF are.
+		Outsides: map[uint32]datapath.Outside{2: {}, 9: {NoEthernet: true}, 10: {}, 12: {}, 13: {}, 14: {}},
+		Endpoints: []datapath.Endpoint{
+			{Compartment: 2, Address: netip.MustParseAddr("172.16.1.2"), Interface: 5, Network: 3, Peer: true, MAC: "02:00:00:00:00:02", GatewayMAC: "02:68:6e:80:00:03"},
+			{Compartment: 2, Address: netip.MustParseAddr("172.16.1.3"), Interface: 6, Network: 3, MAC: "02:00:00:00:00:03", GatewayMAC: "02:68:6e:80:00:03"},
+		},
+		HostAddresses: []netip.Addr{
+			netip.MustParseAddr("192.0.2.1"), netip.MustParseAddr("192.0.2.2"), netip.MustParseAddr("172.16.1.1"), netip.MustParseAddr("172.16.2.1"),
+			netip.MustParseAddr("10.8.0.2"), netip.MustParseAddr("172.17.0.1"), netip.MustParseAddr("198.51.100.1"),
+		},
+		Mappings: map[uint32]datapath.Mapping{7: {
+			NAT: 1, Network: 3, Compartment: 2, Protocol: nat.TCP, From: prefixes("192.0.2.0/24"),
+			External: netip.MustParseAddrPort("0.0.0.0:8080"), Internal: netip.MustParseAddrPort("172.16.1.2:80"),
+		}},
+	}
+	if diff := gocmp.Diff(want, v.datapathConfig(), compareNetip); diff != "" {
+		t.Errorf("(-want +got):\n%s", diff)
+	}
+}
+
+// TestDatapathConfigOfWhatIsMissing: a part that is absent takes nothing else along.
+func TestDatapathConfigOfWhatIsMissing(t *testing.T) {
+	t.Parallel()
+	v := hostView()
+	v.links = slices.DeleteFunc(v.links, func(l host.Link) bool { return l.Name == "hv-c1" || l.Name == "br0" || l.Name == "eth0" })
+	v.config.Mappings = []nat.Mapping{
+		{ID: 1, NAT: "gone", Network: "web"}, {ID: 2, NAT: "default", Network: "gone"}, {ID: 3, NAT: "default", Network: "lan", Protocol: nat.UDP},
+	}
+	v.config.Endpoints = append(v.config.Endpoints, nat.Endpoint{Name: "x", Network: "gone", Interface: "tun0"})
+	v.config.Networks = append(v.config.Networks, nat.Network{Name: "lonely", ID: 9, NAT: "gone", Compartment: "gone"})
+	c := v.datapathConfig()
+	if len(c.Endpoints) != 1 || c.Endpoints[0].Interface != 6 {
+		t.Errorf("endpoints %+v, want the TAP alone", c.Endpoints)
+	}
+	if n := c.Networks[4]; n.Bridge != 0 || n.Compartment != 2 || n.NAT != 1 {
+		t.Errorf("network without bridge: %+v", n)
+	}
+	if n := c.Networks[9]; n.NAT != 0 {
+		t.Errorf("network without NAT: %+v", n)
+	}
+	if _, ok := c.Mappings[3]; !ok || len(c.Mappings) != 1 {
+		t.Errorf("mappings %+v, want 3 alone", c.Mappings)
+	}
+	if _, inside := c.Insides[9]; inside {
+		t.Error("the link of an endpoint without network is inside")
+	}
+}
+
+func TestPools(t *testing.T) {
+	t.Parallel()
+	fixed := func(list ...string) []nat.ExternalAddress {
+		var out []nat.ExternalAddress
+		for _, text := range list {
+			a, err := nat.ParseExternalAddress(text)
+			if err != nil {
+				t.Fatal(err)
+			}
+			out = append(out, a)
+		}
+		return out
+	}
+	for _, tt := range []struct {
+		name  string
+		nat   nat.NAT
+		want  []datapath.Pool
+		watch nat.PortRange // ports that need no watch for the host's own use
+	}{
+		{"one interface", nat.NAT{ID: 5, ExternalInterfaces: []string{"eth0"}},
+			[]datapath.Pool{pool(5, 2, "192.0.2.1", dynamicPorts...)}, localPorts},
+		{"interface without address", nat.NAT{ID: 5, ExternalInterfaces: []string{"eth1"}}, nil, localPorts},
+		{"interface that is not there", nat.NAT{ID: 5, ExternalInterfaces: []string{"eth9"}}, nil, localPorts},
+		{"interface that is inside", nat.NAT{ID: 5, ExternalInterfaces: []string{"br0", "hn-web"}}, nil, localPorts},
+		{"fixed address", nat.NAT{ID: 5, ExternalAddresses: fixed("192.0.2.2")},
+			[]datapath.Pool{pool(5, 0, "192.0.2.2", dynamicPorts...)}, localPorts},
+		{"fixed address on one interface", nat.NAT{ID: 5, ExternalInterfaces: []string{"eth1", "tun0"}, ExternalAddresses: fixed("192.0.2.2:2000-2999")},
+			[]datapath.Pool{pool(5, 9, "192.0.2.2", nat.PortRange{Low: 2000, High: 2999}), pool(5, 12, "192.0.2.2", nat.PortRange{Low: 2000, High: 2999})}, localPorts},
+		{"range across the host's", nat.NAT{ID: 5, ExternalAddresses: fixed("192.0.2.2:30000-40000")},
+			[]datapath.Pool{pool(5, 0, "192.0.2.2", nat.PortRange{Low: 30000, High: 32767})}, localPorts},
+		{"range in the host's", nat.NAT{ID: 5, ExternalAddresses: fixed("192.0.2.2:40000-40009")},
+			[]datapath.Pool{pool(5, 0, "192.0.2.2", nat.PortRange{Low: 40000, High: 40009})}, nat.PortRange{}},
+		{"one port", nat.NAT{ID: 5, ExternalAddresses: fixed("192.0.2.2:65535-65535")},
+			[]datapath.Pool{pool(5, 0, "192.0.2.2", nat.PortRange{Low: 65535, High: 65535})}, localPorts},
+		{"two ranges of an address", nat.NAT{ID: 5, ExternalAddresses: fixed("192.0.2.2:2000-2999", "192.0.2.1", "192.0.2.2:4000-4999")},
+			[]datapath.Pool{{NAT: 5, Addresses: []datapath.PoolAddress{
+				{Address: netip.MustParseAddr("192.0.2.2"), Ports: []nat.PortRange{{Low: 2000, High: 2999}, {Low: 4000, High: 4999}}},
+				{Address: netip.MustParseAddr("192.0.2.1"), Ports: dynamicPorts},
+			}}}, localPorts},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
+			v := hostView()
+			v.config.NATs = []nat.NAT{tt.nat}
+			c := v.datapathConfig()
+			slices.SortFunc(c.Pools, func(a, b datapath.Pool) int { return cmp.Compare(a.Interface, b.Interface) })
+			if diff := gocmp.Diff(tt.want, c.Pools, compareNetip); diff != "" {
+				t.Errorf("(-want +got):\n%s", diff)
+			}
+			if c.LocalPorts != tt.watch {
+				t.Errorf("ports left unwatched: %v, want %v", c.LocalPorts, tt.watch)
+			}
+		})
+	}
+}
+
+func TestAttachments(t *testing.T) {
+	t.Parallel()
+	got := attachments(datapath.Config{
+		Insides:  map[uint32]datapath.Inside{4: {Bridge: true}, 5: {}},
+		Outsides: map[uint32]datapath.Outside{2: {}, 9: {NoEthernet: true}},
+	})
+	want := []datapath.Attachment{
+		{Interface: 2, Hook: datapath.OutsideEgress}, {Interface: 2, Hook: datapath.OutsideIngress},
+		{Interface: 4, Hook: datapath.BridgeIngress}, {Interface: 5, Hook: datapath.InsideIngress},
+		{Interface: 9, Hook: datapath.OutsideEgressL3}, {Interface: 9, Hook: datapath.OutsideIngressL3},
+	}
+	slices.SortFunc(got, func(a, b datapath.Attachment) int {
+		return cmp.Or(cmp.Compare(a.Interface, b.Interface), cmp.Compare(a.Hook, b.Hook))
+	})
+	if diff := gocmp.Diff(want, got); diff != "" {
+		t.Errorf("(-want +got):\n%s", diff)
+	}
+}
