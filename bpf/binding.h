@@ -32,6 +32,23 @@ INLINE struct binding_index_key index_key(const struct binding_key *key, const s
 	return index;
 }
 
+INLINE struct port_bits *port_bits_of(const struct binding_key *key)
+{
+	struct port_bits_key bits = { .address = key->address, .protocol = key->protocol };
+	return bpf_map_lookup_elem(&port_bits, &bits);
+}
+
+/* Frees a dynamic binding's port, for the map's hint and for good. */
+INLINE void binding_free(const struct binding_key *key)
+{
+	struct port_bits *bits = port_bits_of(key);
+	__u16 port = ntohs(key->port);
+
+	if (bits)
+		__sync_fetch_and_and(&bits->word[port / 64], ~(1ULL << (port % 64)));
+	bpf_map_delete_elem(&bindings, key);
+}
+
 /* Leaves a binding: the last session of a dynamic one takes it along. */
 NOINLINE int binding_leave(struct binding_key *key)
 {
@@ -59,7 +76,7 @@ NOINLINE int binding_leave(struct binding_key *key)
 	port = bpf_map_lookup_elem(&binding_index, &index);
 	if (port && *port == key->port)
 		bpf_map_delete_elem(&binding_index, &index);
-	bpf_map_delete_elem(&bindings, key); /* last: only now is the port free */
+	binding_free(key); /* last: only now is the port free */
 	return 0;
 }
 

@@ -80,10 +80,29 @@ INLINE __be16 next_fragment_id(void)
 	return last ? htons((__u16)__sync_fetch_and_add(last, 1)) : 0;
 }
 
-NOINLINE int note_fragment(const struct fragment_key *key, struct fragment *note)
+/* Functions of their own: the stack of the programs is nearly used up. */
+NOINLINE int note_outward(const struct fragment_key *key, const struct session *session, __be16 id)
 {
-	note->expires = bpf_ktime_get_coarse_ns() + FRAGMENT_MEMORY * SECOND;
-	return bpf_map_update_elem(&fragments, key, note, BPF_ANY);
+	struct fragment note = { .expires = bpf_ktime_get_coarse_ns() + FRAGMENT_MEMORY * SECOND, .id = id };
+
+	if (!session)
+		return -1;
+	note.address = session->external_address;
+	note.ifindex = session->out_ifindex;
+	note.next_hop = session->next_hop;
+	return bpf_map_update_elem(&fragments, key, &note, BPF_ANY);
+}
+
+NOINLINE int note_inward(const struct fragment_key *key, __u32 compartment, __be32 address, __u32 network)
+{
+	struct fragment note = {
+		.expires = bpf_ktime_get_coarse_ns() + FRAGMENT_MEMORY * SECOND,
+		.address = address,
+		.compartment = compartment,
+		.network = network,
+	};
+
+	return bpf_map_update_elem(&fragments, key, &note, BPF_ANY);
 }
 
 INLINE struct fragment *find_first_fragment(const struct packet *packet, __u32 compartment)
@@ -111,14 +130,9 @@ INLINE enum reason first_fragment_out(struct __sk_buff *skb, const struct packet
 				      const struct session *session)
 {
 	struct fragment_key key = fragment_key(packet, compartment);
-	struct fragment note = {
-		.id = next_fragment_id(),
-		.address = session->external_address,
-		.ifindex = session->out_ifindex,
-		.next_hop = session->next_hop,
-	};
+	__be16 id = next_fragment_id();
 
-	if (note_fragment(&key, &note) || !rewrite_id(skb, packet, note.id))
+	if (note_outward(&key, session, id) || !rewrite_id(skb, packet, id))
 		return REASON_FRAGMENT;
 	return REASON_NONE;
 }
@@ -126,9 +140,8 @@ INLINE enum reason first_fragment_out(struct __sk_buff *skb, const struct packet
 INLINE enum reason first_fragment_in(const struct packet *packet, __u32 compartment, __be32 address, __u32 network)
 {
 	struct fragment_key key = fragment_key(packet, FRAGMENTS_OUTSIDE);
-	struct fragment note = { .address = address, .compartment = compartment, .network = network };
 
-	return note_fragment(&key, &note) ? REASON_FRAGMENT : REASON_NONE;
+	return note_inward(&key, compartment, address, network) ? REASON_FRAGMENT : REASON_NONE;
 }
 
 /* A later fragment going out. */

@@ -30,7 +30,9 @@ INLINE int outbound(struct __sk_buff *skb, struct packet *packet, const struct i
 	if (unlikely(reason))
 		return drop(reason);
 	if (packet->protocol == IPPROTO_ICMP && is_icmp_error(packet->icmp_type))
-		return is_host_address(packet->destination) ? TCX_NEXT : error_outbound(skb, packet, inside->compartment);
+		return is_host_address(packet->destination)
+			       ? TCX_NEXT
+			       : error_outbound(skb, packet->l4, packet->source, packet->destination, inside->compartment);
 	key.internal_port = packet->source_port;
 	key.protocol = packet->protocol;
 	if (packet->protocol != IPPROTO_ICMP)
@@ -229,7 +231,8 @@ INLINE int inbound(struct __sk_buff *skb, __u32 l3)
 	if (parse_l4(skb, &packet))
 		return foreign(&packet);
 	if (packet.protocol == IPPROTO_ICMP && packet.icmp_type != ICMP_ECHO_REPLY) {
-		int verdict = is_icmp_error(packet.icmp_type) ? error_inbound(skb, &packet) : NOT_OURS;
+		int verdict = is_icmp_error(packet.icmp_type) ? error_inbound(skb, l3, packet.l4, packet.source, packet.destination)
+							      : NOT_OURS;
 		return verdict == NOT_OURS ? foreign(&packet) : verdict;
 	}
 	binding_key.address = packet.destination;

@@ -6,7 +6,7 @@
  */
 #pragma once
 #include "deliver.h"
-#include "route.h"
+#include "open.h"
 
 enum { ICMP_UNREACHABLE = 3, ICMP_TIME_EXCEEDED = 11, ICMP_PARAMETER_PROBLEM = 12 };
 
@@ -120,9 +120,20 @@ NOINLINE int rewrite_quote(struct __sk_buff *skb, const struct quote *quote, enu
 }
 
 /* An error from outside about a packet that a session sent (RFC 5508 REQ-4). */
-/* Returns NOT_OURS if no session sent what is quoted. */
-INLINE int error_inbound(struct __sk_buff *skb, struct packet *packet)
+/*
+ * Both directions are functions of their own, with what they need of the
+ * packet by value: a pointer to it would keep it on the stack for all packets.
+ */
+INLINE bool error_ttl_exceeded(struct __sk_buff *skb, const struct packet *packet)
 {
+	struct iphdr *ip = ip_header(skb, packet);
+	return !ip || ip->ttl <= 1;
+}
+
+/* Returns NOT_OURS if no session sent what is quoted. */
+NOINLINE int error_inbound(struct __sk_buff *skb, __u32 l3, __u32 l4, __be32 source, __be32 destination)
+{
+	struct packet packet = { .l3 = l3, .l4 = l4, .source = source, .destination = destination };
 	struct binding_key binding_key = {};
 	struct session_key key = {};
 	struct quote quote = {};
@@ -130,7 +141,7 @@ INLINE int error_inbound(struct __sk_buff *skb, struct packet *packet)
 	struct session *session;
 	int reason;
 
-	if (parse_quote(skb, packet->l4, &quote))
+	if (parse_quote(skb, packet.l4, &quote))
 		return NOT_OURS;
 	binding_key.address = quote.source;
 	binding_key.port = quote.source_port;
@@ -152,26 +163,27 @@ INLINE int error_inbound(struct __sk_buff *skb, struct packet *packet)
 	session = bpf_map_lookup_elem(&sessions, &key);
 	if (!session || session->external_address != quote.source || session->external_port != quote.source_port)
 		return NOT_OURS;
-	if (packet->ttl <= 1)
+	if (error_ttl_exceeded(skb, &packet))
 		return drop(REASON_HOP_LIMIT);
 	reason = rewrite_quote(skb, &quote, SOURCE, key.internal_address, key.internal_port);
 	if (reason)
 		return drop(reason);
-	reason = rewrite_address(skb, packet, DESTINATION, key.internal_address);
+	reason = rewrite_address(skb, &packet, DESTINATION, key.internal_address);
 	if (reason)
 		return drop(reason);
-	return deliver_inside(skb, packet, key.compartment, session->network, key.internal_address);
+	return deliver_inside(skb, &packet, key.compartment, session->network, key.internal_address);
 }
 
 /* An error from an endpoint about a packet that a session brought it (RFC 5508 REQ-5). */
-INLINE int error_outbound(struct __sk_buff *skb, struct packet *packet, __u32 compartment)
+NOINLINE int error_outbound(struct __sk_buff *skb, __u32 l4, __be32 source, __be32 destination, __u32 compartment)
 {
+	struct packet packet = { .l3 = sizeof(struct ethhdr), .l4 = l4, .source = source, .destination = destination };
 	struct session_key key = { .compartment = compartment };
 	struct quote quote = {};
 	struct session *session;
 	int reason;
 
-	reason = parse_quote(skb, packet->l4, &quote);
+	reason = parse_quote(skb, packet.l4, &quote);
 	if (reason)
 		return drop(reason);
 	key.internal_address = quote.destination;
@@ -181,12 +193,12 @@ INLINE int error_outbound(struct __sk_buff *skb, struct packet *packet, __u32 co
 	if (quote.protocol != IPPROTO_ICMP)
 		key.remote_port = quote.source_port;
 	/* A router behind the endpoint may speak for it, but only to the remote: nobody else is told of a session. */
-	if (quote.destination != packet->source || quote.source != packet->destination)
+	if (quote.destination != packet.source || quote.source != packet.destination)
 		return drop(REASON_ICMP_ERROR_NO_SESSION);
 	session = bpf_map_lookup_elem(&sessions, &key);
 	if (!session)
 		return drop(REASON_ICMP_ERROR_NO_SESSION);
-	if (packet->ttl <= 1)
+	if (error_ttl_exceeded(skb, &packet))
 		return drop(REASON_HOP_LIMIT);
 	if (session->route_expires < bpf_ktime_get_coarse_ns()) {
 		reason = route_refresh(skb, &key, session);
@@ -197,7 +209,7 @@ INLINE int error_outbound(struct __sk_buff *skb, struct packet *packet, __u32 co
 	if (reason)
 		return drop(reason);
 	/* The outside sees the NAT's address alone. */
-	reason = rewrite_address(skb, packet, SOURCE, session->external_address);
+	reason = rewrite_address(skb, &packet, SOURCE, session->external_address);
 	if (reason)
 		return drop(reason);
 	return deliver_outside(skb, session->out_ifindex, session->next_hop);

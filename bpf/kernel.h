@@ -88,8 +88,7 @@ struct bpf_sock {
 struct bpf_sock_tuple {
 	__be32 saddr, daddr;
 	__be16 sport, dport;
-	__u32 ipv6_rest[6];
-};
+}; /* the IPv4 half of the union */
 enum { SOCK_TUPLE_IPV4_SIZE = 12 };
 
 struct bpf_fib_lookup {

@@ -53,6 +53,21 @@ HASH_MAP(bindings, struct binding_key, struct binding, 1 << 18);
 HASH_MAP(binding_index, struct binding_index_key, __be16, 1 << 18);
 HASH_MAP(contacts, struct contact_key, struct contact, 1 << 20);
 
+/*
+ * Which external ports have dynamic bindings, a bit each: a hint, so that the
+ * last free port of a range is found without asking for each. What counts is
+ * the binding's insertion. 8 KiB an address and protocol, made when needed.
+ */
+HASH_MAP(port_bits, struct port_bits_key, struct port_bits, 1024);
+
+/* Stays zero: what a new element of port_bits is copied from. */
+struct {
+	MAP_UINT(type, BPF_MAP_TYPE_ARRAY);
+	MAP_TYPE(key, __u32);
+	MAP_TYPE(value, struct port_bits);
+	MAP_UINT(max_entries, 1);
+} no_port_bits SEC(".maps");
+
 /* Hints only, so forgetting the oldest is right here. Value: when last used. */
 struct {
 	MAP_UINT(type, BPF_MAP_TYPE_LRU_HASH);

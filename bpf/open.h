@@ -9,17 +9,6 @@ INLINE __u32 mix(__u32 value)
 	return value ^ (value >> 16);
 }
 
-/* Paired pooling: one inside address keeps to one external address (RFC 4787 REQ-2). */
-INLINE struct pool_address *pool_address_of(struct pool *pool, const struct session_key *key)
-{
-	__u32 index;
-
-	if (!pool->count)
-		return NULL;
-	index = mix(key->internal_address ^ key->compartment) % pool->count;
-	return &pool->address[index & (POOL_ADDRESSES - 1)]; /* the mask is for the verifier */
-}
-
 INLINE struct pool *find_pool(__u32 nat, __u32 ifindex)
 {
 	struct pool_key key = { .nat = nat, .ifindex = ifindex };
@@ -29,6 +18,17 @@ INLINE struct pool *find_pool(__u32 nat, __u32 ifindex)
 		return pool;
 	key.ifindex = 0;
 	return bpf_map_lookup_elem(&pools, &key);
+}
+
+/* Paired pooling: one inside address keeps to one external address (RFC 4787 REQ-2). */
+INLINE struct pool_address *pool_address_of(struct pool *pool, const struct session_key *key)
+{
+	__u32 index;
+
+	if (!pool->count)
+		return NULL;
+	index = mix(key->internal_address ^ key->compartment) % pool->count;
+	return &pool->address[index & (POOL_ADDRESSES - 1)]; /* the mask is for the verifier */
 }
 
 /* Joins the binding that the index knows for this internal port on this external address, if any. */
@@ -89,7 +89,7 @@ NOINLINE int join_new(struct __sk_buff *skb, const struct session_key *key, stru
 	index = index_key(&search.key, &binding);
 	if (bpf_map_update_elem(&binding_index, &index, &search.key.port, BPF_NOEXIST)) {
 		/* Another CPU made one for the same internal port: that one counts. */
-		bpf_map_delete_elem(&bindings, &search.key);
+		binding_free(&search.key);
 		return join_known(key, opening, opening->external_address) ? REASON_NONE : REASON_BINDINGS_FULL;
 	}
 	opening->external_port = search.key.port;
@@ -130,6 +130,52 @@ NOINLINE int open_outbound(struct __sk_buff *skb, struct session_key *key, __u32
 			return reason;
 	}
 	return session_open(key, &opening, nat);
+}
+
+/* Whether a NAT has this external address for packets that leave by ifindex. */
+INLINE bool pool_has(__u32 nat, __u32 ifindex, __be32 address)
+{
+	struct pool *pool = find_pool(nat, ifindex);
+
+	if (!pool)
+		return false;
+	for (int i = 0; i < POOL_ADDRESSES; i++) {
+		if (i < pool->count && pool->address[i].address == address)
+			return true;
+	}
+	return false;
+}
+
+INLINE bool is_mapped(const struct session_key *key, const struct session *session)
+{
+	struct binding_key binding_key = binding_of(key, session->external_address, session->external_port, session->flags);
+	struct binding *binding = bpf_map_lookup_elem(&bindings, &binding_key);
+
+	return binding && binding->flags & BINDING_CONFIGURED;
+}
+
+/*
+ * Looks the route of a known session up again. If the way out is another
+ * interface now, where the NAT does not have the session's external address,
+ * no answer would find back: the session ends. Returns a drop reason or none.
+ */
+NOINLINE int route_refresh(struct __sk_buff *skb, struct session_key *key, struct session *session)
+{
+	struct route route = {};
+	int reason;
+
+	if (!session)
+		return REASON_ROUTE_LOOKUP;
+	reason = find_route(skb, key, &route);
+	if (reason)
+		return reason;
+	if (session->out_ifindex && session->out_ifindex != route.ifindex && !is_mapped(key, session) &&
+	    !pool_has(session->nat, route.ifindex, session->external_address)) {
+		session_end(key, session);
+		return REASON_ROUTE_CHANGED;
+	}
+	route_keep(session, &route, bpf_ktime_get_coarse_ns());
+	return REASON_NONE;
 }
 
 /* Whether a remote may open a session to a binding (RFC 4787 REQ-8, RFC 5382 REQ-3). */

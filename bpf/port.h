@@ -8,7 +8,8 @@
 #include "binding.h"
 
 enum {
-	RANDOM_TRIES = 32, /* then the whole range in order, so that the last free port is found */
+	RANDOM_TRIES = 16, /* then the range is searched word by word from a random place */
+	SEARCH_STEPS = 2 * PORT_WORDS, /* all words, and as many ports in them that turn out to be taken */
 	HOST_PORT_MEMORY = 300, /* seconds that a port the host talked from stays the host's */
 };
 
@@ -25,6 +26,24 @@ INLINE __u16 port_at(const struct pool_address *pool, __u32 index)
 		index -= size;
 	}
 	return 0;
+}
+
+/* The ports of a word of port_bits that the pool may use, a bit each. */
+INLINE __u64 ports_in_word(const struct pool_address *pool, __u32 word)
+{
+	__u32 first = word * 64, last = first + 63, low, high;
+	__u64 ports = 0;
+
+	for (int i = 0; i < POOL_RANGES; i++) {
+		low = pool->range[i].low;
+		high = pool->range[i].high;
+		if (!high || high < first || low > last)
+			continue;
+		low = low > first ? low - first : 0;
+		high = high < last ? high - first : 63;
+		ports |= (~0ULL >> (63 - (high & 63))) & (~0ULL << (low & 63));
+	}
+	return ports;
 }
 
 /*
@@ -75,33 +94,61 @@ struct port_search {
 	struct __sk_buff *skb;
 	const struct pool_address *pool;
 	struct binding *binding; /* what to insert */
+	struct port_bits *bits;
 	struct binding_key key; /* result */
 	__be32 remote;
 	__be16 remote_port;
 	bool found, full;
-	__u32 start;
+	__u32 word; /* the next to be looked at */
+	__u32 words; /* how many are left */
+	__u32 base; /* first port of the word at hand */
+	__u64 candidates; /* of that word */
 };
 
-static long port_try(__u32 round, struct port_search *search)
+/* Tries to reserve a port. True ends the search: found, or no room in the table. */
+INLINE bool port_try(struct port_search *search, __u16 port)
 {
-	__u32 ports = search->pool->ports;
-	__u32 index = round < RANDOM_TRIES ? bpf_get_prandom_u32() : search->start + round;
 	struct binding_key any = { .protocol = search->key.protocol };
 	long error;
 
-	if (!ports)
-		return 1;
-	search->key.port = any.port = htons(port_at(search->pool, index % ports));
-	if (bpf_map_lookup_elem(&bindings, &search->key) || bpf_map_lookup_elem(&bindings, &any) || host_talks(&search->key) ||
+	search->key.port = any.port = htons(port);
+	if (!port || bpf_map_lookup_elem(&bindings, &any) || host_talks(&search->key) ||
 	    host_socket(search->skb, search->key.protocol, search->remote, search->remote_port, search->key.address,
 			search->key.port, false))
-		return 0;
+		return false;
 	error = bpf_map_update_elem(&bindings, &search->key, search->binding, BPF_NOEXIST);
-	if (error == -EEXIST)
-		return 0; /* another CPU was faster */
+	if (!error || error == -EEXIST) /* taken by us, by another CPU, by a mapping */
+		__sync_fetch_and_or(&search->bits->word[port / 64], 1ULL << (port % 64));
 	search->found = !error;
-	search->full = error;
-	return 1;
+	search->full = error && error != -EEXIST;
+	return error != -EEXIST;
+}
+
+static long port_step(__u32 round, struct port_search *search)
+{
+	struct port_bits *bits = search->bits;
+	__u32 word, bit;
+
+	if (!bits)
+		return 1;
+	if (round < RANDOM_TRIES) {
+		__u16 port = port_at(search->pool, bpf_get_prandom_u32() % (search->pool->ports ?: 1));
+		if (bits->word[port / 64] >> (port % 64) & 1)
+			return 0;
+		return port_try(search, port);
+	}
+	if (!search->candidates) {
+		if (!search->words)
+			return 1;
+		search->words--;
+		word = search->word++ % PORT_WORDS;
+		search->base = word * 64;
+		search->candidates = ports_in_word(search->pool, word) & ~bits->word[word];
+		return 0;
+	}
+	bit = __builtin_ctzll(search->candidates);
+	search->candidates &= search->candidates - 1;
+	return port_try(search, search->base + bit);
 }
 
 /*
@@ -110,8 +157,21 @@ static long port_try(__u32 round, struct port_search *search)
  */
 INLINE enum reason port_allocate(struct port_search *search)
 {
-	search->start = bpf_get_prandom_u32();
-	bpf_loop(RANDOM_TRIES + search->pool->ports, port_try, search, 0);
+	struct port_bits_key key = { .address = search->key.address, .protocol = search->key.protocol };
+	__u32 zero = 0;
+
+	search->bits = port_bits_of(&search->key);
+	if (!search->bits) {
+		struct port_bits *none = bpf_map_lookup_elem(&no_port_bits, &zero);
+		if (none)
+			bpf_map_update_elem(&port_bits, &key, none, BPF_NOEXIST);
+		search->bits = port_bits_of(&search->key);
+		if (!search->bits)
+			return REASON_BINDINGS_FULL;
+	}
+	search->word = bpf_get_prandom_u32();
+	search->words = PORT_WORDS;
+	bpf_loop(RANDOM_TRIES + SEARCH_STEPS, port_step, search, 0);
 	if (search->found)
 		return REASON_NONE;
 	return search->full ? REASON_BINDINGS_FULL : REASON_OUT_OF_PORTS;

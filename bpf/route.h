@@ -52,17 +52,3 @@ INLINE void route_keep(struct session *session, const struct route *route, __u64
 	session->out_mtu = route->mtu;
 	session->route_expires = now + ROUTE_MEMORY * SECOND;
 }
-
-/* Looks the route of a known session up again. Returns a drop reason or none. */
-NOINLINE int route_refresh(struct __sk_buff *skb, const struct session_key *key, struct session *session)
-{
-	struct route route = {};
-	int reason;
-
-	if (!session)
-		return REASON_ROUTE_LOOKUP;
-	reason = find_route(skb, key, &route);
-	if (!reason)
-		route_keep(session, &route, bpf_ktime_get_coarse_ns());
-	return reason;
-}

@@ -42,6 +42,7 @@ enum reason {
 	REASON_ENDPOINT_GONE = 0x4d,
 	REASON_NO_NAT = 0x4e,
 	REASON_IPV6 = 0x4f,
+	REASON_ROUTE_CHANGED = 0x50,
 	REASON_COUNT = 0x60,
 };
 
@@ -215,6 +216,16 @@ struct session {
 	__u32 out_mtu;
 	__u32 pad;
 	__u64 packets_out, bytes_out, packets_in, bytes_in;
+};
+
+struct port_bits_key {
+	__be32 address;
+	__u8 protocol;
+	__u8 pad[3];
+};
+#define PORT_WORDS (65536 / 64)
+struct port_bits {
+	__u64 word[PORT_WORDS]; /* bit 0 of word 0 is port 0 */
 };
 
 /* A host port from which the host itself talks: not for bindings. */

@@ -3,6 +3,7 @@ package datapath
 import (
 	"errors"
 	"fmt"
+	"maps"
 
 	"github.com/cilium/ebpf"
 )
@@ -13,13 +14,17 @@ import (
 func (d *Datapath) Apply(c Config) error {
 	o := &d.objects
 	var gone orphans
-	return errors.Join(
+	moved, err := differs(o.Pools, poolValues(c))
+	if err != nil {
+		return err
+	}
+	err = errors.Join(
 		d.applySettings(c),
 		syncMap("NATs", o.Nats, natValues(c), &gone.nats),
 		syncMap("external addresses", o.Pools, poolValues(c), nil),
 		syncMap("networks", o.Networks, networkValues(c), &gone.networks),
 		syncMap("inside prefixes", o.InsidePrefixes, prefixValues(c), nil),
-		syncMap("host addresses", o.HostAddresses, hostAddressValues(c), nil),
+		syncMap("host addresses", o.HostAddresses, hostAddressValues(c), &gone.addresses),
 		syncMap("endpoints", o.Endpoints, endpointValues(c), &gone.endpoints),
 		syncMap("inside interfaces", o.Insides, insideValues(c), nil),
 		syncMap("outside interfaces", o.Outsides, outsideValues(c), nil),
@@ -27,6 +32,10 @@ func (d *Datapath) Apply(c Config) error {
 		d.applyMappings(c.Mappings),
 		d.endOrphans(gone),
 	)
+	if moved || len(gone.addresses) > 0 {
+		err = errors.Join(err, d.endLost(c))
+	}
+	return err
 }
 
 func (d *Datapath) applySettings(c Config) error {
@@ -50,9 +59,7 @@ func (d *Datapath) changeSettings(change func(*bpfSettings)) error {
 	return nil
 }
 
-// syncMap makes m hold exactly want, and writes only what differs. The keys that
-// it removes are added to removed, unless that is nil.
-func syncMap[K, V comparable](what string, m *ebpf.Map, want map[K]V, removed *[]K) error {
+func contents[K, V comparable](m *ebpf.Map) (map[K]V, error) {
 	have := make(map[K]V)
 	var key K
 	var value V
@@ -60,7 +67,23 @@ func syncMap[K, V comparable](what string, m *ebpf.Map, want map[K]V, removed *[
 	for entries.Next(&key, &value) {
 		have[key] = value
 	}
-	if err := entries.Err(); err != nil {
+	return have, entries.Err()
+}
+
+// differs reports whether m holds anything but want.
+func differs[K, V comparable](m *ebpf.Map, want map[K]V) (bool, error) {
+	have, err := contents[K, V](m)
+	if err != nil {
+		return false, fmt.Errorf("reading the data path's external addresses: %w", err)
+	}
+	return !maps.Equal(have, want), nil
+}
+
+// syncMap makes m hold exactly want, and writes only what differs. The keys that
+// it removes are added to removed, unless that is nil.
+func syncMap[K, V comparable](what string, m *ebpf.Map, want map[K]V, removed *[]K) error {
+	have, err := contents[K, V](m)
+	if err != nil {
 		return fmt.Errorf("reading the data path's %s: %w", what, err)
 	}
 	for k, v := range want {

@@ -213,6 +213,18 @@ type bpfPoolKey struct {
 	Ifindex uint32
 }
 
+type bpfPortBits struct {
+	_    structs.HostLayout
+	Word [1024]uint64
+}
+
+type bpfPortBitsKey struct {
+	_        structs.HostLayout
+	Address  uint32
+	Protocol uint8
+	Pad      [3]uint8
+}
+
 type bpfPrefixKey struct {
 	_       structs.HostLayout
 	Length  uint32
@@ -295,8 +307,10 @@ const (
 	bpfMapInsides           = "insides"
 	bpfMapNats              = "nats"
 	bpfMapNetworks          = "networks"
+	bpfMapNoPortBits        = "no_port_bits"
 	bpfMapOutsides          = "outsides"
 	bpfMapPools             = "pools"
+	bpfMapPortBits          = "port_bits"
 	bpfMapSessions          = "sessions"
 	bpfMapSlots             = "slots"
 	bpfMapWheels            = "wheels"
@@ -385,8 +399,10 @@ type bpfMapSpecs struct {
 	Insides        *ebpf.MapSpec `ebpf:"insides"`
 	Nats           *ebpf.MapSpec `ebpf:"nats"`
 	Networks       *ebpf.MapSpec `ebpf:"networks"`
+	NoPortBits     *ebpf.MapSpec `ebpf:"no_port_bits"`
 	Outsides       *ebpf.MapSpec `ebpf:"outsides"`
 	Pools          *ebpf.MapSpec `ebpf:"pools"`
+	PortBits       *ebpf.MapSpec `ebpf:"port_bits"`
 	Sessions       *ebpf.MapSpec `ebpf:"sessions"`
 	Slots          *ebpf.MapSpec `ebpf:"slots"`
 	Wheels         *ebpf.MapSpec `ebpf:"wheels"`
@@ -437,8 +453,10 @@ type bpfMaps struct {
 	Insides        *ebpf.Map `ebpf:"insides"`
 	Nats           *ebpf.Map `ebpf:"nats"`
 	Networks       *ebpf.Map `ebpf:"networks"`
+	NoPortBits     *ebpf.Map `ebpf:"no_port_bits"`
 	Outsides       *ebpf.Map `ebpf:"outsides"`
 	Pools          *ebpf.Map `ebpf:"pools"`
+	PortBits       *ebpf.Map `ebpf:"port_bits"`
 	Sessions       *ebpf.Map `ebpf:"sessions"`
 	Slots          *ebpf.Map `ebpf:"slots"`
 	Wheels         *ebpf.Map `ebpf:"wheels"`
@@ -464,8 +482,10 @@ func (m *bpfMaps) Close() error {
 		m.Insides,
 		m.Nats,
 		m.Networks,
+		m.NoPortBits,
 		m.Outsides,
 		m.Pools,
+		m.PortBits,
 		m.Sessions,
 		m.Slots,
 		m.Wheels,

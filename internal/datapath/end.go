@@ -83,6 +83,7 @@ func (d *Datapath) endStaleSessions(ids []uint32, mappings map[uint32]Mapping) e
 // next endpoint with the address is another one.
 type orphans struct {
 	nats, networks []uint32
+	addresses      []uint32 // the host's
 	endpoints      []bpfEndpointKey
 }
 
@@ -94,6 +95,33 @@ func (d *Datapath) endOrphans(gone orphans) error {
 		endpoint := bpfEndpointKey{Compartment: k.Compartment, Address: k.InternalAddress}
 		return slices.Contains(gone.nats, v.Nat) || slices.Contains(gone.networks, v.Network) ||
 			slices.Contains(gone.endpoints, endpoint)
+	})
+}
+
+// endLost ends the sessions on external addresses that their NAT, or for
+// mappings the host, does not have any more: no answer would find back.
+func (d *Datapath) endLost(c Config) error {
+	type natAddress struct{ nat, address uint32 }
+	pools := make(map[natAddress]bool)
+	known := hostAddressValues(c)
+	for _, p := range c.Pools {
+		for _, a := range p.Addresses {
+			pools[natAddress{p.NAT, addressOf(a.Address)}] = true
+			known[addressOf(a.Address)] = 1
+		}
+	}
+	mapped := make(map[bpfBindingKey]bool)
+	for id, m := range c.Mappings {
+		key, _, _ := mappingKeys(id, m)
+		mapped[key] = true
+	}
+	return d.endSessionsIf(func(k *bpfSessionKey, v *bpfSession) bool {
+		if known[v.ExternalAddress] == 0 {
+			return true
+		}
+		exact := bpfBindingKey{Address: v.ExternalAddress, Port: v.ExternalPort, Protocol: k.Protocol}
+		isMapped := v.Flags&sessionAnyAddress != 0 || mapped[exact]
+		return !isMapped && !pools[natAddress{v.Nat, v.ExternalAddress}]
 	})
 }
 

@@ -52,6 +52,7 @@ const (
 	EndpointGone             Reason = 0x4d
 	NoNAT                    Reason = 0x4e
 	IPv6                     Reason = 0x4f
+	RouteChanged             Reason = 0x50
 )
 
 type reasonText struct{ name, description string }
@@ -100,6 +101,7 @@ var reasons = map[Reason]reasonText{
 	EndpointGone:             {"endpoint-gone", "The endpoint that the packet is for is not attached any more."},
 	NoNAT:                    {"no-nat", "The endpoint's network has no NAT with an external address."},
 	IPv6:                     {"ipv6", "IPv6 is not translated yet; containers send a little of it by themselves."},
+	RouteChanged:             {"route-changed", "The way out moved to an interface where the NAT does not have the session's external address; the session ended."},
 }
 
 // String returns the reason's name, used for counters: "out-of-ports".
