@@ -100,7 +100,8 @@ func TestInsideAddressesFromOutsideAreDropped(t *testing.T) {
 	}
 	r.fromRemote(t, forged...)
 	r.dropped(t, "inside-address-from-outside", uint64(len(forged)))
-	if got := r.atEndpoint[0].came(func(p packet) bool { return p.ether == etherIPv4 }); len(got) != 0 {
+	const igmp = 2 // the host's own, about its bridge
+	if got := r.atEndpoint[0].came(func(p packet) bool { return p.ether == etherIPv4 && p.protocol != igmp }); len(got) != 0 {
 		t.Errorf("came in: %v", got)
 	}
 	if n := len(r.sessions(t)); n != 0 {

@@ -1,6 +1,7 @@
 package datapath
 
 import (
+	mathbits "math/bits"
 	"net/netip"
 	"slices"
 	"testing"
@@ -85,13 +86,45 @@ func (r *rig) consistent(t *testing.T) {
 	if bindings, index := len(r.bindings(t)), size(t, r.dp.objects.BindingIndex); index != bindings {
 		t.Errorf("%d entries in the index of %d bindings", index, bindings)
 	}
+	all, err := r.dp.readBindings()
+	must(t, err)
+	taken := r.portBits(t)
+	for key, binding := range all {
+		if dynamic := binding.Flags&bindingConfigured == 0; dynamic && !taken[key] {
+			t.Errorf("port %d has a binding and no bit", toPort(key.Port))
+		}
+		delete(taken, key)
+	}
+	if len(taken) > 0 {
+		t.Errorf("%d ports have a bit and no binding", len(taken))
+	}
 }
 
 // empty reports whether nothing dynamic is left in any table.
 func (r *rig) empty(t *testing.T) bool {
 	t.Helper()
 	o := &r.dp.objects
-	return size(t, o.Sessions)+size(t, o.Bindings)+size(t, o.BindingIndex)+size(t, o.Contacts) == 0
+	return size(t, o.Sessions)+size(t, o.Bindings)+size(t, o.BindingIndex)+size(t, o.Contacts) == 0 && len(r.portBits(t)) == 0
+}
+
+// portBits returns the ports that the bitmap has as taken. It may have fewer
+// than there are bindings for a moment, never more for good.
+func (r *rig) portBits(t *testing.T) map[bpfBindingKey]bool {
+	t.Helper()
+	taken := make(map[bpfBindingKey]bool)
+	var key bpfPortBitsKey
+	var bits bpfPortBits
+	entries := r.dp.objects.PortBits.Iterate()
+	for entries.Next(&key, &bits) {
+		for i, word := range bits.Word {
+			for ; word != 0; word &= word - 1 {
+				port := uint16(i*64 + mathbits.TrailingZeros64(word))
+				taken[bpfBindingKey{Address: key.Address, Protocol: key.Protocol, Port: portOf(port)}] = true
+			}
+		}
+	}
+	must(t, entries.Err())
+	return taken
 }
 
 // size counts a map's elements.
