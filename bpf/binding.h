@@ -6,6 +6,20 @@
 #pragma once
 #include "event.h"
 
+/*
+ * Finds the binding of an external address and port: its own, or a mapping's
+ * on any address of the host; key->address is 0 then.
+ */
+INLINE struct binding *find_binding(struct binding_key *key)
+{
+	struct binding *binding = bpf_map_lookup_elem(&bindings, key);
+
+	if (binding)
+		return binding;
+	key->address = 0;
+	return bpf_map_lookup_elem(&bindings, key);
+}
+
 /* Joins a binding: one session more. False if it is just being removed. */
 INLINE bool binding_join(const struct binding_key *key, struct binding *binding)
 {

@@ -153,7 +153,7 @@ INLINE int later_fragment_out(struct __sk_buff *skb, const struct packet *packet
 		return drop(REASON_FIRST_FRAGMENT);
 	if (packet->ttl <= 1)
 		return drop(REASON_HOP_LIMIT);
-	if (!rewrite_id(skb, packet, note->id) || rewrite_address(skb, packet, SOURCE, note->address))
+	if (!rewrite_id(skb, packet, note->id) || rewrite_address(skb, packet, SOURCE, note->address, 1))
 		return drop(REASON_MALFORMED);
 	return deliver_outside(skb, note->ifindex, note->next_hop);
 }
@@ -167,7 +167,7 @@ INLINE int later_fragment_in(struct __sk_buff *skb, struct packet *packet)
 		return NOT_OURS;
 	if (packet->ttl <= 1)
 		return drop(REASON_HOP_LIMIT);
-	if (rewrite_address(skb, packet, DESTINATION, note->address))
+	if (rewrite_address(skb, packet, DESTINATION, note->address, 1))
 		return drop(REASON_MALFORMED);
 	return deliver_inside(skb, packet, note->compartment, note->network, note->address);
 }

@@ -9,6 +9,7 @@
  *   end_session, start_wheel   called by user space
  */
 #include "fragment.h"
+#include "hairpin.h"
 #include "open.h"
 #include "refuse.h"
 
@@ -21,6 +22,7 @@ INLINE int outbound(struct __sk_buff *skb, struct packet *packet, const struct i
 		.remote_address = packet->destination,
 	};
 	struct session *session;
+	__u32 own;
 	__u64 now;
 	int reason;
 
@@ -40,10 +42,11 @@ INLINE int outbound(struct __sk_buff *skb, struct packet *packet, const struct i
 
 	session = bpf_map_lookup_elem(&sessions, &key);
 	if (unlikely(!session)) {
-		if (is_host_address(packet->destination))
+		own = host_interface(packet->destination);
+		if (own && !is_published(skb, packet))
 			return TCX_NEXT; /* to the host itself */
 		/* Networks are isolated from each other, on one NAT too. */
-		if (is_inside_address(packet->destination))
+		if (!own && is_inside_address(packet->destination))
 			return refuse(skb, inside, REASON_ISOLATED, 0);
 		if (packet->protocol == IPPROTO_ICMP && packet->icmp_type != ICMP_ECHO_REQUEST)
 			return drop(REASON_NO_SESSION);
@@ -51,7 +54,7 @@ INLINE int outbound(struct __sk_buff *skb, struct packet *packet, const struct i
 			return drop(REASON_NO_SESSION);
 		if (packet->ttl <= 1)
 			return refuse(skb, inside, REASON_HOP_LIMIT, 0);
-		reason = open_outbound(skb, &key, inside->network, inside->nat);
+		reason = open_outbound(skb, &key, inside->network, inside->nat, own);
 		if (reason)
 			return refuse(skb, inside, reason, 0);
 		session = bpf_map_lookup_elem(&sessions, &key);
@@ -60,6 +63,10 @@ INLINE int outbound(struct __sk_buff *skb, struct packet *packet, const struct i
 	}
 	if (unlikely(packet->ttl <= 1))
 		return refuse(skb, inside, REASON_HOP_LIMIT, 0);
+	if (unlikely(session->flags & SESSION_HAIRPIN)) {
+		reason = hairpin_open(&key, session, packet->tcp_flags);
+		return reason ? drop(reason) : hairpin(skb, &key, session);
+	}
 	now = bpf_ktime_get_coarse_ns();
 	if (unlikely(session->route_expires < now)) {
 		reason = route_refresh(skb, &key, session);
@@ -75,7 +82,7 @@ INLINE int outbound(struct __sk_buff *skb, struct packet *packet, const struct i
 		if (reason)
 			return drop(reason);
 	}
-	reason = rewrite(skb, packet, SOURCE, session->external_address, session->external_port);
+	reason = rewrite(skb, packet, SOURCE, session->external_address, session->external_port, 1);
 	if (unlikely(reason))
 		return drop(reason);
 	return deliver_outside(skb, session->out_ifindex, session->next_hop);
@@ -238,13 +245,9 @@ INLINE int inbound(struct __sk_buff *skb, __u32 l3)
 	binding_key.address = packet.destination;
 	binding_key.port = packet.destination_port;
 	binding_key.protocol = packet.protocol;
-	binding = bpf_map_lookup_elem(&bindings, &binding_key);
-	if (!binding) {
-		binding_key.address = 0;
-		binding = bpf_map_lookup_elem(&bindings, &binding_key);
-		if (!binding)
-			return foreign(&packet);
-	}
+	binding = find_binding(&binding_key);
+	if (!binding)
+		return foreign(&packet);
 	key.compartment = binding->compartment;
 	key.internal_address = internal_address = binding->internal_address;
 	key.internal_port = binding->internal_port;
@@ -257,15 +260,19 @@ INLINE int inbound(struct __sk_buff *skb, __u32 l3)
 	if (unlikely(!session)) {
 		if (is_for_host(skb, &packet, &binding_key, binding->flags & BINDING_CONFIGURED))
 			return foreign(&packet);
+		if (is_host_address(packet.source)) /* nobody outside has it; RFC 1812 section 5.3.7 */
+			return drop(REASON_INSIDE_FROM_OUTSIDE);
 		if (packet.ttl <= 1)
 			return drop(REASON_HOP_LIMIT);
-		reason = open_inbound(&key, &binding_key, packet.destination, packet.tcp_flags);
+		reason = open_inbound(&key, &binding_key, packet.destination, packet.tcp_flags, 0);
 		if (reason)
 			return drop(reason);
 		session = bpf_map_lookup_elem(&sessions, &key);
 		if (!session)
 			return drop(REASON_SESSION_FAILED);
 	}
+	if (unlikely(session->flags & SESSION_HAIRPIN)) /* both its ends are inside */
+		return drop(REASON_INSIDE_FROM_OUTSIDE);
 	/* One remote port, two external ports, one internal port: the endpoint could not tell them apart. */
 	if (unlikely(session->external_address != packet.destination || session->external_port != packet.destination_port))
 		return drop(REASON_SESSION_CLASH);
@@ -278,7 +285,7 @@ INLINE int inbound(struct __sk_buff *skb, __u32 l3)
 	}
 	session_track(&key, session, &packet, false, bpf_ktime_get_coarse_ns());
 	session_count(skb, session, &packet, false);
-	reason = rewrite(skb, &packet, DESTINATION, internal_address, key.internal_port);
+	reason = rewrite(skb, &packet, DESTINATION, internal_address, key.internal_port, 1);
 	if (unlikely(reason))
 		return drop(reason);
 	return deliver_inside(skb, &packet, key.compartment, session->network, internal_address);

@@ -146,13 +146,9 @@ NOINLINE int error_inbound(struct __sk_buff *skb, __u32 l3, __u32 l4, __be32 sou
 	binding_key.address = quote.source;
 	binding_key.port = quote.source_port;
 	binding_key.protocol = quote.protocol;
-	binding = bpf_map_lookup_elem(&bindings, &binding_key);
-	if (!binding) {
-		binding_key.address = 0;
-		binding = bpf_map_lookup_elem(&bindings, &binding_key);
-		if (!binding)
-			return NOT_OURS;
-	}
+	binding = find_binding(&binding_key);
+	if (!binding)
+		return NOT_OURS;
 	key.compartment = binding->compartment;
 	key.internal_address = binding->internal_address;
 	key.internal_port = binding->internal_port;
@@ -168,7 +164,7 @@ NOINLINE int error_inbound(struct __sk_buff *skb, __u32 l3, __u32 l4, __be32 sou
 	reason = rewrite_quote(skb, &quote, SOURCE, key.internal_address, key.internal_port);
 	if (reason)
 		return drop(reason);
-	reason = rewrite_address(skb, &packet, DESTINATION, key.internal_address);
+	reason = rewrite_address(skb, &packet, DESTINATION, key.internal_address, 1);
 	if (reason)
 		return drop(reason);
 	return deliver_inside(skb, &packet, key.compartment, session->network, key.internal_address);
@@ -209,7 +205,7 @@ NOINLINE int error_outbound(struct __sk_buff *skb, __u32 l4, __be32 source, __be
 	if (reason)
 		return drop(reason);
 	/* The outside sees the NAT's address alone. */
-	reason = rewrite_address(skb, &packet, SOURCE, session->external_address);
+	reason = rewrite_address(skb, &packet, SOURCE, session->external_address, 1);
 	if (reason)
 		return drop(reason);
 	return deliver_outside(skb, session->out_ifindex, session->next_hop);

@@ -19,7 +19,7 @@ HASH_MAP(networks, __u32, struct network, 4096);
 HASH_MAP(endpoints, struct endpoint_key, struct endpoint, 65536);
 HASH_MAP(nats, __u32, struct nat, 4096);
 HASH_MAP(pools, struct pool_key, struct pool, 16384);
-HASH_MAP(host_addresses, __be32, __u32, 4096);
+HASH_MAP(host_addresses, __be32, __u32, 4096); /* value: the interface that has it */
 
 struct {
 	MAP_UINT(type, BPF_MAP_TYPE_ARRAY);
@@ -108,6 +108,13 @@ INLINE int drop(enum reason reason)
 INLINE bool is_host_address(__be32 address)
 {
 	return bpf_map_lookup_elem(&host_addresses, &address) != NULL;
+}
+
+/* The interface that has an address of the host, 0 if none has. */
+INLINE __u32 host_interface(__be32 address)
+{
+	__u32 *ifindex = bpf_map_lookup_elem(&host_addresses, &address);
+	return ifindex ? *ifindex : 0;
 }
 
 INLINE bool is_inside_address(__be32 address)

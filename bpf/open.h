@@ -98,8 +98,12 @@ NOINLINE int join_new(struct __sk_buff *skb, const struct session_key *key, stru
 	return REASON_NONE;
 }
 
-/* Opens a session for a packet from the inside. Returns a drop reason or none. */
-NOINLINE int open_outbound(struct __sk_buff *skb, struct session_key *key, __u32 network_id, __u32 nat_id)
+/*
+ * Opens a session for a packet from the inside. own is the interface that has
+ * the packet's destination, if that is one of the host's addresses (a hairpin).
+ * Returns a drop reason or none.
+ */
+NOINLINE int open_outbound(struct __sk_buff *skb, struct session_key *key, __u32 network_id, __u32 nat_id, __u32 own)
 {
 	struct opening opening = { .nat = nat_id, .network = network_id };
 	struct nat *nat = bpf_map_lookup_elem(&nats, &nat_id);
@@ -109,10 +113,14 @@ NOINLINE int open_outbound(struct __sk_buff *skb, struct session_key *key, __u32
 
 	if (!nat)
 		return REASON_NO_NAT;
-	reason = find_route(skb, key, &opening.route);
-	if (reason)
-		return reason;
-	pool = find_pool(nat_id, opening.route.ifindex);
+	if (own) {
+		opening.flags |= SESSION_HAIRPIN;
+	} else {
+		reason = find_route(skb, key, &opening.route);
+		if (reason)
+			return reason;
+	}
+	pool = find_pool(nat_id, own ? own : opening.route.ifindex);
 	if (!pool)
 		return REASON_NO_EXTERNAL_ADDRESS;
 	address = pool_address_of(pool, key);
@@ -203,10 +211,11 @@ INLINE enum reason admit(const struct binding_key *key, const struct binding *bi
 }
 
 /* Opens a session for a packet from outside to a binding. Returns a drop reason or none. */
-NOINLINE int open_inbound(struct session_key *key, struct binding_key *binding_key, __be32 external_address, __u8 tcp_flags)
+NOINLINE int open_inbound(struct session_key *key, struct binding_key *binding_key, __be32 external_address, __u8 tcp_flags,
+			  __u16 flags)
 {
 	struct binding *binding = bpf_map_lookup_elem(&bindings, binding_key);
-	struct opening opening = {};
+	struct opening opening = { .flags = flags };
 	struct nat *nat;
 	__u32 nat_id;
 	int reason;

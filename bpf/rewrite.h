@@ -32,8 +32,8 @@ enum side {
 	DESTINATION,
 };
 
-/* Replaces source or destination where there is no port: ICMP errors, later fragments. */
-INLINE enum reason rewrite_address(struct __sk_buff *skb, const struct packet *packet, enum side side, __be32 address)
+/* Replaces source or destination where there is no port: ICMP errors, later fragments. Takes hops off the TTL. */
+INLINE enum reason rewrite_address(struct __sk_buff *skb, const struct packet *packet, enum side side, __be32 address, __u8 hops)
 {
 	struct iphdr *ip = ip_header(skb, packet);
 	__be32 old = side == SOURCE ? packet->source : packet->destination;
@@ -42,7 +42,7 @@ INLINE enum reason rewrite_address(struct __sk_buff *skb, const struct packet *p
 	if (!ip)
 		return REASON_MALFORMED;
 	old_word = ip->ttl | ip->protocol << 8;
-	ip->ttl--;
+	ip->ttl -= hops;
 	new_word = ip->ttl | ip->protocol << 8;
 	if (side == SOURCE)
 		ip->saddr = address;
@@ -53,10 +53,11 @@ INLINE enum reason rewrite_address(struct __sk_buff *skb, const struct packet *p
 }
 
 /*
- * Replaces source or destination by address:port and takes one off the TTL.
- * The caller has checked that the TTL is above 1 and has parsed the packet.
+ * Replaces source or destination by address:port and takes hops off the TTL.
+ * The caller has checked that the TTL is above hops and has parsed the packet.
  */
-INLINE enum reason rewrite(struct __sk_buff *skb, const struct packet *packet, enum side side, __be32 address, __be16 port)
+INLINE enum reason rewrite(struct __sk_buff *skb, const struct packet *packet, enum side side, __be32 address, __be16 port,
+			   __u8 hops)
 {
 	__be32 old_address = side == SOURCE ? packet->source : packet->destination;
 	__be16 old_port = side == SOURCE ? packet->source_port : packet->destination_port;
@@ -64,7 +65,7 @@ INLINE enum reason rewrite(struct __sk_buff *skb, const struct packet *packet, e
 	__u32 offset = packet->l4, check;
 	void *l4;
 
-	if (rewrite_address(skb, packet, side, address))
+	if (rewrite_address(skb, packet, side, address, hops))
 		return REASON_MALFORMED;
 	if (offset > 14 + 60)
 		return REASON_MALFORMED;

@@ -197,6 +197,7 @@ struct session_key {
 enum {
 	SESSION_ANY_ADDRESS = 1, /* its binding has address 0 */
 	SESSION_CONTACT = 2, /* it holds a contact */
+	SESSION_HAIRPIN = 8, /* its remote is an endpoint's external address */
 	SESSION_INBOUND_REFRESH = 4, /* packets from outside keep it alive */
 };
 struct session {

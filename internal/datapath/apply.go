@@ -170,8 +170,8 @@ func prefixValues(c Config) map[bpfPrefixKey]uint32 {
 
 func hostAddressValues(c Config) map[uint32]uint32 {
 	values := make(map[uint32]uint32, len(c.HostAddresses))
-	for _, a := range c.HostAddresses {
-		values[addressOf(a)] = 1
+	for a, ifindex := range c.HostAddresses {
+		values[addressOf(a)] = ifindex
 	}
 	return values
 }

@@ -9,16 +9,16 @@ import (
 // Config is everything that user space tells the data path. Interface numbers
 // and ids are those of the kernel and of package nat.
 type Config struct {
-	Anchor        uint32             // interface from which routes are looked up
-	LocalPorts    nat.PortRange      // the host's ephemeral ports
-	NATs          map[uint32]nat.NAT // by id
-	Pools         []Pool             //
-	Networks      map[uint32]Network // by id
-	Insides       map[uint32]Inside  // by interface
-	Outsides      map[uint32]Outside // by interface
-	Endpoints     []Endpoint         //
-	HostAddresses []netip.Addr       // the host's own, without loopback
-	Mappings      map[uint32]Mapping // by id
+	Anchor        uint32                // interface from which routes are looked up
+	LocalPorts    nat.PortRange         // the host's ephemeral ports
+	NATs          map[uint32]nat.NAT    // by id
+	Pools         []Pool                //
+	Networks      map[uint32]Network    // by id
+	Insides       map[uint32]Inside     // by interface
+	Outsides      map[uint32]Outside    // by interface
+	Endpoints     []Endpoint            //
+	HostAddresses map[netip.Addr]uint32 // the host's own, without loopback, with their interfaces
+	Mappings      map[uint32]Mapping    // by id
 }
 
 // Pool is what a NAT may use outside for packets that leave by Interface;

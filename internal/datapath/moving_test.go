@@ -26,7 +26,8 @@ func TestSessionsEndWithTheirExternalAddress(t *testing.T) {
 	must(t, r.Host.AddRoute("0.0.0.0/0", lab.RemoteAddress))
 	moved := netip.MustParseAddr(second)
 	r.config.Pools = []Pool{r.pool(rigNAT, moved, nat.PortRange{Low: 2000, High: 2999})}
-	r.config.HostAddresses = []netip.Addr{moved, netip.MustParseAddr("172.16.1.1")}
+	delete(r.config.HostAddresses, hostAddress)
+	r.config.HostAddresses[moved] = r.outside
 	r.apply(t)
 	if n := len(r.sessions(t)); n != 0 {
 		t.Errorf("%d sessions on the address that is gone", n)
@@ -48,7 +49,7 @@ func TestSessionsFollowTheRoute(t *testing.T) {
 	must(t, r.Remote.AddAddress("lo", "192.0.2.1/32"))
 	other := ifindex(t, r.Host, "out1")
 	r.config.Outsides[other] = Outside{}
-	r.config.HostAddresses = append(r.config.HostAddresses, netip.MustParseAddr("198.51.100.1"))
+	r.config.HostAddresses[netip.MustParseAddr("198.51.100.1")] = other
 	r.config.Pools = append(r.config.Pools, Pool{NAT: rigNAT, Interface: other, Addresses: []PoolAddress{{
 		Address: netip.MustParseAddr("198.51.100.1"), Ports: []nat.PortRange{{Low: 2000, High: 2999}},
 	}}})

@@ -116,7 +116,7 @@ func newBareRig(t *testing.T, endpoints int) *rig {
 		Networks:      map[uint32]Network{},
 		Insides:       map[uint32]Inside{},
 		Outsides:      map[uint32]Outside{r.outside: {}},
-		HostAddresses: []netip.Addr{hostAddress},
+		HostAddresses: map[netip.Addr]uint32{hostAddress: r.outside},
 		Mappings:      map[uint32]Mapping{},
 	}
 	r.attach(t, r.outside, OutsideIngress, OutsideEgress)
@@ -152,7 +152,7 @@ func (r *rig) addNetwork(t *testing.T, id uint32, bridge string, n Network) {
 	n.Bridge = ifindex(t, r.Host, bridge)
 	r.config.Networks[id] = n
 	r.config.Insides[n.Bridge] = Inside{Network: id, Bridge: true}
-	r.config.HostAddresses = append(r.config.HostAddresses, n.Gateway)
+	r.config.HostAddresses[n.Gateway] = n.Bridge
 	r.attach(t, n.Bridge, BridgeIngress)
 }
 

@@ -40,7 +40,7 @@ func TestPublishedPortKeepsClientAddress(t *testing.T) {
 func (r *rig) secondAddress(t *testing.T) {
 	t.Helper()
 	must(t, r.Host.AddAddress(lab.HostLink, "203.0.113.10/24"))
-	r.config.HostAddresses = append(r.config.HostAddresses, netip.MustParseAddr("203.0.113.10"))
+	r.config.HostAddresses[netip.MustParseAddr("203.0.113.10")] = r.outside
 	r.apply(t)
 }
 

@@ -20,7 +20,7 @@ func TestOutsideWithoutEthernet(t *testing.T) {
 	index := ifindex(t, r.Host, "tun0")
 	own := netip.MustParseAddr("10.99.0.1")
 	r.config.Outsides[index] = Outside{NoEthernet: true}
-	r.config.HostAddresses = append(r.config.HostAddresses, own)
+	r.config.HostAddresses[own] = index
 	r.config.Pools = append(r.config.Pools, Pool{NAT: rigNAT, Interface: index, Addresses: []PoolAddress{{Address: own, Ports: rigPorts}}})
 	r.config.Mappings[1] = mapping(nat.UDP, "0.0.0.0:8080", inside(0, 80))
 	r.apply(t)

@@ -35,6 +35,8 @@ func (v view) datapathConfig() datapath.Config {
 		Insides:    make(map[uint32]datapath.Inside),
 		Outsides:   make(map[uint32]datapath.Outside),
 		Mappings:   make(map[uint32]datapath.Mapping),
+
+		HostAddresses: make(map[netip.Addr]uint32),
 	}
 	for _, l := range v.outsides() {
 		c.Outsides[uint32(l.Index)] = datapath.Outside{NoEthernet: !l.HasEthernet}
@@ -58,7 +60,7 @@ func (v view) datapathConfig() datapath.Config {
 	for _, l := range v.links {
 		for _, p := range l.Addresses {
 			if !p.Addr().IsLoopback() {
-				c.HostAddresses = append(c.HostAddresses, p.Addr())
+				c.HostAddresses[p.Addr()] = uint32(l.Index)
 			}
 		}
 	}

@@ -91,9 +91,10 @@ func TestDatapathConfig(t *testing.T) {
 			{Compartment: 2, Address: netip.MustParseAddr("172.16.1.2"), Interface: 5, Network: 3, Peer: true, MAC: "02:00:00:00:00:02", GatewayMAC: "02:68:6e:80:00:03"},
 			{Compartment: 2, Address: netip.MustParseAddr("172.16.1.3"), Interface: 6, Network: 3, MAC: "02:00:00:00:00:03", GatewayMAC: "02:68:6e:80:00:03"},
 		},
-		HostAddresses: []netip.Addr{
-			netip.MustParseAddr("192.0.2.1"), netip.MustParseAddr("192.0.2.2"), netip.MustParseAddr("172.16.1.1"), netip.MustParseAddr("172.16.2.1"),
-			netip.MustParseAddr("10.8.0.2"), netip.MustParseAddr("172.17.0.1"), netip.MustParseAddr("198.51.100.1"),
+		HostAddresses: map[netip.Addr]uint32{
+			netip.MustParseAddr("192.0.2.1"): 2, netip.MustParseAddr("192.0.2.2"): 2, netip.MustParseAddr("172.16.1.1"): 4,
+			netip.MustParseAddr("172.16.2.1"): 7, netip.MustParseAddr("10.8.0.2"): 9, netip.MustParseAddr("172.17.0.1"): 10,
+			netip.MustParseAddr("198.51.100.1"): 14,
 		},
 		Mappings: map[uint32]datapath.Mapping{7: {
 			NAT: 1, Network: 3, Compartment: 2, Protocol: nat.TCP, From: prefixes("192.0.2.0/24"),
