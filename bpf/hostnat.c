@@ -6,8 +6,10 @@
  *   bridge_ingress   from whatever else is on a network's bridge
  *   outside_ingress  from any interface of the host that isn't inside
  *   outside_egress   to any of these: the leak guard
+ *   host_connect4, ...  the host's own sockets
  *   end_session, start_wheel   called by user space
  */
+#include "dial.h"
 #include "fragment.h"
 #include "hairpin.h"
 #include "open.h"
@@ -231,6 +233,8 @@ INLINE int inbound(struct __sk_buff *skb, __u32 l3)
 
 	if (parse_ip(skb, &packet))
 		return TCX_NEXT; /* the stack knows what to do with it */
+	if (is_loopback(packet.destination))
+		return TCX_NEXT; /* the stack drops it: a mapping on loopback is the host's own alone */
 	if (unlikely(is_later_fragment(&packet))) {
 		int verdict = later_fragment_in(skb, &packet);
 		return verdict == NOT_OURS ? foreign(&packet) : verdict;
@@ -359,6 +363,63 @@ SEC("tcx/egress")
 int outside_egress_l3(struct __sk_buff *skb)
 {
 	return guard(skb, 0);
+}
+
+/* The host's own sockets; 1 lets the call go on. */
+SEC("cgroup/connect4")
+int host_connect4(struct bpf_sock_addr *ctx)
+{
+	dial4(ctx);
+	return 1;
+}
+
+SEC("cgroup/sendmsg4")
+int host_sendmsg4(struct bpf_sock_addr *ctx)
+{
+	dial4(ctx);
+	return 1;
+}
+
+SEC("cgroup/recvmsg4")
+int host_recvmsg4(struct bpf_sock_addr *ctx)
+{
+	show4(ctx);
+	return 1;
+}
+
+SEC("cgroup/getpeername4")
+int host_getpeername4(struct bpf_sock_addr *ctx)
+{
+	show4(ctx);
+	return 1;
+}
+
+SEC("cgroup/connect6")
+int host_connect6(struct bpf_sock_addr *ctx)
+{
+	dial6(ctx);
+	return 1;
+}
+
+SEC("cgroup/sendmsg6")
+int host_sendmsg6(struct bpf_sock_addr *ctx)
+{
+	dial6(ctx);
+	return 1;
+}
+
+SEC("cgroup/recvmsg6")
+int host_recvmsg6(struct bpf_sock_addr *ctx)
+{
+	show6(ctx);
+	return 1;
+}
+
+SEC("cgroup/getpeername6")
+int host_getpeername6(struct bpf_sock_addr *ctx)
+{
+	show6(ctx);
+	return 1;
 }
 
 /*

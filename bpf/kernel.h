@@ -71,6 +71,16 @@ struct __sk_buff {
 	__u32 gso_size;
 };
 
+/* What the cgroup hooks of sockets see. */
+struct bpf_sock_addr {
+	__u32 user_family;
+	__be32 user_ip4, user_ip6[4];
+	__u32 user_port; /* network byte order */
+	__u32 family, type, protocol;
+	__be32 msg_src_ip4, msg_src_ip6[4];
+	__u64 sk;
+};
+
 struct bpf_spin_lock {
 	__u32 value;
 };
@@ -123,6 +133,8 @@ static __s64 (*const bpf_csum_diff)(const __be32 *from, __u32 from_size, const _
 static long (*const bpf_skb_change_tail)(struct __sk_buff *, __u32 size, __u64 flags) = (void *)38;
 static long (*const bpf_skb_pull_data)(struct __sk_buff *, __u32 size) = (void *)39;
 static long (*const bpf_skb_change_head)(struct __sk_buff *, __u32 size, __u64 flags) = (void *)43;
+static __u64 (*const bpf_get_socket_cookie)(void *ctx) = (void *)46;
+static __u64 (*const bpf_get_netns_cookie)(void *ctx) = (void *)122;
 static long (*const bpf_skb_adjust_room)(struct __sk_buff *, __s32 size, __u32 mode, __u64 flags) = (void *)50;
 static long (*const bpf_fib_lookup)(void *ctx, struct bpf_fib_lookup *, int size, __u32 flags) = (void *)69;
 static struct bpf_sock *(*const bpf_sk_lookup_udp)(void *ctx, struct bpf_sock_tuple *, __u32 size, __u64 netns, __u64 flags) = (void *)85;

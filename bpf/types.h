@@ -67,6 +67,7 @@ enum filtering { /* RFC 4787 section 5 */
 /* One element: the settings that the data path reads on slow paths. */
 struct settings {
 	__u64 watched_until; /* monotonic ns; events are sent while it lies ahead */
+	__u64 netns_cookie; /* of the daemon's namespace: whose programs reach mappings by loopback */
 	__u32 anchor_ifindex; /* input device for route look-ups */
 	__u16 local_port_low, local_port_high; /* the host's ephemeral ports, host order */
 };

@@ -136,6 +136,9 @@ func (m *machine) checkPins(s snapshot) error {
 			want = append(want, m.pins(name, "outside-ingress", "outside-egress")...)
 		}
 	}
+	for _, call := range []string{"connect", "sendmsg", "recvmsg", "getpeername"} { // of the host's own programs
+		want = append(want, "host-"+call+"4", "host-"+call+"6")
+	}
 	entries, err := os.ReadDir(filepath.Join(m.bpf(), "links"))
 	var has []string
 	for _, e := range entries {

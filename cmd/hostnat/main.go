@@ -19,9 +19,10 @@ type env struct {
 	Stdout     io.Writer
 	Stderr     io.Writer
 	Getenv     func(string) string
-	Euid       int    // effective user id
-	Terminal   bool   // Stdout is a terminal
-	Executable string // path of this program
+	Euid       int                         // effective user id
+	Terminal   bool                        // Stdout is a terminal
+	Size       func() (columns, lines int) // of that terminal now; 0: not known
+	Executable string                      // path of this program
 }
 
 func main() { os.Exit(mainCode()) }
@@ -35,11 +36,20 @@ func mainCode() int {
 	}
 	return run(ctx, env{
 		Args: os.Args[1:], Stdin: os.Stdin, Stdout: os.Stdout, Stderr: os.Stderr,
-		Getenv: os.Getenv, Euid: os.Geteuid(), Terminal: isTerminal(os.Stdout), Executable: self,
+		Getenv: os.Getenv, Euid: os.Geteuid(), Terminal: isTerminal(os.Stdout),
+		Size: func() (int, int) { return terminalSize(os.Stdout) }, Executable: self,
 	})
 }
 
 func isTerminal(f *os.File) bool {
 	_, err := unix.IoctlGetTermios(int(f.Fd()), unix.TCGETS)
 	return err == nil
+}
+
+func terminalSize(f *os.File) (columns, lines int) {
+	size, err := unix.IoctlGetWinsize(int(f.Fd()), unix.TIOCGWINSZ)
+	if err != nil {
+		return 0, 0
+	}
+	return int(size.Col), int(size.Row)
 }

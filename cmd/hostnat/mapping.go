@@ -20,13 +20,19 @@ func mappingCommand(a *app) *cobra.Command {
 func mappingAdd(a *app) *cobra.Command {
 	var spec nat.MappingSpec
 	cmd := &cobra.Command{
-		Use: "add --protocol tcp|udp [--external [A:]PORT] --internal ENDPOINT|A:PORT", Short: "Publish a port of an endpoint",
+		Use: "add --protocol tcp|udp [--external [A:]PORT|A] --internal ENDPOINT|A:PORT", Short: "Publish a port of an endpoint",
+		Long: "Publish a port of an endpoint. Without --external a free port is chosen out of those that\n" +
+			"the NAT gives out, on all addresses; with --external A on that one. It stays the same until\n" +
+			"the mapping is deleted. Each such command makes another mapping.",
 		Args: positional(),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			for _, name := range []string{"protocol", "internal"} {
 				if !cmd.Flags().Changed(name) {
 					return usagef(cmd, "--%s is missing", name)
 				}
+			}
+			if cmd.Flags().Changed("external") && spec.External == "" {
+				return usagef(cmd, "--external is empty; without it, a free port is chosen")
 			}
 			m, err := a.client().AddMapping(cmd.Context(), spec)
 			if err != nil {
@@ -38,10 +44,11 @@ func mappingAdd(a *app) *cobra.Command {
 	flags := cmd.Flags()
 	flags.StringVar(&spec.NAT, "nat", "", "the `NAT` that has the external port (default the target's network's)")
 	flags.StringVar(&spec.Protocol, "protocol", "", "tcp or udp")
-	flags.StringVar(&spec.External, "external", "", "external `[A:]PORT`; without it, a free port is chosen")
+	flags.StringVar(&spec.External, "external", "", "external `[A:]PORT`; without it, or with A alone, a free port is chosen")
 	flags.StringVar(&spec.Internal, "internal", "", "what it reaches: `ENDPOINT:PORT` or A:PORT")
 	flags.StringVar(&spec.Network, "network", "", "the `network` of an address that several networks have")
 	flags.StringArrayVar(&spec.From, "from", nil, "let only this `CIDR` in; may be repeated")
+	flags.BoolVar(&spec.Force, "force", false, "take the port even if a program of the host listens there")
 	completeFlag(cmd, "protocol", "tcp", "udp")
 	a.completeFlagFrom(cmd, "nat", natNames)
 	a.completeFlagFrom(cmd, "network", networkNames)

@@ -73,7 +73,7 @@ func rootCommand(e env) *cobra.Command {
 	root := group("hostnat", "Networks behind NAT for the VMs and containers of this host",
 		daemonCommand(a), demoCommand(a), statusCommand(a), versionCommand(a), downCommand(a),
 		natCommand(a), networkCommand(a), endpointCommand(a), mappingCommand(a), addressCommand(a),
-		bindingCommand(a), sessionCommand(a), eventCommand(a))
+		bindingCommand(a), sessionCommand(a), portCommand(a), eventCommand(a))
 	root.SilenceErrors, root.SilenceUsage = true, true
 	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error { return usagef(cmd, "%v", err) })
 	flags := root.PersistentFlags()

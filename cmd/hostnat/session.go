@@ -9,7 +9,8 @@ import (
 )
 
 func sessionCommand(a *app) *cobra.Command {
-	return group("session", "Sessions: a binding's conversations with remotes", sessionList(a))
+	return group("session", "Sessions: a binding's conversations with remotes",
+		sessionList(a), sessionDelete(a), sessionWatch(a))
 }
 
 func sessionList(a *app) *cobra.Command {
@@ -26,6 +27,34 @@ func sessionList(a *app) *cobra.Command {
 	}
 	addFilters(a, cmd, &filter)
 	addSessionFilters(cmd, &filter)
+	return cmd
+}
+
+func sessionDelete(a *app) *cobra.Command {
+	var filter nat.Filter
+	var all bool
+	cmd := &cobra.Command{
+		Use: "delete (FILTER... | --all)", Short: "End the sessions that match every filter", Args: positional(),
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			if err := checkFilters(cmd); err != nil {
+				return err
+			}
+			switch filtered := filter != (nat.Filter{}); {
+			case !filtered && !all:
+				return usagef(cmd, "a filter is missing; to end every session, give --all")
+			case filtered && all:
+				return usagef(cmd, "a filter and --all exclude each other")
+			}
+			e, err := a.client().DeleteSessions(cmd.Context(), filter, all)
+			if err != nil {
+				return err
+			}
+			return printLine(a, e, "sessions ended: %d", e.Ended)
+		},
+	}
+	addFilters(a, cmd, &filter)
+	addSessionFilters(cmd, &filter)
+	cmd.Flags().BoolVar(&all, "all", false, "end every session")
 	return cmd
 }
 

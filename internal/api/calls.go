@@ -172,6 +172,27 @@ func (c *Client) Bindings(ctx context.Context, filter nat.Filter) (l []nat.Bindi
 	return l, err
 }
 
+// DeleteSessions ends the sessions that match the filter; all, in its place,
+// ends every one.
+func (c *Client) DeleteSessions(ctx context.Context, filter nat.Filter, all bool) (e control.EndedSessions, err error) {
+	values := filterValues(filter)
+	if all {
+		values.Set("all", "true")
+	}
+	err = c.call(ctx, http.MethodDelete, "/v1/sessions"+encodeQuery(values), nil, &e)
+	return e, err
+}
+
+// Ports lists who has which external port; protocol "" is all of them.
+func (c *Client) Ports(ctx context.Context, protocol string) (l []control.PortView, err error) {
+	values := url.Values{}
+	if protocol != "" {
+		values.Set("protocol", protocol)
+	}
+	err = c.call(ctx, http.MethodGet, "/v1/ports"+encodeQuery(values), nil, &l)
+	return l, err
+}
+
 // Sessions lists the sessions that match the filter.
 func (c *Client) Sessions(ctx context.Context, filter nat.Filter) (l []nat.Session, err error) {
 	err = c.call(ctx, http.MethodGet, "/v1/sessions"+encodeFilter(filter), nil, &l)

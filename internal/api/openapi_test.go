@@ -59,6 +59,7 @@ var schemaTypes = map[string]any{
 	"NATSpec": nat.NATSpec{}, "NATSettings": natSettings{}, "Network": nat.Network{}, "NetworkSpec": nat.NetworkSpec{},
 	"Endpoint": control.EndpointView{}, "EndpointSpec": nat.EndpointSpec{}, "Mapping": control.MappingView{},
 	"MappingSpec": nat.MappingSpec{}, "Address": control.AddressView{}, "AddressSpec": addressSpec{},
+	"Port": control.PortView{}, "EndedSessions": control.EndedSessions{},
 	"Binding": nat.Binding{}, "Session": nat.Session{}, "Event": event.Event{},
 }
 
@@ -115,6 +116,9 @@ func TestDocumentHasEachRoutesBodiesAndParameters(t *testing.T) {
 		if diff := cmp.Diff(filters, parameters(doc.Paths[path]["get"], "query")); diff != "" {
 			t.Errorf("%s filters (-handler +document):\n%s", path, diff)
 		}
+	}
+	if diff := cmp.Diff(append([]string{"all"}, filters...), parameters(doc.Paths["/v1/sessions"]["delete"], "query")); diff != "" {
+		t.Errorf("deleting sessions (-handler +document):\n%s", diff)
 	}
 }
 
@@ -183,6 +187,8 @@ func describe(typ reflect.Type) string {
 		}
 	}
 	switch typ.Kind() {
+	case reflect.Pointer:
+		return describe(typ.Elem())
 	case reflect.Slice:
 		return "[]" + describe(typ.Elem())
 	case reflect.Map:

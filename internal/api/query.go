@@ -4,6 +4,7 @@ import (
 	"net/http"
 	"net/url"
 	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/hostnat/hostnat/internal/nat"
@@ -45,14 +46,28 @@ func filterFields(f *nat.Filter) map[string]*string {
 }
 
 // encodeFilter is the reverse of filter: "?nat=default", or "" for no filter.
-func encodeFilter(f nat.Filter) string {
+func encodeFilter(f nat.Filter) string { return encodeQuery(filterValues(f)) }
+
+func filterValues(f nat.Filter) url.Values {
 	values := url.Values{}
 	for key, v := range filterFields(&f) {
 		if *v != "" {
 			values.Set(key, *v)
 		}
 	}
-	return encodeQuery(values)
+	return values
+}
+
+// truth reads a query parameter that is true or false; left out, it is false.
+func truth(name, text string) (bool, error) {
+	if text == "" {
+		return false, nil
+	}
+	v, err := strconv.ParseBool(text)
+	if err != nil {
+		return false, nat.Errorf(nat.Invalid, "%s=%q is neither true nor false", name, text)
+	}
+	return v, nil
 }
 
 func encodeQuery(values url.Values) string {

@@ -56,6 +56,20 @@ func change[In, Out any](method, path string, status int, f func(context.Context
 		}}
 }
 
+// reply makes a route without a body that changes something and answers with
+// what became of it.
+func reply[Out any](method, path string, f func(context.Context, Service, *http.Request) (Out, error)) route {
+	var out Out
+	return route{method: method, path: path, out: out,
+		handle: func(s *Server, w http.ResponseWriter, r *http.Request) error {
+			v, err := f(finishing(r), s.service, r)
+			if err != nil {
+				return err
+			}
+			return writeJSON(w, http.StatusOK, v)
+		}}
+}
+
 // act makes a route that changes something and has nothing to say about it.
 func act(method, path string, f func(context.Context, Service, *http.Request) error) route {
 	return route{method: method, path: path,

@@ -78,12 +78,9 @@ func deleteNetwork(ctx context.Context, s Service, r *http.Request) error {
 	if err := query(r, map[string]*string{"force": &force}); err != nil {
 		return err
 	}
-	forced := false
-	if force != "" {
-		var err error
-		if forced, err = strconv.ParseBool(force); err != nil {
-			return nat.Errorf(nat.Invalid, "force=%q is neither true nor false", force)
-		}
+	forced, err := truth("force", force)
+	if err != nil {
+		return err
 	}
 	return s.DeleteNetwork(ctx, r.PathValue("network"), forced)
 }
@@ -143,6 +140,29 @@ func tableRoutes() []route {
 			}
 			return s.Sessions(r.Context(), f)
 		}),
+		reply(http.MethodDelete, "/v1/sessions", deleteSessions),
+		list("/v1/ports", func(s Service, r *http.Request) ([]control.PortView, error) {
+			var protocol string
+			if err := query(r, map[string]*string{"protocol": &protocol}); err != nil {
+				return nil, err
+			}
+			return s.Ports(r.Context(), protocol)
+		}),
 		{method: http.MethodGet, path: "/v1/events", out: stream{}, handle: serveEvents},
 	}
+}
+
+func deleteSessions(ctx context.Context, s Service, r *http.Request) (control.EndedSessions, error) {
+	var f nat.Filter
+	var all string
+	fields := filterFields(&f)
+	fields["all"] = &all
+	if err := query(r, fields); err != nil {
+		return control.EndedSessions{}, err
+	}
+	every, err := truth("all", all)
+	if err != nil {
+		return control.EndedSessions{}, err
+	}
+	return s.DeleteSessions(ctx, f, every)
 }

@@ -69,6 +69,8 @@ func TestReadsAreTheSameOverTheSocket(t *testing.T) {
 		{"mappings", func(s api.Service) (any, error) { return s.Mappings(ctx) }},
 		{"addresses", func(s api.Service) (any, error) { return s.Addresses(ctx) }},
 		{"bindings", func(s api.Service) (any, error) { return s.Bindings(ctx, nat.Filter{}) }},
+		{"ports", func(s api.Service) (any, error) { return s.Ports(ctx, "") }},
+		{"ports of a protocol", func(s api.Service) (any, error) { return s.Ports(ctx, "udp") }},
 		{"sessions", func(s api.Service) (any, error) { return s.Sessions(ctx, nat.Filter{}) }},
 	}
 	for _, tt := range reads {
@@ -119,6 +121,27 @@ func TestFilterTravels(t *testing.T) {
 	}
 	if diff := cmp.Diff(want, service.Filter()); diff != "" {
 		t.Errorf("filter (-want +got):\n%s", diff)
+	}
+}
+
+func TestDeleteSessionsTravels(t *testing.T) {
+	requireRoot(t)
+	t.Parallel()
+	service := apitest.Example()
+	socket, _ := serve(t, service)
+	c, ctx := api.NewClient(socket), t.Context()
+	if _, err := c.DeleteSessions(ctx, nat.Filter{}, false); nat.CodeOf(err) != nat.Invalid {
+		t.Errorf("without a filter: %v", err)
+	}
+	want := nat.Filter{Endpoint: "c1", Remote: ":443"}
+	if got, err := c.DeleteSessions(ctx, want, false); err != nil || got.Ended != 1 {
+		t.Errorf("got %+v, %v", got, err)
+	}
+	if diff := cmp.Diff(want, service.Filter()); diff != "" {
+		t.Errorf("filter (-want +got):\n%s", diff)
+	}
+	if got, err := c.DeleteSessions(ctx, nat.Filter{}, true); err != nil || got.Ended != 0 {
+		t.Errorf("all: got %+v, %v", got, err)
 	}
 }
 

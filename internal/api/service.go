@@ -39,6 +39,8 @@ type Service interface {
 
 	Bindings(ctx context.Context, filter nat.Filter) ([]nat.Binding, error)
 	Sessions(ctx context.Context, filter nat.Filter) ([]nat.Session, error)
+	DeleteSessions(ctx context.Context, filter nat.Filter, all bool) (control.EndedSessions, error)
+	Ports(ctx context.Context, protocol string) ([]control.PortView, error)
 
 	// Watch sends events until ctx ends; then the channel is closed.
 	Watch(ctx context.Context) (<-chan event.Event, error)

@@ -53,6 +53,23 @@ func TestDocumentsNameFiles(t *testing.T) {
 	}
 }
 
+// TestDocumentsNameTests: a test that a document refers to is there.
+func TestDocumentsNameTests(t *testing.T) {
+	t.Parallel()
+	var tests strings.Builder
+	for _, name := range files(t, "_test.go") {
+		tests.WriteString(read(t, name))
+	}
+	testName := regexp.MustCompile(`^Test[A-Z][A-Za-z0-9]*$`)
+	for _, name := range documents(t) {
+		for _, match := range quoted.FindAllStringSubmatch(read(t, name), -1) {
+			if testName.MatchString(match[1]) && !strings.Contains(tests.String(), "func "+match[1]+"(") {
+				t.Errorf("%s names %s, which does not exist", name, match[1])
+			}
+		}
+	}
+}
+
 const packetFlow = "docs/packet-flow.md"
 
 // bpfSource returns the data path's source by file.

@@ -60,39 +60,47 @@ func orName(name, otherwise string) string {
 func viewAddresses(config nat.Config, facts nat.HostFacts) []AddressView {
 	views := []AddressView{}
 	for _, n := range config.NATs {
-		for _, a := range n.ExternalAddresses {
-			views = append(views, viewFixed(n.Name, a, facts))
-		}
-		if len(n.ExternalAddresses) > 0 {
-			continue
-		}
-		links := n.ExternalInterfaces
-		if len(links) == 0 {
-			links = []string{facts.DefaultInterface}
-		}
-		for _, link := range links {
-			if a := facts.AddressOf(link); a.IsValid() {
-				views = append(views, AddressView{
-					NAT: n.Name, Address: a, Ports: dynamicPorts(nat.DefaultPorts, facts), Interface: link, Source: Interface,
-				})
+		for _, a := range externalAddresses(n, facts) {
+			v := viewFixed(n.Name, a, facts)
+			if len(n.ExternalAddresses) == 0 {
+				v.Source = Interface
 			}
+			views = append(views, v)
 		}
 	}
 	return views
 }
 
+// externalAddresses are those that a NAT uses now: its own, or what its
+// interfaces have.
+func externalAddresses(n nat.NAT, facts nat.HostFacts) []nat.ExternalAddress {
+	if len(n.ExternalAddresses) > 0 {
+		return n.ExternalAddresses
+	}
+	links := n.ExternalInterfaces
+	if len(links) == 0 {
+		links = []string{facts.DefaultInterface}
+	}
+	var list []nat.ExternalAddress
+	for _, link := range links {
+		if a := facts.AddressOf(link); a.IsValid() {
+			list = append(list, nat.ExternalAddress{Address: a, Ports: nat.DefaultPorts})
+		}
+	}
+	return list
+}
+
 func viewFixed(natName string, a nat.ExternalAddress, facts nat.HostFacts) AddressView {
 	return AddressView{
-		NAT: natName, Address: a.Address, Ports: dynamicPorts(a.Ports, facts),
+		NAT: natName, Address: a.Address, Ports: rangesText(a.Ports.Without(facts.LocalPorts)),
 		Interface: facts.InterfaceOf(a.Address), Source: Fixed,
 	}
 }
 
-// dynamicPorts names the ranges that are left of r beside the host's own.
-func dynamicPorts(r nat.PortRange, facts nat.HostFacts) string {
+func rangesText(ranges []nat.PortRange) string {
 	var text []string
-	for _, p := range r.Without(facts.LocalPorts) {
-		text = append(text, p.String())
+	for _, r := range ranges {
+		text = append(text, r.String())
 	}
 	return strings.Join(text, ",")
 }

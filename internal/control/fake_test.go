@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"net/netip"
+	"slices"
 	"sync"
 	"testing"
 
@@ -30,6 +31,8 @@ type fakeKernel struct {
 	absent   map[string]error
 	missing  map[string]bool // targets that are not there
 	listener *nat.Listener
+	others   []nat.Listener // beside it
+	local    nat.PortRange
 	sessions []nat.Session
 	bindings []nat.Binding
 	events   chan event.Event
@@ -40,15 +43,33 @@ func (k *fakeKernel) Facts(context.Context) (nat.HostFacts, error) {
 	return nat.HostFacts{
 		Prefixes:         []nat.HostPrefix{{Prefix: netip.MustParsePrefix("192.168.7.0/24"), Source: "address of eth0"}},
 		Addresses:        []nat.HostAddress{{Address: netip.MustParseAddr("192.168.7.5"), Interface: "eth0"}},
-		DefaultInterface: "eth0", Interfaces: []string{"eth0", "tap0"}, MTU: 1400,
+		DefaultInterface: "eth0", Interfaces: []string{"eth0", "tap0"}, MTU: 1400, LocalPorts: k.local,
 	}, k.broken
 }
 
-func (k *fakeKernel) Listener(_ context.Context, _ nat.Protocol, external netip.AddrPort) (*nat.Listener, error) {
+func (k *fakeKernel) Listener(_ context.Context, p nat.Protocol, external netip.AddrPort) (*nat.Listener, error) {
 	if k.listener != nil && k.listener.Address.Port() == external.Port() {
 		return k.listener, nil
 	}
+	for _, l := range k.others {
+		if l.Address.Port() == external.Port() && l.Protocol == p {
+			return &l, nil
+		}
+	}
 	return nil, nil
+}
+
+func (k *fakeKernel) Listeners(context.Context) ([]nat.Listener, error) {
+	if k.listener != nil {
+		return append([]nat.Listener{*k.listener}, k.others...), k.broken
+	}
+	return k.others, k.broken
+}
+
+func (k *fakeKernel) EndSessions(_ context.Context, picks func(nat.Session) bool) (int, error) {
+	before := len(k.sessions)
+	k.sessions = slices.DeleteFunc(k.sessions, picks)
+	return before - len(k.sessions), k.broken
 }
 
 func (k *fakeKernel) CheckTarget(_ context.Context, e nat.Endpoint) error {

@@ -22,6 +22,8 @@ type Kernel interface {
 	// Listener returns the host's program that holds the external port, or
 	// nil. An external address of 0.0.0.0 asks for all addresses.
 	Listener(ctx context.Context, p nat.Protocol, external netip.AddrPort) (*nat.Listener, error)
+	// Listeners returns all programs of the host that Listener would find.
+	Listeners(ctx context.Context) ([]nat.Listener, error)
 	// CheckTarget returns a *nat.Error if the namespace, process, TAP or port
 	// that an endpoint is to be attached to is not there.
 	CheckTarget(ctx context.Context, e nat.Endpoint) error
@@ -31,6 +33,9 @@ type Kernel interface {
 	Bindings(ctx context.Context) ([]nat.Binding, error)
 	// Sessions returns the kernel's sessions, names filled in.
 	Sessions(ctx context.Context) ([]nat.Session, error)
+	// EndSessions ends the sessions that the predicate picks and returns how
+	// many those were. A binding goes with its last session.
+	EndSessions(ctx context.Context, picks func(nat.Session) bool) (int, error)
 	// Watch returns events as they happen. The channel is closed when ctx ends.
 	Watch(ctx context.Context) (<-chan event.Event, error)
 	// Counters returns drops by reason, and how full the tables are.

@@ -18,13 +18,14 @@ func (c *Control) Mappings(context.Context) ([]MappingView, error) {
 }
 
 // AddMapping adds a static mapping, unless a program of the host listens on
-// its external port. One that exists with the same target is returned.
+// its external port and the spec does not say by force. One that exists with
+// the same target is returned. Without an external port, a free one is chosen.
 func (c *Control) AddMapping(ctx context.Context, spec nat.MappingSpec) (MappingView, error) {
 	var m nat.Mapping
 	err := c.change(ctx, "add mapping", func(config *nat.Config) error {
 		next := config.NextMapping
 		var err error
-		if m, err = config.AddMapping(spec); err != nil || m.ID < next {
+		if m, err = config.AddMapping(spec, c.choosePort(ctx, config)); err != nil || m.ID < next || spec.Force {
 			return err
 		}
 		return c.checkListener(ctx, m)
@@ -47,15 +48,19 @@ func (c *Control) checkListener(ctx context.Context, m nat.Mapping) error {
 	if err != nil || l == nil {
 		return err
 	}
-	who := "a program of the host"
+	return nat.Errorf(nat.Conflict, "%s listens on %s %s", program(*l), m.Protocol, l.Address).
+		WithHint("end it, choose another external port, or take this one with --force")
+}
+
+// program names a listener for people: "nginx (pid 41)".
+func program(l nat.Listener) string {
 	switch {
 	case l.Program != "" && l.PID != 0:
-		who = fmt.Sprintf("%s (pid %d)", l.Program, l.PID)
+		return fmt.Sprintf("%s (pid %d)", l.Program, l.PID)
 	case l.Program != "":
-		who = l.Program
+		return l.Program
 	case l.PID != 0:
-		who = fmt.Sprintf("pid %d", l.PID)
+		return fmt.Sprintf("pid %d", l.PID)
 	}
-	return nat.Errorf(nat.Conflict, "%s listens on %s %s", who, m.Protocol, l.Address).
-		WithHint("end it, or choose another external port")
+	return "a program of the host"
 }

@@ -44,6 +44,27 @@ func (c *Control) Sessions(ctx context.Context, f nat.Filter) ([]nat.Session, er
 	return out, nil
 }
 
+// DeleteSessions ends the sessions that the filter selects. To end all of them
+// takes the word all; a filter beside it is refused.
+func (c *Control) DeleteSessions(ctx context.Context, f nat.Filter, all bool) (EndedSessions, error) {
+	switch nothing := f == (nat.Filter{}); {
+	case nothing && !all:
+		return EndedSessions{}, nat.Errorf(nat.Invalid, "no filter is given, and this would end every session").WithHint("give a filter, or --all")
+	case all && !nothing:
+		return EndedSessions{}, nat.Errorf(nat.Invalid, "a filter and --all contradict each other").WithHint("give one of them")
+	}
+	selected, err := f.Sessions()
+	if err != nil {
+		return EndedSessions{}, err
+	}
+	n, err := c.kernel.EndSessions(context.WithoutCancel(ctx), selected)
+	if err != nil {
+		return EndedSessions{}, err
+	}
+	c.log.Info("sessions ended", "filter", f, "count", n)
+	return EndedSessions{Ended: n}, nil
+}
+
 func keep[T any](all []T, selected func(T) bool) []T {
 	out := []T{}
 	for _, v := range all {

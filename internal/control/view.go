@@ -49,6 +49,33 @@ type AddressView struct {
 	Source    Source     `json:"source"`
 }
 
+// EndedSessions says what became of DeleteSessions.
+type EndedSessions struct {
+	Ended int `json:"ended"` // how many
+}
+
+// PortKind says what has ports.
+type PortKind string
+
+// The kinds of owners of ports.
+const (
+	MappedPort     PortKind = "mapping"
+	ListenerPort   PortKind = "listener"  // a program of the host: TCP listening, UDP bound
+	DynamicPorts   PortKind = "dynamic"   // those that a NAT gives out, on one of its addresses
+	EphemeralPorts PortKind = "ephemeral" // from which the host itself talks
+)
+
+// PortView is one port, or several with one owner.
+type PortView struct {
+	Protocol nat.Protocol `json:"protocol"`
+	Address  netip.Addr   `json:"address"` // 0.0.0.0 or :: for every address of the host
+	Ports    string       `json:"ports"`   // "8080", "LO-HI[,LO-HI]"; for ICMP query identifiers
+	Kind     PortKind     `json:"kind"`
+	Owner    string       `json:"owner"`           // "c1:80 (mapping 1)", "nginx (pid 41)", "NAT default", "the host"
+	Count    int          `json:"count"`           // how many ports these are
+	InUse    *int         `json:"inUse,omitempty"` // how many of them are taken; left out for ephemeral ones, which hostnat does not count
+}
+
 // Status is the daemon's state on one page.
 type Status struct {
 	Version           string            `json:"version"`

@@ -41,6 +41,7 @@ func (d *Datapath) Apply(c Config) error {
 func (d *Datapath) applySettings(c Config) error {
 	return d.changeSettings(func(s *bpfSettings) {
 		s.AnchorIfindex = c.Anchor
+		s.NetnsCookie = c.NetnsCookie
 		s.LocalPortLow, s.LocalPortHigh = c.LocalPorts.Low, c.LocalPorts.High
 	})
 }

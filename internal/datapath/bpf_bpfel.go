@@ -82,6 +82,21 @@ type bpfContactKey struct {
 	Pad             uint8
 }
 
+type bpfDialKey struct {
+	_       structs.HostLayout
+	Socket  uint64
+	Address uint32
+	Port    uint16
+	Pad     uint16
+}
+
+type bpfDialled struct {
+	_    structs.HostLayout
+	Ip6  [4]uint32
+	Port uint16
+	Pad  uint16
+}
+
 type bpfEndpoint struct {
 	_          structs.HostLayout
 	Ifindex    uint32
@@ -268,6 +283,7 @@ type bpfSessionKey struct {
 type bpfSettings struct {
 	_             structs.HostLayout
 	WatchedUntil  uint64
+	NetnsCookie   uint64
 	AnchorIfindex uint32
 	LocalPortLow  uint16
 	LocalPortHigh uint16
@@ -295,6 +311,7 @@ const (
 	bpfMapBindings          = "bindings"
 	bpfMapConfiguration     = "configuration"
 	bpfMapContacts          = "contacts"
+	bpfMapDials             = "dials"
 	bpfMapDrops             = "drops"
 	bpfMapEndpoints         = "endpoints"
 	bpfMapErrorBudgets      = "error_budgets"
@@ -316,6 +333,14 @@ const (
 	bpfMapWheels            = "wheels"
 	bpfProgBridgeIngress    = "bridge_ingress"
 	bpfProgEndSession       = "end_session"
+	bpfProgHostConnect4     = "host_connect4"
+	bpfProgHostConnect6     = "host_connect6"
+	bpfProgHostGetpeername4 = "host_getpeername4"
+	bpfProgHostGetpeername6 = "host_getpeername6"
+	bpfProgHostRecvmsg4     = "host_recvmsg4"
+	bpfProgHostRecvmsg6     = "host_recvmsg6"
+	bpfProgHostSendmsg4     = "host_sendmsg4"
+	bpfProgHostSendmsg6     = "host_sendmsg6"
 	bpfProgInsideIngress    = "inside_ingress"
 	bpfProgOutsideEgress    = "outside_egress"
 	bpfProgOutsideEgressL3  = "outside_egress_l3"
@@ -369,6 +394,14 @@ type bpfSpecs struct {
 type bpfProgramSpecs struct {
 	BridgeIngress    *ebpf.ProgramSpec `ebpf:"bridge_ingress"`
 	EndSession       *ebpf.ProgramSpec `ebpf:"end_session"`
+	HostConnect4     *ebpf.ProgramSpec `ebpf:"host_connect4"`
+	HostConnect6     *ebpf.ProgramSpec `ebpf:"host_connect6"`
+	HostGetpeername4 *ebpf.ProgramSpec `ebpf:"host_getpeername4"`
+	HostGetpeername6 *ebpf.ProgramSpec `ebpf:"host_getpeername6"`
+	HostRecvmsg4     *ebpf.ProgramSpec `ebpf:"host_recvmsg4"`
+	HostRecvmsg6     *ebpf.ProgramSpec `ebpf:"host_recvmsg6"`
+	HostSendmsg4     *ebpf.ProgramSpec `ebpf:"host_sendmsg4"`
+	HostSendmsg6     *ebpf.ProgramSpec `ebpf:"host_sendmsg6"`
 	InsideIngress    *ebpf.ProgramSpec `ebpf:"inside_ingress"`
 	OutsideEgress    *ebpf.ProgramSpec `ebpf:"outside_egress"`
 	OutsideEgressL3  *ebpf.ProgramSpec `ebpf:"outside_egress_l3"`
@@ -387,6 +420,7 @@ type bpfMapSpecs struct {
 	Bindings       *ebpf.MapSpec `ebpf:"bindings"`
 	Configuration  *ebpf.MapSpec `ebpf:"configuration"`
 	Contacts       *ebpf.MapSpec `ebpf:"contacts"`
+	Dials          *ebpf.MapSpec `ebpf:"dials"`
 	Drops          *ebpf.MapSpec `ebpf:"drops"`
 	Endpoints      *ebpf.MapSpec `ebpf:"endpoints"`
 	ErrorBudgets   *ebpf.MapSpec `ebpf:"error_budgets"`
@@ -441,6 +475,7 @@ type bpfMaps struct {
 	Bindings       *ebpf.Map `ebpf:"bindings"`
 	Configuration  *ebpf.Map `ebpf:"configuration"`
 	Contacts       *ebpf.Map `ebpf:"contacts"`
+	Dials          *ebpf.Map `ebpf:"dials"`
 	Drops          *ebpf.Map `ebpf:"drops"`
 	Endpoints      *ebpf.Map `ebpf:"endpoints"`
 	ErrorBudgets   *ebpf.Map `ebpf:"error_budgets"`
@@ -470,6 +505,7 @@ func (m *bpfMaps) Close() error {
 		m.Bindings,
 		m.Configuration,
 		m.Contacts,
+		m.Dials,
 		m.Drops,
 		m.Endpoints,
 		m.ErrorBudgets,
@@ -505,6 +541,14 @@ type bpfVariables struct {
 type bpfPrograms struct {
 	BridgeIngress    *ebpf.Program `ebpf:"bridge_ingress"`
 	EndSession       *ebpf.Program `ebpf:"end_session"`
+	HostConnect4     *ebpf.Program `ebpf:"host_connect4"`
+	HostConnect6     *ebpf.Program `ebpf:"host_connect6"`
+	HostGetpeername4 *ebpf.Program `ebpf:"host_getpeername4"`
+	HostGetpeername6 *ebpf.Program `ebpf:"host_getpeername6"`
+	HostRecvmsg4     *ebpf.Program `ebpf:"host_recvmsg4"`
+	HostRecvmsg6     *ebpf.Program `ebpf:"host_recvmsg6"`
+	HostSendmsg4     *ebpf.Program `ebpf:"host_sendmsg4"`
+	HostSendmsg6     *ebpf.Program `ebpf:"host_sendmsg6"`
 	InsideIngress    *ebpf.Program `ebpf:"inside_ingress"`
 	OutsideEgress    *ebpf.Program `ebpf:"outside_egress"`
 	OutsideEgressL3  *ebpf.Program `ebpf:"outside_egress_l3"`
@@ -517,6 +561,14 @@ func (p *bpfPrograms) Close() error {
 	return _BpfClose(
 		p.BridgeIngress,
 		p.EndSession,
+		p.HostConnect4,
+		p.HostConnect6,
+		p.HostGetpeername4,
+		p.HostGetpeername6,
+		p.HostRecvmsg4,
+		p.HostRecvmsg6,
+		p.HostSendmsg4,
+		p.HostSendmsg6,
 		p.InsideIngress,
 		p.OutsideEgress,
 		p.OutsideEgressL3,

@@ -10,6 +10,7 @@ import (
 // and ids are those of the kernel and of package nat.
 type Config struct {
 	Anchor        uint32                // interface from which routes are looked up
+	NetnsCookie   uint64                // of the namespace whose programs reach mappings by loopback
 	LocalPorts    nat.PortRange         // the host's ephemeral ports
 	NATs          map[uint32]nat.NAT    // by id
 	Pools         []Pool                //

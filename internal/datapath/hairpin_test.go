@@ -87,3 +87,48 @@ func TestHairpinIsNobodyElses(t *testing.T) {
 		segment{protocol: nat.UDP, from: netip.AddrPortFrom(hostAddress, 77), to: netip.MustParseAddrPort(lab.HostAddress + ":8080"), payload: []byte("forged")})
 	r.dropped(t, "inside-address-from-outside", 2)
 }
+
+// From another network, another NAT, and even another compartment with the
+// very same address: what counts is the external address.
+func TestHairpinAcrossNetworks(t *testing.T) {
+	t.Parallel()
+	second := netip.MustParseAddr("203.0.113.10")
+	for _, tt := range []struct {
+		name    string
+		network Network
+		address string
+		sees    netip.Addr
+	}{
+		{"other network", Network{
+			Compartment: rigCompartment, NAT: rigNAT, Subnet: netip.MustParsePrefix("172.16.2.0/24"), Gateway: netip.MustParseAddr("172.16.2.1"),
+		}, "172.16.2.2", hostAddress},
+		{"other NAT", Network{
+			Compartment: rigCompartment, NAT: rigNAT + 10, Subnet: netip.MustParsePrefix("172.16.2.0/24"), Gateway: netip.MustParseAddr("172.16.2.1"),
+		}, "172.16.2.2", second},
+		{"other compartment, same address", Network{
+			Compartment: rigCompartment + 10, NAT: rigNAT + 10, Subnet: netip.MustParsePrefix("172.16.1.0/24"), Gateway: netip.MustParseAddr("172.16.1.1"),
+		}, "172.16.1.2", second},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
+			r := newTwoNetworkRig(t, tt.network, tt.address)
+			for id, protocol := range map[uint32]nat.Protocol{1: nat.TCP, 2: nat.UDP} {
+				r.config.Mappings[id] = mapping(protocol, "0.0.0.0:8080", inside(0, 80))
+			}
+			r.apply(t)
+			for _, network := range []string{"tcp", "udp"} {
+				server, err := lab.EchoServer(r.Endpoints[0], network, "172.16.1.2:80")
+				must(t, err)
+				defer server.Close()
+				seen, err := lab.Ask(withTimeout(t), r.Endpoints[1], network, lab.HostAddress+":8080")
+				if err != nil {
+					t.Fatalf("%s: %v; drops %v, sessions %+v", network, err, r.drops(t), r.sessions(t))
+				}
+				if seen.Addr() != tt.sees {
+					t.Errorf("%s: the server saw %v, want %v", network, seen, tt.sees)
+				}
+			}
+			r.consistent(t)
+		})
+	}
+}

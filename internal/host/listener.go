@@ -24,13 +24,53 @@ func Listener(ctx context.Context, p nat.Protocol, external netip.AddrPort) (*na
 		if !s.holds(external) {
 			continue
 		}
-		program, pid, err := socketOwner(ctx, s.inode)
+		list, err := listeners(ctx, p, []boundSocket{s})
 		if err != nil {
-			return nil, fmt.Errorf("look for the owner of %s %s: %w", p, external, err)
+			return nil, err
 		}
-		return &nat.Listener{Program: program, PID: pid, Address: s.local}, nil
+		return &list[0], nil
 	}
 	return nil, nil
+}
+
+// Listeners returns all that Listener would find.
+func Listeners(ctx context.Context) ([]nat.Listener, error) {
+	var all []nat.Listener
+	for _, p := range []nat.Protocol{nat.TCP, nat.UDP} {
+		sockets, err := boundSockets(ctx, p)
+		if err != nil {
+			return nil, fmt.Errorf("look for who listens on %s: %w", p, err)
+		}
+		var ipv4 []boundSocket
+		for _, s := range sockets {
+			if s.takesIPv4() {
+				ipv4 = append(ipv4, s)
+			}
+		}
+		list, err := listeners(ctx, p, ipv4)
+		if err != nil {
+			return nil, err
+		}
+		all = append(all, list...)
+	}
+	return all, nil
+}
+
+// listeners finds the programs that sockets belong to.
+func listeners(ctx context.Context, p nat.Protocol, sockets []boundSocket) ([]nat.Listener, error) {
+	owners := make(map[uint32]owner, len(sockets))
+	for _, s := range sockets {
+		owners[s.inode] = owner{program: unknownProgram}
+	}
+	if err := findOwners(ctx, owners); err != nil {
+		return nil, fmt.Errorf("look for who has %s sockets: %w", p, err)
+	}
+	list := make([]nat.Listener, len(sockets))
+	for i, s := range sockets {
+		o := owners[s.inode]
+		list[i] = nat.Listener{Program: o.program, PID: o.pid, Protocol: p, Address: s.local}
+	}
+	return list, nil
 }
 
 // boundSocket is a socket that takes what is sent to its port.
@@ -41,9 +81,14 @@ type boundSocket struct {
 }
 
 func (s boundSocket) holds(external netip.AddrPort) bool {
-	a := s.local.Addr()
-	if s.local.Port() != external.Port() || a.Is6() && (s.v6only || !a.IsUnspecified()) {
+	if s.local.Port() != external.Port() || !s.takesIPv4() {
 		return false
 	}
+	a := s.local.Addr()
 	return a.IsUnspecified() || external.Addr().IsUnspecified() || a == external.Addr()
+}
+
+func (s boundSocket) takesIPv4() bool {
+	a := s.local.Addr()
+	return a.Is4() || !s.v6only && a.IsUnspecified()
 }

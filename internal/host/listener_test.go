@@ -6,6 +6,8 @@ import (
 	"os"
 	"testing"
 
+	"github.com/google/go-cmp/cmp"
+
 	"github.com/hostnat/hostnat/internal/lab"
 	"github.com/hostnat/hostnat/internal/nat"
 )
@@ -47,6 +49,24 @@ func TestListener(t *testing.T) {
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) { wantListener(t, n, tt.protocol, tt.external, tt.want) })
 	}
+	// The list of all has those that take IPv4, and no client.
+	want := map[string]bool{
+		"tcp 192.0.2.1:80": true, "tcp 0.0.0.0:81": true, "tcp [::]:82": true, "udp 192.0.2.1:80": true, "udp [::]:82": true,
+	}
+	on(t, n, func() error {
+		all, err := Listeners(t.Context())
+		got := map[string]bool{}
+		for _, l := range all {
+			got[l.Protocol.String()+" "+l.Address.String()] = true
+			if l.PID != os.Getpid() || l.Program != "host.test" {
+				t.Errorf("owner of %s is %s, %d; want this test, %d", l.Address, l.Program, l.PID, os.Getpid())
+			}
+		}
+		if diff := cmp.Diff(want, got); diff != "" {
+			t.Errorf("all listeners (-want +got):\n%s", diff)
+		}
+		return err
+	})
 }
 
 // TestListenerMultipathTCP: what net.Listen opens where the kernel has it.

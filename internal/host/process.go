@@ -2,52 +2,70 @@ package host
 
 import (
 	"context"
-	"fmt"
 	"os"
 	"path/filepath"
 	"strconv"
 	"strings"
 )
 
-// socketOwner finds a process that has the socket open. "an unknown program"
-// and 0 if there is none to be seen: the kernel itself, or a process of another
-// pid namespace.
-func socketOwner(ctx context.Context, inode uint32) (program string, pid int, err error) {
-	want := fmt.Sprintf("socket:[%d]", inode)
-	entries, err := os.ReadDir("/proc")
+// owner is a process that has a socket open.
+type owner struct {
+	program string
+	pid     int // 0: not known
+}
+
+// unknownProgram stands for the kernel itself, or a process of another pid
+// namespace.
+const unknownProgram = "an unknown program"
+
+// findOwners fills in the first process that has each socket open, by the
+// socket's inode. What nobody has open stays as it is.
+func findOwners(ctx context.Context, owners map[uint32]owner) error {
+	processes, err := os.ReadDir("/proc")
 	if err != nil {
-		return "", 0, err
+		return err
 	}
-	for _, e := range entries {
-		pid, err := strconv.Atoi(e.Name())
+	missing := len(owners)
+	for _, p := range processes {
+		pid, err := strconv.Atoi(p.Name())
 		if err != nil {
 			continue
 		}
-		if ctx.Err() != nil {
-			return "", 0, context.Cause(ctx)
+		if missing == 0 {
+			return nil
 		}
-		if hasOpen(pid, want) {
-			return programName(pid), pid, nil
+		if ctx.Err() != nil {
+			return context.Cause(ctx)
+		}
+		for _, inode := range socketsOf(pid) {
+			if o, wanted := owners[inode]; wanted && o.pid == 0 {
+				owners[inode] = owner{program: programName(pid), pid: pid}
+				missing--
+			}
 		}
 	}
-	return unknownProgram, 0, nil
+	return nil
 }
 
-const unknownProgram = "an unknown program"
-
-// hasOpen looks through a process's files; one that ends meanwhile has none.
-func hasOpen(pid int, want string) bool {
+// socketsOf returns the inodes of a process's sockets; one that ends meanwhile
+// has none.
+func socketsOf(pid int) (inodes []uint32) {
 	dir := filepath.Join("/proc", strconv.Itoa(pid), "fd")
 	files, err := os.ReadDir(dir)
 	if err != nil {
-		return false
+		return nil
 	}
 	for _, f := range files {
-		if target, err := os.Readlink(filepath.Join(dir, f.Name())); err == nil && target == want {
-			return true
+		target, err := os.Readlink(filepath.Join(dir, f.Name()))
+		if err != nil {
+			continue
+		}
+		text, isSocket := strings.CutPrefix(target, "socket:[")
+		if inode, err := strconv.ParseUint(strings.TrimSuffix(text, "]"), 10, 32); isSocket && err == nil {
+			inodes = append(inodes, uint32(inode))
 		}
 	}
-	return false
+	return inodes
 }
 
 func programName(pid int) string {

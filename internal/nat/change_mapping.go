@@ -12,10 +12,11 @@ func (m Mapping) Resolved() bool { return !m.Internal.Addr().IsUnspecified() }
 
 // String names the mapping in a refusal: "3 (tcp *:8080 to 172.16.1.2:80)".
 func (m Mapping) String() string {
-	return fmt.Sprintf("%d (%s %s to %s)", m.ID, m.Protocol, externalText(m.External), m.target())
+	return fmt.Sprintf("%d (%s %s to %s)", m.ID, m.Protocol, externalText(m.External), m.Target())
 }
 
-func (m Mapping) target() string {
+// Target is what the mapping leads to: "c1:80", or "172.16.1.2:80".
+func (m Mapping) Target() string {
 	if m.Endpoint != "" {
 		return fmt.Sprintf("%s:%d", m.Endpoint, m.Internal.Port())
 	}
@@ -29,9 +30,13 @@ func externalText(a netip.AddrPort) string {
 	return a.String()
 }
 
+// ChooseExternal chooses the external port of a mapping that has all but that.
+type ChooseExternal func(Mapping) (uint16, error)
+
 // AddMapping adds a static mapping. One that exists with the same target is
-// returned as it is.
-func (c *Config) AddMapping(spec MappingSpec) (Mapping, error) {
+// returned as it is. If the spec names no external port, choose does: a new one
+// each time.
+func (c *Config) AddMapping(spec MappingSpec, choose ChooseExternal) (Mapping, error) {
 	m, err := parseMapping(spec)
 	if err != nil {
 		return Mapping{}, err
@@ -44,6 +49,13 @@ func (c *Config) AddMapping(spec MappingSpec) (Mapping, error) {
 	}
 	if err := c.checkOutside(m.External.Addr()); err != nil {
 		return Mapping{}, err
+	}
+	if m.External.Port() == 0 {
+		port, err := choose(m)
+		if err != nil {
+			return Mapping{}, err
+		}
+		m.External = netip.AddrPortFrom(m.External.Addr(), port)
 	}
 	for _, has := range c.Mappings {
 		if sameMapping(has, m) {
@@ -77,6 +89,9 @@ func parseMapping(spec MappingSpec) (Mapping, error) {
 	}
 	if m.External, err = parseMappingExternal(spec.External); err != nil {
 		return m, err
+	}
+	if spec.Force && m.External.Port() == 0 {
+		return m, Errorf(Invalid, "there is no external port to take by force").WithHint("name it with --external, or leave --force out")
 	}
 	for _, text := range spec.From {
 		p, err := ParseRemotes(text)
@@ -125,7 +140,7 @@ func clash(has, asked Mapping) error {
 		return nil
 	}
 	a, b := has.External.Addr(), asked.External.Addr()
-	if a != b && !a.IsUnspecified() && !b.IsUnspecified() {
+	if !meets(a, b) {
 		return nil
 	}
 	if a == b && has.Internal == asked.Internal && has.Network == asked.Network && !slices.Equal(has.From, asked.From) {

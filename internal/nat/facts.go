@@ -31,9 +31,10 @@ type HostAddress struct {
 
 // Listener is a program of the host that holds a port.
 type Listener struct {
-	Program string         `json:"program"`
-	PID     int            `json:"pid"` // 0: not known
-	Address netip.AddrPort `json:"address"`
+	Program  string         `json:"program"`
+	PID      int            `json:"pid"` // 0: not known
+	Protocol Protocol       `json:"protocol"`
+	Address  netip.AddrPort `json:"address"` // [::] if it takes IPv4 too
 }
 
 // HasInterface reports whether the host has a link of that name.

@@ -36,6 +36,8 @@ func noSubnet(HostFacts, []Network) (netip.Prefix, error) {
 	return netip.Prefix{}, Errorf(Exhausted, "not asked for")
 }
 
+func noPort(Mapping) (uint16, error) { return 0, Errorf(Exhausted, "no port").WithHint("wait") }
+
 // lowest is package ipam's rule, as far as these tests need it.
 func lowest(n Network, endpoints []Endpoint) (netip.Addr, error) {
 	a := n.Gateway
@@ -57,7 +59,7 @@ func testConfig(t *testing.T) Config {
 	must(t)(c.AddEndpoint(EndpointSpec{Network: "web", Name: "c1", Netns: "c1"}, hostFacts(), lowest))
 	must(t)(c.AddEndpoint(EndpointSpec{Network: "web", Name: "c2", PID: "77"}, hostFacts(), lowest))
 	must(t)(c.AddEndpoint(EndpointSpec{Network: "lab", Name: "v1", TAP: "tap0"}, hostFacts(), lowest))
-	must(t)(c.AddMapping(MappingSpec{Protocol: "tcp", External: "8080", Internal: "c1:80"}))
+	must(t)(c.AddMapping(MappingSpec{Protocol: "tcp", External: "8080", Internal: "c1:80"}, noPort))
 	return c
 }
 

@@ -108,7 +108,7 @@ func FuzzAddMapping(f *testing.F) {
 	f.Fuzz(func(t *testing.T, protocol, external, internal, from string) {
 		c := testConfig(t)
 		before := c.Clone()
-		m, err := c.AddMapping(MappingSpec{Protocol: protocol, External: external, Internal: internal, From: []string{from}})
+		m, err := c.AddMapping(MappingSpec{Protocol: protocol, External: external, Internal: internal, From: []string{from}}, noPort)
 		if err != nil {
 			refused(t, err, CodeOf(err))
 			unchanged(t, before, c)

@@ -153,7 +153,7 @@ func TestCloneSharesNothing(t *testing.T) {
 	t.Parallel()
 	c := testConfig(t)
 	must(t)(c.AddAddress("default", "192.0.2.1"))
-	must(t)(c.AddMapping(MappingSpec{Protocol: "udp", External: "53", Internal: "c1:53", From: []string{"10.0.0.0/8"}}))
+	must(t)(c.AddMapping(MappingSpec{Protocol: "udp", External: "53", Internal: "c1:53", From: []string{"10.0.0.0/8"}}, noPort))
 	before := c.Clone()
 	d := c.Clone()
 	d.NATs[0].ExternalAddresses[0].Ports.Low = 7

@@ -32,7 +32,7 @@ func TestAddMapping(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()
 			c := testConfig(t)
-			got, err := c.AddMapping(tt.spec)
+			got, err := c.AddMapping(tt.spec, noPort)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -41,7 +41,7 @@ func TestAddMapping(t *testing.T) {
 				t.Errorf("(-want +got):\n%s", diff)
 			}
 			before := c.Clone()
-			again, err := c.AddMapping(tt.spec)
+			again, err := c.AddMapping(tt.spec, noPort)
 			if err != nil || again.ID != got.ID {
 				t.Errorf("again: %v, %v", again, err)
 			}
@@ -49,10 +49,34 @@ func TestAddMapping(t *testing.T) {
 			if err := c.DeleteMapping(got.ID); err != nil {
 				t.Fatal(err)
 			}
-			if later, err := c.AddMapping(tt.spec); err != nil || later.ID == got.ID {
+			if later, err := c.AddMapping(tt.spec, noPort); err != nil || later.ID == got.ID {
 				t.Errorf("after deleting: %v, %v", later, err)
 			}
 		})
+	}
+}
+
+// The port is asked for when everything else is known, and a new one each time.
+func TestAddMappingChoosesPort(t *testing.T) {
+	t.Parallel()
+	for external, want := range map[string]string{"": "0.0.0.0", "0.0.0.0": "0.0.0.0", "192.168.7.5": "192.168.7.5"} {
+		c := testConfig(t)
+		var asked Mapping
+		port := uint16(3000)
+		spec := MappingSpec{Protocol: "udp", External: external, Internal: "v1:53"}
+		for range 2 {
+			port++
+			got, err := c.AddMapping(spec, func(m Mapping) (uint16, error) { asked = m; return port, nil })
+			if err != nil || got.External != netip.AddrPortFrom(netip.MustParseAddr(want), port) {
+				t.Errorf("%q: got %v, %v", external, got, err)
+			}
+		}
+		if asked.NAT != "office" || asked.Protocol != UDP || asked.External.Addr().String() != want || asked.Internal.Port() != 53 {
+			t.Errorf("%q: asked for %+v", external, asked)
+		}
+		if len(c.Mappings) != 3 {
+			t.Errorf("%q: mappings %v", external, c.Mappings)
+		}
 	}
 }
 
@@ -63,6 +87,7 @@ func TestAddMappingRefuses(t *testing.T) {
 		external, internal, protocol string
 		network, nat                 string
 		from                         []string
+		force                        bool
 		code                         Code
 		mentions                     []string
 	}{
@@ -78,11 +103,20 @@ func TestAddMappingRefuses(t *testing.T) {
 		{name: "range", external: "80-90", code: Invalid, mentions: []string{"ranges are not supported yet"}},
 		{name: "range of one", external: "80-80", code: Invalid, mentions: []string{"ranges are not supported yet"}},
 		{name: "internal range", internal: "c1:80-90", code: Invalid, mentions: []string{"ranges are not supported yet"}},
-		{name: "no external", external: "none", code: Invalid, mentions: []string{"not supported yet"}},
-		{name: "external without port", external: "192.168.7.5", code: Invalid, mentions: []string{"no port"}},
+		{name: "no port left", external: "none", code: Exhausted},
+		{name: "no port left on an address", external: "192.168.7.5", code: Exhausted},
+		{name: "no port to take", external: "192.168.7.5", force: true, code: Invalid, mentions: []string{"--force"}},
+		{name: "external colon", external: "192.168.7.5:", code: Invalid, mentions: []string{`""`}},
+		{name: "external star for a port", external: "192.168.7.5:*", code: Invalid, mentions: []string{`"*"`}},
+		{name: "external star", external: "*", code: Invalid, mentions: []string{`"*"`}},
+		{name: "external name", external: "eth0", code: Invalid, mentions: []string{"eth0"}},
+		{name: "external prefix", external: "192.168.7.0/24", code: Invalid},
+		{name: "external octal address", external: "192.168.07.5", code: Invalid, mentions: []string{"192.168.7.5"}},
+		{name: "external IPv6 address", external: "2001:db8::1", code: Invalid, mentions: []string{"IPv6"}},
+		{name: "external loopback address", external: "127.0.0.1", code: Invalid, mentions: []string{"loopback"}},
+		{name: "external address inside", external: "172.16.1.1", code: Conflict, mentions: []string{`network "web"`}},
 		{name: "external octal", external: "192.168.07.5:80", code: Invalid, mentions: []string{"192.168.7.5"}},
 		{name: "external IPv6", external: "[2001:db8::1]:80", code: Invalid, mentions: []string{"IPv6"}},
-		{name: "external loopback", external: "127.0.0.1:80", code: Invalid, mentions: []string{"loopback"}},
 		{name: "external multicast", external: "224.0.0.1:80", code: Invalid, mentions: []string{"multicast"}},
 		{name: "external inside", external: "172.16.1.1:80", code: Conflict, mentions: []string{`network "web"`}},
 		{name: "unknown protocol", protocol: "sctp", code: Invalid, mentions: []string{"sctp", "tcp or udp"}},
@@ -124,8 +158,8 @@ func TestAddMappingRefuses(t *testing.T) {
 			}
 			_, err := c.AddMapping(MappingSpec{
 				NAT: tt.nat, Network: tt.network, From: tt.from,
-				Protocol: text(tt.protocol, "tcp"), External: text(tt.external, "9000"), Internal: text(tt.internal, "c1:80"),
-			})
+				Protocol: text(tt.protocol, "tcp"), External: text(tt.external, "9000"), Internal: text(tt.internal, "c1:80"), Force: tt.force,
+			}, noPort)
 			refused(t, err, tt.code, tt.mentions...)
 			unchanged(t, before, c)
 		})

@@ -32,6 +32,9 @@ func (r PortRange) Without(local PortRange) []PortRange {
 	return list
 }
 
+// Size returns how many ports the range has.
+func (r PortRange) Size() int { return int(r.High) - int(r.Low) + 1 }
+
 // Contains reports whether the port is in the range.
 func (r PortRange) Contains(port uint16) bool { return r.Low <= port && port <= r.High }
 
@@ -82,32 +85,46 @@ func ParseExternalAddress(s string) (ExternalAddress, error) {
 	return ExternalAddress{Address: a, Ports: r}, err
 }
 
-// parseMappingExternal reads "PORT", "*:PORT" or "A:PORT". Without an address,
-// the result's is 0.0.0.0: any address of the host.
+// parseMappingExternal reads "", "A", "PORT", "*:PORT" or "A:PORT". Without an
+// address, the result's is 0.0.0.0: any address of the host. Without a port,
+// the result's is 0: one has to be chosen. A loopback address is for the host's
+// own programs alone.
 func parseMappingExternal(s string) (netip.AddrPort, error) {
 	if s == "" {
-		return netip.AddrPort{}, Errorf(Invalid, "the mapping has no external port").
-			WithHint("give --external [A:]PORT; choosing a free port is not supported yet")
+		return netip.AddrPortFrom(netip.IPv4Unspecified(), 0), nil
 	}
-	host, port, hasHost := cutPort(s)
-	if !hasHost {
-		if looksLikeAddress(s) {
-			return netip.AddrPort{}, Errorf(Invalid, "external %q has no port", clip(s)).WithHint("write A:PORT")
+	host, port, hasPort := cutPort(s)
+	switch {
+	case hasPort:
+	case looksLikeAddress(s) || strings.Contains(s, ":"):
+		a, err := parseMappingAddress(host)
+		if err == nil && a.IsLoopback() {
+			err = Errorf(Invalid, "external %s has no port", clip(s)).WithHint("a port on loopback is not chosen: write %s:PORT", a)
 		}
+		return netip.AddrPortFrom(a, 0), err
+	default:
 		host, port = "*", s
 	}
-	a := netip.IPv4Unspecified()
-	if host != "*" && host != "0.0.0.0" {
-		var err error
-		if a, err = ParseIPv4("external address", host); err != nil {
-			return netip.AddrPort{}, err
-		}
-		if err := usableOutside("external address", a); err != nil {
-			return netip.AddrPort{}, err
-		}
+	a, err := parseMappingAddress(host)
+	if err != nil {
+		return netip.AddrPort{}, err
 	}
 	p, err := singlePort("external", port)
 	return netip.AddrPortFrom(a, p), err
+}
+
+func parseMappingAddress(s string) (netip.Addr, error) {
+	if s == "*" || s == "0.0.0.0" {
+		return netip.IPv4Unspecified(), nil
+	}
+	a, err := ParseIPv4("external address", s)
+	if err != nil {
+		return netip.Addr{}, err
+	}
+	if a.IsLoopback() {
+		return a, nil // the host's own programs alone
+	}
+	return a, usableOutside("external address", a)
 }
 
 // singlePort refuses ranges, which a mapping cannot have yet.

@@ -40,8 +40,9 @@ type EndpointSpec struct {
 type MappingSpec struct {
 	NAT      string   `json:"nat,omitempty"` // empty: the NAT of the target's network
 	Protocol string   `json:"protocol"`
-	External string   `json:"external"`          // PORT, A:PORT or *:PORT
-	Internal string   `json:"internal"`          // ENDPOINT:PORT or A:PORT
-	Network  string   `json:"network,omitempty"` // only needed if several networks hold A
-	From     []string `json:"from,omitempty"`    // prefixes or addresses of remotes; empty: all
+	External string   `json:"external,omitempty"` // PORT, A:PORT or *:PORT; A or empty: a free port is chosen
+	Internal string   `json:"internal"`           // ENDPOINT:PORT or A:PORT
+	Network  string   `json:"network,omitempty"`  // only needed if several networks hold A
+	From     []string `json:"from,omitempty"`     // prefixes or addresses of remotes; empty: all
+	Force    bool     `json:"force,omitempty"`    // take the port even if a program of the host listens there
 }

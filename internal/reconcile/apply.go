@@ -38,14 +38,18 @@ func (k *Kernel) Apply(ctx context.Context, c nat.Config) (nat.Report, error) {
 	if err != nil {
 		return nat.Report{}, err
 	}
-	report := nat.Report{Active: make(map[uint32]bool), Absent: make(map[string]error)}
+	report := nat.Report{Problems: slices.Clone(k.problems), Active: make(map[uint32]bool), Absent: make(map[string]error)}
 	if err := k.build(ctx, plan, c, facts.MTU, &report); err != nil {
 		return nat.Report{}, err
 	}
 	if links, err = host.Links(ctx); err != nil { // with what was just made
 		return nat.Report{}, err
 	}
-	v := view{config: c, links: links, anchor: uint32(anchor), local: facts.LocalPorts}
+	cookie, err := host.NetnsCookie()
+	if err != nil {
+		return nat.Report{}, err
+	}
+	v := view{config: c, links: links, anchor: uint32(anchor), cookie: cookie, local: facts.LocalPorts}
 	if err := k.steer(v, &report); err != nil {
 		return nat.Report{}, err
 	}

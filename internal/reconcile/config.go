@@ -13,6 +13,7 @@ type view struct {
 	config nat.Config
 	links  []host.Link
 	anchor uint32
+	cookie uint64        // of the host's network namespace
 	local  nat.PortRange // the host's ephemeral ports
 }
 
@@ -28,13 +29,14 @@ func (v view) link(name string) (host.Link, bool) {
 // datapathConfig says what the data path must be told.
 func (v view) datapathConfig() datapath.Config {
 	c := datapath.Config{
-		Anchor:     v.anchor,
-		LocalPorts: v.local,
-		NATs:       make(map[uint32]nat.NAT),
-		Networks:   make(map[uint32]datapath.Network),
-		Insides:    make(map[uint32]datapath.Inside),
-		Outsides:   make(map[uint32]datapath.Outside),
-		Mappings:   make(map[uint32]datapath.Mapping),
+		Anchor:      v.anchor,
+		NetnsCookie: v.cookie,
+		LocalPorts:  v.local,
+		NATs:        make(map[uint32]nat.NAT),
+		Networks:    make(map[uint32]datapath.Network),
+		Insides:     make(map[uint32]datapath.Inside),
+		Outsides:    make(map[uint32]datapath.Outside),
+		Mappings:    make(map[uint32]datapath.Mapping),
 
 		HostAddresses: make(map[netip.Addr]uint32),
 	}

@@ -18,6 +18,7 @@ type Kernel struct {
 	log      *slog.Logger
 	datapath *datapath.Datapath
 	events   hub
+	problems []string // of the whole run, one line each
 
 	mu     sync.Mutex
 	config nat.Config        // of the last Apply: gives ids their names
@@ -38,7 +39,21 @@ func Open(runDir string, log *slog.Logger) (*Kernel, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &Kernel{bpf: dir, log: log, datapath: d, seen: make(map[string]string)}, nil
+	k := &Kernel{bpf: dir, log: log, datapath: d, seen: make(map[string]string)}
+	if err := k.attachHost(); err != nil {
+		k.problems = append(k.problems, "the host's own programs do not reach published ports: "+err.Error())
+	}
+	return k, nil
+}
+
+// attachHost lets the host's own programs reach published ports. Without it
+// everything else works.
+func (k *Kernel) attachHost() error {
+	root, err := host.CgroupRoot()
+	if err != nil {
+		return err
+	}
+	return k.datapath.AttachHost(root)
 }
 
 func mountPoint(runDir string) string { return filepath.Join(runDir, "bpf") }
@@ -68,6 +83,9 @@ func (k *Kernel) Facts(ctx context.Context) (nat.HostFacts, error) {
 func (k *Kernel) Listener(ctx context.Context, p nat.Protocol, external netip.AddrPort) (*nat.Listener, error) {
 	return host.Listener(ctx, p, external)
 }
+
+// Listeners returns the host's programs that hold external ports.
+func (k *Kernel) Listeners(ctx context.Context) ([]nat.Listener, error) { return host.Listeners(ctx) }
 
 // CheckTarget refuses an endpoint whose namespace, process or link is not there.
 func (k *Kernel) CheckTarget(ctx context.Context, e nat.Endpoint) error {

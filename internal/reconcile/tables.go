@@ -48,16 +48,35 @@ func (k *Kernel) Sessions(context.Context) ([]nat.Session, error) {
 	names := namesOf(k.lastConfig())
 	list := []nat.Session{}
 	err := k.datapath.Sessions(func(s datapath.Session) error {
-		list = append(list, nat.Session{
-			NAT: names.nats[s.NAT], Network: names.networks[s.Network], Compartment: names.compartments[s.Compartment],
-			Endpoint: names.endpoints[endpointKey{s.Compartment, s.Internal.Addr().As4()}],
-			Protocol: s.Protocol, Internal: s.Internal, External: s.External, Remote: s.Remote, State: s.State,
-			LifetimeSeconds: uint32(math.Ceil(s.Left.Seconds())), CreatedAt: s.Created.Round(time.Millisecond),
-			PacketsOut: s.PacketsOut, BytesOut: s.BytesOut, PacketsIn: s.PacketsIn, BytesIn: s.BytesIn,
-		})
+		list = append(list, names.session(s))
 		return nil
 	})
 	return list, err
+}
+
+// EndSessions ends the sessions that the predicate picks and returns how many
+// those were. A binding goes with its last session, unless it is configured.
+func (k *Kernel) EndSessions(_ context.Context, picks func(nat.Session) bool) (int, error) {
+	names := namesOf(k.lastConfig())
+	ended := 0
+	err := k.datapath.EndSessions(func(s datapath.Session) bool {
+		picked := picks(names.session(s))
+		if picked {
+			ended++
+		}
+		return picked
+	})
+	return ended, err
+}
+
+func (n names) session(s datapath.Session) nat.Session {
+	return nat.Session{
+		NAT: n.nats[s.NAT], Network: n.networks[s.Network], Compartment: n.compartments[s.Compartment],
+		Endpoint: n.endpoints[endpointKey{s.Compartment, s.Internal.Addr().As4()}],
+		Protocol: s.Protocol, Internal: s.Internal, External: s.External, Remote: s.Remote, State: s.State,
+		LifetimeSeconds: uint32(math.Ceil(s.Left.Seconds())), CreatedAt: s.Created.Round(time.Millisecond),
+		PacketsOut: s.PacketsOut, BytesOut: s.BytesOut, PacketsIn: s.PacketsIn, BytesIn: s.BytesIn,
+	}
 }
 
 // Bindings returns the kernel's bindings, configured ones too.

@@ -61,7 +61,7 @@ func filled(t testing.TB, n int) nat.Config {
 		if _, err := c.AddEndpoint(nat.EndpointSpec{Network: "web", Name: name, Netns: name}, nat.HostFacts{}, next); err != nil {
 			t.Fatal(err)
 		}
-		if _, err := c.AddMapping(nat.MappingSpec{Protocol: "tcp", External: fmt.Sprint(1000 + i), Internal: name + ":80"}); err != nil {
+		if _, err := c.AddMapping(nat.MappingSpec{Protocol: "tcp", External: fmt.Sprint(1000 + i), Internal: name + ":80"}, nil); err != nil {
 			t.Fatal(err)
 		}
 	}

@@ -34,13 +34,14 @@ type Service struct {
 	addresses []control.AddressView
 	bindings  []nat.Binding
 	sessions  []nat.Session
+	ports     []control.PortView
 	filter    nat.Filter
 }
 
 // Empty returns a Service that has nothing at all.
 func Empty() *Service { return &Service{} }
 
-// Filter returns the filter of the last list of bindings or sessions.
+// Filter returns the filter of the last operation on bindings or sessions.
 func (s *Service) Filter() nat.Filter {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -106,6 +107,34 @@ func (s *Service) Sessions(_ context.Context, f nat.Filter) ([]nat.Session, erro
 	return s.sessions, s.Err
 }
 
+// DeleteSessions ends all sessions, whatever the filter; see Filter.
+func (s *Service) DeleteSessions(_ context.Context, f nat.Filter, all bool) (control.EndedSessions, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.filter = f
+	if f == (nat.Filter{}) && !all {
+		return control.EndedSessions{}, nat.Errorf(nat.Invalid, "no filter is given").WithHint("give one, or --all")
+	}
+	e := control.EndedSessions{Ended: len(s.sessions)}
+	if s.Err == nil {
+		s.sessions = nil
+	}
+	return e, s.Err
+}
+
+// SetSessions makes these the sessions from now on.
+func (s *Service) SetSessions(sessions ...nat.Session) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.sessions = sessions
+}
+
+// Ports returns the ports of that protocol, of all if it is "".
+func (s *Service) Ports(_ context.Context, protocol string) ([]control.PortView, error) {
+	rows, err := all(s, &s.ports)
+	return slices.DeleteFunc(rows, func(p control.PortView) bool { return protocol != "" && p.Protocol.String() != protocol }), err
+}
+
 // Example returns a Service with one of everything.
 func Example() *Service {
 	internal, external := netip.MustParseAddrPort("172.16.1.2:40000"), netip.MustParseAddrPort("198.51.100.7:50123")
@@ -132,5 +161,18 @@ func Example() *Service {
 	s.sessions = []nat.Session{{NAT: nat.DefaultNAT, Network: "web", Endpoint: "c1", Compartment: "default",
 		Protocol: nat.TCP, Internal: internal, External: external, Remote: remote, State: nat.StateEstablished,
 		LifetimeSeconds: 7440, CreatedAt: at, PacketsOut: 10, BytesOut: 1536, PacketsIn: 2048, BytesIn: 3 << 20}}
+	s.ports = examplePorts(external.Addr())
 	return s
+}
+
+func examplePorts(external netip.Addr) []control.PortView {
+	one, none := 1, 0
+	return []control.PortView{
+		{Protocol: nat.TCP, Address: netip.IPv6Unspecified(), Ports: "22", Kind: control.ListenerPort, Owner: "sshd (pid 41)", Count: 1, InUse: &one},
+		{Protocol: nat.TCP, Address: external, Ports: "1024-32767,61000-65535", Kind: control.DynamicPorts, Owner: "NAT default", Count: 36280, InUse: &one},
+		{Protocol: nat.TCP, Address: netip.IPv4Unspecified(), Ports: "8080", Kind: control.MappedPort, Owner: "c1:80 (mapping 1)", Count: 1, InUse: &one},
+		{Protocol: nat.TCP, Address: netip.IPv4Unspecified(), Ports: "32768-60999", Kind: control.EphemeralPorts, Owner: "the host", Count: 28232},
+		{Protocol: nat.UDP, Address: external, Ports: "1024-32767,61000-65535", Kind: control.DynamicPorts, Owner: "NAT default", Count: 36280, InUse: &none},
+		{Protocol: nat.UDP, Address: netip.IPv4Unspecified(), Ports: "32768-60999", Kind: control.EphemeralPorts, Owner: "the host", Count: 28232},
+	}
 }

@@ -1,0 +1,142 @@
+/* SPDX-License-Identifier: (GPL-2.0 OR BSD-2-Clause) */
+/*
+ * The host's own programs reach a mapping by any address of the host and by
+ * loopback. There is no packet to translate: the socket is pointed at the
+ * endpoint when it connects or sends, and is shown what it dialled when it
+ * asks. Limited to the daemon's network namespace.
+ */
+#pragma once
+#include "binding.h"
+
+struct dial_key {
+	__u64 socket; /* cookie */
+	__be32 address; /* the endpoint's */
+	__be16 port;
+	__u16 pad;
+};
+
+struct dialled {
+	__be32 ip6[4]; /* as the program gave it; IPv4 in the last word alone */
+	__be16 port;
+	__u16 pad;
+};
+
+/* A hint for showing, so the oldest may go: a socket then sees the endpoint's address. */
+struct {
+	MAP_UINT(type, BPF_MAP_TYPE_LRU_HASH);
+	MAP_TYPE(key, struct dial_key);
+	MAP_TYPE(value, struct dialled);
+	MAP_UINT(max_entries, 65536);
+} dials SEC(".maps");
+
+INLINE bool is_loopback(__be32 address)
+{
+	return (address & 0xff) == 127;
+}
+
+/* The mapping that a host program means by address:port, if any. It counts as a remote with that address. */
+INLINE struct binding *dial_target(struct bpf_sock_addr *ctx, __be32 address)
+{
+	struct settings *settings = get_settings();
+	struct binding_key key = { .address = address, .port = ctx->user_port, .protocol = ctx->protocol };
+	struct allowed_key remote = { .length = 64, .remote = address };
+	struct binding *binding;
+
+	if (!settings || settings->netns_cookie != bpf_get_netns_cookie(ctx))
+		return NULL;
+	if (ctx->protocol != IPPROTO_TCP && ctx->protocol != IPPROTO_UDP)
+		return NULL;
+	if (!is_loopback(address) && !is_host_address(address))
+		return NULL;
+	binding = find_binding(&key);
+	if (!binding || !(binding->flags & BINDING_CONFIGURED))
+		return NULL;
+	remote.mapping = binding->mapping;
+	if (binding->flags & BINDING_ALLOW_LIST && !bpf_map_lookup_elem(&allowed, &remote))
+		return NULL;
+	return binding;
+}
+
+INLINE void dial_note(struct bpf_sock_addr *ctx, const struct binding *binding, const struct dialled *dialled)
+{
+	struct dial_key key = {
+		.socket = bpf_get_socket_cookie(ctx),
+		.address = binding->internal_address,
+		.port = binding->internal_port,
+	};
+
+	bpf_map_update_elem(&dials, &key, dialled, BPF_ANY);
+}
+
+/* connect and sendto of an IPv4 socket. */
+INLINE void dial4(struct bpf_sock_addr *ctx)
+{
+	struct binding *binding = dial_target(ctx, ctx->user_ip4);
+	struct dialled dialled = { .ip6 = { 0, 0, 0, ctx->user_ip4 }, .port = ctx->user_port };
+
+	if (!binding)
+		return;
+	dial_note(ctx, binding, &dialled);
+	ctx->user_ip4 = binding->internal_address;
+	ctx->user_port = binding->internal_port;
+}
+
+/* ::ffff:0:0/96, RFC 4291 section 2.5.5.2 */
+#define MAPPED_WORD htonl(0xffff)
+
+/* The same of an IPv6 socket: to a v4-mapped address (Java, dual-stack programs), or to ::1. */
+INLINE void dial6(struct bpf_sock_addr *ctx)
+{
+	struct dialled dialled = {
+		.ip6 = { ctx->user_ip6[0], ctx->user_ip6[1], ctx->user_ip6[2], ctx->user_ip6[3] },
+		.port = ctx->user_port,
+	};
+	__be32 address = dialled.ip6[3];
+	struct binding *binding;
+
+	if (dialled.ip6[0] || dialled.ip6[1])
+		return;
+	if (!dialled.ip6[2] && address == htonl(1))
+		address = htonl(0x7f000001);
+	else if (dialled.ip6[2] != MAPPED_WORD)
+		return;
+	binding = dial_target(ctx, address);
+	if (!binding)
+		return;
+	dial_note(ctx, binding, &dialled);
+	ctx->user_ip6[2] = MAPPED_WORD;
+	ctx->user_ip6[3] = binding->internal_address;
+	ctx->user_port = binding->internal_port;
+}
+
+/* getpeername, and the sender that recvfrom tells: what was dialled for address:port. */
+INLINE struct dialled *dial_seen(struct bpf_sock_addr *ctx, __be32 address)
+{
+	struct dial_key key = { .socket = bpf_get_socket_cookie(ctx), .address = address, .port = ctx->user_port };
+
+	return bpf_map_lookup_elem(&dials, &key);
+}
+
+INLINE void show4(struct bpf_sock_addr *ctx)
+{
+	struct dialled *dialled = dial_seen(ctx, ctx->user_ip4);
+
+	if (!dialled)
+		return;
+	ctx->user_ip4 = dialled->ip6[3];
+	ctx->user_port = dialled->port;
+}
+
+INLINE void show6(struct bpf_sock_addr *ctx)
+{
+	struct dialled *dialled;
+
+	if (ctx->user_ip6[0] || ctx->user_ip6[1] || ctx->user_ip6[2] != MAPPED_WORD)
+		return;
+	dialled = dial_seen(ctx, ctx->user_ip6[3]);
+	if (!dialled)
+		return;
+	ctx->user_ip6[2] = dialled->ip6[2];
+	ctx->user_ip6[3] = dialled->ip6[3];
+	ctx->user_port = dialled->port;
+}
