@@ -31,8 +31,8 @@ INLINE bool is_published(struct __sk_buff *skb, const struct packet *packet)
 }
 
 /* The binding that a marked session's remote address and port are of, and the key of the session on that side. */
-INLINE struct binding *far_side(const struct session_key *key, const struct session *session, struct binding_key *binding_key,
-				struct session_key *far_key)
+INLINE struct binding *far_side(const struct session_key *key, __be32 external_address, __be16 external_port,
+				struct binding_key *binding_key, struct session_key *far_key)
 {
 	struct binding *binding;
 
@@ -45,19 +45,19 @@ INLINE struct binding *far_side(const struct session_key *key, const struct sess
 	far_key->compartment = binding->compartment;
 	far_key->internal_address = binding->internal_address;
 	far_key->internal_port = binding->internal_port;
-	far_key->remote_address = session->external_address;
-	far_key->remote_port = session->external_port;
+	far_key->remote_address = external_address;
+	far_key->remote_port = external_port;
 	far_key->protocol = key->protocol;
 	return binding;
 }
 
 /* Opens the far side's session if there is none. Returns a drop reason or none. */
-NOINLINE int hairpin_open(const struct session_key *key, const struct session *session, __u8 tcp_flags)
+GLOBAL int hairpin_open(const struct session_key *key, __be32 external_address, __be16 external_port, __u8 tcp_flags)
 {
 	struct binding_key binding_key = {};
 	struct session_key far_key = {};
 
-	if (!session || !far_side(key, session, &binding_key, &far_key))
+	if (!key || !far_side(key, external_address, external_port, &binding_key, &far_key))
 		return REASON_NO_MAPPING;
 	if (bpf_map_lookup_elem(&sessions, &far_key))
 		return REASON_NONE;
@@ -76,7 +76,7 @@ NOINLINE int hairpin(struct __sk_buff *skb, const struct session_key *key, struc
 
 	if (!session || parse_ip(skb, &packet) || is_fragment(&packet) || parse_l4(skb, &packet))
 		return drop(REASON_FRAGMENT);
-	if (!far_side(key, session, &binding_key, &far_key))
+	if (!far_side(key, session->external_address, session->external_port, &binding_key, &far_key))
 		return drop(REASON_NO_MAPPING);
 	far = bpf_map_lookup_elem(&sessions, &far_key);
 	if (!far)

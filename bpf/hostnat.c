@@ -66,7 +66,7 @@ INLINE int outbound(struct __sk_buff *skb, struct packet *packet, const struct i
 	if (unlikely(packet->ttl <= 1))
 		return refuse(skb, inside, REASON_HOP_LIMIT, 0);
 	if (unlikely(session->flags & SESSION_HAIRPIN)) {
-		reason = hairpin_open(&key, session, packet->tcp_flags);
+		reason = hairpin_open(&key, session->external_address, session->external_port, packet->tcp_flags);
 		return reason ? drop(reason) : hairpin(skb, &key, session);
 	}
 	now = bpf_ktime_get_coarse_ns();

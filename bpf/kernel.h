@@ -19,6 +19,8 @@ typedef __u32 __be32;
 #define SEC(name) __attribute__((section(name), used))
 #define INLINE static inline __attribute__((always_inline))
 #define NOINLINE static __attribute__((noinline))
+/* The verifier looks at a global function once, for any arguments, instead of at each call anew: so pointers may be NULL in it. */
+#define GLOBAL __attribute__((noinline))
 #define likely(x) __builtin_expect(!!(x), 1)
 #define unlikely(x) __builtin_expect(!!(x), 0)
 #define memcpy(to, from, size) __builtin_memcpy((to), (from), (size))

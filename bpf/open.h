@@ -103,7 +103,7 @@ NOINLINE int join_new(struct __sk_buff *skb, const struct session_key *key, stru
  * the packet's destination, if that is one of the host's addresses (a hairpin).
  * Returns a drop reason or none.
  */
-NOINLINE int open_outbound(struct __sk_buff *skb, struct session_key *key, __u32 network_id, __u32 nat_id, __u32 own)
+GLOBAL int open_outbound(struct __sk_buff *skb, struct session_key *key, __u32 network_id, __u32 nat_id, __u32 own)
 {
 	struct opening opening = { .nat = nat_id, .network = network_id };
 	struct nat *nat = bpf_map_lookup_elem(&nats, &nat_id);
@@ -111,6 +111,8 @@ NOINLINE int open_outbound(struct __sk_buff *skb, struct session_key *key, __u32
 	struct pool *pool;
 	int reason;
 
+	if (!key)
+		return REASON_SESSION_FAILED;
 	if (!nat)
 		return REASON_NO_NAT;
 	if (own) {
@@ -211,15 +213,18 @@ INLINE enum reason admit(const struct binding_key *key, const struct binding *bi
 }
 
 /* Opens a session for a packet from outside to a binding. Returns a drop reason or none. */
-NOINLINE int open_inbound(struct session_key *key, struct binding_key *binding_key, __be32 external_address, __u8 tcp_flags,
-			  __u16 flags)
+GLOBAL int open_inbound(struct session_key *key, struct binding_key *binding_key, __be32 external_address, __u8 tcp_flags,
+			__u16 flags)
 {
-	struct binding *binding = bpf_map_lookup_elem(&bindings, binding_key);
+	struct binding *binding;
 	struct opening opening = { .flags = flags };
 	struct nat *nat;
 	__u32 nat_id;
 	int reason;
 
+	if (!key || !binding_key)
+		return REASON_SESSION_FAILED;
+	binding = bpf_map_lookup_elem(&bindings, binding_key);
 	if (!binding)
 		return REASON_NO_MAPPING;
 	nat_id = binding->nat;

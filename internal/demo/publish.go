@@ -36,6 +36,9 @@ func publishPort(ctx context.Context, s *stage) error {
 		"both programs included", float64(median.Nanoseconds())/1e3, questions); err != nil {
 		return err
 	}
+	if err := s.publishedElsewhere(ctx); err != nil {
+		return err
+	}
 	if _, err := s.hostnatRefuses(ctx, append(slices.Clone(add), "c2:80")...); err != nil {
 		return err
 	}
@@ -45,6 +48,22 @@ func publishPort(ctx context.Context, s *stage) error {
 	}
 	return s.promise(len(mappings) == 1 && mappings[0].Endpoint == "c1",
 		"what contradicts is refused in one line, and nothing is changed (mappings: %d)", len(mappings))
+}
+
+// publishedElsewhere asks the same port from where others do not answer: the
+// host itself by loopback, and the other network.
+func (s *stage) publishedElsewhere(ctx context.Context) error {
+	local, err := lab.Ask(ctx, s.net.Host, "tcp", "127.0.0.1:8080")
+	if err != nil {
+		return err
+	}
+	other, err := lab.Ask(ctx, s.c2, "tcp", lab.HostAddress+":8080")
+	if err != nil {
+		return err
+	}
+	return s.promise(other.Addr().String() == lab.HostAddress,
+		"the same from the host itself by 127.0.0.1 (seen as %s), and from c2 on the other network (seen as %s)",
+		local.Addr(), other)
 }
 
 const questions = 500
