@@ -13,6 +13,7 @@ import (
 // ARCHITECTURE.md explains the picture.
 var ours = map[string][]string{
 	"internal/nat":         {},
+	"internal/natmodel":    {"internal/nat"},
 	"internal/ipam":        {"internal/nat"},
 	"internal/store":       {"internal/nat"},
 	"internal/event":       {"internal/nat"},
@@ -34,7 +35,7 @@ var ours = map[string][]string{
 }
 
 // anyTest may be imported by every test.
-var anyTest = []string{"internal/lab", "internal/api/apitest", "internal/event", "internal/nat"}
+var anyTest = []string{"internal/lab", "internal/api/apitest", "internal/event", "internal/nat", "internal/natmodel"}
 
 // confined says which packages alone may import something, tests too, and why.
 var confined = []struct {
@@ -58,6 +59,8 @@ var confined = []struct {
 var pure = map[string][]string{
 	"internal/nat":  {"os", "os/exec", "syscall", "net/http", "golang.org/x/sys/unix", "context", "log/slog"},
 	"internal/ipam": {"os", "os/exec", "syscall", "net/http", "golang.org/x/sys/unix", "context", "log/slog"},
+	// Not even a random number: the same packets must always give the same answers.
+	"internal/natmodel": {"os", "os/exec", "syscall", "net/http", "golang.org/x/sys/unix", "context", "log/slog", "math/rand", "math/rand/v2", "crypto/rand"},
 }
 
 func TestPackagesOfOurs(t *testing.T) {

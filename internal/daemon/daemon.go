@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"net"
 	"path/filepath"
+	"time"
 
 	"golang.org/x/sync/errgroup"
 
@@ -105,14 +106,26 @@ func runTasks(ctx context.Context, o Options, c *control.Control, listener net.L
 	return err
 }
 
+// lookAgain is how often things are looked at that nobody announces: a
+// namespace that is there again, a program that somebody detached.
+const lookAgain = 10 * time.Second
+
 // follow reconciles whenever links, addresses or routes have changed.
 func follow(ctx context.Context, c *control.Control, ticks <-chan struct{}, log *slog.Logger) error {
-	for range ticks {
+	again := time.NewTicker(lookAgain)
+	defer again.Stop()
+	for {
+		select {
+		case _, open := <-ticks:
+			if !open {
+				return ctx.Err()
+			}
+		case <-again.C:
+		}
 		if err := c.Reconcile(ctx); err != nil && ctx.Err() == nil {
 			log.Error("the kernel is not as configured", "error", err)
 		}
 	}
-	return ctx.Err()
 }
 
 // service is Control as the API offers it: after Down the daemon ends, since

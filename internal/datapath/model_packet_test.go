@@ -1,0 +1,316 @@
+package datapath
+
+import (
+	"bytes"
+	"cmp"
+	"encoding/binary"
+	"net/netip"
+	"slices"
+
+	"github.com/hostnat/hostnat/internal/nat"
+	"github.com/hostnat/hostnat/internal/natmodel"
+)
+
+// party is somebody inside who sends.
+type party struct {
+	hook        natmodel.Hook
+	endpoint    int
+	network     uint32
+	compartment uint32
+	address     netip.Addr
+	mac         natmodel.MAC
+}
+
+var parties = []party{
+	{natmodel.FromEndpoint, 0, 1, 1, inside2, twinMAC(0x21)},
+	{natmodel.FromEndpoint, 1, 2, 2, inside2, twinMAC(0x22)},
+	{natmodel.FromBridge, 0, 1, 1, unplugged, twinMAC(0x29)},
+	{natmodel.FromEndpoint, 2, 3, 1, inside3, twinMAC(0x23)},
+}
+
+var (
+	insidePorts = []uint16{1000, 1001, 1002, 53}
+	remotePorts = []uint16{80, 7777, 1000}
+	remotes     = []netip.Addr{remoteAddress, netip.MustParseAddr("198.51.100.7"), netip.MustParseAddr("198.51.100.8")}
+	// What a session may be asked for from outside: the pools' and others.
+	externalPorts = []uint16{2000, 2001, 2002, 2003, 2004, 2006, 3000, 8080, 8081, 40000}
+	hostTalks     = []uint16{2000, 2002, 2003, 3000, 53, 40000}
+)
+
+func (o operation) remote() netip.AddrPort {
+	return netip.AddrPortFrom(remotes[o.Remote], remotePorts[o.RemotePort])
+}
+
+// arrival makes the packet that the operation stands for now.
+func (o operation) arrival(m *natmodel.Model) natmodel.Arrival {
+	switch o.Kind {
+	case kindReply, kindIn, kindNear, kindErrorIn, kindErrorOut:
+		if key, s, has := o.session(m); has {
+			return o.onSession(key, s)
+		}
+	case kindPort:
+		to := []netip.Addr{hostAddress, secondAddress, netip.MustParseAddr("203.0.113.77"), inside2}[min(o.Who, o.Port, 3)]
+		return o.fromOutside(o.remote(), netip.AddrPortFrom(to, externalPorts[(o.Pick+8*o.Bit)%len(externalPorts)]))
+	case kindEgress:
+		return o.egress()
+	case kindOther:
+		return o.other()
+	}
+	return o.fromInside(parties[o.Who], netip.AddrPortFrom(parties[o.Who].address, insidePorts[o.Port]), o.remote())
+}
+
+// session picks one that lives, in an order that does not depend on chance.
+func (o operation) session(m *natmodel.Model) (natmodel.SessionKey, *natmodel.Session, bool) {
+	keys := make([]natmodel.SessionKey, 0, len(m.Sessions()))
+	for k := range m.Sessions() {
+		keys = append(keys, k)
+	}
+	if len(keys) == 0 {
+		return natmodel.SessionKey{}, nil, false
+	}
+	slices.SortFunc(keys, func(a, b natmodel.SessionKey) int {
+		return cmp.Or(cmp.Compare(a.Compartment, b.Compartment), cmp.Compare(a.Protocol, b.Protocol),
+			a.Internal.Compare(b.Internal), a.Remote.Compare(b.Remote))
+	})
+	key := keys[o.Pick%len(keys)]
+	return key, m.Sessions()[key], true
+}
+
+func (o operation) onSession(key natmodel.SessionKey, s *natmodel.Session) natmodel.Arrival {
+	o.Protocol = key.Protocol
+	owner := parties[slices.IndexFunc(parties, func(p party) bool {
+		return p.compartment == key.Compartment && p.address == key.Internal.Addr()
+	})]
+	switch o.Kind {
+	case kindReply:
+		return o.fromInside(owner, key.Internal, key.Remote)
+	case kindNear:
+		return o.fromOutside(o.remote(), s.External)
+	case kindErrorIn:
+		from := netip.AddrPortFrom(remotes[o.Remote], 0)
+		sent := o.quoted(s.External, key.Remote, false)
+		return o.errorFrom(o.fromOutside(from, netip.AddrPortFrom(s.External.Addr(), 0)), from.Addr(), s.External.Addr(), sent)
+	case kindErrorOut:
+		received := o.quoted(key.Remote, key.Internal, true)
+		a := o.fromInside(owner, key.Internal, key.Remote)
+		return o.errorFrom(a, key.Internal.Addr(), key.Remote.Addr(), received)
+	}
+	return o.fromOutside(key.Remote, s.External)
+}
+
+func (o operation) fromInside(p party, from, to netip.AddrPort) natmodel.Arrival {
+	gateway := macOf(twinNetworks[p.network].GatewayMAC)
+	switch o.Odd {
+	case oddSource:
+		from = netip.AddrPortFrom([]netip.Addr{unplugged, inside2, inside3, hostAddress, gateway1, remoteAddress}[o.Value%6], from.Port())
+	case oddDestination:
+		to = netip.AddrPortFrom(oddDestinations[o.Value%len(oddDestinations)], to.Port())
+	case oddMAC:
+		switch o.Value % 3 {
+		case 0:
+			p.mac = twinMAC(0x77)
+		case 1:
+			gateway = twinMAC(0x29)
+		case 2:
+			gateway = natmodel.MAC{255, 255, 255, 255, 255, 255}
+		}
+	}
+	a := natmodel.Arrival{Hook: p.hook, Endpoint: p.endpoint, Network: p.network}
+	a.Frame = o.frame(p.mac, gateway, from, to, o.Protocol == nat.ICMP && o.Kind == kindIn)
+	return a
+}
+
+// None of the host's outside: hairpins are not in the model.
+var oddDestinations = []netip.Addr{
+	inside2, unplugged, gateway1, inside3, netip.MustParseAddr("224.0.0.251"), netip.MustParseAddr("255.255.255.255"),
+	netip.MustParseAddr("0.0.0.0"), netip.MustParseAddr("127.0.0.1"), netip.MustParseAddr("169.254.1.1"), netip.MustParseAddr("240.0.0.1"),
+	netip.MustParseAddr("172.16.3.77"), netip.MustParseAddr("203.0.113.77"),
+}
+
+var oddSources = []netip.Addr{
+	inside2, inside3, gateway1, netip.MustParseAddr("127.0.0.1"), netip.MustParseAddr("0.0.0.0"), netip.MustParseAddr("224.0.0.1"),
+	netip.MustParseAddr("255.255.255.255"), hostAddress, secondAddress, netip.MustParseAddr("203.0.113.77"),
+}
+
+func (o operation) fromOutside(from, to netip.AddrPort) natmodel.Arrival {
+	if o.Odd == oddSource {
+		from = netip.AddrPortFrom(oddSources[o.Value%len(oddSources)], from.Port())
+	}
+	if o.Odd == oddDestination {
+		to = netip.AddrPortFrom([]netip.Addr{inside2, inside3, netip.MustParseAddr("203.0.113.77")}[o.Value%3], to.Port())
+	}
+	reply := o.Protocol == nat.ICMP
+	return natmodel.Arrival{Hook: natmodel.FromOutside, Frame: o.frame(twinMAC(0x31), twinMAC(0x32), from, to, reply)}
+}
+
+func (o operation) egress() natmodel.Arrival {
+	from := []netip.Addr{hostAddress, secondAddress, inside2, inside3}[o.Who]
+	port := hostTalks[o.Pick%len(hostTalks)]
+	a := natmodel.Arrival{Hook: natmodel.ToOutside, Marked: o.Bit == 1}
+	a.Frame = o.frame(twinMAC(0x32), twinMAC(0x31), netip.AddrPortFrom(from, port), o.remote(), false)
+	return a
+}
+
+// other makes frames that are not IPv4.
+func (o operation) other() natmodel.Arrival {
+	p := parties[o.Who]
+	ether := []uint16{etherARP, etherARP, etherIPv6, etherVLAN, 0x88cc, etherARP}[o.ICMPType]
+	a := natmodel.Arrival{Hook: []natmodel.Hook{p.hook, p.hook, natmodel.FromOutside, natmodel.ToOutside}[o.Port]}
+	a.Endpoint, a.Network = p.endpoint, p.network
+	payload := make([]byte, 60)
+	if ether == etherARP {
+		payload = arpBody(o, p)
+	}
+	a.Frame = ethernet(natMAC(p.mac), twinNetworks[p.network].GatewayMAC, ether, payload)
+	return a
+}
+
+func arpBody(o operation, p party) []byte {
+	b := make([]byte, 28, 46)
+	copy(b, []byte{0, 1, 8, 0, 6, 4, 0, 1})
+	copy(b[8:], p.mac[:])
+	copy(b[14:], p.address.AsSlice())
+	copy(b[24:], remotes[o.Remote].AsSlice())
+	switch o.RemotePort {
+	case 1:
+		copy(b[14:], []netip.Addr{netip.IPv4Unspecified(), gateway1, unplugged, remoteAddress}[o.Pick%4].AsSlice())
+	case 2:
+		if o.Size > 8 {
+			return b[:o.Size+8]
+		}
+		b[8+o.Pick%6] ^= 1
+	}
+	return append(b, make([]byte, 18)...)
+}
+
+// segment is the packet with what is odd in its fields.
+func (o operation) segment(from, to netip.AddrPort, reply bool) segment {
+	s := segment{protocol: o.Protocol, from: from, to: to, flags: o.Flags, reply: reply, payload: bytes.Repeat([]byte{byte(o.Size), 0xa5}, o.Size)}
+	switch o.Odd {
+	case oddTTL:
+		s.ttl = []byte{1, 2, 255}[o.Value%3]
+	case oddFirstFragment:
+		s.fragment = 0x2000
+	case oddLaterFragment:
+		s.fragment = []uint16{0x2001, 0x0001, 0x3fff, 0x0100}[o.Value%4]
+	case oddOptions:
+		s.options = bytes.Repeat([]byte{1}, 4*(1+o.Value%10))
+	case oddBig:
+		s.payload = make([]byte, []int{600 - 28, 600 - 27, 600 - 40, 600 - 39, 1400}[o.Value%5])
+		if o.Bit > 3 {
+			s.fragment = 0x4000
+		}
+	case oddTrailer, oddByte:
+		if o.Bit == 1 {
+			s.fragment = 0x2000
+		}
+	}
+	return s
+}
+
+func (o operation) frame(src, dst natmodel.MAC, from, to netip.AddrPort, reply bool) []byte {
+	s := o.segment(from, to, reply)
+	ip := s.ip()
+	l4 := 20 + len(s.options)
+	binary.BigEndian.PutUint16(ip[4:], uint16(0x7000+o.Port)) // identification: few, so that datagrams meet
+	switch o.Odd {
+	case oddProtocol:
+		ip[9] = []byte{47, 50, 132, 2, 0, 136}[o.Value%6]
+	case oddQuery:
+		if s.protocol == nat.ICMP {
+			ip[l4] = byte(o.Value % 20)
+		}
+	case oddNoChecksum:
+		if s.protocol == nat.UDP {
+			ip[l4+6], ip[l4+7] = 0, 0
+			if o.Bit == 1 {
+				ip[l4+6], ip[l4+7] = 255, 255
+			}
+		}
+	case oddChecksum:
+		at := l4 + map[nat.Protocol]int{nat.TCP: 16, nat.UDP: 6, nat.ICMP: 2}[s.protocol]
+		ip[at], ip[at+1] = byte(o.Value), byte(o.Byte)
+	case oddLength:
+		binary.BigEndian.PutUint16(ip[2:], uint16(len(ip)-o.Value%48))
+	}
+	return o.damage(ethernet(natMAC(src), natMAC(dst), etherIPv4, fixIP(ip, o.Odd == oddIPChecksum)))
+}
+
+// fixIP makes the header checksum right again, or wrong.
+func fixIP(ip []byte, wrong bool) []byte {
+	header := min(int(ip[0]&15)*4, len(ip))
+	ip[10], ip[11] = 0, 0
+	binary.BigEndian.PutUint16(ip[10:], ^checksum(0, ip[:header]))
+	if wrong {
+		ip[10] ^= 0x40
+	}
+	return ip
+}
+
+// damage cuts, lengthens or changes a frame.
+func (o operation) damage(frame []byte) []byte {
+	switch o.Odd {
+	case oddTrailer:
+		return append(frame, bytes.Repeat([]byte{0xee}, 1+o.Value%30)...)
+	case oddShort:
+		return frame[:max(34, min(len(frame), 14+o.Byte))] // a test run takes no less
+	case oddByte:
+		at := 14 + o.Byte
+		if at < len(frame) && (at < 14+12 || at >= 14+20) { // other addresses are for oddSource and oddDestination
+			frame[at] ^= byte(max(1, o.Value))
+		}
+	}
+	return frame
+}
+
+// quoted is the packet that an error is about.
+func (o operation) quoted(from, to netip.AddrPort, reply bool) []byte {
+	q := operation{Protocol: o.Protocol, Flags: o.Flags, Size: o.Size, Odd: o.Odd, Value: o.Value, Byte: o.Byte, Bit: o.Bit}
+	if q.Odd != oddOptions && q.Odd != oddChecksum && q.Odd != oddNoChecksum && q.Odd != oddIPChecksum && q.Odd != oddLaterFragment {
+		q.Odd = plain
+	}
+	if q.Odd == oddOptions && o.Bit == 1 {
+		q.Odd = plain // the error's own then
+	}
+	if o.Protocol == nat.ICMP {
+		from, to = netip.AddrPortFrom(from.Addr(), max(from.Port(), to.Port())), netip.AddrPortFrom(to.Addr(), max(from.Port(), to.Port()))
+	}
+	return q.frame(twinMAC(1), twinMAC(2), from, to, reply)[14:]
+}
+
+// errorFrom turns an arrival into an ICMP error that quotes a packet.
+func (o operation) errorFrom(a natmodel.Arrival, from, to netip.Addr, quoted []byte) natmodel.Arrival {
+	icmpType := []byte{3, 3, 11, 12, 3, 3}[o.ICMPType]
+	code := []byte{3, 4, 0, 0, 1, 13}[o.ICMPType]
+	full := int(quoted[0]&15)*4 + 8
+	if o.Size%3 > 0 { // only 8 bytes of it, or a little more
+		quoted = quoted[:min(len(quoted), full+o.Size/3)]
+	}
+	icmp := append([]byte{icmpType, code, 0, 0, 0, 0, 2, 88}, quoted...)
+	if o.Size == 11 { // RFC 4884: padded to 128 bytes, an extension behind
+		icmp = append(icmp, make([]byte, max(0, 8+128-len(icmp)))...)
+		icmp[5] = 32
+		icmp = append(icmp, 0x20, 0, 0, 0, 0, 8, 1, 1, 0, 1, 2, 3)
+	}
+	binary.BigEndian.PutUint16(icmp[2:], ^checksum(0, icmp))
+	s := segment{protocol: nat.ICMP, from: netip.AddrPortFrom(from, 0), to: netip.AddrPortFrom(to, 0)}
+	if o.Odd == oddTTL {
+		s.ttl = []byte{1, 2, 255}[o.Value%3]
+	}
+	if o.Odd == oddOptions && o.Bit == 1 {
+		s.options = []byte{1, 1, 1, 1}
+	}
+	if o.Odd == oddSource { // somebody else's error, or about somebody else
+		s.from = netip.AddrPortFrom(remotes[o.Value%3], 0)
+		if a.Hook != natmodel.FromOutside {
+			s.to, s.from = s.from, netip.AddrPortFrom(from, 0)
+		}
+	}
+	ip := append(s.ip()[:20+len(s.options)], icmp...)
+	binary.BigEndian.PutUint16(ip[2:], uint16(len(ip)))
+	if o.Odd == oddLength {
+		binary.BigEndian.PutUint16(ip[2:], uint16(len(ip)-o.Value%48))
+	}
+	a.Frame = o.damage(append(slices.Clone(a.Frame[:14]), fixIP(ip, o.Odd == oddIPChecksum)...))
+	return a
+}

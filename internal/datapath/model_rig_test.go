@@ -1,0 +1,397 @@
+package datapath
+
+import (
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"net"
+	"net/netip"
+	"testing"
+	"time"
+
+	"github.com/cilium/ebpf"
+
+	"github.com/hostnat/hostnat/internal/event"
+	"github.com/hostnat/hostnat/internal/lab"
+	"github.com/hostnat/hostnat/internal/nat"
+	"github.com/hostnat/hostnat/internal/natmodel"
+)
+
+// twin is the data path as the model's counterpart: the real programs and maps
+// (smaller ones), run packet by packet with BPF_PROG_TEST_RUN inside the host's
+// namespace, where interfaces and routes are real. Nothing is attached and the
+// wheel does not turn: time passes when the test says so.
+type twin struct {
+	host      *lab.Namespace
+	dp        *Datapath
+	outside   uint32
+	endpoints []uint32 // interface of each of twinEndpoints
+	bridges   map[uint32]uint32
+	buffer    []byte
+}
+
+// world is what a sequence begins with.
+type world struct {
+	Rules    rules
+	Mappings map[uint32]bool
+	Sessions int // room in the tables
+	Bindings int
+}
+
+// skbuff is struct __sk_buff: what a test run takes and gives of the context.
+type skbuff struct {
+	Len, PacketType, Mark, QueueMapping, Protocol uint32
+	VLANPresent, VLANTCI, VLANProto, Priority     uint32
+	IngressIfindex, Ifindex, TCIndex              uint32
+	CB                                            [5]uint32
+	Hash, TCClassID, Data, DataEnd, NAPI, Family  uint32
+	RemoteIP4, LocalIP4                           uint32
+	RemoteIP6, LocalIP6                           [4]uint32
+	RemotePort, LocalPort, DataMeta               uint32
+	FlowKeys, Timestamp                           uint64
+	WireLen, GSOSegments                          uint32
+	Socket                                        uint64
+	GSOSize, TimestampType                        uint32
+	HardwareTimestamp                             uint64
+}
+
+// Verdicts of TCX, and the mark of bpf/deliver.h.
+const (
+	tcxNext        = ^uint32(0)
+	tcxDrop        = 2
+	tcxRedirect    = 7
+	translatedMark = 0x684e4154
+)
+
+func newTwin(t testing.TB) *twin {
+	t.Helper()
+	topology := lab.StartTopology(t, 0)
+	w := &twin{host: topology.Host, bridges: make(map[uint32]uint32), buffer: make([]byte, 4096)}
+	check(t, w.load())
+	t.Cleanup(func() { w.dp.Close() })
+	check(t, w.links())
+	for _, l := range twinListeners {
+		check(t, w.listen(t, l))
+	}
+	check(t, w.configure())
+	return w
+}
+
+func check(t testing.TB, err error) {
+	t.Helper()
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+// load loads the programs with maps of their own that are small enough to be
+// read after each packet.
+func (w *twin) load() error {
+	spec, err := loadBpf()
+	if err != nil {
+		return err
+	}
+	for name, size := range map[string]uint32{
+		"sessions": twinSessions, "bindings": twinBindings, "binding_index": 64, "contacts": 64, "alarms": 1 << 14,
+		"fragments": 64, "host_ports": 64, "port_bits": 16, "insides": 64, "endpoints": 64, "pools": 64,
+	} {
+		spec.Maps[name].MaxEntries = size
+	}
+	w.dp = &Datapath{}
+	return spec.LoadAndAssign(&w.dp.objects, nil)
+}
+
+func (w *twin) links() error {
+	h := w.host
+	steps := []error{
+		h.AddBridge("hostnat0"), h.SetDown("hostnat0"), h.Sysctl("net/ipv4/conf/hostnat0/forwarding", "1"),
+		h.SetMTU(lab.HostLink, twinMTU), h.AddAddress(lab.HostLink, secondAddress.String()+"/24"),
+	}
+	for _, name := range []string{"e0", "e1", "e2", "n1", "n2", "n3"} {
+		steps = append(steps, h.AddBridge(name))
+	}
+	return errors.Join(steps...)
+}
+
+func (w *twin) listen(t testing.TB, l natmodel.Listener) error {
+	if l.Protocol == nat.TCP {
+		listener, err := w.host.Listen("tcp4", l.Address.String())
+		if err == nil {
+			t.Cleanup(func() { listener.Close() })
+		}
+		return err
+	}
+	conn, err := w.host.ListenPacket("udp4", l.Address.String())
+	if err == nil {
+		t.Cleanup(func() { conn.Close() })
+	}
+	return err
+}
+
+func (w *twin) index(link string) uint32 {
+	attrs, err := w.host.Link(link)
+	if err != nil {
+		return 0
+	}
+	return uint32(attrs.Index)
+}
+
+// configure writes what does not differ between worlds.
+func (w *twin) configure() error {
+	w.outside = w.index(lab.HostLink)
+	c := Config{
+		Anchor:     w.index("hostnat0"),
+		LocalPorts: nat.PortRange{Low: 32768, High: 60999},
+		NATs:       map[uint32]nat.NAT{1: twinNAT(rules{}), 2: twinNAT(rules{})},
+		Networks:   make(map[uint32]Network),
+		Insides:    make(map[uint32]Inside),
+		Outsides:   map[uint32]Outside{w.outside: {}},
+		Mappings:   twinMappings, // for their allowed remotes
+	}
+	c.HostAddresses = hostAddresses(w.outside, hostAddress, secondAddress, gateway1, gateway3)
+	for id, n := range twinNetworks {
+		n.Bridge = w.index(fmt.Sprintf("n%d", id))
+		w.bridges[id] = n.Bridge
+		c.Networks[id] = n
+		c.Insides[n.Bridge] = Inside{Network: id, Bridge: true}
+	}
+	for i, e := range twinEndpoints {
+		link := w.index(fmt.Sprintf("e%d", i))
+		w.endpoints = append(w.endpoints, link)
+		c.Insides[link] = Inside{Network: e.Network, Address: e.Address, MAC: natMAC(e.MAC)}
+		c.Endpoints = append(c.Endpoints, Endpoint{
+			Compartment: twinNetworks[e.Network].Compartment, Address: e.Address, Interface: link, Network: e.Network,
+			MAC: natMAC(e.MAC), GatewayMAC: twinNetworks[e.Network].GatewayMAC,
+		})
+	}
+	for id, pool := range twinPools {
+		c.Pools = append(c.Pools, Pool{NAT: id, Interface: w.outside, Addresses: pool})
+	}
+	return w.dp.Apply(c)
+}
+
+func hardwareString(m natmodel.MAC) string { return net.HardwareAddr(m[:]).String() }
+
+// reset begins a world.
+func (w *twin) reset(begin world) error {
+	o := &w.dp.objects
+	n := natValues(Config{NATs: map[uint32]nat.NAT{1: twinNAT(begin.Rules)}})[1]
+	return errors.Join(
+		clearMap[bpfSessionKey, bpfSession](o.Sessions), clearMap[bpfBindingKey, bpfBinding](o.Bindings),
+		clearMap[bpfBindingIndexKey, uint16](o.BindingIndex), clearMap[bpfContactKey, bpfContact](o.Contacts),
+		clearMap[bpfFragmentKey, bpfFragment](o.Fragments), clearMap[bpfHostPortKey, uint64](o.HostPorts),
+		clearMap[bpfPortBitsKey, bpfPortBits](o.PortBits), clearMap[uint64, bpfAlarm](o.Alarms), w.clearDrops(),
+		o.Nats.Put(uint32(1), &n), o.Nats.Put(uint32(2), &n),
+		w.fill(begin), w.dp.applyMappings(pickMappings(begin.Mappings)),
+	)
+}
+
+// fill leaves only so much room in the tables as the world has.
+func (w *twin) fill(begin world) error {
+	for i := range twinSessions - begin.Sessions {
+		if err := w.dp.objects.Sessions.Put(&bpfSessionKey{Compartment: dummy, InternalAddress: uint32(i)}, &bpfSession{}); err != nil {
+			return err
+		}
+	}
+	for i := range twinBindings - begin.Bindings {
+		key := bpfBindingKey{Address: uint32(i), Protocol: 200}
+		if err := w.dp.objects.Bindings.Put(&key, &bpfBinding{Compartment: dummy, Flags: bindingDummy}); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+const (
+	dummy        = 99 // compartment of what only takes up room
+	bindingDummy = 1 << 7
+)
+
+func clearMap[K, V any](m *ebpf.Map) error {
+	var keys []K
+	var key K
+	var value V
+	entries := m.Iterate()
+	for entries.Next(&key, &value) {
+		keys = append(keys, key)
+	}
+	for i := range keys {
+		if err := m.Delete(&keys[i]); err != nil && !errors.Is(err, ebpf.ErrKeyNotExist) {
+			return err
+		}
+	}
+	return entries.Err()
+}
+
+func (w *twin) clearDrops() error {
+	drops, err := w.drops()
+	if err != nil {
+		return err
+	}
+	none := make([]uint64, ebpf.MustPossibleCPU())
+	for reason := range drops {
+		if err := w.dp.objects.Drops.Put(reason, none); err != nil {
+			return err
+		}
+	}
+	return w.dp.objects.ErrorBudgets.Put(uint32(0), make([]bpfErrorBudget, ebpf.MustPossibleCPU()))
+}
+
+// drops returns the counters that are not zero.
+func (w *twin) drops() (map[uint32]uint64, error) {
+	size := int(w.dp.objects.Drops.MaxEntries())
+	cpus := ebpf.MustPossibleCPU()
+	keys, values := make([]uint32, size), make([]uint64, size*cpus)
+	var cursor ebpf.MapBatchCursor
+	n, err := w.dp.objects.Drops.BatchLookup(&cursor, keys, values, nil)
+	if err != nil && !errors.Is(err, ebpf.ErrKeyNotExist) {
+		return nil, err
+	}
+	drops := make(map[uint32]uint64)
+	for i := range n {
+		for _, v := range values[i*cpus : (i+1)*cpus] {
+			if v > 0 {
+				drops[keys[i]] += v
+			}
+		}
+	}
+	return drops, nil
+}
+
+func (w *twin) namedDrops() (map[natmodel.Reason]uint64, error) {
+	drops, err := w.drops()
+	named := make(map[natmodel.Reason]uint64, len(drops))
+	for reason, n := range drops {
+		named[natmodel.Reason(event.Reason(reason).String())] = n
+	}
+	return named, err
+}
+
+// ran is what a program made of a packet.
+type ran struct {
+	verdict uint32
+	mark    uint32
+	frame   []byte
+}
+
+// run hands a packet to the program of its hook. To be called inside the host.
+func (w *twin) run(a natmodel.Arrival) (ran, error) {
+	context, out := skbuff{Ifindex: w.outside}, skbuff{}
+	program := w.dp.objects.OutsideIngress
+	switch a.Hook {
+	case natmodel.FromEndpoint:
+		program, context.Ifindex = w.dp.objects.InsideIngress, w.endpoints[a.Endpoint]
+	case natmodel.FromBridge:
+		program, context.Ifindex = w.dp.objects.BridgeIngress, w.bridges[a.Network]
+	case natmodel.ToOutside:
+		program = w.dp.objects.OutsideEgress
+		if a.Marked {
+			context.Mark = translatedMark
+		}
+	}
+	options := &ebpf.RunOptions{Data: a.Frame, DataOut: w.buffer, Context: &context, ContextOut: &out}
+	verdict, err := program.Run(options)
+	if err != nil {
+		return ran{}, fmt.Errorf("running a %d byte packet: %w", len(a.Frame), err)
+	}
+	return ran{verdict: verdict, mark: out.Mark, frame: append([]byte(nil), options.DataOut...)}, nil
+}
+
+// age lets time pass: all stamps are moved into the past, and what is due ends
+// by the program that user space has for it.
+func (w *twin) age(by time.Duration) error {
+	now := uint64(readClock().monotonic)
+	o := &w.dp.objects
+	var due []bpfSessionKey
+	sessions, err := contentsOf[bpfSessionKey, bpfSession](o.Sessions)
+	if err != nil {
+		return err
+	}
+	for key, s := range sessions {
+		if key.Compartment == dummy {
+			continue
+		}
+		s.Created -= uint64(by)
+		s.Refreshed -= uint64(by)
+		if err := o.Sessions.Put(&key, &s); err != nil {
+			return err
+		}
+		if s.Refreshed+uint64(s.Lifetime)*uint64(time.Second) <= now {
+			due = append(due, key)
+		}
+	}
+	for i := range due {
+		if err := w.dp.endSession(&due[i]); err != nil {
+			return err
+		}
+	}
+	return w.ageHints(by)
+}
+
+func (w *twin) ageHints(by time.Duration) error {
+	o := &w.dp.objects
+	fragments, err := contentsOf[bpfFragmentKey, bpfFragment](o.Fragments)
+	if err != nil {
+		return err
+	}
+	for key, f := range fragments {
+		f.Expires -= uint64(by)
+		if err := o.Fragments.Put(&key, &f); err != nil {
+			return err
+		}
+	}
+	ports, err := contentsOf[bpfHostPortKey, uint64](o.HostPorts)
+	if err != nil {
+		return err
+	}
+	for key, used := range ports {
+		used -= uint64(by)
+		if err := o.HostPorts.Put(&key, &used); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// contentsOf reads a small map with one system call or two.
+func contentsOf[K comparable, V any](m *ebpf.Map) (map[K]V, error) {
+	const size = 64
+	keys, values := make([]K, size), make([]V, size)
+	all := make(map[K]V)
+	var cursor ebpf.MapBatchCursor
+	for {
+		n, err := m.BatchLookup(&cursor, keys, values, nil)
+		if err != nil && !errors.Is(err, ebpf.ErrKeyNotExist) {
+			return nil, err
+		}
+		for i := range n {
+			all[keys[i]] = values[i]
+		}
+		if err != nil {
+			return all, nil
+		}
+	}
+}
+
+// frameID is the identification of a frame's IP datagram.
+func frameID(frame []byte) uint16 {
+	if len(frame) < 20 {
+		return 0
+	}
+	return binary.BigEndian.Uint16(frame[18:])
+}
+
+func toKey(k bpfSessionKey) natmodel.SessionKey {
+	return natmodel.SessionKey{
+		Compartment: k.Compartment, Protocol: nat.Protocol(k.Protocol),
+		Internal: toAddrPort(k.InternalAddress, k.InternalPort), Remote: toAddrPort(k.RemoteAddress, k.RemotePort),
+	}
+}
+
+func hostAddresses(outside uint32, list ...netip.Addr) map[netip.Addr]uint32 {
+	all := make(map[netip.Addr]uint32)
+	for _, a := range list {
+		all[a] = outside
+	}
+	return all
+}

@@ -1,0 +1,151 @@
+package datapath
+
+import (
+	"errors"
+	flags "flag"
+	"fmt"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"pgregory.net/rapid"
+
+	"github.com/hostnat/hostnat/internal/nat"
+)
+
+// TestModel runs generated packet sequences through the data path and through
+// package natmodel, which must agree byte for byte, entry for entry, reason for
+// reason. Longer: go test ./internal/datapath -run TestModel$ -rapid.checks=100000
+// -rapid.seed=0 -timeout 0, or make fuzz.
+func TestModel(t *testing.T) {
+	t.Parallel()
+	fixed(t, "rapid.checks", "1500")
+	fixed(t, "rapid.seed", "1")
+	fixed(t, "rapid.nofailfile", "true")
+	w := newTwin(t)
+	started := time.Now()
+	var count tally
+	rapid.Check(t, func(t *rapid.T) { w.check(t, &count) })
+	t.Logf("%d sequences, %d packets in %v; ended early: %v", count.sequences.Load(), count.packets.Load(),
+		time.Since(started).Round(time.Millisecond), count.open)
+}
+
+// fixed gives one of rapid's flags another default for this test: CI does the
+// same work each time.
+func fixed(t *testing.T, name, value string) {
+	t.Helper()
+	f := flags.Lookup(name)
+	if f.Value.String() == f.DefValue {
+		check(t, f.Value.Set(value))
+		t.Cleanup(func() { _ = f.Value.Set(f.DefValue) })
+	}
+}
+
+// FuzzModel is TestModel guided by which parts of the model are reached.
+func FuzzModel(f *testing.F) {
+	w := newTwin(f)
+	var count tally
+	f.Fuzz(rapid.MakeFuzz(func(t *rapid.T) { w.check(t, &count) }))
+}
+
+type tally struct {
+	sequences, packets atomic.Int64
+	open               map[string]int
+}
+
+// check draws a world and a sequence, and runs it.
+func (w *twin) check(t *rapid.T, count *tally) {
+	start := worlds.Draw(t, "world")
+	ops := sequences.Draw(t, "operations")
+	steps, err := 0, error(nil)
+	failed := w.host.Do(func() error {
+		steps, err = w.sequence(start, ops, nil)
+		return nil
+	})
+	count.sequences.Add(1)
+	count.packets.Add(int64(steps))
+	if name := known(err); name != "" {
+		if count.open == nil {
+			count.open = make(map[string]int)
+		}
+		count.open[name]++
+		return
+	}
+	if err = errors.Join(failed, err); err != nil {
+		t.Fatalf("%v\nafter:\n%s", err, w.tell(start, ops))
+	}
+}
+
+// sequence runs a world, and returns after how many packets and why it ended.
+func (w *twin) sequence(start world, ops []operation, trace *strings.Builder) (int, error) {
+	p, err := w.begin(start)
+	if err != nil {
+		return 0, err
+	}
+	began := time.Now()
+	mappings := make(map[uint32]bool)
+	for id, set := range start.Mappings {
+		mappings[id] = set
+	}
+	for i, o := range ops {
+		if trace != nil && o.Kind >= kindWait {
+			fmt.Fprintf(trace, "%d: %v %d\n", i, o.Kind, o.Pick)
+		}
+		switch o.Kind {
+		case kindWait:
+			err = p.pass(waits[o.Pick%len(waits)])
+		case kindMapping:
+			id := uint32(o.Pick%len(twinMappings)) + 1
+			if !mappings[id] && len(p.model.Bindings()) >= start.Bindings {
+				continue // no room: user space refuses it
+			}
+			mappings[id] = !mappings[id]
+			err = p.setMappings(mappings)
+		default:
+			a := o.arrival(p.model)
+			if trace != nil {
+				fmt.Fprintf(trace, "%d: %+v\n   hook %d: %x\n", i, o, a.Hook, a.Frame)
+			}
+			err = p.step(a)
+		}
+		if time.Since(began) > 900*time.Millisecond {
+			return p.steps, nil // the machine stalled: its seconds are not the model's any more
+		}
+		if err != nil {
+			return p.steps, fmt.Errorf("operation %d, %v: %w", i, o.Kind, err)
+		}
+	}
+	return p.steps, p.finish()
+}
+
+// tell runs the sequence again and returns what was sent.
+func (w *twin) tell(start world, ops []operation) string {
+	var trace strings.Builder
+	fmt.Fprintf(&trace, "%+v\n", start)
+	_ = w.host.Do(func() error {
+		_, err := w.sequence(start, ops, &trace)
+		fmt.Fprintf(&trace, "again: %v\n", err)
+		return nil
+	})
+	return trace.String()
+}
+
+var worlds = rapid.Custom(func(t *rapid.T) world {
+	filterings := []nat.Filtering{nat.AddressDependent, nat.EndpointIndependent, nat.AddressAndPortDependent}
+	w := world{
+		Rules: rules{
+			TCP: rapid.SampledFrom(filterings).Draw(t, "TCP"), UDP: rapid.SampledFrom(filterings).Draw(t, "UDP"),
+			Refresh: rapid.Bool().Draw(t, "refresh"),
+		},
+		Mappings: make(map[uint32]bool), Sessions: twinSessions, Bindings: twinBindings,
+	}
+	for id := range uint32(len(twinMappings)) {
+		w.Mappings[id+1] = rapid.Bool().Draw(t, "mapping")
+	}
+	if rapid.IntRange(0, 4).Draw(t, "cramped") == 4 {
+		w.Sessions = rapid.IntRange(1, 6).Draw(t, "sessions")
+		w.Bindings = rapid.IntRange(6, 10).Draw(t, "bindings")
+	}
+	return w
+})

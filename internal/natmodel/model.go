@@ -1,0 +1,139 @@
+package natmodel
+
+import (
+	"fmt"
+	"net/netip"
+	"time"
+)
+
+// Hook is where a packet is seen.
+type Hook int
+
+// The hooks of the data path.
+const (
+	FromEndpoint Hook = iota // on an endpoint's own link
+	FromBridge               // what else comes up a network's bridge
+	FromOutside
+	ToOutside // about to leave the host
+)
+
+// Arrival is a packet at a hook. Choice tells what the data path chose for it,
+// if it had to.
+type Arrival struct {
+	Hook     Hook
+	Endpoint int    // FromEndpoint: index in Config.Endpoints
+	Network  uint32 // FromBridge
+	Frame    []byte // Ethernet
+	Marked   bool   // ToOutside: translated by us
+	Choice   Choice
+}
+
+// Choice is what the RFCs leave to the NAT.
+type Choice struct {
+	External   netip.AddrPort // of a new binding
+	FragmentID uint16         // of a datagram that goes out in fragments
+}
+
+// Verdict is what becomes of a packet.
+type Verdict int
+
+// The verdicts.
+const (
+	Passed   Verdict = iota // not the NAT's: on to the host, unchanged
+	Dropped                 // for a reason
+	Answered                // dropped, and its sender is told by ICMP
+	Outward                 // translated, leaves the host
+	Inward                  // translated, goes to an endpoint or its bridge
+)
+
+func (v Verdict) String() string {
+	return [...]string{"passed", "dropped", "answered", "outward", "inward"}[v]
+}
+
+// Result is what a packet led to. Frame is what goes on or, if Answered, back;
+// the Ethernet header is final only where the NAT writes it.
+type Result struct {
+	Verdict Verdict
+	Reason  Reason // of Dropped and Answered
+	Frame   []byte
+	Events  []Event
+}
+
+// Model is a NAT's state. Its methods may not be used from several goroutines.
+type Model struct {
+	config    Config
+	now       time.Duration
+	sessions  map[SessionKey]*Session
+	bindings  map[BindingKey]*Binding
+	fragments map[fragmentKey]fragment
+	hostPorts map[BindingKey]time.Duration
+	pairs     map[pair]netip.Addr
+	events    []Event
+	choice    Choice
+	problem   error // the data path's choice is not allowed
+}
+
+// New returns a NAT without sessions.
+func New(c Config) *Model {
+	m := &Model{
+		config:    c,
+		sessions:  make(map[SessionKey]*Session),
+		bindings:  make(map[BindingKey]*Binding),
+		fragments: make(map[fragmentKey]fragment),
+		hostPorts: make(map[BindingKey]time.Duration),
+		pairs:     make(map[pair]netip.Addr),
+	}
+	for id, mapping := range c.Mappings {
+		m.addMapping(id, mapping)
+	}
+	return m
+}
+
+// Step lets time pass until now and then handles one packet. The error says
+// what the data path chose and should not have.
+func (m *Model) Step(a Arrival, now time.Duration) (Result, error) {
+	m.Advance(now)
+	m.events, m.choice, m.problem = nil, a.Choice, nil
+	p := &packet{frame: append([]byte(nil), a.Frame...)}
+	result := Result{Verdict: Passed, Frame: a.Frame}
+	switch a.Hook {
+	case FromEndpoint:
+		result = m.fromEndpoint(p, m.config.Endpoints[a.Endpoint])
+	case FromBridge:
+		result = m.fromBridge(p, a.Network)
+	case FromOutside:
+		result = m.fromOutside(p)
+	case ToOutside:
+		result = m.toOutside(p, a.Marked)
+	}
+	if result.Verdict == Passed {
+		result.Frame = a.Frame
+	}
+	result.Events = m.events
+	return result, m.problem
+}
+
+// Advance ends what is over by now.
+func (m *Model) Advance(now time.Duration) {
+	m.now = now
+	for key, s := range m.sessions {
+		if s.Refreshed+s.Lifetime <= now {
+			m.event(SessionTimeout, key, s)
+			m.endSession(key)
+		}
+	}
+	for key, f := range m.fragments {
+		if f.expires <= now {
+			delete(m.fragments, key)
+		}
+	}
+}
+
+func (m *Model) refuseChoice(format string, args ...any) {
+	if m.problem == nil {
+		m.problem = fmt.Errorf(format, args...)
+	}
+}
+
+func passed() Result            { return Result{Verdict: Passed} }
+func dropped(why Reason) Result { return Result{Verdict: Dropped, Reason: why} }

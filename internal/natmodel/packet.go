@@ -1,0 +1,178 @@
+package natmodel
+
+import (
+	"encoding/binary"
+	"net/netip"
+	"slices"
+
+	"github.com/hostnat/hostnat/internal/nat"
+)
+
+const (
+	ethernet = 14 // bytes of the header: where IP begins
+
+	etherIPv4 = 0x0800
+	etherARP  = 0x0806
+	etherIPv6 = 0x86dd
+)
+
+// Flags of TCP (RFC 9293 section 3.1).
+const (
+	flagFIN = 0x01
+	flagSYN = 0x02
+	flagRST = 0x04
+	flagACK = 0x10
+)
+
+// Types of ICMP (RFC 792).
+const (
+	echoReply        = 0
+	unreachable      = 3
+	echoRequest      = 8
+	timeExceeded     = 11
+	parameterProblem = 12
+)
+
+// packet is a frame and what was read from it. For ICMP both ports are the
+// query identifier (RFC 5508 section 3.1).
+type packet struct {
+	frame    []byte
+	l4       int // offset of the transport header
+	protocol nat.Protocol
+	source   netip.AddrPort
+	dest     netip.AddrPort
+	length   int // of the IP datagram
+	ttl      byte
+	id       uint16
+	fragment uint16 // flags and offset
+	tcpFlags byte
+	icmpType byte
+}
+
+func (p *packet) ether() uint16     { return p.u16(12) }
+func (p *packet) u16(at int) uint16 { return binary.BigEndian.Uint16(p.frame[at:]) }
+func (p *packet) put16(at int, v uint16) {
+	binary.BigEndian.PutUint16(p.frame[at:], v)
+}
+
+func (p *packet) address(at int) netip.Addr {
+	return netip.AddrFrom4([4]byte(p.frame[at : at+4]))
+}
+
+// parseIP reads the IP header (RFC 791, RFC 1812 section 5.2.2) and reports
+// whether there is one.
+func (p *packet) parseIP() bool {
+	if len(p.frame) < ethernet+20 {
+		return false
+	}
+	ip := p.frame[ethernet:]
+	header := int(ip[0]&15) * 4
+	p.length = int(p.u16(ethernet + 2))
+	if ip[0]>>4 != 4 || header < 20 || p.length < header {
+		return false
+	}
+	p.l4 = ethernet + header
+	p.id, p.fragment = p.u16(ethernet+4), p.u16(ethernet+6)
+	p.ttl, p.protocol = ip[8], nat.Protocol(ip[9])
+	p.source = netip.AddrPortFrom(p.address(ethernet+12), 0)
+	p.dest = netip.AddrPortFrom(p.address(ethernet+16), 0)
+	return true
+}
+
+// parseL4 reads ports, flags or the query identifier.
+func (p *packet) parseL4() Reason {
+	need := 8
+	switch p.protocol {
+	case nat.TCP:
+		need = 20
+	case nat.UDP, nat.ICMP:
+	default:
+		return Protocol
+	}
+	if p.length-(p.l4-ethernet) < need || len(p.frame) < p.l4+need {
+		return Malformed
+	}
+	from, to := p.u16(p.l4), p.u16(p.l4+2)
+	if p.protocol == nat.ICMP {
+		p.icmpType = p.frame[p.l4]
+		from = p.u16(p.l4 + 4)
+		to = from
+	}
+	if p.protocol == nat.TCP {
+		p.tcpFlags = p.frame[p.l4+13]
+	}
+	p.source = netip.AddrPortFrom(p.source.Addr(), from)
+	p.dest = netip.AddrPortFrom(p.dest.Addr(), to)
+	return ""
+}
+
+func (p *packet) isFragment() bool      { return p.fragment&0x3fff != 0 }
+func (p *packet) isLaterFragment() bool { return p.fragment&0x1fff != 0 }
+
+func (p *packet) isICMPError() bool {
+	return p.protocol == nat.ICMP && isError(p.icmpType)
+}
+
+// isError names the errors that are translated (RFC 5508 section 7).
+func isError(icmpType byte) bool {
+	return icmpType == unreachable || icmpType == timeExceeded || icmpType == parameterProblem
+}
+
+// isFirst reports whether a packet may open a session: a SYN, a query from the
+// inside, any datagram.
+func (p *packet) isFirst() bool {
+	switch p.protocol {
+	case nat.TCP:
+		return p.tcpFlags&(flagSYN|flagACK|flagRST) == flagSYN
+	case nat.ICMP:
+		return p.icmpType == echoRequest
+	}
+	return true
+}
+
+// editIP changes the IP header and keeps its checksum up to date.
+func (p *packet) editIP(change func()) {
+	before := slices.Clone(p.frame[ethernet:p.l4])
+	change()
+	p.put16(ethernet+10, adjust(p.u16(ethernet+10), before, p.frame[ethernet:p.l4]))
+}
+
+// hop replaces one address, and takes the hop off the TTL (RFC 1812 section
+// 5.3.1): what there is to do for a packet whose ports are not at hand.
+func (p *packet) hop(end side, a netip.Addr) {
+	p.editIP(func() {
+		p.frame[ethernet+8]--
+		copy(p.frame[ethernet+int(end.address):], a.AsSlice())
+	})
+}
+
+// side is an end of a packet: offsets in the IP and the transport header.
+type side struct{ address, port int }
+
+var (
+	sourceSide = side{12, 0}
+	destSide   = side{16, 2}
+)
+
+// translate replaces one end of a whole packet or first fragment, with all
+// checksums (RFC 3022 section 4.1).
+func (p *packet) translate(end side, to netip.AddrPort) {
+	before := slices.Clone(p.frame)
+	p.hop(end, to.Addr())
+	if p.protocol == nat.ICMP { // no pseudo-header: RFC 792
+		p.put16(p.l4+4, to.Port())
+		p.put16(p.l4+2, adjust(p.u16(p.l4+2), before[p.l4+4:p.l4+6], p.frame[p.l4+4:p.l4+6]))
+		return
+	}
+	p.put16(p.l4+end.port, to.Port())
+	covered := func(frame []byte) []byte { // by the checksum, pseudo-header included
+		return slices.Concat(frame[ethernet+12:ethernet+20], frame[p.l4:p.l4+4])
+	}
+	at := p.l4 + 16
+	if p.protocol == nat.UDP {
+		at = p.l4 + 6
+		p.put16(at, adjustUDP(p.u16(at), covered(before), covered(p.frame)))
+		return
+	}
+	p.put16(at, adjust(p.u16(at), covered(before), covered(p.frame)))
+}

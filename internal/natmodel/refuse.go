@@ -1,0 +1,69 @@
+package natmodel
+
+import (
+	"encoding/binary"
+	"slices"
+
+	"github.com/hostnat/hostnat/internal/nat"
+)
+
+// answers are the errors that a sender inside gets: type, code.
+var answers = map[Reason][2]byte{
+	HopLimit:          {timeExceeded, 0},
+	TooBig:            {unreachable, 4},
+	OutOfPorts:        {unreachable, 13}, // RFC 5508 REQ-8, decision D3
+	BindingsFull:      {unreachable, 13},
+	SessionsFull:      {unreachable, 13},
+	NoExternalAddress: {unreachable, 13},
+	NoNAT:             {unreachable, 13},
+	Isolated:          {unreachable, 13},
+}
+
+// refuse drops a packet from the inside and tells its sender, where it may.
+func (m *Model) refuse(p *packet, to sender, why Reason) Result {
+	code, has := answers[why]
+	if !has || !p.mayBeAnswered() {
+		return dropped(why)
+	}
+	return Result{Verdict: Answered, Reason: why, Frame: p.answer(to, code, m.config.MTU)}
+}
+
+// mayBeAnswered is RFC 1812 section 4.3.2.7: no error about an error or about a
+// later fragment. A packet with IP options is not answered either: a choice.
+func (p *packet) mayBeAnswered() bool {
+	if p.isLaterFragment() || p.l4 != ethernet+20 {
+		return false
+	}
+	if p.protocol != nat.ICMP {
+		return true
+	}
+	// Source quench (4) and redirect (5) are errors too: RFC 1122 section 3.2.2.
+	return len(p.frame) > p.l4 && !isError(p.frame[p.l4]) && p.frame[p.l4] != 4 && p.frame[p.l4] != 5
+}
+
+// answer makes the error (RFC 792; RFC 1812 section 4.3.2): from the gateway,
+// quoting the packet as its sender knows it. Of TCP the whole fixed header.
+func (p *packet) answer(to sender, code [2]byte, mtu int) []byte {
+	quoted := 20 + 8
+	if p.protocol == nat.TCP {
+		quoted = 20 + 20
+	}
+	quotation := make([]byte, quoted) // zeros where the packet is shorter
+	copy(quotation, p.frame[ethernet:])
+
+	icmp := slices.Concat([]byte{code[0], code[1], 0, 0, 0, 0, 0, 0}, quotation)
+	if code == [2]byte{unreachable, 4} {
+		binary.BigEndian.PutUint16(icmp[6:], uint16(mtu)) // RFC 1191 section 4
+	}
+	binary.BigEndian.PutUint16(icmp[2:], ^sum(icmp))
+
+	ip := make([]byte, 20)
+	ip[0], ip[1] = 0x45, 0xc0 // precedence internetwork control: RFC 1812 section 4.3.2.5
+	binary.BigEndian.PutUint16(ip[2:], uint16(20+len(icmp)))
+	ip[8], ip[9] = 64, byte(nat.ICMP)
+	copy(ip[12:], to.Gateway.AsSlice())
+	copy(ip[16:], p.source.Addr().AsSlice())
+	binary.BigEndian.PutUint16(ip[10:], ^sum(ip))
+
+	return slices.Concat(p.frame[6:12], p.frame[:6], p.frame[12:14], ip, icmp)
+}
