@@ -37,6 +37,9 @@ INLINE int outbound(struct __sk_buff *skb, struct packet *packet, const struct i
 		return is_host_address(packet->destination)
 			       ? TCX_NEXT
 			       : error_outbound(skb, packet->l4, packet->source, packet->destination, inside->compartment);
+	/* Of the other messages an echo request alone has a session (RFC 5508 REQ-10, REQ-11). */
+	if (packet->protocol == IPPROTO_ICMP && packet->icmp_type != ICMP_ECHO_REQUEST)
+		return is_host_address(packet->destination) ? TCX_NEXT : drop(REASON_NO_SESSION);
 	key.internal_port = packet->source_port;
 	key.protocol = packet->protocol;
 	if (packet->protocol != IPPROTO_ICMP)
@@ -50,8 +53,6 @@ INLINE int outbound(struct __sk_buff *skb, struct packet *packet, const struct i
 		/* Networks are isolated from each other, on one NAT too. */
 		if (!own && is_inside_address(packet->destination))
 			return refuse(skb, inside, REASON_ISOLATED, 0);
-		if (packet->protocol == IPPROTO_ICMP && packet->icmp_type != ICMP_ECHO_REQUEST)
-			return drop(REASON_NO_SESSION);
 		if (packet->protocol == IPPROTO_TCP && (packet->tcp_flags & (TCP_SYN | TCP_ACK | TCP_RST)) != TCP_SYN)
 			return drop(REASON_NO_SESSION);
 		if (packet->ttl <= 1)
