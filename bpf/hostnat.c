@@ -183,7 +183,7 @@ int bridge_ingress(struct __sk_buff *skb)
 	struct endpoint_key source = {};
 	int reason;
 
-	if (!inside || skb->protocol != htons(ETH_P_IP))
+	if (!inside || skb->protocol != htons(ETH_P_IP) || !is_unicast_frame(skb))
 		return TCX_NEXT;
 	reason = parse_ip(skb, &packet);
 	if (unlikely(reason))
@@ -232,7 +232,7 @@ INLINE int inbound(struct __sk_buff *skb, __u32 l3)
 	__be32 internal_address;
 	int reason;
 
-	if (parse_ip(skb, &packet))
+	if (!is_unicast_frame(skb) || parse_ip(skb, &packet))
 		return TCX_NEXT; /* the stack knows what to do with it */
 	if (is_loopback(packet.destination))
 		return TCX_NEXT; /* the stack drops it: a mapping on loopback is the host's own alone */
@@ -265,7 +265,8 @@ INLINE int inbound(struct __sk_buff *skb, __u32 l3)
 	if (unlikely(!session)) {
 		if (is_for_host(skb, &packet, &binding_key, binding->flags & BINDING_CONFIGURED))
 			return foreign(&packet);
-		if (is_host_address(packet.source)) /* nobody outside has it; RFC 1812 section 5.3.7 */
+		/* Nobody outside has such an address: RFC 1812 section 5.3.7. */
+		if (is_host_address(packet.source) || is_inside_address(packet.source) || stays_on_link(packet.source))
 			return drop(REASON_INSIDE_FROM_OUTSIDE);
 		if (packet.ttl <= 1)
 			return drop(REASON_HOP_LIMIT);

@@ -10,6 +10,8 @@
 
 enum { ICMP_UNREACHABLE = 3, ICMP_TIME_EXCEEDED = 11, ICMP_PARAMETER_PROBLEM = 12 };
 
+enum { ICMP_SOURCE_QUENCH = 4, ICMP_REDIRECT = 5 }; /* errors too (RFC 1122 section 3.2.2), which are not translated */
+
 INLINE bool is_icmp_error(__u8 type)
 {
 	return type == ICMP_UNREACHABLE || type == ICMP_TIME_EXCEEDED || type == ICMP_PARAMETER_PROBLEM;
@@ -18,6 +20,7 @@ INLINE bool is_icmp_error(__u8 type)
 /* The packet inside an error. Only 8 bytes behind its IP header are sure to be there (RFC 792). */
 struct quote {
 	__u32 icmp, l3, l4; /* offsets in the whole packet: the error, the quoted headers */
+	__u32 end; /* of the datagram: a frame may be padded */
 	__be32 source, destination;
 	__be16 source_port, destination_port; /* ICMP: the query identifier and 0 */
 	__u16 ip_check;
@@ -37,7 +40,7 @@ NOINLINE int parse_quote(struct __sk_buff *skb, __u32 icmp, struct quote *quote)
 	if (ip.frag_off & htons(IP_OFFSET))
 		return REASON_ICMP_ERROR_INVALID; /* no ports in there */
 	quote->l4 = quote->l3 + ip.ihl * 4; /* the quote's options are skipped: REQ-3b */
-	if (bpf_skb_load_bytes(skb, quote->l4, &ports, sizeof(ports)))
+	if (quote->l4 + sizeof(ports) > quote->end || bpf_skb_load_bytes(skb, quote->l4, &ports, sizeof(ports)))
 		return REASON_ICMP_ERROR_INVALID;
 	quote->source = ip.saddr;
 	quote->destination = ip.daddr;
@@ -66,7 +69,7 @@ INLINE __u32 quote_check_offset(struct __sk_buff *skb, const struct quote *quote
 	switch (quote->protocol) {
 	case IPPROTO_TCP:
 		offset += __builtin_offsetof(struct tcphdr, check);
-		return offset + sizeof(__u16) <= skb->len ? offset : 0; /* with 8 bytes quoted it is cut off */
+		return offset + sizeof(__u16) <= quote->end ? offset : 0; /* with 8 bytes quoted it is cut off */
 	case IPPROTO_UDP:
 		return offset + __builtin_offsetof(struct udphdr, check);
 	default:
@@ -124,6 +127,13 @@ NOINLINE int rewrite_quote(struct __sk_buff *skb, const struct quote *quote, enu
  * Both directions are functions of their own, with what they need of the
  * packet by value: a pointer to it would keep it on the stack for all packets.
  */
+/* Where the datagram ends, by its own length. */
+INLINE __u32 datagram_end(struct __sk_buff *skb, const struct packet *packet)
+{
+	struct iphdr *ip = ip_header(skb, packet);
+	return ip ? packet->l3 + ntohs(ip->tot_len) : 0;
+}
+
 INLINE bool error_ttl_exceeded(struct __sk_buff *skb, const struct packet *packet)
 {
 	struct iphdr *ip = ip_header(skb, packet);
@@ -141,6 +151,7 @@ NOINLINE int error_inbound(struct __sk_buff *skb, __u32 l3, __u32 l4, __be32 sou
 	struct session *session;
 	int reason;
 
+	quote.end = datagram_end(skb, &packet);
 	if (parse_quote(skb, packet.l4, &quote))
 		return NOT_OURS;
 	binding_key.address = quote.source;
@@ -179,6 +190,7 @@ NOINLINE int error_outbound(struct __sk_buff *skb, __u32 l4, __be32 source, __be
 	struct session *session;
 	int reason;
 
+	quote.end = datagram_end(skb, &packet);
 	reason = parse_quote(skb, packet.l4, &quote);
 	if (reason)
 		return drop(reason);

@@ -102,6 +102,12 @@ INLINE enum reason parse_l4(struct __sk_buff *skb, struct packet *packet)
 	return REASON_NONE;
 }
 
+/* A broadcast frame is not forwarded, whatever address is in it: RFC 1812 section 5.3.4. */
+INLINE bool is_unicast_frame(const struct __sk_buff *skb)
+{
+	return skb->pkt_type != PACKET_BROADCAST && skb->pkt_type != PACKET_MULTICAST;
+}
+
 /* How long the largest datagram is that this packet becomes on the wire. */
 INLINE __u32 wire_length(const struct __sk_buff *skb, const struct packet *packet)
 {

@@ -105,6 +105,13 @@ struct port_search {
 	__u64 candidates; /* of that word */
 };
 
+/* A mapping's port has no bit: nobody would take it away again. */
+INLINE bool is_dynamic(const struct binding_key *key)
+{
+	struct binding *binding = bpf_map_lookup_elem(&bindings, key);
+	return binding && !(binding->flags & BINDING_CONFIGURED);
+}
+
 /* Tries to reserve a port. True ends the search: found, or no room in the table. */
 INLINE bool port_try(struct port_search *search, __u16 port)
 {
@@ -117,7 +124,7 @@ INLINE bool port_try(struct port_search *search, __u16 port)
 			search->key.port, false))
 		return false;
 	error = bpf_map_update_elem(&bindings, &search->key, search->binding, BPF_NOEXIST);
-	if (!error || error == -EEXIST) /* taken by us, by another CPU, by a mapping */
+	if (!error || (error == -EEXIST && is_dynamic(&search->key)))
 		__sync_fetch_and_or(&search->bits->word[port / 64], 1ULL << (port % 64));
 	search->found = !error;
 	search->full = error && error != -EEXIST;

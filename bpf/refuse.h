@@ -72,7 +72,15 @@ NOINLINE int send_error(struct __sk_buff *skb, const struct inside *inside, __u3
 	old = (void *)(long)skb->data + sizeof(struct ethhdr);
 	if (!inside || (void *)(old + 1) > (void *)(long)skb->data_end || old->ihl != 5)
 		return TCX_DROP;
-	/* Never about an ICMP error, nor without need: RFC 1812 section 4.3.2.7. Non-first fragments do not come here. */
+	/* Never about an ICMP error or a later fragment: RFC 1812 section 4.3.2.7. */
+	if (old->frag_off & htons(IP_OFFSET))
+		return TCX_DROP;
+	if (old->protocol == IPPROTO_ICMP) {
+		__u8 *icmp_type = (void *)(old + 1);
+		if ((void *)(icmp_type + 1) > (void *)(long)skb->data_end || is_icmp_error(*icmp_type) ||
+		    *icmp_type == ICMP_SOURCE_QUENCH || *icmp_type == ICMP_REDIRECT)
+			return TCX_DROP;
+	}
 	if (!may_send_error())
 		return TCX_DROP;
 	if (old->protocol == IPPROTO_TCP)

@@ -8,9 +8,11 @@
 
 INLINE __u32 tcp_next_state(__u32 state, bool outbound, __u8 flags)
 {
-	if (flags & TCP_RST)
-		/* A refused handshake just runs out; a live connection is kept 4 minutes. RFC 7857 section 2.3 */
-		return state >= STATE_ESTABLISHED ? STATE_TIME_WAIT : state;
+	if (flags & TCP_RST) {
+		/* A refused handshake and a closed connection just run out; a live one is kept 4 minutes. RFC 7857 section 2.3 */
+		bool live = state >= STATE_ESTABLISHED && state != STATE_BOTH_FIN;
+		return live ? STATE_TIME_WAIT : state;
+	}
 
 	switch (state) {
 	case STATE_NONE:

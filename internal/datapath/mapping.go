@@ -120,6 +120,12 @@ func (d *Datapath) applyIndex(want map[bpfBindingIndexKey]uint16, had map[bpfBin
 		if err := d.objects.BindingIndex.Lookup(&index, &port); err != nil || port != key.Port {
 			continue
 		}
+		if live, ok := d.dynamicPort(index, had); ok {
+			if err := d.objects.BindingIndex.Put(&index, &live); err != nil {
+				return fmt.Errorf("giving an internal port its own way out again: %w", err)
+			}
+			continue
+		}
 		if err := d.objects.BindingIndex.Delete(&index); err != nil && !errors.Is(err, ebpf.ErrKeyNotExist) {
 			return fmt.Errorf("removing the way out of a mapping: %w", err)
 		}
@@ -130,6 +136,22 @@ func (d *Datapath) applyIndex(want map[bpfBindingIndexKey]uint16, had map[bpfBin
 		}
 	}
 	return nil
+}
+
+// dynamicPort finds the dynamic binding that an internal port has had beside its
+// mapping and still has: new flows must go on with it (RFC 4787 REQ-1).
+func (d *Datapath) dynamicPort(index bpfBindingIndexKey, had map[bpfBindingKey]bpfBinding) (uint16, bool) {
+	for key, value := range had {
+		if value.Flags&bindingConfigured != 0 || key.Address != index.ExternalAddress || key.Protocol != index.Protocol ||
+			value.Compartment != index.Compartment || value.InternalAddress != index.InternalAddress || value.InternalPort != index.InternalPort {
+			continue
+		}
+		var now bpfBinding
+		if err := d.objects.Bindings.Lookup(&key, &now); err == nil {
+			return key.Port, true
+		}
+	}
+	return 0, false
 }
 
 func (d *Datapath) readBindings() (map[bpfBindingKey]bpfBinding, error) {

@@ -195,18 +195,18 @@ func (p *pairOf) compareDrops() string {
 	return "drops (-model +data path)\n" + cmp.Diff(p.drops, got)
 }
 
-// comparable to what the kernel has.
+// sessionView is what both sides know of a session.
 type sessionView struct {
 	NAT, Network                             uint32
 	External                                 netip.AddrPort
 	State                                    nat.TCPState
-	Lifetime, Age, Idle                      time.Duration // the latter in seconds
+	Lifetime, Age, Idle                      time.Duration // the latter two in whole seconds
 	PacketsOut, BytesOut, PacketsIn, BytesIn uint64
 }
 
 func (p *pairOf) compareSessions(have map[bpfSessionKey]bpfSession) string {
 	now := uint64(readClock().monotonic)
-	// Coarse time may lie a tick ahead of nothing, and behind by one.
+	// Whole seconds: a sequence takes milliseconds, and waits are of seconds.
 	age := func(stamp uint64) time.Duration { return time.Duration(now - stamp).Truncate(time.Second) }
 	count := 0
 	for k, s := range have {

@@ -71,6 +71,7 @@ const (
 	oddMAC
 	oddProtocol
 	oddQuery // an ICMP type
+	oddGSO
 	odds
 )
 

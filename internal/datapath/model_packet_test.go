@@ -117,7 +117,7 @@ func (o operation) fromInside(p party, from, to netip.AddrPort) natmodel.Arrival
 	}
 	a := natmodel.Arrival{Hook: p.hook, Endpoint: p.endpoint, Network: p.network}
 	a.Frame = o.frame(p.mac, gateway, from, to, o.Protocol == nat.ICMP && o.Kind == kindIn)
-	return a
+	return o.segmented(a)
 }
 
 // None of the host's outside: hairpins are not in the model.
@@ -139,15 +139,27 @@ func (o operation) fromOutside(from, to netip.AddrPort) natmodel.Arrival {
 	if o.Odd == oddDestination {
 		to = netip.AddrPortFrom([]netip.Addr{inside2, inside3, netip.MustParseAddr("203.0.113.77")}[o.Value%3], to.Port())
 	}
-	reply := o.Protocol == nat.ICMP
-	return natmodel.Arrival{Hook: natmodel.FromOutside, Frame: o.frame(twinMAC(0x31), twinMAC(0x32), from, to, reply)}
+	host := outsideMAC
+	if o.Odd == oddMAC {
+		host = natmodel.MAC{255, 255, 255, 255, 255, 255}
+	}
+	return o.segmented(natmodel.Arrival{Hook: natmodel.FromOutside, Frame: o.frame(twinMAC(0x31), host, from, to, o.Protocol == nat.ICMP)})
+}
+
+// segmented makes a packet one that the kernel cuts up later.
+func (o operation) segmented(a natmodel.Arrival) natmodel.Arrival {
+	if o.Odd == oddGSO && o.Protocol != nat.ICMP && o.Kind != kindErrorIn && o.Kind != kindErrorOut {
+		a.Segments = 1 + o.Bit
+		a.Segment = []int{500, twinMTU - 40, twinMTU - 39, twinMTU - 28, twinMTU - 27}[o.Value%5]
+	}
+	return a
 }
 
 func (o operation) egress() natmodel.Arrival {
 	from := []netip.Addr{hostAddress, secondAddress, inside2, inside3}[o.Who]
 	port := hostTalks[o.Pick%len(hostTalks)]
 	a := natmodel.Arrival{Hook: natmodel.ToOutside, Marked: o.Bit == 1}
-	a.Frame = o.frame(twinMAC(0x32), twinMAC(0x31), netip.AddrPortFrom(from, port), o.remote(), false)
+	a.Frame = o.frame(outsideMAC, twinMAC(0x31), netip.AddrPortFrom(from, port), o.remote(), false)
 	return a
 }
 
@@ -200,6 +212,8 @@ func (o operation) segment(from, to netip.AddrPort, reply bool) segment {
 		if o.Bit > 3 {
 			s.fragment = 0x4000
 		}
+	case oddGSO:
+		s.payload = make([]byte, 1400)
 	case oddTrailer, oddByte:
 		if o.Bit == 1 {
 			s.fragment = 0x2000

@@ -105,10 +105,14 @@ func (w *twin) links() error {
 	h := w.host
 	steps := []error{
 		h.AddBridge("hostnat0"), h.SetDown("hostnat0"), h.Sysctl("net/ipv4/conf/hostnat0/forwarding", "1"),
-		h.SetMTU(lab.HostLink, twinMTU), h.AddAddress(lab.HostLink, secondAddress.String()+"/24"),
+		h.SetMAC(lab.HostLink, outsideMAC[:]), h.SetMTU(lab.HostLink, twinMTU), h.AddAddress(lab.HostLink, secondAddress.String()+"/24"),
 	}
-	for _, name := range []string{"e0", "e1", "e2", "n1", "n2", "n3"} {
+	for _, name := range []string{"e0", "e1", "e2"} {
 		steps = append(steps, h.AddBridge(name))
+	}
+	for id, n := range twinNetworks {
+		name := fmt.Sprintf("n%d", id)
+		steps = append(steps, h.AddBridge(name), h.SetMAC(name, hardware(n.GatewayMAC)))
 	}
 	return errors.Join(steps...)
 }
@@ -276,7 +280,8 @@ type ran struct {
 
 // run hands a packet to the program of its hook. To be called inside the host.
 func (w *twin) run(a natmodel.Arrival) (ran, error) {
-	context, out := skbuff{Ifindex: w.outside}, skbuff{}
+	context := skbuff{Ifindex: w.outside, GSOSegments: uint32(a.Segments), GSOSize: uint32(a.Segment)}
+	out := skbuff{}
 	program := w.dp.objects.OutsideIngress
 	switch a.Hook {
 	case natmodel.FromEndpoint:

@@ -25,6 +25,8 @@ var (
 	inside3       = netip.MustParseAddr("172.16.3.2")
 )
 
+var outsideMAC = twinMAC(0x32) // the host's
+
 func twinMAC(last byte) natmodel.MAC { return natmodel.MAC{2, 0, 0, 0, 1, last} }
 func natMAC(m natmodel.MAC) nat.MAC  { return nat.MAC(hardwareString(m)) }
 

@@ -66,8 +66,7 @@ var tcpTransitions = map[nat.TCPState]map[step]nat.TCPState{
 	},
 	nat.StateBothFIN: {
 		out(syn): nat.StateInternalSYN, in(syn): nat.StateExternalSYN,
-		out(rst): nat.StateTimeWait, in(rst): nat.StateTimeWait,
-		out(rst | ack): nat.StateTimeWait, in(rst | ack): nat.StateTimeWait,
+		// a RST changes nothing: RFC 6146 section 3.5.2.2
 	},
 	nat.StateTimeWait: {
 		out(syn): nat.StateInternalSYN, in(syn): nat.StateExternalSYN,

@@ -56,7 +56,7 @@ func checkARP(p *packet, e Endpoint) Result {
 // needs an address of the subnet that is nobody else's.
 func (m *Model) fromBridge(p *packet, network uint32) Result {
 	n := m.config.Networks[network]
-	if p.ether() != etherIPv4 {
+	if p.ether() != etherIPv4 || p.toGroup() {
 		return passed()
 	}
 	if !p.parseIP() {
@@ -99,6 +99,12 @@ func (m *Model) routed(p *packet, from sender) Result {
 		}
 		return m.errorOutward(p, from.Compartment)
 	}
+	if p.protocol == nat.ICMP && p.icmpType != echoRequest { // RFC 5508 REQ-11: of the rest, requests alone have sessions
+		if m.config.isHost(p.dest.Addr()) {
+			return passed()
+		}
+		return dropped(NoSession)
+	}
 	return m.outward(p, from)
 }
 
@@ -138,7 +144,7 @@ func (m *Model) outward(p *packet, from sender) Result {
 	if p.ttl <= 1 {
 		return m.refuse(p, from, HopLimit)
 	}
-	if p.length > m.config.MTU {
+	if p.wireLength() > m.config.MTU {
 		return m.refuse(p, from, TooBig)
 	}
 	m.track(key, s, p, true)

@@ -25,6 +25,8 @@ type Arrival struct {
 	Network  uint32 // FromBridge
 	Frame    []byte // Ethernet
 	Marked   bool   // ToOutside: translated by us
+	Segments int    // 0, or how many the kernel cuts it into on its way out (GSO)
+	Segment  int    // bytes of payload in each of these
 	Choice   Choice
 }
 
@@ -94,7 +96,7 @@ func New(c Config) *Model {
 func (m *Model) Step(a Arrival, now time.Duration) (Result, error) {
 	m.Advance(now)
 	m.events, m.choice, m.problem = nil, a.Choice, nil
-	p := &packet{frame: append([]byte(nil), a.Frame...)}
+	p := &packet{frame: append([]byte(nil), a.Frame...), segments: a.Segments, segment: a.Segment}
 	result := Result{Verdict: Passed, Frame: a.Frame}
 	switch a.Hook {
 	case FromEndpoint:

@@ -9,7 +9,7 @@ import (
 
 // fromOutside handles what arrives at the host.
 func (m *Model) fromOutside(p *packet) Result {
-	if p.ether() != etherIPv4 || !p.parseIP() || p.dest.Addr().IsLoopback() {
+	if p.ether() != etherIPv4 || p.toGroup() || !p.parseIP() || p.dest.Addr().IsLoopback() {
 		return passed() // the host knows what to do with it
 	}
 	if p.isLaterFragment() {

@@ -47,7 +47,13 @@ type packet struct {
 	fragment uint16 // flags and offset
 	tcpFlags byte
 	icmpType byte
+
+	segments, segment int // of GSO, as in Arrival
 }
+
+// toGroup: sent to everybody on the link, and so forwarded by nobody (RFC 1812
+// section 5.3.4).
+func (p *packet) toGroup() bool { return p.frame[0]&1 != 0 }
 
 func (p *packet) ether() uint16     { return p.u16(12) }
 func (p *packet) u16(at int) uint16 { return binary.BigEndian.Uint16(p.frame[at:]) }
@@ -104,6 +110,26 @@ func (p *packet) parseL4() Reason {
 	p.source = netip.AddrPortFrom(p.source.Addr(), from)
 	p.dest = netip.AddrPortFrom(p.dest.Addr(), to)
 	return ""
+}
+
+// wireLength is the length of the largest datagram that leaves.
+func (p *packet) wireLength() int {
+	if p.segments == 0 {
+		return p.length
+	}
+	header := p.l4 - ethernet + 8
+	if p.protocol == nat.TCP {
+		header += int(p.frame[p.l4+12]>>4)*4 - 8
+	}
+	return header + p.segment
+}
+
+// counted is how many packets and bytes it is.
+func (p *packet) counted() (packets, bytes uint64) {
+	if p.segments == 0 {
+		return 1, uint64(p.length) // the frame may be padded
+	}
+	return uint64(p.segments), uint64(len(p.frame) - ethernet)
 }
 
 func (p *packet) isFragment() bool      { return p.fragment&0x3fff != 0 }

@@ -86,12 +86,13 @@ func (m *Model) endSession(key SessionKey) {
 // track notes what a translated packet means for its session.
 func (m *Model) track(key SessionKey, s *Session, p *packet, outward bool) {
 	rules := m.config.NATs[s.NAT]
+	packets, bytes := p.counted()
 	if outward {
-		s.PacketsOut++
-		s.BytesOut += uint64(p.length)
+		s.PacketsOut += packets
+		s.BytesOut += bytes
 	} else {
-		s.PacketsIn++
-		s.BytesIn += uint64(p.length)
+		s.PacketsIn += packets
+		s.BytesIn += bytes
 	}
 	if p.protocol != nat.TCP {
 		// RFC 4787 REQ-6: outward always; inward is a choice, and never for ICMP.
