@@ -20,6 +20,19 @@ INLINE struct binding *find_binding(struct binding_key *key)
 	return bpf_map_lookup_elem(&bindings, key);
 }
 
+/* The key of a binding's session with a remote. ICMP queries have an identifier on the inside alone. */
+INLINE void key_behind(const struct binding *binding, __u8 protocol, __be32 remote_address, __be16 remote_port,
+		       struct session_key *key)
+{
+	key->compartment = binding->compartment;
+	key->internal_address = binding->internal_address;
+	key->internal_port = binding->internal_port;
+	key->remote_address = remote_address;
+	key->protocol = protocol;
+	if (protocol != IPPROTO_ICMP)
+		key->remote_port = remote_port;
+}
+
 /* Joins a binding: one session more. False if it is just being removed. */
 INLINE bool binding_join(const struct binding_key *key, struct binding *binding)
 {

@@ -42,12 +42,7 @@ INLINE struct binding *far_side(const struct session_key *key, __be32 external_a
 	binding = find_binding(binding_key);
 	if (!binding)
 		return NULL;
-	far_key->compartment = binding->compartment;
-	far_key->internal_address = binding->internal_address;
-	far_key->internal_port = binding->internal_port;
-	far_key->remote_address = external_address;
-	far_key->remote_port = external_port;
-	far_key->protocol = key->protocol;
+	key_behind(binding, key->protocol, external_address, external_port, far_key);
 	return binding;
 }
 

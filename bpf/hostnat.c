@@ -253,13 +253,8 @@ INLINE int inbound(struct __sk_buff *skb, __u32 l3)
 	binding = find_binding(&binding_key);
 	if (!binding)
 		return foreign(&packet);
-	key.compartment = binding->compartment;
-	key.internal_address = internal_address = binding->internal_address;
-	key.internal_port = binding->internal_port;
-	key.remote_address = packet.source;
-	key.protocol = packet.protocol;
-	if (packet.protocol != IPPROTO_ICMP)
-		key.remote_port = packet.source_port;
+	key_behind(binding, packet.protocol, packet.source, packet.source_port, &key);
+	internal_address = key.internal_address;
 
 	session = bpf_map_lookup_elem(&sessions, &key);
 	if (unlikely(!session)) {

@@ -122,11 +122,6 @@ NOINLINE int rewrite_quote(struct __sk_buff *skb, const struct quote *quote, enu
 	return replace_in_quote(skb, icmp_check, check_at, check, new_check) ? REASON_TRANSLATE : REASON_NONE;
 }
 
-/* An error from outside about a packet that a session sent (RFC 5508 REQ-4). */
-/*
- * Both directions are functions of their own, with what they need of the
- * packet by value: a pointer to it would keep it on the stack for all packets.
- */
 /* Where the datagram ends, by its own length. */
 INLINE __u32 datagram_end(struct __sk_buff *skb, const struct packet *packet)
 {
@@ -140,7 +135,12 @@ INLINE bool error_ttl_exceeded(struct __sk_buff *skb, const struct packet *packe
 	return !ip || ip->ttl <= 1;
 }
 
-/* Returns NOT_OURS if no session sent what is quoted. */
+/*
+ * Both directions are functions of their own, with what they need of the
+ * packet by value: a pointer to it would keep it on the stack for all packets.
+ */
+
+/* An error from outside about a packet that a session sent (RFC 5508 REQ-4); NOT_OURS if none did. */
 NOINLINE int error_inbound(struct __sk_buff *skb, __u32 l3, __u32 l4, __be32 source, __be32 destination)
 {
 	struct packet packet = { .l3 = l3, .l4 = l4, .source = source, .destination = destination };
@@ -160,13 +160,7 @@ NOINLINE int error_inbound(struct __sk_buff *skb, __u32 l3, __u32 l4, __be32 sou
 	binding = find_binding(&binding_key);
 	if (!binding)
 		return NOT_OURS;
-	key.compartment = binding->compartment;
-	key.internal_address = binding->internal_address;
-	key.internal_port = binding->internal_port;
-	key.remote_address = quote.destination;
-	key.protocol = quote.protocol;
-	if (quote.protocol != IPPROTO_ICMP)
-		key.remote_port = quote.destination_port;
+	key_behind(binding, quote.protocol, quote.destination, quote.destination_port, &key);
 	session = bpf_map_lookup_elem(&sessions, &key);
 	if (!session || session->external_address != quote.source || session->external_port != quote.source_port)
 		return NOT_OURS;

@@ -57,7 +57,7 @@ enum { TCX_NEXT = -1, TCX_PASS = 0, TCX_DROP = 2, TCX_REDIRECT = 7 };
 enum { PACKET_BROADCAST = 1, PACKET_MULTICAST = 2 };
 enum { CLOCK_MONOTONIC = 1 };
 enum { AF_INET = 2 };
-enum { E2BIG = 7, ENOMEM = 12, EBUSY = 16, EEXIST = 17 };
+enum { E2BIG = 7, EBUSY = 16, EEXIST = 17 };
 
 struct __sk_buff {
 	__u32 len, pkt_type, mark, queue_mapping, protocol;

@@ -14,21 +14,18 @@ import (
 func (d *Datapath) Apply(c Config) error {
 	o := &d.objects
 	var gone orphans
-	moved, err := differs(o.Pools, poolValues(c))
-	if err != nil {
-		return err
-	}
-	err = errors.Join(
+	var moved bool
+	err := errors.Join(
 		d.applySettings(c),
-		syncMap("NATs", o.Nats, natValues(c), &gone.nats),
-		syncMap("external addresses", o.Pools, poolValues(c), nil),
-		syncMap("networks", o.Networks, networkValues(c), &gone.networks),
-		syncMap("inside prefixes", o.InsidePrefixes, prefixValues(c), nil),
-		syncMap("host addresses", o.HostAddresses, hostAddressValues(c), &gone.addresses),
-		syncMap("endpoints", o.Endpoints, endpointValues(c), &gone.endpoints),
-		syncMap("inside interfaces", o.Insides, insideValues(c), nil),
-		syncMap("outside interfaces", o.Outsides, outsideValues(c), nil),
-		syncMap("allowed remotes", o.Allowed, allowedValues(c), nil),
+		syncMap("NATs", o.Nats, natValues(c), &gone.nats, nil),
+		syncMap("external addresses", o.Pools, poolValues(c), nil, &moved),
+		syncMap("networks", o.Networks, networkValues(c), &gone.networks, nil),
+		syncMap("inside prefixes", o.InsidePrefixes, prefixValues(c), nil, nil),
+		syncMap("host addresses", o.HostAddresses, hostAddressValues(c), &gone.addresses, nil),
+		syncMap("endpoints", o.Endpoints, endpointValues(c), &gone.endpoints, nil),
+		syncMap("inside interfaces", o.Insides, insideValues(c), nil, nil),
+		syncMap("outside interfaces", o.Outsides, outsideValues(c), nil, nil),
+		syncMap("allowed remotes", o.Allowed, allowedValues(c), nil, nil),
 		d.applyMappings(c.Mappings),
 		d.endOrphans(gone),
 	)
@@ -60,7 +57,10 @@ func (d *Datapath) changeSettings(change func(*bpfSettings)) error {
 	return nil
 }
 
-func contents[K, V comparable](m *ebpf.Map) (map[K]V, error) {
+// syncMap makes m hold exactly want, and writes only what differs. The keys that
+// it removes are added to removed, and changed is set if anything differed;
+// either may be nil.
+func syncMap[K, V comparable](what string, m *ebpf.Map, want map[K]V, removed *[]K, changed *bool) error {
 	have := make(map[K]V)
 	var key K
 	var value V
@@ -68,24 +68,11 @@ func contents[K, V comparable](m *ebpf.Map) (map[K]V, error) {
 	for entries.Next(&key, &value) {
 		have[key] = value
 	}
-	return have, entries.Err()
-}
-
-// differs reports whether m holds anything but want.
-func differs[K, V comparable](m *ebpf.Map, want map[K]V) (bool, error) {
-	have, err := contents[K, V](m)
-	if err != nil {
-		return false, fmt.Errorf("reading the data path's external addresses: %w", err)
-	}
-	return !maps.Equal(have, want), nil
-}
-
-// syncMap makes m hold exactly want, and writes only what differs. The keys that
-// it removes are added to removed, unless that is nil.
-func syncMap[K, V comparable](what string, m *ebpf.Map, want map[K]V, removed *[]K) error {
-	have, err := contents[K, V](m)
-	if err != nil {
+	if err := entries.Err(); err != nil {
 		return fmt.Errorf("reading the data path's %s: %w", what, err)
+	}
+	if changed != nil {
+		*changed = !maps.Equal(have, want)
 	}
 	for k, v := range want {
 		if old, ok := have[k]; ok && old == v {
@@ -246,12 +233,16 @@ func mappingKeys(id uint32, m Mapping) (bpfBindingKey, bpfBinding, bpfBindingInd
 	if len(m.From) > 0 {
 		value.Flags |= bindingAllowList
 	}
-	index := bpfBindingIndexKey{
-		Compartment:     m.Compartment,
+	return key, value, indexOf(key, value)
+}
+
+// indexOf is a binding's key in the index: its inside on its external address.
+func indexOf(key bpfBindingKey, value bpfBinding) bpfBindingIndexKey {
+	return bpfBindingIndexKey{
+		Compartment:     value.Compartment,
 		InternalAddress: value.InternalAddress,
 		ExternalAddress: key.Address,
 		InternalPort:    value.InternalPort,
 		Protocol:        key.Protocol,
 	}
-	return key, value, index
 }

@@ -109,10 +109,7 @@ func (d *Datapath) applyIndex(want map[bpfBindingIndexKey]uint16, had map[bpfBin
 		if value.Flags&bindingConfigured == 0 {
 			continue
 		}
-		index := bpfBindingIndexKey{
-			Compartment: value.Compartment, InternalAddress: value.InternalAddress, ExternalAddress: key.Address,
-			InternalPort: value.InternalPort, Protocol: key.Protocol,
-		}
+		index := indexOf(key, value)
 		if _, ok := want[index]; ok {
 			continue
 		}
@@ -142,8 +139,7 @@ func (d *Datapath) applyIndex(want map[bpfBindingIndexKey]uint16, had map[bpfBin
 // mapping and still has: new flows must go on with it (RFC 4787 REQ-1).
 func (d *Datapath) dynamicPort(index bpfBindingIndexKey, had map[bpfBindingKey]bpfBinding) (uint16, bool) {
 	for key, value := range had {
-		if value.Flags&bindingConfigured != 0 || key.Address != index.ExternalAddress || key.Protocol != index.Protocol ||
-			value.Compartment != index.Compartment || value.InternalAddress != index.InternalAddress || value.InternalPort != index.InternalPort {
+		if value.Flags&bindingConfigured != 0 || indexOf(key, value) != index {
 			continue
 		}
 		var now bpfBinding

@@ -16,6 +16,7 @@ import (
 func (k *Kernel) Apply(ctx context.Context, c nat.Config) (nat.Report, error) {
 	k.mu.Lock()
 	k.config = c.Clone()
+	k.names = namesOf(c)
 	k.mu.Unlock()
 
 	facts, err := k.Facts(ctx)

@@ -34,7 +34,7 @@ func (k *Kernel) Watch(ctx context.Context) (<-chan event.Event, error) {
 }
 
 func (k *Kernel) publish(e datapath.Event) {
-	names := namesOf(k.lastConfig())
+	names := k.lastNames()
 	out := e.Event
 	out.NAT, out.Network, out.Compartment = names.nats[e.NAT], names.networks[e.Network], names.compartments[e.Compartment]
 	k.events.send(out)

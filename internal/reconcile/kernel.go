@@ -21,7 +21,8 @@ type Kernel struct {
 	problems []string // of the whole run, one line each
 
 	mu     sync.Mutex
-	config nat.Config        // of the last Apply: gives ids their names
+	config nat.Config        // of the last Apply
+	names  names             // that its ids stand for
 	seen   map[string]string // processes that a caller of CheckTarget named, by endpoint
 }
 
@@ -114,6 +115,14 @@ func (k *Kernel) bridgeIndex(ctx context.Context, network string) int {
 	}
 	l, _ := view{links: links}.link(n.Bridge)
 	return l.Index
+}
+
+// lastNames gives ids their names. It is made once for each configuration: an
+// event needs it each.
+func (k *Kernel) lastNames() names {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	return k.names
 }
 
 func (k *Kernel) lastConfig() nat.Config {

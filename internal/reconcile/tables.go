@@ -45,7 +45,7 @@ func namesOf(c nat.Config) names {
 
 // Sessions returns the kernel's sessions.
 func (k *Kernel) Sessions(context.Context) ([]nat.Session, error) {
-	names := namesOf(k.lastConfig())
+	names := k.lastNames()
 	list := []nat.Session{}
 	err := k.datapath.Sessions(func(s datapath.Session) error {
 		list = append(list, names.session(s))
@@ -57,7 +57,7 @@ func (k *Kernel) Sessions(context.Context) ([]nat.Session, error) {
 // EndSessions ends the sessions that the predicate picks and returns how many
 // those were. A binding goes with its last session, unless it is configured.
 func (k *Kernel) EndSessions(_ context.Context, picks func(nat.Session) bool) (int, error) {
-	names := namesOf(k.lastConfig())
+	names := k.lastNames()
 	ended := 0
 	err := k.datapath.EndSessions(func(s datapath.Session) bool {
 		picked := picks(names.session(s))
@@ -81,7 +81,7 @@ func (n names) session(s datapath.Session) nat.Session {
 
 // Bindings returns the kernel's bindings, configured ones too.
 func (k *Kernel) Bindings(context.Context) ([]nat.Binding, error) {
-	names := namesOf(k.lastConfig())
+	names := k.lastNames()
 	list := []nat.Binding{}
 	err := k.datapath.Bindings(func(b datapath.Binding) error {
 		list = append(list, nat.Binding{
