@@ -4,44 +4,26 @@
  * under a lock with an 'ended' mark, so that nobody joins one that is going.
  */
 #pragma once
-#include "event.h"
+#include "usage.h"
 
 /*
- * Finds the binding of an external address and port: its own, or a mapping's
- * on any address of the host; key->address is 0 then.
+ * Joins a binding: one session more. False if it is just being removed. One
+ * that rests is taken up again, with counted (BINDING_COUNTED or 0) in its flags.
  */
-INLINE struct binding *find_binding(struct binding_key *key)
+INLINE bool binding_join(const struct binding_key *key, struct binding *binding, __u32 counted)
 {
-	struct binding *binding = bpf_map_lookup_elem(&bindings, key);
-
-	if (binding)
-		return binding;
-	key->address = 0;
-	return bpf_map_lookup_elem(&bindings, key);
-}
-
-/* The key of a binding's session with a remote. ICMP queries have an identifier on the inside alone. */
-INLINE void key_behind(const struct binding *binding, __u8 protocol, __be32 remote_address, __be16 remote_port,
-		       struct session_key *key)
-{
-	key->compartment = binding->compartment;
-	key->internal_address = binding->internal_address;
-	key->internal_port = binding->internal_port;
-	key->remote_address = remote_address;
-	key->protocol = protocol;
-	if (protocol != IPPROTO_ICMP)
-		key->remote_port = remote_port;
-}
-
-/* Joins a binding: one session more. False if it is just being removed. */
-INLINE bool binding_join(const struct binding_key *key, struct binding *binding)
-{
-	__u32 sessions = 0;
+	__u32 sessions = 0, was = 0;
 
 	bpf_spin_lock(&binding->lock);
-	if (!(binding->flags & BINDING_ENDED))
+	if (!(binding->flags & BINDING_ENDED)) {
+		was = binding->flags;
+		if (was & BINDING_HELD)
+			binding->flags = (was & ~BINDING_HELD) | counted;
 		sessions = ++binding->sessions;
+	}
 	bpf_spin_unlock(&binding->lock);
+	if (was & BINDING_HELD)
+		event_binding(EVENT_BINDING_CREATE, key, binding, 0);
 	if (sessions)
 		event_binding(EVENT_BINDING_SESSIONS, key, binding, sessions);
 	return sessions != 0;
@@ -65,56 +47,145 @@ INLINE struct port_bits *port_bits_of(const struct binding_key *key)
 	return bpf_map_lookup_elem(&port_bits, &bits);
 }
 
-/* Frees a dynamic binding's port, for the map's hint and for good. */
-INLINE void binding_free(const struct binding_key *key)
+/* Frees a port for the map's hint. */
+INLINE void port_free(const struct binding_key *key)
 {
 	struct port_bits *bits = port_bits_of(key);
 	__u16 port = ntohs(key->port);
 
 	if (bits)
 		__sync_fetch_and_and(&bits->word[port / 64], ~(1ULL << (port % 64)));
+}
+
+/* Frees a dynamic binding's port for good. */
+INLINE void binding_free(const struct binding_key *key)
+{
+	port_free(key);
 	bpf_map_delete_elem(&bindings, key);
 }
 
-/* Leaves a binding: the last session of a dynamic one takes it along. */
-NOINLINE int binding_leave(struct binding_key *key)
+/* Takes a dynamic binding away whose 'ended' mark the caller has set. */
+INLINE void binding_remove(const struct binding_key *key, struct binding *binding)
 {
-	struct binding *binding = bpf_map_lookup_elem(&bindings, key);
-	struct binding_index_key index;
-	__u32 sessions = 0;
-	bool ended = false;
-	__be16 *port;
+	struct binding_index_key index = index_key(key, binding);
+	struct way_out *way = bpf_map_lookup_elem(&binding_index, &index);
 
-	if (!binding)
-		return 0; /* a configured one that was deleted meanwhile */
+	if (way && way->port == key->port)
+		bpf_map_delete_elem(&binding_index, &index);
+	binding_free(key); /* last: only now is the port free */
+}
+
+/* Lets a binding rest instead of removing it. False if there is no room to note it. */
+INLINE bool binding_hold(const struct binding_key *key, __u32 until)
+{
+	struct held held = { .binding = *key, .until = until };
+
+	return bpf_map_push_elem(&held_bindings, &held, 0) == 0;
+}
+
+/* Monotonic seconds until which a freed port of the NAT rests; 0: not at all. TCP's states have done that already. */
+INLINE __u32 rest_until(const struct binding_key *key, __u32 nat_id)
+{
+	struct nat *nat = bpf_map_lookup_elem(&nats, &nat_id);
+
+	if (key->protocol == IPPROTO_TCP || !nat || !nat->hold_down)
+		return 0;
+	return bpf_ktime_get_coarse_ns() / SECOND + nat->hold_down;
+}
+
+/* Marks a binding that nobody uses as ended, unless somebody was faster. */
+INLINE bool binding_end(struct binding *binding, __u32 held_until)
+{
+	bool ended = false;
+
 	bpf_spin_lock(&binding->lock);
-	if (binding->sessions)
-		sessions = --binding->sessions;
-	if (!sessions && !(binding->flags & (BINDING_CONFIGURED | BINDING_ENDED))) {
+	if (!binding->sessions && !(binding->flags & BINDING_ENDED) && binding->held_until == held_until) {
 		binding->flags |= BINDING_ENDED;
 		ended = true;
 	}
 	bpf_spin_unlock(&binding->lock);
+	return ended;
+}
+
+/* Leaves a binding: the last session of a dynamic one takes it along, or lets it rest if the NAT says so and may_rest. */
+GLOBAL int binding_leave(struct binding_key *key, __u32 may_rest)
+{
+	__u32 sessions = 0, flags = BINDING_ENDED, until;
+	struct binding *binding;
+
+	if (!key)
+		return 0;
+	binding = bpf_map_lookup_elem(&bindings, key);
+	if (!binding)
+		return 0; /* a configured one that was deleted meanwhile */
+	until = may_rest ? rest_until(key, binding->nat) : 0;
+	bpf_spin_lock(&binding->lock);
+	if (binding->sessions)
+		sessions = --binding->sessions;
+	if (!sessions && !(binding->flags & (BINDING_ENDED | BINDING_HELD))) {
+		flags = binding->flags;
+		if (flags & BINDING_OF_RANGE) {
+			binding->flags |= BINDING_ENDED;
+		} else if (!(flags & BINDING_CONFIGURED)) {
+			binding->flags = (flags & ~BINDING_COUNTED) | (until ? BINDING_HELD : BINDING_ENDED);
+			binding->held_until = until;
+		}
+	}
+	bpf_spin_unlock(&binding->lock);
 	event_binding(EVENT_BINDING_SESSIONS, key, binding, sessions);
-	if (!ended)
+	if (flags & BINDING_ENDED || (flags & (BINDING_CONFIGURED | BINDING_OF_RANGE)) == BINDING_CONFIGURED)
 		return 0;
 	event_binding(EVENT_BINDING_DELETE, key, binding, 0);
-	index = index_key(key, binding);
-	port = bpf_map_lookup_elem(&binding_index, &index);
-	if (port && *port == key->port)
-		bpf_map_delete_elem(&binding_index, &index);
-	binding_free(key); /* last: only now is the port free */
+	if (flags & BINDING_COUNTED)
+		usage_leave(binding->compartment, binding->internal_address, USAGE_PORT);
+	if (flags & BINDING_OF_RANGE)
+		bpf_map_delete_elem(&bindings, key);
+	else if (!until || (!binding_hold(key, until) && binding_end(binding, until)))
+		binding_remove(key, binding);
 	return 0;
 }
 
-INLINE bool contact_join(const struct contact_key *key)
+/* Frees a port that has rested, unless its binding was taken up again meanwhile. */
+INLINE void binding_release(const struct held *held)
+{
+	struct binding *binding = bpf_map_lookup_elem(&bindings, &held->binding);
+
+	if (!binding || binding->flags & BINDING_CONFIGURED)
+		port_free(&held->binding); /* a mapping has had it since */
+	else if (binding->flags & BINDING_HELD && binding_end(binding, held->until))
+		binding_remove(&held->binding, binding);
+}
+
+enum { RELEASES = 512 }; /* a turn of the wheel */
+
+struct release_turn {
+	__u32 now; /* monotonic seconds */
+	bool mixed;
+};
+
+static long release_step(__u32 round, struct release_turn *turn)
+{
+	struct held held = {};
+
+	if (bpf_map_peek_elem(&held_bindings, &held) || (held.until > turn->now && !turn->mixed) ||
+	    bpf_map_pop_elem(&held_bindings, &held))
+		return 1;
+	if (held.until <= turn->now)
+		binding_release(&held);
+	else if (bpf_map_push_elem(&held_bindings, &held, 0)) /* others behind it may be due */
+		binding_release(&held);
+	return 0;
+}
+
+/* Joins the contact of a binding with a remote; new is what it is if there is none yet. */
+INLINE bool contact_join(const struct contact_key *key, struct contact *new)
 {
 	struct contact *contact = bpf_map_lookup_elem(&contacts, key);
-	struct contact new = { .sessions = 1 };
 	bool joined = false;
 
+	new->sessions = 1;
 	if (!contact)
-		return bpf_map_update_elem(&contacts, key, &new, BPF_NOEXIST) == 0;
+		return bpf_map_update_elem(&contacts, key, new, BPF_NOEXIST) == 0;
 	bpf_spin_lock(&contact->lock);
 	if (contact->sessions) {
 		contact->sessions++;

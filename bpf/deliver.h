@@ -9,6 +9,9 @@ enum { NOT_OURS = -2 }; /* no TCX verdict: somebody else has to decide */
 /* On packets that we translated, between our two programs of one path; outside_egress takes it off again. */
 #define TRANSLATED_MARK 0x684e4154 /* "hNAT" */
 
+/* On packets for a socket of the host that has the remote's address: a routing rule of ours takes them to it. */
+#define TRANSPARENT_MARK 0x684e5458 /* "hNTX" */
+
 INLINE int deliver_outside(struct __sk_buff *skb, __u32 ifindex, __be32 next_hop)
 {
 	struct bpf_redir_neigh neighbour = { .nh_family = AF_INET, .ipv4_nh = next_hop };
@@ -42,11 +45,21 @@ INLINE bool address_ethernet(struct __sk_buff *skb, const struct endpoint *endpo
 	return true;
 }
 
-/* Hands a translated packet to the endpoint that has address, or to its network's bridge. */
-INLINE int deliver_inside(struct __sk_buff *skb, struct packet *packet, __u32 compartment, __u32 network_id, __be32 address)
+INLINE struct endpoint *find_endpoint(__u32 compartment, __be32 address)
 {
 	struct endpoint_key key = { .compartment = compartment, .address = address };
-	struct endpoint *endpoint = bpf_map_lookup_elem(&endpoints, &key);
+
+	return bpf_map_lookup_elem(&endpoints, &key);
+}
+
+INLINE bool is_too_big(const struct __sk_buff *skb, const struct packet *packet, const struct endpoint *endpoint)
+{
+	return endpoint && endpoint->mtu && unlikely(wire_length(skb, packet) > endpoint->mtu);
+}
+
+/* Hands a translated packet to the endpoint that has address or, if that is none of ours, to its network's bridge. */
+INLINE int deliver_to(struct __sk_buff *skb, struct packet *packet, struct endpoint *endpoint, __u32 network_id, __be32 address)
+{
 	struct bpf_redir_neigh neighbour = { .nh_family = AF_INET, .ipv4_nh = address };
 	struct network *network;
 
@@ -63,4 +76,9 @@ INLINE int deliver_inside(struct __sk_buff *skb, struct packet *packet, __u32 co
 	if (!network || !network->bridge_ifindex)
 		return drop(REASON_ENDPOINT_GONE);
 	return bpf_redirect_neigh(network->bridge_ifindex, &neighbour, sizeof(neighbour), 0);
+}
+
+INLINE int deliver_inside(struct __sk_buff *skb, struct packet *packet, __u32 compartment, __u32 network_id, __be32 address)
+{
+	return deliver_to(skb, packet, find_endpoint(compartment, address), network_id, address);
 }

@@ -6,7 +6,7 @@
  * asks. Limited to the daemon's network namespace.
  */
 #pragma once
-#include "binding.h"
+#include "mapping.h"
 
 struct dial_key {
 	__u64 socket; /* cookie */
@@ -34,65 +34,80 @@ INLINE bool is_loopback(__be32 address)
 	return (address & 0xff) == 127;
 }
 
-/* The mapping that a host program means by address:port, if any. It counts as a remote with that address. */
-INLINE struct binding *dial_target(struct bpf_sock_addr *ctx, __be32 address)
+/*
+ * Fills in the mapping's end that a host program means by address:port. False
+ * if that is none. The program counts as a remote with that address.
+ */
+INLINE bool dial_target(struct bpf_sock_addr *ctx, __be32 address, struct session_key *inside)
 {
 	struct settings *settings = get_settings();
 	struct binding_key key = { .address = address, .port = ctx->user_port, .protocol = ctx->protocol };
-	struct allowed_key remote = { .length = 64, .remote = address };
-	struct binding *binding;
+	__u32 found;
 
 	if (!settings || settings->netns_cookie != bpf_get_netns_cookie(ctx))
-		return NULL;
+		return false;
 	if (ctx->protocol != IPPROTO_TCP && ctx->protocol != IPPROTO_UDP)
-		return NULL;
+		return false;
 	if (!is_loopback(address) && !is_host_address(address))
-		return NULL;
-	binding = find_binding(&key);
-	if (!binding || !(binding->flags & BINDING_CONFIGURED))
-		return NULL;
-	remote.mapping = binding->mapping;
-	if (binding->flags & BINDING_ALLOW_LIST && !bpf_map_lookup_elem(&allowed, &remote))
-		return NULL;
-	return binding;
+		return false;
+	found = find_inside(&key, address, 0, inside);
+	return found & BINDING_CONFIGURED && lets_in(mapping_of(&key), found, address);
 }
 
-INLINE void dial_note(struct bpf_sock_addr *ctx, const struct binding *binding, const struct dialled *dialled)
+INLINE void dial_note(struct bpf_sock_addr *ctx, const struct session_key *inside, const struct dialled *dialled)
 {
 	struct dial_key key = {
 		.socket = bpf_get_socket_cookie(ctx),
-		.address = binding->internal_address,
-		.port = binding->internal_port,
+		.address = inside->internal_address,
+		.port = inside->internal_port,
 	};
 
 	bpf_map_update_elem(&dials, &key, dialled, BPF_ANY);
 }
 
-/* connect and sendto of an IPv4 socket. */
-INLINE void dial4(struct bpf_sock_addr *ctx)
+/*
+ * The way to an endpoint that the host's main table does not know: the socket
+ * is bound to the network's bridge. One that is not connecting might be used
+ * for others later, and is left alone. False: do not dial.
+ */
+INLINE bool dial_apart(struct bpf_sock_addr *ctx, const struct session_key *inside, bool connecting)
 {
-	struct binding *binding = dial_target(ctx, ctx->user_ip4);
-	struct dialled dialled = { .ip6 = { 0, 0, 0, ctx->user_ip4 }, .port = ctx->user_port };
+	struct subnet_key key = { .length = 64, .compartment = inside->compartment, .address = inside->internal_address };
+	__u32 *id = bpf_map_lookup_elem(&subnets, &key);
+	struct network *network = id ? bpf_map_lookup_elem(&networks, id) : NULL;
+	__u32 ifindex;
 
-	if (!binding)
+	if (likely(!network || !(network->flags & NETWORK_APART)))
+		return true;
+	ifindex = network->bridge_ifindex;
+	return connecting && !bpf_setsockopt(ctx, SOL_SOCKET, SO_BINDTOIFINDEX, &ifindex, sizeof(ifindex));
+}
+
+/* connect and sendto of an IPv4 socket. */
+INLINE void dial4(struct bpf_sock_addr *ctx, bool connecting)
+{
+	struct dialled dialled = { .ip6 = { 0, 0, 0, ctx->user_ip4 }, .port = ctx->user_port };
+	struct session_key inside = {};
+
+	if (!dial_target(ctx, ctx->user_ip4, &inside) || !dial_apart(ctx, &inside, connecting))
 		return;
-	dial_note(ctx, binding, &dialled);
-	ctx->user_ip4 = binding->internal_address;
-	ctx->user_port = binding->internal_port;
+	dial_note(ctx, &inside, &dialled);
+	ctx->user_ip4 = inside.internal_address;
+	ctx->user_port = inside.internal_port;
 }
 
 /* ::ffff:0:0/96, RFC 4291 section 2.5.5.2 */
 #define MAPPED_WORD htonl(0xffff)
 
 /* The same of an IPv6 socket: to a v4-mapped address (Java, dual-stack programs), or to ::1. */
-INLINE void dial6(struct bpf_sock_addr *ctx)
+INLINE void dial6(struct bpf_sock_addr *ctx, bool connecting)
 {
 	struct dialled dialled = {
 		.ip6 = { ctx->user_ip6[0], ctx->user_ip6[1], ctx->user_ip6[2], ctx->user_ip6[3] },
 		.port = ctx->user_port,
 	};
 	__be32 address = dialled.ip6[3];
-	struct binding *binding;
+	struct session_key inside = {};
 
 	if (dialled.ip6[0] || dialled.ip6[1])
 		return;
@@ -100,13 +115,12 @@ INLINE void dial6(struct bpf_sock_addr *ctx)
 		address = htonl(0x7f000001);
 	else if (dialled.ip6[2] != MAPPED_WORD)
 		return;
-	binding = dial_target(ctx, address);
-	if (!binding)
+	if (!dial_target(ctx, address, &inside) || !dial_apart(ctx, &inside, connecting))
 		return;
-	dial_note(ctx, binding, &dialled);
+	dial_note(ctx, &inside, &dialled);
 	ctx->user_ip6[2] = MAPPED_WORD;
-	ctx->user_ip6[3] = binding->internal_address;
-	ctx->user_port = binding->internal_port;
+	ctx->user_ip6[3] = inside.internal_address;
+	ctx->user_port = inside.internal_port;
 }
 
 /* getpeername, and the sender that recvfrom tells: what was dialled for address:port. */

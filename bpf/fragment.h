@@ -1,31 +1,24 @@
 /* SPDX-License-Identifier: (GPL-2.0 OR BSD-2-Clause) */
 /*
  * Fragments. Only a datagram's first one has ports; it leaves a note of how it
- * was translated, which the others follow. They must come after it: those that
- * come before are dropped and counted.
+ * was translated, which the others follow. Those that come before it, and what
+ * is too big for the way on, take a turn through the room (room.h) and are
+ * seen once more, in order and small enough.
  */
 #pragma once
 #include "deliver.h"
+#include "room.h"
 
 enum { FRAGMENT_MEMORY = 15 }; /* seconds; RFC 6146 section 4 asks for at least 2 */
-enum { FRAGMENTS_OUTSIDE = ~0U }; /* in place of a compartment: no network has this one */
-
-struct fragment_key {
-	__u32 compartment;
-	__be32 source, destination;
-	__be16 id;
-	__u8 protocol;
-	__u8 pad;
-};
 
 struct fragment {
 	__u64 expires; /* monotonic ns */
-	__be32 address; /* what the translated end becomes */
-	__be16 id; /* what the identification becomes */
-	__u16 pad;
+	__be32 source, destination; /* what they become; 0: stay */
+	__be16 id; /* what the identification becomes, if the source changes */
+	__u16 mtu; /* of the way on; 0: any */
 	__u32 ifindex; /* outward: the way out */
 	__be32 next_hop;
-	__u32 compartment, network; /* inward: whose address it is */
+	__u32 compartment, network; /* inward: whose address the destination is */
 };
 
 /* Bounded, and the oldest goes first: a flood of first fragments harms fragments alone. */
@@ -36,6 +29,14 @@ struct {
 	MAP_UINT(max_entries, 16384);
 } fragments SEC(".maps");
 
+/* First fragments that went on untouched, and until when that counts: a hint that spares the others the room. */
+struct {
+	MAP_UINT(type, BPF_MAP_TYPE_LRU_HASH);
+	MAP_TYPE(key, struct fragment_key);
+	MAP_TYPE(value, __u64);
+	MAP_UINT(max_entries, 4096);
+} foreign_fragments SEC(".maps");
+
 /* The last identification given to a fragmented datagram. */
 struct {
 	MAP_UINT(type, BPF_MAP_TYPE_ARRAY);
@@ -43,29 +44,6 @@ struct {
 	MAP_TYPE(value, __u32);
 	MAP_UINT(max_entries, 1);
 } fragment_ids SEC(".maps");
-
-INLINE bool is_fragment(const struct packet *packet)
-{
-	return packet->fragment & htons(IP_MF | IP_OFFSET);
-}
-
-/* All but the first: no ports in there. */
-INLINE bool is_later_fragment(const struct packet *packet)
-{
-	return packet->fragment & htons(IP_OFFSET);
-}
-
-INLINE struct fragment_key fragment_key(const struct packet *packet, __u32 compartment)
-{
-	struct fragment_key key = {
-		.compartment = compartment,
-		.source = packet->source,
-		.destination = packet->destination,
-		.id = packet->id,
-		.protocol = packet->protocol,
-	};
-	return key;
-}
 
 /*
  * Outward, datagrams of two endpoints meet under one address: each gets an
@@ -87,30 +65,50 @@ NOINLINE int note_outward(const struct fragment_key *key, const struct session *
 
 	if (!session)
 		return -1;
-	note.address = session->external_address;
+	note.source = session->external_address;
 	note.ifindex = session->out_ifindex;
 	note.next_hop = session->next_hop;
+	note.mtu = session->out_mtu < 0xffff ? session->out_mtu : 0;
 	return bpf_map_update_elem(&fragments, key, &note, BPF_ANY);
 }
 
-NOINLINE int note_inward(const struct fragment_key *key, __u32 compartment, __be32 address, __u32 network)
+/* far is the session's key on the receiver's side. */
+NOINLINE int note_inward(const struct fragment_key *key, const struct session_key *far, __u32 network, __be32 source, __be16 id)
 {
-	struct fragment note = {
-		.expires = bpf_ktime_get_coarse_ns() + FRAGMENT_MEMORY * SECOND,
-		.address = address,
-		.compartment = compartment,
-		.network = network,
-	};
+	struct fragment note = { .expires = bpf_ktime_get_coarse_ns() + FRAGMENT_MEMORY * SECOND, .source = source, .id = id };
 
+	if (!far)
+		return -1;
+	note.destination = far->internal_address;
+	note.compartment = far->compartment;
+	note.network = network;
 	return bpf_map_update_elem(&fragments, key, &note, BPF_ANY);
 }
 
 INLINE struct fragment *find_first_fragment(const struct packet *packet, __u32 compartment)
 {
-	struct fragment_key key = fragment_key(packet, compartment);
+	struct fragment_key key = fragment_key(packet, compartment, 0);
 	struct fragment *note = bpf_map_lookup_elem(&fragments, &key);
 
 	return note && note->expires > bpf_ktime_get_coarse_ns() ? note : NULL;
+}
+
+/* Remembers that a first fragment was not for a session. */
+INLINE void note_foreign(const struct packet *packet, __u32 compartment)
+{
+	struct fragment_key key = fragment_key(packet, compartment, 0);
+	__u64 expires = bpf_ktime_get_coarse_ns() + FRAGMENT_MEMORY * SECOND;
+
+	bpf_map_delete_elem(&fragments, &key); /* of an older datagram with the same identification */
+	bpf_map_update_elem(&foreign_fragments, &key, &expires, BPF_ANY);
+}
+
+INLINE bool is_foreign(const struct packet *packet, __u32 compartment)
+{
+	struct fragment_key key = fragment_key(packet, compartment, 0);
+	__u64 *expires = bpf_map_lookup_elem(&foreign_fragments, &key);
+
+	return expires && *expires > bpf_ktime_get_coarse_ns();
 }
 
 /* Gives a fragment another identification. */
@@ -129,7 +127,7 @@ INLINE bool rewrite_id(struct __sk_buff *skb, const struct packet *packet, __be1
 INLINE enum reason first_fragment_out(struct __sk_buff *skb, const struct packet *packet, __u32 compartment,
 				      const struct session *session)
 {
-	struct fragment_key key = fragment_key(packet, compartment);
+	struct fragment_key key = fragment_key(packet, compartment, 0);
 	__be16 id = next_fragment_id();
 
 	if (note_outward(&key, session, id) || !rewrite_id(skb, packet, id))
@@ -137,37 +135,94 @@ INLINE enum reason first_fragment_out(struct __sk_buff *skb, const struct packet
 	return REASON_NONE;
 }
 
-INLINE enum reason first_fragment_in(const struct packet *packet, __u32 compartment, __be32 address, __u32 network)
+INLINE enum reason first_fragment_in(const struct packet *packet, const struct session_key *far, __u32 network)
 {
-	struct fragment_key key = fragment_key(packet, FRAGMENTS_OUTSIDE);
+	struct fragment_key key = fragment_key(packet, FRAGMENTS_OUTSIDE, 0);
 
-	return note_inward(&key, compartment, address, network) ? REASON_FRAGMENT : REASON_NONE;
+	return note_inward(&key, far, network, 0, 0) ? REASON_FRAGMENT : REASON_NONE;
 }
 
-/* A later fragment going out. */
-INLINE int later_fragment_out(struct __sk_buff *skb, const struct packet *packet, __u32 compartment)
+/* The first fragment of a hairpin: both ends will be another. */
+INLINE enum reason first_fragment_across(struct __sk_buff *skb, const struct packet *packet, __u32 compartment,
+					 const struct session_key *far, __u32 network, __be32 source)
 {
-	struct fragment *note = find_first_fragment(packet, compartment);
+	struct fragment_key key = fragment_key(packet, compartment, 0);
+	__be16 id = next_fragment_id();
 
-	if (!note)
-		return drop(REASON_FIRST_FRAGMENT);
+	if (note_inward(&key, far, network, source, id) || !rewrite_id(skb, packet, id))
+		return REASON_FRAGMENT;
+	return REASON_NONE;
+}
+
+/* Does with a later fragment what was done with the first one. */
+INLINE int follow(struct __sk_buff *skb, struct packet *packet, const struct fragment *note)
+{
+	struct endpoint *endpoint;
+
 	if (packet->ttl <= 1)
 		return drop(REASON_HOP_LIMIT);
-	if (!rewrite_id(skb, packet, note->id) || rewrite_address(skb, packet, SOURCE, note->address, 1))
+	if (note->source && (!rewrite_id(skb, packet, note->id) || rewrite_address(skb, packet, SOURCE, note->source, 1)))
 		return drop(REASON_MALFORMED);
-	return deliver_outside(skb, note->ifindex, note->next_hop);
+	if (!note->destination) {
+		if (note->mtu && packet->length > note->mtu)
+			return drop(REASON_TOO_BIG);
+		return deliver_outside(skb, note->ifindex, note->next_hop);
+	}
+	if (rewrite_address(skb, packet, DESTINATION, note->destination, note->source ? 0 : 1))
+		return drop(REASON_MALFORMED);
+	endpoint = find_endpoint(note->compartment, note->destination);
+	if (is_too_big(skb, packet, endpoint))
+		return drop(REASON_TOO_BIG);
+	return deliver_to(skb, packet, endpoint, note->network, note->destination);
 }
 
-/* A later fragment coming in; NOT_OURS if its first one was not translated. */
+/*
+ * A later fragment whose first one was not seen. From one that has been in the
+ * room nothing more can be learnt. What may be the host's goes on to the host
+ * at once, and a copy to the room in case that it is ours after all.
+ */
+INLINE int wait_for_first(struct __sk_buff *skb, struct packet *packet, __u32 compartment, bool may_be_hosts)
+{
+	struct passage *passage = find_passage(skb, packet, compartment);
+	int verdict;
+
+	if (came_from_room(skb)) {
+		if (!passage)
+			return may_be_hosts && !packet->l3 ? NOT_OURS : drop(REASON_FIRST_FRAGMENT);
+	} else if (may_be_hosts && packet->l3 && !(passage && passage->first)) {
+		copy_to_room(skb);
+		return NOT_OURS;
+	}
+	verdict = to_room(skb, packet->l3, 0);
+	if (verdict != NOT_OURS)
+		return verdict;
+	return may_be_hosts ? NOT_OURS : drop(REASON_FIRST_FRAGMENT);
+}
+
+/* A later fragment from the inside. */
+INLINE int later_fragment_out(struct __sk_buff *skb, struct packet *packet, __u32 compartment)
+{
+	struct fragment *note = find_first_fragment(packet, compartment);
+	bool to_host;
+	int verdict;
+
+	if (note)
+		return follow(skb, packet, note);
+	to_host = is_host_address(packet->destination);
+	if (to_host && !came_from_room(skb) && is_foreign(packet, compartment))
+		return TCX_NEXT;
+	verdict = wait_for_first(skb, packet, compartment, to_host);
+	return verdict == NOT_OURS ? TCX_NEXT : verdict;
+}
+
+/* A later fragment from outside; NOT_OURS if it may be the host's. */
 INLINE int later_fragment_in(struct __sk_buff *skb, struct packet *packet)
 {
 	struct fragment *note = find_first_fragment(packet, FRAGMENTS_OUTSIDE);
 
-	if (!note)
+	if (note)
+		return follow(skb, packet, note);
+	if (is_foreign(packet, FRAGMENTS_OUTSIDE))
 		return NOT_OURS;
-	if (packet->ttl <= 1)
-		return drop(REASON_HOP_LIMIT);
-	if (rewrite_address(skb, packet, DESTINATION, note->address, 1))
-		return drop(REASON_MALFORMED);
-	return deliver_inside(skb, packet, note->compartment, note->network, note->address);
+	return wait_for_first(skb, packet, FRAGMENTS_OUTSIDE, true);
 }

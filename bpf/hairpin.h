@@ -19,31 +19,16 @@ INLINE bool is_published(struct __sk_buff *skb, const struct packet *packet)
 		.port = packet->destination_port,
 		.protocol = packet->protocol,
 	};
-	struct binding *binding;
+	struct session_key inside = {};
+	__u32 found;
 
 	if (packet->protocol == IPPROTO_ICMP)
 		return false; /* the host answers an echo to its address itself */
-	binding = find_binding(&key);
-	if (!binding)
+	found = find_inside(&key, packet->source, packet->source_port, &inside);
+	if (!found || found & BINDING_HELD)
 		return false;
-	return binding->flags & BINDING_CONFIGURED || !host_socket(skb, packet->protocol, packet->source, packet->source_port,
-								   packet->destination, packet->destination_port, false);
-}
-
-/* The binding that a marked session's remote address and port are of, and the key of the session on that side. */
-INLINE struct binding *far_side(const struct session_key *key, __be32 external_address, __be16 external_port,
-				struct binding_key *binding_key, struct session_key *far_key)
-{
-	struct binding *binding;
-
-	binding_key->address = key->remote_address;
-	binding_key->port = key->remote_port;
-	binding_key->protocol = key->protocol;
-	binding = find_binding(binding_key);
-	if (!binding)
-		return NULL;
-	key_behind(binding, key->protocol, external_address, external_port, far_key);
-	return binding;
+	return found & BINDING_CONFIGURED || !host_socket(skb, packet->protocol, packet->source, packet->source_port,
+							  packet->destination, packet->destination_port, false);
 }
 
 /* Opens the far side's session if there is none. Returns a drop reason or none. */
@@ -51,15 +36,21 @@ GLOBAL int hairpin_open(const struct session_key *key, __be32 external_address, 
 {
 	struct binding_key binding_key = {};
 	struct session_key far_key = {};
+	__u32 found;
 
-	if (!key || !far_side(key, external_address, external_port, &binding_key, &far_key))
+	if (!key)
+		return REASON_NO_MAPPING;
+	found = far_side(key, external_address, external_port, &binding_key, &far_key);
+	if (!found)
 		return REASON_NO_MAPPING;
 	if (bpf_map_lookup_elem(&sessions, &far_key))
 		return REASON_NONE;
+	if (found & BINDING_HELD)
+		return REASON_NO_MAPPING;
 	return open_inbound(&far_key, &binding_key, key->remote_address, tcp_flags, SESSION_HAIRPIN);
 }
 
-/* Carries a packet of a marked session to the other endpoint. */
+/* Carries a packet of a marked session to the other endpoint. Returns -MTU if it is too big for that one. */
 NOINLINE int hairpin(struct __sk_buff *skb, const struct session_key *key, struct session *session)
 {
 	struct packet packet = { .l3 = sizeof(struct ethhdr) };
@@ -67,10 +58,11 @@ NOINLINE int hairpin(struct __sk_buff *skb, const struct session_key *key, struc
 	struct session_key far_key = {};
 	struct session *far;
 	__u64 now = bpf_ktime_get_coarse_ns();
+	struct endpoint *endpoint;
 	int reason;
 
-	if (!session || parse_ip(skb, &packet) || is_fragment(&packet) || parse_l4(skb, &packet))
-		return drop(REASON_FRAGMENT);
+	if (!session || parse_ip(skb, &packet) || parse_l4(skb, &packet))
+		return drop(REASON_MALFORMED);
 	if (!far_side(key, session->external_address, session->external_port, &binding_key, &far_key))
 		return drop(REASON_NO_MAPPING);
 	far = bpf_map_lookup_elem(&sessions, &far_key);
@@ -78,6 +70,16 @@ NOINLINE int hairpin(struct __sk_buff *skb, const struct session_key *key, struc
 		return drop(REASON_SESSION_FAILED);
 	if (far->external_address != packet.destination || far->external_port != packet.destination_port)
 		return drop(REASON_SESSION_CLASH);
+	endpoint = find_endpoint(far_key.compartment, far_key.internal_address);
+	if (is_too_big(skb, &packet, endpoint)) {
+		int verdict = cut(skb, &packet, endpoint->mtu);
+		return verdict == NOT_OURS ? -(int)endpoint->mtu : verdict;
+	}
+	if (is_fragment(&packet)) {
+		reason = first_fragment_across(skb, &packet, key->compartment, &far_key, far->network, session->external_address);
+		if (reason)
+			return drop(reason);
+	}
 	session_track(key, session, &packet, true, now);
 	session_count(skb, session, &packet, true);
 	session_track(&far_key, far, &packet, false, now);
@@ -87,5 +89,5 @@ NOINLINE int hairpin(struct __sk_buff *skb, const struct session_key *key, struc
 		reason = rewrite(skb, &packet, DESTINATION, far_key.internal_address, far_key.internal_port, 0);
 	if (reason)
 		return drop(reason);
-	return deliver_inside(skb, &packet, far_key.compartment, far->network, far_key.internal_address);
+	return deliver_to(skb, &packet, endpoint, far->network, far_key.internal_address);
 }

@@ -58,7 +58,7 @@ NOINLINE int parse_quote(struct __sk_buff *skb, __u32 icmp, struct quote *quote)
 		quote->source_port = quote->destination_port = ports.len;
 		return REASON_NONE;
 	}
-	return REASON_ICMP_ERROR_INVALID;
+	return REASON_NONE; /* of a whole address, which has no ports: see whole.h */
 }
 
 /* Where the transport checksum of the quote is, 0 if it has none there. */
@@ -72,8 +72,10 @@ INLINE __u32 quote_check_offset(struct __sk_buff *skb, const struct quote *quote
 		return offset + sizeof(__u16) <= quote->end ? offset : 0; /* with 8 bytes quoted it is cut off */
 	case IPPROTO_UDP:
 		return offset + __builtin_offsetof(struct udphdr, check);
-	default:
+	case IPPROTO_ICMP:
 		return offset + __builtin_offsetof(struct icmphdr, check);
+	default:
+		return 0;
 	}
 }
 
@@ -140,6 +142,48 @@ INLINE bool error_ttl_exceeded(struct __sk_buff *skb, const struct packet *packe
  * packet by value: a pointer to it would keep it on the stack for all packets.
  */
 
+/* An error from outside about a packet without ports, of a whole address; NOT_OURS if it is nobody's. */
+INLINE int whole_error_inbound(struct __sk_buff *skb, struct packet *packet, const struct quote *quote)
+{
+	__be32 address = quote->source;
+	struct whole *whole = bpf_map_lookup_elem(&wholes, &address);
+	int reason;
+
+	if (!whole)
+		return NOT_OURS;
+	if (is_martian(packet->source))
+		return drop(REASON_INSIDE_FROM_OUTSIDE);
+	if (error_ttl_exceeded(skb, packet))
+		return drop(REASON_HOP_LIMIT);
+	reason = rewrite_quote(skb, quote, SOURCE, whole->internal_address, quote->source_port);
+	if (!reason)
+		reason = rewrite_address(skb, packet, DESTINATION, whole->internal_address, 1);
+	if (reason)
+		return drop(reason);
+	return deliver_inside(skb, packet, whole->compartment, whole->network, whole->internal_address);
+}
+
+/* The same from an endpoint; key has its compartment, its address and the remote's. */
+INLINE int whole_error_outbound(struct __sk_buff *skb, const struct packet *packet, const struct quote *quote,
+				const struct session_key *key)
+{
+	struct endpoint_key endpoint = { .compartment = key->compartment, .address = key->internal_address };
+	struct whole *whole = bpf_map_lookup_elem(&inside_wholes, &endpoint);
+	struct route route = {};
+	int reason;
+
+	if (!whole)
+		return drop(REASON_ICMP_ERROR_INVALID);
+	if (error_ttl_exceeded(skb, packet))
+		return drop(REASON_HOP_LIMIT);
+	reason = find_route(skb, key, &route);
+	if (!reason)
+		reason = rewrite_quote(skb, quote, DESTINATION, whole->external_address, quote->destination_port);
+	if (!reason)
+		reason = rewrite_address(skb, packet, SOURCE, whole->external_address, 1);
+	return reason ? drop(reason) : deliver_outside(skb, route.ifindex, route.next_hop);
+}
+
 /* An error from outside about a packet that a session sent (RFC 5508 REQ-4); NOT_OURS if none did. */
 NOINLINE int error_inbound(struct __sk_buff *skb, __u32 l3, __u32 l4, __be32 source, __be32 destination)
 {
@@ -147,23 +191,24 @@ NOINLINE int error_inbound(struct __sk_buff *skb, __u32 l3, __u32 l4, __be32 sou
 	struct binding_key binding_key = {};
 	struct session_key key = {};
 	struct quote quote = {};
-	struct binding *binding;
 	struct session *session;
 	int reason;
 
 	quote.end = datagram_end(skb, &packet);
 	if (parse_quote(skb, packet.l4, &quote))
 		return NOT_OURS;
+	if (unlikely(!has_ports(quote.protocol)))
+		return whole_error_inbound(skb, &packet, &quote);
 	binding_key.address = quote.source;
 	binding_key.port = quote.source_port;
 	binding_key.protocol = quote.protocol;
-	binding = find_binding(&binding_key);
-	if (!binding)
+	if (!find_inside(&binding_key, quote.destination, quote.destination_port, &key))
 		return NOT_OURS;
-	key_behind(binding, quote.protocol, quote.destination, quote.destination_port, &key);
 	session = bpf_map_lookup_elem(&sessions, &key);
 	if (!session || session->external_address != quote.source || session->external_port != quote.source_port)
 		return NOT_OURS;
+	if (is_martian(source) || session->flags & SESSION_HAIRPIN) /* of a hairpin nobody outside has seen a packet */
+		return drop(REASON_INSIDE_FROM_OUTSIDE);
 	if (error_ttl_exceeded(skb, &packet))
 		return drop(REASON_HOP_LIMIT);
 	reason = rewrite_quote(skb, &quote, SOURCE, key.internal_address, key.internal_port);
@@ -197,6 +242,8 @@ NOINLINE int error_outbound(struct __sk_buff *skb, __u32 l4, __be32 source, __be
 	/* A router behind the endpoint may speak for it, but only to the remote: nobody else is told of a session. */
 	if (quote.destination != packet.source || quote.source != packet.destination)
 		return drop(REASON_ICMP_ERROR_NO_SESSION);
+	if (unlikely(!has_ports(quote.protocol)))
+		return whole_error_outbound(skb, &packet, &quote, &key);
 	session = bpf_map_lookup_elem(&sessions, &key);
 	if (!session)
 		return drop(REASON_ICMP_ERROR_NO_SESSION);
@@ -215,4 +262,49 @@ NOINLINE int error_outbound(struct __sk_buff *skb, __u32 l4, __be32 source, __be
 	if (reason)
 		return drop(reason);
 	return deliver_outside(skb, session->out_ifindex, session->next_hop);
+}
+
+/*
+ * An error from an endpoint to an address of the host: about a hairpinned
+ * packet it goes on to the other endpoint (RFC 5508 REQ-7), else it is the host's.
+ */
+NOINLINE int error_hairpin(struct __sk_buff *skb, __u32 l4, __be32 source, __be32 destination, __u32 compartment)
+{
+	struct packet packet = { .l3 = sizeof(struct ethhdr), .l4 = l4, .source = source, .destination = destination };
+	struct session_key key = { .compartment = compartment }, far_key = {};
+	struct binding_key binding_key = {};
+	struct session *session, *far;
+	struct quote quote = {};
+	int reason;
+
+	quote.end = datagram_end(skb, &packet);
+	if (parse_quote(skb, l4, &quote) || quote.destination != source || quote.source != destination)
+		return TCX_NEXT;
+	key.internal_address = quote.destination;
+	key.internal_port = quote.destination_port;
+	key.remote_address = quote.source;
+	key.remote_port = quote.source_port;
+	key.protocol = quote.protocol;
+	session = bpf_map_lookup_elem(&sessions, &key);
+	if (!session || !(session->flags & SESSION_HAIRPIN))
+		return TCX_NEXT;
+	if (!far_side(&key, session->external_address, session->external_port, &binding_key, &far_key))
+		return drop(REASON_ICMP_ERROR_NO_SESSION);
+	far = bpf_map_lookup_elem(&sessions, &far_key);
+	if (!far)
+		return drop(REASON_ICMP_ERROR_NO_SESSION);
+	if (error_ttl_exceeded(skb, &packet))
+		return drop(REASON_HOP_LIMIT);
+	reason = rewrite_quote(skb, &quote, DESTINATION, session->external_address, session->external_port);
+	if (!reason)
+		reason = parse_quote(skb, l4, &quote); /* its checksums are others now */
+	if (!reason)
+		reason = rewrite_quote(skb, &quote, SOURCE, far_key.internal_address, far_key.internal_port);
+	if (!reason)
+		reason = rewrite_address(skb, &packet, SOURCE, session->external_address, 1);
+	if (!reason)
+		reason = rewrite_address(skb, &packet, DESTINATION, far_key.internal_address, 0);
+	if (reason)
+		return drop(reason);
+	return deliver_inside(skb, &packet, far_key.compartment, far->network, far_key.internal_address);
 }

@@ -44,17 +44,19 @@ enum {
 	BPF_MAP_TYPE_PERCPU_ARRAY = 6,
 	BPF_MAP_TYPE_LRU_HASH = 9,
 	BPF_MAP_TYPE_LPM_TRIE = 11,
+	BPF_MAP_TYPE_QUEUE = 22,
 	BPF_MAP_TYPE_RINGBUF = 27,
 };
 enum { BPF_ANY = 0, BPF_NOEXIST = 1, BPF_EXIST = 2 };
 enum { BPF_F_NO_PREALLOC = 1 };
+enum { BPF_F_INGRESS = 1 };
 enum { BPF_F_PSEUDO_HDR = 1 << 4, BPF_F_MARK_MANGLED_0 = 1 << 5 };
 enum { BPF_FIB_LOOKUP_SKIP_NEIGH = 1 << 2 };
 enum { BPF_FIB_LKUP_RET_SUCCESS = 0, BPF_FIB_LKUP_RET_NOT_FWDED = 4 };
 enum { BPF_ADJ_ROOM_MAC = 1 };
 enum { BPF_F_CURRENT_NETNS = -1 };
 enum { TCX_NEXT = -1, TCX_PASS = 0, TCX_DROP = 2, TCX_REDIRECT = 7 };
-enum { PACKET_BROADCAST = 1, PACKET_MULTICAST = 2 };
+enum { PACKET_HOST = 0 };
 enum { CLOCK_MONOTONIC = 1 };
 enum { AF_INET = 2 };
 enum { E2BIG = 7, EBUSY = 16, EEXIST = 17 };
@@ -130,18 +132,25 @@ static long (*const bpf_map_delete_elem)(void *map, const void *key) = (void *)3
 static __u32 (*const bpf_get_prandom_u32)(void) = (void *)7;
 static long (*const bpf_skb_store_bytes)(struct __sk_buff *, __u32 offset, const void *from, __u32 size, __u64 flags) = (void *)9;
 static long (*const bpf_l4_csum_replace)(struct __sk_buff *, __u32 offset, __u64 from, __u64 to, __u64 flags) = (void *)11;
+static long (*const bpf_clone_redirect)(struct __sk_buff *, __u32 ifindex, __u64 flags) = (void *)13;
 static long (*const bpf_redirect)(__u32 ifindex, __u64 flags) = (void *)23;
 static long (*const bpf_skb_load_bytes)(const void *, __u32 offset, void *to, __u32 size) = (void *)26;
 static __s64 (*const bpf_csum_diff)(const __be32 *from, __u32 from_size, const __be32 *to, __u32 to_size, __u32 seed) = (void *)28;
 static long (*const bpf_skb_change_tail)(struct __sk_buff *, __u32 size, __u64 flags) = (void *)38;
 static long (*const bpf_skb_pull_data)(struct __sk_buff *, __u32 size) = (void *)39;
 static long (*const bpf_skb_change_head)(struct __sk_buff *, __u32 size, __u64 flags) = (void *)43;
+static long (*const bpf_skb_vlan_pop)(struct __sk_buff *) = (void *)19;
 static __u64 (*const bpf_get_socket_cookie)(void *ctx) = (void *)46;
 static __u64 (*const bpf_get_netns_cookie)(void *ctx) = (void *)122;
+enum { SOL_SOCKET = 1, SO_BINDTOIFINDEX = 62 };
+static long (*const bpf_setsockopt)(void *ctx, int level, int option, void *value, int size) = (void *)49;
 static long (*const bpf_skb_adjust_room)(struct __sk_buff *, __s32 size, __u32 mode, __u64 flags) = (void *)50;
 static long (*const bpf_fib_lookup)(void *ctx, struct bpf_fib_lookup *, int size, __u32 flags) = (void *)69;
 static struct bpf_sock *(*const bpf_sk_lookup_udp)(void *ctx, struct bpf_sock_tuple *, __u32 size, __u64 netns, __u64 flags) = (void *)85;
 static long (*const bpf_sk_release)(void *sock) = (void *)86;
+static long (*const bpf_map_push_elem)(void *map, const void *value, __u64 flags) = (void *)87;
+static long (*const bpf_map_pop_elem)(void *map, void *value) = (void *)88;
+static long (*const bpf_map_peek_elem)(void *map, void *value) = (void *)89;
 static long (*const bpf_spin_lock)(struct bpf_spin_lock *) = (void *)93;
 static long (*const bpf_spin_unlock)(struct bpf_spin_lock *) = (void *)94;
 static struct bpf_sock *(*const bpf_skc_lookup_tcp)(void *ctx, struct bpf_sock_tuple *, __u32 size, __u64 netns, __u64 flags) = (void *)99;
@@ -196,6 +205,7 @@ struct icmphdr {
 };
 enum { ICMP_ECHO_REPLY = 0, ICMP_ECHO_REQUEST = 8 };
 
+enum { ARP_REQUEST = 1 };
 struct arp_ipv4 {
 	__be16 hardware, protocol;
 	__u8 hardware_size, protocol_size;

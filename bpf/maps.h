@@ -44,14 +44,51 @@ struct {
 	MAP_UINT(map_flags, BPF_F_NO_PREALLOC);
 } allowed SEC(".maps");
 
+struct {
+	MAP_UINT(type, BPF_MAP_TYPE_LPM_TRIE);
+	MAP_TYPE(key, struct subnet_key);
+	MAP_TYPE(value, __u32); /* id of the network */
+	MAP_UINT(max_entries, 4096);
+	MAP_UINT(map_flags, BPF_F_NO_PREALLOC);
+} subnets SEC(".maps");
+
+HASH_MAP(wholes, __be32, struct whole, 4096); /* by external address */
+HASH_MAP(inside_wholes, struct endpoint_key, struct whole, 4096);
+HASH_MAP(mappings, __u32, struct mapping, 65536);
+struct {
+	MAP_UINT(type, BPF_MAP_TYPE_LPM_TRIE);
+	MAP_TYPE(key, struct range_key);
+	MAP_TYPE(value, __u32); /* id of the mapping */
+	MAP_UINT(max_entries, 65536);
+	MAP_UINT(map_flags, BPF_F_NO_PREALLOC);
+} ranges SEC(".maps");
+
+struct {
+	MAP_UINT(type, BPF_MAP_TYPE_LPM_TRIE);
+	MAP_TYPE(key, struct inside_range_key);
+	MAP_TYPE(value, __u32); /* id of the mapping */
+	MAP_UINT(max_entries, 65536);
+	MAP_UINT(map_flags, BPF_F_NO_PREALLOC);
+} inside_ranges SEC(".maps");
+
 /*
  * Written by the data path: what lives. Plain hashes, never LRU: a full table
  * refuses the new and keeps the old (RFC 6888 REQ-11D).
  */
 HASH_MAP(sessions, struct session_key, struct session, 1 << 20);
 HASH_MAP(bindings, struct binding_key, struct binding, 1 << 18);
-HASH_MAP(binding_index, struct binding_index_key, __be16, 1 << 18);
+HASH_MAP(binding_index, struct binding_index_key, struct way_out, 1 << 18);
 HASH_MAP(contacts, struct contact_key, struct contact, 1 << 20);
+HASH_MAP(overflows, struct overflow_key, struct overflow, 1 << 20);
+HASH_MAP(overflow_counts, __u32, __u64, 4096); /* endpoint-dependent sessions of a NAT */
+HASH_MAP(usages, struct endpoint_key, struct usage, 65536);
+
+/* Freed ports that rest, the first to be free again first (RFC 6888 REQ-8). */
+struct {
+	MAP_UINT(type, BPF_MAP_TYPE_QUEUE);
+	MAP_TYPE(value, struct held);
+	MAP_UINT(max_entries, 1 << 18);
+} held_bindings SEC(".maps");
 
 /*
  * Which external ports have dynamic bindings, a bit each: a hint, so that the
@@ -59,6 +96,12 @@ HASH_MAP(contacts, struct contact_key, struct contact, 1 << 20);
  * the binding's insertion. 8 KiB an address and protocol, made when needed.
  */
 HASH_MAP(port_bits, struct port_bits_key, struct port_bits, 1024);
+
+/*
+ * Ports that no dynamic binding may have: those of mappings and whatever else
+ * user space keeps, a bit each.
+ */
+HASH_MAP(reserved_ports, struct port_bits_key, struct port_bits, 1024);
 
 /* Stays zero: what a new element of port_bits is copied from. */
 struct {
@@ -94,6 +137,12 @@ INLINE struct settings *get_settings(void)
 	return bpf_map_lookup_elem(&configuration, &zero);
 }
 
+INLINE bool has_setting(__u32 flag)
+{
+	struct settings *settings = get_settings();
+	return settings && settings->flags & flag;
+}
+
 /* Counts a drop under its reason; each drop passes here. */
 INLINE int drop(enum reason reason)
 {
@@ -121,4 +170,26 @@ INLINE bool is_inside_address(__be32 address)
 {
 	struct prefix_key key = { .length = 32, .address = address };
 	return bpf_map_lookup_elem(&inside_prefixes, &key) != NULL;
+}
+
+/* Whether an address is no destination for unicast beyond the link. RFC 1812 section 5.3.7, RFC 6890 */
+INLINE bool stays_on_link(__be32 address)
+{
+	__u8 first = address & 0xff, second = address >> 8 & 0xff;
+
+	return first >= 224 || first == 127 || first == 0 || (first == 169 && second == 254);
+}
+
+/* Whether nobody has such a destination on a wire: RFC 1122 section 3.2.1.3. */
+INLINE bool is_nobodys(__be32 address)
+{
+	__u8 first = address & 0xff;
+
+	return first == 0 || first == 127 || (first >= 240 && address != ~0U);
+}
+
+/* Whether nobody outside has such a source: RFC 1812 section 5.3.7. */
+INLINE bool is_martian(__be32 source)
+{
+	return is_host_address(source) || is_inside_address(source) || stays_on_link(source);
 }

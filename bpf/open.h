@@ -3,12 +3,6 @@
 #pragma once
 #include "session.h"
 
-INLINE __u32 mix(__u32 value)
-{
-	value = (value ^ (value >> 16)) * 0x45d9f3b;
-	return value ^ (value >> 16);
-}
-
 INLINE struct pool *find_pool(__u32 nat, __u32 ifindex)
 {
 	struct pool_key key = { .nat = nat, .ifindex = ifindex };
@@ -21,81 +15,243 @@ INLINE struct pool *find_pool(__u32 nat, __u32 ifindex)
 }
 
 /* Paired pooling: one inside address keeps to one external address (RFC 4787 REQ-2). */
-INLINE struct pool_address *pool_address_of(struct pool *pool, const struct session_key *key)
+INLINE __u32 paired_address(const struct pool *pool, const struct session_key *key)
 {
-	__u32 index;
+	return mix(key->internal_address ^ key->compartment) % (pool->count ?: 1);
+}
 
+INLINE struct pool_address *pool_address_at(struct pool *pool, __u32 index)
+{
 	if (!pool->count)
 		return NULL;
-	index = mix(key->internal_address ^ key->compartment) % pool->count;
+	index %= pool->count;
 	return &pool->address[index & (POOL_ADDRESSES - 1)]; /* the mask is for the verifier */
 }
 
-/* Joins the binding that the index knows for this internal port on this external address, if any. */
-INLINE bool join_known(const struct session_key *key, struct opening *opening, __be32 address)
+INLINE bool pool_has_address(const struct pool *pool, __be32 address)
 {
-	struct binding_index_key index = {
-		.compartment = key->compartment,
-		.internal_address = key->internal_address,
-		.external_address = address,
-		.internal_port = key->internal_port,
-		.protocol = key->protocol,
-	};
-	struct binding_key binding_key = { .address = address, .protocol = key->protocol };
-	__be16 *port = bpf_map_lookup_elem(&binding_index, &index);
-	struct binding *binding;
+	for (int i = 0; i < POOL_ADDRESSES; i++) {
+		if (i < pool->count + pool->mapped && pool->address[i].address == address)
+			return true;
+	}
+	return false;
+}
 
-	if (!port)
-		return false;
-	binding_key.port = *port;
+enum { JOIN_NOTHING = -1 }; /* no drop reason: there is none to join */
+
+/*
+ * Joins the binding that the index knows for this internal port on an external
+ * address of the pool, on any (0), or on whichever a mapping has (~0): that is
+ * left alone if it is none of the way out's. One that rests counts as a new one.
+ * Returns JOIN_NOTHING, a drop reason or none.
+ */
+GLOBAL int join_known(const struct session_key *key, struct opening *opening, const struct pool *pool, __be32 address)
+{
+	struct binding_index_key index = { .external_address = address };
+	struct binding_key binding_key = {};
+	struct binding *binding;
+	struct way_out *way;
+	__u32 counted = 0;
+
+	if (!key || !opening || !pool)
+		return JOIN_NOTHING;
+	index.compartment = key->compartment;
+	index.internal_address = key->internal_address;
+	index.internal_port = key->internal_port;
+	index.protocol = binding_key.protocol = key->protocol;
+	way = bpf_map_lookup_elem(&binding_index, &index);
+	if (!way || (way->address && !pool_has_address(pool, way->address)))
+		return JOIN_NOTHING;
+	binding_key.address = way->address;
+	binding_key.port = way->port;
 	binding = bpf_map_lookup_elem(&bindings, &binding_key);
 	/* The port may have become a mapping's to somewhere else a moment ago. */
 	if (!binding || binding->compartment != key->compartment || binding->internal_address != key->internal_address ||
-	    binding->internal_port != key->internal_port || !binding_join(&binding_key, binding))
-		return false;
+	    binding->internal_port != key->internal_port)
+		return JOIN_NOTHING;
+	if (binding->flags & BINDING_HELD) {
+		int taken = usage_take_of(key->compartment, key->internal_address, opening->nat);
+		if (taken == USAGE_REFUSED)
+			return REASON_ENDPOINT_LIMIT;
+		counted = taken == USAGE_COUNTED ? BINDING_COUNTED : 0;
+	}
+	if (!binding_join(&binding_key, binding, counted)) {
+		if (counted)
+			usage_leave(key->compartment, key->internal_address, USAGE_PORT);
+		return JOIN_NOTHING;
+	}
 	opening->external_port = binding_key.port;
-	if (!address)
+	if (binding_key.address)
+		opening->external_address = binding_key.address;
+	else
 		opening->flags |= SESSION_ANY_ADDRESS;
-	return true;
+	return REASON_NONE;
+}
+
+/* Joins the port of a range whose target this internal port is: the endpoint's way out too. Returns as join_known. */
+GLOBAL int join_range_known(const struct session_key *key, struct opening *opening, const struct pool *pool)
+{
+	struct inside_range_key range = { .length = 96 };
+	struct binding_key binding_key = {};
+	struct mapping *mapping;
+	__u32 *id;
+	int reason;
+
+	if (!key || !opening || !pool || !has_setting(SETTING_RANGES))
+		return JOIN_NOTHING;
+	range.compartment = key->compartment;
+	range.address = key->internal_address;
+	range.protocol = binding_key.protocol = key->protocol;
+	range.port = key->internal_port;
+	id = bpf_map_lookup_elem(&inside_ranges, &range);
+	mapping = id ? find_mapping(*id) : NULL;
+	if (!mapping || (mapping->external_address && !pool_has_address(pool, mapping->external_address)))
+		return JOIN_NOTHING;
+	binding_key.address = mapping->external_address;
+	binding_key.port =
+		htons((__u16)(ntohs(mapping->external_port) + ntohs(key->internal_port) - ntohs(mapping->target[0].port)));
+	reason = join_range(&binding_key, mapping, *id, key);
+	if (reason)
+		return reason == REASON_NO_MAPPING ? JOIN_NOTHING : reason;
+	opening->external_port = binding_key.port;
+	if (binding_key.address)
+		opening->external_address = binding_key.address;
+	else
+		opening->flags |= SESSION_ANY_ADDRESS;
+	return REASON_NONE;
 }
 
 /* Makes a binding with one session, and enters it in the index. */
-NOINLINE int join_new(struct __sk_buff *skb, const struct session_key *key, struct opening *opening, struct pool_address *pool)
+GLOBAL int join_new(struct __sk_buff *skb, const struct session_key *key, struct opening *opening, struct pool_address *pool,
+		    const struct nat *nat)
 {
-	struct binding binding = {
-		.sessions = 1,
-		.compartment = key->compartment,
-		.internal_address = key->internal_address,
-		.internal_port = key->internal_port,
-		.nat = opening->nat,
-		.network = opening->network,
-	};
-	struct port_search search = {
-		.skb = skb,
-		.pool = pool,
-		.binding = &binding,
-		.key = { .address = opening->external_address, .protocol = key->protocol },
-		.remote = key->remote_address,
-		.remote_port = key->remote_port,
-	};
+	struct port_search search = { .skb = skb, .pool = pool };
+	struct scratch *scratch = get_scratch();
 	struct binding_index_key index;
+	struct way_out way = {};
+	struct binding *binding;
+	int reason, taken;
+
+	if (!scratch || !key || !opening || !pool || !nat)
+		return REASON_NO_EXTERNAL_ADDRESS;
+	search.binding = binding = (struct binding *)scratch->binding;
+	__builtin_memset(binding, 0, sizeof(*binding));
+	binding->sessions = 1;
+	binding->compartment = key->compartment;
+	binding->internal_address = key->internal_address;
+	binding->internal_port = key->internal_port;
+	binding->nat = opening->nat;
+	binding->network = opening->network;
+	search.key.protocol = key->protocol;
+	search.remote = key->remote_address;
+	search.remote_port = key->remote_port;
+	taken = usage_take(key->compartment, key->internal_address, nat, USAGE_PORT);
+	if (taken == USAGE_REFUSED)
+		return REASON_ENDPOINT_LIMIT;
+	if (taken == USAGE_COUNTED)
+		binding->flags = BINDING_COUNTED;
+	search.key.address = pool->address;
+	reason = port_allocate(&search);
+	if (!reason) {
+		index = index_key(&search.key, binding);
+		way.address = search.key.address;
+		way.port = search.key.port;
+		if (bpf_map_update_elem(&binding_index, &index, &way, BPF_NOEXIST)) {
+			binding_free(&search.key);
+			reason = REASON_SESSION_CLASH; /* another CPU made one for the same internal port: that one counts */
+		}
+	}
+	if (reason) {
+		if (taken == USAGE_COUNTED)
+			usage_leave(key->compartment, key->internal_address, USAGE_PORT);
+		return reason;
+	}
+	opening->external_address = search.key.address;
+	opening->external_port = search.key.port;
+	event_binding(EVENT_BINDING_CREATE, &search.key, binding, 0);
+	event_binding(EVENT_BINDING_SESSIONS, &search.key, binding, 1);
+	return REASON_NONE;
+}
+
+/* A new binding on the pool's address at index, or another CPU's. Returns a drop reason or none. */
+INLINE int join_at(struct __sk_buff *skb, const struct session_key *key, struct opening *opening, struct pool *pool, __u32 index,
+		   const struct nat *nat)
+{
+	struct pool_address *address = pool_address_at(pool, index);
 	int reason;
 
-	if (!pool)
+	if (!address)
 		return REASON_NO_EXTERNAL_ADDRESS;
-	reason = port_allocate(&search);
-	if (reason)
-		return reason;
-	index = index_key(&search.key, &binding);
-	if (bpf_map_update_elem(&binding_index, &index, &search.key.port, BPF_NOEXIST)) {
-		/* Another CPU made one for the same internal port: that one counts. */
-		binding_free(&search.key);
-		return join_known(key, opening, opening->external_address) ? REASON_NONE : REASON_BINDINGS_FULL;
+	reason = join_new(skb, key, opening, address, nat);
+	if (reason == REASON_SESSION_CLASH) {
+		reason = join_known(key, opening, pool, address->address);
+		if (reason == JOIN_NOTHING)
+			reason = REASON_BINDINGS_FULL;
 	}
-	opening->external_port = search.key.port;
-	event_binding(EVENT_BINDING_CREATE, &search.key, &binding, 0);
-	event_binding(EVENT_BINDING_SESSIONS, &search.key, &binding, 1);
-	return REASON_NONE;
+	return reason;
+}
+
+/*
+ * The external port that the internal one has already: a static mapping's is
+ * its endpoint's outward too. With arbitrary pooling it may be on any address.
+ */
+GLOBAL int join_existing(const struct session_key *key, struct opening *opening, struct pool *pool, __u32 paired, __u32 anywhere)
+{
+	struct pool_address *address;
+	int reason;
+
+	if (!key || !opening || !pool)
+		return REASON_SESSION_FAILED;
+	address = pool_address_at(pool, paired);
+	reason = address ? join_known(key, opening, pool, address->address) : REASON_NO_EXTERNAL_ADDRESS;
+	if (reason == JOIN_NOTHING)
+		reason = join_known(key, opening, pool, ~0U);
+	if (reason == JOIN_NOTHING)
+		reason = join_known(key, opening, pool, 0);
+	if (reason == JOIN_NOTHING)
+		reason = join_range_known(key, opening, pool);
+	for (__u32 i = 1; i < POOL_ADDRESSES && anywhere && i < pool->count && reason == JOIN_NOTHING; i++) {
+		address = pool_address_at(pool, paired + i);
+		reason = address ? join_known(key, opening, pool, address->address) : JOIN_NOTHING;
+	}
+	return reason;
+}
+
+/* Has an external port for the packet's flow. Returns a drop reason or none. */
+INLINE int join_outside(struct __sk_buff *skb, const struct session_key *key, struct opening *opening, struct pool *pool,
+			const struct nat *nat)
+{
+	bool anywhere = nat->pooling == POOLING_ARBITRARY;
+	__u32 paired = paired_address(pool, key);
+	struct pool_address *address = pool_address_at(pool, paired);
+	int reason;
+
+	if (!address)
+		return REASON_NO_EXTERNAL_ADDRESS;
+	opening->external_address = address->address;
+	reason = join_existing(key, opening, pool, paired, anywhere);
+	if (reason == JOIN_NOTHING)
+		reason = join_at(skb, key, opening, pool, paired, nat);
+	for (__u32 i = 1; i < POOL_ADDRESSES && reason == REASON_OUT_OF_PORTS && anywhere; i++)
+		reason = i < pool->count ? join_at(skb, key, opening, pool, paired + i, nat) : REASON_OUT_OF_PORTS;
+	if (reason == REASON_OUT_OF_PORTS && nat->overflow) {
+		reason = overflow_take(skb, key, address, opening->nat, &opening->external_port);
+		opening->external_address = address->address;
+		if (!reason)
+			opening->flags |= SESSION_OVERFLOW;
+	}
+	return reason;
+}
+
+/* Tells watchers why a flow was refused, where that is for want of something. */
+INLINE void event_no_room(const struct session_key *key, const struct opening *opening, int reason)
+{
+	if (reason == REASON_OUT_OF_PORTS)
+		event_refused(EVENT_OUT_OF_PORTS, key, opening->nat, opening->network);
+	else if (reason == REASON_BINDINGS_FULL)
+		event_refused(EVENT_TABLE_FULL, key, opening->nat, opening->network);
+	else if (reason == REASON_ENDPOINT_LIMIT)
+		event_refused(EVENT_ENDPOINT_LIMIT, key, opening->nat, opening->network);
 }
 
 /*
@@ -105,41 +261,34 @@ NOINLINE int join_new(struct __sk_buff *skb, const struct session_key *key, stru
  */
 GLOBAL int open_outbound(struct __sk_buff *skb, struct session_key *key, __u32 network_id, __u32 nat_id, __u32 own)
 {
-	struct opening opening = { .nat = nat_id, .network = network_id };
 	struct nat *nat = bpf_map_lookup_elem(&nats, &nat_id);
-	struct pool_address *address;
+	struct scratch *scratch = get_scratch();
+	struct opening *opening;
 	struct pool *pool;
 	int reason;
 
-	if (!key)
+	if (!key || !scratch)
 		return REASON_SESSION_FAILED;
 	if (!nat)
 		return REASON_NO_NAT;
+	opening = &scratch->opening;
+	*opening = (struct opening){ .nat = nat_id, .network = network_id };
 	if (own) {
-		opening.flags |= SESSION_HAIRPIN;
+		opening->flags |= SESSION_HAIRPIN;
 	} else {
-		reason = find_route(skb, key, &opening.route);
+		reason = find_route(skb, key, &opening->route);
 		if (reason)
 			return reason;
 	}
-	pool = find_pool(nat_id, own ? own : opening.route.ifindex);
+	pool = find_pool(nat_id, own ? own : opening->route.ifindex);
 	if (!pool)
 		return REASON_NO_EXTERNAL_ADDRESS;
-	address = pool_address_of(pool, key);
-	if (!address)
-		return REASON_NO_EXTERNAL_ADDRESS;
-	opening.external_address = address->address;
-	/* A static mapping's port is its endpoint's port outward too. */
-	if (!join_known(key, &opening, opening.external_address) && !join_known(key, &opening, 0)) {
-		reason = join_new(skb, key, &opening, address);
-		if (reason == REASON_OUT_OF_PORTS)
-			event_refused(EVENT_OUT_OF_PORTS, key, nat_id, network_id);
-		else if (reason == REASON_BINDINGS_FULL)
-			event_refused(EVENT_TABLE_FULL, key, nat_id, network_id);
-		if (reason)
-			return reason;
+	reason = join_outside(skb, key, opening, pool, nat);
+	if (reason) {
+		event_no_room(key, opening, reason);
+		return reason;
 	}
-	return session_open(key, &opening, nat);
+	return session_open(key, opening, nat);
 }
 
 /* Whether a NAT has this external address for packets that leave by ifindex. */
@@ -147,13 +296,7 @@ INLINE bool pool_has(__u32 nat, __u32 ifindex, __be32 address)
 {
 	struct pool *pool = find_pool(nat, ifindex);
 
-	if (!pool)
-		return false;
-	for (int i = 0; i < POOL_ADDRESSES; i++) {
-		if (i < pool->count && pool->address[i].address == address)
-			return true;
-	}
-	return false;
+	return pool && pool_has_address(pool, address);
 }
 
 INLINE bool is_mapped(const struct session_key *key, const struct session *session)
@@ -199,12 +342,8 @@ INLINE enum reason admit(const struct binding_key *key, const struct binding *bi
 		.protocol = key->protocol,
 	};
 
-	if (binding->flags & BINDING_CONFIGURED) {
-		struct allowed_key remote = { .length = 64, .mapping = binding->mapping, .remote = source };
-		if (binding->flags & BINDING_ALLOW_LIST && !bpf_map_lookup_elem(&allowed, &remote))
-			return REASON_REMOTE_NOT_ALLOWED;
-		return REASON_NONE;
-	}
+	if (binding->flags & BINDING_CONFIGURED)
+		return lets_in(binding->mapping, binding->flags, source) ? REASON_NONE : REASON_REMOTE_NOT_ALLOWED;
 	if (filtering == FILTER_ENDPOINT_INDEPENDENT)
 		return REASON_NONE;
 	if (filtering == FILTER_ADDRESS_DEPENDENT && bpf_map_lookup_elem(&contacts, &contact))
@@ -212,37 +351,125 @@ INLINE enum reason admit(const struct binding_key *key, const struct binding *bi
 	return REASON_FILTERED;
 }
 
-/* Opens a session for a packet from outside to a binding. Returns a drop reason or none. */
-GLOBAL int open_inbound(struct session_key *key, struct binding_key *binding_key, __be32 external_address, __u8 tcp_flags,
-			__u16 flags)
+/* The network of the mapping's target that a session leads to. */
+INLINE __u32 network_of(struct mapping *mapping, const struct session_key *key)
+{
+	for (__u32 i = 0; i < MAPPING_TARGETS && i < mapping->targets; i++) {
+		if (mapping->target[i].address == key->internal_address)
+			return mapping->target[i].network;
+	}
+	return mapping->target[0].network;
+}
+
+INLINE bool opens_nothing(const struct session_key *key, __u8 tcp_flags)
+{
+	return key->protocol == IPPROTO_TCP && (tcp_flags & (TCP_SYN | TCP_ACK | TCP_RST)) != TCP_SYN;
+}
+
+/* Joins a mapping for a remote, by its own element: a range's port, or several targets. Returns a drop reason or none. */
+GLOBAL int join_mapping(const struct binding_key *binding_key, const struct session_key *key, struct opening *opening,
+			__u32 tcp_flags)
 {
 	struct binding *binding;
-	struct opening opening = { .flags = flags };
-	struct nat *nat;
-	__u32 nat_id;
-	int reason;
+	struct mapping *mapping;
+	__u32 id;
 
-	if (!key || !binding_key)
+	if (!binding_key || !key || !opening)
 		return REASON_SESSION_FAILED;
 	binding = bpf_map_lookup_elem(&bindings, binding_key);
-	if (!binding)
+	id = binding ? binding->mapping : range_of(binding_key);
+	mapping = find_mapping(id);
+	if (!mapping)
 		return REASON_NO_MAPPING;
-	nat_id = binding->nat;
-	nat = bpf_map_lookup_elem(&nats, &nat_id);
+	if (!lets_in(id, mapping->flags, key->remote_address))
+		return REASON_REMOTE_NOT_ALLOWED;
+	if (opens_nothing(key, tcp_flags))
+		return REASON_NO_SESSION;
+	opening->nat = mapping->nat;
+	opening->network = network_of(mapping, key);
+	if (mapping->flags & BINDING_SPREAD)
+		opening->flags |= SESSION_SPREAD;
+	if (!binding || binding->flags & BINDING_OF_RANGE)
+		return join_range(binding_key, mapping, id, key);
+	return binding_join(binding_key, binding, 0) ? REASON_NONE : REASON_NO_MAPPING;
+}
+
+/* Joins a binding for a remote. Returns a drop reason or none. */
+INLINE int join_binding(const struct binding_key *binding_key, struct binding *binding, const struct session_key *key,
+			struct opening *opening, __u32 tcp_flags)
+{
+	__u32 id = binding->nat;
+	struct nat *nat = bpf_map_lookup_elem(&nats, &id);
+	int reason;
+
+	opening->nat = id;
+	opening->network = binding->network;
 	if (!nat)
 		return REASON_NO_NAT;
 	reason = admit(binding_key, binding, nat, key->remote_address);
 	if (reason)
 		return reason;
-	if (key->protocol == IPPROTO_TCP && (tcp_flags & (TCP_SYN | TCP_ACK | TCP_RST)) != TCP_SYN)
+	if (opens_nothing(key, tcp_flags))
 		return REASON_NO_SESSION;
-	opening.nat = nat_id;
-	opening.network = binding->network;
-	opening.external_address = external_address;
-	opening.external_port = binding_key->port;
+	return binding_join(binding_key, binding, 0) ? REASON_NONE : REASON_NO_MAPPING;
+}
+
+/*
+ * Opens a session for a packet from outside, for what find_inside has found.
+ * Returns a drop reason or none.
+ */
+GLOBAL int open_inbound(struct session_key *key, struct binding_key *binding_key, __be32 external_address, __u8 tcp_flags,
+			__u16 flags)
+{
+	struct scratch *scratch = get_scratch();
+	struct opening *opening;
+	struct binding *binding;
+	struct nat *nat;
+	__u32 id;
+	int reason;
+
+	if (!key || !binding_key || !scratch)
+		return REASON_SESSION_FAILED;
+	opening = &scratch->opening;
+	*opening = (struct opening){
+		.flags = flags,
+		.external_address = external_address,
+		.external_port = binding_key->port,
+	};
 	if (!binding_key->address)
-		opening.flags |= SESSION_ANY_ADDRESS;
-	if (!binding_join(binding_key, binding))
-		return REASON_NO_MAPPING;
-	return session_open(key, &opening, nat);
+		opening->flags |= SESSION_ANY_ADDRESS;
+	binding = bpf_map_lookup_elem(&bindings, binding_key);
+	if (binding && !(binding->flags & (BINDING_SPREAD | BINDING_OF_RANGE)))
+		reason = join_binding(binding_key, binding, key, opening, tcp_flags);
+	else
+		reason = join_mapping(binding_key, key, opening, tcp_flags);
+	if (reason) {
+		event_no_room(key, opening, reason);
+		return reason;
+	}
+	id = opening->nat;
+	nat = bpf_map_lookup_elem(&nats, &id);
+	if (!nat)
+		return REASON_NO_NAT;
+	return session_open(key, opening, nat);
+}
+
+/*
+ * A packet for a mapping whose endpoint has a session with the same remote by
+ * another external port: one that it opened itself while there was no mapping.
+ * The mapping takes over, so that it is not dead for this remote. Not with TCP:
+ * a SYN under a forged source would cut a connection. Returns a drop reason or
+ * none: then there is a session again.
+ */
+GLOBAL int take_over(struct session_key *key, struct binding_key *binding_key, __be32 external_address)
+{
+	struct session *session;
+
+	if (!key || !binding_key)
+		return REASON_SESSION_CLASH;
+	session = bpf_map_lookup_elem(&sessions, key);
+	if (!session || key->protocol == IPPROTO_TCP || is_mapped(key, session))
+		return REASON_SESSION_CLASH;
+	session_end(key, session);
+	return open_inbound(key, binding_key, external_address, 0, 0);
 }

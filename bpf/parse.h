@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: (GPL-2.0 OR BSD-2-Clause) */
 /* From bytes to a struct packet. */
 #pragma once
-#include "types.h"
+#include "options.h"
 
 struct packet {
 	__u32 l3; /* offset of the IP header: 14, or 0 on links without Ethernet */
@@ -13,10 +13,16 @@ struct packet {
 	__u8 tcp_flags;
 	__u8 icmp_type;
 	__u8 tcp_header; /* bytes */
-	__u16 length; /* of the IP datagram, host order */
 	__be16 id;
 	__be16 fragment; /* frag_off as on the wire */
+	__u32 length; /* of the IP datagram, host order */
 };
+
+/* Whether a NAT can tell an endpoint's flows apart by what is behind the IP header. */
+INLINE bool has_ports(__u8 protocol)
+{
+	return protocol == IPPROTO_TCP || protocol == IPPROTO_UDP || protocol == IPPROTO_ICMP;
+}
 
 enum { L4_MINIMUM = 8 }; /* ports and UDP checksum; ICMP up to the sequence */
 
@@ -52,7 +58,9 @@ INLINE enum reason parse_ip(struct __sk_buff *skb, struct packet *packet)
 		return REASON_MALFORMED;
 	header = ip->ihl * 4;
 	packet->length = ntohs(ip->tot_len);
-	if (ip->version != 4 || header < sizeof(*ip) || packet->length < header)
+	if (unlikely(!packet->length && skb->gso_size)) /* "BIG TCP": above 64 KiB the header has no length */
+		packet->length = skb->len - packet->l3;
+	if (ip->version != 4 || header < sizeof(*ip) || packet->length < header || skb->len < packet->l3 + packet->length)
 		return REASON_MALFORMED;
 	packet->l4 = packet->l3 + header;
 	packet->source = ip->saddr;
@@ -75,7 +83,7 @@ INLINE enum reason parse_l4(struct __sk_buff *skb, struct packet *packet)
 	__u32 offset = packet->l4;
 	void *start;
 
-	if (packet->protocol != IPPROTO_TCP && packet->protocol != IPPROTO_UDP && packet->protocol != IPPROTO_ICMP)
+	if (!has_ports(packet->protocol))
 		return REASON_PROTOCOL;
 	if (payload < need || !pull(skb, offset + need))
 		return REASON_MALFORMED;
@@ -102,10 +110,24 @@ INLINE enum reason parse_l4(struct __sk_buff *skb, struct packet *packet)
 	return REASON_NONE;
 }
 
-/* A broadcast frame is not forwarded, whatever address is in it: RFC 1812 section 5.3.4. */
-INLINE bool is_unicast_frame(const struct __sk_buff *skb)
+/*
+ * Whether a frame is addressed to this link: not to all (RFC 1812 section 5.3.4: such are not forwarded), nor to another
+ * station that it only sees.
+ */
+INLINE bool is_for_host_link(const struct __sk_buff *skb)
 {
-	return skb->pkt_type != PACKET_BROADCAST && skb->pkt_type != PACKET_MULTICAST;
+	return skb->pkt_type == PACKET_HOST;
+}
+
+/*
+ * Whether a frame is a VLAN's: the VLAN's own link has programs of its own. An
+ * identifier of 0 is a priority alone (IEEE 802.1Q section 6.9).
+ */
+INLINE bool is_for_vlan(struct __sk_buff *skb)
+{
+	if (likely(!skb->vlan_present))
+		return false;
+	return skb->vlan_tci & 0xfff || bpf_skb_vlan_pop(skb);
 }
 
 /* How long the largest datagram is that this packet becomes on the wire. */
@@ -117,4 +139,24 @@ INLINE __u32 wire_length(const struct __sk_buff *skb, const struct packet *packe
 		return packet->length;
 	headers += packet->protocol == IPPROTO_TCP ? packet->tcp_header : sizeof(struct udphdr);
 	return headers + skb->gso_size;
+}
+
+enum { IP_LOOSE_SOURCE_ROUTE = 131, IP_STRICT_SOURCE_ROUTE = 137 };
+
+NOINLINE int find_source_route(struct __sk_buff *skb, __u32 offset, __u32 size)
+{
+	struct option_walk walk = {
+		.size = size,
+		.wanted = IP_LOOSE_SOURCE_ROUTE,
+		.or_wanted = IP_STRICT_SOURCE_ROUTE,
+	};
+
+	return find_option(skb, &walk, offset);
+}
+
+/* Whether a sender wants to choose the way itself: RFC 7126 sections 4.3 and 4.4. */
+INLINE bool has_source_route(struct __sk_buff *skb, __u32 l3, __u32 l4)
+{
+	return unlikely(l4 - l3 > sizeof(struct iphdr)) &&
+	       find_source_route(skb, l3 + sizeof(struct iphdr), l4 - l3 - sizeof(struct iphdr));
 }

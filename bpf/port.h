@@ -5,7 +5,7 @@
  * from. Design, rule 4.
  */
 #pragma once
-#include "binding.h"
+#include "mapping.h"
 
 enum {
 	RANDOM_TRIES = 16, /* then the range is searched word by word from a random place */
@@ -94,7 +94,7 @@ struct port_search {
 	struct __sk_buff *skb;
 	const struct pool_address *pool;
 	struct binding *binding; /* what to insert */
-	struct port_bits *bits;
+	struct port_bits *bits, *reserved;
 	struct binding_key key; /* result */
 	__be32 remote;
 	__be16 remote_port;
@@ -131,6 +131,11 @@ INLINE bool port_try(struct port_search *search, __u16 port)
 	return error != -EEXIST;
 }
 
+INLINE __u64 reserved_in_word(const struct port_search *search, __u32 word)
+{
+	return search->reserved ? search->reserved->word[word % PORT_WORDS] : 0;
+}
+
 static long port_step(__u32 round, struct port_search *search)
 {
 	struct port_bits *bits = search->bits;
@@ -140,7 +145,7 @@ static long port_step(__u32 round, struct port_search *search)
 		return 1;
 	if (round < RANDOM_TRIES) {
 		__u16 port = port_at(search->pool, bpf_get_prandom_u32() % (search->pool->ports ?: 1));
-		if (bits->word[port / 64] >> (port % 64) & 1)
+		if ((bits->word[port / 64] | reserved_in_word(search, port / 64)) >> (port % 64) & 1)
 			return 0;
 		return port_try(search, port);
 	}
@@ -150,7 +155,7 @@ static long port_step(__u32 round, struct port_search *search)
 		search->words--;
 		word = search->word++ % PORT_WORDS;
 		search->base = word * 64;
-		search->candidates = ports_in_word(search->pool, word) & ~bits->word[word];
+		search->candidates = ports_in_word(search->pool, word) & ~bits->word[word] & ~reserved_in_word(search, word);
 		return 0;
 	}
 	bit = __builtin_ctzll(search->candidates);
@@ -176,6 +181,7 @@ INLINE enum reason port_allocate(struct port_search *search)
 		if (!search->bits)
 			return REASON_BINDINGS_FULL;
 	}
+	search->reserved = bpf_map_lookup_elem(&reserved_ports, &key);
 	search->word = bpf_get_prandom_u32();
 	search->words = PORT_WORDS;
 	bpf_loop(RANDOM_TRIES + SEARCH_STEPS, port_step, search, 0);

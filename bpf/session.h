@@ -2,12 +2,12 @@
 /* Sessions: opening, TCP tracking, expiry, ending. */
 #pragma once
 #include "parse.h"
-#include "port.h"
+#include "overflow.h"
 #include "route.h"
 #include "tcp.h"
 #include "wheel.h"
 
-/* What a session is opened with: small, because the stack is (512 bytes for a whole call chain). */
+/* What a session is opened with. */
 struct opening {
 	__u32 nat, network;
 	__be32 external_address;
@@ -15,6 +15,28 @@ struct opening {
 	__u16 flags;
 	struct route route;
 };
+
+/*
+ * What opening a session needs and the stack has no room for. No program of
+ * ours interrupts another on the same CPU: they run with softirqs disabled.
+ */
+struct scratch {
+	struct opening opening;
+	__u8 binding[sizeof(struct binding)] __attribute__((aligned(8))); /* bytes: there may be no lock in an element a CPU */
+};
+
+struct {
+	MAP_UINT(type, BPF_MAP_TYPE_PERCPU_ARRAY);
+	MAP_TYPE(key, __u32);
+	MAP_TYPE(value, struct scratch);
+	MAP_UINT(max_entries, 1);
+} scratches SEC(".maps");
+
+INLINE struct scratch *get_scratch(void)
+{
+	__u32 zero = 0;
+	return bpf_map_lookup_elem(&scratches, &zero);
+}
 
 INLINE struct binding_key binding_of(const struct session_key *key, __be32 external_address, __be16 external_port, __u16 flags)
 {
@@ -37,6 +59,19 @@ INLINE struct contact_key contact_of(const struct session_key *key, __be32 exter
 	return contact;
 }
 
+/* Gives up what a session has outside: its part of a binding, or its port for one remote. */
+GLOBAL int leave_outside(struct session_key *key, __be32 external_address, __be16 external_port, __u32 flags, __u32 nat)
+{
+	struct binding_key binding;
+
+	if (!key)
+		return 0;
+	if (flags & SESSION_OVERFLOW)
+		return overflow_leave(key, external_address, external_port, nat);
+	binding = binding_of(key, external_address, external_port, flags);
+	return binding_leave(&binding, !(flags & SESSION_UNUSED));
+}
+
 /*
  * Ends a session. Whoever deletes the element does the rest, so it is done
  * once. What is needed later is copied first: the memory may be used again.
@@ -44,21 +79,27 @@ INLINE struct contact_key contact_of(const struct session_key *key, __be32 exter
 NOINLINE int session_end(struct session_key *map_key, struct session *session)
 {
 	struct session_key key = *map_key;
-	struct binding_key binding;
 	struct contact_key contact;
-	bool has_contact;
+	__be32 external_address;
+	__be16 external_port;
+	__u32 flags, nat;
 
 	if (!session)
 		return 0;
-	binding = binding_of(&key, session->external_address, session->external_port, session->flags);
-	contact = contact_of(&key, session->external_address, session->external_port);
-	has_contact = session->flags & SESSION_CONTACT;
+	external_address = session->external_address;
+	external_port = session->external_port;
+	flags = session->flags;
+	nat = session->nat;
 	event_session(EVENT_SESSION_DELETE, &key, session);
 	if (bpf_map_delete_elem(&sessions, &key))
 		return 0;
-	if (has_contact)
+	if (flags & SESSION_CONTACT) {
+		contact = contact_of(&key, external_address, external_port);
 		contact_leave(&contact);
-	binding_leave(&binding);
+	}
+	if (flags & SESSION_COUNTED)
+		usage_leave(key.compartment, key.internal_address, USAGE_SESSION);
+	leave_outside(&key, external_address, external_port, flags, nat);
 	return 0;
 }
 
@@ -87,11 +128,36 @@ NOINLINE int session_change_state(const struct session_key *key, struct session 
 	if (!nat)
 		return 0;
 	lifetime = tcp_lifetime(new, nat);
+	/*
+	 * Until the handshake's last ACK a connection from outside may be a flood's, under a forged source: it ends like one
+	 * in transition (RFC 5382 REQ-5 asks for no more).
+	 */
+	session->half_open = old == STATE_EXTERNAL_SYN && new == STATE_ESTABLISHED;
+	if (session->half_open)
+		lifetime = nat->tcp_transitory_timeout;
 	session->lifetime = lifetime;
 	session->refreshed = now;
 	if (now + lifetime * SECOND < session->alarm_due)
 		alarm_set(key, session, now, lifetime * SECOND);
 	event_session(EVENT_SESSION_STATE, key, session);
+	return 0;
+}
+
+/* A half open session got a packet that leaves it established: is it the handshake's end? */
+NOINLINE int session_complete(struct session *session, bool outbound, __u8 flags)
+{
+	struct nat *nat;
+	__u32 id;
+
+	if (!session || outbound || !(flags & TCP_ACK))
+		return 0;
+	id = session->nat;
+	nat = bpf_map_lookup_elem(&nats, &id);
+	if (!nat)
+		return 0;
+	session->lifetime = nat->tcp_established_timeout;
+	session->refreshed = bpf_ktime_get_coarse_ns();
+	session->half_open = false;
 	return 0;
 }
 
@@ -132,6 +198,10 @@ INLINE void session_track(const struct session_key *key, struct session *session
 		state = session->state;
 		next = tcp_next_state(state, outbound, packet->tcp_flags);
 		if (likely(next == state)) {
+			if (unlikely(session->half_open)) {
+				session_complete(session, outbound, packet->tcp_flags);
+				return;
+			}
 			/* A repeated SYN restarts the handshake's clock; in closing states nothing does. */
 			if (likely(tcp_refreshes(state)) ||
 			    (state == STATE_INTERNAL_SYN && outbound && packet->tcp_flags & TCP_SYN))
@@ -188,27 +258,103 @@ NOINLINE int session_start(struct session_key *key)
 	return REASON_NONE;
 }
 
+/* Joins what says which remotes the endpoint talks to, or where a mapping with several targets has sent them. */
+GLOBAL int join_contact(const struct session_key *key, __be32 external_address, __be16 external_port, __u32 network, __u32 flags)
+{
+	struct contact_key contact_key;
+	struct contact contact = {};
+
+	if (!key)
+		return false;
+	contact_key = contact_of(key, external_address, external_port);
+	if (flags & SESSION_SPREAD) {
+		contact.internal_address = key->internal_address;
+		contact.internal_port = key->internal_port;
+		contact.network = network;
+	}
+	return contact_join(&contact_key, &contact);
+}
+
+INLINE bool needs_contact(__u8 protocol, const struct nat *nat, __u32 flags)
+{
+	__u8 filtering = protocol == IPPROTO_TCP ? nat->tcp_filtering : nat->udp_filtering;
+
+	if (flags & SESSION_SPREAD)
+		return true;
+	if (flags & SESSION_OVERFLOW) /* no remote but its own reaches it */
+		return false;
+	return protocol != IPPROTO_ICMP && filtering == FILTER_ADDRESS_DEPENDENT;
+}
+
+INLINE __u32 session_lifetime(__u8 protocol, const struct session *session, const struct nat *nat)
+{
+	if (protocol == IPPROTO_UDP)
+		return nat->udp_timeout;
+	if (protocol != IPPROTO_TCP)
+		return nat->icmp_timeout;
+	return session->half_open ? nat->tcp_transitory_timeout : tcp_lifetime(session->state, nat);
+}
+
+/* A live session takes its NAT's settings as they are now. */
+INLINE void session_adopt(struct session_key *key, struct session *session)
+{
+	__u32 id = session->nat;
+	struct nat *nat = bpf_map_lookup_elem(&nats, &id);
+
+	if (!nat)
+		return;
+	session->lifetime = session_lifetime(key->protocol, session, nat);
+	if (key->protocol == IPPROTO_UDP && nat->udp_inbound_refresh)
+		session->flags |= SESSION_INBOUND_REFRESH;
+	else
+		session->flags &= ~SESSION_INBOUND_REFRESH;
+	if (!(session->flags & SESSION_CONTACT) && needs_contact(key->protocol, nat, session->flags) &&
+	    join_contact(key, session->external_address, session->external_port, session->network, session->flags))
+		session->flags |= SESSION_CONTACT;
+}
+
+/* Gives up all that was taken for a session that is not to be. */
+GLOBAL int session_undo(struct session_key *key, const struct opening *opening)
+{
+	struct contact_key contact;
+
+	if (!key || !opening)
+		return 0;
+	if (opening->flags & SESSION_CONTACT) {
+		contact = contact_of(key, opening->external_address, opening->external_port);
+		contact_leave(&contact);
+	}
+	if (opening->flags & SESSION_COUNTED)
+		usage_leave(key->compartment, key->internal_address, USAGE_SESSION);
+	return leave_outside(key, opening->external_address, opening->external_port, opening->flags | SESSION_UNUSED, opening->nat);
+}
+
 /*
  * Opens a session whose binding has been joined; the binding is left again if
  * that fails. If another CPU was faster, its session is the one.
  */
 INLINE int session_open(struct session_key *key, struct opening *opening, const struct nat *nat)
 {
-	struct binding_key binding = binding_of(key, opening->external_address, opening->external_port, opening->flags);
-	struct contact_key contact = contact_of(key, opening->external_address, opening->external_port);
-	__u8 filtering = key->protocol == IPPROTO_TCP ? nat->tcp_filtering : nat->udp_filtering;
 	long error;
+	int taken;
 
 	if (key->protocol == IPPROTO_UDP && nat->udp_inbound_refresh)
 		opening->flags |= SESSION_INBOUND_REFRESH;
-	if (key->protocol != IPPROTO_ICMP && filtering == FILTER_ADDRESS_DEPENDENT && contact_join(&contact))
+	taken = usage_take(key->compartment, key->internal_address, nat, USAGE_SESSION);
+	if (taken == USAGE_REFUSED) {
+		session_undo(key, opening);
+		event_refused(EVENT_ENDPOINT_LIMIT, key, opening->nat, opening->network);
+		return REASON_ENDPOINT_LIMIT;
+	}
+	if (taken == USAGE_COUNTED)
+		opening->flags |= SESSION_COUNTED;
+	if (needs_contact(key->protocol, nat, opening->flags) &&
+	    join_contact(key, opening->external_address, opening->external_port, opening->network, opening->flags))
 		opening->flags |= SESSION_CONTACT;
 	error = session_insert(key, opening, nat);
 	if (!error)
 		return session_start(key);
-	if (opening->flags & SESSION_CONTACT)
-		contact_leave(&contact);
-	binding_leave(&binding);
+	session_undo(key, opening);
 	if (error == -EEXIST)
 		return REASON_NONE;
 	event_refused(EVENT_TABLE_FULL, key, opening->nat, opening->network);

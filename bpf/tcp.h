@@ -6,8 +6,16 @@
 /* RFC 6146 section 4, TCP_INCOMING_SYN. WinNAT starts every TCP session with it. */
 #define TCP_INCOMING_SYN 6
 
+/*
+ * A SYN in a closing state is a new connection on old ports: the handshake
+ * starts again, the binding stays (decision D5). Not so one from outside where
+ * the old connection may live yet: a RST and a SYN under a forged source, for
+ * which no sequence number is needed, would cut it.
+ */
 INLINE __u32 tcp_next_state(__u32 state, bool outbound, __u8 flags)
 {
+	bool new_syn = (flags & (TCP_SYN | TCP_ACK)) == TCP_SYN;
+
 	if (flags & TCP_RST) {
 		/* A refused handshake and a closed connection just run out; a live one is kept 4 minutes. RFC 7857 section 2.3 */
 		bool live = state >= STATE_ESTABLISHED && state != STATE_BOTH_FIN;
@@ -32,21 +40,20 @@ INLINE __u32 tcp_next_state(__u32 state, bool outbound, __u8 flags)
 			return outbound ? STATE_INTERNAL_FIN : STATE_EXTERNAL_FIN;
 		break;
 	case STATE_INTERNAL_FIN:
-		if (!outbound && (flags & TCP_FIN))
-			return STATE_BOTH_FIN;
-		break;
 	case STATE_EXTERNAL_FIN:
-		if (outbound && (flags & TCP_FIN))
+		if (new_syn && outbound)
+			return STATE_INTERNAL_SYN;
+		if ((flags & TCP_FIN) && outbound == (state == STATE_EXTERNAL_FIN))
 			return STATE_BOTH_FIN;
 		break;
 	case STATE_BOTH_FIN:
-	case STATE_TIME_WAIT:
-		/* A new connection on old ports: the handshake starts again, the binding stays (decision D5). */
-		if ((flags & (TCP_SYN | TCP_ACK)) == TCP_SYN)
+		if (new_syn)
 			return outbound ? STATE_INTERNAL_SYN : STATE_EXTERNAL_SYN;
-		if (state == STATE_TIME_WAIT)
-			return STATE_ESTABLISHED; /* RFC 6146: not dead after all */
 		break;
+	case STATE_TIME_WAIT:
+		if (new_syn)
+			return outbound ? STATE_INTERNAL_SYN : STATE_TIME_WAIT;
+		return STATE_ESTABLISHED; /* RFC 6146: not dead after all */
 	}
 	return state;
 }

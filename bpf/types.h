@@ -43,6 +43,10 @@ enum reason {
 	REASON_NO_NAT = 0x4e,
 	REASON_IPV6 = 0x4f,
 	REASON_ROUTE_CHANGED = 0x50,
+	REASON_ENDPOINT_LIMIT = 0x51,
+	REASON_ROGUE_SERVER = 0x52,
+	REASON_SOURCE_ROUTE = 0x53,
+	REASON_MARTIAN_DESTINATION = 0x54,
 	REASON_COUNT = 0x60,
 };
 
@@ -64,17 +68,38 @@ enum filtering { /* RFC 4787 section 5 */
 	FILTER_ADDRESS_AND_PORT_DEPENDENT = 2,
 };
 
+enum { /* what a packet that has no binding may belong to all the same */
+	SETTING_RANGES = 1, /* a mapping of several ports */
+	SETTING_OVERFLOW = 2, /* an endpoint-dependent session */
+	SETTING_TRANSPARENT = 4, /* a socket of ours that has a remote's address */
+	SETTING_MIXED_HOLD = 8, /* NATs let ports rest for different times */
+	SETTING_SHADOWS = 16, /* ranges on one address, which go before what is mapped on any */
+};
+
 /* One element: the settings that the data path reads on slow paths. */
 struct settings {
 	__u64 watched_until; /* monotonic ns; events are sent while it lies ahead */
 	__u64 netns_cookie; /* of the daemon's namespace: whose programs reach mappings by loopback */
 	__u32 anchor_ifindex; /* input device for route look-ups */
+	__u32 flags;
+	__u32 room_ifindex; /* our end of the room for fragments; 0: there is none */
 	__u16 local_port_low, local_port_high; /* the host's ephemeral ports, host order */
 };
 
 struct nat {
 	__u32 udp_timeout, tcp_established_timeout, tcp_transitory_timeout, icmp_timeout; /* seconds */
-	__u8 tcp_filtering, udp_filtering, udp_inbound_refresh, pad;
+	__u32 hold_down; /* seconds that a freed UDP port or query identifier rests */
+	__u32 max_sessions, max_ports, max_rate; /* an endpoint's: at once, at once, new ones a second; 0: no limit */
+	__u8 tcp_filtering, udp_filtering, udp_inbound_refresh;
+	__u8 pooling, overflow, clamp_mss;
+	__u8 exhaustion; /* enum exhaustion */
+	__u8 pad;
+};
+enum { POOLING_PAIRED = 0, POOLING_ARBITRARY = 1 }; /* RFC 4787 REQ-2 */
+enum exhaustion { /* how a flow is refused that no port or state is left for: decision D3 */
+	EXHAUSTION_PROHIBITED = 0,
+	EXHAUSTION_UNREACHABLE = 1,
+	EXHAUSTION_SILENT = 2,
 };
 
 /* What a NAT may use outside when a packet leaves by ifindex; ifindex 0: any. */
@@ -90,9 +115,11 @@ struct pool_address {
 	__be32 address;
 	__u32 ports; /* how many the ranges hold together */
 	struct port_range range[POOL_RANGES];
+	struct port_range overflow; /* for endpoint-dependent mapping alone */
 };
 struct pool {
-	__u32 count, pad;
+	__u32 count; /* that new bindings may have */
+	__u32 mapped; /* behind these: addresses that whole mappings have for themselves */
 	struct pool_address address[POOL_ADDRESSES];
 };
 
@@ -101,8 +128,14 @@ struct outside {
 	__u32 flags;
 };
 
+enum {
+	NETWORK_OPEN = 1, /* its endpoints and those of other open networks of the compartment reach each other */
+	NETWORK_KEPT_APART = 2, /* its endpoints do not reach each other */
+	NETWORK_APART = 4, /* its prefix has no route in the host's main table, since another network may have it too */
+};
 struct network {
 	__u32 bridge_ifindex;
+	__u32 flags;
 };
 
 /*
@@ -115,6 +148,7 @@ struct inside {
 	__be32 address; /* the endpoint's own, 0 on a bridge */
 	__be32 subnet, mask, gateway;
 	__u8 mac[6], gateway_mac[6];
+	__u32 flags; /* of its network */
 };
 
 struct endpoint_key {
@@ -128,7 +162,7 @@ struct endpoint {
 	__u8 delivery;
 	__u8 pad;
 	__u8 mac[6], gateway_mac[6];
-	__u8 pad2[2];
+	__u16 mtu; /* of the link; 0: unknown */
 };
 
 /*
@@ -148,6 +182,13 @@ enum {
 	BINDING_CONFIGURED = 1,
 	BINDING_ENDED = 2, /* no new session may join */
 	BINDING_ALLOW_LIST = 4, /* remotes must be in the allowed map */
+	BINDING_OF_RANGE = 8, /* one port of a mapping's range, here while sessions use it */
+	BINDING_SPREAD = 16, /* its mapping has several targets */
+	BINDING_HELD = 64, /* without sessions, its port resting until held_until */
+	BINDING_COUNTED = 128, /* in its endpoint's usage */
+	/* Not of an element: what find_inside says of others. */
+	BINDING_FOUND = 1 << 16,
+	BINDING_OVERFLOW = 1 << 17, /* none, but an endpoint-dependent session */
 };
 struct binding {
 	struct bpf_spin_lock lock; /* over sessions and flags */
@@ -159,14 +200,56 @@ struct binding {
 	__u16 pad;
 	__u32 nat, network;
 	__u32 mapping; /* id of the static mapping, if configured */
-	__u32 pad2;
+	__u32 held_until; /* monotonic seconds */
+};
+
+/* A static mapping. Its ports' bindings refer to it; of a range there is just this one element. */
+#define MAPPING_TARGETS 16
+struct target {
+	__be32 address;
+	__u32 network;
+	__be16 port; /* the first one's */
+	__u16 pad;
+};
+struct mapping {
+	__u32 nat, compartment;
+	__be32 external_address;
+	__be16 external_port; /* the first */
+	__u16 ports;
+	__u32 flags; /* BINDING_ALLOW_LIST, BINDING_SPREAD */
+	__u32 targets;
+	struct target target[MAPPING_TARGETS];
+};
+
+/* Which range an external port is in: length is 48 bits and the port's. */
+struct range_key {
+	__u32 length;
+	__be32 address; /* 0: any of the host */
+	__u8 protocol;
+	__u8 pad;
+	__be16 port;
+};
+
+/* Which range an endpoint's port is the target of: length is 80 bits and the port's. */
+struct inside_range_key {
+	__u32 length;
+	__u32 compartment;
+	__be32 address;
+	__u8 protocol;
+	__u8 pad;
+	__be16 port;
 };
 
 /* From the inside: which external port an internal one has on an external address. */
+struct way_out {
+	__be32 address; /* 0: a mapping's on any address */
+	__be16 port;
+	__u16 pad;
+};
 struct binding_index_key {
 	__u32 compartment;
 	__be32 internal_address;
-	__be32 external_address;
+	__be32 external_address; /* 0: of a mapping on any; ~0: of one on an address that the value names */
 	__be16 internal_port;
 	__u8 protocol;
 	__u8 pad;
@@ -183,6 +266,38 @@ struct contact_key {
 struct contact {
 	struct bpf_spin_lock lock;
 	__u32 sessions;
+	__be32 internal_address; /* where a mapping with several targets has sent the remote */
+	__u32 network;
+	__be16 internal_port;
+	__u16 pad;
+};
+
+/* How much of the tables an endpoint has. */
+struct usage {
+	struct bpf_spin_lock lock;
+	__u32 sessions, ports;
+	__u32 second, opened; /* new sessions in that second */
+	__u32 ended; /* it is being removed */
+};
+
+/* An endpoint-dependent session's external view: its reservation of the port for this remote alone. */
+struct overflow_key {
+	__be32 external_address, remote_address;
+	__be16 external_port, remote_port;
+	__u8 protocol;
+	__u8 pad[3];
+};
+struct overflow {
+	__u32 compartment;
+	__be32 internal_address;
+	__be16 internal_port;
+	__u16 pad;
+};
+
+/* A binding that rests; see BINDING_HELD. */
+struct held {
+	struct binding_key binding;
+	__u32 until; /* monotonic seconds */
 };
 
 /* A session's key is its inside view, so that both directions find one element. */
@@ -200,6 +315,10 @@ enum {
 	SESSION_CONTACT = 2, /* it holds a contact */
 	SESSION_HAIRPIN = 8, /* its remote is an endpoint's external address */
 	SESSION_INBOUND_REFRESH = 4, /* packets from outside keep it alive */
+	SESSION_SPREAD = 16, /* its contact says which target its remote has */
+	SESSION_OVERFLOW = 32, /* it has no binding: its external port is for this remote alone */
+	SESSION_COUNTED = 64, /* in its endpoint's usage */
+	SESSION_UNUSED = 128, /* not of an element: nobody has seen its port outside, which need not rest */
 };
 struct session {
 	__u64 created; /* monotonic ns */
@@ -216,7 +335,7 @@ struct session {
 	__u32 out_ifindex;
 	__be32 next_hop;
 	__u32 out_mtu;
-	__u32 pad;
+	__u32 half_open; /* opened from outside, and no ACK has come from there yet */
 	__u64 packets_out, bytes_out, packets_in, bytes_in;
 };
 
@@ -236,6 +355,21 @@ struct host_port_key {
 	__be16 port;
 	__u8 protocol;
 	__u8 pad;
+};
+
+/* Whose subnet an address is in: length is 32 bits and the prefix's. */
+struct subnet_key {
+	__u32 length;
+	__u32 compartment;
+	__be32 address;
+};
+
+/* A mapping of a whole address: what has no ports is translated by it (RFC 3022 section 2.1, Basic NAT). */
+struct whole {
+	__u32 mapping, flags; /* BINDING_ALLOW_LIST */
+	__u32 compartment, network;
+	__be32 internal_address;
+	__be32 external_address;
 };
 
 struct prefix_key {
@@ -259,6 +393,9 @@ enum event_id {
 	EVENT_BINDING_SESSIONS = 1008,
 	EVENT_TABLE_FULL = 1016,
 	EVENT_OUT_OF_PORTS = 1033,
+	EVENT_OVERFLOW_BEGIN = 2011,
+	EVENT_OVERFLOW_END = 2012,
+	EVENT_ENDPOINT_LIMIT = 2013,
 };
 struct event {
 	__u64 time; /* monotonic ns */

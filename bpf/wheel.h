@@ -13,7 +13,7 @@
  * CPU without a lock, taken whole by the one timer.
  */
 #pragma once
-#include "maps.h"
+#include "binding.h"
 
 #define TICK (SECOND / 16)
 enum {
@@ -172,9 +172,12 @@ static long wheel_step(__u32 round, struct wheel **context)
 
 static int wheel_turn(void *map, __u32 *key, struct wheel *wheel)
 {
+	struct release_turn turn = { .mixed = has_setting(SETTING_MIXED_HOLD) };
 	bool more;
 
 	wheel->now = bpf_ktime_get_coarse_ns();
+	turn.now = wheel->now / SECOND;
+	bpf_loop(RELEASES, release_step, &turn, 0);
 	bpf_loop(WHEEL_WORK, wheel_step, &wheel, 0);
 	more = wheel->chain || wheel->tick <= wheel->now / TICK;
 	bpf_timer_start(&wheel->timer, more ? WHEEL_PAUSE : TICK, 0);

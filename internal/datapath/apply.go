@@ -4,8 +4,11 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"slices"
 
 	"github.com/cilium/ebpf"
+
+	"github.com/hostnat/hostnat/internal/nat"
 )
 
 // Apply makes the data path's configuration equal to c: what is new is added
@@ -13,34 +16,84 @@ import (
 // endpoints, networks and NATs that went or changed take their sessions along.
 func (d *Datapath) Apply(c Config) error {
 	o := &d.objects
+	mappings := newMappingTable(c.Mappings)
+	d.applied = nil // until it has worked
+	d.overflowed = d.overflowed || settingFlags(c, mappings)&settingOverflow != 0
 	var gone orphans
 	var moved bool
-	err := errors.Join(
-		d.applySettings(c),
+	changed, err := d.changedNATs(natValues(c))
+	err = errors.Join(err,
+		d.applySettings(c, mappings),
 		syncMap("NATs", o.Nats, natValues(c), &gone.nats, nil),
 		syncMap("external addresses", o.Pools, poolValues(c), nil, &moved),
 		syncMap("networks", o.Networks, networkValues(c), &gone.networks, nil),
 		syncMap("inside prefixes", o.InsidePrefixes, prefixValues(c), nil, nil),
+		syncMap("subnets", o.Subnets, subnetValues(c), nil, nil),
+		d.applyWholes(c),
 		syncMap("host addresses", o.HostAddresses, hostAddressValues(c), &gone.addresses, nil),
 		syncMap("endpoints", o.Endpoints, endpointValues(c), &gone.endpoints, nil),
 		syncMap("inside interfaces", o.Insides, insideValues(c), nil, nil),
 		syncMap("outside interfaces", o.Outsides, outsideValues(c), nil, nil),
-		syncMap("allowed remotes", o.Allowed, allowedValues(c), nil, nil),
-		d.applyMappings(c.Mappings),
+		syncMap("allowed remotes", o.Allowed, c.allowed(), nil, nil),
+		d.applyMappings(c, mappings),
 		d.endOrphans(gone),
+		d.adoptSettings(changed),
 	)
 	if moved || len(gone.addresses) > 0 {
-		err = errors.Join(err, d.endLost(c))
+		err = errors.Join(err, d.endLost(c, mappings))
+	}
+	if err != nil {
+		d.applied = nil
 	}
 	return err
 }
 
-func (d *Datapath) applySettings(c Config) error {
+func (d *Datapath) applySettings(c Config, mappings *mappingTable) error {
 	return d.changeSettings(func(s *bpfSettings) {
 		s.AnchorIfindex = c.Anchor
+		s.RoomIfindex = c.Room
 		s.NetnsCookie = c.NetnsCookie
+		s.Flags = settingFlags(c, mappings)
 		s.LocalPortLow, s.LocalPortHigh = c.LocalPorts.Low, c.LocalPorts.High
 	})
+}
+
+// Flags of the settings, as in bpf/types.h: what a packet without a binding may
+// belong to.
+const (
+	settingRanges      = 1
+	settingOverflow    = 2
+	settingTransparent = 4
+	settingMixedHold   = 8
+	settingShadows     = 16
+)
+
+func settingFlags(c Config, mappings *mappingTable) uint32 {
+	flags := mappings.settings()
+	for _, n := range c.NATs {
+		if n.Overflow {
+			flags |= settingOverflow
+		}
+	}
+	if c.Transparent {
+		flags |= settingTransparent
+	}
+	if mixedHoldDown(c.NATs) {
+		flags |= settingMixedHold
+	}
+	return flags
+}
+
+// mixedHoldDown reports whether ports rest for different times, so that those
+// freed first need not be free again first.
+func mixedHoldDown(nats map[uint32]nat.NAT) bool {
+	times := make(map[nat.Seconds]bool)
+	for _, n := range nats {
+		if n.HoldDown > 0 {
+			times[n.HoldDown] = true
+		}
+	}
+	return len(times) > 1
 }
 
 func (d *Datapath) changeSettings(change func(*bpfSettings)) error {
@@ -74,6 +127,11 @@ func syncMap[K, V comparable](what string, m *ebpf.Map, want map[K]V, removed *[
 	if changed != nil {
 		*changed = !maps.Equal(have, want)
 	}
+	return changeMap(what, m, have, want, removed)
+}
+
+// changeMap is syncMap for a map that holds have.
+func changeMap[K, V comparable](what string, m *ebpf.Map, have, want map[K]V, removed *[]K) error {
 	for k, v := range want {
 		if old, ok := have[k]; ok && old == v {
 			continue
@@ -104,6 +162,14 @@ func natValues(c Config) map[uint32]bpfNat {
 			TcpEstablishedTimeout: uint32(n.Timeouts.TCPEstablished),
 			TcpTransitoryTimeout:  uint32(n.Timeouts.TCPTransitory),
 			IcmpTimeout:           uint32(n.Timeouts.ICMP),
+			HoldDown:              uint32(n.HoldDown),
+			MaxSessions:           n.Limits.Sessions,
+			MaxPorts:              n.Limits.Ports,
+			MaxRate:               n.Limits.Rate,
+			Pooling:               flag(n.Pooling == nat.Arbitrary),
+			Overflow:              flag(n.Overflow),
+			ClampMss:              flag(n.MSSClamp),
+			Exhaustion:            exhaustionOf(n.Exhaustion),
 			TcpFiltering:          filteringOf(n.TCPFiltering),
 			UdpFiltering:          filteringOf(n.UDPFiltering),
 			UdpInboundRefresh:     flag(n.UDPInboundRefresh),
@@ -112,48 +178,56 @@ func natValues(c Config) map[uint32]bpfNat {
 	return values
 }
 
-func poolValues(c Config) map[bpfPoolKey]bpfPool {
-	values := make(map[bpfPoolKey]bpfPool, len(c.Pools))
-	for _, p := range c.Pools {
-		values[bpfPoolKey{Nat: p.NAT, Ifindex: p.Interface}] = poolValue(p)
-	}
-	return values
-}
-
-func poolValue(p Pool) bpfPool {
-	var value bpfPool
-	for i, a := range p.Addresses {
-		if i == len(value.Address) {
-			break
-		}
-		to := &value.Address[i]
-		to.Address = addressOf(a.Address)
-		for j, r := range a.Ports {
-			if j == len(to.Range) {
-				break
-			}
-			to.Range[j].Low, to.Range[j].High = r.Low, r.High
-			to.Ports += uint32(r.High-r.Low) + 1
-		}
-		value.Count++
-	}
-	return value
-}
-
 func networkValues(c Config) map[uint32]bpfNetwork {
 	values := make(map[uint32]bpfNetwork, len(c.Networks))
 	for id, n := range c.Networks {
-		values[id] = bpfNetwork{BridgeIfindex: n.Bridge}
+		values[id] = bpfNetwork{BridgeIfindex: n.Bridge, Flags: n.flags()}
 	}
 	return values
 }
 
 func prefixValues(c Config) map[bpfPrefixKey]uint32 {
 	values := make(map[bpfPrefixKey]uint32, len(c.Networks))
-	for id, n := range c.Networks {
-		values[prefixKey(n.Subnet.Masked())] = id
+	for _, id := range slices.Sorted(maps.Keys(c.Networks)) { // of equal prefixes always the same one
+		values[prefixKey(c.Networks[id].Subnet.Masked())] = id
 	}
 	return values
+}
+
+// flags are as in bpf/types.h.
+func (n Network) flags() uint32 {
+	return uint32(flag(n.Open)) | uint32(flag(n.KeptApart))<<1 | uint32(flag(n.Apart))<<2
+}
+
+func subnetValues(c Config) map[bpfSubnetKey]uint32 {
+	values := make(map[bpfSubnetKey]uint32, len(c.Networks))
+	for id, n := range c.Networks {
+		p := n.Subnet.Masked()
+		values[bpfSubnetKey{Length: 32 + uint32(p.Bits()), Compartment: n.Compartment, Address: addressOf(p.Addr())}] = id
+	}
+	return values
+}
+
+// applyWholes makes the mappings of whole addresses equal to c's. They have no
+// sessions.
+func (d *Datapath) applyWholes(c Config) error {
+	outside, inside := make(map[uint32]bpfWhole), make(map[bpfEndpointKey]bpfWhole)
+	// The oldest is an endpoint's way out: it is written last.
+	for _, id := range slices.Backward(slices.Sorted(maps.Keys(c.Wholes))) {
+		w := c.Wholes[id]
+		value := bpfWhole{
+			Mapping: id, Compartment: w.Compartment, Network: w.Network,
+			InternalAddress: addressOf(w.Internal), ExternalAddress: addressOf(w.External),
+		}
+		if len(w.From) > 0 {
+			value.Flags = bindingAllowList
+		}
+		outside[value.ExternalAddress] = value
+		inside[bpfEndpointKey{Compartment: w.Compartment, Address: value.InternalAddress}] = value
+	}
+	return errors.Join(
+		syncMap("mapped addresses", d.objects.Wholes, outside, nil, nil),
+		syncMap("mapped inside addresses", d.objects.InsideWholes, inside, nil, nil))
 }
 
 func hostAddressValues(c Config) map[uint32]uint32 {
@@ -171,6 +245,7 @@ func endpointValues(c Config) map[bpfEndpointKey]bpfEndpoint {
 			Ifindex:    e.Interface,
 			Network:    e.Network,
 			Delivery:   flag(!e.Peer),
+			Mtu:        mtuOf(e.MTU),
 			Mac:        macOf(e.MAC),
 			GatewayMac: macOf(e.GatewayMAC),
 		}
@@ -191,6 +266,7 @@ func insideValues(c Config) map[uint32]bpfInside {
 			Gateway:     addressOf(n.Gateway),
 			Mac:         macOf(i.MAC),
 			GatewayMac:  macOf(n.GatewayMAC),
+			Flags:       n.flags(),
 		}
 		if i.Address.IsValid() {
 			value.Address = addressOf(i.Address)
@@ -206,43 +282,4 @@ func outsideValues(c Config) map[uint32]bpfOutside {
 		values[ifindex] = bpfOutside{Flags: uint32(flag(o.NoEthernet))}
 	}
 	return values
-}
-
-func allowedValues(c Config) map[bpfAllowedKey]uint32 {
-	values := make(map[bpfAllowedKey]uint32)
-	for id, m := range c.Mappings {
-		for _, p := range m.From {
-			values[bpfAllowedKey{Length: 32 + uint32(p.Bits()), Mapping: id, Remote: addressOf(p.Masked().Addr())}] = 1
-		}
-	}
-	return values
-}
-
-// mappingKeys returns the configured binding's key, value and its key in the index.
-func mappingKeys(id uint32, m Mapping) (bpfBindingKey, bpfBinding, bpfBindingIndexKey) {
-	key := bpfBindingKey{Address: addressOf(m.External.Addr()), Port: portOf(m.External.Port()), Protocol: uint8(m.Protocol)}
-	value := bpfBinding{
-		Flags:           bindingConfigured,
-		Compartment:     m.Compartment,
-		InternalAddress: addressOf(m.Internal.Addr()),
-		InternalPort:    portOf(m.Internal.Port()),
-		Nat:             m.NAT,
-		Network:         m.Network,
-		Mapping:         id,
-	}
-	if len(m.From) > 0 {
-		value.Flags |= bindingAllowList
-	}
-	return key, value, indexOf(key, value)
-}
-
-// indexOf is a binding's key in the index: its inside on its external address.
-func indexOf(key bpfBindingKey, value bpfBinding) bpfBindingIndexKey {
-	return bpfBindingIndexKey{
-		Compartment:     value.Compartment,
-		InternalAddress: value.InternalAddress,
-		ExternalAddress: key.Address,
-		InternalPort:    value.InternalPort,
-		Protocol:        key.Protocol,
-	}
 }

@@ -20,10 +20,13 @@ type Hook string
 const (
 	InsideIngress    Hook = "inside-ingress"
 	BridgeIngress    Hook = "bridge-ingress"
+	PortIngress      Hook = "port-ingress" // a bridge's port that is no managed endpoint's
 	OutsideIngress   Hook = "outside-ingress"
 	OutsideEgress    Hook = "outside-egress"
 	OutsideIngressL3 Hook = "outside-ingress-l3"
 	OutsideEgressL3  Hook = "outside-egress-l3"
+	RoomEnter        Hook = "room-enter"
+	RoomLeave        Hook = "room-leave"
 )
 
 // Attachment is a program on an interface.
@@ -38,6 +41,8 @@ func (d *Datapath) program(h Hook) (*ebpf.Program, ebpf.AttachType) {
 		return d.objects.InsideIngress, ebpf.AttachTCXIngress
 	case BridgeIngress:
 		return d.objects.BridgeIngress, ebpf.AttachTCXIngress
+	case PortIngress:
+		return d.objects.PortIngress, ebpf.AttachTCXIngress
 	case OutsideIngress:
 		return d.objects.OutsideIngress, ebpf.AttachTCXIngress
 	case OutsideIngressL3:
@@ -46,6 +51,10 @@ func (d *Datapath) program(h Hook) (*ebpf.Program, ebpf.AttachType) {
 		return d.objects.OutsideEgress, ebpf.AttachTCXEgress
 	case OutsideEgressL3:
 		return d.objects.OutsideEgressL3, ebpf.AttachTCXEgress
+	case RoomEnter:
+		return d.objects.RoomEnter, ebpf.AttachTCXEgress
+	case RoomLeave:
+		return d.objects.RoomLeave, ebpf.AttachTCXIngress
 	}
 	return nil, ebpf.AttachNone
 }
@@ -128,36 +137,68 @@ func ListAttachments(dir string) ([]Attachment, error) {
 	return list, nil
 }
 
-// updateLinks switches every pinned link to the programs just loaded. Links
-// whose interface is gone lose their pin.
+// switched is a link that was given another program.
+type switched struct {
+	at     Attachment
+	before *ebpf.Program
+}
+
+// updateLinks switches every pinned link to the programs just loaded, or if one
+// cannot be, none. Links whose interface is gone lose their pin.
 func (d *Datapath) updateLinks() error {
 	list, err := d.Attachments()
 	if err != nil {
 		return err
 	}
+	var done []switched
 	for _, a := range list {
 		program, _ := d.program(a.Hook)
 		if program == nil || !d.alive(a) {
-			if err := d.Detach(a); err != nil {
-				return err
+			err = d.Detach(a)
+		} else {
+			var before *ebpf.Program
+			if before, err = d.updateLink(a, program); err == nil {
+				done = append(done, switched{a, before})
 			}
-			continue
 		}
-		if err := d.updateLink(a, program); err != nil {
-			return err
+		if err != nil {
+			break
 		}
 	}
-	return nil
+	for _, s := range done {
+		if err != nil {
+			err = errors.Join(err, d.restoreLink(s))
+		}
+		s.before.Close()
+	}
+	return err
 }
 
-func (d *Datapath) updateLink(a Attachment, program *ebpf.Program) error {
+// updateLink returns the program before, which the link does not keep any more.
+func (d *Datapath) updateLink(a Attachment, program *ebpf.Program) (before *ebpf.Program, err error) {
 	l, err := link.LoadPinnedLink(d.linkPath(a), nil)
 	if err != nil {
-		return fmt.Errorf("opening the pinned %s of interface %d: %w", a.Hook, a.Interface, err)
+		return nil, fmt.Errorf("opening the pinned %s of interface %d: %w", a.Hook, a.Interface, err)
 	}
 	defer l.Close()
-	if err := l.Update(program); err != nil {
-		return fmt.Errorf("updating %s of interface %d: %w", a.Hook, a.Interface, err)
+	info, err := l.Info()
+	if err == nil {
+		before, err = ebpf.NewProgramFromID(info.Program)
 	}
-	return nil
+	if err != nil {
+		return nil, fmt.Errorf("asking for the program of %s of interface %d: %w", a.Hook, a.Interface, err)
+	}
+	if err := l.Update(program); err != nil {
+		before.Close()
+		return nil, fmt.Errorf("updating %s of interface %d: %w", a.Hook, a.Interface, err)
+	}
+	return before, nil
+}
+
+func (d *Datapath) restoreLink(s switched) error {
+	now, err := d.updateLink(s.at, s.before)
+	if err != nil {
+		return err
+	}
+	return now.Close()
 }

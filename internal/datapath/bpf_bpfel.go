@@ -43,7 +43,7 @@ type bpfBinding struct {
 	Nat             uint32
 	Network         uint32
 	Mapping         uint32
-	Pad2            uint32
+	HeldUntil       uint32
 }
 
 type bpfBindingIndexKey struct {
@@ -70,7 +70,11 @@ type bpfContact struct {
 		_     structs.HostLayout
 		Value uint32
 	}
-	Sessions uint32
+	Sessions        uint32
+	InternalAddress uint32
+	Network         uint32
+	InternalPort    uint16
+	Pad             uint16
 }
 
 type bpfContactKey struct {
@@ -105,7 +109,7 @@ type bpfEndpoint struct {
 	Pad        uint8
 	Mac        [6]uint8
 	GatewayMac [6]uint8
-	Pad2       [2]uint8
+	Mtu        uint16
 }
 
 type bpfEndpointKey struct {
@@ -144,13 +148,15 @@ type bpfEvent struct {
 type bpfFragment struct {
 	_           structs.HostLayout
 	Expires     uint64
-	Address     uint32
+	Source      uint32
+	Destination uint32
 	Id          uint16
-	Pad         uint16
+	Mtu         uint16
 	Ifindex     uint32
 	NextHop     uint32
 	Compartment uint32
 	Network     uint32
+	_           [4]byte
 }
 
 type bpfFragmentKey struct {
@@ -160,7 +166,13 @@ type bpfFragmentKey struct {
 	Destination uint32
 	Id          uint16
 	Protocol    uint8
-	Pad         uint8
+	Turn        uint8
+}
+
+type bpfHeld struct {
+	_       structs.HostLayout
+	Binding bpfBindingKey
+	Until   uint32
 }
 
 type bpfHostPortKey struct {
@@ -182,6 +194,41 @@ type bpfInside struct {
 	Gateway     uint32
 	Mac         [6]uint8
 	GatewayMac  [6]uint8
+	Flags       uint32
+}
+
+type bpfInsideRangeKey struct {
+	_           structs.HostLayout
+	Length      uint32
+	Compartment uint32
+	Address     uint32
+	Protocol    uint8
+	Pad         uint8
+	Port        uint16
+}
+
+type bpfLoad struct {
+	_     structs.HostLayout
+	Since uint64
+	Bytes int64
+}
+
+type bpfLoadKey struct {
+	_           structs.HostLayout
+	Compartment uint32
+	Source      uint32
+}
+
+type bpfMapping struct {
+	_               structs.HostLayout
+	Nat             uint32
+	Compartment     uint32
+	ExternalAddress uint32
+	ExternalPort    uint16
+	Ports           uint16
+	Flags           uint32
+	Targets         uint32
+	Target          [16]bpfTarget
 }
 
 type bpfNat struct {
@@ -190,15 +237,24 @@ type bpfNat struct {
 	TcpEstablishedTimeout uint32
 	TcpTransitoryTimeout  uint32
 	IcmpTimeout           uint32
+	HoldDown              uint32
+	MaxSessions           uint32
+	MaxPorts              uint32
+	MaxRate               uint32
 	TcpFiltering          uint8
 	UdpFiltering          uint8
 	UdpInboundRefresh     uint8
+	Pooling               uint8
+	Overflow              uint8
+	ClampMss              uint8
+	Exhaustion            uint8
 	Pad                   uint8
 }
 
 type bpfNetwork struct {
 	_             structs.HostLayout
 	BridgeIfindex uint32
+	Flags         uint32
 }
 
 type bpfOutside struct {
@@ -206,15 +262,45 @@ type bpfOutside struct {
 	Flags uint32
 }
 
+type bpfOverflow struct {
+	_               structs.HostLayout
+	Compartment     uint32
+	InternalAddress uint32
+	InternalPort    uint16
+	Pad             uint16
+}
+
+type bpfOverflowKey struct {
+	_               structs.HostLayout
+	ExternalAddress uint32
+	RemoteAddress   uint32
+	ExternalPort    uint16
+	RemotePort      uint16
+	Protocol        uint8
+	Pad             [3]uint8
+}
+
+type bpfPassage struct {
+	_       structs.HostLayout
+	Expires uint64
+	Token   uint32
+	First   uint32
+}
+
 type bpfPool struct {
 	_       structs.HostLayout
 	Count   uint32
-	Pad     uint32
+	Mapped  uint32
 	Address [8]struct {
 		_       structs.HostLayout
 		Address uint32
 		Ports   uint32
 		Range   [4]struct {
+			_    structs.HostLayout
+			Low  uint16
+			High uint16
+		}
+		Overflow struct {
 			_    structs.HostLayout
 			Low  uint16
 			High uint16
@@ -246,6 +332,35 @@ type bpfPrefixKey struct {
 	Address uint32
 }
 
+type bpfRangeKey struct {
+	_        structs.HostLayout
+	Length   uint32
+	Address  uint32
+	Protocol uint8
+	Pad      uint8
+	Port     uint16
+}
+
+type bpfScratch struct {
+	_       structs.HostLayout
+	Opening struct {
+		_               structs.HostLayout
+		Nat             uint32
+		Network         uint32
+		ExternalAddress uint32
+		ExternalPort    uint16
+		Flags           uint16
+		Route           struct {
+			_       structs.HostLayout
+			Ifindex uint32
+			NextHop uint32
+			Mtu     uint32
+		}
+	}
+	_       [4]byte
+	Binding [40]uint8
+}
+
 type bpfSession struct {
 	_               structs.HostLayout
 	Created         uint64
@@ -262,7 +377,7 @@ type bpfSession struct {
 	OutIfindex      uint32
 	NextHop         uint32
 	OutMtu          uint32
-	Pad             uint32
+	HalfOpen        uint32
 	PacketsOut      uint64
 	BytesOut        uint64
 	PacketsIn       uint64
@@ -285,8 +400,59 @@ type bpfSettings struct {
 	WatchedUntil  uint64
 	NetnsCookie   uint64
 	AnchorIfindex uint32
+	Flags         uint32
+	RoomIfindex   uint32
 	LocalPortLow  uint16
 	LocalPortHigh uint16
+}
+
+type bpfSubnetKey struct {
+	_           structs.HostLayout
+	Length      uint32
+	Compartment uint32
+	Address     uint32
+}
+
+type bpfTarget struct {
+	_       structs.HostLayout
+	Address uint32
+	Network uint32
+	Port    uint16
+	Pad     uint16
+}
+
+type bpfToken struct {
+	_           structs.HostLayout
+	Token       uint32
+	Ifindex     uint32
+	Source      uint32
+	Destination uint32
+	Mac         [12]uint8
+	Ttl         uint8
+	Turn        uint8
+	Size        uint16
+	Compartment uint32
+	Counted     uint32
+}
+
+type bpfUsage struct {
+	_    structs.HostLayout
+	Lock struct {
+		_     structs.HostLayout
+		Value uint32
+	}
+	Sessions uint32
+	Ports    uint32
+	Second   uint32
+	Opened   uint32
+	Ended    uint32
+}
+
+type bpfWayOut struct {
+	_       structs.HostLayout
+	Address uint32
+	Port    uint16
+	Pad     uint16
 }
 
 type bpfWheel struct {
@@ -299,6 +465,16 @@ type bpfWheel struct {
 	Chain  uint64
 	LastId uint64
 	Now    uint64
+}
+
+type bpfWhole struct {
+	_               structs.HostLayout
+	Mapping         uint32
+	Flags           uint32
+	Compartment     uint32
+	Network         uint32
+	InternalAddress uint32
+	ExternalAddress uint32
 }
 
 // Names of all BPF objects in the ELF.
@@ -316,21 +492,39 @@ const (
 	bpfMapEndpoints         = "endpoints"
 	bpfMapErrorBudgets      = "error_budgets"
 	bpfMapEvents            = "events"
+	bpfMapForeignFragments  = "foreign_fragments"
 	bpfMapFragmentIds       = "fragment_ids"
 	bpfMapFragments         = "fragments"
+	bpfMapHeldBindings      = "held_bindings"
 	bpfMapHostAddresses     = "host_addresses"
 	bpfMapHostPorts         = "host_ports"
 	bpfMapInsidePrefixes    = "inside_prefixes"
+	bpfMapInsideRanges      = "inside_ranges"
+	bpfMapInsideWholes      = "inside_wholes"
 	bpfMapInsides           = "insides"
+	bpfMapLastToken         = "last_token"
+	bpfMapMappings          = "mappings"
 	bpfMapNats              = "nats"
 	bpfMapNetworks          = "networks"
 	bpfMapNoPortBits        = "no_port_bits"
 	bpfMapOutsides          = "outsides"
+	bpfMapOverflowCounts    = "overflow_counts"
+	bpfMapOverflows         = "overflows"
+	bpfMapPassages          = "passages"
 	bpfMapPools             = "pools"
 	bpfMapPortBits          = "port_bits"
+	bpfMapRanges            = "ranges"
+	bpfMapReservedPorts     = "reserved_ports"
+	bpfMapRoomLoads         = "room_loads"
+	bpfMapScratches         = "scratches"
 	bpfMapSessions          = "sessions"
 	bpfMapSlots             = "slots"
+	bpfMapSubnets           = "subnets"
+	bpfMapTokens            = "tokens"
+	bpfMapUsages            = "usages"
 	bpfMapWheels            = "wheels"
+	bpfMapWholes            = "wholes"
+	bpfProgAdoptSession     = "adopt_session"
 	bpfProgBridgeIngress    = "bridge_ingress"
 	bpfProgEndSession       = "end_session"
 	bpfProgHostConnect4     = "host_connect4"
@@ -346,6 +540,9 @@ const (
 	bpfProgOutsideEgressL3  = "outside_egress_l3"
 	bpfProgOutsideIngress   = "outside_ingress"
 	bpfProgOutsideIngressL3 = "outside_ingress_l3"
+	bpfProgPortIngress      = "port_ingress"
+	bpfProgRoomEnter        = "room_enter"
+	bpfProgRoomLeave        = "room_leave"
 	bpfProgStartWheel       = "start_wheel"
 	bpfVarEventType         = "event_type"
 )
@@ -392,6 +589,7 @@ type bpfSpecs struct {
 //
 // It can be passed ebpf.CollectionSpec.Assign.
 type bpfProgramSpecs struct {
+	AdoptSession     *ebpf.ProgramSpec `ebpf:"adopt_session"`
 	BridgeIngress    *ebpf.ProgramSpec `ebpf:"bridge_ingress"`
 	EndSession       *ebpf.ProgramSpec `ebpf:"end_session"`
 	HostConnect4     *ebpf.ProgramSpec `ebpf:"host_connect4"`
@@ -407,6 +605,9 @@ type bpfProgramSpecs struct {
 	OutsideEgressL3  *ebpf.ProgramSpec `ebpf:"outside_egress_l3"`
 	OutsideIngress   *ebpf.ProgramSpec `ebpf:"outside_ingress"`
 	OutsideIngressL3 *ebpf.ProgramSpec `ebpf:"outside_ingress_l3"`
+	PortIngress      *ebpf.ProgramSpec `ebpf:"port_ingress"`
+	RoomEnter        *ebpf.ProgramSpec `ebpf:"room_enter"`
+	RoomLeave        *ebpf.ProgramSpec `ebpf:"room_leave"`
 	StartWheel       *ebpf.ProgramSpec `ebpf:"start_wheel"`
 }
 
@@ -414,32 +615,49 @@ type bpfProgramSpecs struct {
 //
 // It can be passed ebpf.CollectionSpec.Assign.
 type bpfMapSpecs struct {
-	Alarms         *ebpf.MapSpec `ebpf:"alarms"`
-	Allowed        *ebpf.MapSpec `ebpf:"allowed"`
-	BindingIndex   *ebpf.MapSpec `ebpf:"binding_index"`
-	Bindings       *ebpf.MapSpec `ebpf:"bindings"`
-	Configuration  *ebpf.MapSpec `ebpf:"configuration"`
-	Contacts       *ebpf.MapSpec `ebpf:"contacts"`
-	Dials          *ebpf.MapSpec `ebpf:"dials"`
-	Drops          *ebpf.MapSpec `ebpf:"drops"`
-	Endpoints      *ebpf.MapSpec `ebpf:"endpoints"`
-	ErrorBudgets   *ebpf.MapSpec `ebpf:"error_budgets"`
-	Events         *ebpf.MapSpec `ebpf:"events"`
-	FragmentIds    *ebpf.MapSpec `ebpf:"fragment_ids"`
-	Fragments      *ebpf.MapSpec `ebpf:"fragments"`
-	HostAddresses  *ebpf.MapSpec `ebpf:"host_addresses"`
-	HostPorts      *ebpf.MapSpec `ebpf:"host_ports"`
-	InsidePrefixes *ebpf.MapSpec `ebpf:"inside_prefixes"`
-	Insides        *ebpf.MapSpec `ebpf:"insides"`
-	Nats           *ebpf.MapSpec `ebpf:"nats"`
-	Networks       *ebpf.MapSpec `ebpf:"networks"`
-	NoPortBits     *ebpf.MapSpec `ebpf:"no_port_bits"`
-	Outsides       *ebpf.MapSpec `ebpf:"outsides"`
-	Pools          *ebpf.MapSpec `ebpf:"pools"`
-	PortBits       *ebpf.MapSpec `ebpf:"port_bits"`
-	Sessions       *ebpf.MapSpec `ebpf:"sessions"`
-	Slots          *ebpf.MapSpec `ebpf:"slots"`
-	Wheels         *ebpf.MapSpec `ebpf:"wheels"`
+	Alarms           *ebpf.MapSpec `ebpf:"alarms"`
+	Allowed          *ebpf.MapSpec `ebpf:"allowed"`
+	BindingIndex     *ebpf.MapSpec `ebpf:"binding_index"`
+	Bindings         *ebpf.MapSpec `ebpf:"bindings"`
+	Configuration    *ebpf.MapSpec `ebpf:"configuration"`
+	Contacts         *ebpf.MapSpec `ebpf:"contacts"`
+	Dials            *ebpf.MapSpec `ebpf:"dials"`
+	Drops            *ebpf.MapSpec `ebpf:"drops"`
+	Endpoints        *ebpf.MapSpec `ebpf:"endpoints"`
+	ErrorBudgets     *ebpf.MapSpec `ebpf:"error_budgets"`
+	Events           *ebpf.MapSpec `ebpf:"events"`
+	ForeignFragments *ebpf.MapSpec `ebpf:"foreign_fragments"`
+	FragmentIds      *ebpf.MapSpec `ebpf:"fragment_ids"`
+	Fragments        *ebpf.MapSpec `ebpf:"fragments"`
+	HeldBindings     *ebpf.MapSpec `ebpf:"held_bindings"`
+	HostAddresses    *ebpf.MapSpec `ebpf:"host_addresses"`
+	HostPorts        *ebpf.MapSpec `ebpf:"host_ports"`
+	InsidePrefixes   *ebpf.MapSpec `ebpf:"inside_prefixes"`
+	InsideRanges     *ebpf.MapSpec `ebpf:"inside_ranges"`
+	InsideWholes     *ebpf.MapSpec `ebpf:"inside_wholes"`
+	Insides          *ebpf.MapSpec `ebpf:"insides"`
+	LastToken        *ebpf.MapSpec `ebpf:"last_token"`
+	Mappings         *ebpf.MapSpec `ebpf:"mappings"`
+	Nats             *ebpf.MapSpec `ebpf:"nats"`
+	Networks         *ebpf.MapSpec `ebpf:"networks"`
+	NoPortBits       *ebpf.MapSpec `ebpf:"no_port_bits"`
+	Outsides         *ebpf.MapSpec `ebpf:"outsides"`
+	OverflowCounts   *ebpf.MapSpec `ebpf:"overflow_counts"`
+	Overflows        *ebpf.MapSpec `ebpf:"overflows"`
+	Passages         *ebpf.MapSpec `ebpf:"passages"`
+	Pools            *ebpf.MapSpec `ebpf:"pools"`
+	PortBits         *ebpf.MapSpec `ebpf:"port_bits"`
+	Ranges           *ebpf.MapSpec `ebpf:"ranges"`
+	ReservedPorts    *ebpf.MapSpec `ebpf:"reserved_ports"`
+	RoomLoads        *ebpf.MapSpec `ebpf:"room_loads"`
+	Scratches        *ebpf.MapSpec `ebpf:"scratches"`
+	Sessions         *ebpf.MapSpec `ebpf:"sessions"`
+	Slots            *ebpf.MapSpec `ebpf:"slots"`
+	Subnets          *ebpf.MapSpec `ebpf:"subnets"`
+	Tokens           *ebpf.MapSpec `ebpf:"tokens"`
+	Usages           *ebpf.MapSpec `ebpf:"usages"`
+	Wheels           *ebpf.MapSpec `ebpf:"wheels"`
+	Wholes           *ebpf.MapSpec `ebpf:"wholes"`
 }
 
 // bpfVariableSpecs contains global variables before they are loaded into the kernel.
@@ -469,32 +687,49 @@ func (o *bpfObjects) Close() error {
 //
 // It can be passed to loadBpfObjects or ebpf.CollectionSpec.LoadAndAssign.
 type bpfMaps struct {
-	Alarms         *ebpf.Map `ebpf:"alarms"`
-	Allowed        *ebpf.Map `ebpf:"allowed"`
-	BindingIndex   *ebpf.Map `ebpf:"binding_index"`
-	Bindings       *ebpf.Map `ebpf:"bindings"`
-	Configuration  *ebpf.Map `ebpf:"configuration"`
-	Contacts       *ebpf.Map `ebpf:"contacts"`
-	Dials          *ebpf.Map `ebpf:"dials"`
-	Drops          *ebpf.Map `ebpf:"drops"`
-	Endpoints      *ebpf.Map `ebpf:"endpoints"`
-	ErrorBudgets   *ebpf.Map `ebpf:"error_budgets"`
-	Events         *ebpf.Map `ebpf:"events"`
-	FragmentIds    *ebpf.Map `ebpf:"fragment_ids"`
-	Fragments      *ebpf.Map `ebpf:"fragments"`
-	HostAddresses  *ebpf.Map `ebpf:"host_addresses"`
-	HostPorts      *ebpf.Map `ebpf:"host_ports"`
-	InsidePrefixes *ebpf.Map `ebpf:"inside_prefixes"`
-	Insides        *ebpf.Map `ebpf:"insides"`
-	Nats           *ebpf.Map `ebpf:"nats"`
-	Networks       *ebpf.Map `ebpf:"networks"`
-	NoPortBits     *ebpf.Map `ebpf:"no_port_bits"`
-	Outsides       *ebpf.Map `ebpf:"outsides"`
-	Pools          *ebpf.Map `ebpf:"pools"`
-	PortBits       *ebpf.Map `ebpf:"port_bits"`
-	Sessions       *ebpf.Map `ebpf:"sessions"`
-	Slots          *ebpf.Map `ebpf:"slots"`
-	Wheels         *ebpf.Map `ebpf:"wheels"`
+	Alarms           *ebpf.Map `ebpf:"alarms"`
+	Allowed          *ebpf.Map `ebpf:"allowed"`
+	BindingIndex     *ebpf.Map `ebpf:"binding_index"`
+	Bindings         *ebpf.Map `ebpf:"bindings"`
+	Configuration    *ebpf.Map `ebpf:"configuration"`
+	Contacts         *ebpf.Map `ebpf:"contacts"`
+	Dials            *ebpf.Map `ebpf:"dials"`
+	Drops            *ebpf.Map `ebpf:"drops"`
+	Endpoints        *ebpf.Map `ebpf:"endpoints"`
+	ErrorBudgets     *ebpf.Map `ebpf:"error_budgets"`
+	Events           *ebpf.Map `ebpf:"events"`
+	ForeignFragments *ebpf.Map `ebpf:"foreign_fragments"`
+	FragmentIds      *ebpf.Map `ebpf:"fragment_ids"`
+	Fragments        *ebpf.Map `ebpf:"fragments"`
+	HeldBindings     *ebpf.Map `ebpf:"held_bindings"`
+	HostAddresses    *ebpf.Map `ebpf:"host_addresses"`
+	HostPorts        *ebpf.Map `ebpf:"host_ports"`
+	InsidePrefixes   *ebpf.Map `ebpf:"inside_prefixes"`
+	InsideRanges     *ebpf.Map `ebpf:"inside_ranges"`
+	InsideWholes     *ebpf.Map `ebpf:"inside_wholes"`
+	Insides          *ebpf.Map `ebpf:"insides"`
+	LastToken        *ebpf.Map `ebpf:"last_token"`
+	Mappings         *ebpf.Map `ebpf:"mappings"`
+	Nats             *ebpf.Map `ebpf:"nats"`
+	Networks         *ebpf.Map `ebpf:"networks"`
+	NoPortBits       *ebpf.Map `ebpf:"no_port_bits"`
+	Outsides         *ebpf.Map `ebpf:"outsides"`
+	OverflowCounts   *ebpf.Map `ebpf:"overflow_counts"`
+	Overflows        *ebpf.Map `ebpf:"overflows"`
+	Passages         *ebpf.Map `ebpf:"passages"`
+	Pools            *ebpf.Map `ebpf:"pools"`
+	PortBits         *ebpf.Map `ebpf:"port_bits"`
+	Ranges           *ebpf.Map `ebpf:"ranges"`
+	ReservedPorts    *ebpf.Map `ebpf:"reserved_ports"`
+	RoomLoads        *ebpf.Map `ebpf:"room_loads"`
+	Scratches        *ebpf.Map `ebpf:"scratches"`
+	Sessions         *ebpf.Map `ebpf:"sessions"`
+	Slots            *ebpf.Map `ebpf:"slots"`
+	Subnets          *ebpf.Map `ebpf:"subnets"`
+	Tokens           *ebpf.Map `ebpf:"tokens"`
+	Usages           *ebpf.Map `ebpf:"usages"`
+	Wheels           *ebpf.Map `ebpf:"wheels"`
+	Wholes           *ebpf.Map `ebpf:"wholes"`
 }
 
 func (m *bpfMaps) Close() error {
@@ -510,21 +745,38 @@ func (m *bpfMaps) Close() error {
 		m.Endpoints,
 		m.ErrorBudgets,
 		m.Events,
+		m.ForeignFragments,
 		m.FragmentIds,
 		m.Fragments,
+		m.HeldBindings,
 		m.HostAddresses,
 		m.HostPorts,
 		m.InsidePrefixes,
+		m.InsideRanges,
+		m.InsideWholes,
 		m.Insides,
+		m.LastToken,
+		m.Mappings,
 		m.Nats,
 		m.Networks,
 		m.NoPortBits,
 		m.Outsides,
+		m.OverflowCounts,
+		m.Overflows,
+		m.Passages,
 		m.Pools,
 		m.PortBits,
+		m.Ranges,
+		m.ReservedPorts,
+		m.RoomLoads,
+		m.Scratches,
 		m.Sessions,
 		m.Slots,
+		m.Subnets,
+		m.Tokens,
+		m.Usages,
 		m.Wheels,
+		m.Wholes,
 	)
 }
 
@@ -539,6 +791,7 @@ type bpfVariables struct {
 //
 // It can be passed to loadBpfObjects or ebpf.CollectionSpec.LoadAndAssign.
 type bpfPrograms struct {
+	AdoptSession     *ebpf.Program `ebpf:"adopt_session"`
 	BridgeIngress    *ebpf.Program `ebpf:"bridge_ingress"`
 	EndSession       *ebpf.Program `ebpf:"end_session"`
 	HostConnect4     *ebpf.Program `ebpf:"host_connect4"`
@@ -554,11 +807,15 @@ type bpfPrograms struct {
 	OutsideEgressL3  *ebpf.Program `ebpf:"outside_egress_l3"`
 	OutsideIngress   *ebpf.Program `ebpf:"outside_ingress"`
 	OutsideIngressL3 *ebpf.Program `ebpf:"outside_ingress_l3"`
+	PortIngress      *ebpf.Program `ebpf:"port_ingress"`
+	RoomEnter        *ebpf.Program `ebpf:"room_enter"`
+	RoomLeave        *ebpf.Program `ebpf:"room_leave"`
 	StartWheel       *ebpf.Program `ebpf:"start_wheel"`
 }
 
 func (p *bpfPrograms) Close() error {
 	return _BpfClose(
+		p.AdoptSession,
 		p.BridgeIngress,
 		p.EndSession,
 		p.HostConnect4,
@@ -574,6 +831,9 @@ func (p *bpfPrograms) Close() error {
 		p.OutsideEgressL3,
 		p.OutsideIngress,
 		p.OutsideIngressL3,
+		p.PortIngress,
+		p.RoomEnter,
+		p.RoomLeave,
 		p.StartWheel,
 	)
 }

@@ -10,6 +10,7 @@ import (
 // and ids are those of the kernel and of package nat.
 type Config struct {
 	Anchor        uint32                // interface from which routes are looked up
+	Room          uint32                // interface to the room for fragments; 0: there is none
 	NetnsCookie   uint64                // of the namespace whose programs reach mappings by loopback
 	LocalPorts    nat.PortRange         // the host's ephemeral ports
 	NATs          map[uint32]nat.NAT    // by id
@@ -20,6 +21,8 @@ type Config struct {
 	Endpoints     []Endpoint            //
 	HostAddresses map[netip.Addr]uint32 // the host's own, without loopback, with their interfaces
 	Mappings      map[uint32]Mapping    // by id
+	Wholes        map[uint32]Whole      // mappings of whole addresses, by ids that no mapping has; their TCP and UDP ports are in Mappings
+	Transparent   bool                  // programs of ours talk to endpoints under the addresses of remotes
 }
 
 // Pool is what a NAT may use outside for packets that leave by Interface;
@@ -33,7 +36,7 @@ type Pool struct {
 // PoolAddress is an external address with its dynamic port ranges.
 type PoolAddress struct {
 	Address netip.Addr
-	Ports   []nat.PortRange // at most 4
+	Ports   []nat.PortRange // at most 4; none: a mapping has the whole address, and no new binding gets it
 }
 
 // Network is a network's kernel side.
@@ -44,6 +47,9 @@ type Network struct {
 	Subnet      netip.Prefix
 	Gateway     netip.Addr
 	GatewayMAC  nat.MAC
+	Open        bool // its endpoints and those of other open networks of the compartment reach each other
+	KeptApart   bool // its endpoints do not reach each other
+	Apart       bool // the host's main routing table does not know its prefix, which others may have too
 }
 
 // Inside is an interface behind the NAT: an endpoint's link on the host's
@@ -51,6 +57,7 @@ type Network struct {
 type Inside struct {
 	Network uint32
 	Bridge  bool
+	Port    bool       // of the bridge, and no managed endpoint's
 	Address netip.Addr // the endpoint's own; unset on a bridge
 	MAC     nat.MAC
 }
@@ -67,15 +74,31 @@ type Endpoint struct {
 	Interface   uint32
 	Network     uint32
 	Peer        bool // a veth pair: deliver to its other end
+	MTU         int  // bytes; 0: unknown, everything is delivered
 	MAC         nat.MAC
 	GatewayMAC  nat.MAC
 }
 
-// Mapping is a configured binding.
+// Mapping is a configured binding, or a run of them: the n-th external port leads
+// to the n-th port of one of the targets.
 type Mapping struct {
-	NAT, Network, Compartment uint32
-	Protocol                  nat.Protocol
-	External                  netip.AddrPort // 0.0.0.0: any address of the host
-	Internal                  netip.AddrPort
-	From                      []netip.Prefix // empty: every remote
+	NAT, Compartment uint32
+	Protocol         nat.Protocol
+	External         nat.AddrPorts  // 0.0.0.0: any address of the host
+	Targets          []Target       // at least one; each as many ports as External
+	From             []netip.Prefix // empty: every remote
+}
+
+// Target is where a mapping's sessions go.
+type Target struct {
+	Network  uint32
+	Internal nat.AddrPorts
+}
+
+// Whole is a mapping of a whole external address to an internal one, for
+// protocols without ports (RFC 3022 section 2.1, Basic NAT).
+type Whole struct {
+	Compartment, Network uint32
+	External, Internal   netip.Addr
+	From                 []netip.Prefix // empty: every remote
 }

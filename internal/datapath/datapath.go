@@ -3,14 +3,11 @@ package datapath
 import (
 	"errors"
 	"fmt"
+	"maps"
 	"os"
-	"path/filepath"
-	"strings"
 	"sync"
 
 	"github.com/cilium/ebpf"
-
-	"github.com/hostnat/hostnat/internal/nat"
 )
 
 // Datapath is the loaded data path. Its methods may be used from several
@@ -20,45 +17,107 @@ type Datapath struct {
 	objects bpfObjects
 
 	settings sync.Mutex // Apply and Watch both write to the one settings element
+
+	applied    *applied // by Apply and ChangeMappings; nil: not known
+	overflowed bool     // there may be endpoint-dependent sessions, which have no binding
 }
+
+// Option changes how Open works.
+type Option func(*options)
+
+type options struct{ discard bool }
+
+// DiscardSessions lets Open take over from a version whose sessions it cannot
+// carry over. They end then.
+func DiscardSessions(o *options) { o.discard = true }
 
 // Open loads the programs and the pinned maps in dir, a directory of a BPF
 // filesystem, and makes those that are missing. Links that are pinned there
 // already are switched to these programs without a gap in the traffic. Maps of
-// another layout are refused with a *nat.Error; nothing is touched then.
-func Open(dir string) (*Datapath, error) {
+// another layout are made anew, and what the old ones hold is carried over; if
+// that cannot be done, a *nat.Error says what would be lost. If Open fails,
+// whatever has run before runs on.
+func Open(dir string, opts ...Option) (*Datapath, error) {
 	if err := CheckKernel(); err != nil {
 		return nil, err
-	}
-	maps := filepath.Join(dir, "maps")
-	for _, d := range []string{maps, linkDir(dir)} {
-		if err := os.MkdirAll(d, 0o700); err != nil {
-			return nil, fmt.Errorf("making %s for the data path: %w", d, err)
-		}
 	}
 	spec, err := loadBpf()
 	if err != nil {
 		return nil, fmt.Errorf("reading the embedded data path: %w", err)
 	}
-	for name, m := range spec.Maps {
-		if !strings.HasPrefix(name, ".") {
-			m.Pinning = ebpf.PinByName
-		}
+	var o options
+	for _, set := range opts {
+		set(&o)
+	}
+	return openSpec(dir, spec, o)
+}
+
+func openSpec(dir string, spec *ebpf.CollectionSpec, o options) (*Datapath, error) {
+	if err := os.MkdirAll(linkDir(dir), 0o700); err != nil {
+		return nil, fmt.Errorf("making %s for the data path: %w", linkDir(dir), err)
+	}
+	if err := recoverMaps(dir); err != nil {
+		return nil, err
+	}
+	u, err := planUpgrade(dir, spec)
+	if err != nil {
+		return nil, err
+	}
+	defer u.close()
+	if err := u.refusal(); err != nil && !o.discard {
+		return nil, err
 	}
 	d := &Datapath{dir: dir}
-	err = spec.LoadAndAssign(&d.objects, &ebpf.CollectionOptions{Maps: ebpf.MapOptions{PinPath: maps}})
-	if errors.Is(err, ebpf.ErrMapIncompatible) {
-		return nil, nat.Errorf(nat.Conflict, "the data path in %s was made by another version of hostnat with other tables (%v)", dir, err).
-			WithHint("run `hostnat down` first; open sessions end, the configuration stays")
+	maps, err := d.load(spec, u.kept)
+	if err != nil {
+		return nil, err
+	}
+	seen, err := d.takeOver(u, maps)
+	if err == nil {
+		err = d.finish(u.tables, seen)
 	}
 	if err != nil {
-		return nil, fmt.Errorf("loading the data path: %w", err)
-	}
-	if err := errors.Join(d.startWheel(), d.updateLinks()); err != nil {
 		d.Close()
 		return nil, err
 	}
 	return d, nil
+}
+
+// load returns the maps of the objects by name.
+func (d *Datapath) load(spec *ebpf.CollectionSpec, kept map[string]*ebpf.Map) (map[string]*ebpf.Map, error) {
+	c, err := ebpf.NewCollectionWithOptions(spec, ebpf.CollectionOptions{MapReplacements: kept})
+	if err != nil {
+		return nil, fmt.Errorf("loading the data path: %w", err)
+	}
+	defer c.Close() // of what is not assigned
+	all := maps.Clone(c.Maps)
+	if err := c.Assign(&d.objects); err != nil {
+		return nil, fmt.Errorf("loading the data path: %w", err)
+	}
+	return all, nil
+}
+
+// takeOver puts the programs onto the links, with their tables filled.
+func (d *Datapath) takeOver(u *upgrade, maps map[string]*ebpf.Map) (seen known, err error) {
+	if seen, err = u.carry(d, maps); err != nil {
+		return nil, err
+	}
+	if err := d.startWheel(); err != nil {
+		return nil, err
+	}
+	if len(u.made) == 0 {
+		return nil, d.updateLinks()
+	}
+	if err := u.stage(maps); err != nil {
+		return nil, errors.Join(err, recoverMaps(d.dir))
+	}
+	if err := u.commit(); err != nil {
+		return nil, err
+	}
+	if err := d.updateLinks(); err != nil {
+		return nil, errors.Join(err, rollBack(d.dir))
+	}
+	return seen, nil
 }
 
 // Close lets go of the data path, which goes on working by its pins.

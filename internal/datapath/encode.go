@@ -67,9 +67,27 @@ func filteringOf(f nat.Filtering) uint8 {
 	return 1
 }
 
+func exhaustionOf(e nat.Exhaustion) uint8 {
+	switch e {
+	case nat.Unreachable:
+		return 1
+	case nat.Silent:
+		return 2
+	}
+	return 0
+}
+
 func flag(set bool) uint8 {
 	if set {
 		return 1
 	}
 	return 0
+}
+
+// mtuOf is 0, no limit, for what no IPv4 datagram can exceed.
+func mtuOf(mtu int) uint16 {
+	if mtu < 0 || mtu >= 65535 {
+		return 0
+	}
+	return uint16(mtu)
 }

@@ -6,18 +6,25 @@ import (
 	"unsafe"
 
 	"github.com/cilium/ebpf"
+
+	"github.com/hostnat/hostnat/internal/nat"
 )
 
 // endSession runs the data path's own end_session, which leaves the binding as
 // an expiry would. A session that is gone already is no error.
 func (d *Datapath) endSession(key *bpfSessionKey) error {
-	const ethernet = 14
-	frame := make([]byte, ethernet+int(unsafe.Sizeof(*key)))
-	copy(frame[ethernet:], unsafe.Slice((*byte)(unsafe.Pointer(key)), unsafe.Sizeof(*key)))
-	if _, err := d.objects.EndSession.Run(&ebpf.RunOptions{Data: frame}); err != nil {
+	if _, err := d.objects.EndSession.Run(&ebpf.RunOptions{Data: keyFrame(key)}); err != nil {
 		return fmt.Errorf("ending session %v: %w", toAddrPort(key.InternalAddress, key.InternalPort), err)
 	}
 	return nil
+}
+
+// keyFrame is what the programs for user space read a session's key from.
+func keyFrame(key *bpfSessionKey) []byte {
+	const ethernet = 14
+	frame := make([]byte, ethernet+int(unsafe.Sizeof(*key)))
+	copy(frame[ethernet:], unsafe.Slice((*byte)(unsafe.Pointer(key)), unsafe.Sizeof(*key)))
+	return frame
 }
 
 // endSessionsIf ends every session that the predicate picks.
@@ -40,43 +47,53 @@ func (d *Datapath) endSessionsIf(picks func(*bpfSessionKey, *bpfSession) bool) e
 	return nil
 }
 
-// endSessionsOf ends the sessions of bindings, and those that stand in the way
-// of a new one: a key with address 0 means the port on every address.
+// endSessionsOf ends the sessions of bindings. A key with address 0 means the
+// binding on any address, not the port on each.
 func (d *Datapath) endSessionsOf(bindings map[bpfBindingKey]bool) error {
 	return d.endSessionsIf(func(k *bpfSessionKey, v *bpfSession) bool {
-		exact := bpfBindingKey{Address: v.ExternalAddress, Port: v.ExternalPort, Protocol: k.Protocol}
-		anywhere := bpfBindingKey{Port: v.ExternalPort, Protocol: k.Protocol}
+		key := externalOf(k, v)
 		if v.Flags&sessionAnyAddress != 0 {
-			return bindings[anywhere]
+			key.Address = 0
 		}
-		return bindings[exact] || bindings[anywhere]
+		return bindings[key]
 	})
 }
 
 // endStaleSessions ends the sessions on external ports of the mappings ids that
 // lead elsewhere than these do, or by another binding.
-func (d *Datapath) endStaleSessions(ids []uint32, mappings map[uint32]Mapping) error {
-	if len(ids) == 0 {
+func (d *Datapath) endStaleSessions(ids map[uint32]bool, mappings *mappingTable) error {
+	if !hasTrue(ids) {
 		return nil
 	}
-	target := make(map[bpfBindingKey]bpfBinding, len(ids))
-	for _, id := range ids {
-		key, value, _ := mappingKeys(id, mappings[id])
-		target[key] = value
+	return d.endSessionsIf(func(k *bpfSessionKey, v *bpfSession) bool {
+		key := externalOf(k, v)
+		if !mappings.isInTheWay(key, ids) {
+			return false
+		}
+		m, mapped := mappings.responsible(key)
+		throughAny := v.Flags&sessionAnyAddress != 0
+		return mapped && (throughAny != m.External.Address.IsUnspecified() ||
+			!m.leadsTo(k.Compartment, v.ExternalPort, k.InternalAddress, k.InternalPort))
+	})
+}
+
+// endLostTargets ends the sessions to targets that the mappings ids, with
+// several, do not have any more. The others stay where they are.
+func (d *Datapath) endLostTargets(mappings *mappingTable, ids map[uint32]bool) error {
+	if !hasTrue(ids) {
+		return nil
 	}
 	return d.endSessionsIf(func(k *bpfSessionKey, v *bpfSession) bool {
-		key := bpfBindingKey{Address: v.ExternalAddress, Port: v.ExternalPort, Protocol: k.Protocol}
-		to, mapped := target[key]
-		if !mapped {
-			key.Address = 0
-			if to, mapped = target[key]; !mapped {
-				return false
-			}
+		if v.Flags&sessionSpread == 0 {
+			return false
 		}
-		throughAny := v.Flags&sessionAnyAddress != 0
-		return throughAny != (key.Address == 0) || k.Compartment != to.Compartment ||
-			k.InternalAddress != to.InternalAddress || k.InternalPort != to.InternalPort
+		m, mapped := mappings.responsible(externalOf(k, v))
+		return !mapped || !m.leadsTo(k.Compartment, v.ExternalPort, k.InternalAddress, k.InternalPort)
 	})
+}
+
+func externalOf(k *bpfSessionKey, v *bpfSession) bpfBindingKey {
+	return bpfBindingKey{Address: v.ExternalAddress, Port: v.ExternalPort, Protocol: k.Protocol}
 }
 
 // orphans are what the configuration has lost, and whose sessions must end: the
@@ -98,30 +115,28 @@ func (d *Datapath) endOrphans(gone orphans) error {
 	})
 }
 
-// endLost ends the sessions on external addresses that their NAT, or for
-// mappings the host, does not have any more: no answer would find back.
-func (d *Datapath) endLost(c Config) error {
+// endLost ends the sessions on external addresses and ports that their NAT, or
+// for mappings the host, does not have any more: no answer would find back.
+func (d *Datapath) endLost(c Config, mappings *mappingTable) error {
 	type natAddress struct{ nat, address uint32 }
-	pools := make(map[natAddress]bool)
+	pools := make(map[natAddress][]nat.PortRange)
 	known := hostAddressValues(c)
 	for _, p := range c.Pools {
 		for _, a := range p.Addresses {
-			pools[natAddress{p.NAT, addressOf(a.Address)}] = true
-			known[addressOf(a.Address)] = 1
+			at := natAddress{p.NAT, addressOf(a.Address)}
+			pools[at] = append(pools[at], a.Ports...)
+			known[at.address] = 1
 		}
-	}
-	mapped := make(map[bpfBindingKey]bool)
-	for id, m := range c.Mappings {
-		key, _, _ := mappingKeys(id, m)
-		mapped[key] = true
 	}
 	return d.endSessionsIf(func(k *bpfSessionKey, v *bpfSession) bool {
 		if known[v.ExternalAddress] == 0 {
 			return true
 		}
-		exact := bpfBindingKey{Address: v.ExternalAddress, Port: v.ExternalPort, Protocol: k.Protocol}
-		isMapped := v.Flags&sessionAnyAddress != 0 || mapped[exact]
-		return !isMapped && !pools[natAddress{v.Nat, v.ExternalAddress}]
+		_, isMapped := mappings.responsible(externalOf(k, v))
+		port := toPort(v.ExternalPort)
+		return !isMapped && !slices.ContainsFunc(pools[natAddress{v.Nat, v.ExternalAddress}], func(r nat.PortRange) bool {
+			return r.Contains(port)
+		})
 	})
 }
 

@@ -20,6 +20,7 @@ type segment struct {
 	reply    bool // ICMP: an echo reply
 	ttl      byte // 0: 64
 	fragment uint16
+	id       uint16
 	options  []byte // of the IP header, a multiple of 4 bytes
 	payload  []byte
 }
@@ -47,6 +48,7 @@ func (s segment) ip() []byte {
 	b := make([]byte, header, header+len(l4))
 	b[0] = 0x40 | byte(header/4)
 	binary.BigEndian.PutUint16(b[2:], uint16(header+len(l4)))
+	binary.BigEndian.PutUint16(b[4:], s.id)
 	binary.BigEndian.PutUint16(b[6:], s.fragment)
 	b[8], b[9] = 64, byte(s.protocol)
 	if s.ttl != 0 {

@@ -33,7 +33,8 @@ func (d *Datapath) hostHooks() []hostHook {
 
 // AttachHost lets the programs of the control group (the root of cgroup v2:
 // all of the host) reach mappings by the host's own addresses and by loopback.
-// Links that are there already are switched to the programs just loaded.
+// Links that are there already are switched to the programs just loaded, those
+// that somebody has detached made anew.
 func (d *Datapath) AttachHost(cgroup string) error {
 	for _, h := range d.hostHooks() {
 		if err := d.attachHost(cgroup, h); err != nil {
@@ -48,12 +49,13 @@ func (d *Datapath) attachHost(cgroup string, h hostHook) error {
 	l, err := link.LoadPinnedLink(pin, nil)
 	if err == nil {
 		defer l.Close()
-		if err := l.Update(h.program); err != nil {
-			return fmt.Errorf("updating %s: %w", h.name, err)
+		if l.Update(h.program) == nil {
+			return nil
 		}
-		return nil
-	}
-	if !errors.Is(err, os.ErrNotExist) {
+		if err := os.Remove(pin); err != nil { // somebody has detached it
+			return fmt.Errorf("removing the pin of %s: %w", h.name, err)
+		}
+	} else if !errors.Is(err, os.ErrNotExist) {
 		return fmt.Errorf("opening the pinned %s: %w", h.name, err)
 	}
 	l, err = link.AttachCgroup(link.CgroupOptions{Path: cgroup, Attach: h.attach, Program: h.program})

@@ -122,6 +122,25 @@ func TestHostProgramSharesPortInDynamicUse(t *testing.T) {
 	}
 }
 
+// Port shadowing: an endpoint that sends from the port of a host's service, even
+// to the very client that the service has, captures nothing.
+func TestEndpointCannotShadowHostService(t *testing.T) {
+	t.Parallel()
+	r := newRig(t, 1)
+	service := listen(t, r.Host, hostAddress.String()+":4000")
+	remote := listen(t, r.Remote, lab.RemoteAddress+":7000")
+	client := listen(t, r.Endpoints[0], text(endpointAddress(0), "4000"))
+	client.send(t, netip.AddrPortFrom(remoteAddress, 7000), "from inside")
+	if from := remote.expect(t, "from inside"); from.Port() == 4000 {
+		t.Errorf("the endpoint is seen as %v, which is the service", from)
+	}
+	remote.send(t, netip.AddrPortFrom(hostAddress, 4000), "for the service")
+	remote.expect(t, service.echo(t, "for the service"))
+	if client.pending(0) {
+		t.Error("the endpoint got the service's packet")
+	}
+}
+
 // echo sends what was received back to its sender and returns it.
 func (p peer) echo(t *testing.T, text string) string {
 	t.Helper()
@@ -180,10 +199,7 @@ func TestHostTalksFromMappedPort(t *testing.T) {
 	ctx, cancel := context.WithTimeout(t.Context(), patience)
 	defer cancel()
 	for id, protocol := range map[uint32]nat.Protocol{1: nat.TCP, 2: nat.UDP} {
-		r.config.Mappings[id] = Mapping{
-			NAT: rigNAT, Network: rigNetwork, Compartment: rigCompartment, Protocol: protocol,
-			External: netip.MustParseAddrPort("0.0.0.0:40000"), Internal: netip.AddrPortFrom(endpointAddress(0), 80),
-		}
+		r.config.Mappings[id] = mapping(protocol, "0.0.0.0:40000", inside(0, 80))
 	}
 	r.apply(t)
 	for _, network := range []string{"tcp", "udp"} {

@@ -50,10 +50,7 @@ func TestICMPErrorFromOutsideReachesSender(t *testing.T) {
 func TestICMPErrorFromEndpointReachesRemote(t *testing.T) {
 	t.Parallel()
 	r := newRig(t, 1)
-	r.config.Mappings[1] = Mapping{
-		NAT: rigNAT, Network: rigNetwork, Compartment: rigCompartment, Protocol: nat.UDP,
-		External: netip.MustParseAddrPort("0.0.0.0:8080"), Internal: netip.AddrPortFrom(endpointAddress(0), 80),
-	}
+	r.config.Mappings[1] = mapping(nat.UDP, "0.0.0.0:8080", inside(0, 80))
 	r.apply(t)
 	r.withoutOffloads(t)
 	ctx, cancel := context.WithTimeout(t.Context(), patience)

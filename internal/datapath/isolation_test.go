@@ -124,7 +124,7 @@ func TestSameAddressInTwoCompartments(t *testing.T) {
 	}, "172.16.1.2")
 	r.config.Mappings[1] = mapping(nat.TCP, "203.0.113.1:8080", inside(0, 80))
 	m := mapping(nat.TCP, "203.0.113.1:8081", inside(0, 80))
-	m.Network, m.Compartment = rigNetwork+10, rigCompartment+10
+	m.Targets[0].Network, m.Compartment = rigNetwork+10, rigCompartment+10
 	r.config.Mappings[2] = m
 	r.apply(t)
 	r.bothWork(t, "172.16.1.2", "172.16.1.2")

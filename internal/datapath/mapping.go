@@ -12,44 +12,146 @@ import (
 // Flags of a binding, as in bpf/types.h.
 const (
 	bindingConfigured = 1
+	bindingEnded      = 2
 	bindingAllowList  = 4
+	bindingOfRange    = 8
+	bindingSpread     = 16
+	bindingHeld       = 64
+	bindingCounted    = 128
 )
 
-// Flag of a session: its binding is for any address. As in bpf/types.h.
-const sessionAnyAddress = 1
+// Flags of a session, as in bpf/types.h.
+const (
+	sessionAnyAddress = 1
+	sessionContact    = 2
+	sessionSpread     = 16
+	sessionOverflow   = 32
+	sessionCounted    = 64
+)
 
-// applyMappings makes the configured bindings equal to want. A dynamic binding
-// that has a wanted port gives way: its sessions end (design, rule 7).
-func (d *Datapath) applyMappings(want map[uint32]Mapping) error {
+// applyMappings makes the configured bindings, and what stands for ranges and
+// for several targets, equal to the mappings. A dynamic binding that has a
+// wanted port gives way: its sessions end (design, rule 7).
+func (d *Datapath) applyMappings(c Config, mappings *mappingTable) error {
+	reserved := reservedValues(c.Pools, mappings)
+	if err := syncMap("reserved ports", d.objects.ReservedPorts, reserved, nil, nil); err != nil {
+		return err
+	}
 	have, err := d.readBindings()
 	if err != nil {
 		return err
 	}
-	keep := make(map[bpfBindingKey]bool)
-	ended := make(map[bpfBindingKey]bool) // bindings whose sessions must end
-	indexed := make(map[bpfBindingIndexKey]uint16)
-	var add []uint32
-	for _, id := range slices.Sorted(maps.Keys(want)) {
-		key, value, index := mappingKeys(id, want[id])
-		keep[key] = true
-		if _, taken := indexed[index]; !taken { // the oldest mapping is the way out
-			indexed[index] = key.Port
+	elements, err := d.putMappings(mappings)
+	if err != nil {
+		return err
+	}
+	changes := planMappings(mappings, slices.Sorted(maps.Keys(mappings.all)), have, elements.changed)
+	ranges := rangesOf(mappings)
+	err = errors.Join(
+		d.applyRanges(ranges),
+		d.replaceBindings(mappings, changes, have, d.readBindings),
+		d.endLostTargets(mappings, elements.changed),
+		d.applyIndex(mappings, have),
+	)
+	err = errors.Join(err, d.deleteMappings(elements.gone))
+	if err == nil {
+		d.applied = newApplied(c, mappings, reserved, ranges, have)
+	}
+	return err
+}
+
+// mappingElements are the differences of the map of ranges and spread mappings.
+type mappingElements struct {
+	changed map[uint32]bool // new ones too
+	gone    []uint32
+}
+
+// putMappings writes the elements of mappings that need one. Those that went
+// are still there afterwards: their ranges must go first.
+func (d *Datapath) putMappings(mappings *mappingTable) (mappingElements, error) {
+	e := mappingElements{changed: make(map[uint32]bool)}
+	have := make(map[uint32]bpfMapping)
+	err := each(d.objects.Mappings, func(id *uint32, v *bpfMapping) error {
+		have[*id] = *v
+		return nil
+	})
+	if err != nil {
+		return e, fmt.Errorf("reading the mappings of ranges: %w", err)
+	}
+	for id, m := range mappings.all {
+		if !m.indirect() {
+			continue
 		}
+		value := mappingValue(m)
+		if old, ok := have[id]; ok && old == value {
+			continue
+		}
+		e.changed[id] = true
+		if err := d.putMapping(id, value); err != nil {
+			return e, err
+		}
+	}
+	for id := range have {
+		if m, ok := mappings.all[id]; !ok || !m.indirect() {
+			e.gone = append(e.gone, id)
+		}
+	}
+	return e, nil
+}
+
+func (d *Datapath) putMapping(id uint32, value bpfMapping) error {
+	if err := d.objects.Mappings.Put(&id, &value); err != nil {
+		return fmt.Errorf("adding mapping %d: %w", id, err)
+	}
+	return nil
+}
+
+func (d *Datapath) deleteMappings(ids []uint32) error {
+	for _, id := range ids {
+		if err := d.objects.Mappings.Delete(&id); err != nil && !errors.Is(err, ebpf.ErrKeyNotExist) {
+			return fmt.Errorf("removing mapping %d: %w", id, err)
+		}
+	}
+	return nil
+}
+
+// mappingChanges is what has to happen to the bindings.
+type mappingChanges struct {
+	add   []uint32               // mappings of one port whose binding is to be put in
+	fresh map[uint32]bool        // mappings that are new or lead elsewhere, ranges too
+	ended map[bpfBindingKey]bool // bindings whose sessions must end
+}
+
+// planMappings compares bindings that there are with the wanted mappings: with
+// those of the given ids, and with all what they are of.
+func planMappings(mappings *mappingTable, ids []uint32, have map[bpfBindingKey]bpfBinding, changed map[uint32]bool) mappingChanges {
+	c := mappingChanges{fresh: make(map[uint32]bool), ended: make(map[bpfBindingKey]bool)}
+	for _, id := range ids {
+		m := mappings.all[id]
+		if m.External.IsRange() {
+			c.fresh[id] = changed[id]
+			continue
+		}
+		key, value := bindingKey(m), bindingValue(id, m)
 		if old, ok := have[key]; ok && sameTarget(old, value) {
 			continue
 		}
-		ended[key] = true
-		add = append(add, id)
+		c.ended[key], c.fresh[id] = true, true
+		c.add = append(c.add, id)
 	}
 	for key, value := range have {
-		if value.Flags&bindingConfigured != 0 && !keep[key] {
-			ended[key] = true
+		m, mapped := mappings.all[value.Mapping]
+		switch {
+		case value.Flags&bindingOfRange != 0:
+			c.ended[key] = c.ended[key] || !mapped || !isPortOf(key, value, m)
+		case value.Flags&bindingConfigured != 0:
+			c.ended[key] = c.ended[key] || !mapped || m.External.IsRange() || bindingKey(m) != key
+		default:
+			c.ended[key] = c.ended[key] || mappings.isInTheWay(key, c.fresh)
 		}
 	}
-	if err := d.replaceBindings(want, add, ended, have); err != nil {
-		return err
-	}
-	return d.applyIndex(indexed, have)
+	maps.DeleteFunc(c.ended, func(_ bpfBindingKey, ends bool) bool { return !ends })
+	return c
 }
 
 func sameTarget(a, b bpfBinding) bool {
@@ -57,30 +159,55 @@ func sameTarget(a, b bpfBinding) bool {
 	return a == b
 }
 
-// replaceBindings takes away what ended stands for, ends its sessions, and puts
-// in the mappings add.
-func (d *Datapath) replaceBindings(want map[uint32]Mapping, add []uint32, ended map[bpfBindingKey]bool, have map[bpfBindingKey]bpfBinding) error {
-	if len(ended) == 0 {
+// replaceBindings takes away what has ended, ends its sessions, and puts in
+// what is new. read reads the bindings again that have is of.
+func (d *Datapath) replaceBindings(mappings *mappingTable, c mappingChanges, have map[bpfBindingKey]bpfBinding,
+	read func() (map[bpfBindingKey]bpfBinding, error),
+) error {
+	if len(c.ended) == 0 && len(c.add) == 0 && !hasTrue(c.fresh) {
 		return nil
 	}
-	for key := range ended {
-		if old, ok := have[key]; ok && old.Flags&bindingConfigured != 0 {
+	for key := range c.ended {
+		if old, ok := have[key]; ok && old.Flags&(bindingConfigured|bindingOfRange) == bindingConfigured {
 			if err := d.objects.Bindings.Delete(&key); err != nil && !errors.Is(err, ebpf.ErrKeyNotExist) {
 				return fmt.Errorf("removing the mapping of port %d: %w", toPort(key.Port), err)
 			}
 		}
 	}
-	if err := d.endSessionsOf(ended); err != nil {
+	if err := d.endSessionsOf(c.ended); err != nil {
 		return err
 	}
-	for _, id := range add {
-		key, value, _ := mappingKeys(id, want[id])
-		if err := d.insertMapping(key, value); err != nil {
+	if err := d.addBindings(mappings, c); err != nil {
+		return err
+	}
+	again, err := read()
+	if err != nil {
+		return err
+	}
+	if err := d.dropHeld(mappings, c.fresh, again); err != nil {
+		return err
+	}
+	// A packet between the deletion and the new entry may have opened a session to the old target.
+	return d.endStaleSessions(c.fresh, mappings)
+}
+
+func (d *Datapath) addBindings(mappings *mappingTable, c mappingChanges) error {
+	for _, id := range c.add {
+		m := mappings.all[id]
+		if err := d.insertMapping(bindingKey(m), bindingValue(id, m)); err != nil {
 			return err
 		}
 	}
-	// A packet between the deletion and the new entry may have opened a session to the old target.
-	return d.endStaleSessions(add, want)
+	return nil
+}
+
+func hasTrue(m map[uint32]bool) bool {
+	for _, v := range m {
+		if v {
+			return true
+		}
+	}
+	return false
 }
 
 // insertMapping reserves the mapping's port as the data path would: a dynamic
@@ -93,7 +220,7 @@ func (d *Datapath) insertMapping(key bpfBindingKey, value bpfBinding) error {
 		if !errors.Is(err, ebpf.ErrKeyExist) {
 			break
 		}
-		if endErr := d.endSessionsOf(map[bpfBindingKey]bool{key: true}); endErr != nil {
+		if endErr := errors.Join(d.endSessionsOf(map[bpfBindingKey]bool{key: true}), d.dropHeldAt(key)); endErr != nil {
 			return endErr
 		}
 	}
@@ -103,51 +230,32 @@ func (d *Datapath) insertMapping(key bpfBindingKey, value bpfBinding) error {
 	return nil
 }
 
-// applyIndex makes the way out of each mapped internal port its external one.
-func (d *Datapath) applyIndex(want map[bpfBindingIndexKey]uint16, had map[bpfBindingKey]bpfBinding) error {
-	for key, value := range had {
-		if value.Flags&bindingConfigured == 0 {
+// dropHeld takes away the dynamic bindings that rest on ports of mappings: a
+// mapping need not wait for them.
+func (d *Datapath) dropHeld(mappings *mappingTable, fresh map[uint32]bool, have map[bpfBindingKey]bpfBinding) error {
+	for key, value := range have {
+		if value.Flags&bindingHeld == 0 || !mappings.isInTheWay(key, fresh) {
 			continue
 		}
-		index := indexOf(key, value)
-		if _, ok := want[index]; ok {
-			continue
-		}
-		var port uint16
-		if err := d.objects.BindingIndex.Lookup(&index, &port); err != nil || port != key.Port {
-			continue
-		}
-		if live, ok := d.dynamicPort(index, had); ok {
-			if err := d.objects.BindingIndex.Put(&index, &live); err != nil {
-				return fmt.Errorf("giving an internal port its own way out again: %w", err)
-			}
-			continue
-		}
-		if err := d.objects.BindingIndex.Delete(&index); err != nil && !errors.Is(err, ebpf.ErrKeyNotExist) {
-			return fmt.Errorf("removing the way out of a mapping: %w", err)
-		}
-	}
-	for index, port := range want {
-		if err := d.objects.BindingIndex.Put(&index, &port); err != nil {
-			return fmt.Errorf("adding the way out of a mapping: %w", err)
+		if err := d.dropHeldAt(key); err != nil {
+			return err
 		}
 	}
 	return nil
 }
 
-// dynamicPort finds the dynamic binding that an internal port has had beside its
-// mapping and still has: new flows must go on with it (RFC 4787 REQ-1).
-func (d *Datapath) dynamicPort(index bpfBindingIndexKey, had map[bpfBindingKey]bpfBinding) (uint16, bool) {
-	for key, value := range had {
-		if value.Flags&bindingConfigured != 0 || indexOf(key, value) != index {
-			continue
-		}
-		var now bpfBinding
-		if err := d.objects.Bindings.Lookup(&key, &now); err == nil {
-			return key.Port, true
+func (d *Datapath) dropHeldAt(key bpfBindingKey) error {
+	var value bpfBinding
+	if err := d.objects.Bindings.Lookup(&key, &value); err != nil || value.Flags&bindingHeld == 0 {
+		return nil //nolint:nilerr // gone meanwhile
+	}
+	index := indexOf(key, value)
+	for m, k := range map[*ebpf.Map]any{d.objects.Bindings: &key, d.objects.BindingIndex: &index} {
+		if err := m.Delete(k); err != nil && !errors.Is(err, ebpf.ErrKeyNotExist) {
+			return fmt.Errorf("freeing port %d: %w", toPort(key.Port), err)
 		}
 	}
-	return 0, false
+	return nil
 }
 
 func (d *Datapath) readBindings() (map[bpfBindingKey]bpfBinding, error) {

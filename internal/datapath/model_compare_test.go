@@ -2,6 +2,8 @@ package datapath
 
 import (
 	"bytes"
+	"encoding/binary"
+	"errors"
 	"fmt"
 	"maps"
 	"net/netip"
@@ -17,12 +19,13 @@ import (
 // pairOf is model and data path in one world.
 type pairOf struct {
 	*twin
-	model   *natmodel.Model
-	now     time.Duration
-	drops   map[natmodel.Reason]uint64 // expected
-	steps   int
-	rules   rules
-	removed bool
+	model *natmodel.Model
+	now   time.Duration
+	drops map[natmodel.Reason]uint64 // expected
+	steps int
+	rules rules
+
+	firsts []natmodel.Arrival // fragments that were sent, whose others may come
 }
 
 // begin starts a world on both sides.
@@ -38,7 +41,7 @@ type disagreement struct {
 	arrival natmodel.Arrival
 	want    natmodel.Result
 	text    string
-	removed bool // mappings were, earlier
+	rules   rules
 }
 
 func (d *disagreement) Error() string {
@@ -48,38 +51,53 @@ func (d *disagreement) Error() string {
 
 // step hands a packet to both, and compares.
 func (p *pairOf) step(a natmodel.Arrival) error {
+	if _, err := p.readEvents(); err != nil { // of waits and changes: their order is the table's
+		return err
+	}
 	got, err := p.run(a)
 	if err != nil {
 		return err
 	}
 	p.steps++
+	if a.Hook != natmodel.ToOutside && len(a.Frame) > 22 && a.Frame[12] == 8 && binary.BigEndian.Uint16(a.Frame[20:])&0x3fff == 0x2000 {
+		p.firsts = append(p.firsts, a)
+	}
+	events, err := p.readEvents()
+	if err != nil {
+		return err
+	}
 	sessions, err := contentsOf[bpfSessionKey, bpfSession](p.dp.objects.Sessions)
 	if err != nil {
 		return err
 	}
-	a.Choice = p.choice(sessions, got)
+	a.Choice = p.choice(sessions, events, got)
 	want, problem := p.model.Step(a, p.now)
 	if want.Reason != "" {
 		p.drops[want.Reason]++
 	}
 	if problem != nil {
-		return &disagreement{a, want, problem.Error(), p.removed}
+		return &disagreement{a, want, problem.Error(), p.rules}
 	}
-	texts := []string{compareFrames(want, got), p.compareSessions(sessions), p.compareBindings()}
+	texts := []string{compareFrames(a, want, got), p.compareSessions(sessions), p.compareBindings(), compareEvents(want.Events, events)}
 	if want.Reason != "" || p.steps%8 == 0 || len(strings.Join(texts, "")) > 0 { // the counters take longest to read
 		texts = append(texts, p.compareDrops())
 	}
 	if text := strings.TrimSpace(strings.Join(texts, "\n")); text != "" {
-		return &disagreement{a, want, text, p.removed}
+		return &disagreement{a, want, text, p.rules}
 	}
 	return nil
 }
 
 // choice is what the data path shows of what it chose.
-func (p *pairOf) choice(sessions map[bpfSessionKey]bpfSession, got ran) natmodel.Choice {
+func (p *pairOf) choice(sessions map[bpfSessionKey]bpfSession, events []natmodel.Event, got ran) natmodel.Choice {
 	choice := natmodel.Choice{FragmentID: frameID(got.frame)}
+	for _, e := range events {
+		if e.ID == natmodel.BindingCreate && !e.Configured {
+			choice.External = e.External
+		}
+	}
 	for k, s := range sessions {
-		if _, known := p.model.Sessions()[toKey(k)]; !known && k.Compartment != dummy {
+		if _, known := p.model.Sessions()[toKey(k)]; !known && s.Flags&sessionOverflow != 0 {
 			choice.External = toAddrPort(s.ExternalAddress, s.ExternalPort)
 		}
 	}
@@ -91,7 +109,7 @@ func (p *pairOf) choice(sessions map[bpfSessionKey]bpfSession, got ran) natmodel
 func (p *pairOf) finish() error {
 	texts := p.compareDrops() + p.compareIndex() + p.compareContacts()
 	if texts != "" {
-		return &disagreement{text: texts, removed: p.removed}
+		return &disagreement{text: texts, rules: p.rules}
 	}
 	return nil
 }
@@ -99,16 +117,25 @@ func (p *pairOf) finish() error {
 // compareIndex: the way from an internal port to its binding, the mapping's if
 // there is one.
 func (p *pairOf) compareIndex() string {
-	have, err := contentsOf[bpfBindingIndexKey, uint16](p.dp.objects.BindingIndex)
+	have, err := contentsOf[bpfBindingIndexKey, bpfWayOut](p.dp.objects.BindingIndex)
 	if err != nil {
 		return err.Error()
 	}
 	want := make(map[bpfBindingIndexKey]bool)
 	for k, b := range p.model.Bindings() {
-		want[bpfBindingIndexKey{
+		if !b.IsWayOut() {
+			continue
+		}
+		here := bpfBindingIndexKey{
 			Compartment: b.Compartment, InternalAddress: addressOf(b.Internal.Addr()), ExternalAddress: addressOf(k.External.Addr()),
 			InternalPort: portOf(b.Internal.Port()), Protocol: uint8(k.Protocol),
-		}] = true
+		}
+		want[here] = true
+		if b.Configured {
+			for _, key := range indexKeys(here) {
+				want[key] = true
+			}
+		}
 	}
 	for key := range want {
 		if _, has := have[key]; !has {
@@ -122,9 +149,14 @@ func (p *pairOf) compareIndex() string {
 	return ""
 }
 
-// compareContacts: how many sessions each binding has with a remote address.
+// compareContacts: how many sessions each binding has with a remote address, of
+// those that have said so: all that a packet from there may need.
 func (p *pairOf) compareContacts() string {
 	have, err := contentsOf[bpfContactKey, bpfContact](p.dp.objects.Contacts)
+	if err != nil {
+		return err.Error()
+	}
+	sessions, err := contentsOf[bpfSessionKey, bpfSession](p.dp.objects.Sessions)
 	if err != nil {
 		return err.Error()
 	}
@@ -132,22 +164,27 @@ func (p *pairOf) compareContacts() string {
 	for k, c := range have {
 		got[k] = c.Sessions
 	}
-	for k, s := range p.model.Sessions() {
-		filtering := p.rules.UDP
-		if k.Protocol == nat.TCP {
-			filtering = p.rules.TCP
-		}
-		if k.Protocol != nat.ICMP && filtering == nat.AddressDependent {
+	for k, s := range sessions {
+		if s.Flags&sessionContact != 0 {
 			want[bpfContactKey{
-				ExternalAddress: addressOf(s.External.Addr()), RemoteAddress: addressOf(k.Remote.Addr()),
-				ExternalPort: portOf(s.External.Port()), Protocol: uint8(k.Protocol),
+				ExternalAddress: s.ExternalAddress, RemoteAddress: k.RemoteAddress, ExternalPort: s.ExternalPort, Protocol: k.Protocol,
 			}]++
+		} else if in, has := p.model.Sessions()[toKey(k)]; has && p.needsContact(k.Protocol, in) {
+			return fmt.Sprintf("session %v has no contact\n", toKey(k))
 		}
 	}
 	if maps.Equal(got, want) {
 		return ""
 	}
 	return "contacts (-model +data path)\n" + cmp.Diff(want, got)
+}
+
+func (p *pairOf) needsContact(protocol uint8, s *natmodel.Session) bool {
+	filtering := p.rules.UDP
+	if nat.Protocol(protocol) == nat.TCP {
+		filtering = p.rules.TCP
+	}
+	return s.IsSpread() || !s.IsOverflow() && nat.Protocol(protocol) != nat.ICMP && filtering == nat.AddressDependent
 }
 
 // pass lets time pass on both sides.
@@ -158,13 +195,26 @@ func (p *pairOf) pass(by time.Duration) error {
 }
 
 func (p *pairOf) setMappings(ids map[uint32]bool) error {
-	p.removed = true
 	p.model.SetMappings(modelMappings(ids))
-	return p.dp.applyMappings(pickMappings(ids))
+	return p.applyMappings(p.config(p.rules, ids))
 }
 
-func compareFrames(want natmodel.Result, got ran) string {
+func (p *pairOf) setRules(r rules) error {
+	err := p.endRests(0) // by the clock that they began with
+	p.rules = r
+	for id, n := range modelConfig(world{Rules: r}).NATs {
+		p.model.SetNAT(id, n)
+	}
+	nats := natValues(p.config(r, nil))
+	changed, changedErr := p.dp.changedNATs(nats)
+	return errors.Join(err, changedErr, syncMap("NATs", p.dp.objects.Nats, nats, nil, nil), p.dp.adoptSettings(changed))
+}
+
+func compareFrames(a natmodel.Arrival, want natmodel.Result, got ran) string {
 	verdict, mark := uint32(tcxRedirect), uint32(0)
+	if a.Turns > 0 {
+		mark = roomMark | uint32(a.Turns)
+	}
 	switch want.Verdict {
 	case natmodel.Passed:
 		verdict = tcxNext
@@ -172,6 +222,8 @@ func compareFrames(want natmodel.Result, got ran) string {
 		verdict = tcxDrop
 	case natmodel.Outward:
 		mark = translatedMark
+	case natmodel.ToRoom:
+		mark = got.from
 	}
 	switch {
 	case got.verdict != verdict:
@@ -200,6 +252,7 @@ type sessionView struct {
 	NAT, Network                             uint32
 	External                                 netip.AddrPort
 	State                                    nat.TCPState
+	Overflow, Hairpin                        bool
 	Lifetime, Age, Idle                      time.Duration // the latter two in whole seconds
 	PacketsOut, BytesOut, PacketsIn, BytesIn uint64
 }
@@ -221,11 +274,13 @@ func (p *pairOf) compareSessions(have map[bpfSessionKey]bpfSession) string {
 		}
 		got := sessionView{
 			NAT: s.Nat, Network: s.Network, External: toAddrPort(s.ExternalAddress, s.ExternalPort), State: nat.TCPState(s.State),
+			Overflow: s.Flags&sessionOverflow != 0, Hairpin: s.Flags&sessionHairpin != 0,
 			Lifetime: time.Duration(s.Lifetime) * time.Second, Age: age(s.Created), Idle: age(s.Refreshed),
 			PacketsOut: s.PacketsOut, BytesOut: s.BytesOut, PacketsIn: s.PacketsIn, BytesIn: s.BytesIn,
 		}
 		wanted := sessionView{
 			NAT: want.NAT, Network: want.Network, External: want.External, State: want.State,
+			Overflow: want.IsOverflow(), Hairpin: want.IsHairpin(),
 			Lifetime: want.Lifetime, Age: p.now - want.Created, Idle: p.now - want.Refreshed,
 			PacketsOut: want.PacketsOut, BytesOut: want.BytesOut, PacketsIn: want.PacketsIn, BytesIn: want.BytesIn,
 		}
@@ -251,13 +306,13 @@ func (p *pairOf) compareBindings() string {
 		}
 		got[natmodel.BindingKey{Protocol: nat.Protocol(k.Protocol), External: toAddrPort(k.Address, k.Port)}] = natmodel.Binding{
 			NAT: b.Nat, Network: b.Network, Compartment: b.Compartment, Internal: toAddrPort(b.InternalAddress, b.InternalPort),
-			Sessions: int(b.Sessions), Configured: b.Flags&bindingConfigured != 0,
+			Sessions: int(b.Sessions), Configured: b.Flags&bindingConfigured != 0, Held: b.Flags&bindingHeld != 0,
 		}
 	}
 	for k, b := range p.model.Bindings() {
 		want[k] = natmodel.Binding{
 			NAT: b.NAT, Network: b.Network, Compartment: b.Compartment, Internal: b.Internal,
-			Sessions: b.Sessions, Configured: b.Configured,
+			Sessions: b.Sessions, Configured: b.Configured, Held: b.Held,
 		}
 	}
 	if len(got) == len(want) {
@@ -273,3 +328,5 @@ func (p *pairOf) compareBindings() string {
 	}
 	return fmt.Sprintf("bindings\n got %+v\nwant %+v", got, want)
 }
+
+const sessionHairpin = 8 // a flag of a session, as in bpf/types.h

@@ -19,15 +19,18 @@ const (
 	kindPort                 // from anywhere, to any external port
 	kindErrorIn              // an ICMP error about what a session sent
 	kindErrorOut             // about what a session received
+	kindHairpin              // from the inside, to an address of the host
 	kindEgress               // about to leave the host
 	kindOther                // no IPv4
+	kindFollow               // a later fragment of a datagram whose first one was sent
 	kindWait
-	kindMapping // is there or not
+	kindMapping  // is there or not
+	kindSettings // of both NATs: one of them changes
 	kinds
 )
 
 func (k kind) String() string {
-	return [...]string{"out", "reply", "in", "near", "port", "error in", "error out", "egress", "other", "wait", "mapping"}[k]
+	return [...]string{"out", "reply", "in", "near", "port", "error in", "error out", "hairpin", "egress", "other", "follow", "wait", "mapping", "settings"}[k]
 }
 
 var waits = []time.Duration{time.Second, 3 * time.Second, 7 * time.Second, 20 * time.Second, 45 * time.Second, 150 * time.Second, 500 * time.Second}
@@ -81,7 +84,7 @@ var (
 	// How often the kinds are drawn.
 	weights = []kind{
 		kindOut, kindOut, kindOut, kindOut, kindReply, kindReply, kindReply, kindIn, kindIn, kindIn, kindIn, kindNear, kindNear,
-		kindPort, kindPort, kindErrorIn, kindErrorOut, kindEgress, kindOther, kindWait, kindWait, kindMapping,
+		kindPort, kindPort, kindErrorIn, kindErrorOut, kindHairpin, kindHairpin, kindHairpin, kindErrorOut, kindFollow, kindFollow, kindFollow, kindEgress, kindOther, kindWait, kindWait, kindMapping, kindSettings,
 	}
 )
 
@@ -100,7 +103,9 @@ var operations = rapid.Custom(func(t *rapid.T) operation {
 	}
 	if rapid.Uint8().Draw(t, "is odd")%4 == 3 {
 		bits = mix(uint64(rapid.Uint32().Draw(t, "odd")))
-		o.Odd = odd(take(int(odds)))
+		if o.Odd = odd(take(int(odds) + 3)); o.Odd >= odds {
+			o.Odd = oddFirstFragment // or kindFollow would have little to do
+		}
 		o.Byte, o.Value, o.Bit = take(64), take(256), take(8)
 	}
 	return o

@@ -33,7 +33,7 @@ var (
 	remotePorts = []uint16{80, 7777, 1000}
 	remotes     = []netip.Addr{remoteAddress, netip.MustParseAddr("198.51.100.7"), netip.MustParseAddr("198.51.100.8")}
 	// What a session may be asked for from outside: the pools' and others.
-	externalPorts = []uint16{2000, 2001, 2002, 2003, 2004, 2006, 3000, 8080, 8081, 40000}
+	externalPorts = []uint16{2000, 2001, 2002, 2003, 2004, 2005, 2006, 3000, 3001, 4000, 4001, 8080, 8081, 9000, 9100, 9101, 40000}
 	hostTalks     = []uint16{2000, 2002, 2003, 3000, 53, 40000}
 )
 
@@ -51,6 +51,8 @@ func (o operation) arrival(m *natmodel.Model) natmodel.Arrival {
 	case kindPort:
 		to := []netip.Addr{hostAddress, secondAddress, netip.MustParseAddr("203.0.113.77"), inside2}[min(o.Who, o.Port, 3)]
 		return o.fromOutside(o.remote(), netip.AddrPortFrom(to, externalPorts[(o.Pick+8*o.Bit)%len(externalPorts)]))
+	case kindHairpin:
+		return o.hairpin(m)
 	case kindEgress:
 		return o.egress()
 	case kindOther:
@@ -115,12 +117,11 @@ func (o operation) fromInside(p party, from, to netip.AddrPort) natmodel.Arrival
 			gateway = natmodel.MAC{255, 255, 255, 255, 255, 255}
 		}
 	}
-	a := natmodel.Arrival{Hook: p.hook, Endpoint: p.endpoint, Network: p.network}
+	a := natmodel.Arrival{Hook: p.hook, Endpoint: p.endpoint, Network: p.network, Turns: o.turns()}
 	a.Frame = o.frame(p.mac, gateway, from, to, o.Protocol == nat.ICMP && o.Kind == kindIn)
 	return o.segmented(a)
 }
 
-// None of the host's outside: hairpins are not in the model.
 var oddDestinations = []netip.Addr{
 	inside2, unplugged, gateway1, inside3, netip.MustParseAddr("224.0.0.251"), netip.MustParseAddr("255.255.255.255"),
 	netip.MustParseAddr("0.0.0.0"), netip.MustParseAddr("127.0.0.1"), netip.MustParseAddr("169.254.1.1"), netip.MustParseAddr("240.0.0.1"),
@@ -141,9 +142,17 @@ func (o operation) fromOutside(from, to netip.AddrPort) natmodel.Arrival {
 	}
 	host := outsideMAC
 	if o.Odd == oddMAC {
-		host = natmodel.MAC{255, 255, 255, 255, 255, 255}
+		host = []natmodel.MAC{{255, 255, 255, 255, 255, 255}, twinMAC(0x77)}[o.Value%2]
 	}
-	return o.segmented(natmodel.Arrival{Hook: natmodel.FromOutside, Frame: o.frame(twinMAC(0x31), host, from, to, o.Protocol == nat.ICMP)})
+	return o.segmented(natmodel.Arrival{Hook: natmodel.FromOutside, Turns: o.turns(), Frame: o.frame(twinMAC(0x31), host, from, to, o.Protocol == nat.ICMP)})
+}
+
+// turns: fragments and what is big may have been in the room.
+func (o operation) turns() int {
+	if o.Odd == oddFirstFragment || o.Odd == oddLaterFragment || o.Odd == oddBig {
+		return []int{0, 0, 1, 2}[o.Byte%4]
+	}
+	return 0
 }
 
 // segmented makes a packet one that the kernel cuts up later.
@@ -153,6 +162,32 @@ func (o operation) segmented(a natmodel.Arrival) natmodel.Arrival {
 		a.Segment = []int{500, twinMTU - 40, twinMTU - 39, twinMTU - 28, twinMTU - 27}[o.Value%5]
 	}
 	return a
+}
+
+// follow is a later fragment of a datagram, by its first one.
+func (o operation) follow(first natmodel.Arrival) natmodel.Arrival {
+	header := min(14+int(first.Frame[14]&15)*4, len(first.Frame))
+	a := first
+	a.Turns = []int{0, 0, 0, 1, 2}[o.Size%5]
+	payload := bytes.Repeat([]byte{byte(o.Size)}, []int{8, 24, 560, 580, 588}[o.Port+o.RemotePort/2])
+	a.Frame = append(slices.Clone(first.Frame[:header]), payload...)
+	ip := a.Frame[14:]
+	binary.BigEndian.PutUint16(ip[2:], uint16(len(ip)))
+	binary.BigEndian.PutUint16(ip[6:], []uint16{0x2003, 0x0003, 0x0045}[o.Remote])
+	if len(ip) >= 20 {
+		fixIP(ip, false)
+	}
+	return a
+}
+
+// hairpin goes to what a session has outside, or to any external port.
+func (o operation) hairpin(m *natmodel.Model) natmodel.Arrival {
+	hosts := []netip.Addr{hostAddress, hostAddress, secondAddress, gateway3}
+	to := netip.AddrPortFrom(hosts[o.Remote+o.RemotePort/2], externalPorts[(o.Pick+8*o.Bit+4*o.ICMPType)%len(externalPorts)])
+	if _, s, has := o.session(m); has && o.RemotePort == 0 {
+		to = s.External
+	}
+	return o.fromInside(parties[o.Who], netip.AddrPortFrom(parties[o.Who].address, insidePorts[o.Port]), to)
 }
 
 func (o operation) egress() natmodel.Arrival {
@@ -207,10 +242,13 @@ func (o operation) segment(from, to netip.AddrPort, reply bool) segment {
 		s.fragment = []uint16{0x2001, 0x0001, 0x3fff, 0x0100}[o.Value%4]
 	case oddOptions:
 		s.options = bytes.Repeat([]byte{1}, 4*(1+o.Value%10))
+		if o.Byte%4 == 0 { // a source route
+			copy(s.options, [][]byte{{131, 3, 4}, {1, 137, 3, 4}, {137, 2}, {0, 131, 3, 4}}[o.Bit%4])
+		}
 	case oddBig:
 		s.payload = make([]byte, []int{600 - 28, 600 - 27, 600 - 40, 600 - 39, 1400}[o.Value%5])
 		if o.Bit > 3 {
-			s.fragment = 0x4000
+			s.fragment = []uint16{0x4000, 0x4000, 0x2000, 0x2001, 0x6000}[o.Bit-3]
 		}
 	case oddGSO:
 		s.payload = make([]byte, 1400)
@@ -229,7 +267,7 @@ func (o operation) frame(src, dst natmodel.MAC, from, to netip.AddrPort, reply b
 	binary.BigEndian.PutUint16(ip[4:], uint16(0x7000+o.Port)) // identification: few, so that datagrams meet
 	switch o.Odd {
 	case oddProtocol:
-		ip[9] = []byte{47, 50, 132, 2, 0, 136}[o.Value%6]
+		ip[9] = []byte{47, 50, 132, 2, 0, 136, 33}[o.Value%7]
 	case oddQuery:
 		if s.protocol == nat.ICMP {
 			ip[l4] = byte(o.Value % 20)
@@ -280,7 +318,8 @@ func (o operation) damage(frame []byte) []byte {
 // quoted is the packet that an error is about.
 func (o operation) quoted(from, to netip.AddrPort, reply bool) []byte {
 	q := operation{Protocol: o.Protocol, Flags: o.Flags, Size: o.Size, Odd: o.Odd, Value: o.Value, Byte: o.Byte, Bit: o.Bit}
-	if q.Odd != oddOptions && q.Odd != oddChecksum && q.Odd != oddNoChecksum && q.Odd != oddIPChecksum && q.Odd != oddLaterFragment {
+	if q.Odd != oddOptions && q.Odd != oddChecksum && q.Odd != oddNoChecksum && q.Odd != oddIPChecksum && q.Odd != oddLaterFragment &&
+		q.Odd != oddProtocol {
 		q.Odd = plain
 	}
 	if q.Odd == oddOptions && o.Bit == 1 {

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"net/netip"
 	"testing"
+	"time"
 
 	"github.com/hostnat/hostnat/internal/nat"
 	"github.com/hostnat/hostnat/internal/natmodel"
@@ -15,7 +16,8 @@ import (
 // model_known_test.go knows it too.
 var disagreements = []struct {
 	name     string // the rule
-	open     bool   // the data path does not keep it yet
+	world    func(w *world)
+	open     bool // the data path does not keep it yet
 	mappings map[uint32]bool
 	sequence func(p *pairOf) error
 }{
@@ -108,9 +110,91 @@ var disagreements = []struct {
 		},
 	},
 	{
-		name: "RFC 4787 REQ-1, a mapping is the way out whichever address it has", open: true, mappings: map[uint32]bool{4: true},
+		name: "RFC 4787 REQ-1, a mapping is the way out whichever address it has", mappings: map[uint32]bool{4: true},
 		sequence: func(p *pairOf) error {
 			return p.inside(0, segment{protocol: nat.TCP, flags: syn, from: at(inside2, 1001), to: at(remoteAddress, 80)})
+		},
+	},
+	{
+		name:  "RFC 6888 REQ-4, a refused flow leaves no resting port",
+		world: func(w *world) { w.Sessions, w.Rules.HoldDown = 1, 120 },
+		sequence: func(p *pairOf) error {
+			return errors.Join(p.udp(0, 1000, at(remoteAddress, 80)), p.udp(0, 1001, at(remoteAddress, 80)))
+		},
+	},
+	{
+		name:  "RFC 6888 REQ-4, a port taken up again counts",
+		world: func(w *world) { w.Rules.HoldDown, w.Rules.Limits.Ports = 120, 1 },
+		sequence: func(p *pairOf) error {
+			remote := at(remoteAddress, 80)
+			return errors.Join(p.udp(0, 1000, remote), p.pass(110*time.Second), p.udp(0, 1001, remote), p.udp(0, 1000, remote))
+		},
+	},
+	{
+		name:  "RFC 4787 REQ-1, with arbitrary pooling too a binding is an internal port's only one",
+		world: func(w *world) { w.Rules.Arbitrary = true },
+		sequence: func(p *pairOf) error {
+			remote, other := at(remoteAddress, 80), at(remoteAddress, 7777)
+			for port := range uint16(6) { // all that there are
+				if err := p.udp(0, 1000+port, remote); err != nil {
+					return err
+				}
+			}
+			paired := modelConfig(world{}).NATs[1].Pool[pairAddress(modelConfig(world{}).NATs[1].Pool, 1, inside2)].Address
+			var rest []uint16
+			for k, b := range p.model.Bindings() {
+				if k.External.Addr() != paired {
+					rest = append(rest, b.Internal.Port())
+				}
+			}
+			err := p.pass(45 * time.Second)
+			for _, port := range rest {
+				err = errors.Join(err, p.udp(0, port, remote))
+			}
+			return errors.Join(err, p.pass(60*time.Second), p.udp(0, rest[0], other))
+		},
+	},
+	{
+		name: "RFC 6888 REQ-11, no room for a range's binding is a full table", mappings: map[uint32]bool{6: true},
+		world: func(w *world) { w.Bindings = 1 },
+		sequence: func(p *pairOf) error {
+			return errors.Join(p.udp(2, 1000, at(remoteAddress, 80)),
+				p.fromOutside(segment{protocol: nat.UDP, from: at(remoteAddress, 80), to: at(hostAddress, 4000)}))
+		},
+	},
+	{
+		name:  "RFC 6888 REQ-8, a hairpin does not take up a port that rests",
+		world: func(w *world) { w.Rules.HoldDown, w.Rules.UDP = 120, nat.EndpointIndependent },
+		sequence: func(p *pairOf) error {
+			if err := p.udp(0, 1000, at(remoteAddress, 80)); err != nil {
+				return err
+			}
+			_, s, _ := operation{}.session(p.model)
+			published := s.External
+			return errors.Join(
+				p.udp(1, 1000, published), p.pass(45*time.Second), p.udp(1, 1000, published),
+				p.pass(45*time.Second), p.udp(1, 1000, published), p.pass(20*time.Second), p.udp(1, 1000, published))
+		},
+	},
+	{
+		name:  "design section 3, networks are isolated for what has no ports too",
+		world: func(w *world) { w.Whole = true },
+		sequence: func(p *pairOf) error {
+			return p.inside(0, segment{protocol: nat.UDP, from: at(inside2, 1000), to: at(inside3, 1000)}, func(ip []byte) { ip[9] = 47 })
+		},
+	},
+	{
+		name: "design, rule 7: a mapping on any address does not end sessions of one on an address", mappings: map[uint32]bool{10: true},
+		sequence: func(p *pairOf) error {
+			visit := segment{protocol: nat.TCP, flags: syn, from: at(remoteAddress, 80), to: at(hostAddress, 2003)}
+			return errors.Join(p.fromOutside(visit), p.setMappings(map[uint32]bool{1: true, 10: true}), p.fromOutside(visit))
+		},
+	},
+	{
+		name: "design, rule 7: a range on an address does not end sessions through another", mappings: map[uint32]bool{1: true},
+		sequence: func(p *pairOf) error {
+			visit := segment{protocol: nat.TCP, flags: syn, from: at(remoteAddress, 80), to: at(secondAddress, 2003)}
+			return errors.Join(p.fromOutside(visit), p.setMappings(map[uint32]bool{1: true, 10: true}), p.fromOutside(visit))
 		},
 	},
 	{
@@ -134,10 +218,14 @@ func TestDisagreements(t *testing.T) {
 		t.Run(d.name, func(t *testing.T) {
 			var err error
 			check(t, w.host.Do(func() error {
-				p, beginErr := w.begin(world{
+				start := world{
 					Rules: rules{TCP: nat.AddressDependent, UDP: nat.AddressDependent}, Mappings: d.mappings,
 					Sessions: twinSessions, Bindings: twinBindings,
-				})
+				}
+				if d.world != nil {
+					d.world(&start)
+				}
+				p, beginErr := w.begin(start)
 				if beginErr == nil {
 					err = d.sequence(p)
 				}
@@ -192,4 +280,9 @@ func (p *pairOf) talk(steps ...step) error {
 		}
 	}
 	return nil
+}
+
+// udp is a datagram of one of the parties.
+func (p *pairOf) udp(party int, port uint16, to netip.AddrPort) error {
+	return p.inside(party, segment{protocol: nat.UDP, from: at(parties[party].address, port), to: to})
 }

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/cilium/ebpf"
+	"github.com/cilium/ebpf/ringbuf"
 
 	"github.com/hostnat/hostnat/internal/event"
 	"github.com/hostnat/hostnat/internal/lab"
@@ -28,13 +29,19 @@ type twin struct {
 	endpoints []uint32 // interface of each of twinEndpoints
 	bridges   map[uint32]uint32
 	buffer    []byte
+	events    *ringbuf.Reader
+	clock     time.Duration // of the world
+	rests     []rest
+	base      Config // what all worlds have
 }
 
 // world is what a sequence begins with.
 type world struct {
 	Rules    rules
 	Mappings map[uint32]bool
-	Sessions int // room in the tables
+	Whole    bool // there is a mapping of a whole address
+	Open     bool // networks 1 and 3 are open to each other
+	Sessions int  // room in the tables
 	Bindings int
 }
 
@@ -55,13 +62,16 @@ type skbuff struct {
 	HardwareTimestamp                             uint64
 }
 
-// Verdicts of TCX, and the mark of bpf/deliver.h.
+// Verdicts of TCX, and the marks of bpf/deliver.h and bpf/room.h.
 const (
 	tcxNext        = ^uint32(0)
 	tcxDrop        = 2
 	tcxRedirect    = 7
 	translatedMark = 0x684e4154
+	roomMark       = 0x684e5200
 )
+
+const twinRoom = "room0"
 
 func newTwin(t testing.TB) *twin {
 	t.Helper()
@@ -69,6 +79,7 @@ func newTwin(t testing.TB) *twin {
 	w := &twin{host: topology.Host, bridges: make(map[uint32]uint32), buffer: make([]byte, 4096)}
 	check(t, w.load())
 	t.Cleanup(func() { w.dp.Close() })
+	check(t, w.watch(t))
 	check(t, w.links())
 	for _, l := range twinListeners {
 		check(t, w.listen(t, l))
@@ -93,7 +104,7 @@ func (w *twin) load() error {
 	}
 	for name, size := range map[string]uint32{
 		"sessions": twinSessions, "bindings": twinBindings, "binding_index": 64, "contacts": 64, "alarms": 1 << 14,
-		"fragments": 64, "host_ports": 64, "port_bits": 16, "insides": 64, "endpoints": 64, "pools": 64,
+		"fragments": 64, "host_ports": 64, "port_bits": 16, "held_bindings": 1024, "overflows": 64, "usages": 64, "insides": 64, "endpoints": 64, "pools": 64,
 	} {
 		spec.Maps[name].MaxEntries = size
 	}
@@ -107,7 +118,7 @@ func (w *twin) links() error {
 		h.AddBridge("hostnat0"), h.SetDown("hostnat0"), h.Sysctl("net/ipv4/conf/hostnat0/forwarding", "1"),
 		h.SetMAC(lab.HostLink, outsideMAC[:]), h.SetMTU(lab.HostLink, twinMTU), h.AddAddress(lab.HostLink, secondAddress.String()+"/24"),
 	}
-	for _, name := range []string{"e0", "e1", "e2"} {
+	for _, name := range []string{"e0", "e1", "e2", twinRoom} {
 		steps = append(steps, h.AddBridge(name))
 	}
 	for id, n := range twinNetworks {
@@ -145,6 +156,7 @@ func (w *twin) configure() error {
 	w.outside = w.index(lab.HostLink)
 	c := Config{
 		Anchor:     w.index("hostnat0"),
+		Room:       w.index(twinRoom), // what goes in there does not come out
 		LocalPorts: nat.PortRange{Low: 32768, High: 60999},
 		NATs:       map[uint32]nat.NAT{1: twinNAT(rules{}), 2: twinNAT(rules{})},
 		Networks:   make(map[uint32]Network),
@@ -152,12 +164,13 @@ func (w *twin) configure() error {
 		Outsides:   map[uint32]Outside{w.outside: {}},
 		Mappings:   twinMappings, // for their allowed remotes
 	}
-	c.HostAddresses = hostAddresses(w.outside, hostAddress, secondAddress, gateway1, gateway3)
+	c.HostAddresses = hostAddresses(w.outside, hostAddress, secondAddress)
 	for id, n := range twinNetworks {
 		n.Bridge = w.index(fmt.Sprintf("n%d", id))
 		w.bridges[id] = n.Bridge
 		c.Networks[id] = n
 		c.Insides[n.Bridge] = Inside{Network: id, Bridge: true}
+		c.HostAddresses[n.Gateway] = n.Bridge
 	}
 	for i, e := range twinEndpoints {
 		link := w.index(fmt.Sprintf("e%d", i))
@@ -168,9 +181,8 @@ func (w *twin) configure() error {
 			MAC: natMAC(e.MAC), GatewayMAC: twinNetworks[e.Network].GatewayMAC,
 		})
 	}
-	for id, pool := range twinPools {
-		c.Pools = append(c.Pools, Pool{NAT: id, Interface: w.outside, Addresses: pool})
-	}
+	c.Pools = w.pools()
+	w.base = c
 	return w.dp.Apply(c)
 }
 
@@ -179,15 +191,46 @@ func hardwareString(m natmodel.MAC) string { return net.HardwareAddr(m[:]).Strin
 // reset begins a world.
 func (w *twin) reset(begin world) error {
 	o := &w.dp.objects
-	n := natValues(Config{NATs: map[uint32]nat.NAT{1: twinNAT(begin.Rules)}})[1]
+	c := w.config(begin.Rules, begin.Mappings)
+	w.clock, w.rests = 0, nil
+	c.Networks, c.Insides = begin.networks(w.base.Networks), w.base.Insides
+	if begin.Whole {
+		c.Wholes = map[uint32]Whole{6: twinWhole} // its remotes are mapping 6's
+	}
 	return errors.Join(
+		syncMap("networks", o.Networks, networkValues(c), nil, nil), syncMap("insides", o.Insides, insideValues(c), nil, nil),
+		w.dp.applyWholes(c),
 		clearMap[bpfSessionKey, bpfSession](o.Sessions), clearMap[bpfBindingKey, bpfBinding](o.Bindings),
-		clearMap[bpfBindingIndexKey, uint16](o.BindingIndex), clearMap[bpfContactKey, bpfContact](o.Contacts),
+		clearMap[bpfBindingIndexKey, bpfWayOut](o.BindingIndex), clearMap[bpfContactKey, bpfContact](o.Contacts),
+		clearMap[bpfEndpointKey, bpfUsage](o.Usages), clearMap[bpfOverflowKey, bpfOverflow](o.Overflows),
+		clearMap[uint32, uint64](o.OverflowCounts), w.drainHeld(func(bpfHeld) {}),
 		clearMap[bpfFragmentKey, bpfFragment](o.Fragments), clearMap[bpfHostPortKey, uint64](o.HostPorts),
 		clearMap[bpfPortBitsKey, bpfPortBits](o.PortBits), clearMap[uint64, bpfAlarm](o.Alarms), w.clearDrops(),
-		o.Nats.Put(uint32(1), &n), o.Nats.Put(uint32(2), &n),
-		w.fill(begin), w.dp.applyMappings(pickMappings(begin.Mappings)),
+		syncMap("NATs", o.Nats, natValues(c), nil, nil), syncMap("pools", o.Pools, poolValues(c), nil, nil),
+		w.fill(begin), w.applyMappings(c),
 	)
+}
+
+// config is what differs between worlds.
+func (w *twin) config(r rules, mappings map[uint32]bool) Config {
+	return Config{
+		NATs: map[uint32]nat.NAT{1: twinNAT(r), 2: twinNAT(r)}, Pools: w.pools(), Mappings: pickMappings(mappings),
+	}
+}
+
+func (w *twin) applyMappings(c Config) error {
+	err := w.dp.changeSettings(func(s *bpfSettings) {
+		s.Flags, s.WatchedUntil = settingFlags(c, newMappingTable(c.Mappings)), ^uint64(0)
+	})
+	return errors.Join(err, w.dp.applyMappings(c, newMappingTable(c.Mappings)))
+}
+
+func (w *twin) pools() []Pool {
+	var pools []Pool
+	for id, addresses := range twinPools {
+		pools = append(pools, Pool{NAT: id, Interface: w.outside, Addresses: addresses})
+	}
+	return pools
 }
 
 // fill leaves only so much room in the tables as the world has.
@@ -208,7 +251,7 @@ func (w *twin) fill(begin world) error {
 
 const (
 	dummy        = 99 // compartment of what only takes up room
-	bindingDummy = 1 << 7
+	bindingDummy = 1 << 15
 )
 
 func clearMap[K, V any](m *ebpf.Map) error {
@@ -238,7 +281,8 @@ func (w *twin) clearDrops() error {
 			return err
 		}
 	}
-	return w.dp.objects.ErrorBudgets.Put(uint32(0), make([]bpfErrorBudget, ebpf.MustPossibleCPU()))
+	budget := make([]bpfErrorBudget, ebpf.MustPossibleCPU())
+	return errors.Join(w.dp.objects.ErrorBudgets.Put(uint32(0), budget), w.dp.objects.ErrorBudgets.Put(uint32(1), budget))
 }
 
 // drops returns the counters that are not zero.
@@ -275,6 +319,7 @@ func (w *twin) namedDrops() (map[natmodel.Reason]uint64, error) {
 type ran struct {
 	verdict uint32
 	mark    uint32
+	from    uint32 // interface
 	frame   []byte
 }
 
@@ -294,17 +339,23 @@ func (w *twin) run(a natmodel.Arrival) (ran, error) {
 			context.Mark = translatedMark
 		}
 	}
+	if a.Turns > 0 {
+		context.Mark = roomMark | uint32(a.Turns)
+	}
 	options := &ebpf.RunOptions{Data: a.Frame, DataOut: w.buffer, Context: &context, ContextOut: &out}
 	verdict, err := program.Run(options)
 	if err != nil {
 		return ran{}, fmt.Errorf("running a %d byte packet: %w", len(a.Frame), err)
 	}
-	return ran{verdict: verdict, mark: out.Mark, frame: append([]byte(nil), options.DataOut...)}, nil
+	return ran{verdict: verdict, mark: out.Mark, from: context.Ifindex, frame: append([]byte(nil), options.DataOut...)}, nil
 }
 
 // age lets time pass: all stamps are moved into the past, and what is due ends
 // by the program that user space has for it.
 func (w *twin) age(by time.Duration) error {
+	if err := w.endRests(by); err != nil {
+		return err
+	}
 	now := uint64(readClock().monotonic)
 	o := &w.dp.objects
 	var due []bpfSessionKey
@@ -355,7 +406,7 @@ func (w *twin) ageHints(by time.Duration) error {
 			return err
 		}
 	}
-	return nil
+	return w.ageRates(by)
 }
 
 // contentsOf reads a small map with one system call or two.

@@ -65,7 +65,7 @@ func (w *twin) check(t *rapid.T, count *tally) {
 	})
 	count.sequences.Add(1)
 	count.packets.Add(int64(steps))
-	if name := known(err); name != "" {
+	if name := knownOpen(err); name != "" {
 		if count.open == nil {
 			count.open = make(map[string]int)
 		}
@@ -83,7 +83,7 @@ func (w *twin) sequence(start world, ops []operation, trace *strings.Builder) (i
 	if err != nil {
 		return 0, err
 	}
-	began := time.Now()
+	began, began0 := time.Now(), second(50*time.Millisecond)
 	mappings := make(map[uint32]bool)
 	for id, set := range start.Mappings {
 		mappings[id] = set
@@ -95,8 +95,10 @@ func (w *twin) sequence(start world, ops []operation, trace *strings.Builder) (i
 		switch o.Kind {
 		case kindWait:
 			err = p.pass(waits[o.Pick%len(waits)])
+		case kindSettings:
+			err = p.setRules(p.rules.changed(o.Pick, o.Remote))
 		case kindMapping:
-			id := uint32(o.Pick%len(twinMappings)) + 1
+			id := uint32((o.Pick+8*o.Port)%drawnMappings) + 1
 			if !mappings[id] && len(p.model.Bindings()) >= start.Bindings {
 				continue // no room: user space refuses it
 			}
@@ -104,12 +106,15 @@ func (w *twin) sequence(start world, ops []operation, trace *strings.Builder) (i
 			err = p.setMappings(mappings)
 		default:
 			a := o.arrival(p.model)
+			if o.Kind == kindFollow && len(p.firsts) > 0 {
+				a = o.follow(p.firsts[o.Pick%len(p.firsts)])
+			}
 			if trace != nil {
 				fmt.Fprintf(trace, "%d: %+v\n   hook %d: %x\n", i, o, a.Hook, a.Frame)
 			}
 			err = p.step(a)
 		}
-		if time.Since(began) > 900*time.Millisecond {
+		if time.Since(began) > 900*time.Millisecond || start.Rules.Limits.Rate > 0 && second(0) != began0 {
 			return p.steps, nil // the machine stalled: its seconds are not the model's any more
 		}
 		if err != nil {
@@ -136,16 +141,25 @@ var worlds = rapid.Custom(func(t *rapid.T) world {
 	w := world{
 		Rules: rules{
 			TCP: rapid.SampledFrom(filterings).Draw(t, "TCP"), UDP: rapid.SampledFrom(filterings).Draw(t, "UDP"),
-			Refresh: rapid.Bool().Draw(t, "refresh"),
+			Refresh: rapid.Bool().Draw(t, "refresh"), Arbitrary: rapid.Bool().Draw(t, "arbitrary"), Overflow: rapid.Bool().Draw(t, "overflow"),
+			HoldDown:   rapid.SampledFrom([]nat.Seconds{0, 25, 120}).Draw(t, "hold-down"),
+			Exhaustion: rapid.SampledFrom([]nat.Exhaustion{nat.Prohibited, nat.Unreachable, nat.Silent}).Draw(t, "exhaustion"),
 		},
+		Whole: rapid.Bool().Draw(t, "whole"), Open: rapid.Bool().Draw(t, "open"),
 		Mappings: make(map[uint32]bool), Sessions: twinSessions, Bindings: twinBindings,
 	}
-	for id := range uint32(len(twinMappings)) {
+	for id := range uint32(drawnMappings) {
 		w.Mappings[id+1] = rapid.Bool().Draw(t, "mapping")
 	}
 	if rapid.IntRange(0, 4).Draw(t, "cramped") == 4 {
 		w.Sessions = rapid.IntRange(1, 6).Draw(t, "sessions")
 		w.Bindings = rapid.IntRange(6, 10).Draw(t, "bindings")
+	}
+	if rapid.IntRange(0, 3).Draw(t, "limited") == 3 {
+		w.Rules.Limits = nat.Limits{
+			Sessions: rapid.Uint32Range(0, 5).Draw(t, "max-sessions"), Ports: rapid.Uint32Range(0, 4).Draw(t, "max-ports"),
+			Rate: rapid.Uint32Range(0, 4).Draw(t, "max-rate"),
+		}
 	}
 	return w
 })

@@ -32,24 +32,59 @@ func natMAC(m natmodel.MAC) nat.MAC  { return nat.MAC(hardwareString(m)) }
 
 // rules are what a NAT is told to do; a generated world draws them.
 type rules struct {
-	TCP, UDP nat.Filtering
-	Refresh  bool
+	TCP, UDP            nat.Filtering
+	Refresh, Short      bool
+	Arbitrary, Overflow bool
+	HoldDown            nat.Seconds
+	Limits              nat.Limits
+	Exhaustion          nat.Exhaustion
+}
+
+// changed is with one of them another.
+func (r rules) changed(which, to int) rules {
+	filtering := []nat.Filtering{nat.AddressDependent, nat.EndpointIndependent, nat.AddressAndPortDependent}[to%3]
+	switch which {
+	case 0:
+		r.TCP = filtering
+	case 1:
+		r.UDP = filtering
+	case 2:
+		r.Refresh = !r.Refresh
+	case 3:
+		r.Short = !r.Short
+	case 4:
+		r.Arbitrary = !r.Arbitrary
+	case 5:
+		r.HoldDown = []nat.Seconds{0, 25, 120}[to%3]
+	case 6:
+		r.Limits.Sessions, r.Limits.Ports = uint32(to%3)*2, uint32(to%2)*3
+	case 7:
+		r.Exhaustion = []nat.Exhaustion{nat.Prohibited, nat.Unreachable, nat.Silent}[to%3]
+	}
+	return r
 }
 
 func twinNAT(r rules) nat.NAT {
+	timeouts := nat.Timeouts{UDP: 100, TCPEstablished: 400, TCPTransitory: 60, ICMP: 30}
+	if r.Short {
+		timeouts = nat.Timeouts{UDP: 40, TCPEstablished: 150, TCPTransitory: 30, ICMP: 12}
+	}
 	return nat.NAT{
-		Timeouts:     nat.Timeouts{UDP: 100, TCPEstablished: 400, TCPTransitory: 60, ICMP: 30},
+		Timeouts:     timeouts,
 		TCPFiltering: r.TCP, UDPFiltering: r.UDP, UDPInboundRefresh: r.Refresh,
+		Pooling: map[bool]nat.Pooling{false: nat.Paired, true: nat.Arbitrary}[r.Arbitrary], Overflow: r.Overflow, HoldDown: r.HoldDown,
+		Limits: r.Limits, Exhaustion: r.Exhaustion,
 	}
 }
 
-// twinPools: both NATs use the first address, with ranges that overlap.
+// twinPools: both NATs use the first address, with ranges that overlap, but for
+// what is kept for overflow.
 var twinPools = map[uint32][]PoolAddress{
 	1: {
 		{Address: hostAddress, Ports: []nat.PortRange{{Low: 2000, High: 2003}, {Low: 2006, High: 2006}}},
 		{Address: secondAddress, Ports: []nat.PortRange{{Low: 3000, High: 3001}}},
 	},
-	2: {{Address: hostAddress, Ports: []nat.PortRange{{Low: 2002, High: 2004}}}},
+	2: {{Address: hostAddress, Ports: []nat.PortRange{{Low: 2002, High: 2002}, {Low: 2004, High: 2005}}}},
 }
 
 // twinListeners are sockets of the host within these ranges.
@@ -58,19 +93,52 @@ var twinListeners = []natmodel.Listener{
 	{Protocol: nat.TCP, Address: netip.AddrPortFrom(hostAddress, 2002)},
 }
 
+// drawnMappings are those that generated worlds have.
+const drawnMappings = 10
+
 // twinMappings are those that a world may have.
 var twinMappings = map[uint32]Mapping{
-	1: {NAT: 1, Network: 1, Compartment: 1, Protocol: nat.TCP, External: external0(2003), Internal: netip.AddrPortFrom(inside2, 1001)},
-	2: {NAT: 1, Network: 1, Compartment: 1, Protocol: nat.UDP, External: netip.AddrPortFrom(hostAddress, 2002),
-		Internal: netip.AddrPortFrom(unplugged, 1001), From: []netip.Prefix{netip.MustParsePrefix("198.51.100.7/32")}},
-	3: {NAT: 2, Network: 2, Compartment: 2, Protocol: nat.UDP, External: external0(8080), Internal: netip.AddrPortFrom(inside2, 1002)},
-	4: {NAT: 1, Network: 1, Compartment: 1, Protocol: nat.TCP, External: netip.AddrPortFrom(secondAddress, 8080),
-		Internal: netip.AddrPortFrom(inside2, 1001)},
-	5: {NAT: 1, Network: 1, Compartment: 1, Protocol: nat.TCP, External: netip.AddrPortFrom(hostAddress, 8081),
-		Internal: netip.AddrPortFrom(unplugged, 1002)},
+	1: {NAT: 1, Compartment: 1, Protocol: nat.TCP, External: external0(2003), Targets: target(1, netip.AddrPortFrom(inside2, 1001))},
+	2: {NAT: 1, Compartment: 1, Protocol: nat.UDP, External: nat.SinglePort(netip.AddrPortFrom(hostAddress, 2002)),
+		Targets: target(1, netip.AddrPortFrom(unplugged, 1001)), From: []netip.Prefix{netip.MustParsePrefix("198.51.100.7/32")}},
+	3: {NAT: 2, Compartment: 2, Protocol: nat.UDP, External: external0(8080), Targets: target(2, netip.AddrPortFrom(inside2, 1002))},
+	4: {NAT: 1, Compartment: 1, Protocol: nat.TCP, External: nat.SinglePort(netip.AddrPortFrom(secondAddress, 8080)),
+		Targets: target(1, netip.AddrPortFrom(inside2, 1001))},
+	5: {NAT: 1, Compartment: 1, Protocol: nat.TCP, External: nat.SinglePort(netip.AddrPortFrom(hostAddress, 8081)),
+		Targets: target(1, netip.AddrPortFrom(unplugged, 1002))},
+	6: {NAT: 1, Compartment: 1, Protocol: nat.UDP, External: run(hostAddress, 4000, 4003), Targets: []Target{{1, run(inside2, 1000, 1003)}},
+		From: []netip.Prefix{netip.MustParsePrefix("198.51.100.0/24"), netip.MustParsePrefix("203.0.113.0/24")}},
+	7: {NAT: 1, Compartment: 1, Protocol: nat.TCP, External: run(netip.IPv4Unspecified(), 2005, 2007), Targets: []Target{{1, run(unplugged, 1000, 1002)}}},
+	8: {NAT: 1, Compartment: 1, Protocol: nat.UDP, External: external0(9000),
+		Targets: []Target{{1, run(inside2, 1001, 1001)}, {1, run(unplugged, 1001, 1001)}}},
+	9: {NAT: 1, Compartment: 1, Protocol: nat.TCP, External: run(hostAddress, 9100, 9101),
+		Targets: []Target{{1, run(unplugged, 1000, 1001)}, {1, run(inside2, 1001, 1002)}}},
+	10: {NAT: 1, Compartment: 1, Protocol: nat.TCP, External: run(hostAddress, 2003, 2004), Targets: []Target{{1, run(unplugged, 1000, 1001)}}}, // before 1
 }
 
-func external0(port uint16) netip.AddrPort { return netip.AddrPortFrom(netip.IPv4Unspecified(), port) }
+// twinWhole is the mapping of a whole address that a world may have.
+var twinWhole = Whole{
+	Compartment: 1, Network: 1, External: secondAddress, Internal: inside2,
+	From: []netip.Prefix{netip.MustParsePrefix("198.51.100.0/24"), netip.MustParsePrefix("203.0.113.0/24")},
+}
+
+// networks are those of all worlds, but for which are open to each other.
+func (w world) networks(all map[uint32]Network) map[uint32]Network {
+	all = maps.Clone(all)
+	for id, n := range all {
+		n.Open = w.Open && id != 2
+		all[id] = n
+	}
+	return all
+}
+
+func run(a netip.Addr, low, high uint16) nat.AddrPorts {
+	return nat.AddrPorts{Address: a, Ports: nat.PortRange{Low: low, High: high}}
+}
+
+func external0(port uint16) nat.AddrPorts {
+	return nat.SinglePort(netip.AddrPortFrom(netip.IPv4Unspecified(), port))
+}
 
 func pickMappings(ids map[uint32]bool) map[uint32]Mapping {
 	picked := maps.Clone(twinMappings)
@@ -99,25 +167,37 @@ func modelConfig(w world) natmodel.Config {
 		Endpoints:     twinEndpoints,
 		Mappings:      modelMappings(w.Mappings),
 		HostAddresses: []netip.Addr{hostAddress, secondAddress, gateway1, gateway3},
+		OutsideMAC:    outsideMAC,
 		Listeners:     twinListeners,
 		Ephemeral:     nat.PortRange{Low: 32768, High: 60999},
 		MTU:           twinMTU,
+		Room:          true,
 		MaxSessions:   w.Sessions,
 		MaxBindings:   w.Bindings,
+		Pair:          pairAddress,
+		Spread:        spreadTarget,
 	}
 	for id, pool := range twinPools {
 		n := twinNAT(w.Rules)
 		rules := natmodel.NAT{
-			Timeouts: n.Timeouts, TCPFiltering: n.TCPFiltering, UDPFiltering: n.UDPFiltering,
-			UDPInboundRefresh: n.UDPInboundRefresh,
+			Timeouts: n.Timeouts, TCPFiltering: n.TCPFiltering, UDPFiltering: n.UDPFiltering, UDPInboundRefresh: n.UDPInboundRefresh,
+			Pooling: n.Pooling, Overflow: n.Overflow, HoldDown: n.HoldDown.Duration(), Limits: n.Limits, Exhaustion: n.Exhaustion,
 		}
 		for _, a := range pool {
-			rules.Pool = append(rules.Pool, natmodel.PoolAddress(a))
+			to := natmodel.PoolAddress{Address: a.Address, Ports: a.Ports}
+			if n.Overflow {
+				to.Ports, to.Overflow = splitOverflow(a.Ports)
+			}
+			rules.Pool = append(rules.Pool, to)
 		}
 		c.NATs[id] = rules
 	}
-	for id, n := range twinNetworks {
+	if w.Whole {
+		c.Wholes = []natmodel.Whole{natmodel.Whole(twinWhole)}
+	}
+	for id, n := range w.networks(twinNetworks) {
 		c.Networks[id] = natmodel.Network{
+			Open:        n.Open,
 			Compartment: n.Compartment, NAT: n.NAT, Subnet: n.Subnet, Gateway: n.Gateway, GatewayMAC: macOf(n.GatewayMAC),
 		}
 	}
@@ -127,9 +207,34 @@ func modelConfig(w world) natmodel.Config {
 func modelMappings(ids map[uint32]bool) map[uint32]natmodel.Mapping {
 	list := make(map[uint32]natmodel.Mapping)
 	for id, m := range pickMappings(ids) {
-		list[id] = natmodel.Mapping{
-			Network: m.Network, NAT: m.NAT, Protocol: m.Protocol, External: m.External, Internal: m.Internal, From: m.From,
+		to := natmodel.Mapping{NAT: m.NAT, Compartment: m.Compartment, Protocol: m.Protocol, External: m.External, From: m.From}
+		for _, t := range m.Targets {
+			to.Targets = append(to.Targets, natmodel.Target(t))
 		}
+		list[id] = to
 	}
 	return list
+}
+
+// What the data path chooses by itself, from bpf/open.h and bpf/mapping.h: any
+// other choice that stays would do.
+
+func pairAddress(pool []natmodel.PoolAddress, compartment uint32, internal netip.Addr) int {
+	return int(mixWord(addressOf(internal)^compartment) % uint32(len(pool)))
+}
+
+func spreadTarget(targets []natmodel.Target, remote netip.Addr) int {
+	highest, best := uint32(0), 0
+	for i, t := range targets {
+		weight := mixWord(mixWord(addressOf(remote)) ^ addressOf(t.Internal.Address) ^ uint32(portOf(t.Internal.Ports.Low)))
+		if weight >= highest {
+			highest, best = weight, i
+		}
+	}
+	return best
+}
+
+func mixWord(v uint32) uint32 {
+	v = (v ^ v>>16) * 0x45d9f3b
+	return v ^ v>>16
 }

@@ -238,3 +238,32 @@ func TestRemovedEndpointTakesItsSessionsAlong(t *testing.T) {
 	}
 	r.consistent(t)
 }
+
+// An endpoint that answers while its mapping is away opens a session of its own
+// with the client; the mapping that comes back is not dead for that client.
+func TestMappingTakesOverWhatItsEndpointOpened(t *testing.T) {
+	t.Parallel()
+	r := newRig(t, 1)
+	r.mute(t, 0)
+	r.fromEndpoint(t, 0,
+		segment{protocol: nat.UDP, from: inside(0, 80), to: stranger(7, 1)},
+		segment{protocol: nat.TCP, flags: syn, from: inside(0, 80), to: stranger(7, 1)})
+	r.external(t, nat.UDP, inside(0, 80))
+	own := r.external(t, nat.TCP, inside(0, 80))
+	published := netip.AddrPortFrom(hostAddress, 8080)
+	r.config.Mappings[1] = mapping(nat.UDP, "0.0.0.0:8080", inside(0, 80))
+	r.config.Mappings[2] = mapping(nat.TCP, "0.0.0.0:8080", inside(0, 80))
+	r.apply(t)
+	r.fromRemote(t,
+		segment{protocol: nat.UDP, from: stranger(7, 1), to: published},
+		segment{protocol: nat.TCP, flags: syn, from: stranger(7, 1), to: published})
+	r.atEndpoint[0].await(t, "packet to the mapping", 1, is(nat.UDP, stranger(7, 1), inside(0, 80)))
+	r.fromEndpoint(t, 0, segment{protocol: nat.UDP, from: inside(0, 80), to: stranger(7, 1)})
+	r.atRemote.await(t, "answer of the mapping", 1, is(nat.UDP, published, stranger(7, 1)))
+	// With TCP a forged SYN would cut the connection: that one stays.
+	r.dropped(t, "session-clash", 1)
+	if s, has := r.session(t, nat.TCP, inside(0, 80), stranger(7, 1)); !has || s.External != own {
+		t.Errorf("the endpoint's own connection: %+v (%v), want it by %v", s, has, own)
+	}
+	r.consistent(t)
+}

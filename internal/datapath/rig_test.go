@@ -3,10 +3,12 @@ package datapath
 import (
 	"context"
 	"fmt"
+	"maps"
 	"net"
 	"net/netip"
 	"os"
 	"path/filepath"
+	"reflect"
 	"sync"
 	"testing"
 	"time"
@@ -23,10 +25,13 @@ import (
 // the rules that hold always (see wire).
 type rig struct {
 	*lab.Topology
-	dp      *Datapath
-	config  Config
-	dir     string
-	outside uint32 // interface
+	dp     *Datapath
+	config Config
+
+	told       map[uint32]Mapping // what apply has told last
+	toldBeside string
+	dir        string
+	outside    uint32 // interface
 
 	atRemote   *wire
 	atEndpoint []*wire
@@ -214,9 +219,35 @@ func (r *rig) attach(t *testing.T, index uint32, hooks ...Hook) {
 	}))
 }
 
+// apply tells the data path what has changed: mappings alone, if nothing else
+// has, as the daemon does.
 func (r *rig) apply(t *testing.T) {
 	t.Helper()
-	must(t, r.dp.Apply(r.config))
+	beside := r.config
+	beside.Mappings = nil
+	had, told := r.told, r.toldBeside
+	r.told, r.toldBeside = maps.Clone(r.config.Mappings), fmt.Sprintf("%+v", beside)
+	if r.dp.applied == nil || told != r.toldBeside {
+		must(t, r.dp.Apply(r.config))
+		return
+	}
+	put, gone := changedMappings(had, r.config.Mappings)
+	must(t, r.dp.ChangeMappings(put, gone))
+}
+
+func changedMappings(before, after map[uint32]Mapping) (put map[uint32]Mapping, gone []uint32) {
+	put = make(map[uint32]Mapping)
+	for id, m := range after {
+		if !reflect.DeepEqual(before[id], m) {
+			put[id] = m
+		}
+	}
+	for id := range before {
+		if _, ok := after[id]; !ok {
+			gone = append(gone, id)
+		}
+	}
+	return put, gone
 }
 
 func ifindex(t *testing.T, n *lab.Namespace, link string) uint32 {

@@ -35,7 +35,7 @@ type Binding struct {
 }
 
 // batchSize is how many elements are read with one system call.
-const batchSize = 4096
+const batchSize = 1024
 
 // each calls visit for every element of a hash map. Elements that come or go
 // meanwhile may be seen or not.
@@ -70,9 +70,13 @@ func (d *Datapath) Sessions(visit func(Session) error) error {
 	return nil
 }
 
-// Bindings calls visit for every binding, configured ones too.
+// Bindings calls visit for every binding, configured ones too: of a range those
+// ports that sessions use.
 func (d *Datapath) Bindings(visit func(Binding) error) error {
 	err := each(d.objects.Bindings, func(k *bpfBindingKey, v *bpfBinding) error {
+		if v.Flags&bindingHeld != 0 {
+			return nil // its port rests: nobody's
+		}
 		return visit(Binding{
 			NAT: v.Nat, Network: v.Network, Compartment: v.Compartment,
 			Protocol:   nat.Protocol(k.Protocol),

@@ -19,6 +19,7 @@ type wire struct {
 
 	mu      sync.Mutex
 	packets []packet
+	damaged func(packet) bool // what may have wrong checksums
 }
 
 // packet is what tests look at of a captured frame.
@@ -33,6 +34,7 @@ type packet struct {
 	payload  string // of UDP, the first bytes
 	options  string // of IP
 	outgoing bool
+	wrong    bool   // a checksum is
 	data     []byte // the first bytes of the frame
 }
 
@@ -47,10 +49,10 @@ func watch(t *testing.T, n *lab.Namespace, link string) *wire {
 	go func() {
 		defer close(done)
 		for p := range tap.Packets() {
-			if err := tap.Verify(p); err != nil && !p.Outgoing { // what it sends itself is the test's business
+			err := tap.Verify(p)
+			if !w.keep(p, attrs.EncapType == "ether", err != nil) && err != nil && !p.Outgoing { // what it sends itself is the test's business
 				t.Errorf("%s in %s: %v: %x", link, n.Name, err, p.Data[:min(len(p.Data), 128)])
 			}
-			w.keep(p, attrs.EncapType == "ether")
 		}
 	}()
 	t.Cleanup(func() {
@@ -64,16 +66,25 @@ func watch(t *testing.T, n *lab.Namespace, link string) *wire {
 	return w
 }
 
-func (w *wire) keep(p lab.Packet, ethernet bool) {
+// expectWrong lets packets that match have wrong checksums.
+func (w *wire) expectWrong(match func(packet) bool) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.damaged = match
+}
+
+// keep reports whether the packet may be wrong.
+func (w *wire) keep(p lab.Packet, ethernet, wrong bool) bool {
 	d := decode(p.Data, ethernet)
-	d.outgoing = p.Outgoing
+	d.outgoing, d.wrong = p.Outgoing, wrong
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.packets = append(w.packets, d)
+	return w.damaged != nil && w.damaged(d)
 }
 
 func decode(frame []byte, ethernet bool) packet {
-	d := packet{ether: etherIPv4, size: len(frame), data: slices.Clone(frame[:min(len(frame), 160)])}
+	d := packet{ether: etherIPv4, size: len(frame), data: slices.Clone(frame[:min(len(frame), 320)])}
 	ip := frame
 	if ethernet {
 		if len(frame) < 14 {

@@ -31,7 +31,7 @@ type Event struct {
 	TCPState            nat.TCPState   `json:"tcpState,omitzero"`         // always there for sessions
 	SessionCount        uint32         `json:"sessionCount,omitempty"`    // always there for bindings
 	Configured          bool           `json:"configured,omitempty"`      // always there for bindings
-	Description         string         `json:"description,omitempty"`     // MemoryAllocationFailure: what is full
+	Description         string         `json:"description,omitempty"`     // what is full, what overlaps, what moved
 }
 
 // New returns an event of the given kind with its name and level filled in.

@@ -63,6 +63,14 @@ func TestMessage(t *testing.T) {
 		{"count", counted, "UDP binding session count updated. Internal address 172.16.1.2:40000 (compartment default), external address 203.0.113.5:1227, session count 2, configured true."},
 		{"ports", otherEvent(OutOfPorts, func(e *Event) { e.NAT, e.Protocol = "default", nat.UDP }), "NAT default has no free UDP port: all ports it may use are taken."},
 		{"full", otherEvent(MemoryAllocationFailure, func(e *Event) { e.Description = "the session table is full" }), "No room for a new entry: the session table is full."},
+		{"overlap", otherEvent(NetworkOverlap, func(e *Event) {
+			e.Network, e.Description = "web", "(172.16.1.0/24) overlaps 172.16.0.0/16 of the host (route via tun0)"
+		}),
+			"Network web (172.16.1.0/24) overlaps 172.16.0.0/16 of the host (route via tun0)."},
+		{"renumber", otherEvent(NetworkRenumber, func(e *Event) {
+			e.Network, e.Description = "web", "moved from 172.16.1.0/24 to 10.0.0.0/24, and its sessions ended"
+		}),
+			"Network web moved from 172.16.1.0/24 to 10.0.0.0/24, and its sessions ended."},
 		{"unknown", New(7, at), "Event 7."},
 		{"empty", New(BindingDelete, at), "UNKNOWN binding deleted. Internal address unknown (compartment ), external address unknown, session count 0, configured false."},
 	}

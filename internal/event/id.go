@@ -1,6 +1,7 @@
 package event
 
-// ID says what happened. The numbers are Microsoft-Windows-WinNat's.
+// ID says what happened. Up to 1999 the numbers are Microsoft-Windows-WinNat's,
+// from 2001 on hostnat's own.
 type ID uint16
 
 // The events that exist today.
@@ -15,6 +16,16 @@ const (
 	BindingSessionCount     ID = 1008
 	MemoryAllocationFailure ID = 1016 // here: a kernel table is full
 	OutOfPorts              ID = 1033
+)
+
+// hostnat's own events.
+const (
+	NetworkOverlap    ID = 2001 // the host got an address or route inside a network's subnet
+	NetworkOverlapEnd ID = 2002 // ... and lost it
+	NetworkRenumber   ID = 2003 // a network moved to another subnet
+	OverflowBegin     ID = 2011 // a NAT goes on with endpoint-dependent mapping
+	OverflowEnd       ID = 2012 // ... and has no such session any more
+	EndpointLimited   ID = 2013 // an endpoint has all that its NAT allows it
 )
 
 // Level is how much an event matters to somebody who reads along.
@@ -53,6 +64,12 @@ var ids = map[ID]struct {
 	BindingSessionCount:     {"BindingSessionCount", Information, binding, "binding session count updated"},
 	MemoryAllocationFailure: {"MemoryAllocationFailure", Error, other, ""},
 	OutOfPorts:              {"OutOfPorts", Warning, other, ""},
+	NetworkOverlap:          {"NetworkOverlap", Warning, other, ""},
+	NetworkOverlapEnd:       {"NetworkOverlapEnd", Information, other, ""},
+	NetworkRenumber:         {"NetworkRenumber", Warning, other, ""},
+	OverflowBegin:           {"OverflowBegin", Warning, other, ""},
+	OverflowEnd:             {"OverflowEnd", Information, other, ""},
+	EndpointLimited:         {"EndpointLimited", Warning, other, ""},
 }
 
 // Name returns WinNAT's name of the event, or "Unknown".

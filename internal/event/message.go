@@ -40,8 +40,17 @@ func (e Event) Message() string {
 	switch e.ID {
 	case OutOfPorts:
 		return fmt.Sprintf("NAT %s has no free %s port: all ports it may use are taken.", e.NAT, proto)
+	case OverflowBegin:
+		return fmt.Sprintf("NAT %s has used up its ports and goes on with endpoint-dependent mapping.", e.NAT)
+	case OverflowEnd:
+		return fmt.Sprintf("NAT %s has no endpoint-dependent session any more.", e.NAT)
+	case EndpointLimited:
+		return fmt.Sprintf("Endpoint address %s has all the sessions, ports or new sessions a second that NAT %s allows it.",
+			e.Internal.Addr(), e.NAT)
 	case MemoryAllocationFailure:
 		return fmt.Sprintf("No room for a new entry: %s.", e.Description)
+	case NetworkOverlap, NetworkOverlapEnd, NetworkRenumber:
+		return fmt.Sprintf("Network %s %s.", e.Network, e.Description)
 	}
 	return fmt.Sprintf("Event %d.", e.ID)
 }

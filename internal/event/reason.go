@@ -52,6 +52,10 @@ const (
 	EndpointGone             Reason = 0x4d
 	NoNAT                    Reason = 0x4e
 	IPv6                     Reason = 0x4f
+	EndpointLimit            Reason = 0x51
+	RogueServer              Reason = 0x52
+	SourceRoute              Reason = 0x53
+	MartianDestination       Reason = 0x54
 	RouteChanged             Reason = 0x50
 )
 
@@ -102,6 +106,10 @@ var reasons = map[Reason]reasonText{
 	NoNAT:                    {"no-nat", "The endpoint's network has no NAT with an external address."},
 	IPv6:                     {"ipv6", "IPv6 is not translated yet; containers send a little of it by themselves."},
 	RouteChanged:             {"route-changed", "The way out moved to an interface where the NAT does not have the session's external address; the session ended."},
+	EndpointLimit:            {"endpoint-limit", "The endpoint has as many sessions, ports or new sessions a second as its NAT allows."},
+	RogueServer:              {"rogue-server", "An endpoint answered as a DHCP server; the network has its own."},
+	SourceRoute:              {"source-route", "The packet asks for a route of its sender's choice (IP source routing)."},
+	MartianDestination:       {"martian-destination", "An endpoint sent to an address that nobody has on a wire: loopback, 0.0.0.0/8 or 240.0.0.0/4."},
 }
 
 // String returns the reason's name, used for counters: "out-of-ports".

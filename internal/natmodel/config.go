@@ -3,6 +3,7 @@ package natmodel
 import (
 	"net/netip"
 	"slices"
+	"time"
 
 	"github.com/hostnat/hostnat/internal/nat"
 )
@@ -13,12 +14,19 @@ type Config struct {
 	Networks      map[uint32]Network
 	Endpoints     []Endpoint
 	Mappings      map[uint32]Mapping
+	Wholes        []Whole
 	HostAddresses []netip.Addr
 	Listeners     []Listener    // sockets of the host, not connected
 	Ephemeral     nat.PortRange // from which the host's programs talk
 	MTU           int           // of the way out
+	OutsideMAC    MAC           // of the host's outside link
+	Room          bool          // there is one, for fragments out of order and for what is too big
 	MaxSessions   int
-	MaxBindings   int // mappings count
+	MaxBindings   int // mappings of one port count
+
+	// What the RFCs leave to the NAT, as long as it stays with it. Nil: the first.
+	Pair   func(pool []PoolAddress, compartment uint32, internal netip.Addr) int // the address of an internal one
+	Spread func(targets []Target, remote netip.Addr) int                         // the target of a remote
 }
 
 // NAT is a NAT with what it may use outside.
@@ -27,12 +35,18 @@ type NAT struct {
 	TCPFiltering, UDPFiltering nat.Filtering
 	UDPInboundRefresh          bool
 	Pool                       []PoolAddress
+	Pooling                    nat.Pooling   // RFC 4787 REQ-2
+	Overflow                   bool          // go on with endpoint-dependent mapping when the ports are used up
+	HoldDown                   time.Duration // that a freed port rests: RFC 6888 REQ-8
+	Limits                     nat.Limits    // an endpoint's: RFC 6888 REQ-4, REQ-5
+	Exhaustion                 nat.Exhaustion
 }
 
 // PoolAddress is an external address with its dynamic ports.
 type PoolAddress struct {
-	Address netip.Addr
-	Ports   []nat.PortRange
+	Address  netip.Addr
+	Ports    []nat.PortRange
+	Overflow nat.PortRange // kept for endpoint-dependent mapping; 0-0: none
 }
 
 // Network is an inside network. NAT 0: internal only.
@@ -42,6 +56,7 @@ type Network struct {
 	Subnet      netip.Prefix
 	Gateway     netip.Addr
 	GatewayMAC  MAC
+	Open        bool // other open networks of the compartment reach it, and it them
 }
 
 // Endpoint is a managed endpoint of a network.
@@ -51,14 +66,29 @@ type Endpoint struct {
 	MAC     MAC
 }
 
-// Mapping is a static mapping. External 0.0.0.0: any address of the host.
+// Mapping is a static mapping: the n-th external port leads to the n-th of a
+// target. External 0.0.0.0: any address of the host.
 type Mapping struct {
+	NAT         uint32
+	Compartment uint32
+	Protocol    nat.Protocol
+	External    nat.AddrPorts
+	Targets     []Target
+	From        []netip.Prefix // empty: every remote
+}
+
+// Whole is a mapping of an external address to an internal one, for what has no
+// ports (RFC 3022 section 2.1, Basic NAT).
+type Whole struct {
+	Compartment, Network uint32
+	External, Internal   netip.Addr
+	From                 []netip.Prefix // empty: every remote
+}
+
+// Target is where a mapping leads; several share its remotes.
+type Target struct {
 	Network  uint32
-	NAT      uint32
-	Protocol nat.Protocol
-	External netip.AddrPort
-	Internal netip.AddrPort
-	From     []netip.Prefix // empty: every remote
+	Internal nat.AddrPorts
 }
 
 // Listener is a socket of the host.
@@ -95,9 +125,28 @@ func (c *Config) endpointAt(compartment uint32, a netip.Addr) (Endpoint, bool) {
 	return Endpoint{}, false
 }
 
+// has reports whether an address is of the NAT's pool.
+func (n NAT) has(a netip.Addr) bool {
+	return slices.ContainsFunc(n.Pool, func(p PoolAddress) bool { return p.Address == a })
+}
+
 func (n NAT) filtering(p nat.Protocol) nat.Filtering {
 	if p == nat.TCP {
 		return n.TCPFiltering
 	}
 	return n.UDPFiltering
+}
+
+func (c *Config) pairedAddress(pool []PoolAddress, key SessionKey) PoolAddress {
+	if c.Pair == nil {
+		return pool[0]
+	}
+	return pool[c.Pair(pool, key.Compartment, key.Internal.Addr())]
+}
+
+func (c *Config) target(targets []Target, remote netip.Addr) Target {
+	if c.Spread == nil {
+		return targets[0]
+	}
+	return targets[c.Spread(targets, remote)]
 }

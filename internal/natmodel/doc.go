@@ -7,5 +7,6 @@
 // What an RFC leaves to the NAT (which free port, which identification) is an
 // argument: the model is told what was chosen and says whether that was allowed.
 //
-// Left out: hairpinning, IPv6, routes that change, limits of ICMP errors a second.
+// Left out: IPv6, routes that change, transparent sockets, MSS clamping, VLAN
+// tags, links without Ethernet, limits of ICMP errors a second.
 package natmodel

@@ -21,6 +21,9 @@ const (
 	BindingSessions EventID = 1008
 	TableFull       EventID = 1016
 	PortsExhausted  EventID = 1033
+	OverflowBegin   EventID = 2011 // the first endpoint-dependent session of a NAT
+	OverflowEnd     EventID = 2012 // the last
+	LimitReached    EventID = 2013 // an endpoint's
 )
 
 // Event is something that happened to a session or a binding.
@@ -50,10 +53,11 @@ func (m *Model) bindingEvent(id EventID, key BindingKey, sessions int) {
 	})
 }
 
-// refused tells of a flow that there was no room for.
-func (m *Model) refused(id EventID, key SessionKey, natID, network uint32) {
+// refused tells of a flow that there was no room for, and returns why.
+func (m *Model) refused(id EventID, key SessionKey, natID, network uint32) Reason {
 	m.events = append(m.events, Event{
 		ID: id, NAT: natID, Network: network, Compartment: key.Compartment, Protocol: key.Protocol,
 		Internal: key.Internal, Remote: key.Remote,
 	})
+	return map[EventID]Reason{PortsExhausted: OutOfPorts, TableFull: BindingsFull, LimitReached: EndpointLimit}[id]
 }

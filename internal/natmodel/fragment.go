@@ -11,6 +11,9 @@ import (
 // section 4 asks for 2 seconds at least.
 const fragmentMemory = 15 * time.Second
 
+// dontFragment is DF, as packet.fragment has it.
+const dontFragment = 0x4000
+
 // outsideRealm stands in for a compartment.
 const outsideRealm = ^uint32(0)
 
@@ -26,8 +29,9 @@ type fragmentKey struct {
 type fragment struct {
 	expires     time.Duration
 	address     netip.Addr // what the translated end becomes
-	id          uint16     // outward
-	compartment uint32     // inward
+	source      netip.Addr // of a hairpin: then both ends are translated
+	id          uint16     // outward, hairpin
+	compartment uint32     // inward, hairpin
 	network     uint32
 }
 
@@ -53,11 +57,29 @@ func (p *packet) setID(id uint16) { p.editIP(func() { p.put16(ethernet+4, id) })
 
 func (m *Model) laterOutward(p *packet, compartment uint32) Result {
 	first, has := m.fragments[p.fragmentKey(compartment)]
+	if !has && m.config.isHost(p.dest.Addr()) { // the host's own, unless it is a hairpin's: a copy goes to the room
+		if p.turns > 0 {
+			return dropped(FirstFragmentOffset)
+		}
+		return passed()
+	}
 	if !has {
-		return dropped(FirstFragmentOffset)
+		if p.turns > 0 || !m.config.Room {
+			return dropped(FirstFragmentOffset)
+		}
+		return toRoom(p)
 	}
 	if p.ttl <= 1 {
 		return dropped(HopLimit)
+	}
+	if first.source.IsValid() {
+		p.setID(first.id)
+		p.hop(sourceSide, first.source)
+		p.readdress(destSide, first.address)
+		return m.deliver(p, first.compartment, first.network, first.address)
+	}
+	if p.length > m.config.MTU { // its first one was not: no stack cuts like that
+		return dropped(TooBig)
 	}
 	p.setID(first.id)
 	p.hop(sourceSide, first.address)
@@ -70,9 +92,19 @@ func (m *Model) firstInward(p *packet, s *Session, key SessionKey) {
 	}
 }
 
+// firstAcross is the first fragment of a hairpin.
+func (m *Model) firstAcross(p *packet, compartment uint32, s *Session, far SessionKey, t *Session) {
+	id := m.choice.FragmentID
+	m.fragments[p.fragmentKey(compartment)] = fragment{
+		expires: m.now + fragmentMemory, address: far.Internal.Addr(), source: s.External.Addr(), id: id,
+		compartment: far.Compartment, network: t.Network,
+	}
+	p.setID(id)
+}
+
 func (m *Model) laterInward(p *packet) Result {
 	first, has := m.fragments[p.fragmentKey(outsideRealm)]
-	if !has {
+	if !has { // the host's, or of a datagram out of order: a copy goes to the room
 		return m.foreign(p)
 	}
 	if p.ttl <= 1 {
@@ -80,4 +112,27 @@ func (m *Model) laterInward(p *packet) Result {
 	}
 	p.hop(destSide, first.address)
 	return m.deliver(p, first.compartment, first.network, first.address)
+}
+
+// toRoom: to where the kernel waits for a datagram's first fragment, or cuts
+// what is too big; it comes again from there (RFC 4787 REQ-13a, REQ-14).
+func toRoom(p *packet) Result { return Result{Verdict: ToRoom, Frame: p.frame} }
+
+// maxTurns: one for order and one for size.
+const maxTurns = 2
+
+// tooBig has a packet cut if it may be (RFC 791), or else refuses it.
+func (m *Model) tooBig(p *packet, from sender) Result {
+	if m.config.Room && p.fragment&dontFragment == 0 && p.turns < maxTurns {
+		return toRoom(p)
+	}
+	return m.refuse(p, from, TooBig)
+}
+
+// forgetFirst: a first fragment that is nobody's here ends what an older
+// datagram with the same identification left.
+func (m *Model) forgetFirst(p *packet, realm uint32) {
+	if p.isFragment() && !p.isLaterFragment() {
+		delete(m.fragments, p.fragmentKey(realm))
+	}
 }

@@ -39,8 +39,6 @@ func (p *packet) parseQuote() (*quote, bool) {
 		}
 		from = p.u16(q.l4 + 4)
 		to = from
-	default:
-		return nil, false
 	}
 	q.source = netip.AddrPortFrom(p.address(q.at+12), from)
 	q.dest = netip.AddrPortFrom(p.address(q.at+16), to)
@@ -55,10 +53,11 @@ func (q *quote) translate(end side, to netip.AddrPort, errorSum int) {
 	addresses := func(frame []byte) []byte { return frame[q.at+12 : q.at+20] }
 	copy(q.frame[q.at+end.address:], to.Addr().AsSlice())
 	q.put16(q.at+10, adjust(q.u16(q.at+10), addresses(before), addresses(q.frame)))
-	if q.protocol == nat.ICMP {
+	switch {
+	case q.protocol == nat.ICMP:
 		q.put16(q.l4+4, to.Port())
 		q.put16(q.l4+2, adjust(q.u16(q.l4+2), before[q.l4+4:q.l4+6], q.frame[q.l4+4:q.l4+6]))
-	} else {
+	case q.hasPorts():
 		q.put16(q.l4+end.port, to.Port())
 		covered := func(frame []byte) []byte { return slices.Concat(addresses(frame), frame[q.l4:q.l4+4]) }
 		switch {
@@ -78,11 +77,14 @@ func (m *Model) errorInward(p *packet) Result {
 	if !ok {
 		return m.foreign(p)
 	}
-	_, b := m.bindingTo(q.protocol, q.source)
-	if b == nil {
+	if !q.hasPorts() {
+		return m.wholeErrorInward(p, q)
+	}
+	o, found := m.ownerOf(q.protocol, q.source, q.dest)
+	if !found {
 		return m.foreign(p)
 	}
-	key := SessionKey{b.Compartment, q.protocol, b.Internal, q.dest}
+	key := SessionKey{o.compartment, q.protocol, o.internal, q.dest}
 	if q.protocol == nat.ICMP {
 		key.Remote = netip.AddrPortFrom(q.dest.Addr(), 0)
 	}
@@ -90,12 +92,15 @@ func (m *Model) errorInward(p *packet) Result {
 	if !known || s.External != q.source {
 		return m.foreign(p)
 	}
+	if m.impossible(p.source.Addr()) || s.hairpin { // of a hairpin nobody outside has seen a packet
+		return dropped(InsideFromOutside)
+	}
 	if p.ttl <= 1 {
 		return dropped(HopLimit)
 	}
-	q.translate(sourceSide, b.Internal, p.l4+2)
-	p.hop(destSide, b.Internal.Addr())
-	return m.deliver(p, key.Compartment, s.Network, b.Internal.Addr())
+	q.translate(sourceSide, o.internal, p.l4+2)
+	p.hop(destSide, o.internal.Addr())
+	return m.deliver(p, key.Compartment, s.Network, o.internal.Addr())
 }
 
 // errorOutward is an error of an endpoint about what a session brought it (RFC
@@ -109,8 +114,14 @@ func (m *Model) errorOutward(p *packet, compartment uint32) Result {
 	if q.protocol == nat.ICMP {
 		key.Remote = netip.AddrPortFrom(q.source.Addr(), 0)
 	}
+	if q.dest.Addr() != p.source.Addr() || q.source.Addr() != p.dest.Addr() {
+		return dropped(ICMPErrorNoSession)
+	}
+	if !q.hasPorts() {
+		return m.wholeErrorOutward(p, q, compartment)
+	}
 	s, known := m.sessions[key]
-	if !known || q.dest.Addr() != p.source.Addr() || q.source.Addr() != p.dest.Addr() {
+	if !known {
 		return dropped(ICMPErrorNoSession)
 	}
 	if p.ttl <= 1 {

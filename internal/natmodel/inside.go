@@ -32,12 +32,32 @@ func (m *Model) fromEndpoint(p *packet, e Endpoint) Result {
 		return dropped(Malformed)
 	}
 	if p.source.Addr() != e.Address { // BCP 38
+		if p.fromDHCPClient() {
+			return passed() // RFC 2131 section 4.1: it has no address yet, or one of before
+		}
 		return dropped(SpoofedSource)
 	}
 	if MAC(p.frame[:6]) != n.GatewayMAC {
+		if p.forDHCPClient() {
+			return dropped(RogueServer)
+		}
 		return passed() // switched, not routed
 	}
 	return m.routed(p, sender{e.Network, n})
+}
+
+const dhcpServer, dhcpClient = 67, 68
+
+var broadcast = netip.AddrFrom4([4]byte{255, 255, 255, 255})
+
+func (p *packet) fromDHCPClient() bool {
+	return p.protocol == nat.UDP && p.dest.Addr() == broadcast && !p.isFragment() && p.parseL4() == "" &&
+		p.source.Port() == dhcpClient && p.dest.Port() == dhcpServer
+}
+
+// forDHCPClient: nobody inside answers as a server.
+func (p *packet) forDHCPClient() bool {
+	return p.protocol == nat.UDP && !p.isLaterFragment() && p.parseL4() == "" && p.dest.Port() == dhcpClient
 }
 
 // checkARP: an endpoint speaks of itself; RFC 5227 section 1.1's probe claims nothing.
@@ -56,17 +76,23 @@ func checkARP(p *packet, e Endpoint) Result {
 // needs an address of the subnet that is nobody else's.
 func (m *Model) fromBridge(p *packet, network uint32) Result {
 	n := m.config.Networks[network]
-	if p.ether() != etherIPv4 || p.toGroup() {
+	if p.ether() != etherIPv4 || !p.isTo(n.GatewayMAC) {
 		return passed()
 	}
 	if !p.parseIP() {
 		return dropped(Malformed)
 	}
-	if m.config.isHost(p.dest.Addr()) || staysOnLink(p.dest.Addr()) {
+	if nobodys(p.dest.Addr()) {
+		return dropped(MartianDestination)
+	}
+	if staysOnLink(p.dest.Addr()) {
 		return passed()
 	}
 	_, managed := m.config.endpointAt(n.Compartment, p.source.Addr())
 	if !n.Subnet.Contains(p.source.Addr()) || p.source.Addr() == n.Gateway || managed {
+		if m.config.isHost(p.dest.Addr()) { // a managed endpoint's, looked at on its own link
+			return passed()
+		}
 		return dropped(SpoofedSource)
 	}
 	return m.routed(p, sender{network, n})
@@ -77,17 +103,30 @@ func staysOnLink(a netip.Addr) bool {
 	return a.IsMulticast() || a.As4()[0] >= 240 || a.IsLoopback() || a.As4()[0] == 0 || a.IsLinkLocalUnicast()
 }
 
+// nobodys: no honest destination of a packet on a wire (RFC 1122 section 3.2.1.3).
+func nobodys(a netip.Addr) bool {
+	first := a.As4()[0]
+	return first == 0 || first == 127 || first >= 240 && a != broadcast
+}
+
 // routed handles a packet from the inside whose source has been checked.
 func (m *Model) routed(p *packet, from sender) Result {
 	switch {
+	case nobodys(p.dest.Addr()):
+		return dropped(MartianDestination)
 	case from.Subnet.Contains(p.dest.Addr()) || staysOnLink(p.dest.Addr()):
 		return passed()
+	case p.hasSourceRoute():
+		return dropped(SourceRoute)
+	case from.Open && m.isOpen(from.Compartment, p.dest.Addr()):
+		return m.between(p, from)
 	case from.NAT == 0:
 		return m.refuse(p, from, NoNAT)
+	case !p.hasPorts() && m.config.isHost(p.dest.Addr()):
+		return passed()
+	case !p.hasPorts():
+		return m.wholeOutward(p, from)
 	case p.isLaterFragment():
-		if m.config.isHost(p.dest.Addr()) {
-			return passed()
-		}
 		return m.laterOutward(p, from.Compartment)
 	}
 	if why := p.parseL4(); why != "" {
@@ -95,7 +134,7 @@ func (m *Model) routed(p *packet, from sender) Result {
 	}
 	if p.isICMPError() {
 		if m.config.isHost(p.dest.Addr()) {
-			return passed()
+			return m.errorHairpin(p, from.Compartment)
 		}
 		return m.errorOutward(p, from.Compartment)
 	}
@@ -121,21 +160,19 @@ func (m *Model) outward(p *packet, from sender) Result {
 	key := outwardKey(p, from.Compartment)
 	s, known := m.sessions[key]
 	if !known {
+		hosts := m.config.isHost(p.dest.Addr())
 		switch {
-		case m.config.isHost(p.dest.Addr()):
+		case hosts && !m.isPublished(p):
+			m.forgetFirst(p, from.Compartment)
 			return passed()
-		case m.config.isInside(p.dest.Addr()):
+		case !hosts && m.config.isInside(p.dest.Addr()):
 			return m.refuse(p, from, Isolated)
 		case !p.isFirst():
 			return dropped(NoSession)
 		case p.ttl <= 1:
 			return m.refuse(p, from, HopLimit)
 		}
-		b, external, why := m.bind(key, from.network)
-		if why == "" {
-			why = m.open(key, from.network, b, external)
-		}
-		if why != "" {
+		if why := m.openOutward(key, from, hosts); why != "" {
 			return m.refuse(p, from, why) // RFC 5508 REQ-8, RFC 6888 REQ-11
 		}
 		s = m.sessions[key]
@@ -144,13 +181,31 @@ func (m *Model) outward(p *packet, from sender) Result {
 	if p.ttl <= 1 {
 		return m.refuse(p, from, HopLimit)
 	}
+	if s.hairpin {
+		return m.hairpin(p, key, s)
+	}
 	if p.wireLength() > m.config.MTU {
-		return m.refuse(p, from, TooBig)
+		return m.tooBig(p, from)
 	}
 	m.track(key, s, p, true)
 	if p.isFragment() {
 		m.firstOutward(p, from.Compartment, s)
+	} else if p.fragment&dontFragment == 0 { // a router may still fragment it: RFC 7857 section 10
+		p.setID(m.choice.FragmentID)
 	}
 	p.translate(sourceSide, s.External)
 	return Result{Verdict: Outward, Frame: p.frame}
+}
+
+func (m *Model) openOutward(key SessionKey, from sender, hairpin bool) Reason {
+	if m.config.isInside(key.Remote.Addr()) {
+		return NoExternalAddress // another network's gateway: not where the NAT has addresses
+	}
+	way, why := m.bind(key, from.network)
+	if why != "" {
+		return why
+	}
+	return m.open(key, Session{
+		NAT: from.NAT, Network: from.network, External: way.external, binding: way.binding, overflow: way.overflow, hairpin: hairpin,
+	})
 }

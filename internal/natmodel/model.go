@@ -25,15 +25,17 @@ type Arrival struct {
 	Network  uint32 // FromBridge
 	Frame    []byte // Ethernet
 	Marked   bool   // ToOutside: translated by us
+	Turns    int    // how often it was in the room for fragments
 	Segments int    // 0, or how many the kernel cuts it into on its way out (GSO)
 	Segment  int    // bytes of payload in each of these
 	Choice   Choice
 }
 
-// Choice is what the RFCs leave to the NAT.
+// Choice is what the RFCs leave to the NAT. What it chose for a flow that it
+// refused in the end need not be told.
 type Choice struct {
-	External   netip.AddrPort // of a new binding
-	FragmentID uint16         // of a datagram that goes out in fragments
+	External   netip.AddrPort // of a new binding or endpoint-dependent session
+	FragmentID uint16         // identification of a datagram that goes out in fragments, or may become some
 }
 
 // Verdict is what becomes of a packet.
@@ -46,10 +48,11 @@ const (
 	Answered                // dropped, and its sender is told by ICMP
 	Outward                 // translated, leaves the host
 	Inward                  // translated, goes to an endpoint or its bridge
+	ToRoom                  // unchanged to the room for fragments, from where it comes again
 )
 
 func (v Verdict) String() string {
-	return [...]string{"passed", "dropped", "answered", "outward", "inward"}[v]
+	return [...]string{"passed", "dropped", "answered", "outward", "inward", "to the room"}[v]
 }
 
 // Result is what a packet led to. Frame is what goes on or, if Answered, back;
@@ -69,7 +72,8 @@ type Model struct {
 	bindings  map[BindingKey]*Binding
 	fragments map[fragmentKey]fragment
 	hostPorts map[BindingKey]time.Duration
-	pairs     map[pair]netip.Addr
+	rates     map[owned]rate
+	resting   map[BindingKey]time.Duration // ports whose resting binding gave way to a mapping
 	events    []Event
 	choice    Choice
 	problem   error // the data path's choice is not allowed
@@ -83,7 +87,8 @@ func New(c Config) *Model {
 		bindings:  make(map[BindingKey]*Binding),
 		fragments: make(map[fragmentKey]fragment),
 		hostPorts: make(map[BindingKey]time.Duration),
-		pairs:     make(map[pair]netip.Addr),
+		rates:     make(map[owned]rate),
+		resting:   make(map[BindingKey]time.Duration),
 	}
 	for id, mapping := range c.Mappings {
 		m.addMapping(id, mapping)
@@ -96,7 +101,7 @@ func New(c Config) *Model {
 func (m *Model) Step(a Arrival, now time.Duration) (Result, error) {
 	m.Advance(now)
 	m.events, m.choice, m.problem = nil, a.Choice, nil
-	p := &packet{frame: append([]byte(nil), a.Frame...), segments: a.Segments, segment: a.Segment}
+	p := &packet{frame: append([]byte(nil), a.Frame...), segments: a.Segments, segment: a.Segment, turns: a.Turns}
 	result := Result{Verdict: Passed, Frame: a.Frame}
 	switch a.Hook {
 	case FromEndpoint:
@@ -124,6 +129,7 @@ func (m *Model) Advance(now time.Duration) {
 			m.endSession(key)
 		}
 	}
+	m.endRests()
 	for key, f := range m.fragments {
 		if f.expires <= now {
 			delete(m.fragments, key)

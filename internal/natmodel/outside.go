@@ -2,15 +2,25 @@ package natmodel
 
 import (
 	"net/netip"
-	"slices"
 
 	"github.com/hostnat/hostnat/internal/nat"
 )
 
+const arpRequest = 1
+
 // fromOutside handles what arrives at the host.
 func (m *Model) fromOutside(p *packet) Result {
-	if p.ether() != etherIPv4 || p.toGroup() || !p.parseIP() || p.dest.Addr().IsLoopback() {
+	if p.ether() == etherARP { // RFC 3022 section 5: nobody outside is told of inside addresses
+		if len(p.frame) >= ethernet+28 && p.u16(ethernet+6) == arpRequest && m.config.isInside(p.address(ethernet+24)) {
+			return dropped(InsideFromOutside)
+		}
+		return passed()
+	}
+	if p.ether() != etherIPv4 || !p.isTo(m.config.OutsideMAC) || !p.parseIP() || p.dest.Addr().IsLoopback() {
 		return passed() // the host knows what to do with it
+	}
+	if !p.hasPorts() {
+		return m.wholeInward(p)
 	}
 	if p.isLaterFragment() {
 		return m.laterInward(p)
@@ -21,23 +31,27 @@ func (m *Model) fromOutside(p *packet) Result {
 	if p.isICMPError() {
 		return m.errorInward(p)
 	}
-	key, b := m.bindingTo(p.protocol, p.dest)
-	if b == nil || p.protocol == nat.ICMP && p.icmpType != echoReply {
+	o, found := m.ownerOf(p.protocol, p.dest, p.source)
+	if !found || p.protocol == nat.ICMP && p.icmpType != echoReply {
 		return m.foreign(p)
 	}
-	return m.inward(p, key, b)
+	return m.inward(p, o)
 }
 
 // foreign is the host's own, unless it claims to come from or to know the inside.
 func (m *Model) foreign(p *packet) Result {
+	if p.isFragment() && p.turns > 0 { // the host has had the others
+		return dropped(FirstFragmentOffset)
+	}
+	m.forgetFirst(p, outsideRealm)
 	if m.config.isInside(p.source.Addr()) || m.config.isInside(p.dest.Addr()) {
 		return dropped(InsideFromOutside)
 	}
 	return passed()
 }
 
-func inwardKey(p *packet, b *Binding) SessionKey {
-	key := SessionKey{b.Compartment, p.protocol, b.Internal, p.source}
+func inwardKey(p *packet, o owner) SessionKey {
+	key := SessionKey{o.compartment, p.protocol, o.internal, p.source}
 	if p.protocol == nat.ICMP {
 		key.Remote = netip.AddrPortFrom(p.source.Addr(), 0)
 	}
@@ -45,42 +59,81 @@ func inwardKey(p *packet, b *Binding) SessionKey {
 }
 
 // inward translates a packet for a binding.
-func (m *Model) inward(p *packet, at BindingKey, b *Binding) Result {
-	key := inwardKey(p, b)
+func (m *Model) inward(p *packet, o owner) Result {
+	key := inwardKey(p, o)
 	s, known := m.sessions[key]
 	if !known {
-		if m.isHosts(p, at, b) {
+		if o.rests() || m.isHosts(p, o) {
 			return m.foreign(p)
 		}
-		if m.impossible(p.source.Addr()) {
+		if m.impossible(p.source.Addr()) || m.config.isInside(p.dest.Addr()) {
 			return dropped(InsideFromOutside)
 		}
 		if p.ttl <= 1 {
-			return dropped(HopLimit)
+			if open, mapped := m.config.Mappings[o.mapping]; mapped && len(open.From) == 0 {
+				return m.refuse(p, outsider(p), HopLimit)
+			}
+			return dropped(HopLimit) // who may not come in is not told that there is anything
 		}
-		if why := m.admit(p, at, b); why != "" {
-			return dropped(why)
-		}
-		if !p.isFirst() {
-			return dropped(NoSession)
-		}
-		if why := m.open(key, b.Network, at, p.dest); why != "" {
+		if why := m.openInward(key, o, p, false); why != "" {
 			return dropped(why)
 		}
 		s = m.sessions[key]
 	}
-	if s.External != p.dest { // the endpoint could not tell the two flows apart
-		return dropped(SessionClash)
+	if s.hairpin { // both its ends are inside
+		return dropped(InsideFromOutside)
+	}
+	if p.hasSourceRoute() {
+		return dropped(SourceRoute)
+	}
+	if s.External != p.dest {
+		if why := m.takeOver(key, o, p, s); why != "" {
+			return dropped(why)
+		}
+		s = m.sessions[key]
 	}
 	if p.ttl <= 1 {
-		return dropped(HopLimit)
+		return m.refuse(p, outsider(p), HopLimit)
 	}
 	if p.isFragment() {
 		m.firstInward(p, s, key)
 	}
 	m.track(key, s, p, false)
-	p.translate(destSide, b.Internal)
-	return m.deliver(p, key.Compartment, s.Network, b.Internal.Addr())
+	p.translate(destSide, o.internal)
+	return m.deliver(p, key.Compartment, s.Network, o.internal.Addr())
+}
+
+// takeOver: the endpoint has a session with the same remote by another external
+// port, and could not tell the two flows apart. One that it opened itself gives
+// way to a mapping, but not with TCP: a forged SYN would cut a connection.
+func (m *Model) takeOver(key SessionKey, o owner, p *packet, s *Session) Reason {
+	other := m.bindings[s.binding]
+	if o.mapping == 0 || key.Protocol == nat.TCP || other != nil && other.Configured {
+		return SessionClash
+	}
+	m.endSession(key)
+	return m.openInward(key, o, p, false)
+}
+
+// openInward opens a session for a packet to an external address and port.
+func (m *Model) openInward(key SessionKey, o owner, p *packet, hairpin bool) Reason {
+	if why := m.admit(key, o); why != "" {
+		return why
+	}
+	if !p.isFirst() {
+		return NoSession
+	}
+	s := Session{Network: o.network, External: p.dest, binding: o.at, hairpin: hairpin}
+	mapping, mapped := m.config.Mappings[o.mapping]
+	if mapped && mapping.External.IsRange() {
+		if !m.joinRange(o.mapping, o.at, o.internal) {
+			return m.refused(TableFull, key, mapping.NAT, o.network)
+		}
+	} else {
+		m.join(o.at)
+	}
+	s.NAT, s.spread = m.bindings[o.at].NAT, len(mapping.Targets) > 1
+	return m.open(key, s)
 }
 
 // impossible: an address that nobody outside can have: an inside one, ours, or
@@ -92,32 +145,31 @@ func (m *Model) impossible(source netip.Addr) bool {
 // isHosts: what no session expects may be for the host. A program of the host
 // keeps a port that it binds while a NAT uses it; a mapping's port is the
 // mapping's. A mapping on any address means the host's.
-func (m *Model) isHosts(p *packet, at BindingKey, b *Binding) bool {
+func (m *Model) isHosts(p *packet, o owner) bool {
 	if p.protocol == nat.ICMP {
 		return true
 	}
-	if at.External.Addr().IsUnspecified() && !m.config.isHost(p.dest.Addr()) {
+	if o.at.External.Addr().IsUnspecified() && !m.config.isHost(p.dest.Addr()) {
 		return true
 	}
-	return !b.Configured && m.config.listens(p.protocol, p.dest)
+	return o.mapping == 0 && m.config.listens(p.protocol, p.dest)
 }
 
 // admit is RFC 4787 section 5 (REQ-8) and RFC 5382 REQ-3: who may open a
 // session from outside.
-func (m *Model) admit(p *packet, at BindingKey, b *Binding) Reason {
-	if b.Configured {
-		from := m.config.Mappings[b.mapping].From
-		if len(from) > 0 && !slices.ContainsFunc(from, func(f netip.Prefix) bool { return f.Contains(p.source.Addr()) }) {
+func (m *Model) admit(key SessionKey, o owner) Reason {
+	if o.mapping != 0 {
+		if !m.config.Mappings[o.mapping].letsIn(key.Remote.Addr()) {
 			return RemoteNotAllowed
 		}
 		return ""
 	}
-	switch m.config.NATs[b.NAT].filtering(p.protocol) {
+	switch m.config.NATs[o.binding.NAT].filtering(key.Protocol) {
 	case nat.EndpointIndependent:
 		return ""
 	case nat.AddressDependent:
-		for key, s := range m.sessions {
-			if s.binding == at && key.Remote.Addr() == p.source.Addr() {
+		for known, s := range m.sessions {
+			if s.binding == o.at && known.Remote.Addr() == key.Remote.Addr() {
 				return ""
 			}
 		}
@@ -138,7 +190,16 @@ func (m *Model) deliver(p *packet, compartment, network uint32, to netip.Addr) R
 
 // toOutside is the leak guard, and notes from where the host talks.
 func (m *Model) toOutside(p *packet, marked bool) Result {
-	if marked || p.ether() != etherIPv4 || !p.parseIP() {
+	if marked {
+		return passed()
+	}
+	if p.ether() == etherARP {
+		if len(p.frame) >= ethernet+28 && m.config.isInside(p.address(ethernet+14)) {
+			return dropped(Untranslated) // the host does not speak under its gateways' addresses
+		}
+		return passed()
+	}
+	if p.ether() != etherIPv4 || !p.parseIP() {
 		return passed()
 	}
 	if m.config.isInside(p.source.Addr()) {

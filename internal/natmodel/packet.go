@@ -49,11 +49,12 @@ type packet struct {
 	icmpType byte
 
 	segments, segment int // of GSO, as in Arrival
+	turns             int // as in Arrival
 }
 
-// toGroup: sent to everybody on the link, and so forwarded by nobody (RFC 1812
-// section 5.3.4).
-func (p *packet) toGroup() bool { return p.frame[0]&1 != 0 }
+// isTo reports whether a frame is addressed to a link: what is for everybody (RFC
+// 1812 section 5.3.4), or for another that the link only sees, is not forwarded.
+func (p *packet) isTo(m MAC) bool { return MAC(p.frame[:6]) == m }
 
 func (p *packet) ether() uint16     { return p.u16(12) }
 func (p *packet) u16(at int) uint16 { return binary.BigEndian.Uint16(p.frame[at:]) }
@@ -74,7 +75,7 @@ func (p *packet) parseIP() bool {
 	ip := p.frame[ethernet:]
 	header := int(ip[0]&15) * 4
 	p.length = int(p.u16(ethernet + 2))
-	if ip[0]>>4 != 4 || header < 20 || p.length < header {
+	if ip[0]>>4 != 4 || header < 20 || p.length < header || len(p.frame) < ethernet+p.length {
 		return false
 	}
 	p.l4 = ethernet + header
@@ -83,6 +84,28 @@ func (p *packet) parseIP() bool {
 	p.source = netip.AddrPortFrom(p.address(ethernet+12), 0)
 	p.dest = netip.AddrPortFrom(p.address(ethernet+16), 0)
 	return true
+}
+
+// hasSourceRoute reports whether the sender wants to choose the way itself (RFC
+// 7126 sections 4.3 and 4.4).
+func (p *packet) hasSourceRoute() bool {
+	const end, none, loose, strict = 0, 1, 131, 137
+	options := p.frame[ethernet+20 : min(p.l4, len(p.frame))]
+	for len(options) >= 2 {
+		switch kind, length := options[0], int(options[1]); {
+		case kind == none:
+			options = options[1:]
+		case kind == end || length < 2:
+			return false
+		case kind == loose || kind == strict:
+			return true
+		case length > len(options):
+			return false
+		default:
+			options = options[length:]
+		}
+	}
+	return false
 }
 
 // parseL4 reads ports, flags or the query identifier.
@@ -166,10 +189,12 @@ func (p *packet) editIP(change func()) {
 // hop replaces one address, and takes the hop off the TTL (RFC 1812 section
 // 5.3.1): what there is to do for a packet whose ports are not at hand.
 func (p *packet) hop(end side, a netip.Addr) {
-	p.editIP(func() {
-		p.frame[ethernet+8]--
-		copy(p.frame[ethernet+int(end.address):], a.AsSlice())
-	})
+	p.editIP(func() { p.frame[ethernet+8]-- })
+	p.readdress(end, a)
+}
+
+func (p *packet) readdress(end side, a netip.Addr) {
+	p.editIP(func() { copy(p.frame[ethernet+int(end.address):], a.AsSlice()) })
 }
 
 // side is an end of a packet: offsets in the IP and the transport header.
@@ -181,10 +206,15 @@ var (
 )
 
 // translate replaces one end of a whole packet or first fragment, with all
-// checksums (RFC 3022 section 4.1).
+// checksums (RFC 3022 section 4.1), and takes the hop off the TTL.
 func (p *packet) translate(end side, to netip.AddrPort) {
+	p.editIP(func() { p.frame[ethernet+8]-- })
+	p.rewrite(end, to)
+}
+
+func (p *packet) rewrite(end side, to netip.AddrPort) {
 	before := slices.Clone(p.frame)
-	p.hop(end, to.Addr())
+	p.readdress(end, to.Addr())
 	if p.protocol == nat.ICMP { // no pseudo-header: RFC 792
 		p.put16(p.l4+4, to.Port())
 		p.put16(p.l4+2, adjust(p.u16(p.l4+2), before[p.l4+4:p.l4+6], p.frame[p.l4+4:p.l4+6]))

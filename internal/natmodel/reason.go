@@ -5,6 +5,8 @@ type Reason string
 
 // The reasons; docs/packet-flow.md says when.
 const (
+	NoMapping           Reason = "no-static-mapping"
+	EndpointLimit       Reason = "endpoint-limit"
 	FirstFragmentOffset Reason = "first-fragment-offset"
 	ICMPErrorInvalid    Reason = "icmp-error-invalid"
 	ICMPErrorNoSession  Reason = "icmp-error-no-session"
@@ -26,4 +28,7 @@ const (
 	InsideFromOutside   Reason = "inside-address-from-outside"
 	NoNAT               Reason = "no-nat"
 	IPv6                Reason = "ipv6"
+	RogueServer         Reason = "rogue-server"
+	SourceRoute         Reason = "source-route"
+	MartianDestination  Reason = "martian-destination"
 )

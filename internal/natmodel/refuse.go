@@ -11,21 +11,40 @@ import (
 var answers = map[Reason][2]byte{
 	HopLimit:          {timeExceeded, 0},
 	TooBig:            {unreachable, 4},
-	OutOfPorts:        {unreachable, 13}, // RFC 5508 REQ-8, decision D3
-	BindingsFull:      {unreachable, 13},
-	SessionsFull:      {unreachable, 13},
 	NoExternalAddress: {unreachable, 13},
 	NoNAT:             {unreachable, 13},
 	Isolated:          {unreachable, 13},
 }
 
-// refuse drops a packet from the inside and tells its sender, where it may.
+// outsider is who sent a packet from outside: told by the address that it spoke
+// to, so that no inside address shows outside.
+func outsider(p *packet) sender { return sender{Network: Network{Gateway: p.dest.Addr()}} }
+
+// refuse drops a packet and tells its sender, where it may.
 func (m *Model) refuse(p *packet, to sender, why Reason) Result {
-	code, has := answers[why]
+	code, has := m.answerTo(to.NAT, why)
 	if !has || !p.mayBeAnswered() {
 		return dropped(why)
 	}
 	return Result{Verdict: Answered, Reason: why, Frame: p.answer(to, code, m.config.MTU)}
+}
+
+// answerTo is the error for a reason. What a flow is told that no port or state
+// is left for is a choice: RFC 5508 REQ-8, RFC 6888 REQ-11B, decision D3.
+func (m *Model) answerTo(id uint32, why Reason) (code [2]byte, has bool) {
+	switch why {
+	case OutOfPorts, BindingsFull, SessionsFull, EndpointLimit:
+	default:
+		code, has = answers[why]
+		return code, has
+	}
+	switch m.config.NATs[id].Exhaustion {
+	case nat.Silent:
+		return code, false
+	case nat.Unreachable:
+		return [2]byte{unreachable, 1}, true
+	}
+	return [2]byte{unreachable, 13}, true
 }
 
 // mayBeAnswered is RFC 1812 section 4.3.2.7: no error about an error or about a

@@ -29,7 +29,11 @@ type Session struct {
 	PacketsIn    uint64
 	BytesIn      uint64
 
-	binding BindingKey
+	binding  BindingKey
+	overflow bool // no binding: its external port is for its remote alone
+	hairpin  bool // its remote is another endpoint's external address
+	spread   bool // its mapping has several targets
+	halfOpen bool // opened from outside, and no ACK has come from there yet
 }
 
 // Sessions are the sessions that live. The caller must not change them.
@@ -38,23 +42,32 @@ func (m *Model) Sessions() map[SessionKey]*Session { return m.sessions }
 // Bindings are the bindings that live. The caller must not change them.
 func (m *Model) Bindings() map[BindingKey]*Binding { return m.bindings }
 
-// open makes a session of a binding that has been found or made for it.
-func (m *Model) open(key SessionKey, network uint32, b BindingKey, external netip.AddrPort) Reason {
-	binding := m.bindings[b]
-	rules := m.config.NATs[binding.NAT]
+// open starts a session whose way out has been taken. Refused, it leaves nothing.
+func (m *Model) open(key SessionKey, s Session) Reason {
+	rules := m.config.NATs[s.NAT]
+	if !m.mayOpen(key, rules.Limits) {
+		m.release(key, &s, false)
+		return m.refused(LimitReached, key, s.NAT, s.Network)
+	}
 	if len(m.sessions) >= m.config.MaxSessions { // RFC 6888 REQ-11: the old ones live on
-		m.refused(TableFull, key, binding.NAT, network)
+		m.release(key, &s, false)
+		m.refused(TableFull, key, s.NAT, s.Network)
 		return SessionsFull
 	}
-	binding.Sessions++
-	m.bindingEvent(BindingSessions, b, binding.Sessions)
-	s := &Session{
-		NAT: binding.NAT, Network: network, External: external, Created: m.now, Refreshed: m.now,
-		Lifetime: firstLifetime(key.Protocol, rules.Timeouts), binding: b,
-	}
-	m.sessions[key] = s
-	m.event(SessionCreate, key, s)
+	s.Created, s.Refreshed, s.Lifetime = m.now, m.now, firstLifetime(key.Protocol, rules.Timeouts)
+	m.sessions[key] = &s
+	m.event(SessionCreate, key, &s)
 	return ""
+}
+
+// release gives up what a session has outside.
+func (m *Model) release(key SessionKey, s *Session, used bool) {
+	if !s.overflow {
+		m.leave(s.binding, used)
+	} else if m.overflowing(s.NAT) == 0 {
+		m.refused(OverflowEnd, key, s.NAT, 0)
+	}
+	m.forget(key.owner())
 }
 
 func firstLifetime(p nat.Protocol, t nat.Timeouts) time.Duration {
@@ -75,12 +88,7 @@ func (m *Model) endSession(key SessionKey) {
 	s := m.sessions[key]
 	m.event(SessionDelete, key, s)
 	delete(m.sessions, key)
-	b := m.bindings[s.binding]
-	b.Sessions--
-	m.bindingEvent(BindingSessions, s.binding, b.Sessions)
-	if b.Sessions == 0 && !b.Configured {
-		m.endBinding(s.binding)
-	}
+	m.release(key, s, true)
 }
 
 // track notes what a translated packet means for its session.
@@ -102,10 +110,29 @@ func (m *Model) track(key SessionKey, s *Session, p *packet, outward bool) {
 		return
 	}
 	next := nextState(s.State, outward, p.tcpFlags)
-	if next != s.State {
+	switch {
+	case next != s.State:
+		// A flood under forged sources gets no further than this: RFC 5382 REQ-5.
+		s.halfOpen = s.State == nat.StateExternalSYN && next == nat.StateEstablished
 		s.State, s.Lifetime, s.Refreshed = next, lifetime(next, rules.Timeouts), m.now
+		if s.halfOpen {
+			s.Lifetime = rules.Timeouts.TCPTransitory.Duration()
+		}
 		m.event(SessionState, key, s)
-	} else if keepsAlive(s.State, outward, p.tcpFlags) {
+	case s.halfOpen:
+		if !outward && p.tcpFlags&flagACK != 0 {
+			s.halfOpen, s.Lifetime, s.Refreshed = false, lifetime(next, rules.Timeouts), m.now
+		}
+	case keepsAlive(s.State, outward, p.tcpFlags):
 		s.Refreshed = m.now
 	}
 }
+
+// IsOverflow reports whether the external port is the session's remote's alone.
+func (s *Session) IsOverflow() bool { return s.overflow }
+
+// IsHairpin reports whether the remote is another endpoint's external address.
+func (s *Session) IsHairpin() bool { return s.hairpin }
+
+// IsSpread reports whether the session's mapping has several targets.
+func (s *Session) IsSpread() bool { return s.spread }

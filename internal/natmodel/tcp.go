@@ -33,12 +33,11 @@ func nextState(state nat.TCPState, outward bool, flags byte) nat.TCPState {
 		if has(flagFIN) {
 			return pick(outward, nat.StateInternalFIN, nat.StateExternalFIN)
 		}
-	case nat.StateInternalFIN:
-		if !outward && has(flagFIN) {
-			return nat.StateBothFIN
+	case nat.StateInternalFIN, nat.StateExternalFIN:
+		if newSYN && outward { // decision D5, where nobody outside can do it
+			return nat.StateInternalSYN
 		}
-	case nat.StateExternalFIN:
-		if outward && has(flagFIN) {
+		if has(flagFIN) && outward == (state == nat.StateExternalFIN) {
 			return nat.StateBothFIN
 		}
 	case nat.StateBothFIN:
@@ -46,8 +45,8 @@ func nextState(state nat.TCPState, outward bool, flags byte) nat.TCPState {
 			return pick(outward, nat.StateInternalSYN, nat.StateExternalSYN)
 		}
 	case nat.StateTimeWait:
-		if newSYN {
-			return pick(outward, nat.StateInternalSYN, nat.StateExternalSYN)
+		if newSYN { // from outside it may be forged, and the connection alive
+			return pick(outward, nat.StateInternalSYN, nat.StateTimeWait)
 		}
 		return nat.StateEstablished // RFC 6146: any packet but a RST
 	case nat.StateNone:

@@ -1,0 +1,217 @@
+/* SPDX-License-Identifier: (GPL-2.0 OR BSD-2-Clause) */
+/* The room's door: addresses become a token on the way in, and addresses again on the way out. */
+#pragma once
+#include "fragment.h"
+
+/* Which of the room's routes has an MTU no larger than this one; 0: as it is. RFC 791: all pieces but the last are multiples of 8. */
+INLINE __u16 piece_size(__u32 mtu)
+{
+	__u32 pieces;
+
+	if (mtu < sizeof(struct iphdr) + 48) /* RFC 791: every link carries 68 */
+		return mtu ? 6 : 0;
+	pieces = (mtu - sizeof(struct iphdr)) / 8;
+	return pieces <= PIECE_EXACT ? pieces : pieces / PIECE_STEP * PIECE_STEP;
+}
+
+/* How much of the room a sender's fragments take at the moment. */
+struct load_key {
+	__u32 compartment;
+	__be32 source; /* 0: everybody outside, where addresses may be false */
+};
+struct load {
+	__u64 since; /* monotonic ns */
+	__s64 bytes;
+};
+struct {
+	MAP_UINT(type, BPF_MAP_TYPE_LRU_HASH);
+	MAP_TYPE(key, struct load_key);
+	MAP_TYPE(value, struct load);
+	MAP_UINT(max_entries, 4096);
+} room_loads SEC(".maps");
+
+enum {
+	LOAD_MEMORY = 3, /* seconds: what waits longer has been forgotten in the room */
+	LOAD_PACKET = 1024, /* what the kernel needs for a packet besides its bytes, about */
+	LOAD_INSIDE = 2 << 20, /* bytes for an endpoint, */
+	LOAD_OUTSIDE = 8 << 20, /* and for all outside: half of the room */
+};
+
+INLINE struct load_key load_key(__u32 compartment, __be32 source)
+{
+	struct load_key key = { .compartment = compartment, .source = compartment == FRAGMENTS_OUTSIDE ? 0 : source };
+	return key;
+}
+
+/* Whether there is place for a sender's fragment: nobody may take it from all others. */
+NOINLINE int room_admits(__u32 compartment, __be32 source, __u32 bytes)
+{
+	struct load_key key = load_key(compartment, source);
+	struct load *load = bpf_map_lookup_elem(&room_loads, &key), new = { .bytes = bytes };
+	__u64 now = bpf_ktime_get_coarse_ns();
+
+	if (!load) {
+		new.since = now;
+		bpf_map_update_elem(&room_loads, &key, &new, BPF_ANY);
+		return true;
+	}
+	if (load->since + LOAD_MEMORY * SECOND < now) {
+		load->since = now;
+		load->bytes = 0;
+	}
+	if (load->bytes > (compartment == FRAGMENTS_OUTSIDE ? LOAD_OUTSIDE : LOAD_INSIDE))
+		return false;
+	__sync_fetch_and_add(&load->bytes, bytes);
+	return true;
+}
+
+INLINE void room_left(__u32 compartment, __be32 source, __u32 bytes)
+{
+	struct load_key key = load_key(compartment, source);
+	struct load *load = bpf_map_lookup_elem(&room_loads, &key);
+
+	if (load && load->bytes >= bytes)
+		__sync_fetch_and_add(&load->bytes, -(__s64)bytes);
+}
+
+/* Gives out the next token. */
+NOINLINE int take_token(struct __sk_buff *skb, struct passage *passage, __u32 size_turn, __u32 compartment, __u32 counted)
+{
+	const __u32 ip_at = sizeof(struct ethhdr);
+	__u32 zero = 0, *last = bpf_map_lookup_elem(&last_token, &zero), slot, number;
+	struct token *token;
+
+	if (!last || !passage)
+		return -1;
+	number = (__sync_fetch_and_add(last, 1) & ((1U << TOKEN_BITS) - 1)) | ROOM_SOURCE << TOKEN_BITS;
+	slot = number % TOKENS;
+	token = bpf_map_lookup_elem(&tokens, &slot);
+	if (!token)
+		return -1;
+	*(volatile __u32 *)&token->token = 0;
+	token->ifindex = skb->mark;
+	token->size = size_turn >> 8;
+	token->turn = size_turn;
+	token->compartment = compartment;
+	token->counted = counted;
+	if (bpf_skb_load_bytes(skb, 0, token->mac, sizeof(token->mac)) ||
+	    bpf_skb_load_bytes(skb, ip_at + __builtin_offsetof(struct iphdr, saddr), &token->source, 8) ||
+	    bpf_skb_load_bytes(skb, ip_at + __builtin_offsetof(struct iphdr, ttl), &token->ttl, 1))
+		return -1;
+	*(volatile __u32 *)&token->token = number;
+	passage->token = number;
+	return 0;
+}
+
+/* The token of a datagram, a new one if it has none. */
+INLINE struct token *token_of(struct __sk_buff *skb, struct fragment_key *key, bool first, __u32 size_turn, bool counted)
+{
+	struct passage *known = bpf_map_lookup_elem(&passages, key), new = { .first = first };
+	__u64 now = bpf_ktime_get_coarse_ns();
+	struct token *token;
+	__u32 slot;
+
+	if (known && known->expires > now) {
+		if (first)
+			known->first = 1;
+		slot = known->token % TOKENS;
+		token = bpf_map_lookup_elem(&tokens, &slot);
+		if (token && token->token == known->token)
+			return token;
+	}
+	new.expires = now + PASSAGE_MEMORY *SECOND;
+	if (take_token(skb, &new, size_turn, key->compartment, counted))
+		return NULL;
+	bpf_map_update_elem(&passages, key, &new, BPF_ANY);
+	slot = new.token % TOKENS;
+	return bpf_map_lookup_elem(&tokens, &slot);
+}
+
+/* Replaces both addresses and the TTL. */
+INLINE void readdress(struct iphdr *ip, __be32 source, __be32 destination, __u8 ttl)
+{
+	__u16 old_word = ip->ttl | ip->protocol << 8, new_word = ttl | ip->protocol << 8;
+
+	ip->check = adjust_ip_checksum(ip->check, ip->saddr, source, old_word, new_word);
+	ip->check = adjust_ip_checksum(ip->check, ip->daddr, destination, 0, 0);
+	ip->saddr = source;
+	ip->daddr = destination;
+	ip->ttl = ttl;
+}
+
+/* At our end of the room's veth, on the way in. */
+INLINE int room_in(struct __sk_buff *skb)
+{
+	const __u8 mac[6] = ROOM_MAC;
+	struct packet packet = { .l3 = sizeof(struct ethhdr) };
+	__u32 ifindex = skb->mark, turn = skb->priority >> 16 & ROOM_TURNS, mtu = skb->priority & 0xffff, number;
+	struct inside *inside;
+	struct fragment_key key;
+	struct ethhdr *ethernet;
+	struct token *token;
+	struct iphdr *ip;
+	__u16 size = piece_size(mtu);
+	bool whole;
+
+	if (!ifindex || skb->protocol != htons(ETH_P_IP) || parse_ip(skb, &packet))
+		return TCX_DROP; /* nothing of anybody else goes in there */
+	inside = bpf_map_lookup_elem(&insides, &ifindex);
+	key = fragment_key(&packet, inside ? inside->compartment : FRAGMENTS_OUTSIDE, turn);
+	whole = !is_fragment(&packet);
+	if (whole) { /* one token serves all packets of this kind */
+		key.id = 0;
+		key.turn = packet.ttl;
+	}
+	if (!turn && is_later_fragment(&packet) && find_first_fragment(&packet, key.compartment)) {
+		skb->mark = ROOM_MARK | 1; /* its first one came meanwhile, on another CPU */
+		return bpf_redirect(ifindex, BPF_F_INGRESS);
+	}
+	if (!whole && !room_admits(key.compartment, packet.source, packet.length + LOAD_PACKET))
+		return drop(REASON_FRAGMENT);
+	token = token_of(skb, &key, !is_later_fragment(&packet), (__u32)size << 8 | turn, !whole);
+	if (!token)
+		return drop(REASON_FRAGMENT);
+	number = token->token;
+	if (!whole) /* all fragments of a datagram must look alike */
+		size = token->size;
+	ethernet = (void *)(long)skb->data;
+	ip = (void *)(ethernet + 1);
+	if ((void *)(ip + 1) > (void *)(long)skb->data_end)
+		return drop(REASON_MALFORMED);
+	memcpy(ethernet->destination, mac, sizeof(mac));
+	readdress(ip, htonl(number), htonl(ROOM_DESTINATION << 16 | size), ROOM_TTL);
+	return TCX_NEXT;
+}
+
+/* And on the way out. */
+INLINE int room_out(struct __sk_buff *skb)
+{
+	struct packet packet = { .l3 = sizeof(struct ethhdr) };
+	struct ethhdr *ethernet;
+	struct token *token, was;
+	struct iphdr *ip;
+	__u32 number, slot;
+
+	if (skb->protocol != htons(ETH_P_IP) || parse_ip(skb, &packet))
+		return TCX_DROP;
+	number = ntohl(packet.source);
+	if (number >> TOKEN_BITS != ROOM_SOURCE || ntohl(packet.destination) >> 16 != ROOM_DESTINATION)
+		return TCX_DROP; /* what the room's stack says of itself */
+	slot = number % TOKENS;
+	token = bpf_map_lookup_elem(&tokens, &slot);
+	if (!token)
+		return TCX_DROP;
+	memcpy(&was, token, sizeof(was));
+	if (was.token != number || *(volatile __u32 *)&token->token != number)
+		return drop(REASON_FRAGMENT); /* given to another meanwhile */
+	ethernet = (void *)(long)skb->data;
+	ip = (void *)(ethernet + 1);
+	if ((void *)(ip + 1) > (void *)(long)skb->data_end)
+		return TCX_DROP;
+	memcpy(ethernet->destination, was.mac, sizeof(was.mac));
+	readdress(ip, was.source, was.destination, was.ttl);
+	if (was.counted)
+		room_left(was.compartment, was.source, packet.length + LOAD_PACKET);
+	skb->mark = ROOM_MARK | (was.turn + 1);
+	return bpf_redirect(was.ifindex, BPF_F_INGRESS);
+}

@@ -1,0 +1,61 @@
+/* SPDX-License-Identifier: (GPL-2.0 OR BSD-2-Clause) */
+/* What leaves by an outside interface: the leak guard, and a note of the ports from which the host talks. */
+#pragma once
+#include "inbound.h"
+
+/* ARP to the outside: the host does not speak under its gateways' addresses there. */
+INLINE int arp_outbound(struct __sk_buff *skb)
+{
+	struct arp_ipv4 arp;
+
+	if (bpf_skb_load_bytes(skb, sizeof(struct ethhdr), &arp, sizeof(arp)))
+		return TCX_NEXT;
+	return is_inside(arp.sender_address) ? drop(REASON_UNTRANSLATED) : TCX_NEXT;
+}
+
+/* Remembers that the host talks from this port, unless it is where a binding has its own. */
+INLINE void note_host_port(struct __sk_buff *skb, struct packet *packet)
+{
+	struct settings *settings = get_settings();
+	struct binding_key binding = {};
+	struct host_port_key key = {};
+	__u64 now = bpf_ktime_get_coarse_ns(), *used;
+	__u16 port;
+
+	if (!settings || is_later_fragment(packet) || parse_l4(skb, packet))
+		return;
+	port = ntohs(packet->source_port);
+	/* Below 1024 and among the ephemeral ports no NAT allocates by itself. */
+	if (packet->protocol != IPPROTO_ICMP &&
+	    (port < 1024 || (port >= settings->local_port_low && port <= settings->local_port_high)))
+		return;
+	binding.address = key.address = packet->source;
+	binding.port = key.port = packet->source_port;
+	binding.protocol = key.protocol = packet->protocol;
+	used = bpf_map_lookup_elem(&host_ports, &key);
+	if (used) {
+		*used = now;
+		return;
+	}
+	if (!bpf_map_lookup_elem(&bindings, &binding))
+		bpf_map_update_elem(&host_ports, &key, &now, BPF_ANY);
+}
+
+/* The leak guard. Design, rule 1: no packet with an inside source leaves untranslated. */
+INLINE int guard(struct __sk_buff *skb, __u32 l3)
+{
+	struct packet packet = { .l3 = l3 };
+
+	if (likely(skb->mark == TRANSLATED_MARK)) {
+		skb->mark = 0;
+		return TCX_NEXT;
+	}
+	if (unlikely(skb->protocol == htons(ETH_P_ARP) && l3))
+		return arp_outbound(skb);
+	if (skb->protocol != htons(ETH_P_IP) || parse_ip(skb, &packet))
+		return TCX_NEXT;
+	if (unlikely(is_inside(packet.source)))
+		return drop(REASON_UNTRANSLATED);
+	note_host_port(skb, &packet);
+	return TCX_NEXT;
+}

@@ -1,0 +1,175 @@
+/* SPDX-License-Identifier: (GPL-2.0 OR BSD-2-Clause) */
+/*
+ * The room: a private network namespace behind one veth pair, with nothing in
+ * it but the kernel's own reassembly and fragmentation (internal/host,
+ * room.go). Fragments go in in any order and come out with the first one
+ * first; what is too big for the way on comes out in pieces. Then they arrive
+ * once more at the interface where they had come from.
+ *
+ * In there a datagram goes by a token instead of its addresses. So those of two
+ * compartments with equal addresses do not mix, and when it comes out we know
+ * whose it is.
+ */
+#pragma once
+#include "deliver.h"
+
+enum { FRAGMENTS_OUTSIDE = ~0U }; /* in place of a compartment: no network has this one */
+
+/* On what comes out, with how often it was inside: twice at the most, for order and for size. */
+#define ROOM_MARK 0x684e5200 /* "hNR" */
+enum { ROOM_TURNS = 3 }; /* the bits of it that count */
+
+enum {
+	PASSAGE_MEMORY = 4, /* seconds: a little longer than the room waits */
+	ROOM_TTL = 64,
+	ROOM_SOURCE = 10, /* first byte of a token as a source address */
+	ROOM_DESTINATION = 0xac1f, /* 172.31.SIZE, where SIZE chooses a route with an MTU */
+	TOKENS = 16384,
+	TOKEN_BITS = 24,
+	PIECE_EXACT = 256, /* sizes: 20 + 8n up to here, then in steps of 512 */
+	PIECE_STEP = 64,
+};
+
+/* Of the veth's two ends. The room's must be right, or its stack would not take the frame. */
+#define ROOM_MAC { 0x02, 0x68, 0x6e, 0x00, 0x00, 0x02 }
+
+struct fragment_key {
+	__u32 compartment;
+	__be32 source, destination;
+	__be16 id;
+	__u8 protocol;
+	__u8 turn; /* of a whole packet in the room: its TTL */
+};
+
+/* A datagram's way through the room. */
+struct passage {
+	__u64 expires; /* monotonic ns */
+	__u32 token;
+	__u32 first; /* its first fragment is in there: it is ours */
+};
+
+struct {
+	MAP_UINT(type, BPF_MAP_TYPE_LRU_HASH);
+	MAP_TYPE(key, struct fragment_key);
+	MAP_TYPE(value, struct passage);
+	MAP_UINT(max_entries, TOKENS);
+} passages SEC(".maps");
+
+/* What a token stands for. Tokens are given out in a circle. */
+struct token {
+	__u32 token; /* 0 while it is written */
+	__u32 ifindex; /* where the datagram came from */
+	__be32 source, destination;
+	__u8 mac[12]; /* as in the frame */
+	__u8 ttl;
+	__u8 turn;
+	__u16 size;
+	__u32 compartment;
+	__u32 counted; /* in room_loads: fragments, which may stay there */
+};
+
+struct {
+	MAP_UINT(type, BPF_MAP_TYPE_ARRAY);
+	MAP_TYPE(key, __u32);
+	MAP_TYPE(value, struct token);
+	MAP_UINT(max_entries, TOKENS);
+} tokens SEC(".maps");
+
+struct {
+	MAP_UINT(type, BPF_MAP_TYPE_ARRAY);
+	MAP_TYPE(key, __u32);
+	MAP_TYPE(value, __u32);
+	MAP_UINT(max_entries, 1);
+} last_token SEC(".maps");
+
+INLINE bool is_fragment(const struct packet *packet)
+{
+	return packet->fragment & htons(IP_MF | IP_OFFSET);
+}
+
+/* All but the first: no ports in there. */
+INLINE bool is_later_fragment(const struct packet *packet)
+{
+	return packet->fragment & htons(IP_OFFSET);
+}
+
+INLINE struct fragment_key fragment_key(const struct packet *packet, __u32 compartment, __u8 turn)
+{
+	struct fragment_key key = {
+		.compartment = compartment,
+		.source = packet->source,
+		.destination = packet->destination,
+		.id = packet->id,
+		.protocol = packet->protocol,
+		.turn = turn,
+	};
+	return key;
+}
+
+/* How often a packet has been in the room. */
+INLINE __u32 room_turns(const struct __sk_buff *skb)
+{
+	__u32 mark = skb->mark;
+
+	return (mark & ~ROOM_TURNS) == ROOM_MARK ? mark & ROOM_TURNS : 0;
+}
+
+INLINE bool came_from_room(const struct __sk_buff *skb)
+{
+	return room_turns(skb) != 0;
+}
+
+/* The way through the room that other fragments of the same datagram have taken. */
+INLINE struct passage *find_passage(const struct __sk_buff *skb, const struct packet *packet, __u32 compartment)
+{
+	struct fragment_key key = fragment_key(packet, compartment, room_turns(skb));
+	struct passage *passage = bpf_map_lookup_elem(&passages, &key);
+
+	return passage && passage->expires > bpf_ktime_get_coarse_ns() ? passage : NULL;
+}
+
+INLINE __u32 room_ifindex(const struct __sk_buff *skb)
+{
+	struct settings *settings = get_settings();
+
+	return settings && room_turns(skb) < 2 ? settings->room_ifindex : 0;
+}
+
+/*
+ * Sends a packet into the room, to be cut to mtu unless that is 0. Interface,
+ * turn and MTU go along in fields that nothing touches on the few steps to
+ * room_enter. NOT_OURS if there is no room.
+ */
+NOINLINE int to_room(struct __sk_buff *skb, __u32 l3, __u32 mtu)
+{
+	__u32 room = room_ifindex(skb);
+
+	if (!room)
+		return NOT_OURS;
+	if (!l3 && !add_ethernet(skb))
+		return drop(REASON_MALFORMED);
+	skb->priority = room_turns(skb) << 16 | (mtu < 0xffff ? mtu : 0xffff);
+	skb->mark = skb->ifindex;
+	return bpf_redirect(room, 0);
+}
+
+/* Has a packet cut to mtu. NOT_OURS if it may not be, or if there is no room. */
+INLINE int cut(struct __sk_buff *skb, const struct packet *packet, __u32 mtu)
+{
+	return packet->fragment & htons(IP_DF) ? NOT_OURS : to_room(skb, packet->l3, mtu);
+}
+
+/* Sends a copy into the room. */
+NOINLINE int copy_to_room(struct __sk_buff *skb)
+{
+	__u32 room = room_ifindex(skb), mark = skb->mark, priority = skb->priority;
+
+	if (!room)
+		return 0;
+	skb->priority = 0;
+	skb->mark = skb->ifindex;
+	bpf_clone_redirect(skb, room, 0);
+	skb->priority = priority;
+	skb->mark = mark;
+	return 0;
+}

@@ -1,0 +1,109 @@
+package datapath
+
+import (
+	"slices"
+
+	"github.com/hostnat/hostnat/internal/nat"
+)
+
+// poolValues are the external addresses of each NAT and way out, with the ports
+// that its bindings may have. The slice that a NAT keeps for overflow on an
+// address is no other NAT's there: a binding would take its sessions' answers.
+func poolValues(c Config) map[bpfPoolKey]bpfPool {
+	values := make(map[bpfPoolKey]bpfPool, len(c.Pools))
+	for _, p := range c.Pools {
+		values[bpfPoolKey{Nat: p.NAT, Ifindex: p.Interface}] = poolValue(p, c)
+	}
+	return values
+}
+
+// poolValue puts the addresses that no new binding may have, because a mapping
+// has them as a whole, behind the others: they are without ports.
+func poolValue(p Pool, c Config) bpfPool {
+	var value bpfPool
+	addresses := slices.Clone(p.Addresses)
+	slices.SortStableFunc(addresses, func(a, b PoolAddress) int { return int(flag(len(a.Ports) == 0)) - int(flag(len(b.Ports) == 0)) })
+	for i, a := range addresses {
+		if i == len(value.Address) {
+			break
+		}
+		to := &value.Address[i]
+		to.Address = addressOf(a.Address)
+		if len(a.Ports) == 0 {
+			value.Mapped++
+			continue
+		}
+		value.Count++
+		ranges := a.Ports
+		if c.NATs[p.NAT].Overflow {
+			var kept nat.PortRange
+			ranges, kept = splitOverflow(ranges)
+			to.Overflow.Low, to.Overflow.High = kept.Low, kept.High
+		}
+		ranges = withoutOthersOverflow(ranges, p, a, c)
+		for j, r := range ranges[:min(len(ranges), len(to.Range))] {
+			to.Range[j].Low, to.Range[j].High = r.Low, r.High
+			to.Ports += uint32(r.Size())
+		}
+	}
+	return value
+}
+
+func withoutOthersOverflow(ranges []nat.PortRange, of Pool, at PoolAddress, c Config) []nat.PortRange {
+	for _, other := range c.Pools {
+		if other.NAT == of.NAT || !c.NATs[other.NAT].Overflow {
+			continue
+		}
+		for _, a := range other.Addresses {
+			if a.Address != at.Address {
+				continue
+			}
+			_, kept := splitOverflow(a.Ports)
+			ranges = subtract(ranges, kept)
+		}
+	}
+	return ranges
+}
+
+// subtract takes the ports of out away; out of 0-0 takes none.
+func subtract(ranges []nat.PortRange, out nat.PortRange) []nat.PortRange {
+	if out.High == 0 {
+		return ranges
+	}
+	var rest []nat.PortRange
+	for _, r := range ranges {
+		if out.High < r.Low || out.Low > r.High {
+			rest = append(rest, r)
+			continue
+		}
+		if r.Low < out.Low {
+			rest = append(rest, nat.PortRange{Low: r.Low, High: out.Low - 1})
+		}
+		if out.High < r.High {
+			rest = append(rest, nat.PortRange{Low: out.High + 1, High: r.High})
+		}
+	}
+	return rest
+}
+
+// splitOverflow keeps the upper end of the largest range, an eighth of all
+// ports, for endpoint-dependent mapping. One port alone is not split.
+func splitOverflow(ranges []nat.PortRange) (rest []nat.PortRange, overflow nat.PortRange) {
+	const share = 8
+	rest = slices.Clone(ranges)
+	total, largest := 0, 0
+	for i, r := range rest {
+		total += r.Size()
+		if r.Size() > rest[largest].Size() {
+			largest = i
+		}
+	}
+	if len(rest) == 0 || rest[largest].Size() < 2 {
+		return rest, nat.PortRange{}
+	}
+	r := &rest[largest]
+	n := min(max(1, total/share), r.Size()-1)
+	overflow = nat.PortRange{Low: r.High - uint16(n) + 1, High: r.High}
+	r.High -= uint16(n)
+	return rest, overflow
+}

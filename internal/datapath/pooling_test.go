@@ -1,0 +1,51 @@
+package datapath
+
+import (
+	"net/netip"
+	"testing"
+
+	"github.com/hostnat/hostnat/internal/nat"
+)
+
+// RFC 6888 REQ-2 and its opposite, by choice: with arbitrary pooling the ports
+// of all addresses are used.
+func TestPooling(t *testing.T) {
+	t.Parallel()
+	for _, tt := range []struct {
+		pooling   nat.Pooling
+		flows     int // of one endpoint that are let through
+		addresses int
+	}{
+		{nat.Paired, 3, 1},
+		{nat.Arbitrary, 6, 2},
+	} {
+		t.Run(string(tt.pooling), func(t *testing.T) {
+			t.Parallel()
+			r := newRig(t, 1)
+			r.secondAddress(t)
+			r.mute(t, 0)
+			ports := []nat.PortRange{{Low: 5000, High: 5001}, {Low: 7000, High: 7000}} // disjoint
+			r.config.Pools[0].Addresses = []PoolAddress{
+				{Address: hostAddress, Ports: ports}, {Address: netip.MustParseAddr("203.0.113.10"), Ports: ports},
+			}
+			r.setNAT(t, func(n *nat.NAT) { n.Pooling = tt.pooling })
+			got := 0
+			for port := uint16(4000); r.flow(t, nat.UDP, port) != 0; port++ {
+				got++
+			}
+			addresses := map[netip.Addr]bool{}
+			for _, b := range r.bindings(t) {
+				addresses[b.External.Addr()] = true
+			}
+			if got != tt.flows || len(addresses) != tt.addresses {
+				t.Errorf("%d flows on %v, want %d on %d", got, addresses, tt.flows, tt.addresses)
+			}
+			// A binding keeps its address and port (RFC 4787 REQ-1).
+			for _, b := range r.bindings(t) {
+				r.fromEndpoint(t, 0, segment{protocol: nat.UDP, from: b.Internal, to: stranger(9, 90)})
+				r.atRemote.await(t, "second flow of a binding", 1, is(nat.UDP, b.External, stranger(9, 90)))
+			}
+			r.consistent(t)
+		})
+	}
+}

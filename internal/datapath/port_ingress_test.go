@@ -1,0 +1,71 @@
+package datapath
+
+import (
+	"net/netip"
+	"testing"
+
+	"github.com/hostnat/hostnat/internal/lab"
+	"github.com/hostnat/hostnat/internal/nat"
+)
+
+// newPluggedRig is newUnmanagedRig whose unmanaged port has been noticed.
+func newPluggedRig(t *testing.T) *rig {
+	t.Helper()
+	r := newUnmanagedRig(t)
+	index := ifindex(t, r.Host, hostSide(1))
+	r.config.Insides[index] = Inside{Network: rigNetwork, Port: true}
+	r.apply(t)
+	r.attach(t, index, PortIngress)
+	return r
+}
+
+// Outside, neighbour and host are reached as before the port was noticed.
+func TestPluggedPortReachesAll(t *testing.T) {
+	t.Parallel()
+	r := newPluggedRig(t)
+	ctx := withTimeout(t)
+	for _, to := range []string{lab.RemoteAddress, endpointAddress(0).String(), "172.16.1.1"} {
+		if _, err := lab.Ping(ctx, r.Endpoints[1], to); err != nil {
+			t.Errorf("%s: %v", to, err)
+		}
+	}
+	bulk(t, r.Endpoints[1], r.Remote, lab.RemoteAddress+":7000", lab.RemoteAddress+":7000")
+	r.noDrops(t)
+	r.consistent(t)
+}
+
+// Who plugs himself in may not speak for the gateway, for an endpoint, or as a
+// DHCP server.
+func TestPluggedPortCannotForge(t *testing.T) {
+	t.Parallel()
+	const broadcast, other = nat.MAC("ff:ff:ff:ff:ff:ff"), nat.MAC("02:00:00:00:01:03")
+	gateway, client := netip.MustParseAddr("172.16.1.1"), netip.MustParseAddrPort("255.255.255.255:68")
+	udp := func(from, to netip.AddrPort) []byte {
+		return segment{protocol: nat.UDP, from: from, to: to, payload: []byte("forged")}.ip()
+	}
+	at := func(a netip.Addr, port uint16) netip.AddrPort { return netip.AddrPortFrom(a, port) }
+	r, want := newPluggedRig(t), make(map[string]uint64)
+	r.muteAt(t, 1, unmanaged.Addr())
+	for _, tt := range []struct {
+		name, reason string
+		frame        []byte
+	}{
+		{"ARP for the gateway", "spoofed-source", arp(2, other, gateway, endpointAddress(0))},
+		{"ARP for an endpoint", "spoofed-source", arp(2, other, endpointAddress(0), gateway)},
+		{"the gateway's MAC", "spoofed-source", ethernet(gatewayMAC, endpointMAC(0), etherIPv4, udp(unmanaged, inside(0, 53)))},
+		{"the gateway's address to a neighbour", "spoofed-source", ethernet(other, endpointMAC(0), etherIPv4, udp(at(gateway, 53), inside(0, 53)))},
+		{"an endpoint's address to the outside", "spoofed-source", ethernet(other, gatewayMAC, etherIPv4, udp(inside(0, 53), stranger(7, 53)))},
+		{"no address of the subnet", "spoofed-source", ethernet(other, gatewayMAC, etherIPv4, udp(stranger(9, 53), stranger(7, 53)))},
+		{"a DHCP server to all", "rogue-server", ethernet(other, broadcast, etherIPv4, udp(at(unmanaged.Addr(), 67), client))},
+		{"a DHCP server to one", "rogue-server", ethernet(other, endpointMAC(0), etherIPv4, udp(at(unmanaged.Addr(), 67), inside(0, 68)))},
+	} {
+		r.send(t, r.Endpoints[1], "eth0", tt.frame)
+		want[tt.reason]++
+		eventually(t, tt.name, func() bool { return r.drops(t)[tt.reason] == want[tt.reason] })
+	}
+	for _, w := range []*wire{r.atEndpoint[0], r.atRemote} {
+		if got := w.came(says("forged")); len(got) != 0 {
+			t.Errorf("arrived: %+v", got)
+		}
+	}
+}

@@ -1,0 +1,101 @@
+package datapath
+
+import (
+	"maps"
+	"math/bits"
+	"slices"
+
+	"github.com/hostnat/hostnat/internal/nat"
+)
+
+// portPrefix is a run of ports that a longest-prefix match finds: all that
+// share the first length bits of port.
+type portPrefix struct {
+	port   uint16
+	length uint32
+}
+
+// portPrefixes splits a range into the fewest prefixes: 30 at the most.
+func portPrefixes(r nat.PortRange) []portPrefix {
+	var list []portPrefix
+	for low, high := uint32(r.Low), uint32(r.High); low <= high; {
+		free := bits.TrailingZeros32(low | 1<<16) // the largest aligned block that starts here
+		for uint32(1)<<free > high-low+1 {
+			free--
+		}
+		list = append(list, portPrefix{uint16(low), 16 - uint32(free)})
+		low += 1 << free
+	}
+	return list
+}
+
+// rangeValues are the two tries of mapped ranges.
+type rangeValues struct {
+	outside map[bpfRangeKey]uint32
+	inside  map[bpfInsideRangeKey]uint32
+}
+
+func rangesOf(t *mappingTable) rangeValues {
+	v := rangeValues{make(map[bpfRangeKey]uint32), make(map[bpfInsideRangeKey]uint32)}
+	if t.ranges == 0 {
+		return v
+	}
+	// The oldest mapping is an internal port's way out: it is written last.
+	for _, id := range slices.Backward(slices.Sorted(maps.Keys(t.all))) {
+		m := t.all[id]
+		if !m.External.IsRange() {
+			continue
+		}
+		for _, p := range portPrefixes(m.External.Ports) {
+			v.outside[bpfRangeKey{
+				Length: 48 + p.length, Address: addressOf(m.External.Address), Protocol: uint8(m.Protocol), Port: portOf(p.port),
+			}] = id
+		}
+		if len(m.Targets) > 1 {
+			continue // which remote has which is not for the way out
+		}
+		for _, p := range portPrefixes(m.Targets[0].Internal.Ports) {
+			v.inside[bpfInsideRangeKey{
+				Length: 80 + p.length, Compartment: m.Compartment, Address: addressOf(m.Targets[0].Internal.Address),
+				Protocol: uint8(m.Protocol), Port: portOf(p.port),
+			}] = id
+		}
+	}
+	return v
+}
+
+// applyRanges makes the tries equal to want.
+func (d *Datapath) applyRanges(want rangeValues) error {
+	if err := syncMap("ranges of external ports", d.objects.Ranges, want.outside, nil, nil); err != nil {
+		return err
+	}
+	return syncMap("ranges of internal ports", d.objects.InsideRanges, want.inside, nil, nil)
+}
+
+// changeRanges makes the tries, which hold have, equal to want.
+func (d *Datapath) changeRanges(have, want rangeValues) error {
+	if err := changeMap("ranges of external ports", d.objects.Ranges, have.outside, want.outside, nil); err != nil {
+		return err
+	}
+	return changeMap("ranges of internal ports", d.objects.InsideRanges, have.inside, want.inside, nil)
+}
+
+// reservedValues are the ports of mappings on each external address: no dynamic
+// binding may have them. Loopback's are nobody's else.
+func reservedValues(pools []Pool, mappings *mappingTable) map[bpfPortBitsKey]bpfPortBits {
+	values := make(map[bpfPortBitsKey]bpfPortBits)
+	for _, p := range pools {
+		for _, a := range p.Addresses {
+			for _, protocol := range []nat.Protocol{nat.TCP, nat.UDP} {
+				key := bpfPortBitsKey{Address: addressOf(a.Address), Protocol: uint8(protocol)}
+				if _, known := values[key]; known {
+					continue
+				}
+				if reserved, some := mappings.reserved(key); some {
+					values[key] = reserved
+				}
+			}
+		}
+	}
+	return values
+}

@@ -1,0 +1,122 @@
+package datapath
+
+import (
+	"net/netip"
+	"testing"
+
+	"github.com/hostnat/hostnat/internal/nat"
+)
+
+var spreadAt = netip.AddrPortFrom(hostAddress, 8080)
+
+// knock sends from so many remotes to the mapping, and returns which endpoint
+// each got to.
+func (r *rig) knock(t *testing.T, remotes, port int) []int {
+	t.Helper()
+	got := make([]int, remotes)
+	for i := range remotes {
+		from := netip.AddrPortFrom(netip.AddrFrom4([4]byte{198, 51, 100, byte(i)}), uint16(port))
+		r.fromRemote(t, segment{protocol: nat.UDP, from: from, to: spreadAt})
+		eventually(t, "packet at an endpoint", func() bool {
+			for e := range r.atEndpoint {
+				if len(r.atEndpoint[e].came(is(nat.UDP, from, inside(e, 80)))) > 0 {
+					got[i] = e
+					return true
+				}
+			}
+			return false
+		})
+	}
+	return got
+}
+
+// Several targets: new remotes are spread, each stays with its endpoint over
+// all its flows, and one that goes moves its own remotes alone.
+func TestMappingWithSeveralTargets(t *testing.T) {
+	t.Parallel()
+	const remotes = 60
+	r := newRig(t, 3)
+	for i := range 3 {
+		r.mute(t, i)
+	}
+	r.config.Mappings[1] = ranged(t, nat.UDP, "0.0.0.0:8080", "172.16.1.2:80", "172.16.1.3:80", "172.16.1.4:80")
+	r.apply(t)
+	first := r.knock(t, remotes, 1000)
+	count := map[int]int{}
+	for _, e := range first {
+		count[e]++
+	}
+	// Fair dice: 20 each, give or take 3.7 (one standard deviation).
+	for e := range 3 {
+		if count[e] < 6 || count[e] > 36 {
+			t.Errorf("endpoint %d got %d of %d remotes", e, count[e], remotes)
+		}
+	}
+	for i, e := range r.knock(t, remotes, 1001) {
+		if e != first[i] {
+			t.Errorf("remote %d moved from endpoint %d to %d", i, first[i], e)
+		}
+	}
+	if got := len(r.sessions(t)); got != 2*remotes {
+		t.Errorf("%d sessions, want %d", got, 2*remotes)
+	}
+	r.config.Mappings[1] = ranged(t, nat.UDP, "0.0.0.0:8080", "172.16.1.2:80", "172.16.1.4:80")
+	r.apply(t)
+	if got, want := len(r.sessions(t)), 2*(remotes-count[1]); got != want {
+		t.Errorf("%d sessions after endpoint 1 went, want the %d of the others", got, want)
+	}
+	for i, e := range r.knock(t, remotes, 1002) {
+		if e == 1 || first[i] != 1 && e != first[i] {
+			t.Errorf("remote %d of endpoint %d has come to %d", i, first[i], e)
+		}
+	}
+	r.consistent(t)
+}
+
+// A target that comes back or is new takes no remote away from the others while
+// that has sessions: a client stays with its endpoint.
+func TestNewTargetLeavesRemotesWhereTheyAre(t *testing.T) {
+	t.Parallel()
+	const remotes = 30
+	r := newRig(t, 2)
+	r.mute(t, 0)
+	r.mute(t, 1)
+	r.config.Mappings[1] = ranged(t, nat.UDP, "0.0.0.0:8080", "172.16.1.2:80", "172.16.1.9:80")
+	r.apply(t)
+	// .9 is nobody: remotes that hash there are not asked.
+	var here []netip.AddrPort
+	for i := range remotes {
+		from := netip.AddrPortFrom(netip.AddrFrom4([4]byte{198, 51, 100, byte(i)}), 1)
+		r.fromRemote(t, segment{protocol: nat.UDP, from: from, to: spreadAt})
+		if _, has := r.session(t, nat.UDP, inside(0, 80), from); has {
+			here = append(here, from)
+		}
+	}
+	if len(here) == 0 {
+		t.Fatal("no remote came to endpoint 0")
+	}
+	r.config.Mappings[1] = ranged(t, nat.UDP, "0.0.0.0:8080", "172.16.1.2:80", "172.16.1.9:80", "172.16.1.3:80")
+	r.apply(t)
+	for _, from := range here {
+		again := netip.AddrPortFrom(from.Addr(), 2)
+		r.fromRemote(t, segment{protocol: nat.UDP, from: again, to: spreadAt})
+		r.atEndpoint[0].await(t, "second flow of a remote", 1, is(nat.UDP, again, inside(0, 80)))
+	}
+}
+
+// Its endpoint's own flows from the port have one of their own outside: the
+// mapping's is several endpoints'.
+func TestOutboundFromTargetOfSeveral(t *testing.T) {
+	t.Parallel()
+	r := newRig(t, 2)
+	r.mute(t, 0)
+	r.config.Mappings[1] = ranged(t, nat.UDP, "0.0.0.0:8080", "172.16.1.2:80", "172.16.1.3:80")
+	r.apply(t)
+	r.fromEndpoint(t, 0, segment{protocol: nat.UDP, from: inside(0, 80), to: stranger(7, 1)})
+	external := r.external(t, nat.UDP, inside(0, 80))
+	if external.Port() == 8080 {
+		t.Errorf("external %v is the mapping's", external)
+	}
+	r.fromRemote(t, segment{protocol: nat.UDP, from: stranger(7, 1), to: external})
+	r.atEndpoint[0].await(t, "answer", 1, is(nat.UDP, stranger(7, 1), inside(0, 80)))
+}

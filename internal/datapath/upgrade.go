@@ -1,0 +1,257 @@
+package datapath
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"github.com/cilium/ebpf"
+
+	"github.com/hostnat/hostnat/internal/nat"
+)
+
+// A new version of hostnat may have other tables. Those that are as they were
+// go on in use; the others are made anew and get what the old ones hold, before
+// any packet meets them. Where they are pinned:
+//
+//	maps       what the programs on the links use
+//	maps-new   being made; means nothing yet
+//	maps-old   what the programs before used, until all is carried over
+//
+// The change of names is the point of no return. Whoever is killed before it
+// has changed nothing; the next Open after it goes on where this one was.
+func mapDir(dir string) string { return filepath.Join(dir, "maps") }
+func newDir(dir string) string { return filepath.Join(dir, "maps-new") }
+func oldDir(dir string) string { return filepath.Join(dir, "maps-old") }
+
+// Tables that are made anew together: what lives must fit together, and a
+// session says when its alarm goes off.
+var (
+	livingTables = []string{
+		"sessions", "bindings", "binding_index", "contacts", "overflows", "overflow_counts", "usages", "held_bindings", "port_bits",
+	}
+	clockTables = []string{"alarms", "slots", "wheels"}
+	// What nobody misses: memory for a moment, and what lies in a ring.
+	emptyTables = []string{"events", "scratches", "no_port_bits"}
+)
+
+// upgrade says what becomes of the tables.
+type upgrade struct {
+	dir    string
+	had    map[string]*ebpf.Map // as pinned
+	kept   map[string]*ebpf.Map // those of them that go on in use
+	made   []string             // the others
+	tables map[string]table     // as they shall be
+	lost   []string             // what cannot be carried over, and why
+}
+
+// planUpgrade compares what is pinned with what the programs need. It changes
+// nothing.
+func planUpgrade(dir string, spec *ebpf.CollectionSpec) (*upgrade, error) {
+	had, err := pinnedMaps(mapDir(dir))
+	if err != nil {
+		return nil, err
+	}
+	u := &upgrade{dir: dir, had: had, kept: make(map[string]*ebpf.Map), tables: make(map[string]table)}
+	for name, m := range spec.Maps {
+		if strings.HasPrefix(name, ".") {
+			continue // the programs' own
+		}
+		same, err := u.compare(name, m)
+		if err != nil {
+			u.close()
+			return nil, fmt.Errorf("comparing the table %s with the one in use: %w", name, err)
+		}
+		if same {
+			u.kept[name] = had[name]
+		}
+	}
+	u.remakeTogether()
+	for name := range u.tables {
+		if u.kept[name] == nil {
+			u.made = append(u.made, name)
+		}
+	}
+	slices.Sort(u.made)
+	u.checkLiving()
+	return u, nil
+}
+
+func (u *upgrade) compare(name string, m *ebpf.MapSpec) (same bool, err error) {
+	if u.tables[name], err = tableOfSpec(m); err != nil {
+		return false, err
+	}
+	has := u.had[name]
+	if has == nil || m.Compatible(has) != nil {
+		return false, nil
+	}
+	was, err := tableOf(has)
+	if err != nil {
+		return false, err
+	}
+	if was.value.size == 0 { // a queue or a ring: the kernel keeps no layout of theirs
+		return true, nil
+	}
+	return was.key.equal(u.tables[name].key) && was.value.equal(u.tables[name].value), nil
+}
+
+func (u *upgrade) remakeTogether() {
+	together := slices.Concat(livingTables, clockTables)
+	if slices.ContainsFunc(together, func(name string) bool { return u.kept[name] == nil }) {
+		for _, name := range together {
+			delete(u.kept, name)
+		}
+	}
+}
+
+func (u *upgrade) makes(name string) bool { return slices.Contains(u.made, name) }
+
+// checkLiving notes whether sessions and bindings can be carried over at all.
+func (u *upgrade) checkLiving() {
+	for _, name := range []string{"sessions", "bindings"} {
+		if u.had[name] == nil || u.kept[name] != nil {
+			continue
+		}
+		if _, err := u.carrier(name); err != nil {
+			u.lost = append(u.lost, fmt.Sprintf("%d %s (%v)", count(u.had[name]), name, err))
+		}
+	}
+}
+
+func (u *upgrade) carrier(name string) (carrier, error) {
+	was, err := tableOf(u.had[name])
+	if err != nil {
+		return carrier{}, err
+	}
+	return newCarrier(was, u.tables[name])
+}
+
+func count(m *ebpf.Map) (n int) {
+	_ = rows(m, func(_, _ []byte) error { n++; return nil }) // to be told to somebody
+	return n
+}
+
+// refusal says what would be lost, nil if nothing.
+func (u *upgrade) refusal() error {
+	if len(u.lost) == 0 {
+		return nil
+	}
+	return nat.Errorf(nat.Conflict, "this version of hostnat keeps its tables in another way, and would lose %s; nothing was changed",
+		strings.Join(u.lost, ", ")).
+		WithHint("start it with `hostnat daemon --discard-sessions`: open connections end, the configuration stays; or go back to the version before")
+}
+
+func (u *upgrade) close() {
+	for _, m := range u.had {
+		m.Close()
+	}
+}
+
+// pinnedMaps opens all that is pinned in a directory, by name.
+func pinnedMaps(dir string) (map[string]*ebpf.Map, error) {
+	entries, err := os.ReadDir(dir)
+	if err != nil && !errors.Is(err, os.ErrNotExist) {
+		return nil, fmt.Errorf("listing the data path's tables: %w", err)
+	}
+	list := make(map[string]*ebpf.Map)
+	for _, e := range entries {
+		m, err := ebpf.LoadPinnedMap(filepath.Join(dir, e.Name()), nil)
+		if err != nil {
+			for _, m := range list {
+				m.Close()
+			}
+			return nil, fmt.Errorf("opening the data path's table %s: %w", e.Name(), err)
+		}
+		list[e.Name()] = m
+	}
+	return list, nil
+}
+
+// carry fills the tables that were made anew with what their predecessors hold.
+func (u *upgrade) carry(d *Datapath, maps map[string]*ebpf.Map) (known, error) {
+	for _, name := range u.made {
+		if u.had[name] == nil || slices.Contains(livingTables, name) || slices.Contains(clockTables, name) ||
+			slices.Contains(emptyTables, name) {
+			continue
+		}
+		if err := u.carryTable(name, maps[name]); err != nil {
+			return nil, fmt.Errorf("carrying the table %s over: %w", name, err)
+		}
+	}
+	if len(u.lost) > 0 || !u.makes("sessions") || u.had["sessions"] == nil {
+		return nil, nil
+	}
+	l, err := u.readLiving()
+	if err != nil {
+		return nil, fmt.Errorf("reading the sessions of the version before: %w", err)
+	}
+	seen := make(known, len(l.sessions))
+	l.settle()
+	for key, s := range l.sessions {
+		seen[key] = s.State
+	}
+	return seen, l.write(&d.objects)
+}
+
+// carryTable leaves a table empty that cannot be carried: Apply fills it.
+func (u *upgrade) carryTable(name string, to *ebpf.Map) error {
+	from := u.had[name]
+	if to.Type() == ebpf.PerCPUArray {
+		return carryCounters(from, to)
+	}
+	c, err := u.carrier(name)
+	if err != nil || from.Type() != to.Type() {
+		return nil //nolint:nilerr // configuration and hints
+	}
+	return carryMap(from, to, c)
+}
+
+// stage pins what the programs use, beside what is in use now.
+func (u *upgrade) stage(maps map[string]*ebpf.Map) error {
+	if err := os.Mkdir(newDir(u.dir), 0o700); err != nil {
+		return fmt.Errorf("making room for the new tables: %w", err)
+	}
+	for name := range u.tables {
+		if err := maps[name].Pin(filepath.Join(newDir(u.dir), name)); err != nil {
+			return fmt.Errorf("pinning the table %s: %w", name, err)
+		}
+	}
+	return nil
+}
+
+// commit makes the new tables the ones that count.
+func (u *upgrade) commit() error {
+	if err := os.Rename(mapDir(u.dir), oldDir(u.dir)); err != nil && !errors.Is(err, os.ErrNotExist) {
+		return fmt.Errorf("putting the old tables aside: %w", err)
+	}
+	if err := os.Rename(newDir(u.dir), mapDir(u.dir)); err != nil {
+		return errors.Join(fmt.Errorf("putting the new tables in place: %w", err), recoverMaps(u.dir))
+	}
+	return nil
+}
+
+// recoverMaps makes good what a start that was cut off has left: before the
+// change of names, all is as it was.
+func recoverMaps(dir string) error {
+	if err := os.RemoveAll(newDir(dir)); err != nil {
+		return fmt.Errorf("removing tables half made: %w", err)
+	}
+	if _, err := os.Stat(mapDir(dir)); !errors.Is(err, os.ErrNotExist) {
+		return err
+	}
+	if err := os.Rename(oldDir(dir), mapDir(dir)); err != nil && !errors.Is(err, os.ErrNotExist) {
+		return fmt.Errorf("putting the tables back: %w", err)
+	}
+	return nil
+}
+
+// rollBack undoes commit.
+func rollBack(dir string) error {
+	if _, err := os.Stat(oldDir(dir)); err != nil {
+		return nil //nolint:nilerr // there was nothing before
+	}
+	return errors.Join(os.RemoveAll(mapDir(dir)), os.Rename(oldDir(dir), mapDir(dir)))
+}
