@@ -10,6 +10,8 @@ import (
 	"sync"
 	"testing"
 
+	"github.com/google/go-cmp/cmp"
+
 	"github.com/hostnat/hostnat/internal/nat"
 )
 
@@ -113,6 +115,7 @@ func TestRefusals(t *testing.T) {
 	t.Parallel()
 	c, k, s := withWeb(t)
 	k.missing = map[string]bool{"gone": true}
+	k.taken = map[netip.Addr]error{netip.MustParseAddr("192.0.2.1"): nat.Errorf(nat.Conflict, "192.0.2.1 belongs to another machine")}
 	k.listener = &nat.Listener{Program: "nginx", PID: 41, Address: netip.MustParseAddrPort("0.0.0.0:80")}
 	before, _ := c.snapshot()
 	ctx := t.Context()
@@ -122,8 +125,10 @@ func TestRefusals(t *testing.T) {
 	}
 	_, noTarget := c.AttachEndpoint(ctx, nat.EndpointSpec{Network: "web", Name: "x", Netns: "gone"})
 	_, noInterface := c.CreateNAT(ctx, nat.NATSpec{Name: "n", ExternalInterfaces: []string{"eth9"}})
-	_, noAddress := c.CreateNAT(ctx, nat.NATSpec{Name: "n", ExternalAddresses: []string{"192.0.2.1"}})
+	_, noAddress := c.CreateNAT(ctx, nat.NATSpec{Name: "n", ExternalAddresses: []string{"192.0.2.9", "192.0.2.1"}})
 	_, addAddress := c.AddAddress(ctx, "default", "192.0.2.1")
+	_, noNewInterface := c.SetNAT(ctx, "default", map[string]string{"external-interface": "eth0,eth9"})
+	_, everyPort := c.AddMapping(ctx, nat.MappingSpec{Protocol: "udp", External: "1024-65535", Internal: "c1:1024-65535"})
 	_, overlap := c.CreateNetwork(ctx, nat.NetworkSpec{Name: "n", Subnet: "192.168.0.0/16"})
 	_, noNetwork := c.Endpoints(ctx, "nope")
 	_, noEndpoint := c.Endpoint(ctx, "nope")
@@ -137,8 +142,11 @@ func TestRefusals(t *testing.T) {
 		{mapping("99", "172.16.1.1:80"), nat.Invalid, "gateway"},
 		{noTarget, nat.NotFound, `namespace "gone"`},
 		{noInterface, nat.NotFound, "eth9"},
-		{noAddress, nat.NotFound, "192.0.2.1"},
-		{addAddress, nat.NotFound, "ip address add 192.0.2.1/32 dev eth0"},
+		{mapping("78-88", "c1:78-88"), nat.Conflict, "nginx (pid 41) listens on tcp 0.0.0.0:80"},
+		{noAddress, nat.Conflict, "another machine"},
+		{addAddress, nat.Conflict, "another machine"},
+		{noNewInterface, nat.NotFound, "eth9"},
+		{everyPort, nat.Conflict, `udp *:1024-65535 would take the last dynamic udp port of NAT "default"`},
 		{overlap, nat.Conflict, "address of eth0"},
 		{noNetwork, nat.NotFound, "nope"},
 		{noEndpoint, nat.NotFound, "nope"},
@@ -165,7 +173,7 @@ func TestSameMappingAndEndpointAgain(t *testing.T) {
 	}
 	applied := len(k.applied)
 	e, err := c.AttachEndpoint(t.Context(), nat.EndpointSpec{Network: "web", Name: "c1", Netns: "c1"})
-	if err != nil || e.Endpoint != before.Endpoints[0] {
+	if err != nil || !cmp.Equal(e.Endpoint, before.Endpoints[0], compareNetip) {
 		t.Errorf("endpoint: %+v, %v", e, err)
 	}
 	if len(k.applied) == applied {
@@ -215,7 +223,65 @@ func TestDetachedEndpointsMappingStaysAndServesAgain(t *testing.T) {
 		t.Fatal(err)
 	}
 	m, _ := c.Mappings(ctx)
-	if !m[0].Active || m[0].Internal != netip.MustParseAddrPort("172.16.1.40:80") || !slices.ContainsFunc(k.last().Mappings, func(m nat.Mapping) bool { return m.ID == 1 }) {
+	if !m[0].Active || m[0].Internal != "172.16.1.40:80" || !slices.ContainsFunc(k.last().Mappings, func(m nat.Mapping) bool { return m.ID == 1 }) {
 		t.Errorf("mappings %+v", m)
 	}
+}
+
+// An address that the host does not have is added, and known as such.
+func TestAddressIsAdded(t *testing.T) {
+	t.Parallel()
+	c, k, s := withWeb(t)
+	ctx := t.Context()
+	list := func() (text string) {
+		views, err := c.Addresses(ctx)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, v := range views {
+			text += fmt.Sprintln(v.NAT, v.Address, v.Ports, v.Interface, v.Source)
+		}
+		return text
+	}
+	for _, a := range []string{"192.0.2.1:2000-2009", "192.0.2.1:3000-3009", "192.168.7.5:2000-2009"} {
+		if _, err := c.AddAddress(ctx, "default", a); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if _, err := c.CreateNAT(ctx, nat.NATSpec{Name: "office", ExternalAddresses: []string{"192.0.2.2:1-9"}}); err != nil {
+		t.Fatal(err)
+	}
+	const want = `default 192.0.2.1 2000-2009 eth0 added
+default 192.0.2.1 3000-3009 eth0 added
+default 192.168.7.5 2000-2009 eth0 fixed
+office 192.0.2.2 1-9 eth0 added
+`
+	if diff := cmp.Diff(want, list()); diff != "" {
+		t.Errorf("(-want +got):\n%s", diff)
+	}
+	after, _ := c.snapshot()
+	same(t, c, k, s, after)
+	if err := c.RemoveAddress(ctx, "default", "192.0.2.1:2000-2009"); err != nil || !strings.HasPrefix(list(), "default 192.0.2.1 3000-3009 eth0 added") {
+		t.Errorf("%v, left:\n%s", err, list())
+	}
+}
+
+// The host's ephemeral ports cut a range in two: more than four are refused, not
+// quietly left out.
+func TestRangesAcrossTheHostsPorts(t *testing.T) {
+	t.Parallel()
+	c, k, s := withWeb(t)
+	k.local = nat.PortRange{Low: 2005, High: 2006}
+	ctx := t.Context()
+	for _, r := range []string{"2000-2009", "3000-3009", "4000-4009"} {
+		if _, err := c.AddAddress(ctx, "default", "192.0.2.1:"+r); err != nil {
+			t.Fatal(err)
+		}
+	}
+	before, _ := c.snapshot()
+	_, err := c.AddAddress(ctx, "default", "192.0.2.1:5000-5009")
+	if nat.CodeOf(err) != nat.Conflict || !strings.Contains(err.Error(), "without the host's own ports 2005-2006, 192.0.2.1 has 5 port ranges") {
+		t.Errorf("got %v", err)
+	}
+	same(t, c, k, s, before)
 }

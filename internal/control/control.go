@@ -16,8 +16,13 @@ import (
 type Options struct {
 	Store   *store.Store
 	Kernel  Kernel
+	Leases  Leases       // nil: no DHCP
+	Relays  Relays       // of port proxies; nil: none
 	Log     *slog.Logger // nil: silent
 	Version string       // of hostnat, for Status
+
+	// Problems are asked by Status: what the servers beside the kernel cannot do.
+	Problems []func() []string
 }
 
 // Control carries out the operations. It is safe for concurrent use: changes
@@ -25,9 +30,13 @@ type Options struct {
 type Control struct {
 	store   *store.Store
 	kernel  Kernel
+	leases  Leases
+	relays  Relays
 	log     *slog.Logger
 	version string
 	started time.Time
+
+	problems []func() []string
 
 	changing sync.Mutex // held from reading the old configuration to the new one's Apply
 
@@ -36,6 +45,11 @@ type Control struct {
 	report Report // of the last Apply
 	failed error  // the last Apply's, if it did not succeed
 	down   bool   // everything was taken out of the kernel on request
+
+	applied   uint64                     // see Applied
+	followers map[chan struct{}]struct{} // told of each change; see Changes
+
+	clashes []nat.Clash // of the last Apply: where the host's own network overlaps networks
 }
 
 // New returns a Control for the stored configuration. Nothing is in the kernel
@@ -49,8 +63,17 @@ func New(o Options) (*Control, error) {
 	if log == nil {
 		log = slog.New(slog.DiscardHandler)
 	}
+	leases := o.Leases
+	if leases == nil {
+		leases = noLeases{}
+	}
+	relays := o.Relays
+	if relays == nil {
+		relays = noRelays{}
+	}
+	config.Learn(leases.Leases(time.Now()), time.Now())
 	return &Control{
-		store: o.Store, kernel: o.Kernel, log: log, version: o.Version, started: time.Now(),
+		store: o.Store, kernel: o.Kernel, leases: leases, relays: relays, log: log, version: o.Version, started: time.Now(), problems: o.Problems,
 		config: config, report: nothing(config),
 	}, nil
 }
@@ -77,8 +100,14 @@ func (c *Control) snapshot() (nat.Config, Report) {
 func (c *Control) change(ctx context.Context, what string, edit func(*nat.Config) error, done func(Report) error) error {
 	c.changing.Lock()
 	defer c.changing.Unlock()
+	return c.changeLocked(ctx, what, edit, done)
+}
+
+// changeLocked is change for who holds changing.
+func (c *Control) changeLocked(ctx context.Context, what string, edit func(*nat.Config) error, done func(Report) error) error {
 	before, _ := c.snapshot()
 	next := before.Clone()
+	c.learn(&next)
 	if err := edit(&next); err != nil {
 		return err
 	}
@@ -87,7 +116,11 @@ func (c *Control) change(ctx context.Context, what string, edit func(*nat.Config
 	if err := c.store.Save(next); err != nil {
 		return err
 	}
-	err := c.apply(ctx, next)
+	apply := c.applyChange
+	if done != nil { // it wants a fresh report, though the configuration may be what it was: attaching again repairs
+		apply = c.apply
+	}
+	err := apply(ctx, next)
 	switch {
 	case err != nil:
 		err = fmt.Errorf("%s: %w", what, err)
@@ -115,13 +148,26 @@ func (c *Control) undo(ctx context.Context, what string, before nat.Config, caus
 // apply makes the kernel equal to a configuration, which is then the current
 // one whether that worked or not: Reconcile tries again.
 func (c *Control) apply(ctx context.Context, config nat.Config) error {
-	report, err := c.kernel.Apply(ctx, config.Effective())
+	return c.applyBy(ctx, config, c.kernel.Apply)
+}
+
+// applyChange is apply for what somebody has just changed.
+func (c *Control) applyChange(ctx context.Context, config nat.Config) error {
+	return c.applyBy(ctx, config, c.kernel.Change)
+}
+
+func (c *Control) applyBy(ctx context.Context, config nat.Config, apply func(context.Context, nat.Config) (Report, error)) error {
+	report, err := apply(ctx, config.Effective())
+	c.relays.Apply(config)
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.config, c.failed, c.down = config, err, false
+	c.applied++
 	if err == nil {
 		c.report = report
+		c.notice(config.Clashes(report.Host))
 	}
+	c.tell()
 	return err
 }
 

@@ -87,8 +87,8 @@ func TestViews(t *testing.T) {
 			Name: "v1", ID: got.ID, Network: "web", Kind: nat.KindTAP, Target: "tap0", Interface: "tap0",
 			Address: netip.MustParseAddr("172.16.1.3"), MAC: got.MAC,
 		},
-		Gateway: netip.MustParseAddr("172.16.1.1"), PrefixLength: 24, MTU: 1400, State: Up,
-		Configure: []string{"MAC " + string(got.MAC), "address 172.16.1.3/24", "gateway 172.16.1.1", "MTU 1400"},
+		Gateway: netip.MustParseAddr("172.16.1.1"), PrefixLength: 24, MTU: 1400, State: Up, Managed: true, DNS: "172.16.1.1", Domain: "web.internal",
+		Configure: []string{"MAC " + string(got.MAC), "address 172.16.1.3/24", "gateway 172.16.1.1", "MTU 1400", "DNS 172.16.1.1, search web.internal"},
 	}
 	if diff := cmp.Diff(want, got, compareNetip); diff != "" {
 		t.Errorf("(-want +got):\n%s", diff)

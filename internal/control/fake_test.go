@@ -9,6 +9,7 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+	"github.com/google/go-cmp/cmp/cmpopts"
 
 	"github.com/hostnat/hostnat/internal/event"
 	"github.com/hostnat/hostnat/internal/nat"
@@ -16,6 +17,7 @@ import (
 )
 
 var compareNetip = cmp.Options{
+	cmpopts.EquateEmpty(), // the store keeps no empty lists
 	cmp.Comparer(func(a, b netip.Addr) bool { return a == b }),
 	cmp.Comparer(func(a, b netip.Prefix) bool { return a == b }),
 	cmp.Comparer(func(a, b netip.AddrPort) bool { return a == b }),
@@ -36,23 +38,39 @@ type fakeKernel struct {
 	sessions []nat.Session
 	bindings []nat.Binding
 	events   chan event.Event
-	broken   error // of reading counters and facts
+	heard    []event.Event        // announced
+	prefixes []nat.HostPrefix     // of the host, beside its LAN's
+	broken   error                // of reading counters and facts
+	taken    map[netip.Addr]error // external addresses that cannot be added
 }
 
 func (k *fakeKernel) Facts(context.Context) (nat.HostFacts, error) {
-	return nat.HostFacts{
-		Prefixes:         []nat.HostPrefix{{Prefix: netip.MustParsePrefix("192.168.7.0/24"), Source: "address of eth0"}},
-		Addresses:        []nat.HostAddress{{Address: netip.MustParseAddr("192.168.7.5"), Interface: "eth0"}},
-		DefaultInterface: "eth0", Interfaces: []string{"eth0", "tap0"}, MTU: 1400, LocalPorts: k.local,
-	}, k.broken
+	return k.factsWith(k.last()), k.broken
 }
 
-func (k *fakeKernel) Listener(_ context.Context, p nat.Protocol, external netip.AddrPort) (*nat.Listener, error) {
-	if k.listener != nil && k.listener.Address.Port() == external.Port() {
+// factsWith is the host while that configuration is in the kernel.
+func (k *fakeKernel) factsWith(c nat.Config) nat.HostFacts {
+	facts := nat.HostFacts{
+		Prefixes:         append([]nat.HostPrefix{{Prefix: netip.MustParsePrefix("192.168.7.0/24"), Source: "address of eth0"}}, k.prefixes...),
+		Addresses:        []nat.HostAddress{{Address: netip.MustParseAddr("192.168.7.5"), Interface: "eth0"}},
+		DefaultInterface: "eth0", Interfaces: []string{"eth0", "tap0"}, MTU: 1400, LocalPorts: k.local,
+	}
+	for _, n := range c.NATs {
+		for _, a := range n.ExternalAddresses {
+			if a.Added && k.taken[a.Address] == nil {
+				facts.Addresses = append(facts.Addresses, nat.HostAddress{Address: a.Address, Interface: "eth0", Added: true})
+			}
+		}
+	}
+	return facts
+}
+
+func (k *fakeKernel) Listener(_ context.Context, p nat.Protocol, external nat.AddrPorts) (*nat.Listener, error) {
+	if k.listener != nil && external.Ports.Contains(k.listener.Address.Port()) {
 		return k.listener, nil
 	}
 	for _, l := range k.others {
-		if l.Address.Port() == external.Port() && l.Protocol == p {
+		if external.Ports.Contains(l.Address.Port()) && l.Protocol == p {
 			return &l, nil
 		}
 	}
@@ -79,7 +97,12 @@ func (k *fakeKernel) CheckTarget(_ context.Context, e nat.Endpoint) error {
 	return nil
 }
 
+func (k *fakeKernel) Change(ctx context.Context, c nat.Config) (Report, error) {
+	return k.Apply(ctx, c)
+}
+
 func (k *fakeKernel) Apply(ctx context.Context, c nat.Config) (Report, error) {
+	facts, _ := k.Facts(ctx)
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	if err := ctx.Err(); err != nil {
@@ -91,7 +114,8 @@ func (k *fakeKernel) Apply(ctx context.Context, c nat.Config) (Report, error) {
 		}
 	}
 	k.applied = append(k.applied, c)
-	r := Report{Absent: k.absent, Active: map[uint32]bool{}}
+	r := Report{Absent: k.absent, Active: map[uint32]bool{}, Host: facts, Addresses: k.taken}
+	r.Host = k.factsWith(c)
 	for _, m := range c.Mappings {
 		r.Active[m.ID] = true
 	}
@@ -111,6 +135,7 @@ func (k *fakeKernel) Bindings(context.Context) ([]nat.Binding, error)   { return
 func (k *fakeKernel) Sessions(context.Context) ([]nat.Session, error)   { return k.sessions, nil }
 func (k *fakeKernel) Watch(context.Context) (<-chan event.Event, error) { return k.events, nil }
 func (k *fakeKernel) Down(context.Context) error                        { k.applied = nil; return k.broken }
+func (k *fakeKernel) Announce(e event.Event)                            { k.heard = append(k.heard, e) }
 func (k *fakeKernel) Counters(context.Context) (Counters, error) {
 	return Counters{Drops: map[string]uint64{"spoofed-source": 3}, Bindings: 2, Sessions: 5, MaxSessions: 100}, k.broken
 }

@@ -2,6 +2,7 @@ package control
 
 import (
 	"context"
+	"fmt"
 	"math/rand/v2"
 	"net/netip"
 
@@ -25,24 +26,26 @@ func (c *Control) choosePort(ctx context.Context, config *nat.Config) nat.Choose
 		if use.Bindings, err = c.kernel.Bindings(ctx); err != nil {
 			return 0, err
 		}
-		return c.unheard(ctx, m, use, dynamicRanges(n, facts, m.External.Addr()))
+		return c.unheard(ctx, m, use, dynamicRanges(n, facts, m.External.Address))
 	}
 }
 
-// unheard chooses a free port on which no program of the host listens. It asks
-// port by port: to find whose all the host's sockets are takes much longer.
+// unheard chooses free ports in a row on which no program of the host listens.
+// It asks row by row: to find whose all the host's sockets are takes much longer.
 func (c *Control) unheard(ctx context.Context, m nat.Mapping, use nat.InUse, ranges []nat.PortRange) (uint16, error) {
+	count := m.Targets[0].Internal.Count()
 	for {
-		port, ok := use.FreePort(m.Protocol, m.External.Addr(), ranges, rand.IntN)
+		low, ok := use.FreePorts(m.Protocol, m.External.Address, ranges, count, rand.IntN)
 		if !ok {
-			return 0, noPortLeft(m, ranges)
+			return 0, noPortLeft(m, count, ranges)
 		}
-		external := netip.AddrPortFrom(m.External.Addr(), port)
-		l, err := c.kernel.Listener(ctx, m.Protocol, external)
+		row := nat.AddrPorts{Address: m.External.Address, Ports: nat.PortRange{Low: low, High: low + uint16(count-1)}}
+		l, err := c.kernel.Listener(ctx, m.Protocol, row)
 		if err != nil || l == nil {
-			return port, err
+			return low, err
 		}
-		use.Listeners = append(use.Listeners, nat.Listener{Protocol: m.Protocol, Address: external})
+		taken := netip.AddrPortFrom(m.External.Address, l.Address.Port())
+		use.Listeners = append(use.Listeners, nat.Listener{Protocol: m.Protocol, Address: taken})
 	}
 }
 
@@ -62,11 +65,15 @@ func dynamicRanges(n nat.NAT, facts nat.HostFacts, at netip.Addr) []nat.PortRang
 	return ranges
 }
 
-func noPortLeft(m nat.Mapping, ranges []nat.PortRange) error {
+func noPortLeft(m nat.Mapping, count int, ranges []nat.PortRange) error {
 	where := ""
-	if a := m.External.Addr(); !a.IsUnspecified() {
+	if a := m.External.Address; !a.IsUnspecified() {
 		where = " on " + a.String()
 	}
-	return nat.Errorf(nat.Exhausted, "NAT %q has no free %s port%s in %s", m.NAT, m.Protocol, where, rangesText(ranges)).
+	what := fmt.Sprintf("free %s port", m.Protocol)
+	if count > 1 {
+		what = fmt.Sprintf("%d free %s ports in a row", count, m.Protocol)
+	}
+	return nat.Errorf(nat.Exhausted, "NAT %q has no %s%s in %s", m.NAT, what, where, rangesText(ranges)).
 		WithHint("give --external [A:]PORT, or give the NAT more ports ('hostnat port list' shows who has them)")
 }

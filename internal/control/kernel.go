@@ -2,7 +2,6 @@ package control
 
 import (
 	"context"
-	"net/netip"
 
 	"github.com/hostnat/hostnat/internal/event"
 	"github.com/hostnat/hostnat/internal/nat"
@@ -19,9 +18,10 @@ type Counters = nat.Counters
 type Kernel interface {
 	// Facts returns the host's own addresses, routes, links and ports now.
 	Facts(ctx context.Context) (nat.HostFacts, error)
-	// Listener returns the host's program that holds the external port, or
-	// nil. An external address of 0.0.0.0 asks for all addresses.
-	Listener(ctx context.Context, p nat.Protocol, external netip.AddrPort) (*nat.Listener, error)
+	// Listener returns the host's program that holds one of the external
+	// ports, the lowest such, or nil. An external address of 0.0.0.0 asks for
+	// all addresses.
+	Listener(ctx context.Context, p nat.Protocol, external nat.AddrPorts) (*nat.Listener, error)
 	// Listeners returns all programs of the host that Listener would find.
 	Listeners(ctx context.Context) ([]nat.Listener, error)
 	// CheckTarget returns a *nat.Error if the namespace, process, TAP or port
@@ -29,6 +29,9 @@ type Kernel interface {
 	CheckTarget(ctx context.Context, e nat.Endpoint) error
 	// Apply makes the kernel equal to c. Safe to repeat.
 	Apply(ctx context.Context, c nat.Config) (Report, error)
+	// Change is Apply for a configuration that somebody has just changed. What
+	// has happened on the host meanwhile it need not look at.
+	Change(ctx context.Context, c nat.Config) (Report, error)
 	// Bindings returns the kernel's bindings, names filled in.
 	Bindings(ctx context.Context) ([]nat.Binding, error)
 	// Sessions returns the kernel's sessions, names filled in.
@@ -38,6 +41,8 @@ type Kernel interface {
 	EndSessions(ctx context.Context, picks func(nat.Session) bool) (int, error)
 	// Watch returns events as they happen. The channel is closed when ctx ends.
 	Watch(ctx context.Context) (<-chan event.Event, error)
+	// Announce sends an event of the daemon's own to all who watch.
+	Announce(e event.Event)
 	// Counters returns drops by reason, and how full the tables are.
 	Counters(ctx context.Context) (Counters, error)
 	// Down takes everything out of the kernel.

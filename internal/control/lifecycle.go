@@ -5,6 +5,7 @@ import (
 	"fmt"
 
 	"github.com/hostnat/hostnat/internal/event"
+	"github.com/hostnat/hostnat/internal/nat"
 )
 
 // Reconcile makes the kernel equal to the configuration again: at the start,
@@ -19,10 +20,11 @@ func (c *Control) Reconcile(ctx context.Context) error {
 	if down {
 		return nil
 	}
+	c.learn(&config)
 	if err := c.apply(ctx, config); err != nil {
 		return fmt.Errorf("reconcile: %w", err)
 	}
-	return nil
+	return c.renumberOverlapping(ctx)
 }
 
 // Down takes everything out of the kernel and keeps the configuration. The
@@ -33,9 +35,12 @@ func (c *Control) Down(ctx context.Context) error {
 	if err := c.kernel.Down(context.WithoutCancel(ctx)); err != nil {
 		return fmt.Errorf("down: %w", err)
 	}
+	c.relays.Apply(nat.Config{})
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.down, c.failed, c.report = true, nil, nothing(c.config)
+	c.applied++
+	c.tell()
 	c.log.Info("everything taken out of the kernel")
 	return nil
 }

@@ -12,28 +12,73 @@ func (c *Control) Mappings(context.Context) ([]MappingView, error) {
 	config, report := c.snapshot()
 	views := []MappingView{}
 	for _, m := range config.Mappings {
-		views = append(views, MappingView{Mapping: m, Active: report.Active[m.ID]})
+		views = append(views, viewMapping(m, report.Active[m.ID]))
 	}
 	return views, nil
 }
 
-// AddMapping adds a static mapping, unless a program of the host listens on
-// its external port and the spec does not say by force. One that exists with
-// the same target is returned. Without an external port, a free one is chosen.
+// Mapping returns the mapping of that id.
+func (c *Control) Mapping(_ context.Context, id uint32) (MappingView, error) {
+	config, report := c.snapshot()
+	m, err := config.Mapping(id)
+	if err != nil {
+		return MappingView{}, err
+	}
+	return viewMapping(m, report.Active[id]), nil
+}
+
+// AddMapping adds a static mapping, unless a program of the host listens on one
+// of its external ports and the spec does not say by force. One that exists with
+// the same targets is returned. Without external ports, free ones are chosen.
 func (c *Control) AddMapping(ctx context.Context, spec nat.MappingSpec) (MappingView, error) {
 	var m nat.Mapping
 	err := c.change(ctx, "add mapping", func(config *nat.Config) error {
 		next := config.NextMapping
 		var err error
-		if m, err = config.AddMapping(spec, c.choosePort(ctx, config)); err != nil || m.ID < next || spec.Force {
+		if m, err = config.AddMapping(spec, c.choosePort(ctx, config)); err != nil || m.ID < next {
 			return err
 		}
-		return c.checkListener(ctx, m)
+		if m.IsWhole() {
+			return c.checkWhole(ctx, *config, m, spec.Force)
+		}
+		if spec.Force {
+			return nil
+		}
+		if err := c.checkListener(ctx, m); err != nil {
+			return err
+		}
+		facts, err := c.kernel.Facts(ctx)
+		if err != nil {
+			return err
+		}
+		return checkPools(*config, facts, m)
 	}, nil)
 	if err != nil {
 		return MappingView{}, err
 	}
-	return MappingView{Mapping: m, Active: c.lastReport().Active[m.ID]}, nil
+	return viewMapping(m, c.lastReport().Active[m.ID]), nil
+}
+
+// checkPools refuses a mapping, the last one of config, that would leave a NAT
+// without a dynamic port. One that only makes a pool smaller is fine: dynamic
+// ports keep out of mappings.
+func checkPools(config nat.Config, facts nat.HostFacts, m nat.Mapping) error {
+	without := config.Mappings[:len(config.Mappings)-1]
+	for _, n := range config.NATs {
+		if dynamicCount(n, facts, m.Protocol, without) > 0 && dynamicCount(n, facts, m.Protocol, config.Mappings) == 0 {
+			return nat.Errorf(nat.Conflict, "%s %s would take the last dynamic %s port of NAT %q", m.Protocol, m.ExternalText(), m.Protocol, n.Name).
+				WithHint("choose fewer ports, give the NAT another address, or take them with --force")
+		}
+	}
+	return nil
+}
+
+// dynamicCount is how many ports a NAT has to give out that are in no mapping.
+func dynamicCount(n nat.NAT, facts nat.HostFacts, p nat.Protocol, mappings []nat.Mapping) (count int) {
+	for _, a := range externalAddresses(n, facts) {
+		count += nat.InUse{Mappings: mappings}.Free(p, a.Address, a.Ports.Without(facts.LocalPorts))
+	}
+	return count
 }
 
 // DeleteMapping deletes the mapping of that id.

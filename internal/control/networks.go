@@ -26,7 +26,7 @@ func (c *Control) CreateNetwork(ctx context.Context, spec nat.NetworkSpec) (n na
 		if err != nil {
 			return err
 		}
-		n, err = config.AddNetwork(spec, facts, ipam.FreeSubnet)
+		n, err = config.AddNetwork(spec, facts, ipam.FreeSubnetIn(config.SubnetPools()))
 		return err
 	}, nil)
 	return n, err

@@ -35,7 +35,8 @@ func (c *Control) Ports(ctx context.Context, protocol string) ([]PortView, error
 	if err != nil {
 		return nil, err
 	}
-	views := slices.Concat(mappedPorts(config, report), listenerPorts(listeners), dynamicPorts(config, facts, bindings), ephemeralPorts(facts))
+	views := slices.Concat(mappedPorts(config, report), proxyPorts(config, c.relays.States()),
+		listenerPorts(foreign(listeners, config)), dynamicPorts(config, facts, bindings), ephemeralPorts(facts))
 	views = slices.DeleteFunc(views, func(v PortView) bool { return only != 0 && v.Protocol != only })
 	slices.SortStableFunc(views, func(a, b PortView) int {
 		return cmp.Or(cmp.Compare(a.Protocol.String(), b.Protocol.String()), cmp.Compare(firstPort(a), firstPort(b)),
@@ -52,11 +53,18 @@ func firstPort(v PortView) int {
 
 func mappedPorts(config nat.Config, report Report) (views []PortView) {
 	for _, m := range config.Mappings {
-		v := onePort(m.Protocol, m.External, MappedPort, fmt.Sprintf("%s (mapping %d)", m.Target(), m.ID))
-		if !report.Active[m.ID] {
-			*v.InUse = 0
+		protocols := []nat.Protocol{m.Protocol}
+		if m.IsWhole() {
+			protocols = []nat.Protocol{nat.TCP, nat.UDP}
 		}
-		views = append(views, v)
+		for _, p := range protocols {
+			at := nat.AddrPorts{Address: m.External.Address, Ports: m.Ports()}
+			v := ownedPorts(p, at, MappedPort, fmt.Sprintf("%s (mapping %d)", m.TargetText(), m.ID))
+			if !report.Active[m.ID] {
+				*v.InUse = 0
+			}
+			views = append(views, v)
+		}
 	}
 	return views
 }
@@ -67,16 +75,20 @@ func listenerPorts(listeners []nat.Listener) (views []PortView) {
 	for _, l := range listeners {
 		if !seen[l] {
 			seen[l] = true
-			views = append(views, onePort(l.Protocol, l.Address, ListenerPort, program(l)))
+			views = append(views, ownedPorts(l.Protocol, nat.SinglePort(l.Address), ListenerPort, program(l)))
 		}
 	}
 	return views
 }
 
-func onePort(p nat.Protocol, a netip.AddrPort, kind PortKind, owner string) PortView {
-	used := 1
-	return PortView{Protocol: p, Address: a.Addr(), Ports: fmt.Sprint(a.Port()), Kind: kind, Owner: owner,
-		Count: 1, InUse: &used}
+// ownedPorts are ports that are in use all of them.
+func ownedPorts(p nat.Protocol, a nat.AddrPorts, kind PortKind, owner string) PortView {
+	text := fmt.Sprint(a.Ports.Low)
+	if a.IsRange() {
+		text = a.Ports.String()
+	}
+	used := a.Count()
+	return PortView{Protocol: p, Address: a.Address, Ports: text, Kind: kind, Owner: owner, Count: used, InUse: &used}
 }
 
 func ephemeralPorts(facts nat.HostFacts) (views []PortView) {
@@ -109,6 +121,9 @@ func dynamicPorts(config nat.Config, facts nat.HostFacts, bindings []nat.Binding
 	ranges := make(map[pool][]nat.PortRange)
 	for _, n := range config.NATs {
 		for _, a := range externalAddresses(n, facts) {
+			if isWhole(config, a.Address) {
+				continue
+			}
 			at := pool{n.Name, a.Address}
 			ranges[at] = append(ranges[at], a.Ports.Without(facts.LocalPorts)...)
 		}

@@ -127,8 +127,8 @@ func TestMappingWithoutExternalPort(t *testing.T) {
 				if err != nil {
 					t.Fatal(err)
 				}
-				port := fmt.Sprint(m.External.Port())
-				if !want[port] || !m.Active || external != "" && m.External.Addr().String() != external {
+				port := fmt.Sprint(m.External.Ports.Low)
+				if !want[port] || !m.Active || external != "" && m.External.Address.String() != external {
 					t.Errorf("got %+v, want one of %v", m, want)
 				}
 				delete(want, port)
@@ -151,7 +151,7 @@ func TestMappingWithoutExternalPortOnAnotherAddress(t *testing.T) {
 	t.Parallel()
 	c, k := populated(t)
 	m, err := c.AddMapping(t.Context(), nat.MappingSpec{Protocol: "udp", External: "203.0.113.9", Internal: "c1:99"})
-	if err != nil || m.External.Port() < 1024 || k.local.Contains(m.External.Port()) {
+	if err != nil || m.External.Ports.Low < 1024 || k.local.Contains(m.External.Ports.Low) {
 		t.Errorf("got %+v, %v", m, err)
 	}
 }

@@ -2,6 +2,7 @@ package control
 
 import (
 	"context"
+	"fmt"
 	"os"
 	"time"
 )
@@ -18,6 +19,10 @@ func (c *Control) Status(ctx context.Context) (Status, error) {
 	s.Problems = append([]string{}, c.store.Problems()...)
 	s.Problems = append(s.Problems, c.ownProblems()...)
 	s.Problems = append(s.Problems, report.Problems...)
+	s.Problems = append(s.Problems, c.proxyProblems(config)...)
+	for _, problems := range c.problems {
+		s.Problems = append(s.Problems, problems()...)
+	}
 	if counters, err := c.kernel.Counters(ctx); err != nil {
 		s.Problems = append(s.Problems, "the kernel's counters cannot be read: "+err.Error())
 	} else {
@@ -37,7 +42,15 @@ func (c *Control) Status(ctx context.Context) (Status, error) {
 func (c *Control) ownProblems() []string {
 	c.mu.RLock()
 	defer c.mu.RUnlock()
-	var out []string
+	out := c.failures()
+	for _, clash := range c.clashes {
+		out = append(out, fmt.Sprintf("%s: what is there cannot be reached from it; 'hostnat network renumber %s' moves it", clash, clash.Network))
+	}
+	return out
+}
+
+// failures say why the kernel is not as configured. The caller holds mu.
+func (c *Control) failures() (out []string) {
 	if c.down {
 		out = append(out, "'hostnat down' took everything out of the kernel: the next change or start puts it back")
 	}

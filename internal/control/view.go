@@ -22,6 +22,7 @@ type Source string
 const (
 	Fixed     Source = "fixed"     // configured
 	Interface Source = "interface" // it is what the outgoing interface has
+	Added     Source = "added"     // configured, and added to the host by hostnat
 )
 
 // EndpointView is an endpoint and what follows from its network.
@@ -31,13 +32,37 @@ type EndpointView struct {
 	PrefixLength int        `json:"prefixLength"`
 	MTU          int        `json:"mtu"` // bytes
 	State        State      `json:"state"`
+	Managed      bool       `json:"managed"`             // attached by hostnat; else learnt from a DHCP lease
+	DNS          string     `json:"dns,omitempty"`       // name server to configure inside; empty: the network has none
+	Domain       string     `json:"domain,omitempty"`    // to search in; empty like DNS
 	Configure    []string   `json:"configure,omitempty"` // what a person has to set inside a VM
+}
+
+// LeaseView is a lease and whose it is.
+type LeaseView struct {
+	nat.Lease
+	Endpoint string `json:"endpoint"` // that has the address now; empty: none
 }
 
 // MappingView is a mapping and whether the data path serves it.
 type MappingView struct {
-	nat.Mapping
-	Active bool `json:"active"`
+	ID       uint32         `json:"id"`
+	NAT      string         `json:"nat"`
+	Network  string         `json:"network"` // of the targets; comma-joined if those are of several
+	Protocol nat.Protocol   `json:"protocol"`
+	External nat.AddrPorts  `json:"external"`           // "A:P", "A:LO-HI", or "A" for all of it
+	Internal string         `json:"internal"`           // "A:P", "A:LO-HI" or "A", comma-joined for several targets; address 0.0.0.0: nothing now
+	Endpoint string         `json:"endpoint,omitempty"` // the targets given by name, comma-joined
+	Targets  []nat.Target   `json:"targets"`
+	From     []netip.Prefix `json:"from"`
+	Active   bool           `json:"active"`
+}
+
+func viewMapping(m nat.Mapping, active bool) MappingView {
+	return MappingView{
+		ID: m.ID, NAT: m.NAT, Network: m.Networks(), Protocol: m.Protocol, External: m.External,
+		Internal: m.InternalText(), Endpoint: m.Endpoints(), Targets: m.Targets, From: m.From, Active: active,
+	}
 }
 
 // AddressView is an external address that a NAT uses now.
@@ -60,6 +85,7 @@ type PortKind string
 // The kinds of owners of ports.
 const (
 	MappedPort     PortKind = "mapping"
+	ProxyPort      PortKind = "proxy"     // a port proxy listens, or will
 	ListenerPort   PortKind = "listener"  // a program of the host: TCP listening, UDP bound
 	DynamicPorts   PortKind = "dynamic"   // those that a NAT gives out, on one of its addresses
 	EphemeralPorts PortKind = "ephemeral" // from which the host itself talks

@@ -16,14 +16,22 @@ import (
 // only, even after it was killed. The kernel itself uses 1 to 3.
 const addressMark = 0x68
 
+// externalMark is the origin of external addresses that hostnat adds for its
+// NATs ("proto 0x69"). The mark is in the kernel, beside what it marks: no record
+// on disk could be out of step with it after a kill, a reboot, or somebody's
+// taking the address away and adding it himself.
+const externalMark = 0x69
+
 // ifaProto is IFA_PROTO of linux/if_addr.h (Linux 5.18).
 const ifaProto = 11
 
 // address is an IPv4 address of a link.
 type address struct {
-	link   int
-	prefix netip.Prefix // host bits kept
-	marked bool         // hostnat added it
+	link     int
+	prefix   netip.Prefix // host bits kept
+	marked   bool         // hostnat added it to an adopted bridge
+	external bool         // hostnat added it for a NAT
+	routed   bool         // the host's main table has its prefix
 }
 
 // addressesOf returns the IPv4 addresses of one link.
@@ -39,6 +47,24 @@ func addressesOf(ctx context.Context, link netlink.Link) ([]address, error) {
 		}
 	}
 	return own, nil
+}
+
+// takeAddress deletes the address of a link that is the one, if there are both.
+func takeAddress(ctx context.Context, name string, isTheOne func(address) bool) error {
+	link, err := findLink(name)
+	if err != nil || link == nil {
+		return err
+	}
+	addrs, err := addressesOf(ctx, link)
+	if err != nil {
+		return err
+	}
+	for _, a := range addrs {
+		if isTheOne(a) {
+			return deleteAddress(link, a.prefix)
+		}
+	}
+	return nil
 }
 
 // dumpAddresses reads them by hand because package netlink drops IFA_PROTO.
@@ -71,23 +97,39 @@ func parseAddress(message []byte) (address, bool, error) {
 	if err != nil {
 		return address{}, false, fmt.Errorf("parse address: %w", err)
 	}
-	a := address{link: int(head.Index)}
+	a := address{link: int(head.Index), routed: true}
 	for _, attr := range attrs {
 		switch attr.Attr.Type {
 		case unix.IFA_LOCAL:
 			if ip, ok := netip.AddrFromSlice(attr.Value); ok {
 				a.prefix = netip.PrefixFrom(ip, int(head.Prefixlen))
 			}
+		case unix.IFA_FLAGS:
+			a.routed = len(attr.Value) < 4 || binary.NativeEndian.Uint32(attr.Value)&unix.IFA_F_NOPREFIXROUTE == 0
 		case ifaProto:
 			a.marked = len(attr.Value) > 0 && attr.Value[0] == addressMark
+			a.external = len(attr.Value) > 0 && attr.Value[0] == externalMark
 		}
 	}
 	return a, a.prefix.IsValid(), nil
 }
 
-// addAddress gives a link a marked address with its connected route.
-func addAddress(link netlink.Link, prefix netip.Prefix) error {
-	err := sendAddress(unix.RTM_NEWADDR, unix.NLM_F_CREATE|unix.NLM_F_EXCL, link, prefix)
+// addAddress gives a link a marked address, and the host the route to its prefix
+// if it is routed.
+func addAddress(link netlink.Link, prefix netip.Prefix, routed bool) error {
+	flags := uint32(0)
+	if !routed {
+		flags = unix.IFA_F_NOPREFIXROUTE
+	}
+	return addAddressWith(link, prefix, addressMark, flags)
+}
+
+func addMarkedAddress(link netlink.Link, prefix netip.Prefix, mark byte) error {
+	return addAddressWith(link, prefix, mark, 0)
+}
+
+func addAddressWith(link netlink.Link, prefix netip.Prefix, mark byte, flags uint32) error {
+	err := sendAddress(unix.RTM_NEWADDR, unix.NLM_F_CREATE|unix.NLM_F_EXCL, link, prefix, mark, flags)
 	if err != nil {
 		return fmt.Errorf("add address %s to %s: %w", prefix, link.Attrs().Name, err)
 	}
@@ -95,13 +137,13 @@ func addAddress(link netlink.Link, prefix netip.Prefix) error {
 }
 
 func deleteAddress(link netlink.Link, prefix netip.Prefix) error {
-	if err := sendAddress(unix.RTM_DELADDR, 0, link, prefix); err != nil {
+	if err := sendAddress(unix.RTM_DELADDR, 0, link, prefix, 0, 0); err != nil {
 		return fmt.Errorf("delete address %s from %s: %w", prefix, link.Attrs().Name, err)
 	}
 	return nil
 }
 
-func sendAddress(command, flags int, link netlink.Link, prefix netip.Prefix) error {
+func sendAddress(command, flags int, link netlink.Link, prefix netip.Prefix, mark byte, addressFlags uint32) error {
 	req := nl.NewNetlinkRequest(command, flags|unix.NLM_F_ACK)
 	head := nl.NewIfAddrmsg(unix.AF_INET)
 	head.Prefixlen = uint8(prefix.Bits())
@@ -111,8 +153,13 @@ func sendAddress(command, flags int, link netlink.Link, prefix netip.Prefix) err
 	req.AddData(nl.NewRtAttr(unix.IFA_LOCAL, ip))
 	req.AddData(nl.NewRtAttr(unix.IFA_ADDRESS, ip))
 	if command == unix.RTM_NEWADDR {
-		req.AddData(nl.NewRtAttr(unix.IFA_BROADCAST, broadcast(prefix)))
-		req.AddData(nl.NewRtAttr(ifaProto, []byte{addressMark}))
+		if prefix.Bits() < 31 { // a single address is no broadcast address
+			req.AddData(nl.NewRtAttr(unix.IFA_BROADCAST, broadcast(prefix)))
+		}
+		req.AddData(nl.NewRtAttr(ifaProto, []byte{mark}))
+		if addressFlags != 0 {
+			req.AddData(nl.NewRtAttr(unix.IFA_FLAGS, nl.Uint32Attr(addressFlags)))
+		}
 	}
 	_, err := req.Execute(unix.NETLINK_ROUTE, 0)
 	return err

@@ -18,12 +18,17 @@ type Bridge struct {
 	MAC     nat.MAC // fixed, so that it does not follow the ports
 	MTU     int     // bytes
 	Gateway netip.Prefix
+	Apart   bool // the host's routing tables shall not know the prefix: another link may have it too
 }
 
 // EnsureBridge makes the bridge, up, with the gateway's address as its only
 // one and without IPv6, and returns its index. Spanning tree is off as the
 // kernel makes it, so ports forward at once whatever the forward delay. A link
 // of that name that hostnat did not make is a conflict.
+//
+// A bridge that is Apart is reached by sockets that are bound to it, and by no
+// others: where no route leads out of the link that a socket is bound to, the
+// kernel takes the destination to be on it.
 func EnsureBridge(ctx context.Context, b Bridge) (int, error) {
 	mac, err := net.ParseMAC(string(b.MAC))
 	if err != nil {
@@ -44,16 +49,21 @@ func EnsureBridge(ctx context.Context, b Bridge) (int, error) {
 	if err != nil {
 		return 0, err
 	}
-	if err := onlyAddress(ctx, link, b.Gateway); err != nil {
+	if b.Apart {
+		// The way back to who asks the gateway is no route: a socket's own link is (see EnsureBridge).
+		err = setSysctl(linkSysctl("ipv4", b.Name, "rp_filter"), "0")
+	}
+	if err := cmp.Or(err, onlyAddress(ctx, link, b.Gateway, !b.Apart)); err != nil {
 		return 0, err
 	}
 	return link.Attrs().Index, setUp(netlink.LinkSetUp, link)
 }
 
 // AdoptBridge adds the gateway's address to a bridge that was there before,
-// unless it has it, and changes nothing else. It returns the bridge's index and
+// unless it has it, and changes nothing else. The host has no route to its prefix
+// if it is apart, as Bridge has it. It returns the bridge's index and
 // whether the address is one that hostnat added, now or earlier.
-func AdoptBridge(ctx context.Context, name string, gateway netip.Prefix) (index int, added bool, err error) {
+func AdoptBridge(ctx context.Context, name string, gateway netip.Prefix, apart bool) (index int, added bool, err error) {
 	link, err := findBridge(name)
 	if err != nil {
 		return 0, false, err
@@ -64,30 +74,23 @@ func AdoptBridge(ctx context.Context, name string, gateway netip.Prefix) (index 
 	}
 	index = link.Attrs().Index
 	for _, a := range addrs {
-		if a.prefix == gateway {
+		switch {
+		case a.prefix != gateway:
+		case a.marked && a.routed == apart: // the kernel cannot change that
+			if err := deleteAddress(link, gateway); err != nil {
+				return 0, false, err
+			}
+		default:
 			return index, a.marked, nil
 		}
 	}
-	return index, true, addAddress(link, gateway)
+	return index, true, addAddress(link, gateway, !apart)
 }
 
 // ReleaseBridge takes away an address that AdoptBridge added (Link.Lent). A
 // bridge or an address that is gone is fine.
 func ReleaseBridge(ctx context.Context, name string, gateway netip.Prefix) error {
-	link, err := findLink(name)
-	if err != nil || link == nil {
-		return err
-	}
-	addrs, err := addressesOf(ctx, link)
-	if err != nil {
-		return err
-	}
-	for _, a := range addrs {
-		if a.marked && a.prefix == gateway {
-			return deleteAddress(link, a.prefix)
-		}
-	}
-	return nil
+	return takeAddress(ctx, name, func(a address) bool { return a.marked && a.prefix == gateway })
 }
 
 func findBridge(name string) (netlink.Link, error) {
@@ -104,15 +107,15 @@ func findBridge(name string) (netlink.Link, error) {
 	return link, nil
 }
 
-// onlyAddress makes prefix the link's one IPv4 address.
-func onlyAddress(ctx context.Context, link netlink.Link, prefix netip.Prefix) error {
+// onlyAddress makes prefix the link's one IPv4 address, routed or not.
+func onlyAddress(ctx context.Context, link netlink.Link, prefix netip.Prefix, routed bool) error {
 	addrs, err := addressesOf(ctx, link)
 	if err != nil {
 		return err
 	}
 	found := false
 	for _, a := range addrs {
-		if a.prefix == prefix {
+		if a.prefix == prefix && a.routed == routed {
 			found = true
 		} else {
 			err = errors.Join(err, deleteAddress(link, a.prefix))
@@ -121,5 +124,5 @@ func onlyAddress(ctx context.Context, link netlink.Link, prefix netip.Prefix) er
 	if err != nil || found {
 		return err
 	}
-	return addAddress(link, prefix)
+	return addAddress(link, prefix, routed)
 }

@@ -87,7 +87,7 @@ func TestAdoptBridge(t *testing.T) {
 	adopt := func(want bool) {
 		t.Helper()
 		on(t, n, func() error {
-			index, added, err := AdoptBridge(t.Context(), "br0", gateway)
+			index, added, err := AdoptBridge(t.Context(), "br0", gateway, false)
 			if added != want || index == 0 {
 				t.Errorf("adopt: index %d, added %v, want %v", index, added, want)
 			}
@@ -96,7 +96,7 @@ func TestAdoptBridge(t *testing.T) {
 	}
 	adopt(true)
 	adopt(true) // still ours after a restart
-	wantQuiet(t, n, func() error { _, _, err := AdoptBridge(t.Context(), "br0", gateway); return err })
+	wantQuiet(t, n, func() error { _, _, err := AdoptBridge(t.Context(), "br0", gateway, false); return err })
 	if diff := cmp.Diff([]netip.Prefix{gateway}, linkNamed(t, n, "br0").Lent, comparePrefixes); diff != "" {
 		t.Errorf("lent addresses (-want +got):\n%s", diff)
 	}
@@ -109,9 +109,9 @@ func TestAdoptBridge(t *testing.T) {
 	must(t, n.AddAddress("br0", gateway.String()))
 	adopt(false) // the host's own address
 	on(t, n, func() error {
-		_, _, err := AdoptBridge(t.Context(), "br9", gateway)
+		_, _, err := AdoptBridge(t.Context(), "br9", gateway, false)
 		wantRefusal(t, err, nat.NotFound, "br9")
-		_, _, err = AdoptBridge(t.Context(), "tap0", gateway)
+		_, _, err = AdoptBridge(t.Context(), "tap0", gateway, false)
 		wantRefusal(t, err, nat.Conflict, "tap0")
 		return ReleaseBridge(t.Context(), "br9", gateway)
 	})

@@ -22,6 +22,11 @@ func Facts(ctx context.Context, exclude func(link string) bool) (nat.HostFacts, 
 	if err != nil {
 		return nat.HostFacts{}, err
 	}
+	return FactsOf(ctx, links, exclude)
+}
+
+// FactsOf is Facts for who has just listed the links.
+func FactsOf(ctx context.Context, links []Link, exclude func(link string) bool) (nat.HostFacts, error) {
 	routes, err := listRoutes(ctx)
 	if err != nil {
 		return nat.HostFacts{}, err
@@ -30,7 +35,7 @@ func Facts(ctx context.Context, exclude func(link string) bool) (nat.HostFacts, 
 	if err != nil {
 		return nat.HostFacts{}, err
 	}
-	links = slices.DeleteFunc(links, func(l Link) bool { return exclude != nil && exclude(l.Name) })
+	links = slices.DeleteFunc(slices.Clone(links), func(l Link) bool { return exclude != nil && exclude(l.Name) })
 	facts := nat.HostFacts{LocalPorts: ports, MTU: defaultMTU}
 	addLinks(&facts, links)
 	addRoutes(&facts, links, routes)
@@ -43,9 +48,12 @@ func addLinks(facts *nat.HostFacts, links []Link) {
 			facts.Interfaces = append(facts.Interfaces, l.Name)
 		}
 		for _, p := range l.Addresses {
-			facts.Prefixes = append(facts.Prefixes, nat.HostPrefix{Prefix: p.Masked(), Source: "address of " + l.Name})
+			added := slices.Contains(l.External, p)
+			if !added {
+				facts.Prefixes = append(facts.Prefixes, nat.HostPrefix{Prefix: p.Masked(), Source: "address of " + l.Name})
+			}
 			if !p.Addr().IsLoopback() {
-				facts.Addresses = append(facts.Addresses, nat.HostAddress{Address: p.Addr(), Interface: l.Name})
+				facts.Addresses = append(facts.Addresses, nat.HostAddress{Address: p.Addr(), Interface: l.Name, Added: added})
 			}
 		}
 	}

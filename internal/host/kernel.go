@@ -12,11 +12,6 @@ type Release struct {
 	Major, Minor int
 }
 
-// AtLeast reports whether the kernel is that version or later.
-func (r Release) AtLeast(major, minor int) bool {
-	return r.Major > major || r.Major == major && r.Minor >= minor
-}
-
 // KernelRelease asks the kernel for its version.
 func KernelRelease() (Release, error) {
 	var name unix.Utsname

@@ -30,6 +30,7 @@ type Link struct {
 	PeerNSID    int            // the kernel's id of that namespace; -1: the same one
 	Addresses   []netip.Prefix // IPv4, host bits kept, in the kernel's order
 	Lent        []netip.Prefix // those of Addresses that AdoptBridge added
+	External    []netip.Prefix // those of Addresses that AddExternal added
 }
 
 // Owned reports whether hostnat made the link.
@@ -62,6 +63,9 @@ func (l *Link) addAddresses(all []address) {
 		l.Addresses = append(l.Addresses, a.prefix)
 		if a.marked && !l.Owned() {
 			l.Lent = append(l.Lent, a.prefix)
+		}
+		if a.external {
+			l.External = append(l.External, a.prefix)
 		}
 	}
 }

@@ -8,11 +8,12 @@ import (
 	"github.com/hostnat/hostnat/internal/nat"
 )
 
-// Listener returns the host's program that holds a TCP or UDP port at the
-// address or at all addresses, IPv6 wildcard sockets that take IPv4 included;
-// nil if nobody does. With the address 0.0.0.0 any IPv4 address counts, as for
-// bind(2). UDP sockets that are connected hold nothing.
-func Listener(ctx context.Context, p nat.Protocol, external netip.AddrPort) (*nat.Listener, error) {
+// Listener returns the host's program that holds one of the TCP or UDP ports at
+// the address or at all addresses, IPv6 wildcard sockets that take IPv4
+// included; of several the one with the lowest port, nil if nobody does. With
+// the address 0.0.0.0 any IPv4 address counts, as for bind(2). UDP sockets that
+// are connected hold nothing. With an IPv6 address, IPv6 sockets alone count.
+func Listener(ctx context.Context, p nat.Protocol, external nat.AddrPorts) (*nat.Listener, error) {
 	if p != nat.TCP && p != nat.UDP {
 		return nil, nil
 	}
@@ -20,17 +21,20 @@ func Listener(ctx context.Context, p nat.Protocol, external netip.AddrPort) (*na
 	if err != nil {
 		return nil, fmt.Errorf("look for who listens on %s %s: %w", p, external, err)
 	}
+	var lowest *boundSocket
 	for _, s := range sockets {
-		if !s.holds(external) {
-			continue
+		if s.holds(external) && (lowest == nil || s.local.Port() < lowest.local.Port()) {
+			lowest = &s
 		}
-		list, err := listeners(ctx, p, []boundSocket{s})
-		if err != nil {
-			return nil, err
-		}
-		return &list[0], nil
 	}
-	return nil, nil
+	if lowest == nil {
+		return nil, nil
+	}
+	list, err := listeners(ctx, p, []boundSocket{*lowest})
+	if err != nil {
+		return nil, err
+	}
+	return &list[0], nil
 }
 
 // Listeners returns all that Listener would find.
@@ -69,6 +73,9 @@ func listeners(ctx context.Context, p nat.Protocol, sockets []boundSocket) ([]na
 	for i, s := range sockets {
 		o := owners[s.inode]
 		list[i] = nat.Listener{Program: o.program, PID: o.pid, Protocol: p, Address: s.local}
+		if s.link != 0 {
+			list[i].Interface = linkName(int(s.link))
+		}
 	}
 	return list, nil
 }
@@ -76,16 +83,21 @@ func listeners(ctx context.Context, p nat.Protocol, sockets []boundSocket) ([]na
 // boundSocket is a socket that takes what is sent to its port.
 type boundSocket struct {
 	local  netip.AddrPort // IPv4, or the IPv6 wildcard
+	link   uint32         // index of the link it is bound to; 0: none
 	inode  uint32
 	v6only bool
 }
 
-func (s boundSocket) holds(external netip.AddrPort) bool {
-	if s.local.Port() != external.Port() || !s.takesIPv4() {
+func (s boundSocket) holds(external nat.AddrPorts) bool {
+	a := s.local.Addr()
+	takes := s.takesIPv4()
+	if external.Address.Is6() {
+		takes = a.Is6()
+	}
+	if !takes || !external.Ports.Contains(s.local.Port()) {
 		return false
 	}
-	a := s.local.Addr()
-	return a.IsUnspecified() || external.Addr().IsUnspecified() || a == external.Addr()
+	return a.IsUnspecified() || external.Address.IsUnspecified() || a == external.Address
 }
 
 func (s boundSocket) takesIPv4() bool {

@@ -2,7 +2,6 @@ package host
 
 import (
 	"net"
-	"net/netip"
 	"os"
 	"testing"
 
@@ -44,6 +43,9 @@ func TestListener(t *testing.T) {
 		{"UDP dual stack", nat.UDP, "0.0.0.0:82", "[::]:82"},
 		{"UDP other", nat.UDP, "0.0.0.0:81", ""},
 		{"UDP client", nat.UDP, "0.0.0.0:90", ""},
+		{"range", nat.TCP, "0.0.0.0:81-82", "0.0.0.0:81"},
+		{"range, the lowest of several", nat.TCP, "192.0.2.1:1-65535", "192.0.2.1:80"},
+		{"range beside", nat.TCP, "192.0.2.1:83-65535", ""},
 		{"ICMP", nat.ICMP, "0.0.0.0:80", ""},
 	}
 	for _, tt := range tests {
@@ -84,7 +86,11 @@ func TestListenerMultipathTCP(t *testing.T) {
 func wantListener(t *testing.T, n *lab.Namespace, p nat.Protocol, external, want string) {
 	t.Helper()
 	on(t, n, func() error {
-		got, err := Listener(t.Context(), p, netip.MustParseAddrPort(external))
+		var at nat.AddrPorts
+		if err := at.UnmarshalText([]byte(external)); err != nil {
+			return err
+		}
+		got, err := Listener(t.Context(), p, at)
 		switch {
 		case got == nil && want != "":
 			t.Errorf("nobody listens, want %s", want)

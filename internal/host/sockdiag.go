@@ -26,7 +26,8 @@ const (
 )
 
 // boundSockets lists the IPv4 and IPv6 sockets that listen. A listener for
-// multipath TCP, as Go programs open, is among those for TCP.
+// multipath TCP, as Go programs open, is among those for TCP. Those of hostnat's
+// own servers are left out.
 func boundSockets(ctx context.Context, p nat.Protocol) ([]boundSocket, error) {
 	state := stateClosed
 	if p == nat.TCP {
@@ -40,7 +41,7 @@ func boundSockets(ctx context.Context, p nat.Protocol) ([]boundSocket, error) {
 		}
 		all = append(all, found...)
 	}
-	return all, nil
+	return withoutServers(all)
 }
 
 // diagRequest is struct inet_diag_req_v2.
@@ -87,6 +88,7 @@ func parseSocket(m []byte) (boundSocket, error) {
 	}
 	s := boundSocket{
 		local: netip.AddrPortFrom(addr, binary.BigEndian.Uint16(m[4:])),
+		link:  binary.NativeEndian.Uint32(m[40:]),
 		inode: binary.NativeEndian.Uint32(m[68:]),
 	}
 	attrs, err := nl.ParseRouteAttr(m[sizeofDiagMsg:])

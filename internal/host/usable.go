@@ -17,9 +17,14 @@ const usableTime = time.Second
 // it drops what they send: the endpoint's first ARP request, which is repeated
 // only after a second.
 func (v Veth) waitUsable(ctx context.Context, in *inside) {
+	waitUntil(ctx, func() bool { return v.usable(in) })
+}
+
+// waitUntil waits for at most usableTime.
+func waitUntil(ctx context.Context, usable func() bool) {
 	ctx, cancel := context.WithTimeout(ctx, usableTime)
 	defer cancel()
-	for !v.usable(in) {
+	for !usable() {
 		select {
 		case <-ctx.Done():
 			return

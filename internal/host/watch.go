@@ -15,8 +15,11 @@ import (
 const watchInterval = 100 * time.Millisecond
 
 // watchGroups are the announcements that matter: IPV4_NETCONF tells when
-// somebody turns a link's forwarding off (see AnchorLink).
-var watchGroups = []int{unix.RTNLGRP_LINK, unix.RTNLGRP_IPV4_IFADDR, unix.RTNLGRP_IPV4_ROUTE, unix.RTNLGRP_IPV4_NETCONF}
+// somebody turns a link's forwarding off (see AnchorLink), IPV4_RULE when somebody
+// flushes the rules (see SetTransparentRoute).
+var watchGroups = []int{
+	unix.RTNLGRP_LINK, unix.RTNLGRP_IPV4_IFADDR, unix.RTNLGRP_IPV4_ROUTE, unix.RTNLGRP_IPV4_RULE, unix.RTNLGRP_IPV4_NETCONF,
+}
 
 // Watch ticks after links, IPv4 addresses, routes or settings of links changed,
 // at once and then no oftener than each 100 ms. A change that happens while a

@@ -9,7 +9,8 @@ import (
 )
 
 // FreeAddress returns the lowest address of the network that no endpoint of it
-// has. The gateway, the network and the broadcast address are never returned.
+// has. The gateway, the network and the broadcast address, and what the network
+// excludes, are never returned.
 func FreeAddress(network nat.Network, endpoints []nat.Endpoint) (netip.Addr, error) {
 	used := map[netip.Addr]bool{network.Gateway: true}
 	for _, e := range endpoints {
@@ -19,7 +20,7 @@ func FreeAddress(network nat.Network, endpoints []nat.Endpoint) (netip.Addr, err
 	}
 	broadcast := nat.LastAddress(network.Subnet)
 	for a := network.Subnet.Addr().Next(); a.Less(broadcast); a = a.Next() {
-		if !used[a] {
+		if !used[a] && !network.Excludes(a) {
 			return a, nil
 		}
 	}

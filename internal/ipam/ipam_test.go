@@ -64,7 +64,7 @@ func TestFreeSubnet(t *testing.T) {
 		{"behind the host's", []string{"172.16.0.0/15"}, []string{"172.18.0.0/24"}, "172.18.1.0/24"},
 		{"next pool", []string{"172.16.0.0/12"}, nil, "10.0.0.0/24"},
 		{"last pool", []string{"172.16.0.0/12", "10.0.0.0/8", "192.168.0.0/17"}, nil, "192.168.128.0/24"},
-		{"covering all", []string{"128.0.0.0/1", "10.0.0.0/8"}, nil, ""},
+		{"covering all", []string{"128.0.0.0/2", "192.0.0.0/2", "10.0.0.0/8"}, nil, ""},
 		{"none", []string{"172.16.0.0/12", "10.0.0.0/8", "192.168.0.0/16"}, nil, ""},
 	}
 	for _, tt := range tests {
@@ -78,7 +78,7 @@ func TestFreeSubnet(t *testing.T) {
 			for i, p := range tt.networks {
 				networks = append(networks, nat.Network{Compartment: fmt.Sprint(i), Subnet: netip.MustParsePrefix(p)})
 			}
-			got, err := FreeSubnet(facts, networks)
+			got, err := FreeSubnetIn(nat.DefaultPools())(facts, networks)
 			if tt.want == "" {
 				if nat.CodeOf(err) != nat.Exhausted {
 					t.Errorf("got %v, %v, want exhausted", got, err)
@@ -98,12 +98,12 @@ func TestFreeSubnetsDoNotOverlap(t *testing.T) {
 	c := nat.NewConfig()
 	facts := nat.HostFacts{Prefixes: []nat.HostPrefix{{Prefix: netip.MustParsePrefix("172.16.4.0/23"), Source: "address of eth0"}}}
 	for i := range 300 {
-		chosen, err := c.AddNetwork(nat.NetworkSpec{Name: fmt.Sprintf("n%d", i)}, facts, FreeSubnet)
+		chosen, err := c.AddNetwork(nat.NetworkSpec{Name: fmt.Sprintf("n%d", i)}, facts, FreeSubnetIn(nat.DefaultPools()))
 		if err != nil {
 			t.Fatal(err)
 		}
 		other := nat.NewConfig()
-		if _, err := other.AddNetwork(nat.NetworkSpec{Name: "x", Subnet: chosen.Subnet.String()}, facts, FreeSubnet); err != nil {
+		if _, err := other.AddNetwork(nat.NetworkSpec{Name: "x", Subnet: chosen.Subnet.String()}, facts, FreeSubnetIn(nat.DefaultPools())); err != nil {
 			t.Fatal(err)
 		}
 	}

@@ -3,49 +3,69 @@ package ipam
 import (
 	"encoding/binary"
 	"net/netip"
+	"strings"
 
 	"github.com/hostnat/hostnat/internal/nat"
 )
 
-// pools is where subnets are taken from (RFC 1918), least used by others first.
-var pools = []netip.Prefix{
-	netip.MustParsePrefix("172.16.0.0/12"),
-	netip.MustParsePrefix("10.0.0.0/8"),
-	netip.MustParsePrefix("192.168.0.0/16"),
+// FreeSubnetIn returns what finds the first subnet of the pools that overlaps
+// no network of any compartment and nothing that the host reaches by itself:
+// its addresses, and its routes, those of VPNs included.
+func FreeSubnetIn(pools []nat.Pool) nat.ChooseSubnet {
+	return func(facts nat.HostFacts, networks []nat.Network) (netip.Prefix, error) {
+		var used []netip.Prefix
+		for _, n := range networks {
+			used = append(used, n.Subnet)
+		}
+		for _, h := range facts.Prefixes {
+			if h.Prefix.Bits() > 1 { // a default route, or a VPN's half of one, is in nobody's way
+				used = append(used, h.Prefix.Masked())
+			}
+		}
+		for _, pool := range pools {
+			if p, ok := freeIn(pool, used); ok {
+				return p, nil
+			}
+		}
+		return netip.Prefix{}, nat.Errorf(nat.Exhausted, "no subnet is free in the pools %s: the host's routes and the networks use them all", names(pools)).
+			WithHint("choose a subnet with --subnet, or add a pool: hostnat pool add PREFIX")
+	}
 }
 
-// FreeSubnet returns the first private /24 that overlaps no network of any
-// compartment and nothing that the host reaches by itself.
-func FreeSubnet(facts nat.HostFacts, networks []nat.Network) (netip.Prefix, error) {
-	var used []netip.Prefix
-	for _, n := range networks {
-		used = append(used, n.Subnet)
-	}
-	for _, h := range facts.Prefixes {
-		if h.Prefix.Bits() > 0 { // a default route is in nobody's way
-			used = append(used, h.Prefix.Masked())
+// FreeSubnetLike returns what finds a subnet as large as the given one.
+func FreeSubnetLike(subnet netip.Prefix, pools []nat.Pool) nat.ChooseSubnet {
+	var like []nat.Pool
+	for _, p := range pools {
+		if p.Prefix.Bits() <= subnet.Bits() {
+			like = append(like, nat.Pool{Prefix: p.Prefix, Size: subnet.Bits()})
 		}
 	}
-	for _, pool := range pools {
-		if p, ok := freeIn(pool, used); ok {
-			return p, nil
-		}
-	}
-	return netip.Prefix{}, nat.Errorf(nat.Exhausted, "no private /24 is free: the host's routes and the networks use them all").
-		WithHint("choose a subnet with --subnet")
+	return FreeSubnetIn(like)
 }
 
-func freeIn(pool netip.Prefix, used []netip.Prefix) (netip.Prefix, bool) {
-	for a := pool.Addr(); pool.Contains(a); {
-		p := netip.PrefixFrom(a, 24)
+func names(pools []nat.Pool) string {
+	var texts []string
+	for _, p := range pools {
+		texts = append(texts, p.Prefix.String())
+	}
+	return strings.Join(texts, ", ")
+}
+
+func freeIn(pool nat.Pool, used []netip.Prefix) (netip.Prefix, bool) {
+	for a := pool.Prefix.Addr(); pool.Prefix.Contains(a); {
+		p := netip.PrefixFrom(a, pool.Size)
 		in, taken := overlapping(p, used)
 		if !taken {
 			return p, true
 		}
-		a = after(p)
+		next := after(p)
 		if in.Bits() < p.Bits() {
-			a = after(in) // skip what a short prefix covers in one step
+			next = after(in) // skip what a short prefix covers in one step
 		}
+		if !a.Less(next) { // that was the last there is
+			break
+		}
+		a = next
 	}
 	return netip.Prefix{}, false
 }
@@ -59,7 +79,7 @@ func overlapping(p netip.Prefix, used []netip.Prefix) (netip.Prefix, bool) {
 	return netip.Prefix{}, false
 }
 
-// after returns the address behind a prefix.
+// after returns the address behind a prefix; behind the last one, 0.0.0.0.
 func after(p netip.Prefix) netip.Addr {
 	last := nat.LastAddress(p).As4()
 	var next [4]byte

@@ -25,11 +25,20 @@ func (c *Config) AddEndpoint(spec EndpointSpec, facts HostFacts, choose ChooseAd
 	if err := e.parseAddresses(spec); err != nil {
 		return Endpoint{}, err
 	}
-	if has, err := c.Endpoint(spec.Name); err == nil {
+	if e.Aliases, err = parseAliases(spec.Aliases); err != nil {
+		return Endpoint{}, err
+	}
+	if has, ok := c.attached(spec.Name); ok {
 		if err := sameEndpoint(has, e); err != nil {
 			return Endpoint{}, err
 		}
+		if len(e.Aliases) > 0 {
+			return c.setAliases(has, e.Aliases)
+		}
 		return has, nil
+	}
+	if err := c.checkAliases(e); err != nil {
+		return Endpoint{}, err
 	}
 	if err := c.checkTarget(e, facts); err != nil {
 		return Endpoint{}, err
@@ -39,6 +48,7 @@ func (c *Config) AddEndpoint(spec EndpointSpec, facts HostFacts, choose ChooseAd
 	}
 	e.ID = c.takeID()
 	c.Endpoints = append(c.Endpoints, e)
+	c.recall(e)
 	c.follow(e, network)
 	return e, nil
 }
@@ -46,26 +56,41 @@ func (c *Config) AddEndpoint(spec EndpointSpec, facts HostFacts, choose ChooseAd
 // DetachEndpoint forgets an endpoint. Mappings to its name stay, unresolved
 // until an endpoint of that name is attached again.
 func (c *Config) DetachEndpoint(name string) error {
-	if _, err := c.Endpoint(name); err != nil {
-		return err
+	e, ok := c.attached(name)
+	if !ok {
+		return c.notAttached(name)
 	}
+	c.remember(e)
 	c.Endpoints = slices.DeleteFunc(c.Endpoints, func(e Endpoint) bool { return e.Name == name })
-	for i, m := range c.Mappings {
-		if m.Endpoint == name {
-			c.Mappings[i].Internal = netip.AddrPortFrom(netip.IPv4Unspecified(), m.Internal.Port())
+	c.editTargets(func(_ *Mapping, _ int, t *Target) {
+		if t.Endpoint == name {
+			t.Internal.Address = netip.IPv4Unspecified()
 		}
-	}
+	})
 	return nil
 }
 
-// follow points the mappings to an endpoint's name at it.
+// follow points the mappings to an endpoint's name at it. A mapping whose only
+// target it is follows it behind another NAT. One of several targets stays
+// unresolved in a network that does not go with the others'.
 func (c *Config) follow(e Endpoint, network Network) {
-	for i, m := range c.Mappings {
-		if m.Endpoint == e.Name {
-			c.Mappings[i].Internal = netip.AddrPortFrom(e.Address, m.Internal.Port())
-			c.Mappings[i].Network, c.Mappings[i].NAT = network.Name, network.NAT
+	c.editTargets(func(m *Mapping, i int, t *Target) {
+		if t.Endpoint == e.Name && c.goesWith(m.Targets, i, network) {
+			t.Internal.Address, t.Network, m.NAT = e.Address, network.Name, network.NAT
+		}
+	})
+}
+
+// goesWith reports whether the networks of the other targets have the NAT and
+// the compartment of that one.
+func (c *Config) goesWith(targets []Target, except int, network Network) bool {
+	for i, t := range targets {
+		n, err := c.Network(t.Network)
+		if i != except && err == nil && (n.NAT != network.NAT || n.Compartment != network.Compartment) {
+			return false
 		}
 	}
+	return true
 }
 
 // sameEndpoint refuses a request that differs from what is attached. An
@@ -84,15 +109,15 @@ func sameEndpoint(has, asked Endpoint) error {
 func (c *Config) assign(e *Endpoint, network Network, choose ChooseAddress) error {
 	if !e.Address.IsValid() {
 		var err error
-		if e.Address, err = choose(network, c.EndpointsOf(network.Name)); err != nil {
+		if e.Address, err = c.place(*e, network, choose); err != nil {
 			return err
 		}
 	}
-	if err := c.checkAddress(e.Address, network); err != nil {
+	if err := c.checkAddress(*e, network); err != nil {
 		return err
 	}
 	if e.MAC == "" {
-		e.MAC = DeriveMAC(c.CompartmentID(network.Compartment), e.Address)
+		e.MAC = c.macFor(*e, network)
 	}
 	for _, other := range c.EndpointsOf(network.Name) {
 		if other.MAC == e.MAC {
@@ -102,7 +127,8 @@ func (c *Config) assign(e *Endpoint, network Network, choose ChooseAddress) erro
 	return nil
 }
 
-func (c *Config) checkAddress(a netip.Addr, network Network) error {
+func (c *Config) checkAddress(e Endpoint, network Network) error {
+	a := e.Address
 	if err := checkHostAddress("address", a, network.Subnet); err != nil {
 		return err
 	}
@@ -114,5 +140,5 @@ func (c *Config) checkAddress(a netip.Addr, network Network) error {
 			return Errorf(Conflict, "address %s belongs to endpoint %q", a, other.Name).WithHint("leave --address out to get a free one")
 		}
 	}
-	return nil
+	return c.checkKept(e)
 }

@@ -1,39 +1,16 @@
 package nat
 
 import (
-	"fmt"
 	"net/netip"
 	"slices"
+	"strings"
 )
 
-// Resolved reports whether the mapping's target has an address now: a mapping
-// to an endpoint's name has none while the endpoint is detached.
-func (m Mapping) Resolved() bool { return !m.Internal.Addr().IsUnspecified() }
+// ChooseExternal chooses the lowest external port of a mapping that has all but
+// its external ports; it is followed by as many as the mapping has.
+type ChooseExternal func(m Mapping) (uint16, error)
 
-// String names the mapping in a refusal: "3 (tcp *:8080 to 172.16.1.2:80)".
-func (m Mapping) String() string {
-	return fmt.Sprintf("%d (%s %s to %s)", m.ID, m.Protocol, externalText(m.External), m.Target())
-}
-
-// Target is what the mapping leads to: "c1:80", or "172.16.1.2:80".
-func (m Mapping) Target() string {
-	if m.Endpoint != "" {
-		return fmt.Sprintf("%s:%d", m.Endpoint, m.Internal.Port())
-	}
-	return m.Internal.String()
-}
-
-func externalText(a netip.AddrPort) string {
-	if a.Addr().IsUnspecified() {
-		return fmt.Sprintf("*:%d", a.Port())
-	}
-	return a.String()
-}
-
-// ChooseExternal chooses the external port of a mapping that has all but that.
-type ChooseExternal func(Mapping) (uint16, error)
-
-// AddMapping adds a static mapping. One that exists with the same target is
+// AddMapping adds a static mapping. One that exists with the same targets is
 // returned as it is. If the spec names no external port, choose does: a new one
 // each time.
 func (c *Config) AddMapping(spec MappingSpec, choose ChooseExternal) (Mapping, error) {
@@ -41,33 +18,39 @@ func (c *Config) AddMapping(spec MappingSpec, choose ChooseExternal) (Mapping, e
 	if err != nil {
 		return Mapping{}, err
 	}
-	if err := c.resolveTarget(&m, spec); err != nil {
+	if err := c.resolveTargets(&m, spec); err != nil {
 		return Mapping{}, err
 	}
 	if err := c.resolveNAT(&m, spec.NAT); err != nil {
 		return Mapping{}, err
 	}
-	if err := c.checkOutside(m.External.Addr()); err != nil {
+	if err := c.checkOutside(m.External.Address); err != nil {
 		return Mapping{}, err
 	}
-	if m.External.Port() == 0 {
-		port, err := choose(m)
-		if err != nil {
-			return Mapping{}, err
-		}
-		m.External = netip.AddrPortFrom(m.External.Addr(), port)
+	if m.IsWhole() {
+		err = c.checkWhole(m)
+	} else {
+		err = m.giveExternal(choose)
 	}
-	for _, has := range c.Mappings {
-		if sameMapping(has, m) {
-			return has, nil
+	if err != nil {
+		return Mapping{}, err
+	}
+	for i := range c.Mappings {
+		has := &c.Mappings[i]
+		if !has.meets(&m) {
+			continue
 		}
-		if err := clash(has, m); err != nil {
-			return Mapping{}, err
+		if sameMapping(*has, m) {
+			return *has, nil
 		}
+		return Mapping{}, clash(*has, m)
+	}
+	if err := c.checkMappingProxies(m); err != nil {
+		return Mapping{}, err
 	}
 	m.ID = c.NextMapping
 	c.NextMapping++
-	c.Mappings = append(c.Mappings, m)
+	c.Mappings = append(slices.Clip(c.Mappings), m)
 	return m, nil
 }
 
@@ -76,7 +59,8 @@ func (c *Config) DeleteMapping(id uint32) error {
 	if _, err := c.Mapping(id); err != nil {
 		return err
 	}
-	c.Mappings = slices.DeleteFunc(c.Mappings, func(m Mapping) bool { return m.ID == id })
+	i := slices.IndexFunc(c.Mappings, func(m Mapping) bool { return m.ID == id })
+	c.Mappings = slices.Concat(c.Mappings[:i], c.Mappings[i+1:])
 	return nil
 }
 
@@ -87,10 +71,15 @@ func parseMapping(spec MappingSpec) (Mapping, error) {
 	if m.Protocol, err = parseMappingProtocol(spec.Protocol); err != nil {
 		return m, err
 	}
-	if m.External, err = parseMappingExternal(spec.External); err != nil {
+	if m.IsWhole() {
+		m.External, err = parseWholeExternal(spec.External)
+	} else {
+		m.External, err = parseMappingExternal(spec.External)
+	}
+	if err != nil {
 		return m, err
 	}
-	if spec.Force && m.External.Port() == 0 {
+	if spec.Force && !m.IsWhole() && m.External.Ports.Low == 0 {
 		return m, Errorf(Invalid, "there is no external port to take by force").WithHint("name it with --external, or leave --force out")
 	}
 	for _, text := range spec.From {
@@ -106,18 +95,43 @@ func parseMapping(spec MappingSpec) (Mapping, error) {
 }
 
 func parseMappingProtocol(s string) (Protocol, error) {
+	if strings.EqualFold(s, AnyProtocol.String()) {
+		return AnyProtocol, nil
+	}
 	p, err := ParseProtocol(s)
 	if err != nil || p == ICMP {
-		return 0, Errorf(Invalid, "a mapping cannot be for protocol %q", clip(s)).WithHint("use tcp or udp")
+		return 0, Errorf(Invalid, "a mapping cannot be for protocol %q", clip(s)).WithHint("use tcp or udp, or any for all of an address")
 	}
 	return p, nil
 }
 
-// resolveNAT takes the NAT of the target's network, which any other would contradict.
+// giveExternal holds the external ports against the targets', which are all
+// equally many, and has them chosen if there are none yet.
+func (m *Mapping) giveExternal(choose ChooseExternal) error {
+	inside := m.Targets[0].Internal
+	if m.External.Ports.Low == 0 {
+		low, err := choose(*m)
+		if err != nil {
+			return err
+		}
+		m.External.Ports = PortRange{Low: low, High: low + uint16(inside.Count()-1)}
+		return nil
+	}
+	if m.External.Count() != inside.Count() {
+		return Errorf(Invalid, "external %s has %s, but internal %s has %s", externalText(m.External), portCount(m.External.Count()), m.Targets[0], portCount(inside.Count())).
+			WithHint("give both ranges the same length")
+	}
+	return nil
+}
+
+// resolveNAT takes the NAT of the targets' network, which any other would contradict.
 func (c *Config) resolveNAT(m *Mapping, asked string) error {
-	network, err := c.Network(m.Network)
+	network, err := c.Network(m.Targets[0].Network)
 	if err != nil {
 		return err
+	}
+	if !network.HasNAT() {
+		return Errorf(Conflict, "network %q is behind no NAT: nothing outside reaches it", network.Name).WithHint("use a network that is behind a NAT, or a port proxy (hostnat proxy add)")
 	}
 	if asked != "" && asked != network.NAT {
 		if _, err := c.NAT(asked); err != nil {
@@ -130,21 +144,34 @@ func (c *Config) resolveNAT(m *Mapping, asked string) error {
 }
 
 func sameMapping(a, b Mapping) bool {
-	return a.Protocol == b.Protocol && a.External == b.External && a.Internal == b.Internal &&
-		a.Network == b.Network && a.Endpoint == b.Endpoint && slices.Equal(a.From, b.From)
+	return a.Protocol == b.Protocol && a.External == b.External && sameTargets(a, b) && slices.Equal(a.From, b.From)
 }
 
-// clash refuses two mappings that one packet could be meant for.
+// sameTargets: their order does not matter.
+func sameTargets(a, b Mapping) bool {
+	return len(a.Targets) == len(b.Targets) &&
+		!slices.ContainsFunc(a.Targets, func(t Target) bool { return !slices.Contains(b.Targets, t) })
+}
+
+// meets reports whether one packet could be meant for both mappings with equal
+// right. One on an address beside one on all addresses do not meet: the more
+// special one has the packet.
+func (m *Mapping) meets(o *Mapping) bool {
+	return m.External.Address == o.External.Address && m.sharesPorts(o)
+}
+
+// clash is the refusal of a mapping that meets another.
 func clash(has, asked Mapping) error {
-	if has.Protocol != asked.Protocol || has.External.Port() != asked.External.Port() {
-		return nil
-	}
-	a, b := has.External.Addr(), asked.External.Addr()
-	if !meets(a, b) {
-		return nil
-	}
-	if a == b && has.Internal == asked.Internal && has.Network == asked.Network && !slices.Equal(has.From, asked.From) {
+	if has.External == asked.External && sameTargets(has, asked) {
 		return Errorf(Conflict, "mapping %s allows other remotes", has).WithHint("delete it first")
+	}
+	if has.IsWhole() || asked.IsWhole() {
+		return clashWhole(has, asked)
+	}
+	if has.External.IsRange() || asked.External.IsRange() {
+		both := AddrPorts{Address: asked.External.Address, Ports: has.External.Ports.and(asked.External.Ports)}
+		return Errorf(Conflict, "%s %s overlaps mapping %s at %s", asked.Protocol, externalText(asked.External), has, externalText(both)).
+			WithHint("delete it first, or choose other external ports")
 	}
 	return Errorf(Conflict, "%s %s is mapped already: mapping %s", asked.Protocol, externalText(asked.External), has).
 		WithHint("delete it first, or choose another external port")

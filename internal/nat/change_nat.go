@@ -9,6 +9,7 @@ func newNAT(name string, id uint32, p Profile) NAT {
 	n := NAT{
 		Name: name, ID: id,
 		ExternalInterfaces: []string{}, ExternalAddresses: []ExternalAddress{},
+		Pooling: Paired, Exhaustion: Prohibited,
 	}
 	n.useProfile(p)
 	return n
@@ -19,6 +20,7 @@ func (n *NAT) useProfile(p Profile) {
 	n.Timeouts, n.TCPFiltering = p.Defaults()
 	n.UDPFiltering = n.TCPFiltering
 	n.UDPInboundRefresh = false
+	n.HoldDown = p.HoldDown()
 }
 
 func (n NAT) clone() NAT {
@@ -31,6 +33,9 @@ func (n NAT) clone() NAT {
 func (c *Config) AddNAT(spec NATSpec) (NAT, error) {
 	if err := CheckName("NAT", spec.Name); err != nil {
 		return NAT{}, err
+	}
+	if spec.Name == NoNAT {
+		return NAT{}, Errorf(Invalid, "NAT name %q is reserved: it says that a network is behind no NAT", NoNAT).WithHint("choose another name")
 	}
 	if _, err := c.NAT(spec.Name); err == nil {
 		return NAT{}, Errorf(Conflict, "NAT %q exists already", spec.Name).WithHint("choose another name, or change it with 'hostnat nat set'")
@@ -75,72 +80,25 @@ func (c *Config) DeleteNAT(name string) error {
 	return nil
 }
 
-// AddAddress gives a NAT an external address, "A" or "A:LO-HI". The same
-// address with the same ports again is no error.
-func (c *Config) AddAddress(natName, text string) (ExternalAddress, error) {
-	i, err := c.natIndex(natName)
-	if err != nil {
-		return ExternalAddress{}, err
-	}
-	n := c.NATs[i].clone()
-	a, err := c.addAddress(&n, text)
-	if err != nil {
-		return ExternalAddress{}, err
-	}
-	c.NATs[i] = n
-	return a, nil
-}
-
-// RemoveAddress takes an external address from a NAT.
-func (c *Config) RemoveAddress(natName, text string) error {
-	i, err := c.natIndex(natName)
-	if err != nil {
-		return err
-	}
-	a, err := ParseIPv4("external address", text)
-	if err != nil {
-		return err
-	}
-	n := c.NATs[i].clone()
-	n.ExternalAddresses = slices.DeleteFunc(n.ExternalAddresses, func(e ExternalAddress) bool { return e.Address == a })
-	if len(n.ExternalAddresses) == len(c.NATs[i].ExternalAddresses) {
-		return Errorf(NotFound, "NAT %q has no fixed external address %s", natName, a).WithHint("'hostnat address list' shows those it has")
-	}
-	c.NATs[i] = n
-	return nil
-}
-
-func (c *Config) addAddress(n *NAT, text string) (ExternalAddress, error) {
-	a, err := ParseExternalAddress(text)
-	if err != nil {
-		return ExternalAddress{}, err
-	}
-	if err := c.checkOutside(a.Address); err != nil {
-		return ExternalAddress{}, err
-	}
-	for _, has := range n.ExternalAddresses {
-		switch {
-		case has == a:
-			return a, nil
-		case has.Address == a.Address:
-			return ExternalAddress{}, Errorf(Conflict, "NAT %q has %s with ports %s already", n.Name, a.Address, has.Ports).WithHint("remove it first")
-		}
-	}
-	n.ExternalAddresses = append(n.ExternalAddresses, a)
-	return a, nil
-}
-
 func (c *Config) addInterface(n *NAT, link string) error {
 	if err := CheckLink("external interface", link); err != nil {
 		return err
 	}
+	if err := c.checkOutsideLink(link); err != nil {
+		return err
+	}
+	if !slices.Contains(n.ExternalInterfaces, link) {
+		n.ExternalInterfaces = append(n.ExternalInterfaces, link)
+	}
+	return nil
+}
+
+// checkOutsideLink refuses a network's bridge as a NAT's outside.
+func (c *Config) checkOutsideLink(link string) error {
 	for _, net := range c.Networks {
 		if net.Bridge == link {
 			return Errorf(Conflict, "external interface %s is the bridge of network %q", link, net.Name).WithHint("use an interface of the outside")
 		}
-	}
-	if !slices.Contains(n.ExternalInterfaces, link) {
-		n.ExternalInterfaces = append(n.ExternalInterfaces, link)
 	}
 	return nil
 }

@@ -3,7 +3,6 @@ package nat
 import (
 	"net/netip"
 	"slices"
-	"strings"
 )
 
 // ChooseSubnet returns a free subnet for a network that was given none.
@@ -19,14 +18,24 @@ func (c *Config) AddNetwork(spec NetworkSpec, facts HostFacts, choose ChooseSubn
 	if err := c.checkNetworkNames(n); err != nil {
 		return Network{}, err
 	}
+	domain, err := parseDomain(spec.Domain)
+	if err != nil {
+		return Network{}, err
+	}
+	n.Domain = or(domain, n.OwnDomain())
+	if err := n.Overlap.UnmarshalText([]byte(or(spec.Overlap, Keep.String()))); err != nil {
+		return Network{}, err
+	}
 	if err := c.checkBridge(spec, n.Bridge, facts); err != nil {
 		return Network{}, err
 	}
-	var err error
 	if n.Subnet, err = c.subnet(spec, n, facts, choose); err != nil {
 		return Network{}, err
 	}
 	if n.Gateway, err = gateway(spec.Gateway, n.Subnet); err != nil {
+		return Network{}, err
+	}
+	if err := n.useSpec(spec); err != nil {
 		return Network{}, err
 	}
 	c.compartment(n.Compartment)
@@ -47,11 +56,18 @@ func (c *Config) DeleteNetwork(name string, force bool) error {
 			return err
 		}
 	}
-	c.Mappings = slices.DeleteFunc(c.Mappings, func(m Mapping) bool { return m.Network == name })
+	c.dropTargets(name)
 	c.Endpoints = slices.DeleteFunc(c.Endpoints, func(e Endpoint) bool { return e.Network == name })
 	c.Networks = slices.DeleteFunc(c.Networks, func(n Network) bool { return n.Name == name })
+	c.forgetNetwork(name)
 	c.dropCompartment(n.Compartment)
 	return nil
+}
+
+// dropTargets takes the mappings' targets in a network away, and the mappings
+// that then have none.
+func (c *Config) dropTargets(network string) {
+	c.dropTargetsIf(func(t Target) bool { return t.Network == network })
 }
 
 func (c *Config) checkUnused(network string) error {
@@ -61,7 +77,7 @@ func (c *Config) checkUnused(network string) error {
 		}
 	}
 	for _, m := range c.Mappings {
-		if m.Network == network {
+		if slices.ContainsFunc(m.Targets, func(t Target) bool { return t.Network == network }) {
 			return Errorf(Conflict, "network %q has mapping %s", network, m).WithHint("delete its mappings first, or use --force")
 		}
 	}
@@ -77,6 +93,9 @@ func (c *Config) checkNetworkNames(n Network) error {
 	}
 	if has, err := c.Network(n.Name); err == nil {
 		return Errorf(Conflict, "network %q exists already, with subnet %s", n.Name, has.Subnet).WithHint("choose another name, or delete it first")
+	}
+	if !n.HasNAT() {
+		return nil
 	}
 	_, err := c.NAT(n.NAT)
 	return err
@@ -119,20 +138,15 @@ func (c *Config) subnet(spec NetworkSpec, n Network, facts HostFacts, choose Cho
 
 func (c *Config) checkOverlap(p netip.Prefix, n Network, facts HostFacts) error {
 	for _, other := range c.Networks {
-		if other.Compartment == n.Compartment && other.Subnet.Overlaps(p) {
+		if other.Name != n.Name && other.Compartment == n.Compartment && other.Subnet.Overlaps(p) {
 			return Errorf(Conflict, "subnet %s overlaps network %q (%s)", p, other.Name, other.Subnet).
 				WithHint("choose another subnet, or another --compartment")
 		}
 	}
-	for _, h := range facts.Prefixes {
-		// An adopted bridge may have its address, and so its route, already.
-		if h.Prefix.Bits() == 0 || n.Adopted && strings.HasSuffix(h.Source, " "+n.Bridge) {
-			continue
-		}
-		if h.Prefix.Overlaps(p) {
-			return Errorf(Conflict, "subnet %s overlaps %s of the host (%s)", p, h.Prefix, h.Source).
-				WithHint("choose another subnet, or leave --subnet out to get a free one")
-		}
+	n.Subnet = p
+	for _, h := range n.hostOverlaps(facts) {
+		return Errorf(Conflict, "subnet %s overlaps %s of the host (%s)", p, h.Prefix, h.Source).
+			WithHint("choose another subnet, or leave --subnet out to get a free one")
 	}
 	return nil
 }

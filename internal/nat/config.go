@@ -4,14 +4,27 @@ import "slices"
 
 // Config is the desired state: everything a user has asked for. It is a value;
 // the methods that change it check first and leave it untouched on error.
+//
+// Mappings may be many and change often. Neither the list nor what is in it is
+// ever changed in place: who changes something puts a new one in its place
+// (editTargets). So copies of a Config share them.
 type Config struct {
 	NATs         []NAT         `json:"nats"`
 	Networks     []Network     `json:"networks"`
 	Endpoints    []Endpoint    `json:"endpoints"`
-	Mappings     []Mapping     `json:"mappings"`
+	Mappings     []Mapping     `json:"mappings"` // ordered by id
+	Proxies      []Proxy       `json:"proxies,omitempty"`
 	Compartments []Compartment `json:"compartments"`
-	NextID       uint32        `json:"nextId"` // next NAT, network, endpoint or compartment id
+	Reservations []Reservation `json:"reservations,omitempty"`
+	Pools        []Pool        `json:"pools,omitempty"`      // where subnets are taken from; none: DefaultPools
+	Remembered   []Remembered  `json:"remembered,omitempty"` // addresses of detached endpoints
+	NextID       uint32        `json:"nextId"`               // next NAT, network, endpoint or compartment id
 	NextMapping  uint32        `json:"nextMappingId"`
+	NextProxy    uint32        `json:"nextProxyId,omitempty"` // 0 is 1
+
+	// What the DHCP servers know (Learn). No part of the desired state.
+	Leases []Lease    `json:"-"` // in force
+	Learnt []Endpoint `json:"-"` // clients that are no endpoint of Endpoints
 }
 
 // Compartment is a routing domain; addresses are unique inside one.
@@ -32,27 +45,36 @@ func NewConfig() Config {
 	return c
 }
 
-// Clone returns a copy that shares nothing with c.
+// Clone returns a copy that shares nothing with c that is ever changed.
 func (c Config) Clone() Config {
 	c.NATs = slices.Clone(c.NATs)
 	for i, n := range c.NATs {
 		c.NATs[i] = n.clone()
 	}
 	c.Networks = slices.Clone(c.Networks)
+	for i, n := range c.Networks {
+		c.Networks[i] = n.clone()
+	}
 	c.Endpoints = slices.Clone(c.Endpoints)
-	c.Mappings = slices.Clone(c.Mappings)
-	for i := range c.Mappings {
-		c.Mappings[i].From = slices.Clone(c.Mappings[i].From)
+	for i, e := range c.Endpoints {
+		c.Endpoints[i].Aliases = slices.Clone(e.Aliases)
 	}
 	c.Compartments = slices.Clone(c.Compartments)
+	c.Reservations, c.Pools, c.Remembered = slices.Clone(c.Reservations), slices.Clone(c.Pools), slices.Clone(c.Remembered)
+	c.Leases, c.Learnt = slices.Clone(c.Leases), slices.Clone(c.Learnt)
+	c.Proxies = slices.Clone(c.Proxies)
+	for i := range c.Proxies {
+		c.Proxies[i].Routes = slices.Clone(c.Proxies[i].Routes)
+	}
 	return c
 }
 
 // Effective returns a copy without what cannot be made true at the moment:
-// mappings to an endpoint that is not attached.
+// mappings to an endpoint that is not attached, or its part in one that has
+// other targets too.
 func (c Config) Effective() Config {
 	c = c.Clone()
-	c.Mappings = slices.DeleteFunc(c.Mappings, func(m Mapping) bool { return !m.Resolved() })
+	c.dropTargetsIf(func(t Target) bool { return !t.Resolved() })
 	return c
 }
 

@@ -47,7 +47,7 @@ func TestAddEndpoint(t *testing.T) {
 			}
 			before := c.Clone()
 			again, err := c.AddEndpoint(tt.spec, hostFacts(), lowest)
-			if err != nil || again != got {
+			if err != nil || !cmp.Equal(again, got, compareNetip) {
 				t.Errorf("again: %v, %v", again, err)
 			}
 			unchanged(t, before, c)
@@ -121,8 +121,8 @@ func TestMappingFollowsEndpoint(t *testing.T) {
 		t.Errorf("mapping to a detached endpoint: %v", m)
 	}
 	must(t)(c.AddEndpoint(EndpointSpec{Network: "lab", Name: "c1", Netns: "c1", Address: "10.1.0.50"}, hostFacts(), lowest))
-	want := Mapping{ID: 1, NAT: "office", Network: "lab", Protocol: TCP, From: []netip.Prefix{}, Endpoint: "c1",
-		External: netip.MustParseAddrPort("0.0.0.0:8080"), Internal: netip.MustParseAddrPort("10.1.0.50:80")}
+	want := Mapping{ID: 1, NAT: "office", Protocol: TCP, From: []netip.Prefix{}, External: ports("0.0.0.0:8080"),
+		Targets: []Target{{Endpoint: "c1", Network: "lab", Internal: ports("10.1.0.50:80")}}}
 	if diff := cmp.Diff(want, c.Mappings[0], compareNetip); diff != "" {
 		t.Errorf("(-want +got):\n%s", diff)
 	}

@@ -27,6 +27,7 @@ type HostPrefix struct {
 type HostAddress struct {
 	Address   netip.Addr `json:"address"`
 	Interface string     `json:"interface"`
+	Added     bool       `json:"added"` // by hostnat, for a NAT
 }
 
 // Listener is a program of the host that holds a port.
@@ -35,6 +36,8 @@ type Listener struct {
 	PID      int            `json:"pid"` // 0: not known
 	Protocol Protocol       `json:"protocol"`
 	Address  netip.AddrPort `json:"address"` // [::] if it takes IPv4 too
+
+	Interface string `json:"interface,omitempty"` // it takes what comes in there alone (SO_BINDTODEVICE)
 }
 
 // HasInterface reports whether the host has a link of that name.
@@ -52,10 +55,16 @@ func (f HostFacts) InterfaceOf(a netip.Addr) string {
 	return ""
 }
 
-// AddressOf returns the first address of a link; not valid if it has none.
+// HasOwn reports whether the host has the address without hostnat's doing.
+func (f HostFacts) HasOwn(a netip.Addr) bool {
+	return slices.ContainsFunc(f.Addresses, func(h HostAddress) bool { return h.Address == a && !h.Added })
+}
+
+// AddressOf returns the first address that a link has of its own; not valid if
+// it has none.
 func (f HostFacts) AddressOf(link string) netip.Addr {
 	for _, h := range f.Addresses {
-		if h.Interface == link {
+		if h.Interface == link && !h.Added {
 			return h.Address
 		}
 	}

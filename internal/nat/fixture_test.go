@@ -25,8 +25,8 @@ func hostFacts() HostFacts {
 			{netip.MustParsePrefix("0.0.0.0/0"), "route via eth0"},
 		},
 		Addresses: []HostAddress{
-			{netip.MustParseAddr("192.168.7.5"), "eth0"},
-			{netip.MustParseAddr("172.17.0.1"), "docker0"},
+			{Address: netip.MustParseAddr("192.168.7.5"), Interface: "eth0"},
+			{Address: netip.MustParseAddr("172.17.0.1"), Interface: "docker0"},
 		},
 		DefaultInterface: "eth0", Interfaces: []string{"lo", "eth0", "eth1", "docker0", "tap0"}, MTU: 1500,
 	}
@@ -34,6 +34,15 @@ func hostFacts() HostFacts {
 
 func noSubnet(HostFacts, []Network) (netip.Prefix, error) {
 	return netip.Prefix{}, Errorf(Exhausted, "not asked for")
+}
+
+// ports reads "0.0.0.0:80" or "172.16.1.2:80-89".
+func ports(text string) AddrPorts {
+	var a AddrPorts
+	if err := a.UnmarshalText([]byte(text)); err != nil {
+		panic(err)
+	}
+	return a
 }
 
 func noPort(Mapping) (uint16, error) { return 0, Errorf(Exhausted, "no port").WithHint("wait") }
@@ -82,7 +91,7 @@ func refused(t *testing.T, err error, code Code, mentions ...string) {
 	if e.Code != code {
 		t.Errorf("code %s, want %s: %v", e.Code, code, err)
 	}
-	if e.Hint == "" || strings.ContainsAny(err.Error(), "\n\r") || len(err.Error()) > 600 {
+	if e.Hint == "" || strings.ContainsAny(err.Error(), "\n\r") || len(err.Error()) > 800 {
 		t.Errorf("not one clear line with a hint: %q", err)
 	}
 	for _, m := range mentions {

@@ -9,42 +9,66 @@ type InUse struct {
 	Listeners []Listener
 }
 
-// FreePort chooses a port out of the ranges that nothing holds for the
-// protocol at the address, where 0.0.0.0 is every address. Random returns a
-// number below n. False: all are taken.
-func (u InUse) FreePort(p Protocol, at netip.Addr, ranges []PortRange, random func(n int) int) (uint16, bool) {
-	taken := u.ports(p, at)
-	var free []uint16
-	for _, r := range ranges {
-		for port := int(r.Low); port <= int(r.High); port++ {
-			if !taken[uint16(port)] {
-				free = append(free, uint16(port))
-			}
+// FreePorts chooses count ports in a row out of the ranges that nothing holds
+// for the protocol at the address, where 0.0.0.0 is every address, and returns
+// the lowest. Ranges that follow on each other are one. Random returns a number
+// below n. False: there is no such row.
+func (u InUse) FreePorts(p Protocol, at netip.Addr, ranges []PortRange, count int, random func(n int) int) (uint16, bool) {
+	free := u.free(p, at, ranges)
+	var lows []uint16
+	row := 0
+	for port := range free {
+		if !free[port] {
+			row = 0
+			continue
+		}
+		if row++; row >= count {
+			lows = append(lows, uint16(port-count+1))
 		}
 	}
-	if len(free) == 0 {
+	if len(lows) == 0 {
 		return 0, false
 	}
-	return free[random(len(free))], true
+	return lows[random(len(lows))], true
 }
 
-func (u InUse) ports(p Protocol, at netip.Addr) map[uint16]bool {
-	taken := make(map[uint16]bool)
-	add := func(has Protocol, a netip.AddrPort) {
-		if has == p && meets(a.Addr(), at) {
-			taken[a.Port()] = true
+// Free is how many ports of the ranges nothing holds for the protocol at the address.
+func (u InUse) Free(p Protocol, at netip.Addr, ranges []PortRange) (count int) {
+	for _, free := range u.free(p, at, ranges) {
+		if free {
+			count++
+		}
+	}
+	return count
+}
+
+// free tells for each port whether it is in the ranges and nothing holds it.
+func (u InUse) free(p Protocol, at netip.Addr, ranges []PortRange) []bool {
+	free := make([]bool, 1<<16)
+	for _, r := range ranges {
+		for port := int(r.Low); port <= int(r.High); port++ {
+			free[port] = true
+		}
+	}
+	take := func(has Protocol, a AddrPorts) {
+		if has == p && meets(a.Address, at) {
+			clear(free[a.Ports.Low : int(a.Ports.High)+1])
 		}
 	}
 	for _, m := range u.Mappings {
-		add(m.Protocol, m.External)
+		if m.IsWhole() {
+			take(p, AddrPorts{Address: m.External.Address, Ports: m.Ports()})
+			continue
+		}
+		take(m.Protocol, m.External)
 	}
 	for _, b := range u.Bindings {
-		add(b.Protocol, b.External)
+		take(b.Protocol, SinglePort(b.External))
 	}
 	for _, l := range u.Listeners {
-		add(l.Protocol, l.Address)
+		take(l.Protocol, SinglePort(l.Address))
 	}
-	return taken
+	return free
 }
 
 // meets reports whether something may be sent to both addresses, of which an

@@ -1,6 +1,7 @@
 package nat
 
 import (
+	"encoding/json"
 	"net/netip"
 	"strings"
 	"testing"
@@ -10,7 +11,7 @@ import (
 var lines = []string{
 	"", ":", "/", "-", "*", "*:", "*:80", "80", "0", "65536", "80abc", "080", "+80", "1-2", "2-1", "-", "1-",
 	"172.16.1.0/24", "172.016.1.0/24", "1.2.3.4", "1.2.3.4:80", "1.2.3.4:1-2", "1.2.3.4/0", "1.2.3.4/032", "0.0.0.0/0",
-	"c1:80", "c1", "::1", "[::1]:80", "::ffff:1.2.3.4", "fe80::1%eth0", "fe80::1%a\nb", "1.2.3.4\n", "c1:80\x00", strings.Repeat("9", 400),
+	"c1:80", "c1", "c1:80,c2:80", "c1:80-89,c2:80-89", "c1:80,c1:80", ",", "90-99", "*:90-99", "1.2.3.4:99-90", "::1", "[::1]:80", "::ffff:1.2.3.4", "fe80::1%eth0", "fe80::1%a\nb", "1.2.3.4\n", "c1:80\x00", strings.Repeat("9", 400),
 }
 
 func addLines(f *testing.F) {
@@ -114,9 +115,14 @@ func FuzzAddMapping(f *testing.F) {
 			unchanged(t, before, c)
 			return
 		}
-		network, err := c.Network(m.Network)
-		if err != nil || m.ID == 0 || m.External.Port() == 0 || m.Internal.Port() == 0 || !network.Subnet.Contains(m.Internal.Addr()) {
-			t.Errorf("%+v, %v", m, err)
+		if m.ID == 0 || m.External.Ports.Low == 0 || m.External.Count() < 1 || len(m.Targets) == 0 {
+			t.Errorf("%+v", m)
+		}
+		for _, to := range m.Targets {
+			network, err := c.Network(to.Network)
+			if err != nil || to.Internal.Ports.Low == 0 || to.Internal.Count() != m.External.Count() || !network.Subnet.Contains(to.Internal.Address) {
+				t.Errorf("%+v: target %+v, %v", m, to, err)
+			}
 		}
 	})
 }
@@ -161,6 +167,47 @@ func FuzzSetNAT(f *testing.F) {
 			if s < 1 || s > 30*24*3600 {
 				t.Errorf("%s=%s gives %+v", key, value, n.Timeouts)
 			}
+		}
+	})
+}
+
+func FuzzAddrPorts(f *testing.F) {
+	addLines(f)
+	f.Fuzz(func(t *testing.T, s string) {
+		var a, again AddrPorts
+		if err := a.UnmarshalText([]byte(s)); err != nil {
+			refused(t, err, Invalid)
+			return
+		}
+		if err := again.UnmarshalText([]byte(a.String())); err != nil || again != a || !a.IsWhole() && a.Ports.Low == 0 || a.Count() < 1 {
+			t.Errorf("%q gives %v, which gives %v, %v", s, a, again, err)
+		}
+	})
+}
+
+// The stored form comes from a file that somebody may have edited.
+func FuzzMappingJSON(f *testing.F) {
+	f.Add(`{"id":3,"nat":"default","network":"web","protocol":"tcp","external":"0.0.0.0:80","internal":"0.0.0.0:80","endpoint":"c1","from":[]}`)
+	f.Add(`{"id":3,"nat":"default","protocol":"udp","external":"0.0.0.0:80-81","targets":[{"network":"web","internal":"172.16.1.2:80-81"}],"from":["10.0.0.0/8"]}`)
+	f.Add(`{"targets":[{}]}`)
+	f.Add(`{}`)
+	f.Fuzz(func(t *testing.T, s string) {
+		var m, again Mapping
+		if json.Unmarshal([]byte(s), &m) != nil {
+			return
+		}
+		if len(m.Targets) == 0 {
+			t.Fatalf("%q gives a mapping without a target", s)
+		}
+		text, err := json.Marshal(m)
+		if _, unknown := ParseProtocol(m.Protocol.String()); unknown != nil {
+			return
+		}
+		if err != nil || m.External.Ports.Low == 0 || m.Targets[0].Internal.Ports.Low == 0 {
+			return // not what hostnat writes; it has no text
+		}
+		if err := json.Unmarshal(text, &again); err != nil || again.String() != m.String() {
+			t.Errorf("%q gives %v, which gives %v, %v", s, m, again, err)
 		}
 	})
 }

@@ -1,6 +1,7 @@
 package nat
 
 import (
+	"encoding/json"
 	"net/netip"
 	"time"
 )
@@ -18,12 +19,64 @@ type NAT struct {
 	TCPFiltering       Filtering         `json:"tcpFiltering"`
 	UDPFiltering       Filtering         `json:"udpFiltering"`
 	UDPInboundRefresh  bool              `json:"udpInboundRefresh"`
+	Pooling            Pooling           `json:"pooling"`
+	Overflow           bool              `json:"overflow"` // go on with endpoint-dependent mapping when a range is used up
+	HoldDown           Seconds           `json:"holdDown"` // a freed UDP port or ICMP identifier is not given out again for so long; 0 to an hour
+	Limits             Limits            `json:"limits"`
+	MSSClamp           bool              `json:"mssClamp"`   // TCP's segment size is lowered to what the way out takes
+	Exhaustion         Exhaustion        `json:"exhaustion"` // what a sender is told whose flow finds no port
+}
+
+// Pooling is how a NAT with several external addresses chooses among them
+// (RFC 4787 section 4.1).
+type Pooling string
+
+// The two ways of pooling.
+const (
+	Paired    Pooling = "paired"    // an endpoint keeps to one address (REQ-2)
+	Arbitrary Pooling = "arbitrary" // each binding has any of them
+)
+
+// Limits are what one endpoint may have at a time. 0: no limit.
+type Limits struct {
+	Sessions uint32 `json:"sessions"`
+	Ports    uint32 `json:"ports"` // external ports, all protocols together
+	Rate     uint32 `json:"rate"`  // new sessions a second
+}
+
+// Exhaustion is what a sender is told whose flow finds no external port.
+type Exhaustion string
+
+// The answers: ICMP destination unreachable codes 13 (decision D3) and 1, or none.
+const (
+	Prohibited  Exhaustion = "prohibited"
+	Unreachable Exhaustion = "unreachable"
+	Silent      Exhaustion = "silent"
+)
+
+// UnmarshalJSON gives what is left out its default: a NAT that was stored before
+// there was such a setting.
+func (n *NAT) UnmarshalJSON(text []byte) error {
+	head := struct {
+		Profile Profile `json:"profile"`
+	}{ProfileRFC}
+	if err := json.Unmarshal(text, &head); err != nil {
+		return err
+	}
+	type plain NAT
+	p := plain(newNAT("", 0, head.Profile))
+	if err := json.Unmarshal(text, &p); err != nil {
+		return err
+	}
+	*n = NAT(p)
+	return nil
 }
 
 // ExternalAddress is an address and the dynamic ports a NAT may use on it.
 type ExternalAddress struct {
 	Address netip.Addr `json:"address"`
 	Ports   PortRange  `json:"ports"`
+	Added   bool       `json:"added,omitempty"` // the host did not have it: hostnat puts it on an interface and takes it away again
 }
 
 // PortRange is an inclusive range of ports, host byte order, 1 to 65535.
@@ -64,6 +117,15 @@ const (
 	AddressDependent        Filtering = "address-dependent"
 	AddressAndPortDependent Filtering = "address-and-port-dependent"
 )
+
+// HoldDown returns the profile's time for which a freed port rests: twice the
+// maximum segment lifetime (RFC 6888 REQ-8), or what Windows does.
+func (p Profile) HoldDown() Seconds {
+	if p == ProfileWinNAT {
+		return 0
+	}
+	return 120
+}
 
 // Defaults returns the profile's timeouts and filtering.
 func (p Profile) Defaults() (Timeouts, Filtering) {

@@ -1,7 +1,10 @@
 package nat
 
 import (
+	"encoding/json"
+	"fmt"
 	"net/netip"
+	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -14,6 +17,7 @@ func TestNewConfigHasDefaults(t *testing.T) {
 		Name: "default", ID: 1, Profile: ProfileRFC, ExternalInterfaces: []string{}, ExternalAddresses: []ExternalAddress{},
 		Timeouts:     Timeouts{UDP: 300, TCPEstablished: 7440, TCPTransitory: 240, ICMP: 60},
 		TCPFiltering: AddressDependent, UDPFiltering: AddressDependent,
+		Pooling: Paired, HoldDown: 120, Exhaustion: Prohibited,
 	}
 	if diff := cmp.Diff([]NAT{want}, c.NATs, compareNetip); diff != "" {
 		t.Errorf("(-want +got):\n%s", diff)
@@ -26,20 +30,24 @@ func TestSetNAT(t *testing.T) {
 	got, err := c.SetNAT("default", map[string]string{
 		"profile": "winnat", "udp-timeout": "2s", "tcp-established-timeout": "3600", "tcp-transitory-timeout": "5m", "icmp-timeout": "720h",
 		"filtering": "endpoint-independent", "udp-filtering": "address-and-port-dependent", "udp-inbound-refresh": "true",
+		"pooling": "arbitrary", "overflow": "on", "max-sessions": "1000", "max-ports": "500", "max-rate": "4294967295", "mss-clamp": "on",
+		"exhaustion": "silent", "external-interface": "eth0,eth1,eth0",
 	})
 	if err != nil {
 		t.Fatal(err)
 	}
 	want := NAT{
-		Name: "default", ID: 1, Profile: ProfileWinNAT, ExternalInterfaces: []string{}, ExternalAddresses: []ExternalAddress{},
+		Name: "default", ID: 1, Profile: ProfileWinNAT, ExternalInterfaces: []string{"eth0", "eth1"}, ExternalAddresses: []ExternalAddress{},
 		Timeouts:     Timeouts{UDP: 2, TCPEstablished: 3600, TCPTransitory: 300, ICMP: 2592000},
 		TCPFiltering: EndpointIndependent, UDPFiltering: AddressAndPortDependent, UDPInboundRefresh: true,
+		Pooling: Arbitrary, Overflow: true, Limits: Limits{Sessions: 1000, Ports: 500, Rate: 4294967295}, MSSClamp: true, Exhaustion: Silent,
 	}
 	if diff := cmp.Diff(want, got, compareNetip); diff != "" {
 		t.Errorf("(-want +got):\n%s", diff)
 	}
-	back, err := c.SetNAT("default", map[string]string{"profile": "rfc"})
-	if err != nil || back.Timeouts.UDP != 300 || back.UDPInboundRefresh {
+	back, err := c.SetNAT("default", map[string]string{"profile": "rfc", "external-interface": "any", "max-rate": "0"})
+	if err != nil || back.Timeouts.UDP != 300 || back.UDPInboundRefresh || back.HoldDown != 120 || len(back.ExternalInterfaces) != 0 ||
+		back.Limits.Rate != 0 || back.Pooling != Arbitrary {
 		t.Errorf("back to the profile: %+v, %v", back, err)
 	}
 }
@@ -61,6 +69,18 @@ func TestSetNATRefuses(t *testing.T) {
 		{"filtering", "strict", "address-dependent"},
 		{"udp-inbound-refresh", "maybe", "true or false"},
 		{"profile", "linux", "winnat"},
+		{"pooling", "random", `pooling "random" is not known; use paired or arbitrary`},
+		{"exhaustion", "", `exhaustion "" is not known; use prohibited, unreachable or silent`},
+		{"overflow", "perhaps", "true or false"},
+		{"mss-clamp", "1400", "true or false"},
+		{"hold-down", "3601", "hold-down: 3601 is out of range; use 0 to 3600 seconds"},
+		{"hold-down", "-1", `"-1" is not a number of seconds`},
+		{"max-sessions", "-1", `max-sessions: "-1" is not a number from 0 to 4294967295; 0 is no limit`},
+		{"max-ports", "4294967296", "not a number"},
+		{"max-rate", "10/s", "not a number"},
+		{"external-interface", "", "external interface"},
+		{"external-interface", "eth0,", "external interface"},
+		{"external-interface", "eth0,hn-web", `external interface hn-web is the bridge of network "web"`},
 	}
 	for _, tt := range tests {
 		t.Run(tt.key+"="+tt.value, func(t *testing.T) {
@@ -68,7 +88,11 @@ func TestSetNATRefuses(t *testing.T) {
 			c := testConfig(t)
 			before := c.Clone()
 			_, err := c.SetNAT("default", map[string]string{"icmp-timeout": "5", tt.key: tt.value})
-			refused(t, err, Invalid, tt.mentions)
+			code := Invalid
+			if strings.Contains(tt.value, "hn-") {
+				code = Conflict
+			}
+			refused(t, err, code, tt.mentions)
 			unchanged(t, before, c)
 		})
 	}
@@ -94,7 +118,7 @@ func TestAddNATRefuses(t *testing.T) {
 		{"our bridge", NATSpec{Name: "n", ExternalInterfaces: []string{"hn-web"}}, Conflict, "web"},
 		{"bad address", NATSpec{Name: "n", ExternalAddresses: []string{"fd00::1"}}, Invalid, "IPv6"},
 		{"inside address", NATSpec{Name: "n", ExternalAddresses: []string{"172.16.1.7"}}, Conflict, "web"},
-		{"address twice", NATSpec{Name: "n", ExternalAddresses: []string{"192.0.2.1:1-9", "192.0.2.1"}}, Conflict, "1-9"},
+		{"address twice", NATSpec{Name: "n", ExternalAddresses: []string{"192.0.2.1:1-1024", "192.0.2.1"}}, Conflict, "1-1024"},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
@@ -127,7 +151,7 @@ func TestExternalAddresses(t *testing.T) {
 	c := testConfig(t)
 	before := c.Clone()
 	got, err := c.AddAddress("office", "192.0.2.1")
-	want := ExternalAddress{netip.MustParseAddr("192.0.2.1"), PortRange{1024, 65535}}
+	want := ExternalAddress{Address: netip.MustParseAddr("192.0.2.1"), Ports: PortRange{1024, 65535}}
 	if err != nil || got != want {
 		t.Fatalf("got %v, %v, want %v", got, err, want)
 	}
@@ -161,4 +185,75 @@ func TestCloneSharesNothing(t *testing.T) {
 	d.Networks[0].Name, d.Endpoints[0].Name, d.Compartments[0].Name = "x", "x", "x"
 	d.Mappings[1].From[0] = netip.MustParsePrefix("1.0.0.0/8")
 	unchanged(t, before, c)
+}
+
+// A NAT that was stored before a setting existed has its default.
+func TestStoredNATGetsDefaults(t *testing.T) {
+	t.Parallel()
+	for text, want := range map[string]Seconds{`{"name":"x","id":7}`: 120, `{"name":"x","id":7,"profile":"winnat"}`: 0, `{"name":"x","id":7,"holdDown":5}`: 5} {
+		var n NAT
+		if err := json.Unmarshal([]byte(text), &n); err != nil {
+			t.Fatal(err)
+		}
+		if n.Name != "x" || n.ID != 7 || n.HoldDown != want || n.Pooling != Paired || n.Exhaustion != Prohibited || n.Overflow || n.MSSClamp || n.Limits != (Limits{}) {
+			t.Errorf("%s: %+v", text, n)
+		}
+	}
+	c := testConfig(t)
+	n, err := c.SetNAT("office", map[string]string{"hold-down": "0", "pooling": "arbitrary", "overflow": "on", "exhaustion": "unreachable"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	text, err := json.Marshal(n)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var again NAT
+	if err := json.Unmarshal(text, &again); err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff(n, again, compareNetip); diff != "" {
+		t.Errorf("(-stored +read):\n%s", diff)
+	}
+}
+
+func TestRangesOfAnAddress(t *testing.T) {
+	t.Parallel()
+	c := testConfig(t)
+	for _, r := range []string{"2000-2009", "2010-2019", "2030-2039", "1000-1009"} {
+		must(t)(c.AddAddress("office", "192.0.2.1:"+r))
+	}
+	for text, want := range map[string]string{
+		"192.0.2.1":           `NAT "office" has 192.0.2.1 with ports 2000-2009 already; remove it first, or give ports beside these`,
+		"192.0.2.1:2005":      "2000-2009",
+		"192.0.2.1:1999-2000": "2000-2009",
+		"192.0.2.1:2019-2030": "2010-2019",
+		"192.0.2.1:5000-5009": `NAT "office" has 4 port ranges on 192.0.2.1 already; remove one first`,
+	} {
+		_, err := c.AddAddress("office", text)
+		refused(t, err, Conflict, want)
+	}
+	refused(t, c.RemoveAddress("office", "192.0.2.1:2000-2019"), NotFound, "192.0.2.1:2000-2019")
+	if err := c.RemoveAddress("office", "192.0.2.1:2010-2019"); err != nil {
+		t.Fatal(err)
+	}
+	must(t)(c.AddAddress("office", "192.0.2.1:2010-2018"))
+	c.MarkAdded("office", netip.MustParseAddr("192.0.2.1"))
+	for i := 2; i <= 8; i++ {
+		must(t)(c.AddAddress("office", fmt.Sprintf("192.0.2.%d", i)))
+	}
+	_, err := c.AddAddress("office", "192.0.2.9")
+	refused(t, err, Conflict, `NAT "office" has 8 external addresses already`)
+	n, err := c.NAT("office")
+	for _, a := range n.ExternalAddresses {
+		if err != nil || a.Added != (a.Address == netip.MustParseAddr("192.0.2.1")) {
+			t.Errorf("%+v, %v", a, err)
+		}
+	}
+	if err := c.RemoveAddress("office", "192.0.2.1"); err != nil {
+		t.Fatal(err)
+	}
+	if n, _ := c.NAT("office"); len(n.ExternalAddresses) != 7 {
+		t.Errorf("left: %v", n.ExternalAddresses)
+	}
 }

@@ -22,14 +22,28 @@ func (c *Config) Network(name string) (Network, error) {
 	return Network{}, notFound("network", name, "hostnat network list")
 }
 
-// Endpoint returns the endpoint of that name, or a NotFound Error.
+// Endpoint returns the endpoint of that name, attached or learnt from a lease,
+// or a NotFound Error.
 func (c *Config) Endpoint(name string) (Endpoint, error) {
-	for _, e := range c.Endpoints {
+	if e, ok := c.attached(name); ok {
+		return e, nil
+	}
+	for _, e := range c.Learnt {
 		if e.Name == name {
 			return e, nil
 		}
 	}
 	return Endpoint{}, notFound("endpoint", name, "hostnat endpoint list")
+}
+
+// attached returns the attached endpoint of that name.
+func (c *Config) attached(name string) (Endpoint, bool) {
+	for _, e := range c.Endpoints {
+		if e.Name == name {
+			return e, true
+		}
+	}
+	return Endpoint{}, false
 }
 
 // Mapping returns the mapping of that id, or a NotFound Error.

@@ -1,15 +1,118 @@
 package nat
 
-import "net/netip"
+import (
+	"encoding/json"
+	"fmt"
+	"net/netip"
+	"slices"
+	"strings"
+)
 
-// Mapping is a configured (static) mapping: traffic to External reaches Internal.
+// Mapping is a configured (static) mapping: traffic to External reaches its
+// targets. Each new session goes to one of them, port by port: the n-th external
+// port leads to the n-th of the target's.
 type Mapping struct {
 	ID       uint32         `json:"id"` // counts from 1, never reused
 	NAT      string         `json:"nat"`
-	Network  string         `json:"network"`
-	Protocol Protocol       `json:"protocol"`
-	External netip.AddrPort `json:"external"`           // address 0.0.0.0: any address of the host
-	Internal netip.AddrPort `json:"internal"`           // what it resolves to now
-	Endpoint string         `json:"endpoint,omitempty"` // if given by name: Internal's address follows this endpoint
-	From     []netip.Prefix `json:"from"`               // remotes allowed; empty: all
+	Protocol Protocol       `json:"protocol"` // AnyProtocol: a whole address, external and internal ones without ports
+	External AddrPorts      `json:"external"` // address 0.0.0.0: any address of the host
+	Targets  []Target       `json:"targets"`  // at least one; all of one compartment and as long as External
+	From     []netip.Prefix `json:"from"`     // remotes allowed; empty: all
+}
+
+// Target is one thing that a mapping leads to.
+type Target struct {
+	Endpoint string    `json:"endpoint,omitempty"` // if given by name: Internal's address follows this endpoint
+	Network  string    `json:"network"`
+	MAC      MAC       `json:"mac,omitempty"` // if the endpoint is learnt from a lease: the client's, which nobody else can have by taking its name
+	Internal AddrPorts `json:"internal"`      // what it resolves to now; address 0.0.0.0: nothing
+}
+
+// Resolved reports whether the target has an address now: one that is an
+// endpoint's name has none while the endpoint is detached.
+func (t Target) Resolved() bool { return !t.Internal.Address.IsUnspecified() }
+
+// String is "c1:80", or "172.16.1.2:80-89".
+func (t Target) String() string {
+	switch {
+	case t.Endpoint == "":
+		return t.Internal.String()
+	case t.Internal.IsWhole():
+		return t.Endpoint
+	}
+	return t.Endpoint + ":" + t.Internal.Ports.text()
+}
+
+// Resolved reports whether any of the mapping's targets has an address now.
+func (m Mapping) Resolved() bool { return slices.ContainsFunc(m.Targets, Target.Resolved) }
+
+// String names the mapping in a refusal: "3 (tcp *:8080 to 172.16.1.2:80)".
+func (m Mapping) String() string {
+	return fmt.Sprintf("%d (%s %s to %s)", m.ID, m.Protocol, externalText(m.External), m.TargetText())
+}
+
+// ExternalText is where the mapping is reached: "*:8080", "192.0.2.1:80-89", or
+// "192.0.2.1" if it has the whole address.
+func (m Mapping) ExternalText() string { return externalText(m.External) }
+
+// TargetText is what the mapping leads to: "c1:80", or "172.16.1.2:80,c2:80".
+func (m Mapping) TargetText() string {
+	return join(m.Targets, Target.String)
+}
+
+// InternalText is what the targets resolve to now: "172.16.1.2:80,172.16.1.3:80".
+func (m Mapping) InternalText() string {
+	return join(m.Targets, func(t Target) string { return t.Internal.String() })
+}
+
+// Networks are those of the targets, each once: "web", or "web,lab".
+func (m Mapping) Networks() string {
+	var names []string
+	for _, t := range m.Targets {
+		if !slices.Contains(names, t.Network) {
+			names = append(names, t.Network)
+		}
+	}
+	return strings.Join(names, ",")
+}
+
+// Endpoints are the targets' that were given by name, each once: "c1,c2".
+func (m Mapping) Endpoints() string {
+	var names []string
+	for _, t := range m.Targets {
+		if t.Endpoint != "" && !slices.Contains(names, t.Endpoint) {
+			names = append(names, t.Endpoint)
+		}
+	}
+	return strings.Join(names, ",")
+}
+
+// UnmarshalJSON also reads the form that was stored when a mapping had one
+// target: its fields beside the mapping's.
+func (m *Mapping) UnmarshalJSON(text []byte) error {
+	type plain Mapping
+	if err := json.Unmarshal(text, (*plain)(m)); err != nil || len(m.Targets) > 0 {
+		return err
+	}
+	var only Target
+	if err := json.Unmarshal(text, &only); err != nil {
+		return err
+	}
+	m.Targets = []Target{only}
+	return nil
+}
+
+func externalText(a AddrPorts) string {
+	if a.Address.IsUnspecified() {
+		return "*:" + a.Ports.text()
+	}
+	return a.String()
+}
+
+func join[T any](list []T, text func(T) string) string {
+	texts := make([]string, len(list))
+	for i, v := range list {
+		texts[i] = text(v)
+	}
+	return strings.Join(texts, ",")
 }

@@ -1,7 +1,9 @@
 package nat
 
 import (
+	"encoding/json"
 	"net/netip"
+	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -15,18 +17,33 @@ func TestAddMapping(t *testing.T) {
 		want Mapping
 	}{
 		{"endpoint", MappingSpec{Protocol: "TCP", External: "81", Internal: "c1:80"},
-			Mapping{NAT: "default", Network: "web", Protocol: TCP, Endpoint: "c1", From: []netip.Prefix{},
-				External: netip.MustParseAddrPort("0.0.0.0:81"), Internal: netip.MustParseAddrPort("172.16.1.2:80")}},
+			Mapping{NAT: "default", Protocol: TCP, From: []netip.Prefix{},
+				External: ports("0.0.0.0:81"), Targets: []Target{{Endpoint: "c1", Network: "web", Internal: ports("172.16.1.2:80")}}}},
 		{"star, other protocol on the same port", MappingSpec{Protocol: "udp", External: "*:8080", Internal: "v1:53", NAT: "office"},
-			Mapping{NAT: "office", Network: "lab", Protocol: UDP, Endpoint: "v1", From: []netip.Prefix{},
-				External: netip.MustParseAddrPort("0.0.0.0:8080"), Internal: netip.MustParseAddrPort("10.1.0.2:53")}},
+			Mapping{NAT: "office", Protocol: UDP, From: []netip.Prefix{},
+				External: ports("0.0.0.0:8080"), Targets: []Target{{Endpoint: "v1", Network: "lab", Internal: ports("10.1.0.2:53")}}}},
 		{"addresses and remotes", MappingSpec{Protocol: "tcp", External: "192.168.7.5:65535", Internal: "10.1.0.9:1", From: []string{"10.0.0.0/8", "192.0.2.7", "10.0.0.0/8"}},
-			Mapping{NAT: "office", Network: "lab", Protocol: TCP,
+			Mapping{NAT: "office", Protocol: TCP,
 				From:     []netip.Prefix{netip.MustParsePrefix("10.0.0.0/8"), netip.MustParsePrefix("192.0.2.7/32")},
-				External: netip.MustParseAddrPort("192.168.7.5:65535"), Internal: netip.MustParseAddrPort("10.1.0.9:1")}},
+				External: ports("192.168.7.5:65535"), Targets: []Target{{Network: "lab", Internal: ports("10.1.0.9:1")}}}},
 		{"network says which", MappingSpec{Protocol: "tcp", External: "0.0.0.0:82", Internal: "172.16.1.9:80", Network: "blue"},
-			Mapping{NAT: "default", Network: "blue", Protocol: TCP, From: []netip.Prefix{},
-				External: netip.MustParseAddrPort("0.0.0.0:82"), Internal: netip.MustParseAddrPort("172.16.1.9:80")}},
+			Mapping{NAT: "default", Protocol: TCP, From: []netip.Prefix{},
+				External: ports("0.0.0.0:82"), Targets: []Target{{Network: "blue", Internal: ports("172.16.1.9:80")}}}},
+		{"range, shifted", MappingSpec{Protocol: "tcp", External: "7000-7999", Internal: "c1:9000-9999"},
+			Mapping{NAT: "default", Protocol: TCP, From: []netip.Prefix{},
+				External: ports("0.0.0.0:7000-7999"), Targets: []Target{{Endpoint: "c1", Network: "web", Internal: ports("172.16.1.2:9000-9999")}}}},
+		{"range of one", MappingSpec{Protocol: "tcp", External: "81-81", Internal: "c1:80"},
+			Mapping{NAT: "default", Protocol: TCP, From: []netip.Prefix{},
+				External: ports("0.0.0.0:81"), Targets: []Target{{Endpoint: "c1", Network: "web", Internal: ports("172.16.1.2:80")}}}},
+		{"nearly every port", MappingSpec{Protocol: "udp", External: "192.168.7.5:1-65535", Internal: "172.16.1.9:1-65535", Network: "web"},
+			Mapping{NAT: "default", Protocol: UDP, From: []netip.Prefix{},
+				External: ports("192.168.7.5:1-65535"), Targets: []Target{{Network: "web", Internal: ports("172.16.1.9:1-65535")}}}},
+		{"several targets", MappingSpec{Protocol: "tcp", External: "81-82", Internal: "c1:80-81,c2:90-91,172.16.1.9:1-2", Network: "web"},
+			Mapping{NAT: "default", Protocol: TCP, From: []netip.Prefix{}, External: ports("0.0.0.0:81-82"), Targets: []Target{
+				{Endpoint: "c1", Network: "web", Internal: ports("172.16.1.2:80-81")}, {Endpoint: "c2", Network: "web", Internal: ports("172.16.1.3:90-91")}, {Network: "web", Internal: ports("172.16.1.9:1-2")}}}},
+		{"one address beside all", MappingSpec{Protocol: "tcp", External: "192.168.7.5:8080", Internal: "c2:80"},
+			Mapping{NAT: "default", Protocol: TCP, From: []netip.Prefix{},
+				External: ports("192.168.7.5:8080"), Targets: []Target{{Endpoint: "c2", Network: "web", Internal: ports("172.16.1.3:80")}}}},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
@@ -67,11 +84,11 @@ func TestAddMappingChoosesPort(t *testing.T) {
 		for range 2 {
 			port++
 			got, err := c.AddMapping(spec, func(m Mapping) (uint16, error) { asked = m; return port, nil })
-			if err != nil || got.External != netip.AddrPortFrom(netip.MustParseAddr(want), port) {
+			if err != nil || got.External.First() != netip.AddrPortFrom(netip.MustParseAddr(want), port) {
 				t.Errorf("%q: got %v, %v", external, got, err)
 			}
 		}
-		if asked.NAT != "office" || asked.Protocol != UDP || asked.External.Addr().String() != want || asked.Internal.Port() != 53 {
+		if asked.NAT != "office" || asked.Protocol != UDP || asked.External.Address.String() != want || asked.Targets[0].Internal.Ports.Low != 53 {
 			t.Errorf("%q: asked for %+v", external, asked)
 		}
 		if len(c.Mappings) != 3 {
@@ -100,9 +117,26 @@ func TestAddMappingRefuses(t *testing.T) {
 		{name: "internal port 0", internal: "c1:0", code: Invalid, mentions: []string{`"0"`}},
 		{name: "internal port 80abc", internal: "c1:80abc", code: Invalid, mentions: []string{"80abc"}},
 		{name: "reversed range", external: "90-80", code: Invalid, mentions: []string{"reversed", "80-90"}},
-		{name: "range", external: "80-90", code: Invalid, mentions: []string{"ranges are not supported yet"}},
-		{name: "range of one", external: "80-80", code: Invalid, mentions: []string{"ranges are not supported yet"}},
-		{name: "internal range", internal: "c1:80-90", code: Invalid, mentions: []string{"ranges are not supported yet"}},
+		{name: "range and port", external: "80-90", code: Invalid, mentions: []string{
+			"external *:80-90 has 11 ports, but internal c1:80 has 1 port; give both ranges the same length"}},
+		{name: "ranges of different lengths", external: "192.168.7.5:80-90", internal: "172.16.1.2:80-89", network: "web", code: Invalid, mentions: []string{
+			"external 192.168.7.5:80-90 has 11 ports, but internal 172.16.1.2:80-89 has 10 ports"}},
+		{name: "internal range", internal: "c1:80-90", code: Invalid, mentions: []string{"external *:9000 has 1 port, but internal c1:80-90 has 11 ports"}},
+		{name: "reversed internal range", internal: "c1:90-80", code: Invalid, mentions: []string{"internal port range 90-80 is reversed; write 80-90"}},
+		{name: "range over the end", external: "65000-65536", internal: "c1:1-537", code: Invalid, mentions: []string{`"65536"`}},
+		{name: "range over another mapping", external: "8000-8999", internal: "c1:8000-8999", code: Conflict, mentions: []string{
+			"tcp *:8000-8999 overlaps mapping 1 (tcp *:8080 to c1:80) at *:8080; delete it first"}},
+		{name: "targets of different lengths", external: "80-81", internal: "c1:80-81,c2:80", code: Invalid, mentions: []string{
+			"internal c1:80-81 has 2 ports, but internal c2:80 has 1 port; give all targets as many ports"}},
+		{name: "target twice", internal: "c1:80,c2:80,c1:80", code: Invalid, mentions: []string{"c1:80 and c1:80 lead to the same address 172.16.1.2; name each target once"}},
+		{name: "target twice, other ports", internal: "c1:80,c1:81", code: Invalid, mentions: []string{"c1:80 and c1:81"}},
+		{name: "target twice, by name and address", internal: "c1:80,172.16.1.2:80", network: "web", code: Invalid, mentions: []string{"c1:80 and 172.16.1.2:80"}},
+		{name: "targets of two NATs", internal: "c1:80,v1:80", code: Conflict, mentions: []string{
+			`c1:80 is behind NAT "default" and v1:80 behind "office"; give each a mapping of its own`}},
+		{name: "empty target", internal: "c1:80,", code: Invalid, mentions: []string{"a target of the mapping is empty"}},
+		{name: "no target but a comma", internal: ",", code: Invalid, mentions: []string{"a target of the mapping is empty"}},
+		{name: "too many targets", internal: strings.Repeat("c1:80,", 64) + "c1:80", code: Invalid, mentions: []string{"65 targets", "may have 64"}},
+		{name: "target is loopback", internal: "127.0.0.1:80", code: Invalid, mentions: []string{"the host's own"}},
 		{name: "no port left", external: "none", code: Exhausted},
 		{name: "no port left on an address", external: "192.168.7.5", code: Exhausted},
 		{name: "no port to take", external: "192.168.7.5", force: true, code: Invalid, mentions: []string{"--force"}},
@@ -119,11 +153,10 @@ func TestAddMappingRefuses(t *testing.T) {
 		{name: "external IPv6", external: "[2001:db8::1]:80", code: Invalid, mentions: []string{"IPv6"}},
 		{name: "external multicast", external: "224.0.0.1:80", code: Invalid, mentions: []string{"multicast"}},
 		{name: "external inside", external: "172.16.1.1:80", code: Conflict, mentions: []string{`network "web"`}},
-		{name: "unknown protocol", protocol: "sctp", code: Invalid, mentions: []string{"sctp", "tcp or udp"}},
+		{name: "unknown protocol", protocol: "sctp", code: Invalid, mentions: []string{"sctp", "tcp or udp, or any"}},
 		{name: "ICMP", protocol: "icmp", code: Invalid, mentions: []string{"icmp"}},
 		{name: "no protocol", protocol: "none", code: Invalid},
 		{name: "other target", external: "8080", internal: "c2:80", code: Conflict, mentions: []string{"1 (tcp *:8080 to c1:80)"}},
-		{name: "other target, one address", external: "192.168.7.5:8080", internal: "c2:80", code: Conflict, mentions: []string{"tcp *:8080"}},
 		{name: "same target, other remotes", external: "8080", internal: "c1:80", from: []string{"10.0.0.0/8"}, code: Conflict, mentions: []string{"remotes"}},
 		{name: "no target", internal: "none", code: Invalid, mentions: []string{"--internal"}},
 		{name: "target without port", internal: "c1", code: Invalid, mentions: []string{"no port"}},
@@ -170,4 +203,148 @@ func TestDeleteMappingRefuses(t *testing.T) {
 	t.Parallel()
 	c := testConfig(t)
 	refused(t, c.DeleteMapping(99), NotFound, "mapping 99")
+}
+
+// Targets of two compartments could have the same address.
+func TestAddMappingRefusesTwoCompartments(t *testing.T) {
+	t.Parallel()
+	c := testConfig(t)
+	must(t)(c.AddEndpoint(EndpointSpec{Network: "blue", Name: "b1", Netns: "b1"}, hostFacts(), lowest))
+	_, err := c.AddMapping(MappingSpec{Protocol: "tcp", External: "9000", Internal: "c1:80,b1:80"}, noPort)
+	refused(t, err, Conflict, `c1:80 is in compartment "default" and b1:80 in "blue"`)
+}
+
+// A mapping onto an external address of a NAT would lead back outside.
+func TestAddMappingRefusesExternalAddressAsTarget(t *testing.T) {
+	t.Parallel()
+	c := testConfig(t)
+	must(t)(c.AddAddress("office", "192.168.7.5"))
+	_, err := c.AddMapping(MappingSpec{Protocol: "tcp", External: "9000", Internal: "192.168.7.5:80"}, noPort)
+	refused(t, err, Invalid, `internal address 192.168.7.5 is the external address of NAT "office"`)
+}
+
+// The order of targets is not part of what was asked for.
+func TestAddMappingAgainInAnotherOrder(t *testing.T) {
+	t.Parallel()
+	c := testConfig(t)
+	first := spread(t, &c)
+	again, err := c.AddMapping(MappingSpec{Protocol: "tcp", External: "90", Internal: "c2:80,c1:80"}, noPort)
+	if err != nil || again.ID != first.ID {
+		t.Errorf("got %+v, %v", again, err)
+	}
+	_, err = c.AddMapping(MappingSpec{Protocol: "tcp", External: "90", Internal: "c1:80"}, noPort)
+	refused(t, err, Conflict, "tcp *:90 is mapped already: mapping 2 (tcp *:90 to c1:80,c2:80)")
+}
+
+// A target that is gone gets nothing; the mapping goes with its last.
+func TestEffectiveMappingHasResolvedTargetsAlone(t *testing.T) {
+	t.Parallel()
+	c := testConfig(t)
+	m := spread(t, &c)
+	targets := func() string {
+		e := c.Effective()
+		m, err := e.Mapping(m.ID)
+		if err != nil {
+			return "none"
+		}
+		return m.InternalText()
+	}
+	steps := []struct {
+		do   func() error
+		want string
+	}{
+		{func() error { return nil }, "172.16.1.2:80,172.16.1.3:80"},
+		{func() error { return c.DetachEndpoint("c1") }, "172.16.1.3:80"},
+		{func() error { return c.DetachEndpoint("c2") }, "none"},
+		{func() error {
+			_, err := c.AddEndpoint(EndpointSpec{Network: "web", Name: "c1", Netns: "c1", Address: "172.16.1.40"}, hostFacts(), lowest)
+			return err
+		}, "172.16.1.40:80"},
+		// Behind another NAT it does not go with the other target.
+		{func() error {
+			_, err := c.AddEndpoint(EndpointSpec{Network: "lab", Name: "c2", Netns: "c2"}, hostFacts(), lowest)
+			return err
+		}, "172.16.1.40:80"},
+		{func() error { return c.DeleteNetwork("web", true) }, "none"},
+	}
+	for i, s := range steps { // in order
+		if err := s.do(); err != nil {
+			t.Fatal(err)
+		}
+		if got := targets(); got != s.want {
+			t.Errorf("step %d: got %s, want %s", i, got, s.want)
+		}
+	}
+}
+
+func TestMappingJSON(t *testing.T) {
+	t.Parallel()
+	want := Mapping{ID: 3, NAT: "default", Protocol: TCP, External: ports("0.0.0.0:80-81"), From: []netip.Prefix{},
+		Targets: []Target{{Endpoint: "c1", Network: "web", Internal: ports("172.16.1.2:80-81")}, {Network: "web", Internal: ports("172.16.1.3:90-91")}}}
+	text, err := json.Marshal(want)
+	if err != nil {
+		t.Fatal(err)
+	}
+	single := want
+	single.External, single.Targets = ports("0.0.0.0:80"), []Target{{Endpoint: "c1", Network: "web", Internal: ports("0.0.0.0:80")}}
+	for text, want := range map[string]Mapping{
+		string(text): want,
+		// As stored before there were ranges and several targets.
+		`{"id":3,"nat":"default","network":"web","protocol":"tcp","external":"0.0.0.0:80","internal":"0.0.0.0:80","endpoint":"c1","from":[]}`: single,
+	} {
+		var got Mapping
+		if err := json.Unmarshal([]byte(text), &got); err != nil {
+			t.Errorf("%s: %v", text, err)
+		}
+		if diff := cmp.Diff(want, got, compareNetip); diff != "" {
+			t.Errorf("%s (-want +got):\n%s", text, diff)
+		}
+	}
+	for _, bad := range []string{`[]`, `{"internal":"c1:80"}`, `{"targets":[{"internal":""}]}`, `{"external":"80"}`} {
+		if err := json.Unmarshal([]byte(bad), new(Mapping)); err == nil {
+			t.Errorf("%s is read", bad)
+		}
+	}
+}
+
+// spread adds the mapping tcp *:90 to c1:80 and c2:80.
+func spread(t *testing.T, c *Config) Mapping {
+	t.Helper()
+	m, err := c.AddMapping(MappingSpec{Protocol: "tcp", External: "90", Internal: "c1:80,c2:80"}, noPort)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return m
+}
+
+func TestMappingPresent(t *testing.T) {
+	t.Parallel()
+	at := func(endpoint, internal string) Target {
+		to := Target{Endpoint: endpoint, Network: "web"}
+		if err := to.Internal.UnmarshalText([]byte(internal)); err != nil {
+			t.Fatal(err)
+		}
+		return to
+	}
+	c1, c2, bare := at("c1", "172.16.1.2:80"), at("c2", "172.16.1.3:80"), at("", "172.16.1.4:80")
+	for _, tt := range []struct {
+		name          string
+		targets, want []Target
+		absent        []string
+	}{
+		{"all there", []Target{c1, c2}, []Target{c1, c2}, nil},
+		{"one gone", []Target{c1, c2}, []Target{c2}, []string{"c1"}},
+		{"all gone", []Target{c1, c2}, []Target{c1, c2}, []string{"c1", "c2"}},
+		{"an address is always there", []Target{c1, bare}, []Target{bare}, []string{"c1", ""}},
+		{"the only one", []Target{c1}, []Target{c1}, []string{"c1"}},
+	} {
+		absent := make(map[string]error)
+		for _, name := range tt.absent {
+			absent[name] = Errorf(NotFound, "gone")
+		}
+		got := Mapping{Targets: tt.targets}.Present(absent).Targets
+		if diff := cmp.Diff(tt.want, got, cmp.Comparer(func(a, b Target) bool { return a == b })); diff != "" {
+			t.Errorf("%s (-want +got):\n%s", tt.name, diff)
+		}
+	}
 }

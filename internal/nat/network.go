@@ -16,13 +16,25 @@ type MAC string
 // gateway address on it.
 type Network struct {
 	Name        string       `json:"name"`
-	ID          uint32       `json:"id"` // stable over restarts; part of kernel keys; never 0
-	NAT         string       `json:"nat"`
+	ID          uint32       `json:"id"`  // stable over restarts; part of kernel keys; never 0
+	NAT         string       `json:"nat"` // or NoNAT
 	Compartment string       `json:"compartment"`
-	Subnet      netip.Prefix `json:"subnet"`  // masked: no host bits
-	Gateway     netip.Addr   `json:"gateway"` // the host vNIC's address, inside Subnet
-	Bridge      string       `json:"bridge"`  // link name of the switch
-	Adopted     bool         `json:"adopted"` // the bridge was there before and stays after
+	Subnet      netip.Prefix `json:"subnet"`    // masked: no host bits
+	Gateway     netip.Addr   `json:"gateway"`   // the host vNIC's address, inside Subnet
+	Bridge      string       `json:"bridge"`    // link name of the switch
+	Adopted     bool         `json:"adopted"`   // the bridge was there before and stays after
+	Overlap     Overlap      `json:"overlap"`   // what to do when the host's own network comes to overlap Subnet
+	Isolation   Isolation    `json:"isolation"` // whom its endpoints reach
+	DNS         Switch       `json:"dns"`       // whether the gateway answers for names
+	Domain      string       `json:"domain"`    // of the endpoints' names; empty: OwnDomain. See DomainName
+
+	DHCP      Switch         `json:"dhcp"`              // whether clients get addresses from the gateway
+	LeaseTime Seconds        `json:"leaseTime"`         // 0: DefaultLeaseTime
+	MTU       int            `json:"mtu"`               // bytes; 0: that of the outgoing interface
+	NTP       []netip.Addr   `json:"ntp,omitempty"`     // time servers that DHCP tells
+	Routes    []Route        `json:"routes,omitempty"`  // that DHCP tells beside the default route
+	Ranges    []AddressRange `json:"ranges,omitempty"`  // for DHCP clients; none: the whole subnet
+	Exclude   []AddressRange `json:"exclude,omitempty"` // never given out unless asked for
 }
 
 // EndpointKind says what an endpoint's attachment is.
@@ -44,9 +56,10 @@ type Endpoint struct {
 	Address   netip.Addr   `json:"address"`
 	MAC       MAC          `json:"mac"`
 	Kind      EndpointKind `json:"kind"`
-	Target    string       `json:"target"`    // namespace name or path, process id, or link name, by Kind
-	Interface string       `json:"interface"` // link name on the host's side
-	IfName    string       `json:"ifname"`    // link name inside the namespace ("eth0"); empty for TAP and port
+	Target    string       `json:"target"`            // namespace name or path, process id, or link name, by Kind
+	Interface string       `json:"interface"`         // link name on the host's side
+	IfName    string       `json:"ifname"`            // link name inside the namespace ("eth0"); empty for TAP and port
+	Aliases   []string     `json:"aliases,omitempty"` // further names in DNS: lower case, sorted
 }
 
 // InNamespace reports whether hostnat makes the endpoint's veth pair itself.

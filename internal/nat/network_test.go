@@ -40,11 +40,11 @@ func TestAddNetwork(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			tt.want.ID = got.ID
+			tt.want.ID, tt.want.Domain = got.ID, "n.internal"
 			if diff := cmp.Diff(tt.want, got, compareNetip); diff != "" || got.ID == 0 {
 				t.Errorf("(-want +got):\n%s", diff)
 			}
-			if stored, err := c.Network("n"); err != nil || stored != got {
+			if stored, err := c.Network("n"); err != nil || !cmp.Equal(stored, got, compareNetip) {
 				t.Errorf("stored %v, %v", stored, err)
 			}
 			if c.CompartmentID(got.Compartment) == 0 {

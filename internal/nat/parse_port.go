@@ -15,6 +15,30 @@ func (r PortRange) String() string {
 	return strconv.Itoa(int(r.Low)) + "-" + strconv.Itoa(int(r.High))
 }
 
+// text is "PORT" if the range is one port, or "LOW-HIGH".
+func (r PortRange) text() string {
+	if r.Low == r.High {
+		return strconv.Itoa(int(r.Low))
+	}
+	return r.String()
+}
+
+// Overlaps reports whether the ranges have a port in common.
+func (r PortRange) Overlaps(other PortRange) bool { return r.Low <= other.High && other.Low <= r.High }
+
+// and is what two ranges that overlap have in common.
+func (r PortRange) and(other PortRange) PortRange {
+	return PortRange{Low: max(r.Low, other.Low), High: min(r.High, other.High)}
+}
+
+// portCount is how many ports in words: "1 port".
+func portCount(n int) string {
+	if n == 1 {
+		return "1 port"
+	}
+	return strconv.Itoa(n) + " ports"
+}
+
 // Without takes out the host's ephemeral ports, from which it talks itself: a
 // dynamic port never equals a port of the host. A range that lies in them
 // entirely was asked for and is kept.
@@ -85,32 +109,32 @@ func ParseExternalAddress(s string) (ExternalAddress, error) {
 	return ExternalAddress{Address: a, Ports: r}, err
 }
 
-// parseMappingExternal reads "", "A", "PORT", "*:PORT" or "A:PORT". Without an
-// address, the result's is 0.0.0.0: any address of the host. Without a port,
-// the result's is 0: one has to be chosen. A loopback address is for the host's
-// own programs alone.
-func parseMappingExternal(s string) (netip.AddrPort, error) {
+// parseMappingExternal reads "", "A", "PORTS", "*:PORTS" or "A:PORTS", where
+// PORTS is a port or "LO-HI". Without an address, the result's is 0.0.0.0: any
+// address of the host. Without ports, the result's are 0: they have to be
+// chosen. A loopback address is for the host's own programs alone.
+func parseMappingExternal(s string) (AddrPorts, error) {
 	if s == "" {
-		return netip.AddrPortFrom(netip.IPv4Unspecified(), 0), nil
+		return AddrPorts{Address: netip.IPv4Unspecified()}, nil
 	}
-	host, port, hasPort := cutPort(s)
+	host, ports, hasPorts := cutPort(s)
 	switch {
-	case hasPort:
+	case hasPorts:
 	case looksLikeAddress(s) || strings.Contains(s, ":"):
 		a, err := parseMappingAddress(host)
 		if err == nil && a.IsLoopback() {
 			err = Errorf(Invalid, "external %s has no port", clip(s)).WithHint("a port on loopback is not chosen: write %s:PORT", a)
 		}
-		return netip.AddrPortFrom(a, 0), err
+		return AddrPorts{Address: a}, err
 	default:
-		host, port = "*", s
+		host, ports = "*", s
 	}
 	a, err := parseMappingAddress(host)
 	if err != nil {
-		return netip.AddrPort{}, err
+		return AddrPorts{}, err
 	}
-	p, err := singlePort("external", port)
-	return netip.AddrPortFrom(a, p), err
+	r, err := ParsePortRange("external", ports)
+	return AddrPorts{Address: a, Ports: r}, err
 }
 
 func parseMappingAddress(s string) (netip.Addr, error) {
@@ -125,18 +149,6 @@ func parseMappingAddress(s string) (netip.Addr, error) {
 		return a, nil // the host's own programs alone
 	}
 	return a, usableOutside("external address", a)
-}
-
-// singlePort refuses ranges, which a mapping cannot have yet.
-func singlePort(what, s string) (uint16, error) {
-	r, err := ParsePortRange(what, s)
-	if err != nil {
-		return 0, err
-	}
-	if strings.Contains(s, "-") {
-		return 0, Errorf(Invalid, "%s port range %s: ranges are not supported yet", what, r).WithHint("add one mapping for each port")
-	}
-	return r.Low, nil
 }
 
 // cutPort splits "HOST:PORT" at the last colon and takes the brackets off an

@@ -12,6 +12,10 @@ const (
 	UDP  Protocol = 17
 )
 
+// AnyProtocol is a mapping's that has a whole address, whatever the protocol. Its
+// number is reserved (RFC 5237): it is no protocol's own.
+const AnyProtocol Protocol = 255
+
 // String returns the lower-case name used on the command line and in JSON.
 func (p Protocol) String() string {
 	switch p {
@@ -21,6 +25,8 @@ func (p Protocol) String() string {
 		return "tcp"
 	case UDP:
 		return "udp"
+	case AnyProtocol:
+		return "any"
 	}
 	return "unknown"
 }
@@ -43,6 +49,10 @@ func (p Protocol) MarshalText() ([]byte, error) { return []byte(p.String()), nil
 
 // UnmarshalText is the reverse of MarshalText.
 func (p *Protocol) UnmarshalText(b []byte) error {
+	if string(b) == AnyProtocol.String() {
+		*p = AnyProtocol
+		return nil
+	}
 	v, err := ParseProtocol(string(b))
 	if err != nil {
 		return err

@@ -18,6 +18,17 @@ var settings = map[string]func(n *NAT, value string) error{
 	"udp-filtering":           func(n *NAT, v string) error { return parseFiltering(v, &n.UDPFiltering) },
 	"filtering":               func(n *NAT, v string) error { return parseFiltering(v, &n.TCPFiltering, &n.UDPFiltering) },
 	"udp-inbound-refresh":     func(n *NAT, v string) error { return parseSwitch(v, &n.UDPInboundRefresh) },
+	"pooling":                 func(n *NAT, v string) error { return parseWord("pooling", v, &n.Pooling, Paired, Arbitrary) },
+	"overflow":                func(n *NAT, v string) error { return parseSwitch(v, &n.Overflow) },
+	"hold-down":               func(n *NAT, v string) error { return parseHoldDown(v, &n.HoldDown) },
+	"max-sessions":            func(n *NAT, v string) error { return parseLimit(v, &n.Limits.Sessions) },
+	"max-ports":               func(n *NAT, v string) error { return parseLimit(v, &n.Limits.Ports) },
+	"max-rate":                func(n *NAT, v string) error { return parseLimit(v, &n.Limits.Rate) },
+	"mss-clamp":               func(n *NAT, v string) error { return parseSwitch(v, &n.MSSClamp) },
+	"exhaustion": func(n *NAT, v string) error {
+		return parseWord("exhaustion", v, &n.Exhaustion, Prohibited, Unreachable, Silent)
+	},
+	"external-interface": parseLinks,
 	"profile": func(n *NAT, v string) error {
 		p, err := parseProfile(v)
 		if err == nil {
@@ -36,7 +47,8 @@ func SettingKeys() []string { return slices.Sorted(maps.Keys(settings)) }
 
 // SetNAT changes settings of a NAT: all of them or, on error, none. Timeouts
 // are seconds ("300") or durations ("5m"), 1 second to 30 days. The profile
-// resets all timeouts and filtering; other keys of the same call come after.
+// resets all timeouts, hold-down and filtering; other keys of the same call come
+// after.
 func (c *Config) SetNAT(name string, values map[string]string) (NAT, error) {
 	i, err := c.natIndex(name)
 	if err != nil {
@@ -53,6 +65,11 @@ func (c *Config) SetNAT(name string, values map[string]string) (NAT, error) {
 		}
 		if err := set(&n, values[key]); err != nil {
 			return NAT{}, prefixed(key, err)
+		}
+	}
+	for _, link := range n.ExternalInterfaces {
+		if err := c.checkOutsideLink(link); err != nil {
+			return NAT{}, err
 		}
 	}
 	c.NATs[i] = n
@@ -82,22 +99,66 @@ func prefixed(key string, err error) error {
 }
 
 func parseSeconds(s string, to *Seconds) error {
-	const hint = "use 1 second to 30 days, for example 300, 2s or 5m"
+	return parseDuration(s, time.Second, 30*24*time.Hour, "use 1 second to 30 days, for example 300, 2s or 5m", to)
+}
+
+func parseHoldDown(s string, to *Seconds) error {
+	return parseDuration(s, 0, time.Hour, "use 0 to 3600 seconds, for example 120 or 2m", to)
+}
+
+func parseDuration(s string, least, most time.Duration, hint string, to *Seconds) error {
 	d, err := time.ParseDuration(s)
 	if err != nil {
 		n, numberErr := strconv.ParseUint(s, 10, 31)
 		if numberErr != nil {
-			return Errorf(Invalid, "%q is not a number of seconds or a duration", clip(s)).WithHint(hint)
+			return Errorf(Invalid, "%q is not a number of seconds or a duration", clip(s)).WithHint("%s", hint)
 		}
 		d = time.Duration(n) * time.Second
 	}
 	switch {
-	case d < time.Second || d > 30*24*time.Hour:
-		return Errorf(Invalid, "%s is out of range", clip(s)).WithHint(hint)
+	case d < least || d > most:
+		return Errorf(Invalid, "%s is out of range", clip(s)).WithHint("%s", hint)
 	case d%time.Second != 0:
-		return Errorf(Invalid, "%s is not a whole number of seconds", clip(s)).WithHint(hint)
+		return Errorf(Invalid, "%s is not a whole number of seconds", clip(s)).WithHint("%s", hint)
 	}
 	*to = Seconds(d / time.Second)
+	return nil
+}
+
+// parseLimit reads how many an endpoint may have, 0 for no limit.
+func parseLimit(s string, to *uint32) error {
+	n, err := strconv.ParseUint(s, 10, 32)
+	if err != nil {
+		return Errorf(Invalid, "%q is not a number from 0 to 4294967295", clip(s)).WithHint("0 is no limit")
+	}
+	*to = uint32(n)
+	return nil
+}
+
+// parseWord reads one of a few words.
+func parseWord[T ~string](what, s string, to *T, words ...T) error {
+	if !slices.Contains(words, T(s)) {
+		list := join(words[:len(words)-1], func(w T) string { return string(w) })
+		return Errorf(Invalid, "%s %q is not known", what, clip(s)).WithHint("use %s or %s", strings.ReplaceAll(list, ",", ", "), words[len(words)-1])
+	}
+	*to = T(s)
+	return nil
+}
+
+// parseLinks reads interfaces with commas between, or "any".
+func parseLinks(n *NAT, s string) error {
+	links := []string{}
+	if s != "any" {
+		for _, link := range strings.Split(s, ",") {
+			if err := CheckLink("external interface", link); err != nil {
+				return err
+			}
+			if !slices.Contains(links, link) {
+				links = append(links, link)
+			}
+		}
+	}
+	n.ExternalInterfaces = links
 	return nil
 }
 

@@ -14,16 +14,17 @@ import (
 // off anywhere: the next one goes on. Programs are attached before a link is
 // brought up and told what to do afterwards, so that nothing slips past them.
 func (k *Kernel) Apply(ctx context.Context, c nat.Config) (nat.Report, error) {
+	k.made = nil // until it is
 	k.mu.Lock()
 	k.config = c.Clone()
 	k.names = namesOf(c)
 	k.mu.Unlock()
 
-	facts, err := k.Facts(ctx)
+	links, err := host.Links(ctx)
 	if err != nil {
 		return nat.Report{}, err
 	}
-	links, err := host.Links(ctx)
+	facts, err := k.facts(ctx, links)
 	if err != nil {
 		return nat.Report{}, err
 	}
@@ -39,22 +40,54 @@ func (k *Kernel) Apply(ctx context.Context, c nat.Config) (nat.Report, error) {
 	if err != nil {
 		return nat.Report{}, err
 	}
-	report := nat.Report{Problems: slices.Clone(k.problems), Active: make(map[uint32]bool), Absent: make(map[string]error)}
-	if err := k.build(ctx, plan, c, facts.MTU, &report); err != nil {
+	report := nat.Report{Active: make(map[uint32]bool), Absent: make(map[string]error), Host: facts}
+	if err := k.attachHost(); err != nil {
+		report.Problems = append(report.Problems, "the host's own programs do not reach published ports: "+err.Error())
+	}
+	room := k.room(ctx, &report)
+	if err := k.build(ctx, plan, view{config: c, attached: setOf(attached)}.withLinks(links), facts.MTU, &report); err != nil {
 		return nat.Report{}, err
 	}
+	if err := host.SetTransparentRoute(ctx, transparentLinks(c)); err != nil {
+		return nat.Report{}, err
+	}
+	k.place(ctx, MakeExternals(c, links, facts.DefaultInterface), &report)
 	if links, err = host.Links(ctx); err != nil { // with what was just made
+		return nat.Report{}, err
+	}
+	if err := isolate(ctx, c, links); err != nil {
 		return nat.Report{}, err
 	}
 	cookie, err := host.NetnsCookie()
 	if err != nil {
 		return nat.Report{}, err
 	}
-	v := view{config: c, links: links, anchor: uint32(anchor), cookie: cookie, local: facts.LocalPorts}
+	v := view{config: c, anchor: uint32(anchor), room: uint32(room), cookie: cookie, local: facts.LocalPorts}.withLinks(links)
 	if err := k.steer(v, &report); err != nil {
 		return nat.Report{}, err
 	}
+	k.made = &made{config: c, report: report}
 	return report, nil
+}
+
+// transparentLinks are those on which endpoints answer to clients whose
+// connection ends at the host.
+func transparentLinks(c nat.Config) (links []string) {
+	for _, n := range c.TransparentNetworks() {
+		links = append(links, n.Bridge)
+	}
+	return links
+}
+
+// room makes the room for fragments, and returns 0 if the kernel has none:
+// everything else works without.
+func (k *Kernel) room(ctx context.Context, report *nat.Report) int {
+	index, err := host.EnsureRoom(ctx, k.datapath.HasRoom(), k.datapath.KeepRoom)
+	if err != nil {
+		report.Problems = append(report.Problems, "fragments that come out of order are dropped: "+err.Error())
+		return 0
+	}
+	return index
 }
 
 // remove takes away what nobody wants any more.
@@ -78,18 +111,24 @@ func (k *Kernel) remove(ctx context.Context, p Plan) error {
 }
 
 // build makes bridges and attaches endpoints.
-func (k *Kernel) build(ctx context.Context, p Plan, c nat.Config, mtu int, report *nat.Report) error {
+func (k *Kernel) build(ctx context.Context, p Plan, v view, mtu int, report *nat.Report) error {
+	isNew := func(bridge string, index int) bool {
+		l, there := v.link(bridge)
+		return !there || l.Index != index
+	}
+	look := false // again, since there are new bridges
 	for _, b := range p.Bridges {
 		index, err := host.EnsureBridge(ctx, b)
 		if err != nil {
 			return err
 		}
+		look = look || isNew(b.Name, index)
 		if err := k.datapath.Attach(datapath.Attachment{Interface: uint32(index), Hook: datapath.BridgeIngress}); err != nil {
 			return err
 		}
 	}
 	for _, a := range p.Adopt {
-		index, _, err := host.AdoptBridge(ctx, a.Name, a.Gateway)
+		index, _, err := host.AdoptBridge(ctx, a.Name, a.Gateway, a.Apart)
 		if nat.CodeOf(err) == nat.NotFound {
 			report.Problems = append(report.Problems, err.Error())
 			continue
@@ -97,16 +136,19 @@ func (k *Kernel) build(ctx context.Context, p Plan, c nat.Config, mtu int, repor
 		if err != nil {
 			return err
 		}
+		look = look || isNew(a.Name, index)
 		if err := k.datapath.Attach(datapath.Attachment{Interface: uint32(index), Hook: datapath.BridgeIngress}); err != nil {
 			return err
 		}
 	}
-	links, err := host.Links(ctx) // with the bridges
-	if err != nil {
-		return err
+	if look {
+		links, err := host.Links(ctx)
+		if err != nil {
+			return err
+		}
+		v = v.withLinks(links)
 	}
-	v := view{config: c, links: links}
-	for _, e := range c.Endpoints {
+	for _, e := range v.config.Endpoints {
 		err := k.attach(ctx, v, e, mtu)
 		if err == nil {
 			continue
@@ -129,26 +171,32 @@ func (k *Kernel) steer(v view, report *nat.Report) error {
 	if err := k.datapath.Apply(c); err != nil {
 		return err
 	}
-	for _, a := range want {
-		if err := k.datapath.Attach(a); err != nil {
-			return err
-		}
-	}
 	have, err := k.datapath.Attachments()
 	if err != nil {
 		return err
 	}
+	pinned, wanted, again := setOf(have), setOf(want), k.lookAgain(len(want))
+	for _, a := range want {
+		if pinned[a] && !again {
+			continue // somebody may have detached it; that is seen later
+		}
+		if err := k.datapath.Attach(a); err != nil {
+			return err
+		}
+	}
 	for _, a := range have {
-		if !slices.Contains(want, a) {
+		if !wanted[a] {
 			if err := k.datapath.Detach(a); err != nil {
 				return err
 			}
 		}
 	}
-	for id := range c.Mappings {
-		report.Active[id] = true
+	for _, m := range v.config.Mappings {
+		report.Active[m.ID] = v.isServed(c, m)
 	}
-	if len(c.Pools) == 0 && len(v.config.Networks) > 0 {
+	report.Problems = append(report.Problems, v.outsideProblems()...)
+	report.Problems = append(report.Problems, v.wholeProblems()...)
+	if len(c.Pools) == 0 && slices.ContainsFunc(v.config.Networks, nat.Network.HasNAT) {
 		report.Problems = append(report.Problems, "no NAT has an external address: no outside interface has an IPv4 address")
 	}
 	return nil
@@ -159,10 +207,16 @@ func attachments(c datapath.Config) []datapath.Attachment {
 	var list []datapath.Attachment
 	for index, i := range c.Insides {
 		hook := datapath.InsideIngress
-		if i.Bridge {
+		switch {
+		case i.Bridge:
 			hook = datapath.BridgeIngress
+		case i.Port:
+			hook = datapath.PortIngress
 		}
 		list = append(list, datapath.Attachment{Interface: index, Hook: hook})
+	}
+	if c.Room != 0 {
+		list = append(list, datapath.Attachment{Interface: c.Room, Hook: datapath.RoomEnter}, datapath.Attachment{Interface: c.Room, Hook: datapath.RoomLeave})
 	}
 	for index, o := range c.Outsides {
 		in, out := datapath.OutsideIngress, datapath.OutsideEgress
@@ -172,4 +226,12 @@ func attachments(c datapath.Config) []datapath.Attachment {
 		list = append(list, datapath.Attachment{Interface: index, Hook: in}, datapath.Attachment{Interface: index, Hook: out})
 	}
 	return list
+}
+
+func setOf[T comparable](list []T) map[T]bool {
+	set := make(map[T]bool, len(list))
+	for _, v := range list {
+		set[v] = true
+	}
+	return set
 }

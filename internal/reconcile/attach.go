@@ -28,12 +28,32 @@ func (k *Kernel) attach(ctx context.Context, v view, e nat.Endpoint, mtu int) er
 	if !ok {
 		return nat.Errorf(nat.NotFound, "bridge %s of network %s does not exist", n.Bridge, n.Name)
 	}
+	link, linked := v.link(e.Interface)
+	is := shapeOf(e, n, bridge, link, mtu)
+	if linked && k.isSettled(v, e, is, link) {
+		return nil
+	}
+	if err := k.attachTo(ctx, v, n, bridge, e, mtu); err != nil {
+		k.unsettle(e.Name)
+		return err
+	}
+	if linked {
+		k.settle(v, e, is)
+	}
+	return nil
+}
+
+func (k *Kernel) attachTo(ctx context.Context, v view, n nat.Network, bridge host.Link, e nat.Endpoint, mtu int) error {
+	guard := k.guard
+	if link, ok := v.link(e.Interface); n.Isolation == nat.IsolatedEndpoints && (!ok || link.MasterIndex != bridge.Index) {
+		guard = k.guardNew // of others, isolate takes care
+	}
 	if !e.InNamespace() {
 		index, err := host.EnsurePort(ctx, e.Target, bridge.Index)
 		if err != nil {
 			return err
 		}
-		return k.guard(index)
+		return guard(index)
 	}
 	ns, err := k.openNamespace(v, e)
 	if err != nil || ns == nil {
@@ -42,7 +62,7 @@ func (k *Kernel) attach(ctx context.Context, v view, e nat.Endpoint, mtu int) er
 	defer ns.Close()
 	_, err = host.EnsureVeth(ctx, host.Veth{
 		Name: e.Interface, Bridge: bridge.Index, Namespace: ns, IfName: e.IfName, MAC: e.MAC,
-		Address: netip.PrefixFrom(e.Address, n.Subnet.Bits()), Gateway: n.Gateway, MTU: mtu, Guard: k.guard,
+		Address: netip.PrefixFrom(e.Address, n.Subnet.Bits()), Gateway: n.Gateway, MTU: n.LinkMTU(mtu), Guard: guard,
 	})
 	return err
 }
@@ -50,6 +70,11 @@ func (k *Kernel) attach(ctx context.Context, v view, e nat.Endpoint, mtu int) er
 // guard attaches the program that every packet of an endpoint passes first.
 func (k *Kernel) guard(index int) error {
 	return k.datapath.Attach(datapath.Attachment{Interface: uint32(index), Hook: datapath.InsideIngress})
+}
+
+// guardNew is guard for a new port of a network that keeps its endpoints apart.
+func (k *Kernel) guardNew(index int) error {
+	return errors.Join(k.guard(index), host.IsolatePort(index, true))
 }
 
 // openNamespace opens the endpoint's namespace. It returns nil if that cannot

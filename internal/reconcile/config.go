@@ -2,6 +2,7 @@ package reconcile
 
 import (
 	"net/netip"
+	"slices"
 
 	"github.com/hostnat/hostnat/internal/datapath"
 	"github.com/hostnat/hostnat/internal/host"
@@ -12,12 +13,34 @@ import (
 type view struct {
 	config nat.Config
 	links  []host.Link
+	byName map[string]int // index in links; nil: not made
+
+	attached map[datapath.Attachment]bool // before
+
 	anchor uint32
-	cookie uint64        // of the host's network namespace
-	local  nat.PortRange // the host's ephemeral ports
+	room   uint32           // 0: there is none
+	cookie uint64           // of the host's network namespace
+	local  nat.PortRange    // the host's ephemeral ports
+	absent map[string]error // endpoints that are not there at the moment, by name
+}
+
+// withLinks is a view of other links, which are found by name at once.
+func (v view) withLinks(links []host.Link) view {
+	v.links, v.byName = links, make(map[string]int, len(links))
+	for i, l := range links {
+		v.byName[l.Name] = i
+	}
+	return v
 }
 
 func (v view) link(name string) (host.Link, bool) {
+	if v.byName != nil {
+		i, ok := v.byName[name]
+		if !ok {
+			return host.Link{}, false
+		}
+		return v.links[i], true
+	}
 	for _, l := range v.links {
 		if l.Name == name {
 			return l, true
@@ -30,6 +53,7 @@ func (v view) link(name string) (host.Link, bool) {
 func (v view) datapathConfig() datapath.Config {
 	c := datapath.Config{
 		Anchor:      v.anchor,
+		Room:        v.room,
 		NetnsCookie: v.cookie,
 		LocalPorts:  v.local,
 		NATs:        make(map[uint32]nat.NAT),
@@ -37,8 +61,10 @@ func (v view) datapathConfig() datapath.Config {
 		Insides:     make(map[uint32]datapath.Inside),
 		Outsides:    make(map[uint32]datapath.Outside),
 		Mappings:    make(map[uint32]datapath.Mapping),
+		Wholes:      make(map[uint32]datapath.Whole),
 
 		HostAddresses: make(map[netip.Addr]uint32),
+		Transparent:   v.config.HasTransparentProxy(),
 	}
 	for _, l := range v.outsides() {
 		c.Outsides[uint32(l.Index)] = datapath.Outside{NoEthernet: !l.HasEthernet}
@@ -56,6 +82,7 @@ func (v view) datapathConfig() datapath.Config {
 	for _, e := range v.config.Endpoints {
 		v.addEndpoint(&c, e)
 	}
+	v.addPorts(&c)
 	for _, m := range v.config.Mappings {
 		v.addMapping(&c, m)
 	}
@@ -72,7 +99,7 @@ func (v view) datapathConfig() datapath.Config {
 // outsides are the interfaces that can be somebody's way to the host: all but
 // loopback, our own, and ports of a bridge or bond, whose traffic is seen there.
 func (v view) outsides() []host.Link {
-	inside := map[string]bool{host.AnchorName: true}
+	inside := map[string]bool{host.AnchorName: true, host.RoomName: true}
 	for _, n := range v.config.Networks {
 		inside[n.Bridge] = true
 	}
@@ -97,6 +124,7 @@ func (v view) addNetwork(c *datapath.Config, n nat.Network) {
 	network := datapath.Network{
 		Compartment: v.config.CompartmentID(n.Compartment),
 		Subnet:      n.Subnet, Gateway: n.Gateway,
+		Open: n.Isolation == nat.NotIsolated, KeptApart: n.Isolation == nat.IsolatedEndpoints, Apart: n.Apart(),
 	}
 	if t, err := v.config.NAT(n.NAT); err == nil {
 		network.NAT = t.ID
@@ -120,23 +148,52 @@ func (v view) addEndpoint(c *datapath.Config, e nat.Endpoint) {
 	c.Insides[index] = datapath.Inside{Network: n.ID, Address: e.Address, MAC: e.MAC}
 	c.Endpoints = append(c.Endpoints, datapath.Endpoint{
 		Compartment: network.Compartment, Address: e.Address, Interface: index, Network: n.ID,
-		Peer: e.InNamespace(), MAC: e.MAC, GatewayMAC: network.GatewayMAC,
+		Peer: e.InNamespace(), MTU: link.MTU, MAC: e.MAC, GatewayMAC: network.GatewayMAC,
 	})
 }
 
 func (v view) addMapping(c *datapath.Config, m nat.Mapping) {
+	mapping, leads := v.mapping(m)
+	switch {
+	case !leads:
+	case m.IsWhole():
+		addWhole(c, m.ID, mapping)
+	default:
+		c.Mappings[m.ID] = mapping
+	}
+}
+
+// addPorts adds what some tool has plugged into a network's bridge.
+func (v view) addPorts(c *datapath.Config) {
+	networks := make(map[uint32]uint32, len(c.Networks)) // by bridge
+	for id, n := range c.Networks {
+		networks[n.Bridge] = id
+	}
+	for _, l := range v.links {
+		network, isPort := networks[uint32(l.MasterIndex)]
+		if _, managed := c.Insides[uint32(l.Index)]; isPort && l.MasterIndex != 0 && !managed && !l.Owned() {
+			c.Insides[uint32(l.Index)] = datapath.Inside{Network: network, Port: true}
+		}
+	}
+}
+
+// mapping is what the data path is told of a mapping; false: nothing, as there
+// is nothing that it could lead to.
+func (v view) mapping(m nat.Mapping) (datapath.Mapping, bool) {
 	t, err := v.config.NAT(m.NAT)
 	if err != nil {
-		return
+		return datapath.Mapping{}, false
 	}
-	n, err := v.config.Network(m.Network)
-	if err != nil {
-		return
+	mapping := datapath.Mapping{NAT: t.ID, Protocol: m.Protocol, External: m.External, From: m.From}
+	for _, to := range m.Present(v.absent).Targets {
+		n, err := v.config.Network(to.Network)
+		if err != nil {
+			continue
+		}
+		mapping.Compartment = v.config.CompartmentID(n.Compartment)
+		mapping.Targets = append(mapping.Targets, datapath.Target{Network: n.ID, Internal: to.Internal})
 	}
-	c.Mappings[m.ID] = datapath.Mapping{
-		NAT: t.ID, Network: n.ID, Compartment: c.Networks[n.ID].Compartment,
-		Protocol: m.Protocol, External: m.External, Internal: m.Internal, From: m.From,
-	}
+	return mapping, len(mapping.Targets) > 0
 }
 
 // pools are the external addresses of a NAT: its own, or what the outgoing
@@ -146,7 +203,10 @@ func (v view) pools(n nat.NAT) []datapath.Pool {
 	for _, name := range n.ExternalInterfaces {
 		interfaces[name] = true
 	}
-	fixed := v.fixedAddresses(n)
+	fixed := v.withoutWholes(v.fixedAddresses(n))
+	if len(n.ExternalAddresses) > 0 && len(fixed) == 0 {
+		return nil // what it was given is not there, and it has no right to another
+	}
 	if len(fixed) > 0 && len(interfaces) == 0 {
 		return []datapath.Pool{{NAT: n.ID, Addresses: fixed}}
 	}
@@ -169,6 +229,9 @@ func (v view) pools(n nat.NAT) []datapath.Pool {
 func (v view) fixedAddresses(n nat.NAT) []datapath.PoolAddress {
 	var list []datapath.PoolAddress
 	for _, a := range n.ExternalAddresses {
+		if !v.has(a.Address) {
+			continue // no answer would find its way back
+		}
 		ports := a.Ports.Without(v.local)
 		if i := indexOf(list, a.Address); i >= 0 {
 			list[i].Ports = append(list[i].Ports, ports...)
@@ -188,9 +251,10 @@ func indexOf(list []datapath.PoolAddress, a netip.Addr) int {
 	return -1
 }
 
+// firstAddress is the link's own: what hostnat added there is for one NAT alone.
 func firstAddress(l host.Link) netip.Addr {
 	for _, p := range l.Addresses {
-		if !p.Addr().IsLoopback() {
+		if !p.Addr().IsLoopback() && !slices.Contains(l.External, p) {
 			return p.Addr()
 		}
 	}

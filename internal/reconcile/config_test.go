@@ -39,12 +39,12 @@ func hostView() view {
 	c := testConfig()
 	c.Endpoints[0].Address, c.Endpoints[0].MAC = netip.MustParseAddr("172.16.1.2"), "02:00:00:00:00:02"
 	c.Endpoints[1].Address, c.Endpoints[1].MAC = netip.MustParseAddr("172.16.1.3"), "02:00:00:00:00:03"
-	return view{config: c, anchor: 3, local: localPorts, links: []host.Link{
+	return view{config: c, anchor: 3, room: 15, local: localPorts, links: []host.Link{
 		{Index: 1, Name: "lo", Loopback: true, HasEthernet: true, Addresses: prefixes("127.0.0.1/8")},
 		{Index: 2, Name: "eth0", HasEthernet: true, Addresses: prefixes("192.0.2.1/24", "192.0.2.2/24")},
 		{Index: 3, Name: host.AnchorName, HasEthernet: true, Alias: host.Owner},
 		{Index: 4, Name: "hn-web", HasEthernet: true, Alias: host.Owner, MAC: "02:68:6e:80:00:03", Addresses: prefixes("172.16.1.1/24")},
-		{Index: 5, Name: "hv-c1", HasEthernet: true, Alias: host.Owner, MasterIndex: 4},
+		{Index: 5, Name: "hv-c1", HasEthernet: true, MTU: 1400, Alias: host.Owner, MasterIndex: 4},
 		{Index: 6, Name: "tap0", HasEthernet: true, MasterIndex: 4},
 		{Index: 7, Name: "br0", HasEthernet: true, MAC: "02:00:00:00:00:77", Addresses: prefixes("172.16.2.1/24")},
 		{Index: 8, Name: "tap1", HasEthernet: true, MasterIndex: 7},
@@ -53,6 +53,7 @@ func hostView() view {
 		{Index: 11, Name: "veth9", HasEthernet: true, MasterIndex: 10},
 		{Index: 12, Name: "eth1", HasEthernet: true}, // without address
 		{Index: 13, Name: "blue", Type: "vrf", HasEthernet: true},
+		{Index: 15, Name: host.RoomName, Type: "veth", HasEthernet: true, Alias: host.Owner, MTU: 65535},
 		{Index: 14, Name: "eth2", HasEthernet: true, MasterIndex: 13, Addresses: prefixes("198.51.100.1/24")},
 	}}
 }
@@ -61,16 +62,24 @@ func pool(id, index uint32, address string, ports ...nat.PortRange) datapath.Poo
 	return datapath.Pool{NAT: id, Interface: index, Addresses: []datapath.PoolAddress{{Address: netip.MustParseAddr(address), Ports: ports}}}
 }
 
+func ports(text string) nat.AddrPorts {
+	var a nat.AddrPorts
+	if err := a.UnmarshalText([]byte(text)); err != nil {
+		panic(err)
+	}
+	return a
+}
+
 func TestDatapathConfig(t *testing.T) {
 	t.Parallel()
 	v := hostView()
 	v.config.Mappings = []nat.Mapping{{
-		ID: 7, NAT: "default", Network: "web", Protocol: nat.TCP, From: prefixes("192.0.2.0/24"),
-		External: netip.MustParseAddrPort("0.0.0.0:8080"), Internal: netip.MustParseAddrPort("172.16.1.2:80"),
+		ID: 7, NAT: "default", Protocol: nat.TCP, From: prefixes("192.0.2.0/24"), External: ports("0.0.0.0:8080-8081"),
+		Targets: []nat.Target{{Network: "web", Internal: ports("172.16.1.2:80-81")}, {Network: "lan", Internal: ports("172.16.2.9:90-91")}},
 	}}
 	subnet := netip.MustParsePrefix
 	want := datapath.Config{
-		Anchor: 3, LocalPorts: localPorts,
+		Anchor: 3, Room: 15, LocalPorts: localPorts,
 		NATs: map[uint32]nat.NAT{1: v.config.NATs[0]},
 		Pools: []datapath.Pool{
 			pool(1, 2, "192.0.2.1", dynamicPorts...), pool(1, 9, "10.8.0.2", dynamicPorts...),
@@ -82,13 +91,14 @@ func TestDatapathConfig(t *testing.T) {
 		},
 		Insides: map[uint32]datapath.Inside{
 			4: {Network: 3, Bridge: true}, 7: {Network: 4, Bridge: true},
+			8: {Network: 4, Port: true}, // its owner plugged it in
 			5: {Network: 3, Address: netip.MustParseAddr("172.16.1.2"), MAC: "02:00:00:00:00:02"},
 			6: {Network: 3, Address: netip.MustParseAddr("172.16.1.3"), MAC: "02:00:00:00:00:03"},
 		},
 		// Not the ports of bridges, whose traffic is seen there; those of a VRF are.
 		Outsides: map[uint32]datapath.Outside{2: {}, 9: {NoEthernet: true}, 10: {}, 12: {}, 13: {}, 14: {}},
 		Endpoints: []datapath.Endpoint{
-			{Compartment: 2, Address: netip.MustParseAddr("172.16.1.2"), Interface: 5, Network: 3, Peer: true, MAC: "02:00:00:00:00:02", GatewayMAC: "02:68:6e:80:00:03"},
+			{Compartment: 2, Address: netip.MustParseAddr("172.16.1.2"), Interface: 5, Network: 3, Peer: true, MTU: 1400, MAC: "02:00:00:00:00:02", GatewayMAC: "02:68:6e:80:00:03"},
 			{Compartment: 2, Address: netip.MustParseAddr("172.16.1.3"), Interface: 6, Network: 3, MAC: "02:00:00:00:00:03", GatewayMAC: "02:68:6e:80:00:03"},
 		},
 		HostAddresses: map[netip.Addr]uint32{
@@ -97,8 +107,8 @@ func TestDatapathConfig(t *testing.T) {
 			netip.MustParseAddr("198.51.100.1"): 14,
 		},
 		Mappings: map[uint32]datapath.Mapping{7: {
-			NAT: 1, Network: 3, Compartment: 2, Protocol: nat.TCP, From: prefixes("192.0.2.0/24"),
-			External: netip.MustParseAddrPort("0.0.0.0:8080"), Internal: netip.MustParseAddrPort("172.16.1.2:80"),
+			NAT: 1, Compartment: 2, Protocol: nat.TCP, From: prefixes("192.0.2.0/24"), External: ports("0.0.0.0:8080-8081"),
+			Targets: []datapath.Target{{Network: 3, Internal: ports("172.16.1.2:80-81")}, {Network: 4, Internal: ports("172.16.2.9:90-91")}},
 		}},
 	}
 	if diff := gocmp.Diff(want, v.datapathConfig(), compareNetip); diff != "" {
@@ -112,7 +122,8 @@ func TestDatapathConfigOfWhatIsMissing(t *testing.T) {
 	v := hostView()
 	v.links = slices.DeleteFunc(v.links, func(l host.Link) bool { return l.Name == "hv-c1" || l.Name == "br0" || l.Name == "eth0" })
 	v.config.Mappings = []nat.Mapping{
-		{ID: 1, NAT: "gone", Network: "web"}, {ID: 2, NAT: "default", Network: "gone"}, {ID: 3, NAT: "default", Network: "lan", Protocol: nat.UDP},
+		{ID: 1, NAT: "gone", Targets: []nat.Target{{Network: "web"}}}, {ID: 2, NAT: "default", Targets: []nat.Target{{Network: "gone"}}},
+		{ID: 3, NAT: "default", Protocol: nat.UDP, Targets: []nat.Target{{Network: "gone"}, {Network: "lan"}}},
 	}
 	v.config.Endpoints = append(v.config.Endpoints, nat.Endpoint{Name: "x", Network: "gone", Interface: "tun0"})
 	v.config.Networks = append(v.config.Networks, nat.Network{Name: "lonely", ID: 9, NAT: "gone", Compartment: "gone"})
@@ -126,7 +137,7 @@ func TestDatapathConfigOfWhatIsMissing(t *testing.T) {
 	if n := c.Networks[9]; n.NAT != 0 {
 		t.Errorf("network without NAT: %+v", n)
 	}
-	if _, ok := c.Mappings[3]; !ok || len(c.Mappings) != 1 {
+	if len(c.Mappings[3].Targets) != 1 || len(c.Mappings) != 1 {
 		t.Errorf("mappings %+v, want 3 alone", c.Mappings)
 	}
 	if _, inside := c.Insides[9]; inside {
@@ -193,6 +204,7 @@ func TestPools(t *testing.T) {
 func TestAttachments(t *testing.T) {
 	t.Parallel()
 	got := attachments(datapath.Config{
+		Room:     15,
 		Insides:  map[uint32]datapath.Inside{4: {Bridge: true}, 5: {}},
 		Outsides: map[uint32]datapath.Outside{2: {}, 9: {NoEthernet: true}},
 	})
@@ -200,6 +212,7 @@ func TestAttachments(t *testing.T) {
 		{Interface: 2, Hook: datapath.OutsideEgress}, {Interface: 2, Hook: datapath.OutsideIngress},
 		{Interface: 4, Hook: datapath.BridgeIngress}, {Interface: 5, Hook: datapath.InsideIngress},
 		{Interface: 9, Hook: datapath.OutsideEgressL3}, {Interface: 9, Hook: datapath.OutsideIngressL3},
+		{Interface: 15, Hook: datapath.RoomEnter}, {Interface: 15, Hook: datapath.RoomLeave},
 	}
 	slices.SortFunc(got, func(a, b datapath.Attachment) int {
 		return cmp.Or(cmp.Compare(a.Interface, b.Interface), cmp.Compare(a.Hook, b.Hook))

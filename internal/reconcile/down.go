@@ -11,6 +11,7 @@ import (
 
 // Down takes everything of ours out of the kernel.
 func (k *Kernel) Down(ctx context.Context) error {
+	k.made = nil
 	attached, err := k.datapath.Attachments()
 	if err != nil {
 		return err
@@ -48,6 +49,6 @@ func takeDown(ctx context.Context, bpf string, attached []datapath.Attachment) e
 	for _, a := range plan.Return {
 		errs = append(errs, host.ReleaseBridge(ctx, a.Name, a.Gateway))
 	}
-	errs = append(errs, host.UnmountBPF(bpf))
+	errs = append(errs, host.SetTransparentRoute(ctx, nil), removeExternals(ctx, links), host.UnmountBPF(bpf))
 	return errors.Join(errs...)
 }

@@ -17,6 +17,7 @@ const watcherBuffer = 1024
 type hub struct {
 	mu       sync.Mutex
 	watchers map[chan event.Event]struct{}
+	lost     uint64 // events that a watcher was too slow for
 	stop     context.CancelFunc
 	done     chan struct{} // closed when the reader has ended
 }
@@ -39,6 +40,9 @@ func (k *Kernel) publish(e datapath.Event) {
 	out.NAT, out.Network, out.Compartment = names.nats[e.NAT], names.networks[e.Network], names.compartments[e.Compartment]
 	k.events.send(out)
 }
+
+// Announce sends an event that is not the data path's to all watchers.
+func (k *Kernel) Announce(e event.Event) { k.events.send(e) }
 
 func (h *hub) join(watcher chan event.Event, read func(context.Context)) {
 	h.mu.Lock()
@@ -76,6 +80,12 @@ func (h *hub) leave(watcher chan event.Event) {
 	}
 }
 
+func (h *hub) eventsLost() uint64 {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return h.lost
+}
+
 func (h *hub) send(e event.Event) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -83,6 +93,7 @@ func (h *hub) send(e event.Event) {
 		select {
 		case w <- e:
 		default:
+			h.lost++
 		}
 	}
 }

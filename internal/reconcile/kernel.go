@@ -6,6 +6,7 @@ import (
 	"net/netip"
 	"path/filepath"
 	"sync"
+	"time"
 
 	"github.com/hostnat/hostnat/internal/datapath"
 	"github.com/hostnat/hostnat/internal/host"
@@ -18,17 +19,22 @@ type Kernel struct {
 	log      *slog.Logger
 	datapath *datapath.Datapath
 	events   hub
-	problems []string // of the whole run, one line each
+	refused  map[netip.Addr]refusal // external addresses that another machine has; Apply's alone
+	made     *made                  // by the last Apply, and Change since; nil: it did not work. Theirs alone
 
-	mu     sync.Mutex
-	config nat.Config        // of the last Apply
-	names  names             // that its ids stand for
-	seen   map[string]string // processes that a caller of CheckTarget named, by endpoint
+	looked time.Time // whether what is pinned is attached; Apply's alone
+
+	mu      sync.Mutex
+	config  nat.Config         // of the last Apply
+	names   names              // that its ids stand for
+	settled map[string]settled // endpoints that are as they should be, by name
+	seen    map[string]string  // processes that a caller of CheckTarget named, by endpoint
 }
 
 // Open mounts RUN/bpf and loads the data path there; one that is running goes
-// on and is taken over.
-func Open(runDir string, log *slog.Logger) (*Kernel, error) {
+// on and is taken over. Its sessions go on too; if that cannot be, because another
+// version of hostnat made them, they are refused or, with discard, end.
+func Open(runDir string, discard bool, log *slog.Logger) (*Kernel, error) {
 	if err := datapath.CheckKernel(); err != nil { // before anything is touched
 		return nil, err
 	}
@@ -36,15 +42,15 @@ func Open(runDir string, log *slog.Logger) (*Kernel, error) {
 	if err := host.MountBPF(dir); err != nil {
 		return nil, err
 	}
-	d, err := datapath.Open(dir)
+	var options []datapath.Option
+	if discard {
+		options = append(options, datapath.DiscardSessions)
+	}
+	d, err := datapath.Open(dir, options...)
 	if err != nil {
 		return nil, err
 	}
-	k := &Kernel{bpf: dir, log: log, datapath: d, seen: make(map[string]string)}
-	if err := k.attachHost(); err != nil {
-		k.problems = append(k.problems, "the host's own programs do not reach published ports: "+err.Error())
-	}
-	return k, nil
+	return &Kernel{bpf: dir, log: log, datapath: d, seen: make(map[string]string), settled: make(map[string]settled)}, nil
 }
 
 // attachHost lets the host's own programs reach published ports. Without it
@@ -68,7 +74,11 @@ func (k *Kernel) Facts(ctx context.Context) (nat.HostFacts, error) {
 	if err != nil {
 		return nat.HostFacts{}, err
 	}
-	ours := map[string]bool{host.AnchorName: true}
+	return k.facts(ctx, links)
+}
+
+func (k *Kernel) facts(ctx context.Context, links []host.Link) (nat.HostFacts, error) {
+	ours := map[string]bool{host.AnchorName: true, host.RoomName: true}
 	for _, n := range k.lastConfig().Networks {
 		ours[n.Bridge] = true
 	}
@@ -77,11 +87,12 @@ func (k *Kernel) Facts(ctx context.Context) (nat.HostFacts, error) {
 			ours[l.Name] = true
 		}
 	}
-	return host.Facts(ctx, func(link string) bool { return ours[link] })
+	return host.FactsOf(ctx, links, func(link string) bool { return ours[link] })
 }
 
-// Listener returns the host's program that holds an external port, if any.
-func (k *Kernel) Listener(ctx context.Context, p nat.Protocol, external netip.AddrPort) (*nat.Listener, error) {
+// Listener returns the host's program that holds the lowest held one of the
+// external ports, if any.
+func (k *Kernel) Listener(ctx context.Context, p nat.Protocol, external nat.AddrPorts) (*nat.Listener, error) {
 	return host.Listener(ctx, p, external)
 }
 
@@ -90,6 +101,7 @@ func (k *Kernel) Listeners(ctx context.Context) ([]nat.Listener, error) { return
 
 // CheckTarget refuses an endpoint whose namespace, process or link is not there.
 func (k *Kernel) CheckTarget(ctx context.Context, e nat.Endpoint) error {
+	k.unsettle(e.Name)
 	if !e.InNamespace() {
 		return host.CheckPort(ctx, e.Target, k.bridgeIndex(ctx, e.Network))
 	}
@@ -137,7 +149,7 @@ func (k *Kernel) Counters(context.Context) (nat.Counters, error) {
 	if err != nil {
 		return nat.Counters{}, err
 	}
-	c := nat.Counters{Drops: drops, MaxSessions: k.datapath.MaxSessions()}
+	c := nat.Counters{Drops: drops, MaxSessions: k.datapath.MaxSessions(), EventsLost: k.events.eventsLost()}
 	if err := k.datapath.Sessions(func(datapath.Session) error { c.Sessions++; return nil }); err != nil {
 		return nat.Counters{}, err
 	}

@@ -25,6 +25,7 @@ type Plan struct {
 type Adoption struct {
 	Name    string
 	Gateway netip.Prefix
+	Apart   bool // see host.Bridge
 }
 
 // PortRelease takes a link out of a bridge.
@@ -37,13 +38,13 @@ type PortRelease struct {
 // attachments. It changes nothing.
 func Make(c nat.Config, links []host.Link, attached []datapath.Attachment, mtu int) Plan {
 	var p Plan
-	wanted := map[string]bool{host.AnchorName: true}
+	wanted := map[string]bool{host.AnchorName: true, host.RoomName: true}
 	for _, n := range c.Networks {
 		wanted[n.Bridge] = true
 		if n.Adopted {
-			p.Adopt = append(p.Adopt, Adoption{Name: n.Bridge, Gateway: gatewayPrefix(n)})
+			p.Adopt = append(p.Adopt, Adoption{Name: n.Bridge, Gateway: gatewayPrefix(n), Apart: n.Apart()})
 		} else {
-			p.Bridges = append(p.Bridges, host.Bridge{Name: n.Bridge, MAC: gatewayMAC(n), MTU: mtu, Gateway: gatewayPrefix(n)})
+			p.Bridges = append(p.Bridges, host.Bridge{Name: n.Bridge, MAC: gatewayMAC(n), MTU: n.LinkMTU(mtu), Gateway: gatewayPrefix(n), Apart: n.Apart()})
 		}
 	}
 	for _, e := range c.Endpoints {
@@ -51,8 +52,9 @@ func Make(c nat.Config, links []host.Link, attached []datapath.Attachment, mtu i
 	}
 	for _, l := range links {
 		for _, gateway := range l.Lent {
-			if a := (Adoption{Name: l.Name, Gateway: gateway}); !slices.Contains(p.Adopt, a) {
-				p.Return = append(p.Return, a)
+			lent := func(a Adoption) bool { return a.Name == l.Name && a.Gateway == gateway }
+			if !slices.ContainsFunc(p.Adopt, lent) {
+				p.Return = append(p.Return, Adoption{Name: l.Name, Gateway: gateway})
 			}
 		}
 		switch {

@@ -33,6 +33,7 @@ func testLinks() []host.Link {
 		{Index: 1, Name: "lo", Loopback: true},
 		{Index: 2, Name: "eth0"},
 		{Index: 3, Name: host.AnchorName, Alias: host.Owner},
+		{Index: 15, Name: host.RoomName, Alias: host.Owner},
 		{Index: 4, Name: "hn-web", Alias: host.Owner},
 		{Index: 5, Name: "hv-c1", Alias: host.Owner, MasterIndex: 4},
 		{Index: 6, Name: "tap0", MasterIndex: 4},
@@ -50,6 +51,8 @@ func TestMake(t *testing.T) {
 	web := host.Bridge{Name: "hn-web", MAC: "02:68:6e:80:00:03", MTU: 1400, Gateway: netip.MustParsePrefix("172.16.1.1/24")}
 	moved := testConfig()
 	moved.Networks[1].Gateway = netip.MustParseAddr("172.16.2.254")
+	jumbo, large := testConfig(), web
+	jumbo.Networks[0].MTU, large.MTU = 9000, 9000
 	forgotten := testConfig()
 	forgotten.Endpoints = nil
 	tests := []struct {
@@ -65,6 +68,7 @@ func TestMake(t *testing.T) {
 			Bridges: []host.Bridge{web}, Adopt: []Adoption{adoption},
 			Delete: []string{"hv-c1"}, Release: []PortRelease{{Link: "tap0", Bridge: 4}},
 		}},
+		{"an MTU of its own", jumbo, Plan{Bridges: []host.Bridge{large}, Adopt: []Adoption{adoption}}},
 		{"another gateway", moved, Plan{
 			Bridges: []host.Bridge{web}, Adopt: []Adoption{{Name: "br0", Gateway: netip.MustParsePrefix("172.16.2.254/24")}},
 			Return: []Adoption{adoption},

@@ -68,7 +68,7 @@ func checkPages(data []byte) (metas int, err error) {
 			return metas, err
 		}
 	}
-	return metas, w.tree(best.root)
+	return metas, w.tree(best.root, bounds{})
 }
 
 type meta struct{ pageSize, root, freelist, end, txid uint64 }
@@ -137,17 +137,25 @@ func (w *walk) page(id uint64) ([]byte, error) {
 	return p[:n*w.size], nil
 }
 
-func (w *walk) tree(id uint64) error {
+// bounds are what a page's place in the tree says about its keys. bbolt looks at
+// this too, in a goroutine that outlives what it finds.
+type bounds struct{ from, below []byte } // nil: any
+
+func (b bounds) hold(key []byte) bool {
+	return bytes.Compare(key, b.from) >= 0 && (b.below == nil || bytes.Compare(key, b.below) < 0)
+}
+
+func (w *walk) tree(id uint64, keys bounds) error {
 	p, err := w.page(id)
 	if err != nil {
 		return err
 	}
-	return w.elements(p, id, w.bucket)
+	return w.elements(p, id, keys, w.bucket)
 }
 
 // elements checks a branch or leaf page and what it leads to: other pages, and
 // buckets, for which it calls bucket.
-func (w *walk) elements(p []byte, id uint64, bucket func(value []byte, id uint64) error) error {
+func (w *walk) elements(p []byte, id uint64, keys bounds, bucket func(value []byte, id uint64) error) error {
 	flags, count := order.Uint16(p[8:]), int(order.Uint16(p[10:]))
 	isLeaf := flags == leafFlag
 	if !isLeaf && (flags != branchFlag || count == 0) || pageHeader+count*element > len(p) {
@@ -157,14 +165,20 @@ func (w *walk) elements(p []byte, id uint64, bucket func(value []byte, id uint64
 	for i := range count {
 		e := p[pageHeader+i*element:]
 		key, value, ok := split(e, isLeaf)
-		if !ok || i > 0 && bytes.Compare(before, key) >= 0 {
+		if !ok || i > 0 && bytes.Compare(before, key) >= 0 || !keys.hold(key) {
 			return damagef("element %d of page %d is bad", i, id)
 		}
 		before = key
 		var err error
 		switch {
 		case !isLeaf:
-			err = w.tree(order.Uint64(e[8:]))
+			below := keys.below
+			if i+1 < count {
+				if below, _, ok = split(e[element:], false); !ok {
+					return damagef("element %d of page %d is bad", i+1, id)
+				}
+			}
+			err = w.tree(order.Uint64(e[8:]), bounds{key, below})
 		case order.Uint32(e)&bucketFlag != 0:
 			err = bucket(value, id)
 		}
@@ -195,13 +209,13 @@ func (w *walk) bucket(value []byte, id uint64) error {
 		return damagef("a bucket of page %d is too short", id)
 	}
 	if root := order.Uint64(value); root != 0 {
-		return w.tree(root)
+		return w.tree(root, bounds{})
 	}
 	inline := value[bucketSize:]
 	if len(inline) < pageHeader || order.Uint16(inline[8:]) != leafFlag {
 		return damagef("a bucket of page %d is bad", id)
 	}
-	return w.elements(inline, id, noBucket)
+	return w.elements(inline, id, bounds{}, noBucket)
 }
 
 // noBucket refuses a bucket inside an inline one: bbolt writes none, and a

@@ -8,9 +8,11 @@
 package store
 
 import (
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
+	"sync"
 
 	"go.etcd.io/bbolt"
 
@@ -23,8 +25,12 @@ const FileName = "hostnat.db"
 // Store is an open state file. It is safe for concurrent use.
 type Store struct {
 	db       *bbolt.DB
+	leases   *bbolt.DB
 	lock     *os.File
 	problems []string
+
+	mu    sync.Mutex
+	saved *nat.Config // what the file has, in this layout; nil: not known
 }
 
 // Open opens the state file in dir, making both if they are not there.
@@ -46,12 +52,17 @@ func Open(dir string) (*Store, error) {
 		lock.Close()
 		return nil, err
 	}
+	if err := s.openLeases(filepath.Join(dir, LeasesFileName)); err != nil {
+		s.db.Close()
+		lock.Close()
+		return nil, err
+	}
 	return s, nil
 }
 
 // Close releases the file and the directory.
 func (s *Store) Close() error {
-	err := s.db.Close()
+	err := errors.Join(s.leases.Sync(), s.leases.Close(), s.db.Close())
 	if lockErr := s.lock.Close(); err == nil {
 		err = lockErr
 	}
@@ -63,19 +74,36 @@ func (s *Store) Problems() []string { return s.problems }
 
 // Load returns the stored state.
 func (s *Store) Load() (nat.Config, error) {
-	c, err := read(s.db)
+	c, _, err := read(s.db)
 	if err != nil {
 		return nat.Config{}, fmt.Errorf("load the configuration: %w", err)
 	}
 	return c, nil
 }
 
-// Save replaces the stored state. On error the old one is still there.
+// Save replaces the stored state; what has not changed is not written. On error
+// the old one is still there.
 func (s *Store) Save(c nat.Config) error {
-	if err := write(s.db, c); err != nil {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if err := s.save(c); err != nil {
+		s.saved = nil
 		return fmt.Errorf("save the configuration: %w", err)
 	}
+	c = c.Clone()
+	s.saved = &c
 	return nil
+}
+
+func (s *Store) save(c nat.Config) error {
+	if s.saved == nil {
+		return write(s.db, c)
+	}
+	objects := changedObjects(*s.saved, c)
+	if len(objects) == 0 {
+		return nil
+	}
+	return change(s.db, objects)
 }
 
 // open opens the file at path, whatever state it is in.
@@ -109,11 +137,15 @@ func (s *Store) openExisting(path string) (note string, err error) {
 	if err != nil {
 		return "", err
 	}
-	if _, err := read(db); err != nil {
+	c, isOld, err := read(db)
+	if err != nil {
 		db.Close()
 		return "", err
 	}
 	s.db = db
+	if !isOld {
+		s.saved = &c
+	}
 	return note, nil
 }
 
@@ -128,7 +160,8 @@ func (s *Store) create(path string) error {
 	if err != nil {
 		return err
 	}
-	if err := write(db, nat.NewConfig()); err != nil {
+	c := nat.NewConfig()
+	if err := write(db, c); err != nil {
 		db.Close()
 		return fmt.Errorf("make the configuration: %w", err)
 	}
@@ -139,5 +172,6 @@ func (s *Store) create(path string) error {
 		return fmt.Errorf("make the configuration: %w", err)
 	}
 	s.db, err = openBolt(path)
+	s.saved = &c
 	return err
 }

@@ -119,7 +119,7 @@ func TestNewerVersionIsRefusedUntouched(t *testing.T) {
 		if err := tx.DeleteBucket(bucketName); err != nil {
 			return err
 		}
-		b, err := tx.CreateBucket([]byte("v2"))
+		b, err := tx.CreateBucket([]byte("v3"))
 		if err != nil {
 			return err
 		}
@@ -137,7 +137,7 @@ func TestNewerVersionIsRefusedUntouched(t *testing.T) {
 	before, _ := os.ReadFile(path)
 	_, err = Open(dir)
 	var e *nat.Error
-	if !errors.As(err, &e) || e.Code != nat.Unavailable || !strings.Contains(e.Message, "newer hostnat (layout 2") {
+	if !errors.As(err, &e) || e.Code != nat.Unavailable || !strings.Contains(e.Message, "newer hostnat (layout 3") {
 		t.Errorf("got %v", err)
 	}
 	if after, _ := os.ReadFile(path); !bytes.Equal(before, after) {

@@ -1,0 +1,142 @@
+package control
+
+import (
+	"context"
+	"net/netip"
+	"slices"
+	"time"
+
+	"github.com/hostnat/hostnat/internal/nat"
+)
+
+// Leases is what control needs of the DHCP servers. Package dhcp's Book is one.
+type Leases interface {
+	// Leases returns all leases as they are at a moment.
+	Leases(now time.Time) []nat.Lease
+	// Hold keeps an address from DHCP clients until the servers know the
+	// configuration that it is in. It is false if a client with another MAC has
+	// the address.
+	Hold(network string, a netip.Addr, mac nat.MAC, now time.Time) bool
+	// Forget drops a lease; false if there is none.
+	Forget(network string, a netip.Addr) (nat.Lease, bool, error)
+}
+
+// noLeases stands in where there is no DHCP.
+type noLeases struct{}
+
+func (noLeases) Leases(time.Time) []nat.Lease                             { return nil }
+func (noLeases) Hold(string, netip.Addr, nat.MAC, time.Time) bool         { return true }
+func (noLeases) Forget(string, netip.Addr) (l nat.Lease, b bool, e error) { return }
+
+// learn brings what a configuration knows of leases up to date.
+func (c *Control) learn(config *nat.Config) {
+	now := time.Now()
+	config.Learn(c.leases.Leases(now), now)
+}
+
+// LeasesChanged makes the current configuration know what the DHCP servers
+// know. Only if mappings follow a client that has moved, the kernel has
+// something to do.
+func (c *Control) LeasesChanged(ctx context.Context) error {
+	c.changing.Lock()
+	defer c.changing.Unlock()
+	before, _ := c.snapshot()
+	next := before.Clone()
+	c.learn(&next)
+	if !slices.EqualFunc(before.Mappings, next.Mappings, sameTargets) {
+		return c.applyChange(ctx, next)
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.config = next
+	c.tell()
+	return nil
+}
+
+func sameTargets(a, b nat.Mapping) bool { return slices.Equal(a.Targets, b.Targets) }
+
+// DHCPLeases returns the leases of a network, of all networks if it is "".
+func (c *Control) DHCPLeases(_ context.Context, network string) ([]LeaseView, error) {
+	config, _ := c.snapshot()
+	if network != "" {
+		if _, err := config.Network(network); err != nil {
+			return nil, err
+		}
+	}
+	c.learn(&config)
+	names := make(map[string]string)
+	for _, list := range [][]nat.Endpoint{config.Endpoints, config.Learnt} {
+		for _, e := range list {
+			names[e.Network+"/"+e.Address.String()] = e.Name
+		}
+	}
+	views := []LeaseView{}
+	for _, l := range c.leases.Leases(time.Now()) {
+		if network == "" || l.Network == network {
+			views = append(views, LeaseView{Lease: l, Endpoint: names[l.Network+"/"+l.Address.String()]})
+		}
+	}
+	return views, nil
+}
+
+// DeleteLease drops a lease. The client is not told: when it renews, it gets
+// the same address again unless somebody else has it by then.
+func (c *Control) DeleteLease(_ context.Context, network, address string) error {
+	config, _ := c.snapshot()
+	if _, err := config.Network(network); err != nil {
+		return err
+	}
+	a, err := nat.ParseIPv4("address", address)
+	if err != nil {
+		return err
+	}
+	_, found, err := c.leases.Forget(network, a)
+	if err == nil && !found {
+		return nat.Errorf(nat.NotFound, "address %s of network %q is not leased", a, network).WithHint("'hostnat lease list' shows those that are")
+	}
+	return err
+}
+
+// Reservations returns all reservations.
+func (c *Control) Reservations(context.Context) ([]nat.Reservation, error) {
+	config, _ := c.snapshot()
+	return append([]nat.Reservation{}, config.Reservations...), nil
+}
+
+// AddReservation keeps an address for a client.
+func (c *Control) AddReservation(ctx context.Context, spec nat.ReservationSpec) (r nat.Reservation, err error) {
+	err = c.change(ctx, "reserve "+spec.Address, func(config *nat.Config) error {
+		r, err = config.AddReservation(spec)
+		return err
+	}, nil)
+	return r, err
+}
+
+// DeleteReservation gives a reserved address back.
+func (c *Control) DeleteReservation(ctx context.Context, network, address string) error {
+	return c.change(ctx, "delete the reservation of "+address, func(config *nat.Config) error {
+		return config.DeleteReservation(network, address)
+	}, nil)
+}
+
+// Pools returns the prefixes that subnets are taken from.
+func (c *Control) Pools(context.Context) ([]nat.Pool, error) {
+	config, _ := c.snapshot()
+	return config.SubnetPools(), nil
+}
+
+// AddPool adds a pool; the first one takes the place of the default ones.
+func (c *Control) AddPool(ctx context.Context, spec nat.PoolSpec) (p nat.Pool, err error) {
+	err = c.change(ctx, "add pool "+spec.Prefix, func(config *nat.Config) error {
+		p, err = config.AddPool(spec)
+		return err
+	}, nil)
+	return p, err
+}
+
+// DeletePool deletes a pool.
+func (c *Control) DeletePool(ctx context.Context, prefix string) error {
+	return c.change(ctx, "delete pool "+prefix, func(config *nat.Config) error {
+		return config.DeletePool(prefix)
+	}, nil)
+}

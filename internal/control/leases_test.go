@@ -1,0 +1,115 @@
+package control
+
+import (
+	"net/netip"
+	"testing"
+	"time"
+
+	"github.com/hostnat/hostnat/internal/nat"
+	"github.com/hostnat/hostnat/internal/store"
+)
+
+// fakeLeases is a book of leases for tests.
+type fakeLeases struct {
+	list    []nat.Lease
+	refuse  int // how many of the next Holds fail, each with a lease that came first
+	held    []netip.Addr
+	dropped []netip.Addr
+}
+
+func (f *fakeLeases) Leases(time.Time) []nat.Lease { return f.list }
+
+func (f *fakeLeases) Hold(network string, a netip.Addr, _ nat.MAC, now time.Time) bool {
+	if f.refuse > 0 {
+		f.refuse--
+		f.list = append(f.list, nat.Lease{Network: network, Address: a, MAC: "02:00:00:00:00:99", State: nat.LeaseBound, Since: now, Expires: now.Add(time.Hour)})
+		return false
+	}
+	f.held = append(f.held, a)
+	return true
+}
+
+func (f *fakeLeases) Forget(_ string, a netip.Addr) (nat.Lease, bool, error) {
+	f.dropped = append(f.dropped, a)
+	return nat.Lease{}, true, nil
+}
+
+func withLeases(t *testing.T) (*Control, *fakeKernel, *fakeLeases) {
+	t.Helper()
+	s, err := store.Open(t.TempDir())
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { s.Close() })
+	k, f := &fakeKernel{}, &fakeLeases{}
+	c, err := New(Options{Store: s, Kernel: k, Leases: f})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := c.CreateNetwork(t.Context(), nat.NetworkSpec{Name: "web", Subnet: "172.16.1.0/24"}); err != nil {
+		t.Fatal(err)
+	}
+	return c, k, f
+}
+
+// An address that a client takes while an endpoint is being attached is the client's.
+func TestAttachBesideDHCP(t *testing.T) {
+	t.Parallel()
+	c, _, f := withLeases(t)
+	f.refuse = 2
+	e, err := c.AttachEndpoint(t.Context(), nat.EndpointSpec{Network: "web", Name: "c1", Netns: "c1"})
+	if err != nil || e.Address != netip.MustParseAddr("172.16.1.4") || len(f.held) != 1 {
+		t.Errorf("%v, %v, held %v", e.Address, err, f.held)
+	}
+	f.refuse = 1
+	_, err = c.AttachEndpoint(t.Context(), nat.EndpointSpec{Network: "web", Name: "c2", Netns: "c2", Address: "172.16.1.9"})
+	if nat.CodeOf(err) != nat.Conflict {
+		t.Errorf("an address that was leased at that moment: %v", err)
+	}
+	if err := c.DetachEndpoint(t.Context(), "c1"); err != nil || len(f.dropped) != 1 {
+		t.Errorf("%v, dropped %v", err, f.dropped)
+	}
+}
+
+func TestLeasesChanged(t *testing.T) {
+	t.Parallel()
+	c, k, f := withLeases(t)
+	ctx := t.Context()
+	bob := func(a string) nat.Lease {
+		return nat.Lease{Network: "web", Address: netip.MustParseAddr(a), MAC: "02:00:00:00:00:b0", Hostname: "bob", State: nat.LeaseBound, Expires: time.Now().Add(time.Hour)}
+	}
+	changes := c.Changes(ctx)
+	<-changes // at once
+	f.list = []nat.Lease{bob("172.16.1.30")}
+	applied := len(k.applied)
+	if err := c.LeasesChanged(ctx); err != nil || len(k.applied) != applied {
+		t.Errorf("%v; the kernel is bothered by a lease that nothing hangs on", err)
+	}
+	select {
+	case <-changes:
+	default:
+		t.Error("nobody is told")
+	}
+	list, err := c.Endpoints(ctx, "web")
+	if err != nil || len(list) != 1 || list[0].Name != "bob" || list[0].Managed || list[0].Kind != nat.KindLease {
+		t.Errorf("endpoints: %+v, %v", list, err)
+	}
+	if _, err := c.AddMapping(ctx, nat.MappingSpec{Protocol: "tcp", External: "9999", Internal: "bob:80"}); err != nil {
+		t.Fatal(err)
+	}
+	f.list = []nat.Lease{bob("172.16.1.31")}
+	if err := c.LeasesChanged(ctx); err != nil {
+		t.Fatal(err)
+	}
+	if got := k.last().Mappings[0].InternalText(); got != "172.16.1.31:80" {
+		t.Errorf("the kernel's mapping leads to %s", got)
+	}
+	leases, err := c.DHCPLeases(ctx, "web")
+	if err != nil || len(leases) != 1 || leases[0].Endpoint != "bob" {
+		t.Errorf("leases: %+v, %v", leases, err)
+	}
+	f.list = nil
+	if err := c.LeasesChanged(ctx); err != nil || len(k.last().Mappings) != 0 {
+		t.Errorf("%v; without the client the kernel has %+v", err, k.last().Mappings)
+	}
+}

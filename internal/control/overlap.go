@@ -1,0 +1,113 @@
+package control
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/hostnat/hostnat/internal/event"
+	"github.com/hostnat/hostnat/internal/ipam"
+	"github.com/hostnat/hostnat/internal/nat"
+)
+
+// notice takes note of where the host's own network overlaps networks now, and
+// announces what is new and what is over. The caller holds mu.
+func (c *Control) notice(now []nat.Clash) {
+	before := c.clashes
+	c.clashes = now
+	for _, clash := range now {
+		if !slices.Contains(before, clash) {
+			c.log.Warn("a network overlaps the host's own", "clash", clash.String())
+			c.announce(event.NetworkOverlap, clash.Network, fmt.Sprintf("(%s) overlaps %s of the host (%s)", clash.Subnet, clash.Host.Prefix, clash.Host.Source))
+		}
+	}
+	for _, clash := range before {
+		if !slices.Contains(now, clash) {
+			c.announce(event.NetworkOverlapEnd, clash.Network, fmt.Sprintf("(%s) does not overlap %s of the host (%s) any more", clash.Subnet, clash.Host.Prefix, clash.Host.Source))
+		}
+	}
+}
+
+func (c *Control) announce(id event.ID, network, description string) {
+	e := event.New(id, time.Now())
+	e.Network, e.Description = network, description
+	c.kernel.Announce(e)
+}
+
+// renumberOverlapping moves the networks that overlap the host's own, if they
+// are to. One that cannot be moved stays, as a problem in status, and is tried
+// again next time. The caller holds changing.
+func (c *Control) renumberOverlapping(ctx context.Context) error {
+	c.mu.RLock()
+	clashes := slices.Clone(c.clashes)
+	c.mu.RUnlock()
+	config, report := c.snapshot()
+	var errs []error
+	done := make(map[string]bool)
+	for _, clash := range clashes {
+		n, err := config.Network(clash.Network)
+		if err != nil || n.Overlap != nat.Renumber || done[n.Name] {
+			continue
+		}
+		done[n.Name] = true
+		_, err = c.renumber(ctx, n.Name, "", report.Host)
+		errs = append(errs, err)
+	}
+	return errors.Join(errs...)
+}
+
+// RenumberNetwork moves a network to another subnet, to a free one as large as
+// its own if subnet is empty: its gateway, endpoints and mappings. What its
+// sessions were is over.
+func (c *Control) RenumberNetwork(ctx context.Context, name, subnet string) (nat.Renumbering, error) {
+	facts, err := c.kernel.Facts(ctx)
+	if err != nil {
+		return nat.Renumbering{}, err
+	}
+	c.changing.Lock()
+	defer c.changing.Unlock()
+	return c.renumber(ctx, name, subnet, facts)
+}
+
+// renumber is RenumberNetwork for who holds changing.
+func (c *Control) renumber(ctx context.Context, name, subnet string, facts nat.HostFacts) (r nat.Renumbering, err error) {
+	err = c.changeLocked(ctx, "renumber network "+name, func(config *nat.Config) error {
+		n, err := config.Network(name)
+		if err != nil {
+			return err
+		}
+		r, err = config.RenumberNetwork(name, subnet, facts, ipam.FreeSubnetLike(n.Subnet, config.SubnetPools()), ipam.FreeAddress)
+		return err
+	}, nil)
+	if err != nil || r.From == r.To {
+		return r, err
+	}
+	// Endpoints' sessions went with their old addresses; what is left is of
+	// machines that were not attached by name.
+	stale := func(s nat.Session) bool { return s.Network == name && !r.To.Contains(s.Internal.Addr()) }
+	if _, err := c.kernel.EndSessions(context.WithoutCancel(ctx), stale); err != nil {
+		c.log.Error("ending the sessions of a network that moved", "network", name, "error", err)
+	}
+	c.announce(event.NetworkRenumber, name, fmt.Sprintf("moved from %s to %s, and its sessions ended", r.From, r.To))
+	return r, nil
+}
+
+// SetNetwork changes settings of a network; nat.NetworkSettingKeys has the
+// keys. One that is to move on overlap, and has one, moves now.
+func (c *Control) SetNetwork(ctx context.Context, name string, settings map[string]string) (n nat.Network, err error) {
+	err = c.change(ctx, "set network "+name, func(config *nat.Config) error {
+		n, err = config.SetNetwork(name, settings)
+		return err
+	}, nil)
+	if err != nil {
+		return nat.Network{}, err
+	}
+	if n.Overlap == nat.Renumber {
+		if err := c.Reconcile(context.WithoutCancel(ctx)); err != nil {
+			return nat.Network{}, err
+		}
+	}
+	return c.Network(ctx, name)
+}

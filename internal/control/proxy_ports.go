@@ -1,0 +1,46 @@
+package control
+
+import (
+	"fmt"
+	"net/netip"
+	"os"
+	"slices"
+
+	"github.com/hostnat/hostnat/internal/nat"
+)
+
+// proxyPorts has a row for each address that a port proxy listens on. One that
+// listens on a name has that of all addresses: where the name leads is not
+// hostnat's to say.
+func proxyPorts(config nat.Config, states map[uint32]nat.ProxyState) (views []PortView) {
+	for _, p := range config.Proxies {
+		addresses := p.ListenAddresses()
+		if len(addresses) == 0 {
+			addresses = []netip.Addr{netip.IPv4Unspecified()}
+		}
+		for _, a := range addresses {
+			v := ownedPorts(p.Protocol, nat.AddrPorts{Address: a, Ports: p.Listen.Ports}, ProxyPort, proxyOwner(p))
+			if !states[p.ID].Listening {
+				*v.InUse = 0
+			}
+			views = append(views, v)
+		}
+	}
+	return views
+}
+
+func proxyOwner(p nat.Proxy) string {
+	if p.Kind == nat.ByName {
+		return fmt.Sprintf("by name (proxy %d)", p.ID)
+	}
+	return fmt.Sprintf("%s (proxy %d)", p.Connect, p.ID)
+}
+
+// foreign leaves out the sockets of this process that are proxies'.
+func foreign(listeners []nat.Listener, config nat.Config) []nat.Listener {
+	return slices.DeleteFunc(slices.Clone(listeners), func(l nat.Listener) bool {
+		return l.PID == os.Getpid() && slices.ContainsFunc(config.Proxies, func(p nat.Proxy) bool {
+			return p.Protocol == l.Protocol && p.Listen.Ports.Contains(l.Address.Port())
+		})
+	})
+}

@@ -1,0 +1,43 @@
+package host
+
+import (
+	"net"
+	"net/netip"
+	"testing"
+)
+
+func TestARPClaims(t *testing.T) {
+	t.Parallel()
+	own, other := net.HardwareAddr{2, 0, 0, 0, 0, 1}, net.HardwareAddr{2, 0, 0, 0, 0, 2}
+	asked, elsewhere, none := netip.MustParseAddr("192.0.2.9"), netip.MustParseAddr("192.0.2.8"), netip.IPv4Unspecified()
+	const reply = 2
+	for name, tt := range map[string]struct {
+		message arpMessage
+		want    bool
+	}{
+		"answer":                {arpMessage{reply, other, own, asked, none}, true},
+		"its user asks around":  {arpMessage{arpRequest, other, own, asked, elsewhere}, true},
+		"another's probe":       {arpMessage{arpRequest, other, make(net.HardwareAddr, 6), none, asked}, true},
+		"our own probe":         {arpMessage{arpRequest, own, make(net.HardwareAddr, 6), none, asked}, false},
+		"somebody looks for it": {arpMessage{arpRequest, other, make(net.HardwareAddr, 6), elsewhere, asked}, false},
+		"something else":        {arpMessage{reply, other, own, elsewhere, asked}, false},
+	} {
+		m, ok := parseARP(append(tt.message.marshal(), 0, 0)) // padded to the least frame
+		if got := ok && m.claims(asked, own); got != tt.want {
+			t.Errorf("%s: got %v", name, got)
+		}
+	}
+}
+
+func FuzzParseARP(f *testing.F) {
+	f.Add(arpMessage{arpRequest, net.HardwareAddr{2, 0, 0, 0, 0, 1}, make(net.HardwareAddr, 6), netip.IPv4Unspecified(), netip.MustParseAddr("192.0.2.9")}.marshal())
+	f.Add([]byte{})
+	f.Add(make([]byte, sizeofARP-1))
+	f.Add(make([]byte, sizeofARP))
+	f.Fuzz(func(t *testing.T, b []byte) {
+		m, ok := parseARP(b)
+		if ok && string(m.marshal()) != string(b[:sizeofARP]) {
+			t.Errorf("%x is read as %+v", b, m)
+		}
+	})
+}

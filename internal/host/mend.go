@@ -1,0 +1,48 @@
+package host
+
+import (
+	"context"
+	"net/netip"
+	"strings"
+
+	"github.com/hostnat/hostnat/internal/nat"
+)
+
+// mendable are the settings of the whole host that Mend may change; those of
+// links are checked by name.
+var mendable = []string{"net/core/bpf_jit_enable"}
+
+// MendSysctl sets a setting that doctor may change.
+func MendSysctl(path, value string) error {
+	link, isLink := strings.CutPrefix(path, "net/ipv4/conf/")
+	link, isFilter := strings.CutSuffix(link, "/rp_filter")
+	if isLink && isFilter {
+		if err := checkLink(link); err != nil {
+			return err
+		}
+		return setSysctl(path, value)
+	}
+	for _, m := range mendable {
+		if m == path {
+			return setSysctl(path, value)
+		}
+	}
+	return nat.Errorf(nat.Invalid, "sysctl %s is not hostnat's to set", path)
+}
+
+// MendBridge takes an address away from a bridge that hostnat lent it.
+func MendBridge(ctx context.Context, bridge, prefix string) error {
+	p, err := netip.ParsePrefix(prefix)
+	if err != nil {
+		return err
+	}
+	return ReleaseBridge(ctx, bridge, p)
+}
+
+// MendFirewall lets what goes from a bridge to itself pass an iptables-nft chain.
+func MendFirewall(table, chain, bridge string) error {
+	if err := checkLink(bridge); err != nil {
+		return err
+	}
+	return acceptBridged(table, chain, bridge)
+}

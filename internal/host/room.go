@@ -1,0 +1,201 @@
+package host
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"os"
+	"runtime"
+
+	"github.com/vishvananda/netlink"
+	"github.com/vishvananda/netns"
+	"golang.org/x/sys/unix"
+)
+
+// RoomName is the host's end of the veth pair into the room.
+const RoomName = "hostnat1"
+
+// roomPeer is the other end, alone in the room.
+const roomPeer = "room"
+
+// The MACs of both ends, locally administered. bpf/room.h has the room's.
+var (
+	roomHostMAC = net.HardwareAddr{0x02, 0x68, 0x6e, 0x00, 0x00, 0x01}
+	roomPeerMAC = net.HardwareAddr{0x02, 0x68, 0x6e, 0x00, 0x00, 0x02}
+)
+
+// roomMTU lets the largest datagram in and out whole.
+const roomMTU = 65535
+
+// roomSettings make a namespace the room: it forwards, answers nothing, and
+// keeps what waits to be put together for 3 seconds and within 16 MiB. RFC 6146
+// section 4 asks for 2 seconds; the shorter, the sooner a flood is forgotten.
+var roomSettings = []struct{ path, value string }{
+	{"net/ipv4/ip_forward", "1"},
+	{"net/ipv4/conf/all/rp_filter", "0"},
+	{"net/ipv4/conf/default/rp_filter", "0"},
+	{"net/ipv4/conf/all/send_redirects", "0"},
+	{"net/ipv4/conf/default/send_redirects", "0"},
+	{"net/ipv4/conf/all/accept_source_route", "0"}, // or an option would lead a packet astray
+	{"net/ipv4/conf/default/accept_source_route", "0"},
+	{"net/ipv4/conf/all/log_martians", "0"},
+	{"net/ipv4/conf/default/log_martians", "0"},
+	{"net/ipv4/ipfrag_high_thresh", "16777216"},
+	{"net/ipv4/ipfrag_low_thresh", "12582912"},
+	{"net/ipv4/ipfrag_time", "3"},
+	{"net/ipv4/ipfrag_max_dist", "0"}, // each datagram seems to come from a sender of its own
+}
+
+// EnsureRoom makes the room, a network namespace in which the kernel puts
+// fragments together and cuts packets, and returns the index of our end of its
+// one link. attach is called inside the room before any packet can be there: it
+// has to leave something behind that keeps the namespace, since it has no name
+// and no process. If the link stands and keep says that what attach left does
+// too, nothing is done.
+func EnsureRoom(ctx context.Context, keep bool, attach func() error) (int, error) {
+	link, err := findLink(RoomName)
+	if err != nil {
+		return 0, err
+	}
+	if link != nil {
+		if err := claimRoom(link); err != nil {
+			return 0, err
+		}
+		if keep && link.Attrs().RawFlags&unix.IFF_UP != 0 { // up is the last step
+			return link.Attrs().Index, nil
+		}
+		if err := netlink.LinkDel(link); err != nil && !errors.Is(err, unix.ENODEV) {
+			return 0, fmt.Errorf("delete link %s of an unfinished room: %w", RoomName, err)
+		}
+	}
+	room, err := newRoom(attach)
+	if err != nil {
+		return 0, err
+	}
+	defer room.Close()
+	return room.connect(ctx)
+}
+
+// claimRoom refuses a link that is not ours.
+func claimRoom(link netlink.Link) error {
+	wanted := &netlink.Veth{LinkAttrs: netlink.NewLinkAttrs()}
+	wanted.HardwareAddr = roomHostMAC
+	_, err := claim(link, wanted)
+	return err
+}
+
+// newRoom makes the namespace, on a thread that is thrown away afterwards.
+func newRoom(attach func() error) (*Namespace, error) {
+	var room *Namespace
+	var err error
+	onLastThread(func() { room, err = enterRoom(attach) })
+	return room, err
+}
+
+// onLastThread runs fn on a thread that ends afterwards. The process's main one
+// does not end, and /proc/PID/ns/net is its namespace: it is kept out of the way.
+func onLastThread(fn func()) {
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		runtime.LockOSThread()
+		if unix.Gettid() == unix.Getpid() {
+			onLastThread(fn) // on another one, since this goroutine has this one
+			runtime.UnlockOSThread()
+			return
+		}
+		fn() // and the thread ends with its goroutine, still locked
+	}()
+	<-done
+}
+
+func enterRoom(attach func() error) (*Namespace, error) {
+	if err := unix.Unshare(unix.CLONE_NEWNET); err != nil {
+		return nil, fmt.Errorf("make a namespace for fragments: %w", err)
+	}
+	for _, s := range roomSettings {
+		if err := setSysctl(s.path, s.value); err != nil {
+			return nil, fmt.Errorf("in the room for fragments: %w", err)
+		}
+	}
+	if err := cmp.Or(disableIPv6("all"), disableIPv6("default")); err != nil {
+		return nil, fmt.Errorf("in the room for fragments: %w", err)
+	}
+	if err := attach(); err != nil {
+		return nil, err
+	}
+	file, err := os.Open("/proc/thread-self/ns/net")
+	if err != nil {
+		return nil, fmt.Errorf("open the room for fragments: %w", err)
+	}
+	return &Namespace{label: "the room for fragments", file: file}, nil
+}
+
+// connect makes the veth pair, the room's end first.
+func (n *Namespace) connect(ctx context.Context) (int, error) {
+	attrs := netlink.NewLinkAttrs()
+	attrs.Name, attrs.MTU, attrs.HardwareAddr = RoomName, roomMTU, roomHostMAC
+	fd := netns.NsHandle(n.file.Fd())
+	link, err := addLink(&netlink.Veth{
+		LinkAttrs: attrs, PeerName: roomPeer, PeerNamespace: netlink.NsFd(fd), PeerHardwareAddr: roomPeerMAC, PeerMTU: roomMTU,
+	})
+	if err != nil {
+		return 0, err
+	}
+	inside, err := netlink.NewHandleAt(fd, unix.NETLINK_ROUTE)
+	if err != nil {
+		return 0, fmt.Errorf("enter %s: %w", n.label, err)
+	}
+	defer inside.Close()
+	if err := cmp.Or(furnish(inside), disableIPv6(RoomName), setUp(netlink.LinkSetUp, link)); err != nil {
+		return 0, err
+	}
+	waitUntil(ctx, func() bool { return running(netlink.LinkByName(RoomName)) && running(inside.LinkByName(roomPeer)) })
+	return link.Attrs().Index, nil
+}
+
+// furnish sets the room's end up, without ARP, and adds the routes: all lead
+// back out, and differ in their MTU.
+func furnish(inside *netlink.Handle) error {
+	peer, err := inside.LinkByName(roomPeer)
+	if err != nil {
+		return fmt.Errorf("find %s in the room for fragments: %w", roomPeer, err)
+	}
+	err = cmp.Or(
+		onLink("switch off ARP of", peer, inside.LinkSetARPOff(peer)),
+		setUp(inside.LinkSetUp, peer),
+	)
+	if err != nil {
+		return err
+	}
+	for _, size := range pieceSizes() {
+		destination := net.IPv4(172, 31, byte(size>>8), byte(size))
+		route := netlink.Route{
+			LinkIndex: peer.Attrs().Index, Scope: netlink.SCOPE_LINK,
+			Dst: &net.IPNet{IP: destination, Mask: net.CIDRMask(32, 32)},
+		}
+		if size > 0 {
+			route.MTU = 20 + 8*size
+		}
+		if err := inside.RouteAdd(&route); err != nil {
+			return fmt.Errorf("add a route with MTU %d to the room for fragments: %w", route.MTU, err)
+		}
+	}
+	return nil
+}
+
+// pieceSizes are those that bpf/door.h asks for (piece_size), in units of 8
+// bytes behind an IP header: all of them up to an MTU of 2068, which those of
+// real links are below, and then each 512 bytes. 0 is no limit.
+func pieceSizes() []int {
+	sizes := []int{0}
+	for n := 6; n <= 256; n++ {
+		sizes = append(sizes, n)
+	}
+	for n := 320; n <= (roomMTU-20)/8; n += 64 {
+		sizes = append(sizes, n)
+	}
+	return sizes
+}

@@ -1,0 +1,110 @@
+package host
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"net/netip"
+	"os"
+	"time"
+
+	"github.com/mdlayher/packet"
+	"github.com/vishvananda/netlink"
+	"golang.org/x/sys/unix"
+)
+
+// How an address is asked for. RFC 5227 section 1.1 probes three times within
+// up to seven seconds, for wireless and bridged nets that come up at that
+// moment. Ours are up, and a person waits: answers come within milliseconds.
+const (
+	probes     = 3
+	probeSpace = 150 * time.Millisecond
+)
+
+var broadcastMAC = net.HardwareAddr{0xff, 0xff, 0xff, 0xff, 0xff, 0xff}
+
+// wire sends and receives ARP on a link. The zero value is of a link without
+// ARP: nobody answers there.
+type wire struct {
+	conn *packet.Conn
+	mac  net.HardwareAddr
+}
+
+// openWire opens a link that is up and has ARP; of another, the wire is empty.
+func openWire(link netlink.Link) (*wire, error) {
+	a := link.Attrs()
+	if a.EncapType != "ether" || len(a.HardwareAddr) != 6 || a.RawFlags&unix.IFF_UP == 0 || a.RawFlags&unix.IFF_NOARP != 0 {
+		return &wire{}, nil
+	}
+	conn, err := packet.Listen(&net.Interface{Index: a.Index, MTU: a.MTU, Name: a.Name, HardwareAddr: a.HardwareAddr}, packet.Datagram, unix.ETH_P_ARP, nil)
+	if err != nil {
+		return nil, fmt.Errorf("open %s for ARP: %w", a.Name, err)
+	}
+	return &wire{conn: conn, mac: a.HardwareAddr}, nil
+}
+
+// Close ends listening.
+func (w *wire) Close() {
+	if w.conn != nil {
+		_ = w.conn.Close()
+	}
+}
+
+// holder probes for an address and returns who has it, if anybody does.
+func (w *wire) holder(ctx context.Context, a netip.Addr) (mac net.HardwareAddr, taken bool, err error) {
+	if w.conn == nil {
+		return nil, false, nil
+	}
+	for range probes {
+		// A sender address of 0 leaves the neighbours' caches alone (RFC 5227 section 2.1.1).
+		if err := w.request(netip.IPv4Unspecified(), a); err != nil {
+			return nil, false, err
+		}
+		if mac, taken, err = w.listen(ctx, a); taken || err != nil {
+			return mac, taken, err
+		}
+	}
+	return nil, false, ctx.Err()
+}
+
+// announce tells the neighbours who has the address now (RFC 5227 section 2.3),
+// so that one that remembers its last holder forgets that.
+func (w *wire) announce(a netip.Addr) error {
+	if w.conn == nil {
+		return nil
+	}
+	return w.request(a, a)
+}
+
+func (w *wire) request(sender, target netip.Addr) error {
+	m := arpMessage{operation: arpRequest, senderMAC: w.mac, sender: sender, targetMAC: make(net.HardwareAddr, 6), target: target}
+	if _, err := w.conn.WriteTo(m.marshal(), &packet.Addr{HardwareAddr: broadcastMAC}); err != nil {
+		return fmt.Errorf("ask by ARP who has %s: %w", target, err)
+	}
+	return nil
+}
+
+// listen waits for one probe's answer.
+func (w *wire) listen(ctx context.Context, a netip.Addr) (net.HardwareAddr, bool, error) {
+	deadline := time.Now().Add(probeSpace)
+	if d, ok := ctx.Deadline(); ok && d.Before(deadline) {
+		deadline = d
+	}
+	if err := w.conn.SetReadDeadline(deadline); err != nil {
+		return nil, false, fmt.Errorf("listen for ARP: %w", err)
+	}
+	buf := make([]byte, 1500)
+	for {
+		n, _, err := w.conn.ReadFrom(buf)
+		if errors.Is(err, os.ErrDeadlineExceeded) {
+			return nil, false, nil
+		}
+		if err != nil {
+			return nil, false, fmt.Errorf("listen for ARP: %w", err)
+		}
+		if m, ok := parseARP(buf[:n]); ok && m.claims(a, w.mac) {
+			return m.senderMAC, true, nil
+		}
+	}
+}

@@ -1,0 +1,124 @@
+package nat
+
+import (
+	"net/netip"
+	"slices"
+	"strings"
+)
+
+// Reservation keeps an address of a network for one client, whether it is
+// attached by hostnat or asks by DHCP.
+type Reservation struct {
+	Network string     `json:"network"`
+	MAC     MAC        `json:"mac,omitempty"`  // one of MAC and Name
+	Name    string     `json:"name,omitempty"` // of an endpoint, or the hostname that a DHCP client gives
+	Address netip.Addr `json:"address"`
+}
+
+// client names the one whom the address is kept for.
+func (r Reservation) client() string {
+	if r.MAC != "" {
+		return "MAC " + string(r.MAC)
+	}
+	return "name " + r.Name
+}
+
+// AddReservation keeps an address for a client. The very same one again is no error.
+func (c *Config) AddReservation(spec ReservationSpec) (Reservation, error) {
+	network, err := c.Network(spec.Network)
+	if err != nil {
+		return Reservation{}, err
+	}
+	r, err := parseReservation(spec)
+	if err != nil {
+		return Reservation{}, err
+	}
+	if slices.Contains(c.Reservations, r) {
+		return r, nil
+	}
+	for _, has := range c.Reservations {
+		if has.Network == r.Network && has.client() == r.client() {
+			return Reservation{}, Errorf(Conflict, "%s has address %s of network %q reserved already", r.client(), has.Address, r.Network).
+				WithHint("delete that reservation first: hostnat reservation delete %s %s", r.Network, has.Address)
+		}
+	}
+	asking := Endpoint{Name: r.Name, MAC: r.MAC, Network: r.Network, Address: r.Address}
+	if err := c.checkReserved(asking, network); err != nil {
+		return Reservation{}, err
+	}
+	c.Reservations = append(c.Reservations, r)
+	return r, nil
+}
+
+// DeleteReservation gives a reserved address back.
+func (c *Config) DeleteReservation(network, address string) error {
+	if _, err := c.Network(network); err != nil {
+		return err
+	}
+	a, err := ParseIPv4("address", address)
+	if err != nil {
+		return err
+	}
+	i := slices.IndexFunc(c.Reservations, func(r Reservation) bool { return r.Network == network && r.Address == a })
+	if i < 0 {
+		return Errorf(NotFound, "address %s of network %q is not reserved", a, network).WithHint("'hostnat reservation list' shows those that are")
+	}
+	c.Reservations = slices.Delete(c.Reservations, i, i+1)
+	return nil
+}
+
+func parseReservation(spec ReservationSpec) (r Reservation, err error) {
+	r = Reservation{Network: spec.Network}
+	switch {
+	case spec.MAC != "" && spec.Name != "":
+		return r, Errorf(Invalid, "the reservation is for both MAC %s and name %s", clip(spec.MAC), clip(spec.Name)).WithHint("give one of --mac and --name")
+	case spec.MAC == "" && spec.Name == "":
+		return r, Errorf(Invalid, "the reservation is for nobody").WithHint("give --mac or --name")
+	case spec.MAC != "":
+		r.MAC, err = ParseMAC(spec.MAC)
+	default:
+		r.Name = spec.Name
+		err = CheckName("endpoint", spec.Name)
+	}
+	if err != nil {
+		return r, err
+	}
+	if spec.Address == "" {
+		return r, Errorf(Invalid, "the reservation has no address").WithHint("give --address")
+	}
+	r.Address, err = ParseIPv4("address", spec.Address)
+	return r, err
+}
+
+// checkReserved refuses to keep an address that somebody else has. The client
+// itself may have it.
+func (c *Config) checkReserved(asking Endpoint, network Network) error {
+	if err := checkHostAddress("address", asking.Address, network.Subnet); err != nil {
+		return err
+	}
+	if asking.Address == network.Gateway {
+		return Errorf(Conflict, "address %s is the gateway of network %q", asking.Address, network.Name).WithHint("reserve another")
+	}
+	for _, e := range c.EndpointsOf(network.Name) {
+		if e.Address == asking.Address && e.Name != asking.Name && e.MAC != asking.MAC {
+			return Errorf(Conflict, "address %s belongs to endpoint %q", e.Address, e.Name).WithHint("reserve another, or detach the endpoint first")
+		}
+	}
+	return c.checkKept(asking)
+}
+
+// ReservedFor returns the address that a network keeps for a client, by its MAC
+// first; not valid if there is none.
+func (c *Config) ReservedFor(network string, mac MAC, name string) netip.Addr {
+	var byName netip.Addr
+	for _, r := range c.Reservations {
+		switch {
+		case r.Network != network:
+		case r.MAC != "" && r.MAC == mac:
+			return r.Address
+		case r.Name != "" && strings.EqualFold(r.Name, name):
+			byName = r.Address
+		}
+	}
+	return byName
+}

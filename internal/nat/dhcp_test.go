@@ -1,0 +1,298 @@
+package nat
+
+import (
+	"encoding/json"
+	"net/netip"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+)
+
+var leaseStart = time.Date(2026, 11, 21, 12, 0, 0, 0, time.UTC)
+
+func lease(network, a, mac, hostname string, since time.Duration) Lease {
+	return Lease{Network: network, Address: netip.MustParseAddr(a), MAC: MAC(mac), Hostname: hostname, State: LeaseBound,
+		Since: leaseStart.Add(since), Expires: leaseStart.Add(time.Hour)}
+}
+
+func TestNetworkSettingsOfDHCP(t *testing.T) {
+	t.Parallel()
+	c := testConfig(t)
+	set := func(key, value string) error {
+		_, err := c.SetNetwork("web", map[string]string{key: value})
+		return err
+	}
+	for key, value := range map[string]string{
+		"dhcp": "off", "lease-time": "90s", "mtu": "9000", "ntp": "192.0.2.1,192.0.2.2", "routes": "10.9.0.0/16=172.16.1.9",
+		"range": "172.16.1.10-172.16.1.19,172.16.1.30", "exclude": "172.16.1.12",
+	} {
+		if err := set(key, value); err != nil {
+			t.Errorf("%s=%s: %v", key, value, err)
+		}
+	}
+	n, _ := c.Network("web")
+	if n.DHCP.On() || n.LeaseDuration() != 90 || n.LinkMTU(1500) != 9000 || len(n.NTP) != 2 || n.Routes[0].String() != "10.9.0.0/16=172.16.1.9" ||
+		n.Dynamic()[0].Size() != 10 || n.Dynamic()[1].String() != "172.16.1.30" || !n.Excludes(netip.MustParseAddr("172.16.1.12")) {
+		t.Errorf("set: %+v", n)
+	}
+	// It is stored and read as it is.
+	text, err := json.Marshal(n)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var back Network
+	if err := json.Unmarshal(text, &back); err != nil || !cmp.Equal(n, back, compareNetip) {
+		t.Errorf("%v: %s", err, cmp.Diff(n, back, compareNetip))
+	}
+	refused := map[string]string{
+		"dhcp": "maybe", "lease-time": "0", "mtu": "100", "ntp": "ntp.example", "routes": "10.9.0.0/16", "range": "172.16.1.20-172.16.1.10", "exclude": "172.16.1.0",
+	}
+	for key, value := range refused {
+		if err := set(key, value); CodeOf(err) != Invalid || !strings.HasPrefix(err.Error(), key+": ") {
+			t.Errorf("%s=%s: %v", key, value, err)
+		}
+	}
+	for key, value := range map[string]string{"routes": "10.9.0.1/16=172.16.1.9", "range": "172.16.1.1-172.16.1.5,172.16.1.4", "ntp": "::1", "mtu": "70000"} {
+		if err := set(key, value); CodeOf(err) != Invalid {
+			t.Errorf("%s=%s: %v", key, value, err)
+		}
+	}
+	if after, _ := c.Network("web"); !cmp.Equal(n, after, compareNetip) {
+		t.Error("a refused setting changed something")
+	}
+	for key, value := range map[string]string{"dhcp": "on", "mtu": "auto", "ntp": "none", "routes": "none", "range": "all", "exclude": "none"} {
+		if err := set(key, value); err != nil {
+			t.Errorf("%s=%s: %v", key, value, err)
+		}
+	}
+	if n, _ = c.Network("web"); !n.DHCP.On() || n.LinkMTU(1400) != 1400 || n.NTP != nil || n.Routes != nil || n.Ranges != nil || n.Exclude != nil {
+		t.Errorf("back to the defaults: %+v", n)
+	}
+}
+
+// A network that was stored before there was DHCP has it.
+func TestStoredWithoutDHCP(t *testing.T) {
+	t.Parallel()
+	var n Network
+	if err := json.Unmarshal([]byte(`{"name":"web","subnet":"172.16.1.0/24","gateway":"172.16.1.1"}`), &n); err != nil || !n.DHCP.On() || n.LeaseDuration() != DefaultLeaseTime {
+		t.Errorf("%v: %+v", err, n)
+	}
+}
+
+func TestReservations(t *testing.T) {
+	t.Parallel()
+	tests := []struct {
+		name string
+		spec ReservationSpec
+		want string // what the refusal mentions; empty: it is granted
+	}{
+		{"by MAC", ReservationSpec{Network: "web", MAC: "02-00-00-00-00-09", Address: "172.16.1.9"}, ""},
+		{"by name", ReservationSpec{Network: "web", Name: "db", Address: "172.16.1.9"}, ""},
+		{"for an endpoint, its own", ReservationSpec{Network: "web", Name: "c1", Address: "172.16.1.2"}, ""},
+		{"for nobody", ReservationSpec{Network: "web", Address: "172.16.1.9"}, "for nobody"},
+		{"for two", ReservationSpec{Network: "web", MAC: "02:00:00:00:00:09", Name: "db", Address: "172.16.1.9"}, "both"},
+		{"no address", ReservationSpec{Network: "web", Name: "db"}, "no address"},
+		{"no network", ReservationSpec{Network: "nope", Name: "db", Address: "172.16.1.9"}, "nope"},
+		{"elsewhere", ReservationSpec{Network: "web", Name: "db", Address: "10.9.9.9"}, "outside the subnet"},
+		{"gateway", ReservationSpec{Network: "web", Name: "db", Address: "172.16.1.1"}, "gateway"},
+		{"an endpoint's", ReservationSpec{Network: "web", Name: "db", Address: "172.16.1.2"}, `"c1"`},
+		{"a client's", ReservationSpec{Network: "web", Name: "db", Address: "172.16.1.60"}, "leased to MAC 02:00:00:00:00:60"},
+		{"reserved for another", ReservationSpec{Network: "web", Name: "db", Address: "172.16.1.50"}, "reserved for MAC 02:00:00:00:00:50"},
+		{"has another", ReservationSpec{Network: "web", MAC: "02:00:00:00:00:50", Address: "172.16.1.51"}, "172.16.1.50"},
+		{"bad MAC", ReservationSpec{Network: "web", MAC: "ff:ff:ff:ff:ff:ff", Address: "172.16.1.9"}, "multicast"},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
+			c := testConfig(t)
+			c.Learn([]Lease{lease("web", "172.16.1.60", "02:00:00:00:00:60", "", 0)}, leaseStart)
+			if _, err := c.AddReservation(ReservationSpec{Network: "web", MAC: "02:00:00:00:00:50", Address: "172.16.1.50"}); err != nil {
+				t.Fatal(err)
+			}
+			r, err := c.AddReservation(tt.spec)
+			if tt.want == "" {
+				again, err2 := c.AddReservation(tt.spec)
+				if err != nil || err2 != nil || again != r || len(c.Reservations) != 2 {
+					t.Errorf("%+v, %v; again %+v, %v", r, err, again, err2)
+				}
+				return
+			}
+			if err == nil || !strings.Contains(err.Error(), tt.want) || len(c.Reservations) != 1 {
+				t.Errorf("got %v, want a refusal with %q", err, tt.want)
+			}
+		})
+	}
+}
+
+// Addresses of endpoints that were not asked for: kept ones are kept.
+func TestPlacesOfEndpoints(t *testing.T) {
+	t.Parallel()
+	c := testConfig(t)
+	c.Endpoints = nil
+	lowest := func(n Network, taken []Endpoint) (netip.Addr, error) {
+		for a := n.Gateway.Next(); n.Subnet.Contains(a.Next()); a = a.Next() {
+			if !slices.ContainsFunc(taken, func(e Endpoint) bool { return e.Address == a }) {
+				return a, nil
+			}
+		}
+		return netip.Addr{}, Errorf(Exhausted, "full")
+	}
+	attach := func(name, mac string) Endpoint {
+		t.Helper()
+		e, err := c.AddEndpoint(EndpointSpec{Network: "web", Name: name, Netns: "ns-" + name, MAC: mac}, hostFacts(), lowest)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return e
+	}
+	detach := func(name string) {
+		t.Helper()
+		if err := c.DetachEndpoint(name); err != nil {
+			t.Fatal(err)
+		}
+	}
+	c.Learn([]Lease{lease("web", "172.16.1.2", "02:00:00:00:00:60", "", 0), lease("web", "172.16.1.70", "02:00:00:00:00:70", "", 0)}, leaseStart)
+	if _, err := c.AddReservation(ReservationSpec{Network: "web", Name: "db", Address: "172.16.1.3"}); err != nil {
+		t.Fatal(err)
+	}
+	a := attach("a", "")
+	got := []string{a.Address.String()}
+	got = append(got, attach("db", "").Address.String(), attach("vm", "02:00:00:00:00:70").Address.String())
+	detach("a")
+	got = append(got, attach("b", "").Address.String())
+	again := attach("a", "")
+	got = append(got, again.Address.String())
+	want := []string{"172.16.1.4", "172.16.1.3", "172.16.1.70", "172.16.1.5", "172.16.1.4"}
+	if diff := cmp.Diff(want, got); diff != "" || again.MAC != a.MAC {
+		t.Errorf("MAC %s, then %s (-want +got):\n%s", a.MAC, again.MAC, diff)
+	}
+	if len(c.Remembered) != 0 {
+		t.Errorf("remembered though attached: %+v", c.Remembered)
+	}
+	// What is remembered has a bound, and goes with the network.
+	for i := range 2 * maxRemembered {
+		c.remember(Endpoint{Name: "x" + addressOf(uint32(i)).String(), Network: "web", Address: addressOf(uint32(i))})
+	}
+	if len(c.Remembered) != maxRemembered {
+		t.Errorf("%d are remembered", len(c.Remembered))
+	}
+	if err := c.DeleteNetwork("web", true); err != nil || len(c.Remembered)+len(c.Reservations)+len(c.Leases)+len(c.Learnt) != 0 {
+		t.Errorf("%v, left of the network: %+v", err, c)
+	}
+}
+
+func TestLearnt(t *testing.T) {
+	t.Parallel()
+	c := testConfig(t)
+	c.Learn([]Lease{
+		lease("web", "172.16.1.10", "02:00:00:00:00:0a", "late", 2),
+		lease("web", "172.16.1.11", "02:00:00:00:00:0b", "late", 1),
+		lease("web", "172.16.1.12", "02:00:00:00:00:0c", "c1", 0), // has an endpoint's name
+		lease("web", "172.16.1.13", "02:00:00:00:00:0d", "", 0),
+		lease("web", "172.16.1.2", "02:00:00:00:00:0e", "own", 0), // an endpoint's address
+		lease("gone", "172.16.1.14", "02:00:00:00:00:0f", "x", 0),
+		{Network: "web", Address: netip.MustParseAddr("172.16.1.15"), MAC: "02:00:00:00:00:10", Hostname: "over", State: LeaseBound, Expires: leaseStart},
+	}, leaseStart)
+	got := map[string]string{}
+	for _, e := range c.Learnt {
+		got[e.Address.String()] = e.Name
+		if found, err := c.Endpoint(e.Name); err != nil || found.Address != e.Address || found.Kind != KindLease {
+			t.Errorf("%s: %+v, %v", e.Name, found, err)
+		}
+	}
+	want := map[string]string{"172.16.1.11": "late", "172.16.1.10": "late-00000a", "172.16.1.12": "c1-00000c", "172.16.1.13": "dhcp-02000000000d"}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("(-want +got):\n%s", diff)
+	}
+	if err := c.DetachEndpoint("late"); CodeOf(err) != Conflict {
+		t.Errorf("detaching what was not attached: %v", err)
+	}
+}
+
+// A mapping follows its client, and no other of the same name.
+func TestMappingFollowsLease(t *testing.T) {
+	t.Parallel()
+	c := testConfig(t)
+	learn := func(leases ...Lease) string {
+		c.Learn(leases, leaseStart)
+		effective := c.Effective()
+		for _, m := range effective.Mappings {
+			if m.External.Ports.Low == 9999 {
+				return m.InternalText()
+			}
+		}
+		return ""
+	}
+	bob := func(a string) Lease { return lease("web", a, "02:00:00:00:00:b0", "bob", 0) }
+	learn(bob("172.16.1.30"))
+	if _, err := c.AddMapping(MappingSpec{Protocol: "tcp", External: "9999", Internal: "bob:80"}, nil); err != nil {
+		t.Fatal(err)
+	}
+	got := []string{
+		learn(bob("172.16.1.30")), learn(bob("172.16.1.31")), learn(),
+		learn(lease("web", "172.16.1.32", "02:00:00:00:00:66", "bob", 0)), learn(bob("172.16.1.33")),
+	}
+	if diff := cmp.Diff([]string{"172.16.1.30:80", "172.16.1.31:80", "", "", "172.16.1.33:80"}, got); diff != "" {
+		t.Errorf("(-want +got):\n%s", diff)
+	}
+}
+
+func TestPools(t *testing.T) {
+	t.Parallel()
+	c := NewConfig()
+	if diff := cmp.Diff(DefaultPools(), c.SubnetPools(), compareNetip); diff != "" {
+		t.Error(diff)
+	}
+	for _, bad := range []PoolSpec{{Prefix: "10.0.0.1/8"}, {Prefix: "10.0.0.0/8", Size: "7"}, {Prefix: "10.0.0.0/8", Size: "31"}, {Prefix: "::/8"}} {
+		if _, err := c.AddPool(bad); CodeOf(err) != Invalid {
+			t.Errorf("%+v: %v", bad, err)
+		}
+	}
+	p, err := c.AddPool(PoolSpec{Prefix: "10.64.0.0/12", Size: "26"})
+	again, err2 := c.AddPool(PoolSpec{Prefix: "10.64.0.0/12", Size: "26"})
+	if err != nil || err2 != nil || p != again || len(c.SubnetPools()) != 1 || p.Size != 26 {
+		t.Errorf("%+v, %v, %v", p, err, err2)
+	}
+	if _, err := c.AddPool(PoolSpec{Prefix: "10.65.0.0/16"}); CodeOf(err) != Conflict {
+		t.Errorf("overlapping pools: %v", err)
+	}
+	if err := c.DeletePool("10.64.0.0/12"); err != nil || len(c.SubnetPools()) != 3 {
+		t.Errorf("%v, %+v", err, c.SubnetPools())
+	}
+	if err := c.DeletePool("10.64.0.0/12"); CodeOf(err) != NotFound {
+		t.Errorf("deleted twice: %v", err)
+	}
+}
+
+func FuzzHostLabel(f *testing.F) {
+	for _, s := range []string{"vm1", "VM1.lab.example", "10.0.0.1", "-x", "localhost", "a\x00b", ""} {
+		f.Add(s)
+	}
+	f.Fuzz(func(t *testing.T, s string) {
+		if label := HostLabel(s); label != "" && (!IsHostLabel(label) || CheckName("endpoint", label) != nil || label != strings.ToLower(label)) {
+			t.Errorf("%q becomes %q", s, label)
+		}
+	})
+}
+
+func FuzzAddressRange(f *testing.F) {
+	for _, s := range []string{"172.16.1.1", "172.16.1.1-172.16.1.9", "0.0.0.0-255.255.255.255", "1-2", "-"} {
+		f.Add(s)
+	}
+	f.Fuzz(func(t *testing.T, s string) {
+		r, err := ParseAddressRange("range", s)
+		if err != nil {
+			if CodeOf(err) != Invalid {
+				t.Errorf("%v", err)
+			}
+			return
+		}
+		back, err := ParseAddressRange("range", r.String())
+		if err != nil || back != r || r.Size() < 1 || !r.Contains(r.Low) || r.At(r.Size()-1) != r.High {
+			t.Errorf("%q: %v, %v, %v", s, r, back, err)
+		}
+	})
+}

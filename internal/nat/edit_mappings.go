@@ -1,0 +1,96 @@
+package nat
+
+import (
+	"reflect"
+	"slices"
+)
+
+// editTargets lets edit change each target of each mapping, and the mapping's
+// NAT: it gets copies, and the i-th of the mapping's targets. What it changes
+// takes the place of what other Configs may share.
+func (c *Config) editTargets(edit func(m *Mapping, i int, t *Target)) {
+	list := c.Mappings
+	var m Mapping // one for all: that of a loop would be made on the heap each time
+	var t Target
+	for n := range c.Mappings {
+		m = c.Mappings[n]
+		for i := range m.Targets {
+			t = m.Targets[i]
+			if edit(&m, i, &t); t != m.Targets[i] {
+				m.Targets = slices.Clone(m.Targets)
+				m.Targets[i] = t
+			}
+		}
+		if m.sharesWith(&c.Mappings[n]) {
+			continue
+		}
+		if &list[0] == &c.Mappings[0] {
+			list = slices.Clone(list)
+		}
+		list[n] = m
+	}
+	c.Mappings = list
+}
+
+// dropTargetsIf takes targets away, and the mappings that then have none.
+func (c *Config) dropTargetsIf(drop func(Target) bool) {
+	isGone := func(m Mapping) bool { return slices.ContainsFunc(m.Targets, drop) }
+	first := slices.IndexFunc(c.Mappings, isGone)
+	if first < 0 {
+		return
+	}
+	list := slices.Clone(c.Mappings[:first])
+	for _, m := range c.Mappings[first:] {
+		if isGone(m) {
+			m.Targets = slices.DeleteFunc(slices.Clone(m.Targets), drop)
+		}
+		if len(m.Targets) > 0 {
+			list = append(list, m)
+		}
+	}
+	c.Mappings = list
+}
+
+// sharesWith reports whether nothing of m was changed since it was copied from o.
+func (m *Mapping) sharesWith(o *Mapping) bool {
+	return m.ID == o.ID && m.NAT == o.NAT && m.Protocol == o.Protocol && m.External == o.External &&
+		isShared(m.Targets, o.Targets) && isShared(m.From, o.From)
+}
+
+func isShared[T any](a, b []T) bool { return len(a) == len(b) && (len(a) == 0 || &a[0] == &b[0]) }
+
+// Equal reports whether the mappings are the same in everything.
+func (m *Mapping) Equal(o *Mapping) bool {
+	return m.sharesWith(o) || m.ID == o.ID && m.NAT == o.NAT && m.Protocol == o.Protocol && m.External == o.External &&
+		slices.Equal(m.Targets, o.Targets) && slices.Equal(m.From, o.From)
+}
+
+// ChangedMappings compares two lists of mappings: those of after that are new or
+// differ, and those of before that are gone.
+func ChangedMappings(before, after []Mapping) (changed, gone []Mapping) {
+	for len(before) > 0 || len(after) > 0 {
+		switch {
+		case len(after) == 0 || len(before) > 0 && before[0].ID < after[0].ID:
+			gone = append(gone, before[0])
+			before = before[1:]
+		case len(before) == 0 || after[0].ID < before[0].ID:
+			changed = append(changed, after[0])
+			after = after[1:]
+		default:
+			if !before[0].Equal(&after[0]) {
+				changed = append(changed, after[0])
+			}
+			before, after = before[1:], after[1:]
+		}
+	}
+	return changed, gone
+}
+
+// EqualBesideMappings reports whether two configurations ask for the same but
+// for their mappings.
+func (c Config) EqualBesideMappings(o Config) bool {
+	for _, x := range []*Config{&c, &o} {
+		x.Mappings, x.NextMapping, x.Leases, x.Learnt = nil, 0, nil, nil
+	}
+	return reflect.DeepEqual(c, o)
+}

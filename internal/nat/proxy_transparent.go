@@ -1,0 +1,81 @@
+package nat
+
+import (
+	"net/netip"
+	"slices"
+)
+
+// ClientSight says to which servers a transparent proxy can show which clients.
+// It is not changed once it is made.
+type ClientSight struct {
+	servers map[netip.Addr]bool
+	subnets []netip.Prefix
+}
+
+// NewClientSight makes one for a configuration.
+func NewClientSight(c Config) *ClientSight {
+	s := &ClientSight{servers: make(map[netip.Addr]bool, len(c.Endpoints))}
+	for _, n := range c.Networks {
+		s.subnets = append(s.subnets, n.Subnet)
+	}
+	for _, e := range c.Endpoints {
+		s.servers[e.Address] = s.networksWith(e.Address) == 1
+	}
+	return s
+}
+
+func (s *ClientSight) networksWith(a netip.Addr) (count int) {
+	for _, p := range s.subnets {
+		if p.Contains(a) {
+			count++
+		}
+	}
+	return count
+}
+
+// Shows reports whether the connection to a server can have the client's own
+// address as its source. The server must be an endpoint: its answers to that
+// address then come through the host; and its address must not be another
+// network's too, in another compartment: such a connection is not bound to a
+// link. And the client must be outside: an
+// endpoint's address would be answered past the host, and the host's own is
+// none to bind to for a program that came over loopback. Dialled is the address
+// at which the client reached the proxy: a program of the host has the same.
+func (s *ClientSight) Shows(client, dialled, server netip.Addr) bool {
+	if !client.Is4() || client.IsLoopback() || client == dialled || !s.servers[server] {
+		return false
+	}
+	return s.networksWith(client) == 0
+}
+
+// TransparentNetworks returns the networks to whose endpoints a transparent
+// proxy may connect. A target that is a name but no endpoint's may turn out to
+// be in any of them.
+func (c *Config) TransparentNetworks() []Network {
+	wanted := make(map[string]bool)
+	for _, p := range c.Proxies {
+		if !p.Transparent {
+			continue
+		}
+		for _, t := range p.Targets() {
+			name, known := c.networkOfTarget(t)
+			if !known {
+				return slices.Clone(c.Networks)
+			}
+			wanted[name] = true
+		}
+	}
+	return slices.DeleteFunc(slices.Clone(c.Networks), func(n Network) bool { return !wanted[n.Name] })
+}
+
+// networkOfTarget returns the network of the endpoint that a target means,
+// empty if it is an address of none. Not known: the name means something else.
+func (c *Config) networkOfTarget(t HostPorts) (network string, known bool) {
+	address := t.Address()
+	for _, e := range c.Endpoints {
+		if e.Name == t.Host || e.Address == address {
+			return e.Network, true
+		}
+	}
+	return "", address.IsValid()
+}

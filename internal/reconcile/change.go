@@ -1,0 +1,66 @@
+package reconcile
+
+import (
+	"context"
+	"maps"
+	"slices"
+
+	"github.com/hostnat/hostnat/internal/datapath"
+	"github.com/hostnat/hostnat/internal/nat"
+)
+
+// made is what is in the kernel, as far as it was told.
+type made struct {
+	config nat.Config
+	report nat.Report
+}
+
+// Change makes the kernel equal to c, of which a user, or a lease, has changed
+// something. If that is mappings alone, nothing else is looked at: what happens
+// on the host beside that is for the next Apply to find.
+func (k *Kernel) Change(ctx context.Context, c nat.Config) (nat.Report, error) {
+	if k.made == nil || !c.EqualBesideMappings(k.made.config) {
+		return k.Apply(ctx, c)
+	}
+	before := *k.made
+	changed, deleted := nat.ChangedMappings(before.config.Mappings, c.Mappings)
+	if slices.ContainsFunc(slices.Concat(changed, deleted), nat.Mapping.IsWhole) {
+		return k.Apply(ctx, c)
+	}
+	k.made = nil // until it is
+	put, gone := view{config: c}.changes(changed, deleted)
+	if err := k.datapath.ChangeMappings(put, gone); err != nil {
+		k.log.Warn("changing mappings failed: everything is applied anew", "error", err)
+		return k.Apply(ctx, c)
+	}
+	k.mu.Lock()
+	k.config = c.Clone()
+	k.mu.Unlock()
+	report := before.report
+	report.Active = maps.Clone(report.Active)
+	for _, id := range gone {
+		delete(report.Active, id)
+	}
+	for id := range put {
+		report.Active[id] = true
+	}
+	k.made = &made{config: c, report: report}
+	return report, nil
+}
+
+// changes says what ChangeMappings must be told. It needs no look at the host:
+// names and ids are the configuration's.
+func (v view) changes(changed, deleted []nat.Mapping) (put map[uint32]datapath.Mapping, gone []uint32) {
+	for _, m := range deleted {
+		gone = append(gone, m.ID)
+	}
+	put = make(map[uint32]datapath.Mapping, len(changed))
+	for _, m := range changed {
+		if mapping, leads := v.mapping(m); leads {
+			put[m.ID] = mapping
+		} else {
+			gone = append(gone, m.ID)
+		}
+	}
+	return put, gone
+}

@@ -1,0 +1,122 @@
+package store
+
+import (
+	"encoding/binary"
+	"encoding/json"
+	"fmt"
+	"reflect"
+	"slices"
+
+	"github.com/hostnat/hostnat/internal/nat"
+)
+
+// A configuration is kept as objects, so that a change writes what has changed.
+// An object's key is a letter for its kind and its id, so that keys sort as the
+// lists do. What has no id is one object more.
+
+// restKey has the configuration without the lists of kinds.
+const restKey = "rest"
+
+// kind is one of the lists of a configuration, each element of which is an object.
+type kind struct {
+	letter byte
+	encode func(into map[string]any, c nat.Config)
+	change func(into map[string]any, before, after nat.Config)
+	decode func(c *nat.Config, text []byte) error
+	empty  func(c *nat.Config)
+}
+
+var kinds = []kind{
+	listOf('a', func(c *nat.Config) *[]nat.NAT { return &c.NATs }, func(v *nat.NAT) uint32 { return v.ID }, nil),
+	listOf('b', func(c *nat.Config) *[]nat.Network { return &c.Networks }, func(v *nat.Network) uint32 { return v.ID }, nil),
+	listOf('c', func(c *nat.Config) *[]nat.Endpoint { return &c.Endpoints }, func(v *nat.Endpoint) uint32 { return v.ID }, nil),
+	listOf('d', func(c *nat.Config) *[]nat.Mapping { return &c.Mappings }, func(v *nat.Mapping) uint32 { return v.ID }, (*nat.Mapping).Equal),
+	listOf('e', func(c *nat.Config) *[]nat.Proxy { return &c.Proxies }, func(v *nat.Proxy) uint32 { return v.ID }, nil),
+}
+
+// listOf describes a list whose elements are ordered by id. equal is for lists
+// that are long; nil: any way will do.
+func listOf[T any](letter byte, list func(*nat.Config) *[]T, id func(*T) uint32, equal func(a, b *T) bool) kind {
+	if equal == nil {
+		equal = func(a, b *T) bool { return reflect.DeepEqual(a, b) }
+	}
+	key := func(v *T) string {
+		return string(binary.BigEndian.AppendUint32([]byte{letter}, id(v)))
+	}
+	return kind{
+		letter: letter,
+		encode: func(into map[string]any, c nat.Config) {
+			for i := range *list(&c) {
+				v := &(*list(&c))[i]
+				into[key(v)] = v
+			}
+		},
+		change: func(into map[string]any, before, after nat.Config) {
+			old, now := *list(&before), *list(&after)
+			for len(old) > 0 || len(now) > 0 {
+				switch {
+				case len(now) == 0 || len(old) > 0 && id(&old[0]) < id(&now[0]):
+					into[key(&old[0])] = nil
+					old = old[1:]
+				case len(old) == 0 || id(&now[0]) < id(&old[0]):
+					into[key(&now[0])] = &now[0]
+					now = now[1:]
+				default:
+					if !equal(&old[0], &now[0]) {
+						into[key(&now[0])] = &now[0]
+					}
+					old, now = old[1:], now[1:]
+				}
+			}
+		},
+		decode: func(c *nat.Config, text []byte) error {
+			var v T
+			if err := json.Unmarshal(text, &v); err != nil {
+				return err
+			}
+			*list(c) = append(*list(c), v)
+			return nil
+		},
+		empty: func(c *nat.Config) { *list(c) = []T{} },
+	}
+}
+
+// allObjects are the objects of a configuration, by key.
+func allObjects(c nat.Config) map[string]any {
+	objects := map[string]any{restKey: restOf(c)}
+	for _, k := range kinds {
+		k.encode(objects, c)
+	}
+	return objects
+}
+
+// changedObjects are those in which two configurations differ; nil for one that
+// is gone.
+func changedObjects(before, after nat.Config) map[string]any {
+	objects := make(map[string]any)
+	if old, now := restOf(before), restOf(after); !reflect.DeepEqual(old, now) {
+		objects[restKey] = now
+	}
+	for _, k := range kinds {
+		k.change(objects, before, after)
+	}
+	return objects
+}
+
+func restOf(c nat.Config) nat.Config {
+	for _, k := range kinds {
+		k.empty(&c)
+	}
+	c.Leases, c.Learnt = nil, nil // not stored
+	return c
+}
+
+// addObject puts an object of a list into the configuration that it is of. Those
+// of one list have to come in the order of their keys.
+func addObject(c *nat.Config, key string, text []byte) error {
+	i := slices.IndexFunc(kinds, func(k kind) bool { return key != "" && k.letter == key[0] })
+	if i < 0 {
+		return fmt.Errorf("%q is nothing known", key)
+	}
+	return kinds[i].decode(c, text)
+}
