@@ -1,0 +1,354 @@
+package portproxy
+
+import (
+	"errors"
+	"fmt"
+	"net/netip"
+	"os"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/hostnat/hostnat/internal/nat"
+)
+
+// setupTime is how long a client has to say which server it wants, and each
+// server to take the connection.
+const setupTime = 10 * time.Second
+
+// phase is how far a connection is.
+type phase uint8
+
+const (
+	choosing   phase = iota // reading what the client says first
+	connecting              // to the server
+	relaying
+	leaving // the client is being told why it reaches no server
+	gone
+)
+
+// watched are the events of a connection's sockets. They are edges: readable
+// and writable remember them.
+const watched = unix.EPOLLIN | unix.EPOLLOUT | unix.EPOLLRDHUP | unix.EPOLLET
+
+// side is one of the two sockets of a connection.
+type side struct {
+	conn     *conn
+	fd       int // -1: none
+	slot     int32
+	readable bool
+	writable bool
+	hangup   bool // the peer has sent its end
+}
+
+// conn is a client's connection and the one to the server.
+type conn struct {
+	rule     *rule
+	client   side
+	server   side
+	in, out  direction // from the client, to the client
+	phase    phase
+	waiting  bool // in loop.again
+	deadline time.Time
+	from     netip.AddrPort // the client
+	offset   int
+	target   nat.HostPorts
+	servers  []server // addresses that were not tried yet
+}
+
+// start takes over the client's socket.
+func (l *loop) start(t *tcpListener, fd int, from netip.AddrPort) {
+	c := &conn{rule: t.rule, from: from, offset: t.offset, deadline: time.Now().Add(setupTime)}
+	c.client = side{conn: c, fd: fd, slot: -1}
+	c.server = side{conn: c, fd: -1, slot: -1}
+	c.in = direction{from: &c.client, to: &c.server, bytes: &c.rule.stats.in}
+	c.out = direction{from: &c.server, to: &c.client, bytes: &c.rule.stats.out}
+	l.conns[c], l.unset[c] = struct{}{}, struct{}{}
+	c.rule.stats.begin()
+	slot, err := l.add(fd, &c.client, watched)
+	if err != nil {
+		c.reset(l, err)
+		return
+	}
+	c.client.slot = slot
+	if t.rule.chooser != nil {
+		return // the client has to speak first
+	}
+	c.target = t.rule.proxy.Connect
+	c.connect(l)
+}
+
+// ready is told of what happened to one of the sockets.
+func (s *side) ready(l *loop, events uint32) {
+	c := s.conn
+	if events&(unix.EPOLLIN|unix.EPOLLRDHUP|unix.EPOLLHUP|unix.EPOLLERR) != 0 {
+		s.readable = true
+	}
+	if events&(unix.EPOLLOUT|unix.EPOLLHUP|unix.EPOLLERR) != 0 {
+		s.writable = true
+	}
+	if events&(unix.EPOLLRDHUP|unix.EPOLLHUP|unix.EPOLLERR) != 0 {
+		s.hangup = true
+	}
+	failed := events&unix.EPOLLERR != 0
+	switch {
+	case c.phase == connecting && s == &c.server:
+		c.connected(l, failed)
+	case c.phase == relaying:
+		if c.relay(l); failed && c.phase == relaying {
+			c.reset(l, s.err())
+		}
+	case failed:
+		c.reset(l, s.err())
+	case c.phase == choosing:
+		c.choose(l)
+	case c.phase == leaving:
+		c.leave(l)
+	}
+}
+
+// err returns and clears the socket's pending error.
+func (s *side) err() error {
+	n, err := unix.GetsockoptInt(s.fd, unix.SOL_SOCKET, unix.SO_ERROR)
+	switch {
+	case err != nil:
+		return err
+	case n == 0:
+		return unix.ECONNRESET
+	}
+	return unix.Errno(n)
+}
+
+// choose looks at what the client has said so far, and leaves it in the socket:
+// the server gets it with all the rest.
+func (c *conn) choose(l *loop) {
+	n, _, err := unix.Recvfrom(c.client.fd, l.buffer[:maxHead], unix.MSG_PEEK|unix.MSG_DONTWAIT)
+	switch {
+	case err == unix.EAGAIN || err == unix.EINTR:
+		return
+	case err != nil:
+		c.reset(l, nil)
+		return
+	case n == 0:
+		c.finish(l)
+		return
+	}
+	target, enough, err := c.rule.chooser.Choose(l.buffer[:n])
+	switch {
+	case err != nil:
+		c.reset(l, fmt.Errorf("%s: %w", c.from, err))
+	case enough:
+		c.target = target
+		c.offset = 0
+		c.connect(l)
+	case n == maxHead:
+		c.reset(l, fmt.Errorf("%s: %w", c.from, errHeadTooLong))
+	case c.client.hangup:
+		c.finish(l)
+	}
+}
+
+// connect finds out where the target is, and tries the first address.
+func (c *conn) connect(l *loop) {
+	servers, err := c.rule.servers(c.target)
+	if err != nil {
+		c.reset(l, err)
+		return
+	}
+	c.phase, c.servers = connecting, servers
+	c.tryNext(l, nil)
+}
+
+// tryNext begins a connection to the next address; why is what was wrong with
+// the one before.
+func (c *conn) tryNext(l *loop, why error) {
+	for len(c.servers) > 0 {
+		next := c.servers[0]
+		c.servers = c.servers[1:]
+		c.deadline = time.Now().Add(setupTime)
+		if why = c.dial(l, next); why == nil {
+			return
+		}
+	}
+	c.rule.failed(c.target)
+	c.reset(l, fmt.Errorf("connect to %s: %w", c.target, why))
+}
+
+func (c *conn) dial(l *loop, s server) error {
+	to := netip.AddrPortFrom(s.address, c.target.Port(c.offset))
+	fd, err := c.open(to, s.device)
+	if err == nil {
+		c.server.slot, err = l.add(fd, &c.server, watched)
+	}
+	if err != nil {
+		if fd >= 0 {
+			unix.Close(fd)
+		}
+		return err
+	}
+	c.server.fd, c.server.readable, c.server.writable, c.server.hangup = fd, false, false, false
+	return nil
+}
+
+// open begins a connection, under the client's address if that is wanted and
+// possible. With an error there may be a socket too, for the caller to close.
+func (c *conn) open(to netip.AddrPort, device string) (int, error) {
+	if !c.shows(to.Addr()) {
+		fd, err := tcpSocket(to.Addr(), device)
+		if err != nil {
+			return fd, err
+		}
+		return fd, begin(fd, to)
+	}
+	fd, err := openAs(c.from, to)
+	if err != unix.EADDRNOTAVAIL {
+		return fd, err
+	}
+	// The very same connection exists, or did a moment ago.
+	unix.Close(fd)
+	return openAs(netip.AddrPortFrom(c.from.Addr(), 0), to)
+}
+
+// openAs begins a connection under another host's address. It is not for one
+// link alone: the data path looks such a socket up at the endpoint's own link.
+func openAs(client, to netip.AddrPort) (int, error) {
+	fd, err := tcpSocket(to.Addr(), "")
+	if err == nil {
+		err = transparent(fd, client)
+	}
+	if err == nil {
+		err = begin(fd, to)
+	}
+	return fd, err
+}
+
+// shows reports whether the server is to see the client's address.
+func (c *conn) shows(server netip.Addr) bool {
+	if !c.rule.proxy.Transparent {
+		return false
+	}
+	dialled, err := localAddress(c.client.fd)
+	return err == nil && c.rule.names.sight.Load().Shows(c.from.Addr(), dialled.Addr(), server)
+}
+
+// connected goes on when a connection to the server was made, or was not.
+func (c *conn) connected(l *loop, failed bool) {
+	if failed {
+		err := c.server.err()
+		l.closeSocket(c.server.fd, c.server.slot)
+		c.server.fd, c.server.slot = -1, -1
+		c.tryNext(l, err)
+		return
+	}
+	if !c.server.writable {
+		return
+	}
+	if c.rule.proxy.ProxyProtocol {
+		if err := c.introduce(); err != nil {
+			c.reset(l, fmt.Errorf("connect to %s: %w", c.target, err))
+			return
+		}
+	}
+	c.phase = relaying
+	c.relay(l)
+}
+
+// introduce tells the server who the client is. A fresh socket has room for it.
+func (c *conn) introduce() error {
+	at, err := localAddress(c.client.fd)
+	if err != nil {
+		return err
+	}
+	header, err := proxyHeader(c.from, at)
+	if err != nil {
+		return err
+	}
+	n, err := unix.SendmsgN(c.server.fd, header, nil, nil, unix.MSG_NOSIGNAL)
+	if err == nil && n < len(header) {
+		err = errors.New("no room for the PROXY header")
+	}
+	return err
+}
+
+// relay moves what there is to move.
+func (c *conn) relay(l *loop) {
+	more, err := c.in.move(l)
+	if err == nil {
+		var alsoMore bool
+		alsoMore, err = c.out.move(l)
+		more = more || alsoMore
+	}
+	switch {
+	case err != nil:
+		c.reset(l, ordinary(err))
+	case c.in.done() && c.out.done():
+		c.finish(l)
+	case more && !c.waiting:
+		c.waiting = true
+		l.again = append(l.again, c)
+	}
+}
+
+// ordinary is nil for errors that are how a peer ends a connection.
+func ordinary(err error) error {
+	if err == unix.ECONNRESET || err == unix.EPIPE {
+		return nil
+	}
+	return err
+}
+
+func (c *conn) timeOut(l *loop) {
+	switch c.phase {
+	case leaving:
+		c.finish(l)
+		return
+	case relaying: // it lasts: now probes for a server that is gone are worth their cost
+		delete(l.unset, c)
+		if err := keepAlive(c.server.fd); err != nil {
+			c.reset(l, err)
+		}
+		return
+	case choosing:
+		c.reset(l, fmt.Errorf("%s did not say which server it wants: %w", c.from, os.ErrDeadlineExceeded))
+		return
+	}
+	l.closeSocket(c.server.fd, c.server.slot)
+	c.server.fd, c.server.slot = -1, -1
+	c.tryNext(l, unix.ETIMEDOUT)
+}
+
+// reset ends both connections at once: the peers are sent RST, but a client that
+// can be told why. Why is the rule's last error, unless it is nil.
+func (c *conn) reset(l *loop, why error) {
+	if c.phase == gone || c.tell(l, ordinary(why)) {
+		return
+	}
+	for _, s := range []*side{&c.client, &c.server} {
+		if s.fd >= 0 {
+			_ = unix.SetsockoptLinger(s.fd, unix.SOL_SOCKET, unix.SO_LINGER, &unix.Linger{Onoff: 1})
+		}
+	}
+	if why = ordinary(why); why != nil {
+		c.rule.stats.fail(why)
+	}
+	c.finish(l)
+}
+
+// finish closes what is open.
+func (c *conn) finish(l *loop) {
+	if c.phase == gone {
+		return
+	}
+	c.phase = gone
+	c.in.drop()
+	c.out.drop()
+	for _, s := range []*side{&c.client, &c.server} {
+		if s.fd >= 0 {
+			l.closeSocket(s.fd, s.slot)
+			s.fd, s.slot = -1, -1
+		}
+	}
+	delete(l.conns, c)
+	delete(l.unset, c)
+	c.rule.stats.end()
+}

@@ -1,0 +1,72 @@
+package portproxy
+
+import (
+	"fmt"
+
+	"golang.org/x/sys/unix"
+)
+
+// acceptsAtOnce is how many connections a loop takes before it looks at others.
+const acceptsAtOnce = 32
+
+// tcpListener is a listening socket. All loops share it; each has one of these.
+type tcpListener struct {
+	rule   *rule
+	fd     int
+	slot   int32
+	offset int // which port of the rule's range
+}
+
+// listen has the loop take connections from a listening socket.
+func (l *loop) listen(t *tcpListener) (err error) {
+	// One loop is woken for a connection, not all.
+	t.slot, err = l.add(t.fd, t, unix.EPOLLIN|unix.EPOLLEXCLUSIVE)
+	return err
+}
+
+// ignore has the loop take no more.
+func (l *loop) ignore(t *tcpListener) {
+	if t.slot >= 0 {
+		l.remove(t.fd, t.slot)
+		t.slot = -1
+	}
+	for i, p := range l.paused {
+		if p == t {
+			l.paused = append(l.paused[:i], l.paused[i+1:]...)
+			break
+		}
+	}
+}
+
+// ready takes connections.
+func (t *tcpListener) ready(l *loop, _ uint32) {
+	for range acceptsAtOnce {
+		fd, from, err := unix.Accept4(t.fd, unix.SOCK_NONBLOCK|unix.SOCK_CLOEXEC)
+		switch err {
+		case nil:
+			l.start(t, fd, addrPort(from))
+		case unix.EAGAIN:
+			return
+		case unix.EMFILE, unix.ENFILE, unix.ENOBUFS, unix.ENOMEM:
+			t.pause(l, err)
+			return
+		default: // one that is gone already (accept(2) lists many errors)
+		}
+	}
+}
+
+// pause stops taking connections until the next tick: the socket would be
+// ready again at once.
+func (t *tcpListener) pause(l *loop, err error) {
+	t.rule.stats.fail(fmt.Errorf("take a connection: %w", err))
+	l.remove(t.fd, t.slot)
+	t.slot = -1
+	l.paused = append(l.paused, t)
+}
+
+func (t *tcpListener) resume(l *loop) {
+	if err := l.listen(t); err != nil {
+		t.slot = -1
+		l.paused = append(l.paused, t)
+	}
+}

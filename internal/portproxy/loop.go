@@ -1,0 +1,262 @@
+package portproxy
+
+import (
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"os"
+	"sync"
+	"syscall"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// tick is how often deadlines are looked at.
+const tick = time.Second
+
+// handler is what a file descriptor in an epoll set stands for.
+type handler interface {
+	// ready gets the EPOLL bits. Loop l is the one that the descriptor is in.
+	ready(l *loop, events uint32)
+}
+
+// slot holds a handler. Its generation tells events of a descriptor that was
+// closed earlier in the same batch from those of its successor.
+type slot struct {
+	handler    handler
+	generation int32
+}
+
+// loop is one thread's epoll set. All but post is for that thread alone.
+type loop struct {
+	epoll, wake int
+	set         *os.File        // has epoll
+	wait        syscall.RawConn // of set
+	slots       []slot
+	free        []int32
+	buffer      []byte // for heads and datagrams
+	control     []byte // for ancillary data
+	now         time.Time
+	timed       bool // set has a deadline: the next tick
+
+	conns    map[*conn]struct{}
+	unset    map[*conn]struct{} // conns for whose deadline it is too early
+	again    []*conn            // conns that have more to do than was their turn
+	sessions map[*udpListener]struct{}
+	paused   []*tcpListener // out of file descriptors
+	pipes    []pipe
+	stopping bool
+
+	mu    sync.Mutex
+	queue []func()
+	ended bool
+}
+
+func newLoop() (*loop, error) {
+	l := &loop{
+		epoll: -1, wake: -1, buffer: make([]byte, 64<<10), control: make([]byte, 256), now: time.Now(),
+		conns: make(map[*conn]struct{}), unset: make(map[*conn]struct{}), sessions: make(map[*udpListener]struct{}),
+	}
+	if err := l.open(); err != nil {
+		l.close()
+		return nil, err
+	}
+	return l, nil
+}
+
+// open makes the epoll set, which Go's own poller watches in its turn: a
+// goroutine that blocks in epoll_wait(2) itself would keep the runtime busy with
+// taking its processor away and giving it back, three context switches each
+// time.
+func (l *loop) open() (err error) {
+	if l.epoll, err = unix.EpollCreate1(unix.EPOLL_CLOEXEC); err != nil {
+		return fmt.Errorf("make an epoll set: %w", err)
+	}
+	if err = unix.SetNonblock(l.epoll, true); err != nil {
+		unix.Close(l.epoll)
+		return fmt.Errorf("make an epoll set: %w", err)
+	}
+	l.set = os.NewFile(uintptr(l.epoll), "epoll")
+	if l.wait, err = l.set.SyscallConn(); err != nil {
+		return fmt.Errorf("watch an epoll set: %w", err)
+	}
+	if l.wake, err = unix.Eventfd(0, unix.EFD_CLOEXEC|unix.EFD_NONBLOCK); err != nil {
+		return fmt.Errorf("make an event descriptor: %w", err)
+	}
+	_, err = l.add(l.wake, waker{}, unix.EPOLLIN)
+	return err
+}
+
+func (l *loop) close() {
+	l.mu.Lock()
+	l.ended = true
+	l.mu.Unlock()
+	for _, p := range l.pipes {
+		p.close()
+	}
+	if l.wake >= 0 {
+		unix.Close(l.wake)
+	}
+	if l.set != nil {
+		l.set.Close()
+	}
+}
+
+// post has f run on the loop's thread and returns when it has. It does nothing
+// once the loop has ended.
+func (l *loop) post(f func()) {
+	done := make(chan struct{})
+	l.mu.Lock()
+	if l.ended {
+		l.mu.Unlock()
+		return
+	}
+	l.queue = append(l.queue, func() { f(); close(done) })
+	one := binary.NativeEndian.AppendUint64(nil, 1)
+	_, _ = unix.Write(l.wake, one) // EAGAIN: it is awake
+	l.mu.Unlock()
+	<-done
+}
+
+// waker runs what was posted.
+type waker struct{}
+
+func (waker) ready(l *loop, _ uint32) {
+	var b [8]byte
+	_, _ = unix.Read(l.wake, b[:])
+	l.mu.Lock()
+	queue := l.queue
+	l.queue = nil
+	l.mu.Unlock()
+	for _, f := range queue {
+		f()
+	}
+}
+
+// add puts a descriptor into the set and returns its slot.
+func (l *loop) add(fd int, h handler, events uint32) (int32, error) {
+	var i int32
+	if n := len(l.free); n > 0 {
+		i, l.free = l.free[n-1], l.free[:n-1]
+	} else {
+		i = int32(len(l.slots))
+		l.slots = append(l.slots, slot{})
+	}
+	l.slots[i].handler = h
+	ev := unix.EpollEvent{Events: events, Fd: i, Pad: l.slots[i].generation}
+	if err := unix.EpollCtl(l.epoll, unix.EPOLL_CTL_ADD, fd, &ev); err != nil {
+		l.release(i)
+		return -1, fmt.Errorf("watch a socket: %w", err)
+	}
+	return i, nil
+}
+
+// remove takes a descriptor out of the set; the caller closes it if it is its own.
+func (l *loop) remove(fd int, i int32) {
+	_ = unix.EpollCtl(l.epoll, unix.EPOLL_CTL_DEL, fd, nil)
+	l.release(i)
+}
+
+// closeSocket closes a descriptor, which takes it out of the set.
+func (l *loop) closeSocket(fd int, i int32) {
+	closeSocket(fd)
+	if i >= 0 {
+		l.release(i)
+	}
+}
+
+func (l *loop) release(i int32) {
+	l.slots[i].handler = nil
+	l.slots[i].generation++
+	l.free = append(l.free, i)
+}
+
+// run serves events until stop was posted.
+func (l *loop) run() error {
+	defer l.close()
+	events := make([]unix.EpollEvent, 256)
+	for !l.stopping {
+		n, err := l.events(events)
+		if err != nil {
+			return fmt.Errorf("wait for sockets: %w", err)
+		}
+		for _, ev := range events[:n] {
+			if s := &l.slots[ev.Fd]; s.handler != nil && s.generation == ev.Pad {
+				s.handler.ready(l, ev.Events)
+			}
+		}
+		l.goOn()
+	}
+	return nil
+}
+
+// idle reports whether no deadline can pass.
+func (l *loop) idle() bool { return len(l.unset) == 0 && len(l.sessions) == 0 && len(l.paused) == 0 }
+
+// events waits for events, and not at all if somebody has more to do. Every tick
+// it looks at the deadlines, if there are any.
+func (l *loop) events(events []unix.EpollEvent) (n int, err error) {
+	if !l.timed && !l.idle() {
+		l.timed = true
+		if err := l.set.SetReadDeadline(time.Now().Add(tick)); err != nil {
+			return 0, err
+		}
+	}
+	waited := l.wait.Read(func(uintptr) bool {
+		n, err = unix.EpollWait(l.epoll, events, 0)
+		return n > 0 || err != nil || len(l.again) > 0
+	})
+	if errors.Is(waited, os.ErrDeadlineExceeded) {
+		l.timed = false
+		l.now = time.Now()
+		l.lookAtDeadlines()
+		waited = l.set.SetReadDeadline(time.Time{})
+	}
+	if err == nil {
+		err = waited
+	}
+	if err == unix.EINTR {
+		err = nil
+	}
+	return max(n, 0), err
+}
+
+// goOn gives each connection that had more to do another turn.
+func (l *loop) goOn() {
+	if len(l.again) == 0 {
+		return
+	}
+	again := l.again
+	l.again = nil
+	for _, c := range again {
+		c.waiting = false
+		if c.phase == relaying {
+			c.relay(l)
+		}
+	}
+}
+
+func (l *loop) lookAtDeadlines() {
+	for c := range l.unset {
+		if l.now.After(c.deadline) {
+			c.timeOut(l)
+		}
+	}
+	for u := range l.sessions {
+		u.expire(l)
+	}
+	paused := l.paused
+	l.paused = nil
+	for _, t := range paused {
+		t.resume(l)
+	}
+}
+
+// stop ends everything, on the loop's thread.
+func (l *loop) stop() {
+	for c := range l.conns {
+		c.reset(l, nil)
+	}
+	l.stopping = true
+}

@@ -1,0 +1,283 @@
+package portproxy
+
+import (
+	"encoding/binary"
+	"fmt"
+	"net/netip"
+	"time"
+	"unsafe"
+
+	"golang.org/x/sys/unix"
+)
+
+const (
+	// sessionTime is how long a client's session lives without a datagram.
+	sessionTime = 2 * time.Minute
+	// maxSessions is how many clients a rule can have on one port. When there
+	// are as many, new ones are refused and the others live on.
+	maxSessions = 4096
+	// datagramsAtOnce is how many datagrams are moved before others get a turn.
+	datagramsAtOnce = 64
+)
+
+// udpListener is a UDP socket on which clients send. One loop has it.
+type udpListener struct {
+	rule     *rule
+	fd       int
+	slot     int32
+	offset   int
+	sessions map[client]*session
+}
+
+// client is who sends, and to which of the host's addresses.
+type client struct {
+	from netip.AddrPort
+	at   netip.Addr
+}
+
+// session is a client's way to a server: a connected socket, which hears of
+// ICMP errors and takes datagrams from that server alone.
+type session struct {
+	listener *udpListener
+	client   client
+	sockaddr unix.Sockaddr // of the client
+	source   []byte        // ancillary data: from which address the client is answered
+	fd       int
+	slot     int32
+	last     time.Time
+}
+
+// udpSocket opens a socket that tells to which address a datagram was sent.
+func udpSocket(at netip.AddrPort) (fd int, err error) {
+	fd, err = unix.Socket(family(at.Addr()), unix.SOCK_DGRAM|unix.SOCK_NONBLOCK|unix.SOCK_CLOEXEC, 0)
+	if err != nil {
+		return -1, err
+	}
+	if err = onlyOwnFamily(fd, at.Addr()); err == nil {
+		if at.Addr().Is4() {
+			err = unix.SetsockoptInt(fd, unix.SOL_IP, unix.IP_PKTINFO, 1)
+		} else {
+			err = unix.SetsockoptInt(fd, unix.SOL_IPV6, unix.IPV6_RECVPKTINFO, 1)
+		}
+	}
+	if err == nil {
+		err = unix.Bind(fd, sockaddr(at))
+	}
+	if err != nil {
+		unix.Close(fd)
+		return -1, err
+	}
+	return fd, nil
+}
+
+// hear has the loop serve a UDP socket.
+func (l *loop) hear(u *udpListener) (err error) {
+	u.sessions = make(map[client]*session)
+	if u.slot, err = l.add(u.fd, u, unix.EPOLLIN); err == nil {
+		l.sessions[u] = struct{}{}
+	}
+	return err
+}
+
+// deafen ends the sessions and serves the socket no more.
+func (l *loop) deafen(u *udpListener) {
+	for _, s := range u.sessions {
+		s.end(l)
+	}
+	delete(l.sessions, u)
+	if u.slot >= 0 {
+		l.remove(u.fd, u.slot)
+		u.slot = -1
+	}
+}
+
+// ready takes clients' datagrams.
+func (u *udpListener) ready(l *loop, _ uint32) {
+	now := time.Now()
+	for range datagramsAtOnce {
+		n, oobn, _, from, err := unix.Recvmsg(u.fd, l.buffer, l.control, unix.MSG_DONTWAIT)
+		if err == unix.EAGAIN {
+			return
+		}
+		if err != nil {
+			continue // an ICMP error about an answer, say: the client is gone
+		}
+		s, err := u.session(l, from, l.control[:oobn])
+		if err != nil {
+			u.rule.stats.fail(err)
+			continue
+		}
+		s.last = now
+		u.send(s, l.buffer[:n])
+	}
+}
+
+func (u *udpListener) send(s *session, datagram []byte) {
+	err := unix.Send(s.fd, datagram, unix.MSG_DONTWAIT)
+	if err == unix.ECONNREFUSED { // about one before; this one was not sent
+		u.refused(err)
+		err = unix.Send(s.fd, datagram, unix.MSG_DONTWAIT)
+	}
+	switch err {
+	case nil:
+		u.rule.stats.in.Add(uint64(len(datagram)))
+	case unix.EAGAIN, unix.ENOBUFS: // lost, as on a full link
+	default:
+		u.refused(err)
+	}
+}
+
+func (u *udpListener) refused(err error) {
+	u.rule.failed(u.rule.proxy.Connect)
+	u.rule.stats.fail(fmt.Errorf("send to %s: %w", u.rule.proxy.Connect, err))
+}
+
+// session finds the client's session, or opens one.
+func (u *udpListener) session(l *loop, from unix.Sockaddr, control []byte) (*session, error) {
+	c := client{from: addrPort(from)}
+	c.at = destination(control)
+	if s := u.sessions[c]; s != nil {
+		return s, nil
+	}
+	if len(u.sessions) >= maxSessions {
+		return nil, fmt.Errorf("%s is refused: there are %d clients already", c.from, maxSessions)
+	}
+	s := &session{listener: u, client: c, sockaddr: from, source: sourceControl(c.at)}
+	if err := s.connect(l); err != nil {
+		return nil, err
+	}
+	u.sessions[c] = s
+	u.rule.stats.begin()
+	return s, nil
+}
+
+func (s *session) connect(l *loop) error {
+	u := s.listener
+	target := u.rule.proxy.Connect
+	servers, err := u.rule.servers(target)
+	if err != nil {
+		return err
+	}
+	for _, to := range servers {
+		if err = s.connectTo(l, to, target.Port(u.offset)); err == nil {
+			return nil
+		}
+	}
+	u.rule.failed(target)
+	return fmt.Errorf("connect to %s: %w", target, err)
+}
+
+func (s *session) connectTo(l *loop, to server, port uint16) error {
+	fd, err := unix.Socket(family(to.address), unix.SOCK_DGRAM|unix.SOCK_NONBLOCK|unix.SOCK_CLOEXEC, 0)
+	if err != nil {
+		return err
+	}
+	if to.device != "" {
+		err = unix.BindToDevice(fd, to.device)
+	}
+	if err == nil {
+		err = unix.Connect(fd, sockaddr(netip.AddrPortFrom(to.address, port)))
+	}
+	if err == nil {
+		s.slot, err = l.add(fd, s, unix.EPOLLIN)
+	}
+	if err != nil {
+		unix.Close(fd)
+		return err
+	}
+	s.fd = fd
+	return nil
+}
+
+// ready takes the server's datagrams.
+func (s *session) ready(l *loop, _ uint32) {
+	u := s.listener
+	s.last = time.Now()
+	for range datagramsAtOnce {
+		n, _, err := unix.Recvfrom(s.fd, l.buffer, unix.MSG_DONTWAIT)
+		switch {
+		case err == unix.EAGAIN:
+			return
+		case err == unix.EINTR:
+			continue
+		case err != nil:
+			// ICMP says that nobody is there. The session ends, so that the next
+			// datagram looks for the server anew.
+			u.refused(err)
+			s.end(l)
+			return
+		}
+		if _, err := unix.SendmsgN(u.fd, l.buffer[:n], s.source, s.sockaddr, unix.MSG_DONTWAIT); err == nil {
+			u.rule.stats.out.Add(uint64(n))
+		}
+	}
+}
+
+func (s *session) end(l *loop) {
+	if s.fd < 0 {
+		return
+	}
+	l.closeSocket(s.fd, s.slot)
+	s.fd = -1
+	delete(s.listener.sessions, s.client)
+	s.listener.rule.stats.end()
+}
+
+// expire ends the sessions that have been silent.
+func (u *udpListener) expire(l *loop) {
+	for _, s := range u.sessions {
+		if l.now.Sub(s.last) > sessionTime {
+			s.end(l)
+		}
+	}
+}
+
+// destination reads from ancillary data to which address a datagram was sent.
+func destination(control []byte) netip.Addr {
+	messages, err := unix.ParseSocketControlMessage(control)
+	if err != nil {
+		return netip.Addr{}
+	}
+	for _, m := range messages {
+		switch {
+		case m.Header.Level == unix.SOL_IP && m.Header.Type == unix.IP_PKTINFO && len(m.Data) >= unix.SizeofInet4Pktinfo:
+			return netip.AddrFrom4([4]byte(m.Data[8:12])) // struct in_pktinfo: ipi_addr
+		case m.Header.Level == unix.SOL_IPV6 && m.Header.Type == unix.IPV6_PKTINFO && len(m.Data) >= unix.SizeofInet6Pktinfo:
+			return netip.AddrFrom16([16]byte(m.Data[:16]))
+		}
+	}
+	return netip.Addr{}
+}
+
+// sourceControl is the ancillary data that has a datagram sent from an address.
+// A group's or everybody's cannot be: the kernel then chooses.
+func sourceControl(a netip.Addr) []byte {
+	switch {
+	case !a.IsValid() || a.IsMulticast() || a == netip.AddrFrom4([4]byte{255, 255, 255, 255}):
+		return nil
+	case a.Is4():
+		data := make([]byte, unix.SizeofInet4Pktinfo) // struct in_pktinfo: ipi_spec_dst
+		four := a.As4()
+		copy(data[4:], four[:])
+		return controlMessage(unix.SOL_IP, unix.IP_PKTINFO, data)
+	}
+	data := make([]byte, unix.SizeofInet6Pktinfo)
+	sixteen := a.As16()
+	copy(data, sixteen[:])
+	return controlMessage(unix.SOL_IPV6, unix.IPV6_PKTINFO, data)
+}
+
+// controlMessage is a struct cmsghdr and its data.
+func controlMessage(level, kind int32, data []byte) []byte {
+	b := make([]byte, unix.CmsgSpace(len(data)))
+	size := int(unsafe.Sizeof(unix.Cmsghdr{}.Len))
+	if size == 8 {
+		binary.NativeEndian.PutUint64(b, uint64(unix.CmsgLen(len(data))))
+	} else {
+		binary.NativeEndian.PutUint32(b, uint32(unix.CmsgLen(len(data))))
+	}
+	binary.NativeEndian.PutUint32(b[size:], uint32(level))
+	binary.NativeEndian.PutUint32(b[size+4:], uint32(kind))
+	copy(b[unix.CmsgLen(0):], data)
+	return b
+}
