@@ -1,0 +1,233 @@
+package dhcp
+
+import (
+	"net"
+	"net/netip"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/insomniacslk/dhcp/dhcpv4"
+
+	"github.com/hostnat/hostnat/internal/nat"
+)
+
+var start = time.Date(2026, 11, 21, 12, 0, 0, 0, time.UTC)
+
+func addr(s string) netip.Addr { return netip.MustParseAddr(s) }
+
+// webConfig has network web, 172.16.1.0/24, with endpoint c1 and reservations.
+func webConfig() nat.Config {
+	c := nat.NewConfig()
+	c.Networks = []nat.Network{{
+		Name: "web", Bridge: "hn-web", Subnet: netip.MustParsePrefix("172.16.1.0/24"), Gateway: addr("172.16.1.1"),
+		Ranges:  []nat.AddressRange{{Low: addr("172.16.1.10"), High: addr("172.16.1.19")}},
+		Exclude: []nat.AddressRange{{Low: addr("172.16.1.19"), High: addr("172.16.1.19")}},
+		NTP:     []netip.Addr{addr("172.16.1.1")}, Compartment: nat.DefaultCompartment,
+		Routes: []nat.Route{{Prefix: netip.MustParsePrefix("10.9.0.0/16"), Via: addr("172.16.1.9")}},
+	}}
+	c.Endpoints = []nat.Endpoint{{Name: "c1", Network: "web", Address: addr("172.16.1.11"), MAC: "02:00:00:00:00:11"}}
+	c.Reservations = []nat.Reservation{
+		{Network: "web", MAC: "02:00:00:00:00:50", Address: addr("172.16.1.50")},
+		{Network: "web", Name: "printer", Address: addr("172.16.1.12")},
+	}
+	return c
+}
+
+func webScope() *Scope {
+	c := webConfig()
+	return ScopeOf(c, c.Networks[0], 1400)
+}
+
+// client is a DHCP client for tests: it makes messages.
+type client struct {
+	mac   net.HardwareAddr
+	extra []dhcpv4.Modifier
+}
+
+func card(last byte, extra ...dhcpv4.Modifier) client {
+	return client{net.HardwareAddr{2, 0, 0, 0, 0, last}, extra}
+}
+
+func (c client) message(kind dhcpv4.MessageType, with ...dhcpv4.Modifier) []byte {
+	m, err := dhcpv4.New(append(append([]dhcpv4.Modifier{dhcpv4.WithHwAddr(c.mac), dhcpv4.WithMessageType(kind)}, c.extra...), with...)...)
+	if err != nil {
+		panic(err)
+	}
+	return m.ToBytes()
+}
+
+func wants(a string) dhcpv4.Modifier {
+	return dhcpv4.WithOption(dhcpv4.OptRequestedIPAddress(net.ParseIP(a)))
+}
+func server(a string) dhcpv4.Modifier {
+	return dhcpv4.WithOption(dhcpv4.OptServerIdentifier(net.ParseIP(a)))
+}
+func has(a string) dhcpv4.Modifier { return dhcpv4.WithClientIP(net.ParseIP(a)) }
+func named(name string) dhcpv4.Modifier {
+	return dhcpv4.WithOption(dhcpv4.OptHostName(name))
+}
+func identified(id ...byte) dhcpv4.Modifier {
+	return dhcpv4.WithOption(dhcpv4.OptClientIdentifier(id))
+}
+
+// said is an outcome in short.
+type said struct {
+	Kind    string
+	Address string // that the client gets
+	To      string
+}
+
+func short(o Outcome) said {
+	if o.Reply == nil {
+		return said{}
+	}
+	s := said{Kind: o.Reply.MessageType().String(), To: o.To.String()}
+	if a := address(o.Reply.YourIPAddr); a.IsValid() {
+		s.Address = a.String()
+	}
+	return s
+}
+
+// take makes a client take an address, by DISCOVER and REQUEST.
+func take(t *testing.T, s *Scope, l *Ledger, c client, now time.Time) string {
+	t.Helper()
+	offer := short(Answer(s, l, c.message(dhcpv4.MessageTypeDiscover), Sender{Port: 1}, now))
+	if offer.Kind != "OFFER" {
+		t.Fatalf("DISCOVER: %+v", offer)
+	}
+	ack := short(Answer(s, l, c.message(dhcpv4.MessageTypeRequest, wants(offer.Address), server("172.16.1.1")), Sender{Port: 1}, now))
+	if ack.Kind != "ACK" || ack.Address != offer.Address {
+		t.Fatalf("REQUEST of %s: %+v", offer.Address, ack)
+	}
+	return ack.Address
+}
+
+func TestWhoGetsWhat(t *testing.T) {
+	t.Parallel()
+	tests := []struct {
+		name   string
+		client client
+		with   []dhcpv4.Modifier
+		want   said
+	}{
+		{"an endpoint: its own", card(0x11), nil, said{"OFFER", "172.16.1.11", "172.16.1.11"}},
+		{"an endpoint that wants another", card(0x11), []dhcpv4.Modifier{wants("172.16.1.15")}, said{"OFFER", "172.16.1.11", "172.16.1.11"}},
+		{"by the broadcast flag, to all", card(0x11), []dhcpv4.Modifier{dhcpv4.WithBroadcast(true)}, said{"OFFER", "172.16.1.11", "255.255.255.255"}},
+		{"reserved by MAC", card(0x50), nil, said{"OFFER", "172.16.1.50", "172.16.1.50"}},
+		{"reserved by name", card(0x60, named("Printer.lab.example")), nil, said{"OFFER", "172.16.1.12", "172.16.1.12"}},
+		{"what it wants", card(0x70), []dhcpv4.Modifier{wants("172.16.1.17")}, said{"OFFER", "172.16.1.17", "172.16.1.17"}},
+		{"relayed", card(0x70), []dhcpv4.Modifier{dhcpv4.WithRelay(net.IP{172, 16, 1, 9})}, said{}},
+		{"with a relay's option", card(0x70), []dhcpv4.Modifier{dhcpv4.WithGeneric(dhcpv4.OptionRelayAgentInformation, []byte{1, 1, 1})}, said{}},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
+			got := short(Answer(webScope(), NewLedger(nil), tt.client.message(dhcpv4.MessageTypeDiscover, tt.with...), Sender{Port: 1}, start))
+			if diff := cmp.Diff(tt.want, got); diff != "" {
+				t.Errorf("(-want +got):\n%s", diff)
+			}
+		})
+	}
+	for _, taken := range []string{"172.16.1.1", "172.16.1.11", "172.16.1.12", "172.16.1.19", "172.16.1.50", "172.16.1.99", "172.16.2.1", "255.255.255.255"} {
+		got := short(Answer(webScope(), NewLedger(nil), card(0x70).message(dhcpv4.MessageTypeDiscover, wants(taken)), Sender{Port: 1}, start))
+		if got.Kind != "OFFER" || got.Address == taken || !webScope().forAnybody(addr(got.Address)) {
+			t.Errorf("who wants %s is answered %+v", taken, got)
+		}
+	}
+}
+
+// Each row is one message of client 0x70, which has 172.16.1.15 bound unless
+// fresh; client 0x71 has 172.16.1.16.
+func TestRequests(t *testing.T) {
+	t.Parallel()
+	request := func(with ...dhcpv4.Modifier) []byte {
+		return card(0x70).message(dhcpv4.MessageTypeRequest, with...)
+	}
+	fresh := func(with ...dhcpv4.Modifier) []byte {
+		return card(0x72).message(dhcpv4.MessageTypeRequest, with...)
+	}
+	ack := said{"ACK", "172.16.1.15", "172.16.1.15"}
+	nak := said{"NAK", "", "255.255.255.255"}
+	tests := []struct {
+		name    string
+		message []byte
+		want    said
+	}{
+		{"selecting", request(wants("172.16.1.15"), server("172.16.1.1")), ack},
+		{"selecting another server", request(wants("172.16.1.15"), server("172.16.1.2")), said{}},
+		{"init-reboot", request(wants("172.16.1.15")), ack},
+		{"init-reboot with another's", request(wants("172.16.1.16")), nak},
+		{"init-reboot with another free one", request(wants("172.16.1.17")), nak},
+		{"init-reboot, nobody knows it", fresh(wants("172.16.1.17")), said{"ACK", "172.16.1.17", "172.16.1.17"}},
+		{"init-reboot from another network", fresh(wants("10.0.0.7")), nak},
+		{"init-reboot with an endpoint's", fresh(wants("172.16.1.11")), nak},
+		{"init-reboot with the gateway's", fresh(wants("172.16.1.1")), nak},
+		{"renewing", request(has("172.16.1.15")), ack},
+		{"rebinding", request(has("172.16.1.15"), dhcpv4.WithBroadcast(true)), ack},
+		{"renewing after a crash that nothing survived", fresh(has("172.16.1.18")), said{"ACK", "172.16.1.18", "172.16.1.18"}},
+		{"renewing another's", fresh(has("172.16.1.16")), nak},
+		{"renewing from the old subnet", request(has("10.7.0.15")), nak},
+		{"endpoint with a wrong address", card(0x11).message(dhcpv4.MessageTypeRequest, wants("172.16.1.15")), nak},
+		{"endpoint, selecting", card(0x11).message(dhcpv4.MessageTypeRequest, wants("172.16.1.11"), server("172.16.1.1")), said{"ACK", "172.16.1.11", "172.16.1.11"}},
+		{"nothing asked for", request(), said{}},
+		{"inform", card(0x77).message(dhcpv4.MessageTypeInform, has("172.16.1.77")), said{"ACK", "", "172.16.1.77"}},
+		{"inform from elsewhere", card(0x77).message(dhcpv4.MessageTypeInform, has("10.1.1.1")), said{}},
+		{"a server's message", card(0x70).message(dhcpv4.MessageTypeOffer), said{}},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
+			s := webScope()
+			l := NewLedger([]nat.Lease{
+				{Network: "web", Address: addr("172.16.1.15"), MAC: "02:00:00:00:00:70", State: nat.LeaseBound, Since: start, Expires: start.Add(time.Hour)},
+				{Network: "web", Address: addr("172.16.1.16"), MAC: "02:00:00:00:00:71", State: nat.LeaseBound, Since: start, Expires: start.Add(time.Hour)},
+			})
+			got := Answer(s, l, tt.message, Sender{Port: 1}, start.Add(time.Minute))
+			if diff := cmp.Diff(tt.want, short(got)); diff != "" {
+				t.Errorf("(-want +got):\n%s%s", diff, got.Why)
+			}
+			if short(got).Kind == "ACK" && short(got).Address != "" && len(got.Changed) != 1 {
+				t.Errorf("an ACK stores %+v", got.Changed)
+			}
+		})
+	}
+}
+
+func TestOptions(t *testing.T) {
+	t.Parallel()
+	all := Answer(webScope(), NewLedger(nil), card(0x11).message(dhcpv4.MessageTypeDiscover), Sender{Port: 1}, start).Reply
+	got := map[string]string{
+		"mask": net.IP(all.SubnetMask()).String(), "router": all.Router()[0].String(), "dns": all.DNS()[0].String(),
+		"domain": all.DomainName(), "search": all.DomainSearch().Labels[0], "hostname": all.HostName(),
+		"mtu": string(all.Options.Get(dhcpv4.OptionInterfaceMTU)), "ntp": all.NTPServers()[0].String(),
+		"server": all.ServerIdentifier().String(), "lease": all.IPAddressLeaseTime(0).String(),
+		"renew": all.IPAddressRenewalTime(0).String(), "rebind": all.IPAddressRebindingTime(0).String(),
+		"routes": all.ClasslessStaticRoute()[0].String() + " " + all.ClasslessStaticRoute()[1].String(),
+	}
+	want := map[string]string{
+		"mask": "255.255.255.0", "router": "172.16.1.1", "dns": "172.16.1.1", "domain": "web.internal", "search": "web.internal",
+		"hostname": "c1", "mtu": "\x05\x78", "ntp": "172.16.1.1", "server": "172.16.1.1", "lease": "1h0m0s", "renew": "30m0s", "rebind": "52m30s",
+		"routes": "route to 0.0.0.0/0 via 172.16.1.1 route to 10.9.0.0/16 via 172.16.1.9",
+	}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("(-want +got):\n%s", diff)
+	}
+	few := Answer(webScope(), NewLedger(nil), card(0x11, identified(0, 1, 2)).message(dhcpv4.MessageTypeDiscover,
+		dhcpv4.WithRequestedOptions(dhcpv4.OptionRouter)), Sender{Port: 1}, start).Reply
+	var codes []int
+	for code := range 256 {
+		if few.Options.Has(dhcpv4.GenericOptionCode(code)) {
+			codes = append(codes, code)
+		}
+	}
+	if diff := cmp.Diff([]int{1, 3, 51, 53, 54, 58, 59, 61}, codes); diff != "" {
+		t.Errorf("options of one who asks for the router alone (-want +got):\n%s", diff)
+	}
+	c := webConfig()
+	c.Networks[0].DNS, c.Networks[0].MTU = nat.Off, 9000
+	other := Answer(ScopeOf(c, c.Networks[0], 1400), NewLedger(nil), card(0x11).message(dhcpv4.MessageTypeDiscover), Sender{Port: 1}, start).Reply
+	if len(other.DNS()) != 0 || string(other.Options.Get(dhcpv4.OptionInterfaceMTU)) != "\x23\x28" {
+		t.Errorf("without DNS and with MTU 9000: %v", other)
+	}
+}

@@ -1,0 +1,50 @@
+package dhcp
+
+import (
+	"net/netip"
+	"testing"
+
+	"github.com/insomniacslk/dhcp/dhcpv4"
+
+	"github.com/hostnat/hostnat/internal/nat"
+)
+
+// Messages that come together are stored together; the last word counts.
+func TestBatch(t *testing.T) {
+	t.Parallel()
+	store := &memory{leases: map[netip.Addr]nat.Lease{}}
+	b, err := NewBook(store)
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := webScope()
+	request := func(c client, a string) arrival {
+		return arrival{c.message(dhcpv4.MessageTypeRequest, wants(a), server("172.16.1.1")), Sender{Port: 1}}
+	}
+	ticks := b.Watch()
+	outcomes, err := b.answer(s, []arrival{
+		request(card(0x70), "172.16.1.15"), request(card(0x70), "172.16.1.16"), request(card(0x71), "172.16.1.15"),
+		{card(0x71).message(dhcpv4.MessageTypeRelease, has("172.16.1.15")), Sender{Port: 1}}, request(card(0x72), "172.16.1.15"),
+	}, start)
+	if err != nil || len(outcomes) != 5 {
+		t.Fatalf("%d outcomes, %v", len(outcomes), err)
+	}
+	owners := map[string]nat.MAC{}
+	for a, l := range store.leases {
+		owners[a.String()] = l.MAC
+	}
+	if len(owners) != 2 || owners["172.16.1.16"] != "02:00:00:00:00:70" || owners["172.16.1.15"] != "02:00:00:00:00:72" {
+		t.Errorf("stored: %v", owners)
+	}
+	select {
+	case <-ticks:
+	default:
+		t.Error("nobody is told")
+	}
+	// Only the leases of networks and addresses that are there are kept.
+	moved := webConfig().Networks[0]
+	moved.Subnet = netip.MustParsePrefix("10.66.0.0/24")
+	if err := b.Keep([]nat.Network{moved}); err != nil || len(store.leases) != 0 || len(b.Leases(start)) != 0 {
+		t.Errorf("%v, stored %v, known %v", err, store.leases, b.Leases(start))
+	}
+}

@@ -1,0 +1,131 @@
+package dhcp
+
+import (
+	"net/netip"
+	"strings"
+
+	"github.com/hostnat/hostnat/internal/nat"
+)
+
+// Scope is what the server of one network serves.
+type Scope struct {
+	Network string
+	Bridge  string
+	Subnet  netip.Prefix
+	Gateway netip.Addr // of the network, and the server's identifier
+	Lease   nat.Seconds
+	MTU     int    // bytes
+	Domain  string // DNS domain
+	DNS     bool   // the gateway answers DNS queries
+	NTP     []netip.Addr
+	Routes  []nat.Route // beside the default route
+
+	dynamic  []nat.AddressRange
+	exclude  []nat.AddressRange
+	fixed    map[nat.MAC]fixed         // endpoints that hostnat attached, and reservations by MAC
+	named    map[string]netip.Addr     // reservations by name
+	keptFrom map[netip.Addr]keptReason // addresses that no dynamic client gets
+}
+
+// fixed is what one client always gets.
+type fixed struct {
+	address  netip.Addr
+	hostname string
+	attached bool // it is an endpoint: nobody else can have the address, whatever the ledger says
+}
+
+// keptReason says for whom an address is kept.
+type keptReason struct {
+	mac  nat.MAC // of the only client that may have it
+	name string  // likewise, by the name that it gives itself
+}
+
+// ScopeOf is what a configuration says about a network. The MTU is that of the
+// host's outgoing interface; the network's own setting wins.
+func ScopeOf(c nat.Config, n nat.Network, mtu int) *Scope {
+	s := &Scope{
+		Network: n.Name, Bridge: n.Bridge, Subnet: n.Subnet, Gateway: n.Gateway, Lease: n.LeaseDuration(),
+		MTU: n.LinkMTU(mtu), Domain: n.DomainName(), DNS: n.DNS.On(), NTP: n.NTP, Routes: n.Routes,
+		dynamic: n.Dynamic(), exclude: n.Exclude,
+		fixed: make(map[nat.MAC]fixed), named: make(map[string]netip.Addr),
+		keptFrom: map[netip.Addr]keptReason{n.Gateway: {}},
+	}
+	for _, r := range c.Reservations {
+		if r.Network == n.Name {
+			s.reserve(r)
+		}
+	}
+	for _, e := range c.EndpointsOf(n.Name) {
+		s.fixed[e.MAC] = fixed{address: e.Address, hostname: nat.HostLabel(e.Name), attached: true}
+		s.keptFrom[e.Address] = keptReason{mac: e.MAC}
+	}
+	return s
+}
+
+func (s *Scope) reserve(r nat.Reservation) {
+	if r.MAC != "" {
+		s.fixed[r.MAC] = fixed{address: r.Address}
+		s.keptFrom[r.Address] = keptReason{mac: r.MAC}
+		return
+	}
+	name := strings.ToLower(r.Name)
+	s.named[name] = r.Address
+	s.keptFrom[r.Address] = keptReason{name: name}
+}
+
+// size is how many addresses dynamic clients may have, the kept ones among them.
+func (s *Scope) size() int {
+	n := 0
+	for _, r := range s.dynamic {
+		n += r.Size()
+	}
+	return n
+}
+
+// at returns the i-th address of the dynamic ranges.
+func (s *Scope) at(i int) netip.Addr {
+	for _, r := range s.dynamic {
+		if i < r.Size() {
+			return r.At(i)
+		}
+		i -= r.Size()
+	}
+	return netip.Addr{}
+}
+
+// forAnybody reports whether a client without a claim may have the address.
+func (s *Scope) forAnybody(a netip.Addr) bool {
+	if _, kept := s.keptFrom[a]; kept {
+		return false
+	}
+	return contains(s.dynamic, a) && !contains(s.exclude, a)
+}
+
+// may reports whether this client may have the address, as far as the
+// configuration goes.
+func (s *Scope) may(r *request, a netip.Addr) bool {
+	if kept, is := s.keptFrom[a]; is {
+		return kept.mac != "" && kept.mac == r.mac || kept.name != "" && kept.name == r.hostname
+	}
+	return s.forAnybody(a)
+}
+
+// own returns what the configuration has for the client.
+func (s *Scope) own(r *request) (fixed, bool) {
+	if f, ok := s.fixed[r.mac]; ok {
+		return f, true
+	}
+	if a, ok := s.named[r.hostname]; ok {
+		return fixed{address: a, hostname: r.hostname}, true
+	}
+	return fixed{}, false
+}
+
+func contains(ranges []nat.AddressRange, a netip.Addr) bool {
+	for _, r := range ranges {
+		if r.Contains(a) {
+			return true
+		}
+	}
+	return false
+}

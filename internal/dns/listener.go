@@ -1,0 +1,138 @@
+package dns
+
+import (
+	"context"
+	"errors"
+	"net"
+	"net/netip"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/miekg/dns"
+)
+
+const (
+	// maxQuery is the longest query by UDP, in bytes.
+	maxQuery = 4096
+	// A client's queries that wait for the host's resolvers, and its
+	// connections; and all of a network's.
+	clientQueries, allQueries         = 100, 1000
+	clientConnections, allConnections = 16, 256
+	// idleTime is how long a connection may say nothing, or take for a query
+	// (RFC 7766 section 6.2.3: a few seconds).
+	idleTime = 10 * time.Second
+	// acceptAgain is how long to wait when no connection can be taken.
+	acceptAgain = 50 * time.Millisecond
+)
+
+// listener serves one network at one link.
+type listener struct {
+	sockets     *sockets
+	zone        atomic.Pointer[Zone]
+	clients     netip.Prefix // only they are answered; not valid: everybody
+	forward     *forwarder
+	queries     *limiter
+	connections *limiter
+
+	ctx     context.Context
+	stop    context.CancelFunc
+	running sync.WaitGroup
+}
+
+func newListener(s *sockets, zone *Zone, clients netip.Prefix, forward *forwarder) *listener {
+	l := &listener{
+		sockets: s, clients: clients, forward: forward,
+		queries:     newLimiter(clientQueries, allQueries),
+		connections: newLimiter(clientConnections, allConnections),
+	}
+	l.zone.Store(zone)
+	l.ctx, l.stop = context.WithCancel(context.Background())
+	l.running.Go(l.serveUDP)
+	l.running.Go(l.serveTCP)
+	return l
+}
+
+// close ends the sockets and waits for all that goes on.
+func (l *listener) close() {
+	l.stop()
+	l.sockets.close()
+	l.running.Wait()
+}
+
+// mayAsk keeps answers from going to whoever is named as the sender elsewhere.
+func (l *listener) mayAsk(client netip.AddrPort) bool {
+	return client.Port() != 0 && (!l.clients.IsValid() || l.clients.Contains(client.Addr()))
+}
+
+func (l *listener) serveUDP() {
+	buffer := make([]byte, maxQuery+1)
+	for {
+		n, client, err := l.sockets.udp.ReadFromUDPAddrPort(buffer)
+		if errors.Is(err, net.ErrClosed) || l.ctx.Err() != nil {
+			return
+		}
+		if err == nil && n <= maxQuery && l.mayAsk(client) {
+			l.handleDatagram(buffer[:n], client)
+		}
+	}
+}
+
+// handleDatagram answers at once what is known here; the rest may take its time.
+func (l *listener) handleDatagram(raw []byte, client netip.AddrPort) {
+	q, answer := l.answer(raw)
+	if answer != nil {
+		l.send(pack(answer, min(largeSize, q.size())), client)
+		return
+	}
+	if q.raw == nil {
+		return
+	}
+	if !l.queries.enter(client.Addr()) {
+		l.send(pack(q.tooMany(), q.size()), client)
+		return
+	}
+	q.raw = append([]byte(nil), raw...) // the buffer is used again
+	l.running.Go(func() {
+		defer l.queries.leave(client.Addr())
+		l.send(shorten(l.ask(&q, false), &q), client)
+	})
+}
+
+func (l *listener) send(raw []byte, client netip.AddrPort) {
+	if raw != nil {
+		// A client that is gone needs no answer.
+		_, _ = l.sockets.udp.WriteToUDPAddrPort(raw, client)
+	}
+}
+
+// answer returns the answer to a message if it is known here. If it is not, and
+// the query has no raw bytes, there is nothing to be said at all.
+func (l *listener) answer(raw []byte) (query, *dns.Msg) {
+	q, code, ok := parse(raw)
+	switch {
+	case ok:
+		return q, l.zone.Load().answer(&q)
+	case code < 0:
+		return query{}, nil
+	}
+	return q, refusal(q.header, code)
+}
+
+// ask asks the host's resolvers. The answer is nil if the server is closing.
+func (l *listener) ask(q *query, tcp bool) []byte {
+	raw, err := l.forward.ask(l.ctx, q, tcp)
+	switch {
+	case err == nil:
+		return raw
+	case l.ctx.Err() != nil:
+		return nil
+	case errors.Is(err, errNoResolver):
+		return pack(q.failure(dns.ExtendedErrorCodeNotReady, err.Error()), largeSize)
+	}
+	return pack(q.failure(dns.ExtendedErrorCodeNetworkError, "no resolver of the host answers"), largeSize)
+}
+
+func (q *query) tooMany() *dns.Msg {
+	return q.failure(dns.ExtendedErrorCodeOther, "too many queries at once")
+}

@@ -1,0 +1,101 @@
+package dns
+
+import (
+	"strings"
+	"testing"
+
+	"github.com/miekg/dns"
+
+	"github.com/hostnat/hostnat/internal/nat"
+)
+
+// neighbours has two networks that are open to each other, one that is not, and
+// one that is open but of another compartment.
+func neighbours(t *testing.T) map[string]*Zone {
+	t.Helper()
+	network := func(name, subnet, gateway, compartment string, isolation nat.Isolation) nat.Network {
+		return nat.Network{Name: name, Subnet: prefix(subnet), Gateway: address(gateway), Compartment: compartment, Isolation: isolation}
+	}
+	vms := network("vms", "10.0.1.0/24", "10.0.1.1", "default", nat.NotIsolated)
+	containers := network("containers", "10.0.2.0/24", "10.0.2.1", "default", nat.NotIsolated)
+	containers.Domain = "shared.example"
+	containers.DNS = nat.Off // its names are known all the same
+	same := network("same", "10.0.3.0/24", "10.0.3.1", "default", nat.NotIsolated)
+	same.Domain, same.NAT = "shared.example", nat.NoNAT
+	return Zones(nat.Config{
+		Networks: []nat.Network{
+			vms, containers, same,
+			network("alone", "10.0.4.0/24", "10.0.4.1", "default", nat.IsolatedNetwork),
+			network("blue", "10.0.5.0/24", "10.0.5.1", "blue", nat.NotIsolated),
+		},
+		Endpoints: []nat.Endpoint{
+			{Name: "vm1", Network: "vms", Address: address("10.0.1.2")},
+			{Name: "db", Network: "containers", Address: address("10.0.2.2"), Aliases: []string{"sql"}},
+			{Name: "s1", Network: "same", Address: address("10.0.3.2"), Aliases: []string{"sql"}},
+			{Name: "a1", Network: "alone", Address: address("10.0.4.2")},
+			{Name: "b1", Network: "blue", Address: address("10.0.5.2")},
+		},
+	})
+}
+
+// asked is text of what a zone answers; "not known" if others have to be asked.
+func asked(t *testing.T, z *Zone, name string, qtype uint16) string {
+	t.Helper()
+	q, _, ok := parse(wire(t, name, qtype))
+	if !ok {
+		t.Fatalf("%s is no query", name)
+	}
+	if m := z.answer(&q); m != nil {
+		return text(m)
+	}
+	return "not known"
+}
+
+// Names are known where the endpoints are reached, and nowhere else.
+func TestNamesOfOpenNetworks(t *testing.T) {
+	t.Parallel()
+	zones := neighbours(t)
+	for _, tt := range []struct{ network, name, want string }{
+		{"vms", "vm1.", "NOERROR A 10.0.1.2"},
+		{"vms", "db.containers.internal.", "NOERROR A 10.0.2.2"},
+		{"vms", "db.shared.example.", "NOERROR A 10.0.2.2"},
+		{"vms", "sql.shared.example.", "NOERROR A 10.0.2.2"},  // of two networks, the first one's
+		{"same", "sql.shared.example.", "NOERROR A 10.0.3.2"}, // its own goes first
+		{"vms", "db.", "not known"},                           // a bare name is of a network's own endpoints
+		{"vms", "2.2.0.10.in-addr.arpa.", "NOERROR PTR db.shared.example."},
+		{"vms", "1.2.0.10.in-addr.arpa.", "NOERROR PTR host.internal."},
+		{"vms", "host.internal.", "NOERROR A 10.0.1.1"},
+		{"vms", "nobody.shared.example.", "NXDOMAIN SOA shared.example."},
+		{"vms", "a1.alone.internal.", "NXDOMAIN SOA internal."},
+		{"vms", "b1.blue.internal.", "NXDOMAIN SOA internal."},
+		{"vms", "2.4.0.10.in-addr.arpa.", "NXDOMAIN SOA 10.in-addr.arpa."},
+		{"alone", "vm1.vms.internal.", "NXDOMAIN SOA internal."},
+		{"blue", "vm1.vms.internal.", "NXDOMAIN SOA internal."},
+	} {
+		qtype := dns.TypeA
+		if strings.HasSuffix(tt.name, reverseIPv4) {
+			qtype = dns.TypePTR
+		}
+		if got := asked(t, zones[tt.network], tt.name, qtype); got != tt.want {
+			t.Errorf("%s in %s: %s, want %s", tt.name, tt.network, got, tt.want)
+		}
+	}
+	if zones["containers"] != nil {
+		t.Error("a network without DNS has a zone")
+	}
+}
+
+// A network without NAT has no way out, and names are none either.
+func TestNetworkWithoutNATAsksNobody(t *testing.T) {
+	t.Parallel()
+	zones := neighbours(t)
+	if got := asked(t, zones["same"], "example.org.", dns.TypeA); got != "SERVFAIL" {
+		t.Errorf("example.org: %s", got)
+	}
+	if got := asked(t, zones["same"], "s1.", dns.TypeA); got != "NOERROR A 10.0.3.2" {
+		t.Errorf("its own: %s", got)
+	}
+	if got := asked(t, zones["vms"], "example.org.", dns.TypeA); got != "not known" {
+		t.Errorf("behind a NAT: %s", got)
+	}
+}

@@ -1,0 +1,213 @@
+package dns
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"maps"
+	"net/netip"
+	"slices"
+	"sync"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/hostnat/hostnat/internal/nat"
+)
+
+// loopbackLink is where the host's own queries arrive, whatever address of its
+// own they are for.
+const loopbackLink = "lo"
+
+// openAgain is how long a network is left alone whose port is taken.
+const openAgain = time.Second
+
+// Options is what a Server needs.
+type Options struct {
+	Files Files
+	Log   *slog.Logger
+	// Holder names the program that holds the port at an address, "" if it is
+	// not known. It is called when the port is taken.
+	Holder func(ctx context.Context, at netip.AddrPort) string
+}
+
+// Server is the name servers of all networks. It is safe for concurrent use.
+type Server struct {
+	files   Files
+	log     *slog.Logger
+	holder  func(ctx context.Context, at netip.AddrPort) string
+	forward *forwarder
+
+	mu        sync.Mutex
+	networks  map[string]*served // by name
+	resolvers []netip.AddrPort   // in use
+	problem   string             // with them
+}
+
+// served is a network's servers: for its endpoints and for the host itself.
+type served struct {
+	bridge   string
+	gateway  netip.Addr
+	subnet   netip.Prefix
+	inside   *listener // nil: could not be opened
+	host     *listener // nil: another network has the same gateway address
+	problem  string
+	failedAt time.Time
+}
+
+// New returns a Server that serves nothing yet.
+func New(o Options) *Server {
+	s := &Server{files: o.Files, log: o.Log, holder: o.Holder, forward: newForwarder(), networks: map[string]*served{}}
+	s.readResolvers()
+	return s
+}
+
+// Run follows the host's resolvers until ctx ends.
+func (s *Server) Run(ctx context.Context) error {
+	return s.files.follow(ctx, s.readResolvers)
+}
+
+// Configure serves the networks of a configuration that want it, and no others.
+// Called again it repairs: a port that was taken is tried again, a bridge that
+// was made anew is listened on.
+func (s *Server) Configure(ctx context.Context, config nat.Config) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	zones := Zones(config)
+	wanted := make(map[string]nat.Network)
+	for _, n := range config.Networks {
+		if zones[n.Name] != nil {
+			wanted[n.Name] = n
+		}
+	}
+	for _, name := range slices.Sorted(maps.Keys(s.networks)) {
+		if n, wants := wanted[name]; !wants || !s.networks[name].fits(n) {
+			s.networks[name].close()
+			delete(s.networks, name)
+		}
+	}
+	s.readResolversLocked(wanted)
+	for _, n := range config.Networks { // the first of several gets the host's own queries
+		if zones[n.Name] != nil {
+			s.serve(ctx, n, zones[n.Name])
+		}
+	}
+}
+
+// serve opens what is missing of a network's servers, and has all of them answer
+// from the zone.
+func (s *Server) serve(ctx context.Context, n nat.Network, zone *Zone) {
+	v := s.networks[n.Name]
+	if v == nil {
+		v = &served{bridge: n.Bridge, gateway: n.Gateway, subnet: n.Subnet}
+		s.networks[n.Name] = v
+	}
+	if v.inside == nil && time.Since(v.failedAt) >= openAgain {
+		s.open(ctx, n.Name, v, zone)
+	}
+	if v.inside != nil && v.host == nil {
+		if own, err := openSockets(ctx, loopbackLink, n.Gateway); err == nil {
+			v.host = newListener(own, zone, netip.Prefix{}, s.forward)
+		}
+	}
+	for _, l := range []*listener{v.inside, v.host} {
+		if l != nil {
+			l.zone.Store(zone)
+		}
+	}
+}
+
+func (s *Server) open(ctx context.Context, name string, v *served, zone *Zone) {
+	inside, err := openSockets(ctx, v.bridge, v.gateway)
+	if err != nil {
+		v.failedAt = time.Now()
+		if problem := s.explain(ctx, name, v, err); problem != v.problem {
+			v.problem = problem
+			s.log.Warn(problem)
+		}
+		return
+	}
+	v.inside, v.problem = newListener(inside, zone, v.subnet, s.forward), ""
+	s.log.Info("names are served", "network", name, "address", v.gateway, "bridge", v.bridge)
+}
+
+// explain says why a network has no names, and who could do something about it.
+func (s *Server) explain(ctx context.Context, name string, v *served, err error) string {
+	at := netip.AddrPortFrom(v.gateway, port)
+	if !errors.Is(err, unix.EADDRINUSE) {
+		return fmt.Sprintf("network %s has no DNS: %v", name, err)
+	}
+	who := ""
+	if s.holder != nil {
+		who = s.holder(ctx, at)
+	}
+	if who == "" {
+		who = "another program"
+	}
+	return fmt.Sprintf("network %s has no DNS: %s holds port %d of %s; "+
+		"have it listen on addresses of its own only, or turn this off with 'hostnat network set %s dns=off'", name, who, port, v.gateway, name)
+}
+
+// fits reports whether the servers are those of a network as it is now.
+func (v *served) fits(n nat.Network) bool {
+	return v.bridge == n.Bridge && v.gateway == n.Gateway && v.subnet == n.Subnet &&
+		(v.inside == nil || v.inside.sockets.bound())
+}
+
+func (v *served) close() {
+	for _, l := range []*listener{v.inside, v.host} {
+		if l != nil {
+			l.close()
+		}
+	}
+}
+
+func (s *Server) readResolvers() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.readResolversLocked(nil)
+}
+
+// readResolversLocked reads whom the host asks. The gateways are ours: whoever
+// asks there asks us.
+func (s *Server) readResolversLocked(wanted map[string]nat.Network) {
+	own := make(map[netip.Addr]bool)
+	for _, v := range s.networks {
+		own[v.gateway] = true
+	}
+	for _, n := range wanted {
+		own[n.Gateway] = true
+	}
+	resolvers, err := s.files.resolvers(func(a netip.Addr) bool { return own[a] })
+	switch {
+	case err != nil:
+		s.problem = "endpoints can look up their own names only: the host's resolvers cannot be read: " + err.Error()
+	case len(resolvers) == 0:
+		s.problem = "endpoints can look up their own names only: " + s.files.ResolvConf + " names no resolver but hostnat"
+	default:
+		s.problem = ""
+	}
+	if slices.Equal(resolvers, s.resolvers) {
+		return
+	}
+	s.resolvers = resolvers
+	s.forward.use(resolvers)
+	s.log.Info("resolvers of the host", "list", fmt.Sprint(resolvers))
+}
+
+// Problems returns what does not work, one line each.
+func (s *Server) Problems() []string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	var list []string
+	for _, name := range slices.Sorted(maps.Keys(s.networks)) {
+		if p := s.networks[name].problem; p != "" {
+			list = append(list, p)
+		}
+	}
+	if len(s.networks) > 0 && s.problem != "" {
+		list = append(list, s.problem)
+	}
+	return list
+}
