@@ -1,0 +1,226 @@
+package doctor
+
+import (
+	"errors"
+	"fmt"
+	"net/netip"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/hostnat/hostnat/internal/host"
+	"github.com/hostnat/hostnat/internal/nat"
+)
+
+func pre(s string) netip.Prefix { return netip.MustParsePrefix(s) }
+
+// healthy is a host on which nothing is wrong: network web with endpoint c1 and
+// port 8080 published, and a network on an adopted bridge.
+func healthy() Facts {
+	c := nat.NewConfig()
+	c.Networks = []nat.Network{
+		{Name: "web", ID: 3, NAT: "default", Compartment: "default", Bridge: "hn-web", Subnet: pre("172.16.1.0/24"), Gateway: netip.MustParseAddr("172.16.1.1")},
+		{Name: "lan", ID: 4, NAT: "default", Compartment: "default", Bridge: "br0", Adopted: true, Subnet: pre("172.16.2.0/24"), Gateway: netip.MustParseAddr("172.16.2.1")},
+	}
+	c.Endpoints = []nat.Endpoint{{Name: "c1", Network: "web", Kind: nat.KindNetns, Interface: "hv-c1", Address: netip.MustParseAddr("172.16.1.2")}}
+	c.Mappings = []nat.Mapping{{ID: 1, NAT: "default", Protocol: nat.TCP,
+		External: nat.SinglePort(netip.MustParseAddrPort("0.0.0.0:8080")),
+		Targets:  []nat.Target{{Endpoint: "c1", Network: "web", Internal: nat.SinglePort(netip.MustParseAddrPort("172.16.1.2:80"))}}}}
+	return Facts{
+		Config: c, HasConfig: true, Root: true, Daemon: &Daemon{PID: 77, Counters: nat.Counters{Sessions: 10, MaxSessions: 100}},
+		Host: host.Examination{
+			Kernel:   host.Release{Text: "6.18.0", Major: 6, Minor: 18},
+			Features: []host.Feature{{Name: "TCX", Lost: "nothing works"}, {Name: "cgroup v2", Lost: "host"}},
+			Links: []host.Link{
+				{Index: 1, Name: "lo", Loopback: true}, {Index: 2, Name: "eth0", MTU: 1500}, {Index: 3, Name: "hostnat0", Alias: host.Owner},
+				{Index: 4, Name: "hn-web", Alias: host.Owner, MTU: 1500}, {Index: 5, Name: "hv-c1", Alias: host.Owner},
+				{Index: 6, Name: "br0", MTU: 1500, Lent: []netip.Prefix{pre("172.16.2.1/24")}},
+			},
+			Routes: []host.Route{
+				{Prefix: pre("0.0.0.0/0"), Link: "eth0", Table: 254}, {Prefix: pre("203.0.113.0/24"), Link: "eth0", Table: 254},
+				{Prefix: pre("172.16.1.0/24"), Link: "hn-web", Table: 254}, {Prefix: pre("172.16.2.0/24"), Link: "br0", Table: 254},
+			},
+			Host: nat.HostFacts{
+				Prefixes:         []nat.HostPrefix{{Prefix: pre("203.0.113.0/24"), Source: "address of eth0"}},
+				DefaultInterface: "eth0", MTU: 1500,
+			},
+			Sysctls: map[string]string{
+				"net/ipv4/ip_forward": "0", "net/ipv4/conf/all/rp_filter": "0", "net/ipv4/conf/hn-web/rp_filter": "1", "net/ipv4/conf/br0/rp_filter": "1",
+				"net/core/bpf_jit_enable": "1", "kernel/unprivileged_bpf_disabled": "2", "net/bridge/bridge-nf-call-iptables": "1",
+				"net/netfilter/nf_conntrack_count": "10", "net/netfilter/nf_conntrack_max": "1000",
+			},
+			Listeners: []nat.Listener{
+				{Program: "hostnat", PID: 77, Protocol: nat.UDP, Address: netip.MustParseAddrPort("0.0.0.0:67")},
+				{Program: "dnsmasq", PID: 8, Protocol: nat.UDP, Address: netip.MustParseAddrPort("192.168.122.1:53")},
+			},
+			Resolvers: []host.Resolver{{Address: netip.MustParseAddr("192.0.2.53")}},
+		},
+	}
+}
+
+// without ends the daemon, and its listeners with it.
+func without(f *Facts) { f.Daemon, f.Host.Listeners = nil, f.Host.Listeners[1:] }
+
+// TestChecks breaks one thing at a time: exactly that is found.
+func TestChecks(t *testing.T) {
+	t.Parallel()
+	type want struct {
+		check    string
+		severity Severity
+		what     string
+		command  string
+		fixable  bool
+	}
+	tests := []struct {
+		name  string
+		spoil func(*Facts)
+		want  []want
+	}{
+		{"nothing is wrong", func(*Facts) {}, nil},
+		{"old kernel", func(f *Facts) { f.Host.Features[0].Missing = "no such place" },
+			[]want{{"kernel", Problem, "Linux 6.18.0 has no TCX: no such place", "install a kernel of Linux 6.6 or later with CONFIG_DEBUG_INFO_BTF=y", false}}},
+		{"no cgroup v2", func(f *Facts) { f.Host.Features[1].Missing = "not mounted" },
+			[]want{{"kernel", Warning, "cgroup v2 is not mounted", "mount -t cgroup2 none /sys/fs/cgroup/unified", false}}},
+		{"a feature that may not be probed", func(f *Facts) { f.Host.Features[0].Unknown = true }, nil},
+		{"JIT off", func(f *Facts) { f.Host.Sysctls["net/core/bpf_jit_enable"] = "0" },
+			[]want{{"jit", Warning, "the BPF JIT is off (net.core.bpf_jit_enable is 0)", "sysctl -w net.core.bpf_jit_enable=1", true}}},
+		{"a kernel that knows no JIT switch", func(f *Facts) { delete(f.Host.Sysctls, "net/core/bpf_jit_enable") }, nil},
+		{"no daemon", without, []want{{"daemon", Problem, "the daemon is not running", "hostnat daemon", false}}},
+		{"the daemon's own trouble", func(f *Facts) { f.Daemon.Problems = []string{"no NAT has an external address"} },
+			[]want{{"daemon", Problem, "no NAT has an external address", "hostnat status", false}}},
+		{"damaged state", func(f *Facts) { f.StateFiles = []string{"a damaged configuration lies in /x"} },
+			[]want{{"state", Warning, "a damaged configuration lies in /x", "", false}}},
+		{"absent endpoint", func(f *Facts) { f.Daemon.Absent = map[string]error{"c1": errors.New("namespace c1 does not exist")} },
+			[]want{{"endpoint", Warning, "endpoint c1 is not attached: namespace c1 does not exist", "hostnat endpoint detach c1", false}}},
+		{"no default route", func(f *Facts) { f.Host.Host.DefaultInterface = "" },
+			[]want{{"default-route", Problem, "the host has no default route", "ip route add default via ROUTER dev INTERFACE", false}}},
+		{"default route into a network", func(f *Facts) {
+			f.Host.Routes = append(f.Host.Routes, host.Route{Prefix: pre("0.0.0.0/0"), Link: "hn-web", Table: 100})
+		}, []want{{"inside-route", Problem, "the route 0.0.0.0/0 leads into network web (table 100)", "ip route del 0.0.0.0/0 dev hn-web table 100", false}}},
+		{"the same LAN", func(f *Facts) {
+			f.Host.Host.Prefixes = append(f.Host.Host.Prefixes, nat.HostPrefix{Prefix: pre("172.16.1.0/24"), Source: "address of wlan0"})
+		}, []want{{"overlap", Problem, "network web (172.16.1.0/24) overlaps 172.16.1.0/24 of the host (address of wlan0)", "hostnat network renumber web", false}}},
+		{"two networks alike", func(f *Facts) {
+			f.Config.Networks[1].Subnet = pre("172.16.1.128/25")
+			f.Host.Sysctls["net/ipv4/conf/br0/rp_filter"] = "0"
+		},
+			[]want{{"overlap", Problem, "networks web (172.16.1.0/24) and lan (172.16.1.128/25) of compartment default overlap", "hostnat network renumber lan", false}}},
+		{"two networks alike, apart", func(f *Facts) {
+			f.Config.Networks[1].Subnet, f.Config.Networks[1].Compartment = pre("172.16.1.0/24"), "blue"
+			f.Host.Sysctls["net/ipv4/conf/br0/rp_filter"] = "2"
+		}, nil},
+		{"a VPN with less MTU", func(f *Facts) { f.Host.Links[5].MTU, f.Host.Host.MTU = 1500, 1400; f.Host.Links[3].MTU = 1400 },
+			[]want{{"mtu", Warning, "network lan has an MTU of 1500 bytes, the way out 1400", "ip link set br0 mtu 1400", false}}},
+		{"strict, with the route elsewhere", func(f *Facts) { f.Host.Routes[2].Link = "wlan0" },
+			[]want{{"reverse-path", Problem, "rp_filter is strict on hn-web, and the host's route to 172.16.1.0/24 leads out of wlan0", "sysctl -w net.ipv4.conf.hn-web.rp_filter=2", true}}},
+		{"strict for all", func(f *Facts) {
+			f.Host.Routes[2].Link = "wlan0"
+			f.Host.Sysctls["net/ipv4/conf/all/rp_filter"], f.Host.Sysctls["net/ipv4/conf/hn-web/rp_filter"] = "1", "0"
+		}, []want{{"reverse-path", Problem, "rp_filter is strict on hn-web, and the host's route to 172.16.1.0/24 leads out of wlan0", "sysctl -w net.ipv4.conf.hn-web.rp_filter=2", true}}},
+		{"loose, with the route elsewhere", func(f *Facts) {
+			f.Host.Routes[2].Link, f.Host.Sysctls["net/ipv4/conf/hn-web/rp_filter"] = "wlan0", "2"
+		}, nil},
+		{"a link that is left", func(f *Facts) {
+			without(f)
+			f.Host.Links = append(f.Host.Links, host.Link{Name: "hn-old", Alias: host.Owner})
+		}, []want{{"daemon", Problem, "the daemon is not running", "hostnat daemon", false},
+			{"leftover", Warning, "link hn-old is hostnat's and belongs to no network or endpoint", "ip link del hn-old", true}}},
+		{"the same, but perhaps of another configuration", func(f *Facts) {
+			without(f)
+			f.HasConfig = false
+			f.Host.Links = append(f.Host.Links, host.Link{Name: "hn-old", Alias: host.Owner})
+		}, []want{{"daemon", Problem, "the daemon is not running", "hostnat daemon", false},
+			{"leftover", Warning, "link hn-old is hostnat's and belongs to no network or endpoint", "hostnat down", false}}},
+		{"an address that is left", func(f *Facts) { without(f); f.Host.Links[5].Lent[0] = pre("172.16.9.1/24") },
+			[]want{{"daemon", Problem, "the daemon is not running", "hostnat daemon", false},
+				{"leftover", Warning, "bridge br0 has the address 172.16.9.1/24, which hostnat gave it and no network wants", "ip address del 172.16.9.1/24 dev br0", true}}},
+		{"leftovers that the daemon is about to take", func(f *Facts) { f.Host.Links = append(f.Host.Links, host.Link{Name: "hn-old", Alias: host.Owner}) }, nil},
+		{"iptables-legacy", func(f *Facts) { f.Host.LegacyTables = []string{"filter", "nat"} },
+			[]want{{"iptables-legacy", Note, "iptables-legacy has tables: filter, nat", "iptables-legacy -S FORWARD; iptables-legacy -t nat -S", false}}},
+		{"another DHCP server", func(f *Facts) {
+			f.Host.Listeners = append(f.Host.Listeners, nat.Listener{Program: "dnsmasq", PID: 9, Protocol: nat.UDP, Address: netip.MustParseAddrPort("[::]:67")})
+		}, []want{{"dhcp-servers", Warning, "dnsmasq (pid 9) listens on the DHCP server's port ([::]:67)",
+			"keep it off the bridges of hostnat (dnsmasq: except-interface=hn-*), or end it: kill 9", false}}},
+		{"a DHCP server of another bridge", func(f *Facts) {
+			f.Host.Listeners = append(f.Host.Listeners, nat.Listener{Program: "dnsmasq", PID: 9, Protocol: nat.UDP, Address: netip.MustParseAddrPort("0.0.0.0:67"), Interface: "virbr0"})
+		}, nil},
+		{"a DHCP server of our bridge", func(f *Facts) {
+			f.Host.Listeners = append(f.Host.Listeners, nat.Listener{Program: "dnsmasq", PID: 9, Protocol: nat.UDP, Address: netip.MustParseAddrPort("0.0.0.0:67"), Interface: "br0"})
+		}, []want{{"dhcp-servers", Warning, "dnsmasq (pid 9) listens on the DHCP server's port (0.0.0.0:67 on br0)",
+			"keep it off the bridges of hostnat (dnsmasq: except-interface=hn-*), or end it: kill 9", false}}},
+		{"port 53 on all addresses", func(f *Facts) { f.Host.Listeners[1].Address = netip.MustParseAddrPort("0.0.0.0:53") },
+			[]want{{"dns-port", Warning, "dnsmasq (pid 8) listens on udp 0.0.0.0:53, which takes the networks' gateways in",
+				"have it listen on the addresses that it is for (dnsmasq: bind-interfaces, unbound: interface:)", false}}},
+		{"port 53 on a gateway", func(f *Facts) {
+			f.Host.Listeners[1] = nat.Listener{Program: "named", Protocol: nat.TCP, Address: netip.MustParseAddrPort("172.16.1.1:53")}
+		},
+			[]want{{"dns-port", Warning, "named listens on tcp 172.16.1.1:53, which takes the networks' gateways in",
+				"have it listen on the addresses that it is for (dnsmasq: bind-interfaces, unbound: interface:)", false}}},
+		{"one resolver of two", func(f *Facts) {
+			f.Host.Resolvers = append(f.Host.Resolvers, host.Resolver{Address: netip.MustParseAddr("192.0.2.54"), Failure: "no answer within 1.5s"})
+		}, []want{{"resolvers", Warning, "the name server 192.0.2.54 does not answer: no answer within 1.5s", "mend or remove it in /etc/resolv.conf (resolvectl status, where systemd-resolved has it)", false}}},
+		{"no resolver", func(f *Facts) { f.Host.Resolvers[0].Failure = "connection refused" },
+			[]want{{"resolvers", Problem, "the name server 192.0.2.53 does not answer: connection refused", "mend or remove it in /etc/resolv.conf (resolvectl status, where systemd-resolved has it)", false}}},
+		{"table nearly full", func(f *Facts) { f.Daemon.Counters.Sessions = 80 },
+			[]want{{"tables", Warning, "the session table has 80 of 100 sessions", "hostnat session list | less, then hostnat session delete or shorter timeouts by hostnat nat set", false}}},
+		{"events lost", func(f *Facts) { f.Daemon.Counters.EventsLost = 3 }, []want{{"events", Note, "3 events were not delivered", "", false}}},
+		{"conntrack full", func(f *Facts) { f.Host.Sysctls["net/netfilter/nf_conntrack_count"] = "950" },
+			[]want{{"conntrack", Note, "the host's conntrack table has 950 of 1000 entries", "sysctl -w net.netfilter.nf_conntrack_max=2000", false}}},
+		{"forwarding", func(f *Facts) { f.Host.Sysctls["net/ipv4/ip_forward"] = "1" },
+			[]want{{"forwarding", Note, "the host forwards packets (net.ipv4.ip_forward is 1)", "sysctl -w net.ipv4.ip_forward=0", false}}},
+		{"BPF for all", func(f *Facts) { f.Host.Sysctls["kernel/unprivileged_bpf_disabled"] = "0" },
+			[]want{{"unprivileged-bpf", Note, "every user may load BPF programs (kernel.unprivileged_bpf_disabled is 0)", "sysctl -w kernel.unprivileged_bpf_disabled=2", false}}},
+		{"no rights", func(f *Facts) { f.Root = false; f.Host.Unread = []string{"the firewall: operation not permitted"} },
+			[]want{{"unread", Note, "doctor runs without root's rights and sees only part of the host", "sudo hostnat doctor", false},
+				{"unread", Note, "not looked at: the firewall: operation not permitted", "", false}}},
+	}
+	seen := map[string]bool{}
+	for _, tt := range tests {
+		for _, w := range tt.want {
+			seen[w.check] = true
+		}
+		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
+			f := healthy()
+			tt.spoil(&f)
+			var got []want
+			for _, found := range Run(f) {
+				if found.Why == "" {
+					t.Errorf("no reason why %q matters", found.What)
+				}
+				got = append(got, want{found.Check, found.Severity, found.What, found.Command, found.Fixable})
+			}
+			if diff := cmp.Diff(tt.want, got, cmp.AllowUnexported(want{})); diff != "" {
+				t.Errorf("(-want +got):\n%s", diff)
+			}
+		})
+	}
+	for _, inFirewallTest := range []string{"bridged-frames", "host-services", "nat-rules"} {
+		seen[inFirewallTest] = true
+	}
+	for _, c := range checks {
+		if !seen[c.name] || c.looks == "" {
+			t.Errorf("check %s has no case here, or does not say what it looks at", c.name)
+		}
+	}
+}
+
+// TestEmptyFacts: a host of which nothing could be read makes no check fall over.
+func TestEmptyFacts(t *testing.T) {
+	t.Parallel()
+	found := Run(Facts{})
+	if !Faulty(found) {
+		t.Error("nothing is wrong where there is nothing")
+	}
+	for _, f := range found {
+		if f.Fixable {
+			t.Errorf("to be mended, with nothing known: %s", f.What)
+		}
+	}
+	if Faulty([]Finding{{Severity: Note}, {Severity: Problem, Fixed: "done"}}) {
+		t.Error("notes and what was mended are no faults")
+	}
+	if fmt.Sprint(Faulty([]Finding{{Severity: Warning}})) != "true" {
+		t.Error("a warning is a fault")
+	}
+}

@@ -1,0 +1,101 @@
+package doctor
+
+import (
+	"fmt"
+	"maps"
+	"slices"
+)
+
+var daemonCheck = check{
+	name: "daemon", looks: "whether the daemon runs, and what it says of itself",
+	find: func(f Facts) (found []Finding) {
+		if f.Daemon == nil {
+			return []Finding{{
+				Severity: Problem, What: "the daemon is not running",
+				Why:     "flows go on without it, but nothing can be changed, and what happens to links and addresses is not followed. Checks that need it were left out",
+				Command: "hostnat daemon",
+			}}
+		}
+		for _, p := range f.Daemon.Problems {
+			found = append(found, Finding{Severity: Problem, What: p, Why: "the daemon could not make everything as it is configured", Command: "hostnat status"})
+		}
+		return found
+	},
+}
+
+var stateCheck = check{
+	name: "state", looks: "the file with the configuration",
+	find: func(f Facts) (found []Finding) {
+		for _, line := range f.StateFiles {
+			found = append(found, Finding{
+				Severity: Warning, What: line,
+				Why: "the configuration could not be read at a start: what was configured before is not there any more, unless it was made again",
+			})
+		}
+		return found
+	},
+}
+
+var endpointCheck = check{
+	name: "endpoint", looks: "whether each endpoint's namespace or link is there",
+	find: func(f Facts) (found []Finding) {
+		if f.Daemon == nil {
+			return nil
+		}
+		for _, name := range slices.Sorted(maps.Keys(f.Daemon.Absent)) {
+			found = append(found, Finding{
+				Severity: Warning, What: fmt.Sprintf("endpoint %s is not attached: %v", name, f.Daemon.Absent[name]),
+				Why:     "it is attached again by itself when what it was attached to comes back; mappings to it lead nowhere until then",
+				Command: "hostnat endpoint detach " + name,
+			})
+		}
+		return found
+	},
+}
+
+var tablesCheck = check{
+	name: "tables", looks: "how full the session table is",
+	find: func(f Facts) []Finding {
+		if f.Daemon == nil {
+			return nil
+		}
+		c := f.Daemon.Counters
+		if c.MaxSessions == 0 || c.Sessions*10 < c.MaxSessions*8 {
+			return nil
+		}
+		return []Finding{{
+			Severity: Warning, What: fmt.Sprintf("the session table has %d of %d sessions", c.Sessions, c.MaxSessions),
+			Why:     "when it is full, new flows are refused; those that exist live on",
+			Command: "hostnat session list | less, then hostnat session delete or shorter timeouts by hostnat nat set",
+		}}
+	},
+}
+
+var eventsCheck = check{
+	name: "events", looks: "whether watchers of events missed any",
+	find: func(f Facts) []Finding {
+		if f.Daemon == nil || f.Daemon.Counters.EventsLost == 0 {
+			return nil
+		}
+		return []Finding{{
+			Severity: Note, What: fmt.Sprintf("%d events were not delivered", f.Daemon.Counters.EventsLost),
+			Why: "a program that watches events reads them too slowly; flows are not held up by that",
+		}}
+	},
+}
+
+var unreadCheck = check{
+	name: "unread", looks: "what could not be looked at",
+	find: func(f Facts) (found []Finding) {
+		if !f.Root {
+			found = append(found, Finding{
+				Severity: Note, What: "doctor runs without root's rights and sees only part of the host",
+				Why: "firewall rules and other users' programs cannot be read", Command: "sudo hostnat doctor",
+			})
+		}
+		for _, line := range f.Host.Unread {
+			found = append(found, Finding{Severity: Note, What: "not looked at: " + line, Why: "checks that need it find nothing"})
+		}
+		return found
+	},
+}

@@ -1,0 +1,39 @@
+package doctor
+
+import (
+	"net/netip"
+
+	"github.com/hostnat/hostnat/internal/host"
+	"github.com/hostnat/hostnat/internal/nat"
+)
+
+// Facts is all that the checks look at.
+type Facts struct {
+	Host       host.Examination
+	Config     nat.Config // the daemon's; without one, what is stored
+	HasConfig  bool       // Config was read
+	Root       bool       // who looks may look at everything
+	StateFiles []string   // what is wrong with the stored state, one line each
+	Daemon     *Daemon    // nil: none is running
+}
+
+// Daemon is what only a running daemon knows.
+type Daemon struct {
+	PID      int
+	Counters nat.Counters
+	Absent   map[string]error // endpoints that are not attached, and why
+	Problems []string         // of its own, one line each
+}
+
+// networksOn are the networks whose switch is that link.
+func (f Facts) networkOn(link string) (nat.Network, bool) {
+	for _, n := range f.Config.Networks {
+		if n.Bridge == link {
+			return n, true
+		}
+	}
+	return nat.Network{}, false
+}
+
+// gateway is the host's address on a network, with the subnet's length.
+func gateway(n nat.Network) netip.Prefix { return netip.PrefixFrom(n.Gateway, n.Subnet.Bits()) }

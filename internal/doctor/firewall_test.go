@@ -1,0 +1,119 @@
+package doctor
+
+import (
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/hostnat/hostnat/internal/host"
+)
+
+// docker is what Docker 20 to 28 leave in iptables-nft: FORWARD drops what no
+// rule of its own lets through.
+func docker() []host.Chain {
+	jump := func(to string) host.Rule { return host.Rule{Does: "jump", Target: to} }
+	link := func(name string) host.LinkMatch { return host.LinkMatch{Name: name} }
+	return []host.Chain{
+		{Family: "ip", Table: "filter", Name: "FORWARD", Hook: "forward", Drops: true, Rules: []host.Rule{
+			jump("DOCKER-USER"), jump("DOCKER-ISOLATION-STAGE-1"),
+			{Match: host.Match{Out: link("docker0"), Never: true}, Does: "accept"},
+			{Match: host.Match{In: link("docker0"), Out: host.LinkMatch{Name: "docker0", Not: true}}, Does: "accept"},
+			{Match: host.Match{In: link("docker0"), Out: link("docker0")}, Does: "accept"},
+		}},
+		{Family: "ip", Table: "filter", Name: "DOCKER-USER", Rules: []host.Rule{{Does: "return"}}},
+		{Family: "ip", Table: "filter", Name: "DOCKER-ISOLATION-STAGE-1", Rules: []host.Rule{
+			{Match: host.Match{In: link("docker0"), Out: host.LinkMatch{Name: "docker0", Not: true}}, Does: "jump", Target: "DOCKER-ISOLATION-STAGE-2"}, {Does: "return"},
+		}},
+		{Family: "ip", Table: "nat", Name: "POSTROUTING", Hook: "postrouting", Rules: []host.Rule{
+			{Match: host.Match{Source: host.PrefixMatch{Prefix: pre("172.17.0.0/16")}, Out: host.LinkMatch{Name: "docker0", Not: true}}, Does: "masquerade"},
+		}},
+	}
+}
+
+func TestFirewallChecks(t *testing.T) {
+	t.Parallel()
+	accept := func(in, out string) host.Rule {
+		return host.Rule{Match: host.Match{In: host.LinkMatch{Name: in}, Out: host.LinkMatch{Name: out}}, Does: "accept"}
+	}
+	input := func(drops bool, rules ...host.Rule) []host.Chain {
+		return []host.Chain{{Family: "inet", Table: "fw", Name: "in", Hook: "input", Drops: drops, Rules: rules}}
+	}
+	tests := []struct {
+		name   string
+		chains []host.Chain
+		spoil  func(*Facts)
+		want   []string // check, and what
+	}{
+		{"Docker", docker(), nil, []string{
+			"bridged-frames: the firewall (ip filter FORWARD) drops what endpoints of network web send to each other",
+			"bridged-frames: the firewall (ip filter FORWARD) drops what endpoints of network lan send to each other"}},
+		{"Docker, but frames do not pass iptables", docker(), func(f *Facts) { f.Host.Sysctls["net/bridge/bridge-nf-call-iptables"] = "0" }, nil},
+		{"Docker, and br_netfilter is not loaded", docker(), func(f *Facts) { delete(f.Host.Sysctls, "net/bridge/bridge-nf-call-iptables") }, nil},
+		{"Docker, mended by hand", docker(), func(f *Facts) {
+			f.Host.Chains[1].Rules = []host.Rule{accept("hn-web", "hn-web"), accept("br0", "br0"), {Does: "return"}}
+		}, nil},
+		{"Docker, one of two mended", docker(), func(f *Facts) {
+			f.Host.Chains[0].Rules = append([]host.Rule{{Match: host.Match{In: host.LinkMatch{Name: "hn-", Begins: true}}, Does: "accept"}}, f.Host.Chains[0].Rules...)
+		}, []string{"bridged-frames: the firewall (ip filter FORWARD) drops what endpoints of network lan send to each other"}},
+		{"a table for bridges", []host.Chain{{Family: "bridge", Table: "b", Name: "f", Hook: "forward", Drops: true}},
+			func(f *Facts) { f.Config.Networks = f.Config.Networks[:1]; f.Host.Links[5].Lent = nil }, []string{
+				"bridged-frames: the firewall (bridge b f) drops what endpoints of network web send to each other"}},
+		{"one chain accepts, the next drops", []host.Chain{
+			{Family: "inet", Table: "a", Name: "f", Hook: "forward", Rules: []host.Rule{{Does: "accept"}}},
+			{Family: "inet", Table: "b", Name: "f", Hook: "forward", Rules: []host.Rule{{Match: host.Match{Source: host.PrefixMatch{Prefix: pre("172.16.1.0/24")}}, Does: "drop"}}}},
+			nil, []string{"bridged-frames: the firewall (inet b f) drops what endpoints of network web send to each other"}},
+		{"a firewall for the host", input(true, accept("lo", "")), func(f *Facts) { f.Config.Networks = f.Config.Networks[:1] }, []string{
+			"host-services: the firewall (inet fw in) drops DHCP, DNS, DNS over TCP from network web to the host"}},
+		{"a firewall that knows DNS", input(true, host.Rule{Match: host.Match{Protocol: 17, Ports: host.PortMatch{Low: 53, High: 53}}, Does: "accept"}),
+			func(f *Facts) { f.Config.Networks = f.Config.Networks[:1] }, []string{
+				"host-services: the firewall (inet fw in) drops DHCP, DNS over TCP from network web to the host"}},
+		{"a firewall that knows the bridge", input(true, accept("hn-web", ""), accept("br0", "")), nil, nil},
+		{"a rule that is not understood lets nothing through", input(true, host.Rule{Match: host.Match{Unknown: true}, Does: "accept"}),
+			func(f *Facts) { f.Config.Networks = f.Config.Networks[:1] }, []string{
+				"host-services: the firewall (inet fw in) drops DHCP, DNS, DNS over TCP from network web to the host"}},
+		{"somebody masquerades our prefix", []host.Chain{{Family: "ip", Table: "nat", Name: "POSTROUTING", Hook: "postrouting", Rules: []host.Rule{
+			{Match: host.Match{Source: host.PrefixMatch{Prefix: pre("172.16.0.0/12")}}, Does: "masquerade"},
+			{Match: host.Match{Source: host.PrefixMatch{Prefix: pre("172.16.0.0/12"), Not: true}}, Does: "masquerade"}}}},
+			func(f *Facts) { f.Config.Networks = f.Config.Networks[:1] }, []string{
+				"nat-rules: a masquerade rule for 172.16.0.0/12 (ip nat POSTROUTING) covers network web (172.16.1.0/24)"}},
+		{"somebody publishes our port", []host.Chain{{Family: "ip", Table: "nat", Name: "DOCKER", Rules: []host.Rule{
+			{Match: host.Match{Protocol: 6, Ports: host.PortMatch{Low: 8080, High: 8080}}, Does: "dnat"},
+			{Match: host.Match{Protocol: 17, Ports: host.PortMatch{Low: 8080, High: 8080}}, Does: "dnat"},
+			{Match: host.Match{Protocol: 6, Ports: host.PortMatch{Low: 8081, High: 8081}}, Does: "dnat"}}}}, nil, []string{
+			"nat-rules: mapping 1 (tcp *:8080 to c1:80) is published by a rule of somebody else too (ip nat DOCKER)"}},
+		{"chains that lead to each other", []host.Chain{
+			{Family: "ip", Table: "t", Name: "a", Hook: "forward", Rules: []host.Rule{{Does: "jump", Target: "b"}}},
+			{Family: "ip", Table: "t", Name: "b", Rules: []host.Rule{{Does: "jump", Target: "b"}}}}, nil, nil},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
+			f := healthy()
+			f.Host.Chains = tt.chains
+			if tt.spoil != nil {
+				tt.spoil(&f)
+			}
+			var got []string
+			for _, found := range Run(f) {
+				got = append(got, found.Check+": "+found.What)
+			}
+			if diff := cmp.Diff(tt.want, got); diff != "" {
+				t.Errorf("(-want +got):\n%s", diff)
+			}
+		})
+	}
+}
+
+// TestDockerUserIsMended: what is put into DOCKER-USER survives Docker.
+func TestDockerUserIsMended(t *testing.T) {
+	t.Parallel()
+	f := healthy()
+	f.Host.Chains = docker()
+	found := Run(f)
+	if len(found) == 0 || found[0].Command != "iptables -I DOCKER-USER -i hn-web -o hn-web -j ACCEPT" {
+		t.Fatalf("%+v", found)
+	}
+	if diff := cmp.Diff(&BridgeRule{Table: "filter", Chain: "DOCKER-USER", Bridge: "hn-web"}, found[0].fix.AcceptBridged); diff != "" {
+		t.Error(diff)
+	}
+}

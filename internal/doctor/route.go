@@ -1,0 +1,128 @@
+package doctor
+
+import (
+	"fmt"
+	"net/netip"
+)
+
+var defaultRouteCheck = check{
+	name: "default-route", looks: "whether the host has a way to the outside",
+	find: func(f Facts) []Finding {
+		if f.Host.Host.DefaultInterface != "" {
+			return nil
+		}
+		return []Finding{{
+			Severity: Problem, What: "the host has no default route",
+			Why:     "endpoints reach what the host has a route to, and nothing else: their packets are refused with network unreachable",
+			Command: "ip route add default via ROUTER dev INTERFACE",
+		}}
+	},
+}
+
+// insideRouteCheck is WinNAT's event 1031: a default route found in an internal
+// compartment.
+var insideRouteCheck = check{
+	name: "inside-route", looks: "routes to the outside that lead into a network",
+	find: func(f Facts) (found []Finding) {
+		for _, r := range f.Host.Routes {
+			n, inside := f.networkOn(r.Link)
+			if !inside || r.Prefix.Bits() > 1 {
+				continue
+			}
+			found = append(found, Finding{
+				Severity: Problem, What: fmt.Sprintf("the route %s leads into network %s (table %d)", r.Prefix, n.Name, r.Table),
+				Why:     "what endpoints send to the outside would come back inside: it is dropped as not-external-interface. The host itself is cut off too",
+				Command: fmt.Sprintf("ip route del %s dev %s table %d", r.Prefix, r.Link, r.Table),
+			})
+		}
+		return found
+	},
+}
+
+var overlapCheck = check{
+	name: "overlap", looks: "networks against the host's addresses and routes, VPNs' included",
+	find: func(f Facts) (found []Finding) {
+		config := f.Config
+		for _, clash := range config.Clashes(f.Host.Host) {
+			found = append(found, Finding{
+				Severity: Problem, What: clash.String(),
+				Why:     "endpoints of the network cannot reach what is there, and the host takes one for the other; everything else goes on",
+				Command: "hostnat network renumber " + clash.Network,
+			})
+		}
+		return append(found, twins(f)...)
+	},
+}
+
+// twins are networks of one compartment that overlap: the daemon makes none,
+// a stored configuration may have been edited.
+func twins(f Facts) (found []Finding) {
+	for i, a := range f.Config.Networks {
+		for _, b := range f.Config.Networks[:i] {
+			if a.Compartment != b.Compartment || !a.Subnet.Overlaps(b.Subnet) {
+				continue
+			}
+			found = append(found, Finding{
+				Severity: Problem, What: fmt.Sprintf("networks %s (%s) and %s (%s) of compartment %s overlap", b.Name, b.Subnet, a.Name, a.Subnet, a.Compartment),
+				Why:     "an address would be in two places",
+				Command: "hostnat network renumber " + a.Name,
+			})
+		}
+	}
+	return found
+}
+
+var mtuCheck = check{
+	name: "mtu", looks: "the networks' MTU against that of the way out",
+	find: func(f Facts) (found []Finding) {
+		out := f.Host.Host.MTU
+		for _, n := range f.Config.Networks {
+			bridge, there := f.Host.Link(n.Bridge)
+			if !there || out == 0 || bridge.MTU <= out {
+				continue
+			}
+			found = append(found, Finding{
+				Severity: Warning, What: fmt.Sprintf("network %s has an MTU of %d bytes, the way out %d", n.Name, bridge.MTU, out),
+				Why:     "full packets are refused with 'fragmentation needed': who does not heed that hangs after the handshake",
+				Command: fmt.Sprintf("ip link set %s mtu %d", n.Bridge, out),
+			})
+		}
+		return found
+	},
+}
+
+var reversePathCheck = check{
+	name: "reverse-path", looks: "rp_filter, where the route back to a network leads elsewhere",
+	find: func(f Facts) (found []Finding) {
+		all, _ := f.Host.Sysctl("net/ipv4/conf/all/rp_filter")
+		for _, n := range f.Config.Networks {
+			path := "net/ipv4/conf/" + n.Bridge + "/rp_filter"
+			own, there := f.Host.Sysctl(path)
+			// The greater of the two counts (ip-sysctl.rst); 1 is strict, RFC 3704 section 2.2.
+			if !there || max(all, own) != 1 || f.wayTo(n.Subnet, n.Bridge) == n.Bridge {
+				continue
+			}
+			found = append(found, Finding{
+				Severity: Problem, What: fmt.Sprintf("rp_filter is strict on %s, and the host's route to %s leads out of %s", n.Bridge, n.Subnet, f.wayTo(n.Subnet, n.Bridge)),
+				Why:     fmt.Sprintf("the host drops what endpoints of network %s send to itself: gateway, DNS, DHCP and published ports of the host", n.Name),
+				Command: "sysctl -w net.ipv4.conf." + n.Bridge + ".rp_filter=2",
+				fix:     &Fix{Sysctl: &Sysctl{Path: path, Value: "2", Was: fmt.Sprint(own)}},
+			})
+		}
+		return found
+	},
+}
+
+// wayTo is the link of the most specific route of the main table to a subnet,
+// the first of equals, as the kernel has them in order.
+func (f Facts) wayTo(subnet netip.Prefix, otherwise string) string {
+	best, link := -1, otherwise
+	for _, r := range f.Host.Routes {
+		if r.Table == mainTable && r.Prefix.Bits() > best && r.Prefix.Overlaps(subnet) && r.Prefix.Bits() <= subnet.Bits() {
+			best, link = r.Prefix.Bits(), r.Link
+		}
+	}
+	return link
+}
+
+const mainTable = 254 // RT_TABLE_MAIN
