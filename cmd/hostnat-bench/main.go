@@ -12,6 +12,7 @@ import (
 	"os"
 	"os/signal"
 	"regexp"
+	"slices"
 	"strings"
 
 	"golang.org/x/sys/unix"
@@ -107,17 +108,34 @@ func (f *flags) run(ctx context.Context, stdout io.Writer) error {
 	if os.Geteuid() != 0 {
 		return errors.New("needs root to make network namespaces; use sudo")
 	}
-	report, err := bench.Run(ctx, f.Options)
+	reports, err := f.measure(ctx)
+	for _, report := range reports {
+		if err := f.print(stdout, report); err != nil {
+			return err
+		}
+	}
 	if err != nil {
 		return err
 	}
-	if err := f.print(stdout, report); err != nil {
-		return err
-	}
-	if f.bars && !report.Met() {
+	if f.bars && slices.ContainsFunc(reports, func(r *bench.Report) bool { return !r.Met() }) {
 		return errors.New("a bar is not met")
 	}
 	return nil
+}
+
+// measure returns the main table, if it has rows that are wanted, and the others.
+func (f *flags) measure(ctx context.Context) (reports []*bench.Report, err error) {
+	main, mainErr := bench.Run(ctx, f.Options)
+	if mainErr == nil {
+		reports = append(reports, main)
+	} else if !errors.Is(mainErr, bench.ErrNoRows) {
+		return nil, mainErr
+	}
+	sections, err := bench.Sections(ctx, f.Options)
+	if reports = append(reports, sections...); len(reports) == 0 {
+		err = errors.Join(mainErr, err)
+	}
+	return reports, err
 }
 
 func (f *flags) print(w io.Writer, report *bench.Report) error {

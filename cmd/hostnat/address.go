@@ -14,6 +14,11 @@ func addressCommand(a *app) *cobra.Command {
 func addressAdd(a *app) *cobra.Command {
 	return &cobra.Command{
 		Use: "add NAT A[:LO-HI]", Short: "Give a NAT an external address and the ports it may use on it",
+		Long: "Give a NAT an external address and the ports it may use on it (default 1024-65535). An\n" +
+			"address may have several ranges. One that the host does not have is added to the interface\n" +
+			"that the NAT is bound to, else to the one in whose net it is, else to that of the default\n" +
+			"route; if another machine on the wire has it, that is refused. It goes with the NAT's last\n" +
+			"range on it, and with 'hostnat down'.",
 		Args: positional("NAT", "A[:LO-HI]"), ValidArgsFunction: a.arguments(natNames, nil),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			v, err := a.client().AddAddress(cmd.Context(), args[0], args[1])
@@ -50,8 +55,8 @@ func addressColumns() []column[control.AddressView] {
 
 func addressRemove(a *app) *cobra.Command {
 	return &cobra.Command{
-		Use: "remove NAT A", Short: "Take an external address away from a NAT",
-		Args: positional("NAT", "A"), ValidArgsFunction: a.arguments(natNames, nil),
+		Use: "remove NAT A[:LO-HI]", Short: "Take an external address, or one range of it, away from a NAT",
+		Args: positional("NAT", "A[:LO-HI]"), ValidArgsFunction: a.arguments(natNames, nil),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if err := a.client().RemoveAddress(cmd.Context(), args[0], args[1]); err != nil {
 				return err

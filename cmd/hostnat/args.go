@@ -21,3 +21,13 @@ func positional(names ...string) cobra.PositionalArgs {
 		return nil
 	}
 }
+
+// optional takes at most these, in this order.
+func optional(names ...string) cobra.PositionalArgs {
+	return func(cmd *cobra.Command, args []string) error {
+		if len(args) > len(names) {
+			return usagef(cmd, "%q is one argument too many", args[len(names)])
+		}
+		return nil
+	}
+}

@@ -23,11 +23,15 @@ func daemonCommand(a *app) *cobra.Command {
 		},
 	}
 	addDirectories(cmd.Flags(), &options)
+	cmd.Flags().BoolVar(&options.Discard, "discard-sessions", false, "end the sessions of an earlier version if they cannot be carried over")
+	cmd.Flags().StringVar(&options.ResolvConf, "resolv-conf", "/etc/resolv.conf", "where the resolvers are named that endpoints' queries go to")
 	return cmd
 }
 
+const defaultStateDir = "/var/lib/hostnat"
+
 func addDirectories(flags *pflag.FlagSet, options *daemon.Options) {
-	flags.StringVar(&options.StateDir, "state-dir", "/var/lib/hostnat", "where the configuration is kept")
+	flags.StringVar(&options.StateDir, "state-dir", defaultStateDir, "where the configuration is kept")
 	flags.StringVar(&options.RunDir, "run-dir", "/run/hostnat", "where the socket is made")
 }
 

@@ -38,6 +38,7 @@ func endpointAttach(a *app) *cobra.Command {
 	flags.StringVar(&spec.Port, "port", "", "whatever is behind this `interface`")
 	flags.StringVar(&spec.Address, "address", "", "its `address` (default a free one)")
 	flags.StringVar(&spec.MAC, "mac", "", "its Ethernet `address` (default made from the address)")
+	flags.StringArrayVar(&spec.Aliases, "alias", nil, "a further `name` for it in DNS; may be repeated")
 	flags.StringVar(&spec.IfName, "ifname", "", "`name` of its interface inside the namespace (default eth0)")
 	return cmd
 }
@@ -124,6 +125,7 @@ func endpointShow(a *app) *cobra.Command {
 			err = printObject(a, e, []field{
 				{"name", e.Name}, {"network", e.Network},
 				{"address", fmt.Sprintf("%s/%d", e.Address, e.PrefixLength)}, {"gateway", e.Gateway.String()},
+				{"dns", nameServer(e)}, {"aliases", texts(e.Aliases)},
 				{"mtu", fmt.Sprint(e.MTU)}, {"mac", string(e.MAC)},
 				{"attached to", attachment(e)}, {"interface", e.Interface}, {"state", string(e.State)},
 			})
@@ -133,6 +135,14 @@ func endpointShow(a *app) *cobra.Command {
 			return printConfigure(a, e.Configure)
 		},
 	}
+}
+
+// nameServer says what to put into resolv.conf(5) inside.
+func nameServer(e control.EndpointView) string {
+	if e.DNS == "" {
+		return "-"
+	}
+	return e.DNS + ", search " + e.Domain
 }
 
 func endpointDetach(a *app) *cobra.Command {

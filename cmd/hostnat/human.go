@@ -6,6 +6,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"github.com/hostnat/hostnat/internal/nat"
 )
 
 // bytesText is a number of bytes for people: "512 B", "1.5 KiB", "3.0 MiB".
@@ -49,6 +51,18 @@ func hostPort(a netip.AddrPort) string {
 		return "*:" + strconv.Itoa(int(a.Port()))
 	}
 	return a.String()
+}
+
+// hostPorts writes an address and its ports, if it has any, with * for "any address".
+func hostPorts(a nat.AddrPorts) string {
+	if a.IsWhole() {
+		return a.Address.String()
+	}
+	first := hostPort(a.First())
+	if a.IsRange() {
+		first += "-" + strconv.Itoa(int(a.Ports.High))
+	}
+	return first
 }
 
 // texts joins values by commas: "10.0.0.0/8,192.0.2.1/32".

@@ -14,16 +14,26 @@ import (
 
 func mappingCommand(a *app) *cobra.Command {
 	return group("mapping", "Static mappings: published ports",
-		mappingAdd(a), mappingList(a), mappingDelete(a))
+		mappingAdd(a), mappingList(a), mappingShow(a), mappingDelete(a))
 }
 
 func mappingAdd(a *app) *cobra.Command {
 	var spec nat.MappingSpec
 	cmd := &cobra.Command{
-		Use: "add --protocol tcp|udp [--external [A:]PORT|A] --internal ENDPOINT|A:PORT", Short: "Publish a port of an endpoint",
-		Long: "Publish a port of an endpoint. Without --external a free port is chosen out of those that\n" +
-			"the NAT gives out, on all addresses; with --external A on that one. It stays the same until\n" +
-			"the mapping is deleted. Each such command makes another mapping.",
+		Use: "add --protocol tcp|udp [--external [A:]PORT[-PORT]|A] --internal ENDPOINT|A:PORT[-PORT][,...]\n" +
+			"  hostnat mapping add --protocol any --external A --internal ENDPOINT|A", Short: "Publish a port of an endpoint, or all of an address",
+		Long: "Publish a port of an endpoint, or as many in a row as both ranges have. Several targets with\n" +
+			"commas between share the new sessions: a client stays with its target, and one that is\n" +
+			"detached gets no more.\n\n" +
+			"Without --external free ports are chosen out of those that the NAT gives out, on all\n" +
+			"addresses; with --external A on that one. They stay the same until the mapping is deleted.\n" +
+			"Each such command makes another mapping.\n\n" +
+			"A mapping on one address goes before one on all addresses with the same port, whichever\n" +
+			"was added first.\n\n" +
+			"With --protocol any an endpoint gets a whole external address: every port of TCP and UDP,\n" +
+			"and SCTP, GRE, ESP and every other protocol, of which the address alone is translated.\n" +
+			"The address is one of the host's or of the NAT's ('hostnat address add'). The host still\n" +
+			"answers pings to it.",
 		Args: positional(),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			for _, name := range []string{"protocol", "internal"} {
@@ -38,18 +48,18 @@ func mappingAdd(a *app) *cobra.Command {
 			if err != nil {
 				return err
 			}
-			return printLine(a, m, "mapping %d: %s %s → %s%s", m.ID, m.Protocol, hostPort(m.External), target(m), fromText(m))
+			return printLine(a, m, "mapping %d: %s %s → %s%s", m.ID, m.Protocol, hostPorts(m.External), target(m), fromText(m))
 		},
 	}
 	flags := cmd.Flags()
 	flags.StringVar(&spec.NAT, "nat", "", "the `NAT` that has the external port (default the target's network's)")
-	flags.StringVar(&spec.Protocol, "protocol", "", "tcp or udp")
-	flags.StringVar(&spec.External, "external", "", "external `[A:]PORT`; without it, or with A alone, a free port is chosen")
-	flags.StringVar(&spec.Internal, "internal", "", "what it reaches: `ENDPOINT:PORT` or A:PORT")
+	flags.StringVar(&spec.Protocol, "protocol", "", "tcp or udp; any: a whole address")
+	flags.StringVar(&spec.External, "external", "", "external `[A:]PORT[-PORT]`; without it, or with A alone, free ports are chosen; with --protocol any A")
+	flags.StringVar(&spec.Internal, "internal", "", "what it reaches: `ENDPOINT:PORT[-PORT]` or A:PORT[-PORT]; several with commas between; with --protocol any ENDPOINT or A")
 	flags.StringVar(&spec.Network, "network", "", "the `network` of an address that several networks have")
 	flags.StringArrayVar(&spec.From, "from", nil, "let only this `CIDR` in; may be repeated")
-	flags.BoolVar(&spec.Force, "force", false, "take the port even if a program of the host listens there")
-	completeFlag(cmd, "protocol", "tcp", "udp")
+	flags.BoolVar(&spec.Force, "force", false, "take the port, or the address, even if a program of the host listens there or the NAT is left without")
+	completeFlag(cmd, "protocol", "tcp", "udp", "any")
 	a.completeFlagFrom(cmd, "nat", natNames)
 	a.completeFlagFrom(cmd, "network", networkNames)
 	return cmd
@@ -66,7 +76,7 @@ func mappingList(a *app) *cobra.Command {
 			return printList(a, rows, []column[control.MappingView]{
 				{"ID", func(m control.MappingView) string { return fmt.Sprint(m.ID) }},
 				{"PROTOCOL", func(m control.MappingView) string { return m.Protocol.String() }},
-				{"EXTERNAL", func(m control.MappingView) string { return hostPort(m.External) }},
+				{"EXTERNAL", func(m control.MappingView) string { return hostPorts(m.External) }},
 				{"TARGET", target},
 				{"NETWORK", func(m control.MappingView) string { return m.Network }},
 				{"NAT", func(m control.MappingView) string { return m.NAT }},
@@ -77,15 +87,55 @@ func mappingList(a *app) *cobra.Command {
 	}
 }
 
+func mappingShow(a *app) *cobra.Command {
+	return &cobra.Command{
+		Use: "show ID", Short: "Show one static mapping", Args: positional("ID"), ValidArgsFunction: a.arguments(mappingIDs),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			id, err := mappingID(cmd, args[0])
+			if err != nil {
+				return err
+			}
+			m, err := a.client().Mapping(cmd.Context(), id)
+			if err != nil {
+				return err
+			}
+			return printObject(a, m, mappingFields(m))
+		},
+	}
+}
+
+// mappingFields has a line for each target.
+func mappingFields(m control.MappingView) []field {
+	fields := []field{
+		{"id", fmt.Sprint(m.ID)}, {"protocol", m.Protocol.String()}, {"external", hostPorts(m.External)},
+	}
+	for _, t := range m.Targets {
+		text := targetText(t) + " in network " + t.Network
+		if !t.Resolved() {
+			text += ", not attached"
+		}
+		fields = append(fields, field{"target", text})
+	}
+	return append(fields, field{"NAT", m.NAT}, field{"from", texts(m.From)}, field{"active", yesNo(m.Active)})
+}
+
+func mappingID(cmd *cobra.Command, text string) (uint32, error) {
+	id, err := strconv.ParseUint(text, 10, 32)
+	if err != nil {
+		return 0, usagef(cmd, "%q is not the id of a mapping, which is a number", text)
+	}
+	return uint32(id), nil
+}
+
 func mappingDelete(a *app) *cobra.Command {
 	return &cobra.Command{
 		Use: "delete ID", Short: "Delete a static mapping", Args: positional("ID"), ValidArgsFunction: a.arguments(mappingIDs),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			id, err := strconv.ParseUint(args[0], 10, 32)
+			id, err := mappingID(cmd, args[0])
 			if err != nil {
-				return usagef(cmd, "%q is not the id of a mapping, which is a number", args[0])
+				return err
 			}
-			if err := a.client().DeleteMapping(cmd.Context(), uint32(id)); err != nil {
+			if err := a.client().DeleteMapping(cmd.Context(), id); err != nil {
 				return err
 			}
 			return printDone(a, "mapping %d deleted", id)
@@ -96,20 +146,19 @@ func mappingDelete(a *app) *cobra.Command {
 func mappingIDs(ctx context.Context, c *api.Client) []string {
 	rows, _ := c.Mappings(ctx)
 	return namesOf(rows, func(m control.MappingView) string {
-		return fmt.Sprintf("%d\t%s %s → %s", m.ID, m.Protocol, hostPort(m.External), target(m))
+		return fmt.Sprintf("%d\t%s %s → %s", m.ID, m.Protocol, hostPorts(m.External), target(m))
 	})
 }
 
-// target is "c1 172.16.1.2:80": the endpoint, if it was named, and the address
-// it has now; "c1:80" while it has none.
-func target(m control.MappingView) string {
-	switch {
-	case m.Endpoint == "":
-		return m.Internal.String()
-	case m.Internal.Addr().IsUnspecified():
-		return fmt.Sprintf("%s:%d", m.Endpoint, m.Internal.Port())
+func target(m control.MappingView) string { return texts(namesOf(m.Targets, targetText)) }
+
+// targetText is "c1 172.16.1.2:80": the endpoint, if it was named, and the
+// address it has now; "c1:80" while it has none.
+func targetText(t nat.Target) string {
+	if t.Endpoint == "" || !t.Resolved() {
+		return t.String()
 	}
-	return m.Endpoint + " " + m.Internal.String()
+	return t.Endpoint + " " + t.Internal.String()
 }
 
 func fromText(m control.MappingView) string {

@@ -2,7 +2,6 @@ package main
 
 import (
 	"fmt"
-	"strings"
 
 	"github.com/spf13/cobra"
 
@@ -29,7 +28,7 @@ func natCreate(a *app) *cobra.Command {
 	}
 	flags := cmd.Flags()
 	flags.StringArrayVar(&spec.ExternalInterfaces, "external-interface", nil, "use the address of this `interface`; may be repeated")
-	flags.StringArrayVar(&spec.ExternalAddresses, "external-address", nil, "use this `A[:LO-HI]`; may be repeated")
+	flags.StringArrayVar(&spec.ExternalAddresses, "external-address", nil, "use this `A[:LO-HI]`, added to the host if it does not have it; may be repeated")
 	flags.StringVar(&spec.Profile, "profile", "", "timeouts and filtering: rfc or winnat (default rfc)")
 	completeFlag(cmd, "profile", string(nat.ProfileRFC), string(nat.ProfileWinNAT))
 	return cmd
@@ -67,44 +66,17 @@ func natShow(a *app) *cobra.Command {
 }
 
 func natSet(a *app) *cobra.Command {
-	cmd := &cobra.Command{
-		Use: "set NAME KEY=VALUE...", Short: "Change settings of a NAT", Args: positional("NAME", "KEY=VALUE..."),
-		Long: "Change settings of a NAT. The keys are:\n  " + strings.Join(nat.SettingKeys(), "\n  "),
-		RunE: func(cmd *cobra.Command, args []string) error {
-			settings, err := parseSettings(cmd, args[1:])
-			if err != nil {
-				return err
-			}
-			n, err := a.client().SetNAT(cmd.Context(), args[0], settings)
-			if err != nil {
-				return err
-			}
-			return printObject(a, n, natFields(n))
-		},
-	}
-	cmd.ValidArgsFunction = func(cmd *cobra.Command, args []string, typed string) ([]cobra.Completion, cobra.ShellCompDirective) {
-		if len(args) == 0 {
-			return a.arguments(natNames)(cmd, args, typed)
+	cmd := setCommand(a, "NAT", natNames, natSettings, func(cmd *cobra.Command, name string, values map[string]string) error {
+		n, err := a.client().SetNAT(cmd.Context(), name, values)
+		if err != nil {
+			return err
 		}
-		keys := namesOf(nat.SettingKeys(), func(k string) string { return k + "=" })
-		return keys, cobra.ShellCompDirectiveNoSpace | cobra.ShellCompDirectiveNoFileComp
-	}
+		return printObject(a, n, natFields(n))
+	})
+	cmd.Long += "\n\nTIME is seconds or a duration (300, 5m), RULE is endpoint-independent, address-dependent (the\n" +
+		"default: remotes that the endpoint has talked to, from any port) or address-and-port-dependent.\n" +
+		"Defaults are in brackets."
 	return cmd
-}
-
-func parseSettings(cmd *cobra.Command, args []string) (map[string]string, error) {
-	settings := map[string]string{}
-	for _, arg := range args {
-		key, value, ok := strings.Cut(arg, "=")
-		if !ok || key == "" {
-			return nil, usagef(cmd, "%q is not KEY=VALUE", arg)
-		}
-		if _, dup := settings[key]; dup {
-			return nil, usagef(cmd, "%s is given twice", key)
-		}
-		settings[key] = value
-	}
-	return settings, nil
 }
 
 func natDelete(a *app) *cobra.Command {
@@ -133,7 +105,22 @@ func natFields(n nat.NAT) []field {
 		{"tcp-filtering", string(n.TCPFiltering)},
 		{"udp-filtering", string(n.UDPFiltering)},
 		{"udp-inbound-refresh", yesNo(n.UDPInboundRefresh)},
+		{"pooling", string(n.Pooling)},
+		{"overflow", yesNo(n.Overflow)},
+		{"hold-down", secondsText(uint64(n.HoldDown))},
+		{"max-sessions", limitText(n.Limits.Sessions)},
+		{"max-ports", limitText(n.Limits.Ports)},
+		{"max-rate", limitText(n.Limits.Rate)},
+		{"mss-clamp", yesNo(n.MSSClamp)},
+		{"exhaustion", string(n.Exhaustion)},
 	}
+}
+
+func limitText(n uint32) string {
+	if n == 0 {
+		return "no limit"
+	}
+	return fmt.Sprint(n)
 }
 
 func externalAddresses(n nat.NAT) string {

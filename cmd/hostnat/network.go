@@ -1,6 +1,8 @@
 package main
 
 import (
+	"fmt"
+
 	"github.com/spf13/cobra"
 
 	"github.com/hostnat/hostnat/internal/nat"
@@ -8,7 +10,7 @@ import (
 
 func networkCommand(a *app) *cobra.Command {
 	return group("network", "Networks: a switch, a subnet and a gateway each",
-		networkCreate(a), networkList(a), networkShow(a), networkDelete(a))
+		networkCreate(a), networkList(a), networkShow(a), networkSet(a), networkRenumber(a), networkDelete(a))
 }
 
 func networkCreate(a *app) *cobra.Command {
@@ -28,13 +30,27 @@ func networkCreate(a *app) *cobra.Command {
 		},
 	}
 	flags := cmd.Flags()
-	flags.StringVar(&spec.NAT, "nat", "", "the `NAT` that it is behind (default default)")
+	flags.StringVar(&spec.NAT, "nat", "", "the `NAT` that it is behind, or none: then its endpoints do not reach the outside (default default)")
 	flags.StringVar(&spec.Subnet, "subnet", "", "its `CIDR`; without it, a free one is chosen")
 	flags.StringVar(&spec.Gateway, "gateway", "", "the host's `address` on it (default the subnet's first)")
 	flags.StringVar(&spec.Bridge, "bridge", "", "the `interface` that is its switch (default one of our own)")
 	flags.BoolVar(&spec.Adopt, "adopt", false, "use a bridge that exists already, and leave it there")
 	flags.StringVar(&spec.Compartment, "compartment", "", "its routing `domain`: addresses are unique inside one (default default)")
+	flags.StringVar(&spec.Domain, "domain", "", "the `domain` that its endpoints' names are in (default NAME.internal)")
+	flags.StringVar(&spec.Overlap, "overlap", "", "when the host's own network comes to overlap the subnet: `keep|renumber` it (default keep)")
+	flags.StringVar(&spec.Isolation, "isolation", "", "`on|off|endpoint`: off, and networks of the same compartment with off reach each other; endpoint, and not even its own endpoints do (default on)")
+	flags.StringVar(&spec.DHCP, "dhcp", "", "whether clients get addresses by DHCP: `on|off` (default on)")
+	flags.StringVar(&spec.DNS, "dns", "", "whether the gateway answers for names: `on|off` (default on)")
+	flags.StringVar(&spec.LeaseTime, "lease-time", "", "how long a DHCP client has its address: `duration` (default 1h)")
+	flags.StringVar(&spec.MTU, "mtu", "", "`bytes`, or auto: that of the outgoing interface (default auto)")
+	flags.StringArrayVar(&spec.NTP, "ntp", nil, "`address` of a time server that clients are told; may be repeated")
+	flags.StringArrayVar(&spec.Ranges, "range", nil, "`LO-HI`: DHCP clients get addresses from here (default the whole subnet); may be repeated")
+	flags.StringArrayVar(&spec.Exclude, "exclude", nil, "`LO-HI`: never given out unless asked for; may be repeated")
+	completeFlag(cmd, "dhcp", "on", "off")
+	completeFlag(cmd, "dns", "on", "off")
 	a.completeFlagFrom(cmd, "nat", natNames)
+	completeFlag(cmd, "isolation", "on", "off", "endpoint")
+	completeFlag(cmd, "overlap", nat.Keep.String(), nat.Renumber.String())
 	return cmd
 }
 
@@ -66,10 +82,7 @@ func networkShow(a *app) *cobra.Command {
 			if err != nil {
 				return err
 			}
-			return printObject(a, n, []field{
-				{"name", n.Name}, {"subnet", n.Subnet.String()}, {"gateway", n.Gateway.String()},
-				{"bridge", bridgeText(n)}, {"nat", n.NAT}, {"compartment", n.Compartment},
-			})
+			return printObject(a, n, networkFields(n))
 		},
 	}
 }
@@ -94,4 +107,31 @@ func bridgeText(n nat.Network) string {
 		return n.Bridge + " (adopted)"
 	}
 	return n.Bridge
+}
+
+// networkFields names the settings as `network set` does.
+func networkFields(n nat.Network) []field {
+	return []field{
+		{"name", n.Name}, {"subnet", n.Subnet.String()}, {"gateway", n.Gateway.String()},
+		{"bridge", bridgeText(n)}, {"nat", n.NAT}, {"compartment", n.Compartment},
+		{"isolation", n.Isolation.String()}, {"overlap", n.Overlap.String()},
+		{"dns", n.DNS.String()}, {"domain", n.DomainName()},
+		{"dhcp", n.DHCP.String()}, {"lease-time", secondsText(uint64(n.LeaseDuration()))}, {"mtu", mtuText(n)},
+		{"range", orWord(texts(n.Ranges), "all")}, {"exclude", orWord(texts(n.Exclude), "none")},
+		{"ntp", orWord(texts(n.NTP), "none")}, {"routes", orWord(texts(n.Routes), "none")},
+	}
+}
+
+func mtuText(n nat.Network) string {
+	if n.MTU == 0 {
+		return "auto"
+	}
+	return fmt.Sprint(n.MTU)
+}
+
+func orWord(s, otherwise string) string {
+	if s == "" {
+		return otherwise
+	}
+	return s
 }

@@ -3,10 +3,13 @@ package main
 import (
 	"fmt"
 	"net/netip"
+	"slices"
+	"strings"
 
 	"github.com/spf13/cobra"
 
 	"github.com/hostnat/hostnat/internal/control"
+	"github.com/hostnat/hostnat/internal/nat"
 )
 
 func portCommand(a *app) *cobra.Command {
@@ -16,11 +19,21 @@ func portCommand(a *app) *cobra.Command {
 func portList(a *app) *cobra.Command {
 	var protocol string
 	cmd := &cobra.Command{
-		Use: "list", Short: "List who has which external port: mappings, NATs, programs of the host", Args: positional(),
-		RunE: func(cmd *cobra.Command, _ []string) error {
+		Use: "list [PORT]", Short: "List who has which external port: mappings, NATs, programs of the host",
+		Long: "List who has which external port: mappings, NATs, programs of the host. With PORT, or a range\n" +
+			"LO-HI, only whoever has one of these.",
+		Args: optional("PORT"),
+		RunE: func(cmd *cobra.Command, args []string) error {
 			rows, err := a.client().Ports(cmd.Context(), protocol)
 			if err != nil {
 				return err
+			}
+			if len(args) > 0 {
+				wanted, err := nat.ParsePortRange("port", args[0])
+				if err != nil {
+					return err
+				}
+				rows = slices.DeleteFunc(rows, func(p control.PortView) bool { return !hasPort(p, wanted) })
 			}
 			return printList(a, rows, []column[control.PortView]{
 				{"PROTOCOL", func(p control.PortView) string { return p.Protocol.String() }},
@@ -35,6 +48,17 @@ func portList(a *app) *cobra.Command {
 	cmd.Flags().StringVar(&protocol, "protocol", "", "only tcp, udp or icmp")
 	completeFlag(cmd, "protocol", "tcp", "udp", "icmp")
 	return cmd
+}
+
+// hasPort reports whether a row has one of the wanted ports: its own are ranges,
+// separated by commas.
+func hasPort(p control.PortView, wanted nat.PortRange) bool {
+	for text := range strings.SplitSeq(p.Ports, ",") {
+		if r, err := nat.ParsePortRange("port", text); err == nil && r.Overlaps(wanted) {
+			return true
+		}
+	}
+	return false
 }
 
 func anyAddress(a netip.Addr) string {

@@ -31,6 +31,9 @@ func run(ctx context.Context, e env) int {
 	if err == nil {
 		return exitDone
 	}
+	if errors.Is(err, errFaulty) {
+		return exitRefused // it was said on stdout
+	}
 	var usage *usageError
 	if errors.As(err, &usage) {
 		fmt.Fprintf(e.Stderr, "hostnat: %s (see: %s --help)\n", oneLine(err), usage.command)
@@ -70,10 +73,14 @@ func rootCommand(e env) *cobra.Command {
 	if a.socket == "" {
 		a.socket = api.DefaultSocket
 	}
-	root := group("hostnat", "Networks behind NAT for the VMs and containers of this host",
-		daemonCommand(a), demoCommand(a), statusCommand(a), versionCommand(a), downCommand(a),
-		natCommand(a), networkCommand(a), endpointCommand(a), mappingCommand(a), addressCommand(a),
-		bindingCommand(a), sessionCommand(a), portCommand(a), eventCommand(a))
+	root := group("hostnat", "Networks behind NAT for the VMs and containers of this host")
+	addGroup(root, "What there is:", networkCommand(a), endpointCommand(a), mappingCommand(a), proxyCommand(a), natCommand(a),
+		addressCommand(a), poolCommand(a), reservationCommand(a))
+	addGroup(root, "What goes on:", statusCommand(a), sessionCommand(a), bindingCommand(a), portCommand(a), leaseCommand(a),
+		eventCommand(a), doctorCommand(a))
+	addGroup(root, "The program:", daemonCommand(a), downCommand(a), demoCommand(a), versionCommand(a))
+	root.SetHelpCommandGroupID(root.Groups()[2].ID)
+	root.SetCompletionCommandGroupID(root.Groups()[2].ID)
 	root.SilenceErrors, root.SilenceUsage = true, true
 	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error { return usagef(cmd, "%v", err) })
 	flags := root.PersistentFlags()
@@ -101,6 +108,15 @@ func group(use, short string, commands ...*cobra.Command) *cobra.Command {
 	}
 	cmd.AddCommand(commands...)
 	return cmd
+}
+
+// addGroup adds commands under a title of the help.
+func addGroup(root *cobra.Command, title string, commands ...*cobra.Command) {
+	root.AddGroup(&cobra.Group{ID: title, Title: title})
+	for _, cmd := range commands {
+		cmd.GroupID = title
+	}
+	root.AddCommand(commands...)
 }
 
 func unknownCommand(cmd *cobra.Command, name string) error {

@@ -34,7 +34,7 @@ func TestExitCodes(t *testing.T) {
 		{[]string{"demo"}, exitRefused, "hostnat: hostnat demo must be run as root; use sudo\n"},
 		{[]string{"down", "--socket", "/nonexistent/s"}, exitRefused, "hostnat: hostnat down, without a running daemon, must be run as root; use sudo\n"},
 		{[]string{"nothing"}, exitUsage, `hostnat: "nothing" is not a command;`},
-		{[]string{"network"}, exitUsage, "hostnat: network needs a command: create, delete, list, show (see: hostnat network --help)\n"},
+		{[]string{"network"}, exitUsage, "hostnat: network needs a command: create, delete, list, renumber, set, show (see: hostnat network --help)\n"},
 		{[]string{"network", "list", "x"}, exitUsage, `hostnat: "x" is one argument too many (see: hostnat network list --help)` + "\n"},
 		{[]string{"network", "list", "--nope"}, exitUsage, "hostnat: unknown flag: --nope (see: hostnat network list --help)\n"},
 		{[]string{"-o"}, exitUsage, "hostnat: flag needs an argument: 'o' in -o (see: hostnat --help)\n"},

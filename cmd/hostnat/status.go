@@ -24,14 +24,14 @@ func statusCommand(a *app) *cobra.Command {
 			if a.format == formatJSON {
 				return printJSON(a.Stdout, s)
 			}
-			return printStatus(a.Stdout, s)
+			return printStatus(a.Stdout, s, a.Terminal && a.Getenv("NO_COLOR") == "")
 		},
 	}
 }
 
 // printStatus prints one block a topic; a topic with nothing to say is one
-// word or left out.
-func printStatus(w io.Writer, s control.Status) error {
+// word or left out. In colour, problems are red.
+func printStatus(w io.Writer, s control.Status, colour bool) error {
 	fmt.Fprintf(w, "hostnat %s, up %s, process %d\n\n", s.Version, secondsText(s.UptimeSeconds), s.PID)
 	t := newTable(w)
 	t.row("  networks", fmt.Sprint(s.Networks), "NATs", fmt.Sprint(s.NATs))
@@ -52,7 +52,7 @@ func printStatus(w io.Writer, s control.Status) error {
 	if err := printDrops(w, s.Drops); err != nil {
 		return err
 	}
-	return printProblems(w, s.Problems)
+	return printProblems(w, s.Problems, colour)
 }
 
 // printDrops prints the counters that are not 0, largest first.
@@ -74,14 +74,18 @@ func printDrops(w io.Writer, drops map[string]uint64) error {
 	return t.Flush()
 }
 
-func printProblems(w io.Writer, problems []string) error {
+func printProblems(w io.Writer, problems []string, colour bool) error {
+	begin, end := "", ""
+	if colour {
+		begin, end = "\x1b[31m", "\x1b[0m"
+	}
 	if len(problems) == 0 {
 		_, err := fmt.Fprintln(w, "\nno problems")
 		return err
 	}
-	fmt.Fprintln(w, "\nproblems")
+	fmt.Fprintf(w, "\n%sproblems%s\n", begin, end)
 	for _, p := range problems {
-		if _, err := fmt.Fprintf(w, "  %s\n", p); err != nil {
+		if _, err := fmt.Fprintf(w, "  %s%s%s\n", begin, p, end); err != nil {
 			return err
 		}
 	}

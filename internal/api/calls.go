@@ -7,6 +7,7 @@ import (
 	"strconv"
 
 	"github.com/hostnat/hostnat/internal/control"
+	"github.com/hostnat/hostnat/internal/doctor"
 	"github.com/hostnat/hostnat/internal/nat"
 )
 
@@ -38,6 +39,16 @@ func (c *Client) Version(ctx context.Context) (v Version, err error) {
 func (c *Client) Status(ctx context.Context) (s control.Status, err error) {
 	err = c.call(ctx, http.MethodGet, "/v1/status", nil, &s)
 	return s, err
+}
+
+// Doctor asks what is wrong with the host; fix has it do what is safe.
+func (c *Client) Doctor(ctx context.Context, fix bool) (l []doctor.Finding, err error) {
+	if fix {
+		err = c.call(ctx, http.MethodPost, "/v1/doctor", doctorSpec{Fix: true}, &l)
+	} else {
+		err = c.call(ctx, http.MethodGet, "/v1/doctor", nil, &l)
+	}
+	return l, err
 }
 
 // Down has everything removed from the kernel; the configuration stays.
@@ -122,6 +133,18 @@ func (c *Client) DeleteNetwork(ctx context.Context, name string, force bool) err
 	return c.one(ctx, http.MethodDelete, "/v1/networks/", name, suffix, nil, nil)
 }
 
+// SetNetwork changes a network's settings.
+func (c *Client) SetNetwork(ctx context.Context, name string, settings map[string]string) (n nat.Network, err error) {
+	err = c.one(ctx, http.MethodPatch, "/v1/networks/", name, "", networkSettings{Settings: settings}, &n)
+	return n, err
+}
+
+// RenumberNetwork moves a network to another subnet, to a free one if subnet is "".
+func (c *Client) RenumberNetwork(ctx context.Context, name, subnet string) (r nat.Renumbering, err error) {
+	err = c.one(ctx, http.MethodPost, "/v1/networks/", name, "/renumber", renumberSpec{Subnet: subnet}, &r)
+	return r, err
+}
+
 // Endpoints lists the endpoints of a network, or of all if network is "".
 func (c *Client) Endpoints(ctx context.Context, network string) (l []control.EndpointView, err error) {
 	values := url.Values{}
@@ -155,6 +178,12 @@ func (c *Client) Mappings(ctx context.Context) (l []control.MappingView, err err
 	return l, err
 }
 
+// Mapping returns one static mapping.
+func (c *Client) Mapping(ctx context.Context, id uint32) (m control.MappingView, err error) {
+	err = c.one(ctx, http.MethodGet, "/v1/mappings/", strconv.FormatUint(uint64(id), 10), "", nil, &m)
+	return m, err
+}
+
 // AddMapping publishes a port.
 func (c *Client) AddMapping(ctx context.Context, spec nat.MappingSpec) (m control.MappingView, err error) {
 	err = c.call(ctx, http.MethodPost, "/v1/mappings", spec, &m)
@@ -164,6 +193,23 @@ func (c *Client) AddMapping(ctx context.Context, spec nat.MappingSpec) (m contro
 // DeleteMapping deletes a static mapping.
 func (c *Client) DeleteMapping(ctx context.Context, id uint32) error {
 	return c.one(ctx, http.MethodDelete, "/v1/mappings/", strconv.FormatUint(uint64(id), 10), "", nil, nil)
+}
+
+// Proxies lists the port proxies.
+func (c *Client) Proxies(ctx context.Context) (l []control.ProxyView, err error) {
+	err = c.call(ctx, http.MethodGet, "/v1/proxies", nil, &l)
+	return l, err
+}
+
+// AddProxy adds a port proxy.
+func (c *Client) AddProxy(ctx context.Context, spec nat.ProxySpec) (p control.ProxyView, err error) {
+	err = c.call(ctx, http.MethodPost, "/v1/proxies", spec, &p)
+	return p, err
+}
+
+// DeleteProxy deletes a port proxy and ends its connections.
+func (c *Client) DeleteProxy(ctx context.Context, id uint32) error {
+	return c.one(ctx, http.MethodDelete, "/v1/proxies/", strconv.FormatUint(uint64(id), 10), "", nil, nil)
 }
 
 // Bindings lists the bindings that match the filter.

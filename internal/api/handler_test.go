@@ -55,6 +55,7 @@ func TestRequests(t *testing.T) {
 		{"misspelt filter", "DELETE", "/v1/sessions?endpont=c1", "", 400, `{"error":{"code":"invalid","message":"query parameter \"endpont\" is not known","hint":"use all, endpoint, `},
 		{"all sessions", "DELETE", "/v1/sessions?all=true", "", 200, `{"ended":0}`},
 		{"unknown query of ports", "GET", "/v1/ports?port=80", "", 400, `{"error":{"code":"invalid","message":"query parameter \"port\" is not known","hint":"use protocol"}}`},
+		{"bad proxy id", "DELETE", "/v1/proxies/-1", "", 400, `{"error":{"code":"invalid","message":"port proxy id \"-1\" is not a number"}}`},
 		{"bad id", "DELETE", "/v1/mappings/-1", "", 400, `{"error":{"code":"invalid","message":"mapping id \"-1\" is not a number"}}`},
 		{"not there", "GET", "/v1/nats/nope", "", 404, `{"error":{"code":"not_found","message":"NAT \"nope\" does not exist"}}`},
 		{"no such path", "GET", "/v2", "", 404, `{"error":{"code":"not_found","message":"there is no operation GET /v2","hint":"GET /v1/openapi.json lists them"}}`},
@@ -96,6 +97,24 @@ func TestErrorStatus(t *testing.T) {
 		}
 		if diff := cmp.Diff(tt.want+"\n", w.Body.String()); diff != "" {
 			t.Errorf("%v (-want +got):\n%s", tt.err, diff)
+		}
+	}
+}
+
+// Whose program has which socket is not everybody's business.
+func TestProgramsAreHiddenFromOthers(t *testing.T) {
+	t.Parallel()
+	for _, tt := range []struct {
+		who       any
+		want, not string
+	}{
+		{peer{uid: 0}, "sshd (pid 41)", "a program"},
+		{peer{uid: 1000, groups: []uint32{1000}}, "a program of the host", "sshd"},
+		{"no peer", "a program of the host", "sshd"},
+	} {
+		w := do(context.WithValue(t.Context(), peerKey{}, tt.who), apitest.Example(), "GET", "/v1/ports", "")
+		if w.Code != http.StatusOK || !strings.Contains(w.Body.String(), `"owner":"`+tt.want+`"`) || strings.Contains(w.Body.String(), tt.not) {
+			t.Errorf("%v: got %d %s, want %s", tt.who, w.Code, w.Body, tt.want)
 		}
 	}
 }

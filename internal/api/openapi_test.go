@@ -14,6 +14,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/hostnat/hostnat/internal/control"
+	"github.com/hostnat/hostnat/internal/doctor"
 	"github.com/hostnat/hostnat/internal/event"
 	"github.com/hostnat/hostnat/internal/nat"
 )
@@ -55,10 +56,13 @@ type schema struct {
 // schemaTypes is the Go type of each schema.
 var schemaTypes = map[string]any{
 	"Error": nat.Error{}, "ErrorBody": errorBody{}, "Version": Version{}, "Status": control.Status{},
-	"NAT": nat.NAT{}, "ExternalAddress": nat.ExternalAddress{}, "PortRange": nat.PortRange{}, "Timeouts": nat.Timeouts{},
-	"NATSpec": nat.NATSpec{}, "NATSettings": natSettings{}, "Network": nat.Network{}, "NetworkSpec": nat.NetworkSpec{},
+	"NAT": nat.NAT{}, "ExternalAddress": nat.ExternalAddress{}, "PortRange": nat.PortRange{}, "Timeouts": nat.Timeouts{}, "Limits": nat.Limits{},
+	"NATSpec": nat.NATSpec{}, "NATSettings": natSettings{}, "NetworkSettings": networkSettings{}, "RenumberSpec": renumberSpec{}, "Renumbering": nat.Renumbering{},
+	"DoctorSpec": doctorSpec{}, "Finding": doctor.Finding{}, "Network": nat.Network{}, "NetworkSpec": nat.NetworkSpec{},
 	"Endpoint": control.EndpointView{}, "EndpointSpec": nat.EndpointSpec{}, "Mapping": control.MappingView{},
-	"MappingSpec": nat.MappingSpec{}, "Address": control.AddressView{}, "AddressSpec": addressSpec{},
+	"Target": nat.Target{}, "MappingSpec": nat.MappingSpec{},
+	"Proxy": control.ProxyView{}, "ProxyRoute": nat.ProxyRoute{}, "ProxySpec": nat.ProxySpec{}, "Address": control.AddressView{}, "AddressSpec": addressSpec{},
+	"Lease": control.LeaseView{}, "Reservation": nat.Reservation{}, "ReservationSpec": nat.ReservationSpec{}, "Pool": nat.Pool{}, "PoolSpec": nat.PoolSpec{},
 	"Port": control.PortView{}, "EndedSessions": control.EndedSessions{},
 	"Binding": nat.Binding{}, "Session": nat.Session{}, "Event": event.Event{},
 }

@@ -6,13 +6,14 @@ import (
 	"strconv"
 
 	"github.com/hostnat/hostnat/internal/control"
+	"github.com/hostnat/hostnat/internal/doctor"
 	"github.com/hostnat/hostnat/internal/nat"
 )
 
 // routes lists every operation there is.
 func routes() []route {
 	var all []route
-	for _, group := range [][]route{generalRoutes(), natRoutes(), networkRoutes(), endpointRoutes(), mappingRoutes(), tableRoutes()} {
+	for _, group := range [][]route{generalRoutes(), natRoutes(), networkRoutes(), endpointRoutes(), dhcpRoutes(), mappingRoutes(), proxyRoutes(), tableRoutes()} {
 		all = append(all, group...)
 	}
 	return all
@@ -23,6 +24,12 @@ func generalRoutes() []route {
 		{method: http.MethodGet, path: "/v1/openapi.json", out: map[string]any{}, handle: serveDocument},
 		{method: http.MethodGet, path: "/v1/version", out: Version{}, handle: serveVersion},
 		{method: http.MethodGet, path: "/v1/status", out: control.Status{}, handle: serveStatus},
+		list("/v1/doctor", func(s Service, r *http.Request) ([]doctor.Finding, error) {
+			return s.Doctor(r.Context(), false)
+		}),
+		change(http.MethodPost, "/v1/doctor", http.StatusOK, func(ctx context.Context, s Service, _ *http.Request, in doctorSpec) ([]doctor.Finding, error) {
+			return s.Doctor(ctx, in.Fix)
+		}),
 		act(http.MethodPost, "/v1/down", func(ctx context.Context, s Service, _ *http.Request) error {
 			return s.Down(ctx)
 		}),
@@ -70,6 +77,12 @@ func networkRoutes() []route {
 			return s.CreateNetwork(ctx, in)
 		}),
 		act(http.MethodDelete, "/v1/networks/{network}", deleteNetwork),
+		change(http.MethodPatch, "/v1/networks/{network}", http.StatusOK, func(ctx context.Context, s Service, r *http.Request, in networkSettings) (nat.Network, error) {
+			return s.SetNetwork(ctx, r.PathValue("network"), in.Settings)
+		}),
+		change(http.MethodPost, "/v1/networks/{network}/renumber", http.StatusOK, func(ctx context.Context, s Service, r *http.Request, in renumberSpec) (nat.Renumbering, error) {
+			return s.RenumberNetwork(ctx, r.PathValue("network"), in.Subnet)
+		}),
 	}
 }
 
@@ -114,12 +127,45 @@ func mappingRoutes() []route {
 		change(http.MethodPost, "/v1/mappings", http.StatusCreated, func(ctx context.Context, s Service, _ *http.Request, in nat.MappingSpec) (control.MappingView, error) {
 			return s.AddMapping(ctx, in)
 		}),
-		act(http.MethodDelete, "/v1/mappings/{mapping}", func(ctx context.Context, s Service, r *http.Request) error {
-			id, err := strconv.ParseUint(r.PathValue("mapping"), 10, 32)
+		get("/v1/mappings/{mapping}", func(s Service, r *http.Request) (control.MappingView, error) {
+			id, err := mappingID(r)
 			if err != nil {
-				return nat.Errorf(nat.Invalid, "mapping id %q is not a number", r.PathValue("mapping"))
+				return control.MappingView{}, err
 			}
-			return s.DeleteMapping(ctx, uint32(id))
+			return s.Mapping(r.Context(), id)
+		}),
+		act(http.MethodDelete, "/v1/mappings/{mapping}", func(ctx context.Context, s Service, r *http.Request) error {
+			id, err := mappingID(r)
+			if err != nil {
+				return err
+			}
+			return s.DeleteMapping(ctx, id)
+		}),
+	}
+}
+
+func mappingID(r *http.Request) (uint32, error) {
+	id, err := strconv.ParseUint(r.PathValue("mapping"), 10, 32)
+	if err != nil {
+		return 0, nat.Errorf(nat.Invalid, "mapping id %q is not a number", r.PathValue("mapping"))
+	}
+	return uint32(id), nil
+}
+
+func proxyRoutes() []route {
+	return []route{
+		list("/v1/proxies", func(s Service, r *http.Request) ([]control.ProxyView, error) {
+			return s.Proxies(r.Context())
+		}),
+		change(http.MethodPost, "/v1/proxies", http.StatusCreated, func(ctx context.Context, s Service, _ *http.Request, in nat.ProxySpec) (control.ProxyView, error) {
+			return s.AddProxy(ctx, in)
+		}),
+		act(http.MethodDelete, "/v1/proxies/{proxy}", func(ctx context.Context, s Service, r *http.Request) error {
+			id, err := strconv.ParseUint(r.PathValue("proxy"), 10, 32)
+			if err != nil {
+				return nat.Errorf(nat.Invalid, "port proxy id %q is not a number", r.PathValue("proxy"))
+			}
+			return s.DeleteProxy(ctx, uint32(id))
 		}),
 	}
 }
@@ -146,9 +192,23 @@ func tableRoutes() []route {
 			if err := query(r, map[string]*string{"protocol": &protocol}); err != nil {
 				return nil, err
 			}
-			return s.Ports(r.Context(), protocol)
+			ports, err := s.Ports(r.Context(), protocol)
+			if !trusted(r) {
+				hidePrograms(ports)
+			}
+			return ports, err
 		}),
 		{method: http.MethodGet, path: "/v1/events", out: stream{}, handle: serveEvents},
+	}
+}
+
+// hidePrograms leaves out whose program listens: what the kernel, too, shows of a
+// process's sockets to that process's user alone.
+func hidePrograms(ports []control.PortView) {
+	for i := range ports {
+		if ports[i].Kind == control.ListenerPort {
+			ports[i].Owner = "a program of the host"
+		}
 	}
 }
 

@@ -67,6 +67,7 @@ func TestReadsAreTheSameOverTheSocket(t *testing.T) {
 		{"endpoints of a network", func(s api.Service) (any, error) { return s.Endpoints(ctx, "web") }},
 		{"endpoint", func(s api.Service) (any, error) { return s.Endpoint(ctx, "c1") }},
 		{"mappings", func(s api.Service) (any, error) { return s.Mappings(ctx) }},
+		{"proxies", func(s api.Service) (any, error) { return s.Proxies(ctx) }},
 		{"addresses", func(s api.Service) (any, error) { return s.Addresses(ctx) }},
 		{"bindings", func(s api.Service) (any, error) { return s.Bindings(ctx, nat.Filter{}) }},
 		{"ports", func(s api.Service) (any, error) { return s.Ports(ctx, "") }},
@@ -164,6 +165,11 @@ func TestChanges(t *testing.T) {
 			return err
 		}},
 		{"delete mapping", func() error { return c.DeleteMapping(ctx, 2) }},
+		{"add proxy", func() error {
+			_, err := c.AddProxy(ctx, nat.ProxySpec{Kind: "name", Listen: "*:443", Routes: []string{"www.a.example=c1:443"}})
+			return err
+		}},
+		{"delete proxy", func() error { return c.DeleteProxy(ctx, 2) }},
 		{"force", func() error { return c.DeleteNetwork(ctx, "web", true) }},
 		{"detach", func() error { return c.DetachEndpoint(ctx, "c1") }},
 		{"down", func() error { return c.Down(ctx) }},

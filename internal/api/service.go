@@ -4,6 +4,7 @@ import (
 	"context"
 
 	"github.com/hostnat/hostnat/internal/control"
+	"github.com/hostnat/hostnat/internal/doctor"
 	"github.com/hostnat/hostnat/internal/event"
 	"github.com/hostnat/hostnat/internal/nat"
 )
@@ -23,6 +24,8 @@ type Service interface {
 	Network(ctx context.Context, name string) (nat.Network, error)
 	CreateNetwork(ctx context.Context, spec nat.NetworkSpec) (nat.Network, error)
 	DeleteNetwork(ctx context.Context, name string, force bool) error
+	SetNetwork(ctx context.Context, name string, settings map[string]string) (nat.Network, error)
+	RenumberNetwork(ctx context.Context, name, subnet string) (nat.Renumbering, error)
 
 	Endpoints(ctx context.Context, network string) ([]control.EndpointView, error)
 	Endpoint(ctx context.Context, name string) (control.EndpointView, error)
@@ -30,8 +33,22 @@ type Service interface {
 	DetachEndpoint(ctx context.Context, name string) error
 
 	Mappings(ctx context.Context) ([]control.MappingView, error)
+	Mapping(ctx context.Context, id uint32) (control.MappingView, error)
 	AddMapping(ctx context.Context, spec nat.MappingSpec) (control.MappingView, error)
 	DeleteMapping(ctx context.Context, id uint32) error
+
+	Proxies(ctx context.Context) ([]control.ProxyView, error)
+	AddProxy(ctx context.Context, spec nat.ProxySpec) (control.ProxyView, error)
+	DeleteProxy(ctx context.Context, id uint32) error
+
+	DHCPLeases(ctx context.Context, network string) ([]control.LeaseView, error)
+	DeleteLease(ctx context.Context, network, address string) error
+	Reservations(ctx context.Context) ([]nat.Reservation, error)
+	AddReservation(ctx context.Context, spec nat.ReservationSpec) (nat.Reservation, error)
+	DeleteReservation(ctx context.Context, network, address string) error
+	Pools(ctx context.Context) ([]nat.Pool, error)
+	AddPool(ctx context.Context, spec nat.PoolSpec) (nat.Pool, error)
+	DeletePool(ctx context.Context, prefix string) error
 
 	Addresses(ctx context.Context) ([]control.AddressView, error)
 	AddAddress(ctx context.Context, natName, spec string) (control.AddressView, error)
@@ -42,6 +59,8 @@ type Service interface {
 	DeleteSessions(ctx context.Context, filter nat.Filter, all bool) (control.EndedSessions, error)
 	Ports(ctx context.Context, protocol string) ([]control.PortView, error)
 
+	// Doctor looks for what is wrong with the host; fix does what is safe.
+	Doctor(ctx context.Context, fix bool) ([]doctor.Finding, error)
 	// Watch sends events until ctx ends; then the channel is closed.
 	Watch(ctx context.Context) (<-chan event.Event, error)
 	// Down removes everything from the kernel and keeps the configuration.

@@ -13,17 +13,22 @@ import (
 
 	"github.com/hostnat/hostnat/internal/api"
 	"github.com/hostnat/hostnat/internal/control"
+	"github.com/hostnat/hostnat/internal/dhcp"
+	"github.com/hostnat/hostnat/internal/dns"
 	"github.com/hostnat/hostnat/internal/host"
+	"github.com/hostnat/hostnat/internal/portproxy"
 	"github.com/hostnat/hostnat/internal/reconcile"
 	"github.com/hostnat/hostnat/internal/store"
 )
 
 // Options is where the daemon keeps its things.
 type Options struct {
-	StateDir string // the configuration's file
-	RunDir   string // socket, BPF filesystem
-	Version  string // what the daemon calls itself
-	Log      *slog.Logger
+	StateDir   string // the configuration's file
+	RunDir     string // socket, BPF filesystem
+	ResolvConf string // names the host's resolvers; empty: the host's own
+	Version    string // what the daemon calls itself
+	Discard    bool   // sessions of an earlier version that cannot be carried over end
+	Log        *slog.Logger
 }
 
 // SocketName is the API's socket in the run directory.
@@ -58,12 +63,19 @@ func Run(ctx context.Context, o Options) error {
 		return err
 	}
 	defer listener.Close()
-	k, err := reconcile.Open(o.RunDir, o.Log)
+	k, err := reconcile.Open(o.RunDir, o.Discard, o.Log)
 	if err != nil {
 		return err
 	}
 	defer k.Close()
-	c, err := control.New(control.Options{Store: s, Kernel: k, Log: o.Log, Version: o.Version})
+	book, err := dhcp.NewBook(s)
+	if err != nil {
+		return err
+	}
+	servers := dhcp.NewServers(book, host.BridgePort, o.Log)
+	names := dns.New(dns.Options{Files: dns.HostFiles(o.ResolvConf), Log: o.Log, Holder: holderOf(k.Listeners)})
+	relays := portproxy.New(portproxy.Options{Log: o.Log})
+	c, err := control.New(control.Options{Store: s, Kernel: k, Leases: book, Relays: relays, Log: o.Log, Version: o.Version, Problems: []func() []string{names.Problems, servers.Problems}})
 	if err != nil {
 		return err
 	}
@@ -75,20 +87,25 @@ func Run(ctx context.Context, o Options) error {
 	if err := c.Reconcile(ctx); err != nil {
 		o.Log.Error("the kernel is not as configured", "error", err)
 	}
-	return runTasks(ctx, o, c, listener)
+	return runTasks(ctx, o, c, names, book, servers, relays, listener)
 }
 
-func runTasks(ctx context.Context, o Options, c *control.Control, listener net.Listener) error {
+func runTasks(ctx context.Context, o Options, c *control.Control, names *dns.Server, book *dhcp.Book, servers *dhcp.Servers, relays *portproxy.Engine, listener net.Listener) error {
 	ctx, stop := context.WithCancel(ctx)
 	defer stop()
 	ticks, err := host.Watch(ctx)
 	if err != nil {
 		return err
 	}
-	server := api.NewServer(service{c, stop}, o.Version, o.Log)
+	server := api.NewServer(service{Control: c, resolvConf: o.ResolvConf, stop: stop}, o.Version, o.Log)
 	tasks := []task{
 		{"API", func(ctx context.Context) error { return server.Serve(ctx, listener) }},
 		{"reconciler", func(ctx context.Context) error { return follow(ctx, c, ticks, o.Log) }},
+		{"port proxies", relays.Run},
+		{"DHCP", func(ctx context.Context) error { return serveDHCP(ctx, c, servers) }},
+		{"DNS", func(ctx context.Context) error { return serveDNS(ctx, c, names) }},
+		{"resolvers of the host", names.Run},
+		{"leases", func(ctx context.Context) error { return followLeases(ctx, c, book.Watch(), o.Log) }},
 	}
 	group, ctx := errgroup.WithContext(ctx)
 	for _, t := range tasks {
@@ -132,7 +149,8 @@ func follow(ctx context.Context, c *control.Control, ticks <-chan struct{}, log 
 // the next reconciliation would put everything back.
 type service struct {
 	*control.Control
-	stop func()
+	resolvConf string // Options.ResolvConf
+	stop       func()
 }
 
 // Down takes everything out of the kernel and ends the daemon.

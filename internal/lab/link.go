@@ -59,6 +59,11 @@ func (n *Namespace) DeleteLink(name string) error {
 	return n.withLink("delete", name, n.route.LinkDel)
 }
 
+// Rename gives a link another name.
+func (n *Namespace) Rename(link, name string) error {
+	return n.withLink("rename", link, func(l netlink.Link) error { return n.route.LinkSetName(l, name) })
+}
+
 // SetUp brings a link up.
 func (n *Namespace) SetUp(link string) error { return n.withLink("set up", link, n.route.LinkSetUp) }
 
@@ -75,6 +80,11 @@ func (n *Namespace) SetMTU(link string, mtu int) error {
 // SetMAC sets a link's Ethernet address.
 func (n *Namespace) SetMAC(link string, mac net.HardwareAddr) error {
 	return n.withLink("set MAC of", link, func(l netlink.Link) error { return n.route.LinkSetHardwareAddr(l, mac) })
+}
+
+// SetAlias gives a link the alias that `ip link` shows.
+func (n *Namespace) SetAlias(link, alias string) error {
+	return n.withLink("set alias of", link, func(l netlink.Link) error { return n.route.LinkSetAlias(l, alias) })
 }
 
 // Link returns a link's attributes now.

@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"github.com/hostnat/hostnat/internal/control"
+	"github.com/hostnat/hostnat/internal/doctor"
 	"github.com/hostnat/hostnat/internal/nat"
 )
 
@@ -62,6 +63,7 @@ func natName(n nat.NAT) string                   { return n.Name }
 func networkName(n nat.Network) string           { return n.Name }
 func endpointName(e control.EndpointView) string { return e.Name }
 func mappingName(m control.MappingView) string   { return fmt.Sprint(m.ID) }
+func proxyName(p control.ProxyView) string       { return fmt.Sprint(p.ID) }
 func addressName(a control.AddressView) string   { return a.NAT + "/" + a.Address.String() }
 
 // NATs returns all NATs.
@@ -77,7 +79,8 @@ func (s *Service) CreateNAT(_ context.Context, spec nat.NATSpec) (nat.NAT, error
 	timeouts, filtering := nat.ProfileRFC.Defaults()
 	n := nat.NAT{Name: spec.Name, ID: uint32(len(s.nats) + 1), ExternalInterfaces: append([]string{}, spec.ExternalInterfaces...),
 		ExternalAddresses: []nat.ExternalAddress{}, Profile: nat.ProfileRFC, Timeouts: timeouts,
-		TCPFiltering: filtering, UDPFiltering: filtering}
+		TCPFiltering: filtering, UDPFiltering: filtering,
+		Pooling: nat.Paired, HoldDown: nat.ProfileRFC.HoldDown(), Exhaustion: nat.Prohibited}
 	return add(s, n, &s.nats)
 }
 
@@ -104,7 +107,7 @@ func (s *Service) Network(_ context.Context, name string) (nat.Network, error) {
 // CreateNetwork adds a network; Subnet must be valid, the gateway is 172.16.1.1.
 func (s *Service) CreateNetwork(_ context.Context, spec nat.NetworkSpec) (nat.Network, error) {
 	n := nat.Network{Name: spec.Name, ID: uint32(len(s.networks) + 1), NAT: nat.DefaultNAT, Compartment: nat.DefaultCompartment,
-		Subnet: netip.MustParsePrefix(spec.Subnet), Gateway: netip.MustParseAddr("172.16.1.1"), Bridge: "hn-" + spec.Name}
+		Subnet: netip.MustParsePrefix(spec.Subnet), Gateway: netip.MustParseAddr("172.16.1.1"), Bridge: "hn-" + spec.Name, Domain: spec.Name + ".internal"}
 	return add(s, n, &s.networks)
 }
 
@@ -114,6 +117,35 @@ func (s *Service) DeleteNetwork(ctx context.Context, name string, force bool) er
 		return nat.Errorf(nat.Conflict, "network %q has %d endpoints", name, len(in)).WithHint("detach them or use --force")
 	}
 	return remove(s, "network", name, &s.networks, networkName)
+}
+
+// SetNetwork returns the network as it was, with overlap as told.
+func (s *Service) SetNetwork(ctx context.Context, name string, settings map[string]string) (nat.Network, error) {
+	n, err := s.Network(ctx, name)
+	if overlap, given := settings["overlap"]; given && err == nil {
+		err = n.Overlap.UnmarshalText([]byte(overlap))
+	}
+	return n, err
+}
+
+// RenumberNetwork says that the network moved, by default to 10.0.0.0/24.
+func (s *Service) RenumberNetwork(ctx context.Context, name, subnet string) (nat.Renumbering, error) {
+	n, err := s.Network(ctx, name)
+	if subnet == "" {
+		subnet = "10.0.0.0/24"
+	}
+	return nat.Renumbering{Network: n.Name, From: n.Subnet, To: netip.MustParsePrefix(subnet)}, err
+}
+
+// Doctor finds what can be fixed, and a note.
+func (s *Service) Doctor(_ context.Context, fix bool) ([]doctor.Finding, error) {
+	f := doctor.Finding{Check: "jit", Severity: doctor.Warning, What: "the BPF JIT is off", Why: "packets are slow",
+		Command: "sysctl net.core.bpf_jit_enable=1", Fixable: true}
+	if fix {
+		f.Fixed = "net.core.bpf_jit_enable is 1 now; it was 0"
+	}
+	note := doctor.Finding{Check: "forwarding", Severity: doctor.Note, What: "ip_forward is on", Why: "hostnat does not need it"}
+	return []doctor.Finding{f, note}, s.Err
 }
 
 // Endpoints returns a network's endpoints.
@@ -132,7 +164,8 @@ func (s *Service) AttachEndpoint(_ context.Context, spec nat.EndpointSpec) (cont
 	e := control.EndpointView{Gateway: netip.MustParseAddr("172.16.1.1"), PrefixLength: 24, MTU: 1500, State: control.Up}
 	e.Endpoint = nat.Endpoint{Name: spec.Name, ID: uint32(len(s.endpoints) + 1), Network: spec.Network,
 		Address: netip.MustParseAddr("172.16.1.2"), MAC: "02:42:ac:10:01:02", Kind: nat.KindNetns, Target: spec.Netns,
-		Interface: "hn-veth1", IfName: "eth0"}
+		Interface: "hn-veth1", IfName: "eth0", Aliases: spec.Aliases}
+	e.DNS, e.Domain = "172.16.1.1", spec.Network+".internal"
 	if spec.TAP != "" {
 		e.Kind, e.Target, e.Interface, e.IfName = nat.KindTAP, spec.TAP, spec.TAP, ""
 		e.Configure = []string{"address 172.16.1.2/24", "gateway 172.16.1.1", "MTU 1500"}
@@ -150,6 +183,11 @@ func (s *Service) Mappings(context.Context) ([]control.MappingView, error) {
 	return all(s, &s.mappings)
 }
 
+// Mapping returns one mapping.
+func (s *Service) Mapping(_ context.Context, id uint32) (control.MappingView, error) {
+	return show(s, "mapping", fmt.Sprint(id), &s.mappings, mappingName)
+}
+
 // AddMapping adds a mapping to the port that spec.Internal ends with, on
 // 172.16.1.2. External is a port alone; "" is 20000.
 func (s *Service) AddMapping(_ context.Context, spec nat.MappingSpec) (control.MappingView, error) {
@@ -158,10 +196,10 @@ func (s *Service) AddMapping(_ context.Context, spec nat.MappingSpec) (control.M
 		port = "20000"
 	}
 	endpoint, inside, _ := strings.Cut(spec.Internal, ":")
-	m := control.MappingView{Active: true}
-	m.Mapping = nat.Mapping{ID: uint32(len(s.mappings) + 1), NAT: nat.DefaultNAT, Network: "web", Protocol: nat.TCP,
-		External: netip.MustParseAddrPort("0.0.0.0:" + port), Internal: netip.MustParseAddrPort("172.16.1.2:" + inside),
-		Endpoint: endpoint, From: []netip.Prefix{}}
+	to := nat.Target{Endpoint: endpoint, Network: "web", Internal: nat.SinglePort(netip.MustParseAddrPort("172.16.1.2:" + inside))}
+	m := control.MappingView{ID: uint32(len(s.mappings) + 1), NAT: nat.DefaultNAT, Network: "web", Protocol: nat.TCP,
+		External: nat.SinglePort(netip.MustParseAddrPort("0.0.0.0:" + port)), Internal: to.Internal.String(),
+		Endpoint: endpoint, Targets: []nat.Target{to}, From: []netip.Prefix{}, Active: true}
 	for _, from := range spec.From {
 		m.From = append(m.From, netip.MustParsePrefix(from))
 	}
@@ -171,6 +209,40 @@ func (s *Service) AddMapping(_ context.Context, spec nat.MappingSpec) (control.M
 // DeleteMapping removes a mapping.
 func (s *Service) DeleteMapping(_ context.Context, id uint32) error {
 	return remove(s, "mapping", fmt.Sprint(id), &s.mappings, mappingName)
+}
+
+// Proxies returns all port proxies.
+func (s *Service) Proxies(context.Context) ([]control.ProxyView, error) { return all(s, &s.proxies) }
+
+// AddProxy adds a proxy that listens and has had a connection. Listen and
+// Connect must be HOST:PORT, and routes NAME=HOST:PORT.
+func (s *Service) AddProxy(_ context.Context, spec nat.ProxySpec) (control.ProxyView, error) {
+	p := control.ProxyView{ProxyState: nat.ProxyState{Listening: true, TotalConnections: 1, BytesIn: 1536, BytesOut: 3 << 20}}
+	p.Proxy = nat.Proxy{ID: uint32(len(s.proxies) + 1), Kind: nat.ProxyKind(spec.Kind), Protocol: nat.TCP,
+		Listen: hostPorts(spec.Listen), ProxyProtocol: spec.ProxyProtocol, Transparent: spec.Transparent}
+	if spec.Protocol == "udp" {
+		p.Protocol = nat.UDP
+	}
+	if spec.Connect != "" {
+		p.Connect = hostPorts(spec.Connect)
+	}
+	for _, route := range spec.Routes {
+		pattern, target, _ := strings.Cut(route, "=")
+		p.Routes = append(p.Routes, nat.ProxyRoute{Pattern: pattern, Connect: hostPorts(target)})
+	}
+	return add(s, p, &s.proxies)
+}
+
+func hostPorts(text string) (h nat.HostPorts) {
+	if err := h.UnmarshalText([]byte(text)); err != nil {
+		panic(err)
+	}
+	return h
+}
+
+// DeleteProxy removes a port proxy.
+func (s *Service) DeleteProxy(_ context.Context, id uint32) error {
+	return remove(s, "port proxy", fmt.Sprint(id), &s.proxies, proxyName)
 }
 
 // Addresses returns all external addresses.

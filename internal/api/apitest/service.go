@@ -31,11 +31,17 @@ type Service struct {
 	networks  []nat.Network
 	endpoints []control.EndpointView
 	mappings  []control.MappingView
+	proxies   []control.ProxyView
 	addresses []control.AddressView
-	bindings  []nat.Binding
-	sessions  []nat.Session
-	ports     []control.PortView
-	filter    nat.Filter
+
+	leases       []control.LeaseView
+	reservations []nat.Reservation
+	pools        []nat.Pool
+
+	bindings []nat.Binding
+	sessions []nat.Session
+	ports    []control.PortView
+	filter   nat.Filter
 }
 
 // Empty returns a Service that has nothing at all.
@@ -152,8 +158,9 @@ func Example() *Service {
 	ctx := context.Background()
 	_, _ = s.CreateNAT(ctx, nat.NATSpec{Name: nat.DefaultNAT})
 	_, _ = s.CreateNetwork(ctx, nat.NetworkSpec{Name: "web", Subnet: "172.16.1.0/24"})
-	_, _ = s.AttachEndpoint(ctx, nat.EndpointSpec{Network: "web", Name: "c1", Netns: "c1"})
+	_, _ = s.AttachEndpoint(ctx, nat.EndpointSpec{Network: "web", Name: "c1", Netns: "c1", Aliases: []string{"www"}})
 	_, _ = s.AddMapping(ctx, nat.MappingSpec{Protocol: "tcp", External: "8080", Internal: "c1:80"})
+	_, _ = s.AddProxy(ctx, nat.ProxySpec{Kind: "v4tov6", Protocol: "tcp", Listen: "192.168.7.5:8081", Connect: "[2001:db8::1]:80"})
 	s.addresses = []control.AddressView{{NAT: nat.DefaultNAT, Address: external.Addr(), Ports: "32768-60999",
 		Interface: "eth0", Source: control.Interface}}
 	s.bindings = []nat.Binding{{NAT: nat.DefaultNAT, Network: "web", Compartment: "default", Protocol: nat.TCP,
@@ -161,6 +168,7 @@ func Example() *Service {
 	s.sessions = []nat.Session{{NAT: nat.DefaultNAT, Network: "web", Endpoint: "c1", Compartment: "default",
 		Protocol: nat.TCP, Internal: internal, External: external, Remote: remote, State: nat.StateEstablished,
 		LifetimeSeconds: 7440, CreatedAt: at, PacketsOut: 10, BytesOut: 1536, PacketsIn: 2048, BytesIn: 3 << 20}}
+	s.leases = exampleLeases(at)
 	s.ports = examplePorts(external.Addr())
 	return s
 }

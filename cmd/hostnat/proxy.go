@@ -1,0 +1,145 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"strconv"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/hostnat/hostnat/internal/api"
+	"github.com/hostnat/hostnat/internal/control"
+	"github.com/hostnat/hostnat/internal/nat"
+)
+
+func proxyCommand(a *app) *cobra.Command {
+	return group("proxy", "Port proxies: relays for what a mapping cannot do",
+		proxyAdd(a), proxyList(a), proxyShow(a), proxyDelete(a))
+}
+
+func proxyAdd(a *app) *cobra.Command {
+	return group("add", "Add a port proxy",
+		proxyAddKind(a, nat.V4ToV4, "from IPv4 to IPv4"),
+		proxyAddKind(a, nat.V4ToV6, "from IPv4 to IPv6"),
+		proxyAddKind(a, nat.V6ToV4, "from IPv6 to IPv4"),
+		proxyAddKind(a, nat.V6ToV6, "from IPv6 to IPv6"),
+		proxyAddName(a))
+}
+
+func proxyAddKind(a *app, kind nat.ProxyKind, what string) *cobra.Command {
+	spec := nat.ProxySpec{Kind: string(kind)}
+	cmd := &cobra.Command{
+		Use: string(kind) + " LISTEN CONNECT", Short: "Relay " + what,
+		Long: "Relay " + what + ".\n\n" +
+			"LISTEN is [ADDRESS:]PORT or [ADDRESS:]LO-HI; without an address, or with *, every address of\n" +
+			"the host. CONNECT is HOST:PORT or HOST:LO-HI, where HOST is an address, an endpoint or a name\n" +
+			"that is looked up again and again. IPv6 addresses are written in brackets.\n" +
+			"An endpoint's port is better published by a mapping, which costs a hundredth of this.",
+		Args: positional("LISTEN", "CONNECT"),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			spec.Listen, spec.Connect = args[0], args[1]
+			return addProxy(cmd.Context(), a, spec)
+		},
+	}
+	cmd.Flags().StringVar(&spec.Protocol, "protocol", "tcp", "tcp or udp")
+	cmd.Flags().BoolVar(&spec.ProxyProtocol, "proxy-protocol", false, "tell the server who the client is, by a PROXY protocol version 2 header")
+	completeFlag(cmd, "protocol", "tcp", "udp")
+	return cmd
+}
+
+func addProxy(ctx context.Context, a *app, spec nat.ProxySpec) error {
+	p, err := a.client().AddProxy(ctx, spec)
+	if err != nil {
+		return err
+	}
+	text := ""
+	if p.Problem != "" {
+		text = " (" + p.Problem + ")"
+	}
+	return printLine(a, p, "port proxy %d: %s %s → %s%s", p.ID, p.Protocol, p.Listen, proxyTarget(p), text)
+}
+
+func proxyList(a *app) *cobra.Command {
+	return &cobra.Command{
+		Use: "list", Short: "List the port proxies", Args: positional(),
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			rows, err := a.client().Proxies(cmd.Context())
+			if err != nil {
+				return err
+			}
+			return printList(a, rows, []column[control.ProxyView]{
+				{"ID", func(p control.ProxyView) string { return fmt.Sprint(p.ID) }},
+				{"KIND", func(p control.ProxyView) string { return string(p.Kind) }},
+				{"PROTOCOL", func(p control.ProxyView) string { return p.Protocol.String() }},
+				{"LISTEN", func(p control.ProxyView) string { return p.Listen.String() }},
+				{"CONNECT", proxyTarget},
+				{"OPTIONS", proxyOptions},
+				{"NOW", func(p control.ProxyView) string { return fmt.Sprint(p.Connections) }},
+				{"TOTAL", func(p control.ProxyView) string { return fmt.Sprint(p.TotalConnections) }},
+				{"IN", func(p control.ProxyView) string { return bytesText(p.BytesIn) }},
+				{"OUT", func(p control.ProxyView) string { return bytesText(p.BytesOut) }},
+				{"PROBLEM", proxyProblem},
+			})
+		},
+	}
+}
+
+func proxyDelete(a *app) *cobra.Command {
+	return &cobra.Command{
+		Use: "delete ID", Short: "Delete a port proxy and end its connections", Args: positional("ID"), ValidArgsFunction: a.arguments(proxyIDs),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			id, err := strconv.ParseUint(args[0], 10, 32)
+			if err != nil {
+				return usagef(cmd, "%q is not the id of a port proxy, which is a number", args[0])
+			}
+			if err := a.client().DeleteProxy(cmd.Context(), uint32(id)); err != nil {
+				return err
+			}
+			return printDone(a, "port proxy %d deleted", id)
+		},
+	}
+}
+
+func proxyIDs(ctx context.Context, c *api.Client) []string {
+	rows, _ := c.Proxies(ctx)
+	return namesOf(rows, func(p control.ProxyView) string {
+		return fmt.Sprintf("%d\t%s %s → %s", p.ID, p.Protocol, p.Listen, proxyTarget(p))
+	})
+}
+
+// proxyTarget is where a proxy leads: by name, the routes.
+func proxyTarget(p control.ProxyView) string {
+	if p.Kind != nat.ByName {
+		return p.Connect.String()
+	}
+	text := ""
+	for i, r := range p.Routes {
+		if i > 0 {
+			text += ", "
+		}
+		text += r.Pattern + "=" + r.Connect.String()
+	}
+	return text
+}
+
+func proxyOptions(p control.ProxyView) string {
+	switch {
+	case p.ProxyProtocol && p.Transparent:
+		return "proxy-protocol,transparent"
+	case p.ProxyProtocol:
+		return "proxy-protocol"
+	case p.Transparent:
+		return "transparent"
+	}
+	return ""
+}
+
+// proxyProblem is what is wrong now or, if nothing is, what went wrong last and
+// when.
+func proxyProblem(p control.ProxyView) string {
+	if p.Problem != "" || p.LastErrorAt == nil {
+		return p.Problem
+	}
+	return fmt.Sprintf("%s: %s", p.LastErrorAt.Local().Format(time.DateTime), p.LastError)
+}
