@@ -25,6 +25,8 @@ type host struct {
 	t      *testing.T
 	run    string // the daemon's run directory
 	daemon *process
+
+	resolvConf string // names the host's resolver: the remote
 }
 
 // startHost builds a host with the network "web", 172.16.1.0/24. At the end of
@@ -34,8 +36,11 @@ func startHost(t *testing.T, endpoints int) *host {
 	h := &host{Topology: lab.StartTopology(t, endpoints), t: t}
 	before := h.links()
 	dir := t.TempDir()
-	h.run = filepath.Join(dir, "run")
-	h.daemon = start(t, h.Host, "hostnat-daemon", hostnat, "daemon", "--state-dir", filepath.Join(dir, "state"), "--run-dir", h.run)
+	h.run, h.resolvConf = filepath.Join(dir, "run"), filepath.Join(dir, "resolv.conf")
+	if err := os.WriteFile(h.resolvConf, []byte("nameserver "+lab.RemoteAddress+"\n"), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	h.daemon = start(t, h.Host, "hostnat-daemon", hostnat, "daemon", "--state-dir", filepath.Join(dir, "state"), "--run-dir", h.run, "--resolv-conf", h.resolvConf)
 	waitFor(t, 20*time.Second, "the daemon to answer", func() bool {
 		if h.daemon.hasEnded() {
 			t.Fatal("the daemon has ended")

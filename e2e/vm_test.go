@@ -22,7 +22,7 @@ const (
 	downloadLimit = 120 * time.Second
 )
 
-// TestVM boots a VM with a static address on a TAP. It downloads 100 MB and
+// TestVM boots a VM on a TAP. It gets its address by DHCP, downloads 100 MB and
 // serves a page.
 func TestVM(t *testing.T) {
 	lab.RequireRoot(t)
@@ -44,6 +44,10 @@ func TestVM(t *testing.T) {
 	h.publish("8080", "vm1:80")
 	vm := startVM(t, h.Host, e, "vm0", kernel, initramfs, outsideURL+"/big")
 
+	lease := vm.waitPrinted(t, "vm: lease", bootLimit)
+	if want := fmt.Sprintf("%s/%d gateway %s mtu %d dns %s domain web.internal hostname vm1", e.Address, e.PrefixLength, e.Gateway, e.MTU, e.Gateway); lease != want {
+		t.Errorf("the VM's lease is %s, want %s", lease, want)
+	}
 	vm.waitPrinted(t, "vm: serving", bootLimit)
 	page := fmt.Sprintf("a page from the VM at %s/%d\n", e.Address, e.PrefixLength)
 	if got := curl(t, h.Remote, publishedURL+"/"); got != page {
@@ -61,13 +65,46 @@ func TestVM(t *testing.T) {
 	}
 }
 
+// TestVMOnTheBridge boots a VM on a TAP that was put into the bridge by hand. It
+// is known by the name that it gives itself.
+func TestVMOnTheBridge(t *testing.T) {
+	lab.RequireRoot(t)
+	need(t, "curl")
+	kernel, initramfs := vmImage(t)
+	h := startHost(t, 0)
+	outside := startNginx(t, h.Remote, "outside")
+	if err := h.Host.AddTAP("tap7"); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := h.Host.DeleteLink("tap7"); err != nil {
+			t.Error(err)
+		}
+	})
+	if err := h.Host.Enslave("tap7", "hn-web"); err != nil {
+		t.Fatal(err)
+	}
+	vm := startVM(t, h.Host, endpoint{Name: "guest", Mac: "52:54:00:12:34:56"}, "tap7", kernel, initramfs, outsideURL+"/page")
+	vm.waitPrinted(t, "vm: serving", bootLimit)
+	var list []endpoint
+	h.read(&list, "endpoint", "list")
+	if len(list) != 1 || list[0].Name != "guest" || list[0].Kind != "lease" || list[0].Mac != "52:54:00:12:34:56" {
+		t.Fatalf("endpoints: %+v", list)
+	}
+	h.publish("8080", "guest:80")
+	if got, want := curl(t, h.Remote, publishedURL+"/"), fmt.Sprintf("a page from the VM at %s/24\n", list[0].Address); got != want {
+		t.Errorf("published page is %q, want %q", got, want)
+	}
+	vm.waitPrinted(t, "vm: downloaded", downloadLimit)
+	outside.expectRequest(lab.HostAddress + " GET /page 200")
+}
+
 // startVM boots the image on a TAP of n; the process's output is the console.
 // QEMU uses vnet_hdr by itself: large packets and missing checksums reach the
 // data path.
 func startVM(t *testing.T, n *lab.Namespace, e endpoint, tap, kernel, initramfs, download string) *process {
 	t.Helper()
-	words := fmt.Sprintf("console=ttyS0 quiet panic=-1 ADDRESS=%s/%d GATEWAY=%s MTU=%d URL=%s",
-		e.Address, e.PrefixLength, e.Gateway, e.MTU, download)
+	words := fmt.Sprintf("console=ttyS0 quiet panic=-1 NAME=%s URL=%s", e.Name, download)
 	return start(t, n, "vm", "qemu-system-x86_64", "-accel", "tcg", "-m", "256",
 		"-nodefaults", "-no-user-config", "-display", "none", "-no-reboot", "-serial", "stdio",
 		"-kernel", kernel, "-initrd", initramfs, "-append", words,

@@ -21,10 +21,11 @@ import (
 )
 
 // TestChurn opens and closes 10,000 sessions. All of them go away again, by
-// nothing but their timeouts, and nothing of them stays in any table.
+// nothing but their timeouts, their ports rest and are free again, and nothing
+// of them stays in any table.
 func TestChurn(t *testing.T) {
 	h := startHost(t)
-	timeouts := map[string]string{"tcp-transitory-timeout": "2s", "udp-timeout": "2s"}
+	timeouts := map[string]string{"tcp-transitory-timeout": "2s", "udp-timeout": "2s", "hold-down": "2s"}
 	if _, err := h.SetNAT(t.Context(), nat.DefaultNAT, timeouts); err != nil {
 		t.Fatal(err)
 	}

@@ -28,12 +28,15 @@ func scriptCommands() map[string]func(*testscript.TestScript, bool, []string) {
 		"as": asCommand, "together": togetherCommand, "churn": churnCommand, "remember": rememberCommand,
 		"unchanged": unchangedCommand, "consistent": consistentCommand, "lose": loseCommand, "state": stateCommand,
 		"on":           onCommand,
+		"firewall":     firewallCommand,
+		"finds":        findsCommand,
 		"nothing-left": func(m *machine, _ *testscript.TestScript, _ []string) error { return m.nothingLeft() },
 	}
 	for name, c := range networkCommands() {
 		all[name] = c
 	}
 	all["retry"] = retry(all)
+	all["announces"] = announces(all)
 	scripted := map[string]func(*testscript.TestScript, bool, []string){}
 	for name, c := range all {
 		scripted[name] = func(ts *testscript.TestScript, neg bool, args []string) {

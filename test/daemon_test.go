@@ -26,6 +26,9 @@ func TestMain(m *testing.M) {
 	if dir := os.Getenv(roleVariable); dir != "" {
 		os.Exit(runDaemon(dir))
 	}
+	if server := os.Getenv(peerVariable); server != "" {
+		os.Exit(runPeer(server, os.Getenv(peerVariable+"_CONTROLLING") == "true"))
+	}
 	os.Exit(m.Run())
 }
 
@@ -53,11 +56,17 @@ type host struct {
 	dir    string
 	inside *lab.Namespace
 	daemon *exec.Cmd
+	many   []*lab.Namespace // of TestScale
 }
 
 func startHost(t *testing.T) *host {
 	t.Helper()
-	top := lab.StartTopology(t, 1)
+	return startOn(t, lab.StartTopology(t, 1))
+}
+
+// startOn is startHost on a topology with one endpoint.
+func startOn(t *testing.T, top *lab.Topology) *host {
+	t.Helper()
 	dir := t.TempDir()
 	h := &host{Topology: top, t: t, dir: dir, inside: top.Endpoints[0],
 		Client: api.NewClient(filepath.Join(dir, "run", "hostnat.sock"))}

@@ -32,6 +32,7 @@ type machine struct {
 	untouched  []string // the host's links before hostnat came
 	remembered snapshot
 	servers    []io.Closer
+	resolvers  map[string]dnsServer
 	talks      map[string]net.Conn
 	processes  map[string]*exec.Cmd
 }
@@ -50,6 +51,9 @@ func newMachine(binary string) (*machine, error) {
 	if err == nil {
 		err = os.Chmod(m.dir, 0o755) // everybody may reach the socket
 	}
+	if err == nil {
+		err = os.WriteFile(m.resolvConf(), []byte("nameserver 203.0.113.2\n"), 0o644) // it answers if a script makes it
+	}
 	if err != nil {
 		return nil, errors.Join(err, top.Close())
 	}
@@ -59,6 +63,9 @@ func newMachine(binary string) (*machine, error) {
 func (m *machine) stateDir() string { return filepath.Join(m.dir, "state") }
 func (m *machine) runDir() string   { return filepath.Join(m.dir, "run") }
 func (m *machine) socket() string   { return filepath.Join(m.runDir(), "hostnat.sock") }
+
+// resolvConf names whom the daemon asks; a script may put it there.
+func (m *machine) resolvConf() string { return filepath.Join(m.dir, "resolv.conf") }
 
 func (m *machine) client() *api.Client { return api.NewClient(m.socket()) }
 

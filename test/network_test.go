@@ -9,6 +9,7 @@ import (
 	"net"
 	"os"
 	"os/exec"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -31,26 +32,38 @@ func networkCommands() map[string]command {
 		}
 	}
 	return map[string]command{
-		"netns":      netnsCommand,
-		"endns":      do(1, func(m *machine, a []string) error { return m.endNamespace(a[0]) }),
-		"tap":        do(1, func(m *machine, a []string) error { return m.Host.AddTAP(a[0]) }),
-		"bridge":     do(1, func(m *machine, a []string) error { return m.Host.AddBridge(a[0], a[1:]...) }),
-		"veth":       do(4, func(m *machine, a []string) error { return lab.Veth(m.ns(a[0]), a[1], m.ns(a[2]), a[3]) }),
-		"enslave":    do(2, func(m *machine, a []string) error { return m.Host.Enslave(a[0], a[1]) }),
-		"address":    do(3, func(m *machine, a []string) error { return m.ns(a[0]).AddAddress(a[1], a[2]) }),
-		"no-address": do(3, func(m *machine, a []string) error { return m.ns(a[0]).DeleteAddress(a[1], a[2]) }),
-		"route":      do(3, func(m *machine, a []string) error { return m.ns(a[0]).AddRoute(a[1], a[2]) }),
-		"no-route":   do(3, func(m *machine, a []string) error { return m.ns(a[0]).DeleteRoute(a[1], a[2]) }),
-		"no-link":    do(2, func(m *machine, a []string) error { return m.ns(a[0]).DeleteLink(a[1]) }),
-		"mac":        do(3, func(m *machine, a []string) error { return m.setMAC(a[0], a[1], a[2]) }),
-		"asked-as":   do(3, func(m *machine, a []string) error { return m.askedAs(a[0], a[1], a[2]) }),
-		"listen":     do(3, func(m *machine, a []string) error { return m.listen(a[0], a[1], a[2]) }),
-		"talk":       do(1, func(m *machine, a []string) error { return m.talk(a[0], a[1:]) }),
-		"links":      linksCommand,
-		"addresses":  addressesCommand,
-		"ask":        askCommand,
-		"sessions":   sessionsCommand,
-		"process":    processCommand,
+		"netns":       netnsCommand,
+		"endns":       do(1, func(m *machine, a []string) error { return m.endNamespace(a[0]) }),
+		"tap":         do(1, func(m *machine, a []string) error { return m.Host.AddTAP(a[0]) }),
+		"bridge":      do(1, func(m *machine, a []string) error { return m.Host.AddBridge(a[0], a[1:]...) }),
+		"veth":        do(4, func(m *machine, a []string) error { return lab.Veth(m.ns(a[0]), a[1], m.ns(a[2]), a[3]) }),
+		"enslave":     do(2, func(m *machine, a []string) error { return m.Host.Enslave(a[0], a[1]) }),
+		"address":     do(3, func(m *machine, a []string) error { return m.ns(a[0]).AddAddress(a[1], a[2]) }),
+		"no-address":  do(3, func(m *machine, a []string) error { return m.ns(a[0]).DeleteAddress(a[1], a[2]) }),
+		"route":       do(3, func(m *machine, a []string) error { return m.ns(a[0]).AddRoute(a[1], a[2]) }),
+		"no-route":    do(3, func(m *machine, a []string) error { return m.ns(a[0]).DeleteRoute(a[1], a[2]) }),
+		"no-link":     do(2, func(m *machine, a []string) error { return m.ns(a[0]).DeleteLink(a[1]) }),
+		"mac":         do(3, func(m *machine, a []string) error { return m.setMAC(a[0], a[1], a[2]) }),
+		"mark":        do(1, func(m *machine, a []string) error { return m.Host.SetAlias(a[0], "hostnat") }),
+		"route-by":    do(4, func(m *machine, a []string) error { return m.ns(a[0]).AddRouteBy(a[1], a[2], a[3]) }),
+		"forward":     do(1, func(m *machine, a []string) error { return m.ns(a[0]).Sysctl("net/ipv4/ip_forward", "1") }),
+		"asked-as":    do(3, func(m *machine, a []string) error { return m.askedAs(a[0], a[1], a[2]) }),
+		"listen":      do(3, func(m *machine, a []string) error { return m.listen(a[0], a[1], a[2]) }),
+		"talk":        do(1, func(m *machine, a []string) error { return m.talk(a[0], a[1:]) }),
+		"has-address": do(3, func(m *machine, a []string) error { return m.hasAddress(a[0], a[1], a[2]) }),
+		"problem":     do(1, func(m *machine, a []string) error { return m.hasProblem(a[0]) }),
+		"links":       linksCommand,
+		"dhcp":        dhcpCommand,
+		"no-dhcp":     noDHCPCommand,
+		"addresses":   addressesCommand,
+		"routes":      routesCommand,
+		"ask":         askCommand,
+		"resolver":    do(2, func(m *machine, a []string) error { return m.resolver(a[0], a[1]) }),
+		"look-up":     lookUpCommand,
+		"no-problem":  do(0, func(m *machine, _ []string) error { return m.noProblem() }),
+		"no-resolver": do(1, func(m *machine, a []string) error { return m.noResolver(a[0]) }),
+		"sessions":    sessionsCommand,
+		"process":     processCommand,
 	}
 }
 
@@ -140,6 +153,38 @@ func linksCommand(m *machine, ts *testscript.TestScript, args []string) error {
 	names, err := m.ns(args[0]).Links()
 	for _, name := range names {
 		fmt.Fprintln(ts.Stdout(), name)
+	}
+	return err
+}
+
+func (m *machine) hasAddress(name, link, prefix string) error {
+	return m.ns(name).Do(func() error {
+		l, err := net.InterfaceByName(link)
+		if err != nil {
+			return err
+		}
+		addrs, err := l.Addrs()
+		if err == nil && !slices.ContainsFunc(addrs, func(a net.Addr) bool { return a.String() == prefix }) {
+			err = fmt.Errorf("%s has %v, not %s", link, addrs, prefix)
+		}
+		return err
+	})
+}
+
+// hasProblem looks for a text among status's problems.
+func (m *machine) hasProblem(text string) error {
+	code, stdout, stderr := m.hostnat(context.Background(), "status")
+	_, problems, _ := strings.Cut(stdout, "\nproblems\n")
+	if code != 0 || !strings.Contains(problems, text) {
+		return fmt.Errorf("problems are %q, want %q; %s", problems, text, stderr)
+	}
+	return nil
+}
+
+func routesCommand(m *machine, ts *testscript.TestScript, args []string) error {
+	routes, err := m.ns(args[0]).Routes()
+	for _, r := range routes {
+		fmt.Fprintln(ts.Stdout(), r)
 	}
 	return err
 }

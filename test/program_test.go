@@ -54,7 +54,7 @@ func (m *machine) launch(start func(*exec.Cmd) error) (*program, error) {
 		return nil, err
 	}
 	defer log.Close()
-	p.cmd = m.command(context.Background(), m.place("daemon")...)
+	p.cmd = m.command(context.Background(), m.place("daemon", "--resolv-conf", m.resolvConf())...)
 	p.cmd.Stdout, p.cmd.Stderr = log, log
 	if err := start(p.cmd); err != nil {
 		return nil, err

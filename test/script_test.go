@@ -34,15 +34,29 @@ import (
 //	state damaged|newer|older      what became of the configuration's file
 //	sessions                       prints them without what time changes, when all is quiet
 //	retry COMMAND ARG...           until it works, for 5 s
+//	announces MS EVENT NETWORK COMMAND ARG...    the event comes so soon after the command
 //
 //	netns NAME...; endns NAME      namespaces, the real name in $NAME
 //	process NAME [NS]              starts a program inside NS, $NAME is its id; without NS, ends it
 //	tap LINK; bridge LINK PORT...; enslave LINK BRIDGE                          of the host
 //	veth NS LINK NS LINK; no-link NS LINK; mac NS LINK MAC; links NS
 //	address NS LINK PREFIX; no-address NS LINK PREFIX; addresses NS LINK
+//	routes NS                      prints the main table, "PREFIX LINK"
 //	route NS PREFIX GATEWAY; no-route NS PREFIX GATEWAY
+//	route-by NS LINK PREFIX GATEWAY
+//	forward NS                     it routes for others
+//	mark LINK                      a link of the host gets hostnat's mark
+//	firewall docker|forward|closed|none    the host gets one of somebody else's
+//	finds CHECK                    doctor has a finding of that check
+//	has-address NS LINK PREFIX; problem TEXT      status has that problem
 //	listen NS NETWORK ADDRESS      an Echo server (package lab)
 //	ask NS NETWORK ADDRESS         prints how an Echo server sees NS
+//	resolver NS ADDRESS            a DNS server that knows nothing but example.com; the host's resolver from now on
+//	no-resolver NS                 ends it
+//	no-problem                     status has none, or will within 5 s
+//	look-up NS NETWORK SERVER NAME TYPE                                         prints the answer, "NXDOMAIN" or "none"
+//	dhcp NS LINK [HOSTNAME [TEXT]] gets an address by DHCP and uses it; prints what the server told
+//	no-dhcp NS LINK                nobody answers there
 //	asked-as NS ADDRESS SEEN       the Echo server sees NS by that address
 //	talk NAME [NS ADDRESS]         opens a TCP connection; without the rest, moves data over it
 func TestScripts(t *testing.T) {
@@ -94,6 +108,7 @@ func (m *machine) setVariables(e *testscript.Env) {
 	e.Setenv("STATE", m.stateDir())
 	e.Setenv("RUN", m.runDir())
 	e.Setenv("SOCKET", m.socket())
+	e.Setenv("RESOLVCONF", m.resolvConf())
 	e.Setenv("CONTROL", "a\x01b")
 	e.Setenv("NEWLINE", "a\nb")
 	e.Setenv("BYTES63", strings.Repeat("x", 63))
