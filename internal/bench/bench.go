@@ -51,8 +51,20 @@ func (o Options) setups() ([]setup, error) {
 	return all, nil
 }
 
+// ErrNoRows says that Options.Rows leaves none of a table.
+var ErrNoRows = errors.New("no row was measured")
+
 // Run measures everything and cleans up, also if ctx ends early.
-func Run(ctx context.Context, o Options) (report *Report, err error) {
+func Run(ctx context.Context, o Options) (*Report, error) {
+	setups, err := o.setups()
+	if err != nil {
+		return nil, err
+	}
+	return o.run(ctx, setups, (*Bench).phases)
+}
+
+// run measures phases with contenders of its own.
+func (o Options) run(ctx context.Context, setups []setup, phases func(*Bench, []setup) [][]measurement) (report *Report, err error) {
 	// Threads that wait in the kernel must not wait for Go's scheduler as well
 	// when they come back: that doubles the time of a TCP connection.
 	defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(mostThreads))
@@ -60,9 +72,9 @@ func Run(ctx context.Context, o Options) (report *Report, err error) {
 	if b.cpus, err = chooseCPUs(); err != nil {
 		return nil, err
 	}
-	setups, err := o.setups()
-	if err != nil {
-		return nil, err
+	all := phases(b, setups)
+	if len(all) == 0 {
+		return nil, ErrNoRows
 	}
 	defer func() { err = errors.Join(err, b.close()) }()
 	for _, s := range setups {
@@ -73,7 +85,7 @@ func Run(ctx context.Context, o Options) (report *Report, err error) {
 		b.contenders = append(b.contenders, c)
 	}
 	samples := newSamples()
-	for _, phase := range b.phases(setups) {
+	for _, phase := range all {
 		for round := range o.Rounds {
 			b.progress("round %d of %d, from %q on", round+1, o.Rounds, phase[0].rows[0].Name)
 			if err := b.round(ctx, round, phase, samples); err != nil {

@@ -33,7 +33,9 @@ func (b *Bench) connects(_ context.Context, p path) ([]float64, error) {
 	var rate float64
 	servers := []func() error{func() (err error) {
 		defer unix.Shutdown(listener, unix.SHUT_RD) // ends the waiting servers
-		rate, err = requestRate(p)
+		rate, err = rateOf(p, func(stopped *atomic.Bool, done *atomic.Uint64, firstPort int) error {
+			return makeRequests(p, firstPort, stopped, done)
+		})
 		return err
 	}}
 	for range connectClients {
@@ -47,8 +49,9 @@ func (b *Bench) connects(_ context.Context, p path) ([]float64, error) {
 	return []float64{rate}, nil
 }
 
-// requestRate runs the clients for a while.
-func requestRate(p path) (rate float64, err error) {
+// rateOf runs clients for a while. Each counts what it has done, and has ports
+// of its own.
+func rateOf(p path, client func(stopped *atomic.Bool, done *atomic.Uint64, firstPort int) error) (rate float64, err error) {
 	var done atomic.Uint64
 	var stopped atomic.Bool
 	clients := []func() error{func() error {
@@ -62,7 +65,7 @@ func requestRate(p path) (rate float64, err error) {
 	for i := range connectClients {
 		clients = append(clients, func() error {
 			return inside(p.client, anyCPU, func() error {
-				return makeRequests(p, connectFirst+i*connectPorts, &stopped, &done)
+				return client(&stopped, &done, connectFirst+i*connectPorts)
 			})
 		})
 	}
@@ -80,7 +83,7 @@ func makeRequests(p path, firstPort int, stopped *atomic.Bool, done *atomic.Uint
 	buffer := make([]byte, requestBytes+responseBytes)
 	for i := 0; !stopped.Load(); i++ {
 		local := netip.AddrPortFrom(p.local, uint16(firstPort+i%connectPorts))
-		if err := makeRequest(local, p.target, buffer); err != nil {
+		if err := request(local, p.target, buffer[:requestBytes], buffer); err != nil {
 			stopped.Store(true)
 			return fmt.Errorf("connection %d of a client: %w", i+1, err)
 		}
@@ -89,13 +92,15 @@ func makeRequests(p path, firstPort int, stopped *atomic.Bool, done *atomic.Uint
 	return nil
 }
 
-func makeRequest(local, target netip.AddrPort, buffer []byte) error {
+// request makes a connection, sends what is asked and reads an answer of
+// responseBytes up to its end into the buffer.
+func request(local, target netip.AddrPort, asked, buffer []byte) error {
 	fd, err := connected(unix.SOCK_STREAM, local, target)
 	if err != nil {
 		return err
 	}
 	defer unix.Close(fd)
-	if _, err := write(fd, buffer[:requestBytes]); err != nil {
+	if _, err := write(fd, asked); err != nil {
 		return fmt.Errorf("send request: %w", err)
 	}
 	for got := 0; ; {

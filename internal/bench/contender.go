@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net/netip"
 
+	"github.com/hostnat/hostnat/internal/api"
 	"github.com/hostnat/hostnat/internal/lab"
 )
 
@@ -40,6 +41,7 @@ type contender struct {
 type running struct {
 	close   func() error
 	explain func() string // what the contender says about itself when traffic fails; nil: nothing
+	client  *api.Client   // of the daemon, for sections that change things; else nil
 }
 
 // path is traffic in one direction: a client, a server and what the contender
@@ -76,7 +78,7 @@ func (s setup) start(ctx context.Context, ports string) (*contender, error) {
 	if err != nil {
 		return nil, errors.Join(fmt.Errorf("set up %s: %w", s.name, err), c.close())
 	}
-	c.explain = built.explain
+	c.explain, c.client = built.explain, built.client
 	if built.close != nil {
 		c.close = func() error { return errors.Join(built.close(), t.Close()) }
 	}

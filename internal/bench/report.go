@@ -1,7 +1,6 @@
 package bench
 
 import (
-	"errors"
 	"fmt"
 	"os"
 	"runtime"
@@ -11,6 +10,7 @@ import (
 
 // Report is the outcome of a run.
 type Report struct {
+	Title      string    `json:"title,omitempty"` // of a table beside the main one
 	Kernel     string    `json:"kernel"`
 	CPUs       int       `json:"cpus"`
 	Processor  string    `json:"processor"`
@@ -68,7 +68,7 @@ func (l *Line) sumUp() {
 
 func (b *Bench) report(s *samples) (*Report, error) {
 	if len(s.lines) == 0 {
-		return nil, errors.New("no row was measured")
+		return nil, ErrNoRows
 	}
 	r := &Report{Rounds: b.options.Rounds, CPUs: runtime.NumCPU(), Lines: s.lines, Bars: []Verdict{}}
 	for _, c := range b.contenders {

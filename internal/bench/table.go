@@ -23,10 +23,15 @@ func (r *Report) WriteTable(w io.Writer) error {
 		rows = append(rows, r.cells(line))
 	}
 	var b strings.Builder
+	if r.Title != "" {
+		fmt.Fprintf(&b, "\n%s\n", r.Title)
+	}
 	fmt.Fprintf(&b, "%s, %d CPUs, Linux %s\n", r.Processor, r.CPUs, r.Kernel)
 	fmt.Fprintf(&b, "%d rounds, contenders in turns: median (least–most); ratios are taken within each round\n\n", r.Rounds)
 	align(&b, rows)
-	r.writeNotes(&b)
+	if r.Title == "" {
+		r.writeNotes(&b)
+	}
 	_, err := io.WriteString(w, b.String())
 	return err
 }
