@@ -1,5 +1,5 @@
 #!/bin/sh
-# Installs the Debian package with the program that the benchmark configures
-# hostnat's rival with. Does nothing if it is there. Needs root and apt-get.
+# Installs the Debian packages with the programs that the benchmark compares
+# hostnat with. Does nothing if they are there. Needs root and apt-get.
 set -eu
-exec "$(dirname "$0")/install-packages.sh" nftables
+exec "$(dirname "$0")/install-packages.sh" nftables haproxy

@@ -4,7 +4,7 @@
 set -eu
 
 missing=
-for package in busybox-static curl docker.io nginx-light qemu-system-x86; do
+for package in bind9-dnsutils busybox-static curl docker.io isc-dhcp-client nginx-light qemu-system-x86; do
 	status=$(dpkg-query -W -f '${db:Status-Status}' "$package" 2>/dev/null || true)
 	[ "$status" = installed ] || missing="$missing $package"
 done

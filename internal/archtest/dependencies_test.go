@@ -32,6 +32,11 @@ func TestDependenciesAreDocumented(t *testing.T) {
 			note(imported)
 		}
 	}
+	for m, version := range direct {
+		if strings.Contains(gomod, "\t"+m+" "+version+" // indirect") {
+			t.Errorf("go.mod calls %s indirect, but we import it", m)
+		}
+	}
 	_, tools, _ := strings.Cut(gomod, "\ntool ")
 	for _, tool := range strings.Fields(strings.Trim(tools, "()\n")) {
 		note(tool)

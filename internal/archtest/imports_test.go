@@ -17,25 +17,35 @@ var ours = map[string][]string{
 	"internal/ipam":        {"internal/nat"},
 	"internal/store":       {"internal/nat"},
 	"internal/event":       {"internal/nat"},
+	"internal/dhcp":        {"internal/nat"},
 	"internal/host":        {"internal/nat"},
 	"internal/datapath":    {"internal/nat", "internal/event"},
+	"internal/portproxy":   {"internal/nat", "internal/sniff"},
 	"internal/reconcile":   {"internal/nat", "internal/event", "internal/host", "internal/datapath"},
+	"internal/dns":         {"internal/nat"},
+	"internal/doctor":      {"internal/nat", "internal/host"},
 	"internal/control":     {"internal/nat", "internal/event", "internal/ipam", "internal/store"},
-	"internal/api":         {"internal/nat", "internal/event", "internal/control"},
-	"internal/api/apitest": {"internal/nat", "internal/event", "internal/control"},
-	"internal/daemon":      {"internal/nat", "internal/store", "internal/api", "internal/control", "internal/host", "internal/reconcile"},
+	"internal/api":         {"internal/nat", "internal/event", "internal/control", "internal/doctor"},
+	"internal/api/apitest": {"internal/nat", "internal/event", "internal/control", "internal/doctor"},
+	"internal/daemon":      {"internal/nat", "internal/store", "internal/api", "internal/control", "internal/dhcp", "internal/host", "internal/portproxy", "internal/reconcile", "internal/dns", "internal/doctor"},
+	"internal/sniff":       {},
 	"internal/lab":         {},
 	"internal/demo":        {"internal/nat", "internal/event", "internal/control", "internal/api", "internal/lab"},
 	"internal/bench":       {"internal/nat", "internal/event", "internal/control", "internal/api", "internal/lab"},
 	"internal/archtest":    {},
-	"cmd/hostnat":          {"internal/nat", "internal/event", "internal/control", "internal/api", "internal/daemon", "internal/demo"},
+	"cmd/hostnat":          {"internal/nat", "internal/event", "internal/control", "internal/api", "internal/daemon", "internal/demo", "internal/doctor"},
 	"cmd/hostnat-bench":    {"internal/bench", "internal/lab"},
 	"test":                 {"internal/nat", "internal/event", "internal/control", "internal/api", "internal/daemon", "internal/lab"},
 	"e2e":                  {"internal/nat", "internal/event", "internal/control", "internal/api", "internal/lab"},
 }
 
 // anyTest may be imported by every test.
-var anyTest = []string{"internal/lab", "internal/api/apitest", "internal/event", "internal/nat", "internal/natmodel"}
+var anyTest = []string{"internal/lab", "internal/api/apitest", "internal/event", "internal/nat", "internal/natmodel", "internal/store"}
+
+// alsoTests says what else a package's tests may import, and why.
+var alsoTests = map[string][]string{
+	"internal/datapath": {"internal/host"}, // the room for fragments is a namespace: without the real one its programs show nothing
+}
 
 // confined says which packages alone may import something, tests too, and why.
 var confined = []struct {
@@ -45,8 +55,15 @@ var confined = []struct {
 }{
 	{"github.com/cilium/ebpf", []string{"internal/datapath", "internal/bench", "test"}, "one package of the product knows the kernel's tables and how to load programs"},
 	{"github.com/vishvananda/netlink", []string{"internal/host", "internal/lab", "internal/demo", "internal/bench"}, "one package of the product changes the host; the library may have to be replaced"},
+	{"github.com/google/nftables", []string{"internal/host", "test"}, "one package looks at the host's firewall"},
 	{"github.com/vishvananda/netns", []string{"internal/host", "internal/lab"}, "a thread in the wrong namespace is a bug that must have one place to be in"},
+	{"github.com/miekg/dns", []string{"internal/dns", "test", "e2e", "internal/bench"}, "its author has declared this version the last of its kind; it may have to be replaced"},
+	{"github.com/fsnotify/fsnotify", []string{"internal/dns"}, "one task follows files of the host"},
+	{"golang.org/x/crypto", []string{"internal/sniff"}, "reading a ClientHello is one package's matter; keys and certificates are nobody's"},
+	{"github.com/pires/go-proxyproto", []string{"internal/portproxy", "e2e", "test"}, "who the client is, is told by the relays alone"},
 	{"go.etcd.io/bbolt", []string{"internal/store"}, "desired state may move to another store"},
+	{"github.com/insomniacslk/dhcp", []string{"internal/dhcp", "test", "e2e"}, "everything else speaks in values of ours"},
+	{"github.com/mdlayher/packet", []string{"internal/dhcp", "internal/host"}, "frames are sent by who serves addresses, and by who asks whether one is taken"},
 	{"github.com/spf13/cobra", []string{"cmd/hostnat"}, "flags and usage are wiring"},
 	{"github.com/spf13/pflag", []string{"cmd/hostnat"}, "flags and usage are wiring"},
 	{"net/http", []string{"internal/api", "internal/lab", "internal/demo", "internal/bench", "e2e"}, "everything else speaks in values of ours"},
@@ -87,7 +104,7 @@ func TestPackagesOfOurs(t *testing.T) {
 // mayTest allows a package's tests the packages made for tests, and what the
 // packages that it imports may import: it needs them to set these up.
 func mayTest(pkg, imported string) bool {
-	if slices.Contains(anyTest, imported) {
+	if slices.Contains(anyTest, imported) || slices.Contains(alsoTests[pkg], imported) {
 		return true
 	}
 	for _, direct := range ours[pkg] {
