@@ -62,7 +62,7 @@ func (k *Kernel) Apply(ctx context.Context, c nat.Config) (nat.Report, error) {
 	if err != nil {
 		return nat.Report{}, err
 	}
-	v := view{config: c, anchor: uint32(anchor), room: uint32(room), cookie: cookie, local: facts.LocalPorts}.withLinks(links)
+	v := view{config: c, anchor: uint32(anchor), room: uint32(room), cookie: cookie, local: facts.LocalPorts, absent: report.Absent}.withLinks(links)
 	if err := k.steer(v, &report); err != nil {
 		return nat.Report{}, err
 	}

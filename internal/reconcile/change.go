@@ -28,7 +28,7 @@ func (k *Kernel) Change(ctx context.Context, c nat.Config) (nat.Report, error) {
 		return k.Apply(ctx, c)
 	}
 	k.made = nil // until it is
-	put, gone := view{config: c}.changes(changed, deleted)
+	put, gone := view{config: c, absent: before.report.Absent}.changes(changed, deleted)
 	if err := k.datapath.ChangeMappings(put, gone); err != nil {
 		k.log.Warn("changing mappings failed: everything is applied anew", "error", err)
 		return k.Apply(ctx, c)
