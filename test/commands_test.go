@@ -40,7 +40,12 @@ func scriptCommands() map[string]func(*testscript.TestScript, bool, []string) {
 	scripted := map[string]func(*testscript.TestScript, bool, []string){}
 	for name, c := range all {
 		scripted[name] = func(ts *testscript.TestScript, neg bool, args []string) {
-			err := c(on(ts), ts, args)
+			m := on(ts)
+			m.patience = patience
+			if neg {
+				m.patience = impatience
+			}
+			err := c(m, ts, args)
 			switch {
 			case neg && err == nil:
 				ts.Fatalf("%s %s: works, and should not", name, strings.Join(args, " "))
@@ -52,17 +57,22 @@ func scriptCommands() map[string]func(*testscript.TestScript, bool, []string) {
 	return scripted
 }
 
+// impatience is how long an answer is waited for that must not come, and one
+// that is asked for again.
+const impatience = 1500 * time.Millisecond
+
 // retry is the command that repeats another until it works.
 func retry(all map[string]command) command {
 	return func(m *machine, ts *testscript.TestScript, args []string) error {
-		ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
+		ctx, cancel := context.WithTimeout(context.Background(), 2*patience)
 		defer cancel()
+		m.patience = impatience
 		var failed error
 		if lab.WaitFor(ctx, func() bool {
 			failed = all[args[0]](m, ts, args[1:])
 			return failed == nil
 		}) != nil {
-			return fmt.Errorf("after 5 s still: %w", failed)
+			return fmt.Errorf("after %v still: %w", 2*patience, failed)
 		}
 		return nil
 	}

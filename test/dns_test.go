@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"os"
 	"strings"
-	"time"
 
 	"github.com/miekg/dns"
 	"github.com/rogpeppe/go-internal/testscript"
@@ -72,7 +71,7 @@ func lookUpCommand(m *machine, ts *testscript.TestScript, args []string) error {
 	if len(args) != 5 {
 		return fmt.Errorf("look-up NS NETWORK SERVER NAME TYPE")
 	}
-	ctx, cancel := context.WithTimeout(context.Background(), 2*time.Second)
+	ctx, cancel := context.WithTimeout(context.Background(), m.patience)
 	defer cancel()
 	conn, err := m.ns(args[0]).Dial(ctx, args[1], args[2]+":53")
 	if err != nil {
@@ -112,7 +111,7 @@ func inWords(m *dns.Msg) string {
 
 // noProblem waits until status has no problem.
 func (m *machine) noProblem() error {
-	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
+	ctx, cancel := context.WithTimeout(context.Background(), 2*patience)
 	defer cancel()
 	var problems []string
 	err := lab.WaitFor(ctx, func() bool {

@@ -35,6 +35,7 @@ type machine struct {
 	resolvers  map[string]dnsServer
 	talks      map[string]net.Conn
 	processes  map[string]*exec.Cmd
+	patience   time.Duration // of the command that runs, with an answer
 }
 
 func newMachine(binary string) (*machine, error) {

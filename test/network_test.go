@@ -111,7 +111,7 @@ func (m *machine) waitInside(pid int, n *lab.Namespace) error {
 	if err != nil {
 		return err
 	}
-	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
+	ctx, cancel := context.WithTimeout(context.Background(), patience)
 	defer cancel()
 	return lab.WaitFor(ctx, func() bool {
 		has, err := os.Stat(fmt.Sprintf("/proc/%d/ns/net", pid))
@@ -211,15 +211,23 @@ func (m *machine) listen(name, network, addr string) error {
 	return err
 }
 
-// askCommand prints what an Echo server sees. An answer that should come is
-// there within milliseconds.
+// askCommand prints what an Echo server sees.
 func askCommand(m *machine, ts *testscript.TestScript, args []string) error {
-	if len(args) != 3 {
-		return fmt.Errorf("ask NS NETWORK ADDRESS")
+	if len(args) != 3 && len(args) != 4 {
+		return fmt.Errorf("ask NS NETWORK ADDRESS [FROM]")
 	}
-	ctx, cancel := context.WithTimeout(context.Background(), time.Second)
+	from := ""
+	if len(args) == 4 {
+		from = args[3] + ":0"
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), m.patience)
 	defer cancel()
-	seen, err := lab.Ask(ctx, m.ns(args[0]), args[1], args[2])
+	conn, err := m.ns(args[0]).DialFrom(ctx, args[1], from, args[2])
+	if err != nil {
+		return err
+	}
+	defer conn.Close()
+	seen, err := lab.AskConn(ctx, conn)
 	if err == nil {
 		fmt.Fprintln(ts.Stdout(), seen)
 	}
@@ -228,7 +236,7 @@ func askCommand(m *machine, ts *testscript.TestScript, args []string) error {
 
 // askedAs asks and checks by which address the server sees NS.
 func (m *machine) askedAs(name, server, want string) error {
-	ctx, cancel := context.WithTimeout(context.Background(), time.Second)
+	ctx, cancel := context.WithTimeout(context.Background(), m.patience)
 	defer cancel()
 	seen, err := lab.Ask(ctx, m.ns(name), "tcp", server)
 	if err == nil && seen.Addr().String() != want {
@@ -248,7 +256,7 @@ func (m *machine) setMAC(name, link, text string) error {
 // talk opens a connection or, without a place to open it to, sends something
 // over it and waits for the echo.
 func (m *machine) talk(name string, to []string) error {
-	ctx, cancel := context.WithTimeout(context.Background(), 3*time.Second)
+	ctx, cancel := context.WithTimeout(context.Background(), m.patience)
 	defer cancel()
 	conn, open := m.talks[name]
 	if !open {
@@ -260,7 +268,7 @@ func (m *machine) talk(name string, to []string) error {
 		_, err = lab.AskConn(ctx, conn)
 		return err
 	}
-	if err := conn.SetDeadline(time.Now().Add(time.Second)); err != nil {
+	if err := conn.SetDeadline(time.Now().Add(m.patience)); err != nil {
 		return err
 	}
 	message := binary.BigEndian.AppendUint64([]byte(strings.Repeat(".", 100)), uint64(time.Now().UnixNano()))

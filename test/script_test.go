@@ -33,7 +33,7 @@ import (
 //	lose links|bpf|everything      take it out of the kernel by hand
 //	state damaged|newer|older      what became of the configuration's file
 //	sessions                       prints them without what time changes, when all is quiet
-//	retry COMMAND ARG...           until it works, for 5 s
+//	retry COMMAND ARG...           until it works, for 20 s
 //	announces MS EVENT NETWORK COMMAND ARG...    the event comes so soon after the command
 //
 //	netns NAME...; endns NAME      namespaces, the real name in $NAME
@@ -50,11 +50,11 @@ import (
 //	finds CHECK                    doctor has a finding of that check
 //	has-address NS LINK PREFIX; problem TEXT      status has that problem
 //	listen NS NETWORK ADDRESS      an Echo server (package lab)
-//	ask NS NETWORK ADDRESS         prints how an Echo server sees NS
+//	ask NS NETWORK ADDRESS [FROM]  prints how an Echo server sees NS, which uses an address of its own
 //	resolver NS ADDRESS            a DNS server that knows nothing but example.com; the host's resolver from now on
 //	no-resolver NS                 ends it
-//	no-problem                     status has none, or will within 5 s
-//	look-up NS NETWORK SERVER NAME TYPE                                         prints the answer, "NXDOMAIN" or "none"
+//	no-problem                     status has none, or will within 20 s
+//	look-up NS NETWORK SERVER NAME TYPE       prints the answer, "NXDOMAIN" or "none"
 //	dhcp NS LINK [HOSTNAME [TEXT]] gets an address by DHCP and uses it; prints what the server told
 //	no-dhcp NS LINK                nobody answers there
 //	asked-as NS ADDRESS SEEN       the Echo server sees NS by that address

@@ -18,6 +18,7 @@ type Options struct {
 	Kernel  Kernel
 	Leases  Leases       // nil: no DHCP
 	Relays  Relays       // of port proxies; nil: none
+	Servers Servers      // of DHCP and DNS; nil: none
 	Log     *slog.Logger // nil: silent
 	Version string       // of hostnat, for Status
 
@@ -32,6 +33,7 @@ type Control struct {
 	kernel  Kernel
 	leases  Leases
 	relays  Relays
+	servers Servers
 	log     *slog.Logger
 	version string
 	started time.Time
@@ -45,9 +47,6 @@ type Control struct {
 	report Report // of the last Apply
 	failed error  // the last Apply's, if it did not succeed
 	down   bool   // everything was taken out of the kernel on request
-
-	applied   uint64                     // see Applied
-	followers map[chan struct{}]struct{} // told of each change; see Changes
 
 	clashes []nat.Clash // of the last Apply: where the host's own network overlaps networks
 }
@@ -71,9 +70,13 @@ func New(o Options) (*Control, error) {
 	if relays == nil {
 		relays = noRelays{}
 	}
+	servers := o.Servers
+	if servers == nil {
+		servers = noServers{}
+	}
 	config.Learn(leases.Leases(time.Now()), time.Now())
 	return &Control{
-		store: o.Store, kernel: o.Kernel, leases: leases, relays: relays, log: log, version: o.Version, started: time.Now(), problems: o.Problems,
+		store: o.Store, kernel: o.Kernel, leases: leases, relays: relays, servers: servers, log: log, version: o.Version, started: time.Now(), problems: o.Problems,
 		config: config, report: nothing(config),
 	}, nil
 }
@@ -159,16 +162,21 @@ func (c *Control) applyChange(ctx context.Context, config nat.Config) error {
 func (c *Control) applyBy(ctx context.Context, config nat.Config, apply func(context.Context, nat.Config) (Report, error)) error {
 	report, err := apply(ctx, config.Effective())
 	c.relays.Apply(config)
+	c.applied(config, report, err)
+	// Who has changed something finds it changed, names too, once he is told that it is.
+	c.servers.Serve(ctx, config, c.lastReport().Host.MTU)
+	return err
+}
+
+// applied notes what came of an Apply.
+func (c *Control) applied(config nat.Config, report Report, err error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.config, c.failed, c.down = config, err, false
-	c.applied++
 	if err == nil {
 		c.report = report
 		c.notice(config.Clashes(report.Host))
 	}
-	c.tell()
-	return err
 }
 
 func (c *Control) lastReport() Report {

@@ -47,9 +47,12 @@ func (c *Control) LeasesChanged(ctx context.Context) error {
 		return c.applyChange(ctx, next)
 	}
 	c.mu.Lock()
-	defer c.mu.Unlock()
 	c.config = next
-	c.tell()
+	down := c.down
+	c.mu.Unlock()
+	if !down {
+		c.servers.Learn(ctx, next)
+	}
 	return nil
 }
 

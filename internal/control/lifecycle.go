@@ -36,11 +36,10 @@ func (c *Control) Down(ctx context.Context) error {
 		return fmt.Errorf("down: %w", err)
 	}
 	c.relays.Apply(nat.Config{})
+	c.servers.Serve(ctx, nat.Config{}, 0)
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.down, c.failed, c.report = true, nil, nothing(c.config)
-	c.applied++
-	c.tell()
 	c.log.Info("everything taken out of the kernel")
 	return nil
 }

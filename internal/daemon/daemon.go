@@ -72,10 +72,16 @@ func Run(ctx context.Context, o Options) error {
 	if err != nil {
 		return err
 	}
-	servers := dhcp.NewServers(book, host.BridgePort, o.Log)
-	names := dns.New(dns.Options{Files: dns.HostFiles(o.ResolvConf), Log: o.Log, Holder: holderOf(k.Listeners)})
+	beside := servers{
+		dhcp: dhcp.NewServers(book, host.BridgePort, o.Log),
+		dns:  dns.New(dns.Options{Files: dns.HostFiles(o.ResolvConf), Log: o.Log, Holder: holderOf(k.Listeners)}),
+	}
+	defer beside.close()
 	relays := portproxy.New(portproxy.Options{Log: o.Log})
-	c, err := control.New(control.Options{Store: s, Kernel: k, Leases: book, Relays: relays, Log: o.Log, Version: o.Version, Problems: []func() []string{names.Problems, servers.Problems}})
+	c, err := control.New(control.Options{
+		Store: s, Kernel: k, Leases: book, Relays: relays, Servers: beside,
+		Log: o.Log, Version: o.Version, Problems: beside.problems(),
+	})
 	if err != nil {
 		return err
 	}
@@ -87,10 +93,10 @@ func Run(ctx context.Context, o Options) error {
 	if err := c.Reconcile(ctx); err != nil {
 		o.Log.Error("the kernel is not as configured", "error", err)
 	}
-	return runTasks(ctx, o, c, names, book, servers, relays, listener)
+	return runTasks(ctx, o, c, beside.dns, book, relays, listener)
 }
 
-func runTasks(ctx context.Context, o Options, c *control.Control, names *dns.Server, book *dhcp.Book, servers *dhcp.Servers, relays *portproxy.Engine, listener net.Listener) error {
+func runTasks(ctx context.Context, o Options, c *control.Control, names *dns.Server, book *dhcp.Book, relays *portproxy.Engine, listener net.Listener) error {
 	ctx, stop := context.WithCancel(ctx)
 	defer stop()
 	ticks, err := host.Watch(ctx)
@@ -102,9 +108,7 @@ func runTasks(ctx context.Context, o Options, c *control.Control, names *dns.Ser
 		{"API", func(ctx context.Context) error { return server.Serve(ctx, listener) }},
 		{"reconciler", func(ctx context.Context) error { return follow(ctx, c, ticks, o.Log) }},
 		{"port proxies", relays.Run},
-		{"DHCP", func(ctx context.Context) error { return serveDHCP(ctx, c, servers) }},
-		{"DNS", func(ctx context.Context) error { return serveDNS(ctx, c, names) }},
-		{"resolvers of the host", names.Run},
+		{"DNS", names.Run},
 		{"leases", func(ctx context.Context) error { return followLeases(ctx, c, book.Watch(), o.Log) }},
 	}
 	group, ctx := errgroup.WithContext(ctx)

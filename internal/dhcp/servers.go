@@ -99,7 +99,7 @@ func (v *Servers) serve(ctx context.Context, s *Scope, bridge *net.Interface) {
 		v.failed[s.Network] = err
 		return
 	}
-	ctx, stop := context.WithCancel(ctx)
+	ctx, stop := context.WithCancel(context.WithoutCancel(ctx)) // the change that started it ends earlier
 	r := &running{
 		server: server, bridge: bridge.Name, index: bridge.Index, mac: bridge.HardwareAddr.String(),
 		gate: s.Gateway.String(), stop: stop, ended: make(chan struct{}),

@@ -20,8 +20,12 @@ import (
 // own they are for.
 const loopbackLink = "lo"
 
-// openAgain is how long a network is left alone whose port is taken.
-const openAgain = time.Second
+// openAgain is how long a network is left alone whose port is taken, tryAgain
+// how often such are looked for.
+const (
+	openAgain = time.Second
+	tryAgain  = 2 * time.Second
+)
 
 // Options is what a Server needs.
 type Options struct {
@@ -40,6 +44,7 @@ type Server struct {
 	forward *forwarder
 
 	mu        sync.Mutex
+	config    nat.Config         // that is served
 	networks  map[string]*served // by name
 	resolvers []netip.AddrPort   // in use
 	problem   string             // with them
@@ -63,9 +68,28 @@ func New(o Options) *Server {
 	return s
 }
 
-// Run follows the host's resolvers until ctx ends.
+// Run follows the host's resolvers until ctx ends, and tries again what could
+// not be opened.
 func (s *Server) Run(ctx context.Context) error {
+	go s.repair(ctx)
 	return s.files.follow(ctx, s.readResolvers)
+}
+
+func (s *Server) repair(ctx context.Context) {
+	again := time.NewTicker(tryAgain)
+	defer again.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-again.C:
+		}
+		s.mu.Lock()
+		if len(s.problems()) > 0 {
+			s.configure(ctx)
+		}
+		s.mu.Unlock()
+	}
 }
 
 // Configure serves the networks of a configuration that want it, and no others.
@@ -74,9 +98,15 @@ func (s *Server) Run(ctx context.Context) error {
 func (s *Server) Configure(ctx context.Context, config nat.Config) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	zones := Zones(config)
+	s.config = config
+	s.configure(ctx)
+}
+
+// configure serves s.config. The caller holds mu.
+func (s *Server) configure(ctx context.Context) {
+	zones := Zones(s.config)
 	wanted := make(map[string]nat.Network)
-	for _, n := range config.Networks {
+	for _, n := range s.config.Networks {
 		if zones[n.Name] != nil {
 			wanted[n.Name] = n
 		}
@@ -88,7 +118,7 @@ func (s *Server) Configure(ctx context.Context, config nat.Config) {
 		}
 	}
 	s.readResolversLocked(wanted)
-	for _, n := range config.Networks { // the first of several gets the host's own queries
+	for _, n := range s.config.Networks { // the first of several gets the host's own queries
 		if zones[n.Name] != nil {
 			s.serve(ctx, n, zones[n.Name])
 		}
@@ -200,6 +230,10 @@ func (s *Server) readResolversLocked(wanted map[string]nat.Network) {
 func (s *Server) Problems() []string {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	return s.problems()
+}
+
+func (s *Server) problems() []string {
 	var list []string
 	for _, name := range slices.Sorted(maps.Keys(s.networks)) {
 		if p := s.networks[name].problem; p != "" {

@@ -1,0 +1,80 @@
+package daemon
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"net/netip"
+	"time"
+
+	"github.com/hostnat/hostnat/internal/control"
+	"github.com/hostnat/hostnat/internal/dhcp"
+	"github.com/hostnat/hostnat/internal/dns"
+	"github.com/hostnat/hostnat/internal/nat"
+)
+
+// servers are the DHCP and name servers of all networks.
+type servers struct {
+	dhcp *dhcp.Servers
+	dns  *dns.Server
+}
+
+// Serve implements control.Servers.
+func (s servers) Serve(ctx context.Context, c nat.Config, mtu int) {
+	s.dhcp.Sync(ctx, c, mtu)
+	s.dns.Configure(ctx, c)
+}
+
+// Learn implements control.Servers. The DHCP servers know what they have leased.
+func (s servers) Learn(ctx context.Context, c nat.Config) { s.dns.Configure(ctx, c) }
+
+// problems is what they cannot do, for status.
+func (s servers) problems() []func() []string {
+	return []func() []string{s.dns.Problems, s.dhcp.Problems}
+}
+
+// close ends all of them.
+func (s servers) close() {
+	s.dhcp.Stop()
+	s.dns.Configure(context.Background(), nat.Config{})
+}
+
+// leaseDelay is how long changes of leases are gathered: with hundreds of
+// clients at once, mappings need not be looked at after each.
+const leaseDelay = 50 * time.Millisecond
+
+// followLeases tells control when leases change.
+func followLeases(ctx context.Context, c *control.Control, changed <-chan struct{}, log *slog.Logger) error {
+	for {
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-changed:
+		}
+		if err := c.LeasesChanged(ctx); err != nil && ctx.Err() == nil {
+			log.Error("the kernel does not follow the leases", "error", err)
+		}
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-time.After(leaseDelay):
+		}
+	}
+}
+
+// holderOf returns a function that names the program of the host which holds a
+// port, by UDP or TCP.
+func holderOf(listeners func(context.Context) ([]nat.Listener, error)) func(context.Context, netip.AddrPort) string {
+	return func(ctx context.Context, at netip.AddrPort) string {
+		all, err := listeners(ctx)
+		if err != nil {
+			return ""
+		}
+		for _, l := range all {
+			if l.Address.Port() == at.Port() && (l.Address.Addr().IsUnspecified() || l.Address.Addr() == at.Addr()) {
+				return fmt.Sprintf("%s (pid %d)", l.Program, l.PID)
+			}
+		}
+		return ""
+	}
+}
