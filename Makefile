@@ -13,6 +13,8 @@ GENERATED     := internal/datapath/bpf_bpfel.go internal/datapath/bpf_bpfel.o
 
 PREFIX   := /usr/local
 FUZZTIME := 1m
+PACKETS  := 10000000
+SEED     := 1
 
 .PHONY: help
 help: ## show this list
@@ -76,6 +78,12 @@ lint: ## check formatting, vet, staticcheck, imports and documents
 format: ## format Go and C source
 	gofmt -w .
 	clang-format-19 -i bpf/*.c bpf/*.h
+
+# One version of bpf/ and internal/natmodel: seed after seed from SEED on, counts as they come.
+.PHONY: model
+model: ## run PACKETS=10000000 generated packets through data path and model (needs root)
+	$(SUDO) env "PATH=$$PATH" HOSTNAT_PACKETS=$(PACKETS) HOSTNAT_SEED=$(SEED) \
+		go test ./internal/datapath -run 'TestModelForLong$$' -count=1 -timeout 0 -v
 
 .PHONY: fuzz
 fuzz: ## run each fuzz test for FUZZTIME=1m

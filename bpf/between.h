@@ -35,10 +35,9 @@ INLINE int size_to_open_network(struct __sk_buff *skb, const struct inside *insi
 }
 
 /* NOT_OURS if the packet is for no such network. A function of its own: it reads what it needs of the packet again. */
-NOINLINE int to_open_network(struct __sk_buff *skb, const struct inside *inside)
+GLOBAL int to_open_network(struct __sk_buff *skb, const struct inside *inside)
 {
 	struct packet packet = { .l3 = sizeof(struct ethhdr) };
-	struct subnet_key key = { .length = 64 };
 	struct endpoint *endpoint;
 	struct network *network;
 	int verdict;
@@ -46,9 +45,7 @@ NOINLINE int to_open_network(struct __sk_buff *skb, const struct inside *inside)
 
 	if (!inside || parse_ip(skb, &packet))
 		return NOT_OURS;
-	key.compartment = inside->compartment;
-	key.address = packet.destination;
-	id = bpf_map_lookup_elem(&subnets, &key);
+	id = find_subnet(inside->compartment, packet.destination);
 	network = id ? bpf_map_lookup_elem(&networks, id) : NULL;
 	if (!network || !(network->flags & NETWORK_OPEN) || is_host_address(packet.destination))
 		return NOT_OURS;

@@ -90,7 +90,7 @@ INLINE __u32 rest_until(const struct binding_key *key, __u32 nat_id)
 
 	if (key->protocol == IPPROTO_TCP || !nat || !nat->hold_down)
 		return 0;
-	return bpf_ktime_get_coarse_ns() / SECOND + nat->hold_down;
+	return bpf_ktime_get_coarse_ns() / SECOND + 1 + nat->hold_down; /* at least so long: RFC 6888 REQ-8 */
 }
 
 /* Marks a binding that nobody uses as ended, unless somebody was faster. */

@@ -72,8 +72,7 @@ INLINE void dial_note(struct bpf_sock_addr *ctx, const struct session_key *insid
  */
 INLINE bool dial_apart(struct bpf_sock_addr *ctx, const struct session_key *inside, bool connecting)
 {
-	struct subnet_key key = { .length = 64, .compartment = inside->compartment, .address = inside->internal_address };
-	__u32 *id = bpf_map_lookup_elem(&subnets, &key);
+	__u32 *id = find_subnet(inside->compartment, inside->internal_address);
 	struct network *network = id ? bpf_map_lookup_elem(&networks, id) : NULL;
 	__u32 ifindex;
 

@@ -27,8 +27,7 @@ INLINE bool is_published(struct __sk_buff *skb, const struct packet *packet)
 	found = find_inside(&key, packet->source, packet->source_port, &inside);
 	if (!found || found & BINDING_HELD)
 		return false;
-	return found & BINDING_CONFIGURED || !host_socket(skb, packet->protocol, packet->source, packet->source_port,
-							  packet->destination, packet->destination_port, false);
+	return found & BINDING_CONFIGURED || !socket_of(skb, packet);
 }
 
 /* Opens the far side's session if there is none. Returns a drop reason or none. */

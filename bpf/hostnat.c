@@ -77,9 +77,7 @@ int bridge_ingress(struct __sk_buff *skb)
 	if (unlikely(reason))
 		return drop(reason);
 	verdict = from_unmanaged(skb, &packet, inside);
-	if (unlikely(inside->flags & NETWORK_APART) && verdict == TCX_NEXT && !is_answered_apart(skb))
-		return refuse(skb, inside, REASON_ISOLATED, 0);
-	return verdict;
+	return unlikely(inside->flags & NETWORK_APART) && verdict == TCX_NEXT ? to_host_apart(skb, inside) : verdict;
 }
 
 /*

@@ -221,7 +221,7 @@ NOINLINE int error_inbound(struct __sk_buff *skb, __u32 l3, __u32 l4, __be32 sou
 }
 
 /* An error from an endpoint about a packet that a session brought it (RFC 5508 REQ-5). */
-NOINLINE int error_outbound(struct __sk_buff *skb, __u32 l4, __be32 source, __be32 destination, __u32 compartment)
+GLOBAL int error_outbound(struct __sk_buff *skb, __u32 l4, __be32 source, __be32 destination, __u32 compartment)
 {
 	struct packet packet = { .l3 = sizeof(struct ethhdr), .l4 = l4, .source = source, .destination = destination };
 	struct session_key key = { .compartment = compartment };
@@ -268,7 +268,7 @@ NOINLINE int error_outbound(struct __sk_buff *skb, __u32 l4, __be32 source, __be
  * An error from an endpoint to an address of the host: about a hairpinned
  * packet it goes on to the other endpoint (RFC 5508 REQ-7), else it is the host's.
  */
-NOINLINE int error_hairpin(struct __sk_buff *skb, __u32 l4, __be32 source, __be32 destination, __u32 compartment)
+GLOBAL int error_hairpin(struct __sk_buff *skb, __u32 l4, __be32 source, __be32 destination, __u32 compartment)
 {
 	struct packet packet = { .l3 = sizeof(struct ethhdr), .l4 = l4, .source = source, .destination = destination };
 	struct session_key key = { .compartment = compartment }, far_key = {};
@@ -291,7 +291,8 @@ NOINLINE int error_hairpin(struct __sk_buff *skb, __u32 l4, __be32 source, __be3
 	if (!far_side(&key, session->external_address, session->external_port, &binding_key, &far_key))
 		return drop(REASON_ICMP_ERROR_NO_SESSION);
 	far = bpf_map_lookup_elem(&sessions, &far_key);
-	if (!far)
+	/* By another external address it would be another flow of the two. */
+	if (!far || far->external_address != quote.source || far->external_port != quote.source_port)
 		return drop(REASON_ICMP_ERROR_NO_SESSION);
 	if (error_ttl_exceeded(skb, &packet))
 		return drop(REASON_HOP_LIMIT);

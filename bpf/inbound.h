@@ -53,8 +53,7 @@ INLINE bool is_for_host(struct __sk_buff *skb, const struct packet *packet, cons
 		return true;
 	if (!key->address && !is_host_address(packet->destination))
 		return true;
-	return host_socket(skb, packet->protocol, packet->source, packet->source_port, packet->destination,
-			   packet->destination_port, configured);
+	return socket_of(skb, packet) & (configured ? SOCKET_CONNECTED : SOCKET_FOUND);
 }
 
 /* Translates a packet from outside, if it belongs to a binding, and delivers it. */

@@ -21,13 +21,20 @@ INLINE int check_arp(struct __sk_buff *skb, const struct inside *inside)
 }
 
 /*
- * A DHCP client's broadcast. It has no address yet, or one of before (RFC 2131
- * sections 4.1 and 4.4.5); the server goes by its MAC, so any source may pass.
+ * What a DHCP client says to a server. It has no address yet, or one of before
+ * (RFC 2131 sections 4.1 and 4.4.5), as the server may have had when it was told
+ * of it; the server goes by the client's MAC, so any address may pass.
  */
 INLINE bool is_from_dhcp_client(struct __sk_buff *skb, struct packet *packet)
 {
-	return packet->protocol == IPPROTO_UDP && packet->destination == ~0U && !is_fragment(packet) && !parse_l4(skb, packet) &&
-	       is_from_dhcp_port(packet);
+	return packet->protocol == IPPROTO_UDP && !is_fragment(packet) && !parse_l4(skb, packet) && is_from_dhcp_port(packet);
+}
+
+/* To the DHCP server, which reads packets as they come, but to nobody behind the host's routing. */
+INLINE int to_dhcp_server(struct __sk_buff *skb)
+{
+	bpf_skb_change_type(skb, PACKET_OTHERHOST);
+	return TCX_NEXT;
 }
 
 /* What a DHCP client would take for its server's answer: nobody inside gives one. */
@@ -52,8 +59,11 @@ INLINE int from_unmanaged(struct __sk_buff *skb, struct packet *packet, const st
 		return drop(REASON_MARTIAN_DESTINATION);
 	if (stays_on_link(packet->destination))
 		return TCX_NEXT;
-	if (!is_unmanaged(inside, packet->source)) /* managed endpoints' packets for the host have been looked at */
-		return is_host_address(packet->destination) ? TCX_NEXT : drop(REASON_SPOOFED_SOURCE);
+	if (!is_unmanaged(inside, packet->source)) { /* managed endpoints' packets for the host have been looked at */
+		if (is_host_address(packet->destination))
+			return TCX_NEXT;
+		return is_from_dhcp_client(skb, packet) ? to_dhcp_server(skb) : drop(REASON_SPOOFED_SOURCE);
+	}
 	return from_inside(skb, packet, inside);
 }
 
@@ -71,49 +81,44 @@ INLINE int check_unmanaged_arp(struct __sk_buff *skb, const struct inside *insid
 	return TCX_NEXT;
 }
 
-/* A socket of the host that would take the packet, if it is bound to the bridge that the packet came up. */
-INLINE bool is_bound_here(struct __sk_buff *skb, const struct packet *packet)
+/*
+ * Turns an echo request to the host into the answer (RFC 1122 section 3.2.2.6)
+ * and sends it back through the link it came from.
+ */
+INLINE int answer_echo(struct __sk_buff *skb, const struct packet *packet)
 {
-	struct bpf_sock_tuple tuple = {
-		.saddr = packet->source,
-		.daddr = packet->destination,
-		.sport = packet->source_port,
-		.dport = packet->destination_port,
-	};
-	struct bpf_sock *sock;
-	bool bound;
+	__be32 turned[2] = { packet->destination, packet->source };
+	__u8 type = ICMP_ECHO_REPLY;
 
-	/* Two kinds of pointer to the verifier: each is used where it was got. */
-	if (packet->protocol == IPPROTO_TCP) {
-		sock = bpf_skc_lookup_tcp(skb, &tuple, SOCK_TUPLE_IPV4_SIZE, BPF_F_CURRENT_NETNS, 0);
-		if (!sock)
-			return false;
-		bound = sock->bound_dev_if == skb->ifindex;
-		bpf_sk_release(sock);
-		return bound;
-	}
-	if (packet->protocol != IPPROTO_UDP)
-		return false;
-	sock = bpf_sk_lookup_udp(skb, &tuple, SOCK_TUPLE_IPV4_SIZE, BPF_F_CURRENT_NETNS, 0);
-	if (!sock)
-		return false;
-	bound = sock->bound_dev_if == skb->ifindex;
-	bpf_sk_release(sock);
-	return bound;
+	if (!turn_ethernet(skb) ||
+	    bpf_skb_store_bytes(skb, packet->l3 + __builtin_offsetof(struct iphdr, saddr), turned, sizeof(turned), 0) ||
+	    bpf_l4_csum_replace(skb, packet->l4 + __builtin_offsetof(struct icmphdr, check), htons(ICMP_ECHO_REQUEST << 8), 0,
+				sizeof(__u16)) ||
+	    bpf_skb_store_bytes(skb, packet->l4, &type, sizeof(type), 0))
+		return drop(REASON_MALFORMED);
+	return bpf_redirect(skb->ifindex, 0);
 }
 
 /*
- * Whether the host answers a packet of a network whose prefix its routing
- * tables do not know, since another network may have it: what a socket says
- * that is bound to this bridge finds its way, and all else might find another's.
+ * A packet to the host from a network whose prefix the host's routing tables do
+ * not know, since another network may have it: what most sockets say to that
+ * would go to the other one, or outside. Those bound to the bridge, and to the
+ * mappings that the host's programs dial, answer through the bridge; an echo is
+ * answered here.
  */
-NOINLINE int is_answered_apart(struct __sk_buff *skb)
+NOINLINE int to_host_apart(struct __sk_buff *skb, const struct inside *inside)
 {
 	struct packet packet = { .l3 = sizeof(struct ethhdr) };
 
 	if (parse_ip(skb, &packet) || stays_on_link(packet.destination))
-		return true;
+		return TCX_NEXT;
 	if (is_fragment(&packet) || parse_l4(skb, &packet))
-		return false;
-	return is_from_dhcp_port(&packet) || is_bound_here(skb, &packet); /* the DHCP server needs no route */
+		return refuse(skb, inside, REASON_ISOLATED, 0);
+	if (packet.protocol == IPPROTO_ICMP && packet.icmp_type == ICMP_ECHO_REQUEST && is_host_address(packet.destination))
+		return answer_echo(skb, &packet);
+	/* The DHCP server needs no route, and who pinged the endpoint was bound to the bridge. */
+	if (is_from_dhcp_port(&packet) || (packet.protocol == IPPROTO_ICMP && packet.icmp_type == ICMP_ECHO_REPLY) ||
+	    socket_of(skb, &packet) & SOCKET_BOUND_HERE)
+		return TCX_NEXT;
+	return refuse(skb, inside, REASON_ISOLATED, 0);
 }

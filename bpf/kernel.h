@@ -56,7 +56,7 @@ enum { BPF_FIB_LKUP_RET_SUCCESS = 0, BPF_FIB_LKUP_RET_NOT_FWDED = 4 };
 enum { BPF_ADJ_ROOM_MAC = 1 };
 enum { BPF_F_CURRENT_NETNS = -1 };
 enum { TCX_NEXT = -1, TCX_PASS = 0, TCX_DROP = 2, TCX_REDIRECT = 7 };
-enum { PACKET_HOST = 0 };
+enum { PACKET_HOST = 0, PACKET_OTHERHOST = 3 };
 enum { CLOCK_MONOTONIC = 1 };
 enum { AF_INET = 2 };
 enum { E2BIG = 7, EBUSY = 16, EEXIST = 17 };
@@ -157,6 +157,7 @@ static struct bpf_sock *(*const bpf_skc_lookup_tcp)(void *ctx, struct bpf_sock_t
 static void *(*const bpf_ringbuf_reserve)(void *ring, __u64 size, __u64 flags) = (void *)131;
 static void (*const bpf_ringbuf_submit)(void *data, __u64 flags) = (void *)132;
 static long (*const bpf_redirect_neigh)(__u32 ifindex, struct bpf_redir_neigh *, int size, __u64 flags) = (void *)152;
+static long (*const bpf_skb_change_type)(struct __sk_buff *skb, __u32 type) = (void *)32;
 static long (*const bpf_redirect_peer)(__u32 ifindex, __u64 flags) = (void *)155;
 static __u64 (*const bpf_ktime_get_coarse_ns)(void) = (void *)160;
 static long (*const bpf_timer_init)(struct bpf_timer *, void *map, __u64 flags) = (void *)169;

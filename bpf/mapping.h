@@ -118,6 +118,13 @@ INLINE bool find_overflow(const struct binding_key *binding_key, struct session_
 	return true;
 }
 
+INLINE void take_inside(struct session_key *key, const struct binding *binding)
+{
+	key->compartment = binding->compartment;
+	key->internal_address = binding->internal_address;
+	key->internal_port = binding->internal_port;
+}
+
 /* find_inside's slow way. */
 GLOBAL int find_mapped(struct binding_key *binding_key, struct session_key *key)
 {
@@ -145,9 +152,7 @@ GLOBAL int find_mapped(struct binding_key *binding_key, struct session_key *key)
 		flags = binding->flags;
 		id = binding->mapping;
 		if (!(flags & BINDING_SPREAD)) {
-			key->compartment = binding->compartment;
-			key->internal_address = binding->internal_address;
-			key->internal_port = binding->internal_port;
+			take_inside(key, binding);
 			return flags | BINDING_FOUND;
 		}
 	}
@@ -178,9 +183,7 @@ INLINE __u32 find_inside(struct binding_key *binding_key, __be32 remote_address,
 	if (binding_key->protocol != IPPROTO_ICMP)
 		key->remote_port = remote_port;
 	if (likely(binding && !(binding->flags & BINDING_SPREAD) && (binding_key->address || !has_setting(SETTING_SHADOWS)))) {
-		key->compartment = binding->compartment;
-		key->internal_address = binding->internal_address;
-		key->internal_port = binding->internal_port;
+		take_inside(key, binding);
 		return binding->flags | BINDING_FOUND;
 	}
 	if (!binding && !has_setting(SETTING_RANGES | SETTING_OVERFLOW))

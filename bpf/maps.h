@@ -3,9 +3,11 @@
 #pragma once
 #include "types.h"
 
-#define HASH_MAP(name, key_type, value_type, entries)      \
+#define HASH_MAP(name, key_type, value_type, entries) KEYED_MAP(BPF_MAP_TYPE_HASH, name, key_type, value_type, entries)
+#define LPM_MAP(name, key_type, value_type, entries) KEYED_MAP(BPF_MAP_TYPE_LPM_TRIE, name, key_type, value_type, entries)
+#define KEYED_MAP(map_type, name, key_type, value_type, entries)      \
 	struct {                                           \
-		MAP_UINT(type, BPF_MAP_TYPE_HASH);         \
+		MAP_UINT(type, map_type);         \
 		MAP_TYPE(key, key_type);                   \
 		MAP_TYPE(value, value_type);               \
 		MAP_UINT(max_entries, entries);            \
@@ -15,7 +17,7 @@
 /* Written by user space: what is configured. */
 HASH_MAP(insides, __u32, struct inside, 16384);
 HASH_MAP(outsides, __u32, struct outside, 4096);
-HASH_MAP(networks, __u32, struct network, 4096);
+HASH_MAP(networks, __u32, struct network, 16384);
 HASH_MAP(endpoints, struct endpoint_key, struct endpoint, 65536);
 HASH_MAP(nats, __u32, struct nat, 4096);
 HASH_MAP(pools, struct pool_key, struct pool, 16384);
@@ -28,48 +30,18 @@ struct {
 	MAP_UINT(max_entries, 1);
 } configuration SEC(".maps");
 
-struct {
-	MAP_UINT(type, BPF_MAP_TYPE_LPM_TRIE);
-	MAP_TYPE(key, struct prefix_key);
-	MAP_TYPE(value, __u32);
-	MAP_UINT(max_entries, 4096);
-	MAP_UINT(map_flags, BPF_F_NO_PREALLOC);
-} inside_prefixes SEC(".maps");
+LPM_MAP(inside_prefixes, struct prefix_key, __u32, 4096);
 
-struct {
-	MAP_UINT(type, BPF_MAP_TYPE_LPM_TRIE);
-	MAP_TYPE(key, struct allowed_key);
-	MAP_TYPE(value, __u32);
-	MAP_UINT(max_entries, 65536);
-	MAP_UINT(map_flags, BPF_F_NO_PREALLOC);
-} allowed SEC(".maps");
+LPM_MAP(allowed, struct allowed_key, __u32, 65536);
 
-struct {
-	MAP_UINT(type, BPF_MAP_TYPE_LPM_TRIE);
-	MAP_TYPE(key, struct subnet_key);
-	MAP_TYPE(value, __u32); /* id of the network */
-	MAP_UINT(max_entries, 4096);
-	MAP_UINT(map_flags, BPF_F_NO_PREALLOC);
-} subnets SEC(".maps");
+LPM_MAP(subnets, struct subnet_key, __u32, 16384); /* value: id of the network */
 
 HASH_MAP(wholes, __be32, struct whole, 4096); /* by external address */
 HASH_MAP(inside_wholes, struct endpoint_key, struct whole, 4096);
 HASH_MAP(mappings, __u32, struct mapping, 65536);
-struct {
-	MAP_UINT(type, BPF_MAP_TYPE_LPM_TRIE);
-	MAP_TYPE(key, struct range_key);
-	MAP_TYPE(value, __u32); /* id of the mapping */
-	MAP_UINT(max_entries, 65536);
-	MAP_UINT(map_flags, BPF_F_NO_PREALLOC);
-} ranges SEC(".maps");
+LPM_MAP(ranges, struct range_key, __u32, 65536); /* value: id of the mapping */
 
-struct {
-	MAP_UINT(type, BPF_MAP_TYPE_LPM_TRIE);
-	MAP_TYPE(key, struct inside_range_key);
-	MAP_TYPE(value, __u32); /* id of the mapping */
-	MAP_UINT(max_entries, 65536);
-	MAP_UINT(map_flags, BPF_F_NO_PREALLOC);
-} inside_ranges SEC(".maps");
+LPM_MAP(inside_ranges, struct inside_range_key, __u32, 65536); /* the same */
 
 /*
  * Written by the data path: what lives. Plain hashes, never LRU: a full table
@@ -164,6 +136,14 @@ INLINE __u32 host_interface(__be32 address)
 {
 	__u32 *ifindex = bpf_map_lookup_elem(&host_addresses, &address);
 	return ifindex ? *ifindex : 0;
+}
+
+/* The id of the network whose subnet an address is in; NULL: it is in none of the compartment's. */
+INLINE __u32 *find_subnet(__u32 compartment, __be32 address)
+{
+	struct subnet_key key = { .length = 64, .compartment = compartment, .address = address };
+
+	return bpf_map_lookup_elem(&subnets, &key);
 }
 
 INLINE bool is_inside_address(__be32 address)

@@ -37,6 +37,25 @@ INLINE bool pool_has_address(const struct pool *pool, __be32 address)
 	return false;
 }
 
+/* The flow leaves by this binding, on the pool's address if it is on any. */
+INLINE void leave_by(struct opening *opening, const struct binding_key *key)
+{
+	opening->external_port = key->port;
+	if (key->address)
+		opening->external_address = key->address;
+	else
+		opening->flags |= SESSION_ANY_ADDRESS;
+}
+
+/* Whether a mapping on the address goes before one on any address at its port: then what leaves by that gets no answer. */
+INLINE bool is_shadowed(const struct binding_key *any, __be32 address)
+{
+	struct binding_key key = { .address = address, .port = any->port, .protocol = any->protocol };
+	struct binding *binding = bpf_map_lookup_elem(&bindings, &key);
+
+	return (binding && binding->flags & BINDING_CONFIGURED) || (has_setting(SETTING_SHADOWS) && range_of(&key));
+}
+
 enum { JOIN_NOTHING = -1 }; /* no drop reason: there is none to join */
 
 /*
@@ -69,6 +88,8 @@ GLOBAL int join_known(const struct session_key *key, struct opening *opening, co
 	if (!binding || binding->compartment != key->compartment || binding->internal_address != key->internal_address ||
 	    binding->internal_port != key->internal_port)
 		return JOIN_NOTHING;
+	if (!binding_key.address && is_shadowed(&binding_key, opening->external_address))
+		return JOIN_NOTHING;
 	if (binding->flags & BINDING_HELD) {
 		int taken = usage_take_of(key->compartment, key->internal_address, opening->nat);
 		if (taken == USAGE_REFUSED)
@@ -80,11 +101,7 @@ GLOBAL int join_known(const struct session_key *key, struct opening *opening, co
 			usage_leave(key->compartment, key->internal_address, USAGE_PORT);
 		return JOIN_NOTHING;
 	}
-	opening->external_port = binding_key.port;
-	if (binding_key.address)
-		opening->external_address = binding_key.address;
-	else
-		opening->flags |= SESSION_ANY_ADDRESS;
+	leave_by(opening, &binding_key);
 	return REASON_NONE;
 }
 
@@ -110,14 +127,12 @@ GLOBAL int join_range_known(const struct session_key *key, struct opening *openi
 	binding_key.address = mapping->external_address;
 	binding_key.port =
 		htons((__u16)(ntohs(mapping->external_port) + ntohs(key->internal_port) - ntohs(mapping->target[0].port)));
+	if (!binding_key.address && is_shadowed(&binding_key, opening->external_address))
+		return JOIN_NOTHING;
 	reason = join_range(&binding_key, mapping, *id, key);
 	if (reason)
 		return reason == REASON_NO_MAPPING ? JOIN_NOTHING : reason;
-	opening->external_port = binding_key.port;
-	if (binding_key.address)
-		opening->external_address = binding_key.address;
-	else
-		opening->flags |= SESSION_ANY_ADDRESS;
+	leave_by(opening, &binding_key);
 	return REASON_NONE;
 }
 

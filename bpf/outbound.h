@@ -13,9 +13,7 @@
 /* Whether a socket of the host talks to the endpoint under the address of a remote. */
 INLINE bool is_transparent(struct __sk_buff *skb, const struct packet *packet)
 {
-	return has_setting(SETTING_TRANSPARENT) && packet->protocol == IPPROTO_TCP &&
-	       host_socket(skb, IPPROTO_TCP, packet->source, packet->source_port, packet->destination, packet->destination_port,
-			   true);
+	return has_setting(SETTING_TRANSPARENT) && packet->protocol == IPPROTO_TCP && socket_of(skb, packet) & SOCKET_CONNECTED;
 }
 
 INLINE int to_transparent_socket(struct __sk_buff *skb)
@@ -46,7 +44,7 @@ INLINE int outbound(struct __sk_buff *skb, struct packet *packet, const struct i
 	int reason, verdict;
 
 	if (unlikely(!has_ports(packet->protocol)))
-		return is_host_address(packet->destination) ? TCX_NEXT : whole_outbound(skb, inside);
+		return whole_outbound(skb, inside);
 	if (unlikely(is_later_fragment(packet)))
 		return later_fragment_out(skb, packet, inside->compartment);
 	reason = parse_l4(skb, packet);

@@ -32,7 +32,7 @@ static long overflow_step(__u32 round, struct overflow_search *search)
 	/* Another NAT with this address may have it for a binding. */
 	if (bpf_map_lookup_elem(&bindings, &binding) || host_talks(&binding) ||
 	    host_socket(search->skb, binding.protocol, search->key.remote_address, search->key.remote_port, binding.address,
-			binding.port, false))
+			binding.port))
 		return 0;
 	error = bpf_map_update_elem(&overflows, &search->key, &search->inside, BPF_NOEXIST);
 	search->found = !error;

@@ -143,7 +143,7 @@ INLINE __u32 wire_length(const struct __sk_buff *skb, const struct packet *packe
 
 enum { IP_LOOSE_SOURCE_ROUTE = 131, IP_STRICT_SOURCE_ROUTE = 137 };
 
-NOINLINE int find_source_route(struct __sk_buff *skb, __u32 offset, __u32 size)
+GLOBAL int find_source_route(struct __sk_buff *skb, __u32 offset, __u32 size)
 {
 	struct option_walk walk = {
 		.size = size,

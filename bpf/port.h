@@ -6,6 +6,7 @@
  */
 #pragma once
 #include "mapping.h"
+#include "parse.h"
 
 enum {
 	RANDOM_TRIES = 16, /* then the range is searched word by word from a random place */
@@ -13,10 +14,12 @@ enum {
 	HOST_PORT_MEMORY = 300, /* seconds that a port the host talked from stays the host's */
 };
 
-INLINE __u16 port_at(const struct pool_address *pool, __u32 index)
+GLOBAL int port_at(const struct pool_address *pool, __u32 index)
 {
 	__u32 size;
 
+	if (!pool)
+		return 0;
 	for (int i = 0; i < POOL_RANGES; i++) {
 		size = pool->range[i].high - pool->range[i].low + 1;
 		if (!pool->range[i].high)
@@ -29,11 +32,13 @@ INLINE __u16 port_at(const struct pool_address *pool, __u32 index)
 }
 
 /* The ports of a word of port_bits that the pool may use, a bit each. */
-INLINE __u64 ports_in_word(const struct pool_address *pool, __u32 word)
+GLOBAL __u64 ports_in_word(const struct pool_address *pool, __u32 word)
 {
 	__u32 first = word * 64, last = first + 63, low, high;
 	__u64 ports = 0;
 
+	if (!pool)
+		return 0;
 	for (int i = 0; i < POOL_RANGES; i++) {
 		low = pool->range[i].low;
 		high = pool->range[i].high;
@@ -46,12 +51,20 @@ INLINE __u64 ports_in_word(const struct pool_address *pool, __u32 word)
 	return ports;
 }
 
-/*
- * Whether a host socket would receive what remote sends to address:port; if
- * connected is set, only one that talks to this very remote counts.
- */
-INLINE bool host_socket(struct __sk_buff *skb, __u8 protocol, __be32 remote, __be16 remote_port, __be32 address, __be16 port,
-			bool connected)
+enum { /* what a host socket is to a packet */
+       SOCKET_FOUND = 1, /* it would get it */
+       SOCKET_CONNECTED = 2, /* it talks to this very remote */
+       SOCKET_BOUND_HERE = 4, /* it is bound to the interface that the packet is at */
+};
+
+INLINE __u32 describe_socket(const struct __sk_buff *skb, const struct bpf_sock *sock)
+{
+	return SOCKET_FOUND | (sock->dst_port ? SOCKET_CONNECTED : 0) |
+	       (sock->bound_dev_if == skb->ifindex ? SOCKET_BOUND_HERE : 0);
+}
+
+/* The host socket that would receive what remote sends to address:port, described; 0: there is none. */
+INLINE __u32 host_socket(struct __sk_buff *skb, __u8 protocol, __be32 remote, __be16 remote_port, __be32 address, __be16 port)
 {
 	struct bpf_sock_tuple tuple = {
 		.saddr = remote,
@@ -60,25 +73,33 @@ INLINE bool host_socket(struct __sk_buff *skb, __u8 protocol, __be32 remote, __b
 		.dport = port,
 	};
 	struct bpf_sock *sock;
-	bool found;
+	__u32 found;
 
 	/* Two kinds of pointer to the verifier: each is used where it was got. */
 	if (protocol == IPPROTO_TCP) {
 		sock = bpf_skc_lookup_tcp(skb, &tuple, SOCK_TUPLE_IPV4_SIZE, BPF_F_CURRENT_NETNS, 0);
 		if (!sock)
-			return false;
-		found = !connected || sock->dst_port;
+			return 0;
+		found = describe_socket(skb, sock);
 		bpf_sk_release(sock);
 		return found;
 	}
 	if (protocol != IPPROTO_UDP)
-		return false;
+		return 0;
 	sock = bpf_sk_lookup_udp(skb, &tuple, SOCK_TUPLE_IPV4_SIZE, BPF_F_CURRENT_NETNS, 0);
 	if (!sock)
-		return false;
-	found = !connected || sock->dst_port;
+		return 0;
+	found = describe_socket(skb, sock);
+	asm volatile("" : "+r"(found)); /* keeps the two ways apart, which look the same to the compiler */
 	bpf_sk_release(sock);
 	return found;
+}
+
+/* The same for a packet whose ports have been read. */
+INLINE __u32 socket_of(struct __sk_buff *skb, const struct packet *packet)
+{
+	return host_socket(skb, packet->protocol, packet->source, packet->source_port, packet->destination,
+			   packet->destination_port);
 }
 
 /* Whether the host talked from this port lately (see outside_egress). */
@@ -100,7 +121,7 @@ struct port_search {
 	__be16 remote_port;
 	bool found, full;
 	__u32 word; /* the next to be looked at */
-	__u32 words; /* how many are left */
+	__u32 end; /* where it has been everywhere; both count on beyond the last word */
 	__u32 base; /* first port of the word at hand */
 	__u64 candidates; /* of that word */
 };
@@ -119,9 +140,9 @@ INLINE bool port_try(struct port_search *search, __u16 port)
 	long error;
 
 	search->key.port = any.port = htons(port);
-	if (!port || bpf_map_lookup_elem(&bindings, &any) || host_talks(&search->key) ||
+	if (bpf_map_lookup_elem(&bindings, &any) || host_talks(&search->key) ||
 	    host_socket(search->skb, search->key.protocol, search->remote, search->remote_port, search->key.address,
-			search->key.port, false))
+			search->key.port))
 		return false;
 	error = bpf_map_update_elem(&bindings, &search->key, search->binding, BPF_NOEXIST);
 	if (!error || (error == -EEXIST && is_dynamic(&search->key)))
@@ -136,31 +157,37 @@ INLINE __u64 reserved_in_word(const struct port_search *search, __u32 word)
 	return search->reserved ? search->reserved->word[word % PORT_WORDS] : 0;
 }
 
-static long port_step(__u32 round, struct port_search *search)
+/* The next port to try: at random, then in order; 0: none in this step, -1: none at all. */
+INLINE int port_next(__u32 round, struct port_search *search)
 {
 	struct port_bits *bits = search->bits;
 	__u32 word, bit;
+	__u16 port;
 
 	if (!bits)
-		return 1;
+		return -1;
 	if (round < RANDOM_TRIES) {
-		__u16 port = port_at(search->pool, bpf_get_prandom_u32() % (search->pool->ports ?: 1));
-		if ((bits->word[port / 64] | reserved_in_word(search, port / 64)) >> (port % 64) & 1)
-			return 0;
-		return port_try(search, port);
+		port = port_at(search->pool, bpf_get_prandom_u32() % (search->pool->ports ?: 1));
+		return (bits->word[port / 64] | reserved_in_word(search, port / 64)) >> (port % 64) & 1 ? 0 : port;
 	}
-	if (!search->candidates) {
-		if (!search->words)
-			return 1;
-		search->words--;
-		word = search->word++ % PORT_WORDS;
-		search->base = word * 64;
-		search->candidates = ports_in_word(search->pool, word) & ~bits->word[word] & ~reserved_in_word(search, word);
-		return 0;
+	if (search->candidates) {
+		bit = __builtin_ctzll(search->candidates);
+		search->candidates &= search->candidates - 1;
+		return search->base + bit;
 	}
-	bit = __builtin_ctzll(search->candidates);
-	search->candidates &= search->candidates - 1;
-	return port_try(search, search->base + bit);
+	if (search->word == search->end)
+		return -1;
+	word = search->word++ % PORT_WORDS;
+	search->base = word * 64;
+	search->candidates = ports_in_word(search->pool, word) & ~bits->word[word] & ~reserved_in_word(search, word);
+	return 0;
+}
+
+static long port_step(__u32 round, struct port_search *search)
+{
+	int port = port_next(round, search);
+
+	return port < 0 || (port && port_try(search, port));
 }
 
 /*
@@ -183,7 +210,7 @@ INLINE enum reason port_allocate(struct port_search *search)
 	}
 	search->reserved = bpf_map_lookup_elem(&reserved_ports, &key);
 	search->word = bpf_get_prandom_u32();
-	search->words = PORT_WORDS;
+	search->end = search->word + PORT_WORDS;
 	bpf_loop(RANDOM_TRIES + SEARCH_STEPS, port_step, search, 0);
 	if (search->found)
 		return REASON_NONE;

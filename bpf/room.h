@@ -140,7 +140,7 @@ INLINE __u32 room_ifindex(const struct __sk_buff *skb)
  * turn and MTU go along in fields that nothing touches on the few steps to
  * room_enter. NOT_OURS if there is no room.
  */
-NOINLINE int to_room(struct __sk_buff *skb, __u32 l3, __u32 mtu)
+GLOBAL int to_room(struct __sk_buff *skb, __u32 l3, __u32 mtu)
 {
 	__u32 room = room_ifindex(skb);
 

@@ -59,13 +59,20 @@ INLINE struct contact_key contact_of(const struct session_key *key, __be32 exter
 	return contact;
 }
 
-/* Gives up what a session has outside: its part of a binding, or its port for one remote. */
-GLOBAL int leave_outside(struct session_key *key, __be32 external_address, __be16 external_port, __u32 flags, __u32 nat)
+/* Gives up all that a session has taken: its contact, its part of its endpoint's usage, its external port. */
+GLOBAL int session_release(struct session_key *key, __be32 external_address, __be16 external_port, __u32 flags, __u32 nat)
 {
+	struct contact_key contact;
 	struct binding_key binding;
 
 	if (!key)
 		return 0;
+	if (flags & SESSION_CONTACT) {
+		contact = contact_of(key, external_address, external_port);
+		contact_leave(&contact);
+	}
+	if (flags & SESSION_COUNTED)
+		usage_leave(key->compartment, key->internal_address, USAGE_SESSION);
 	if (flags & SESSION_OVERFLOW)
 		return overflow_leave(key, external_address, external_port, nat);
 	binding = binding_of(key, external_address, external_port, flags);
@@ -79,7 +86,6 @@ GLOBAL int leave_outside(struct session_key *key, __be32 external_address, __be1
 NOINLINE int session_end(struct session_key *map_key, struct session *session)
 {
 	struct session_key key = *map_key;
-	struct contact_key contact;
 	__be32 external_address;
 	__be16 external_port;
 	__u32 flags, nat;
@@ -91,15 +97,8 @@ NOINLINE int session_end(struct session_key *map_key, struct session *session)
 	flags = session->flags;
 	nat = session->nat;
 	event_session(EVENT_SESSION_DELETE, &key, session);
-	if (bpf_map_delete_elem(&sessions, &key))
-		return 0;
-	if (flags & SESSION_CONTACT) {
-		contact = contact_of(&key, external_address, external_port);
-		contact_leave(&contact);
-	}
-	if (flags & SESSION_COUNTED)
-		usage_leave(key.compartment, key.internal_address, USAGE_SESSION);
-	leave_outside(&key, external_address, external_port, flags, nat);
+	if (!bpf_map_delete_elem(&sessions, &key))
+		session_release(&key, external_address, external_port, flags, nat);
 	return 0;
 }
 
@@ -114,14 +113,14 @@ static __u64 session_alarm(struct session_key *key, struct session *session, __u
 	return 0;
 }
 
-NOINLINE int session_change_state(const struct session_key *key, struct session *session, __u32 old, __u32 new)
+GLOBAL int session_change_state(const struct session_key *key, struct session *session, __u32 old, __u32 new)
 {
 	__u64 now = bpf_ktime_get_coarse_ns(), lifetime;
 	struct nat *nat;
 	__u32 id;
 
 	/* Of two CPUs that see both FINs at once one must see the other's state: the loser tells its caller to look again. */
-	if (!session || __sync_val_compare_and_swap(&session->state, old, new) != old)
+	if (!key || !session || __sync_val_compare_and_swap(&session->state, old, new) != old)
 		return -1;
 	id = session->nat;
 	nat = bpf_map_lookup_elem(&nats, &id);
@@ -213,16 +212,13 @@ INLINE void session_track(const struct session_key *key, struct session *session
 	}
 }
 
-INLINE __u32 session_first_lifetime(__u8 protocol, const struct nat *nat)
+INLINE __u32 session_lifetime(__u8 protocol, const struct session *session, const struct nat *nat)
 {
-	switch (protocol) {
-	case IPPROTO_TCP:
-		return TCP_INCOMING_SYN;
-	case IPPROTO_UDP:
+	if (protocol == IPPROTO_UDP)
 		return nat->udp_timeout;
-	default:
+	if (protocol != IPPROTO_TCP)
 		return nat->icmp_timeout;
-	}
+	return session->half_open ? nat->tcp_transitory_timeout : tcp_lifetime(session->state, nat);
 }
 
 /* Puts the element into the table. Returns the map's error. */
@@ -234,9 +230,9 @@ NOINLINE int session_insert(struct session_key *key, const struct opening *openi
 		.flags = opening->flags,
 		.nat = opening->nat,
 		.network = opening->network,
-		.lifetime = session_first_lifetime(key->protocol, nat),
 	};
 
+	session.lifetime = session_lifetime(key->protocol, &session, nat);
 	session.created = session.refreshed = bpf_ktime_get_coarse_ns();
 	if (opening->route.ifindex)
 		route_keep(&session, &opening->route, session.created);
@@ -259,7 +255,7 @@ NOINLINE int session_start(struct session_key *key)
 }
 
 /* Joins what says which remotes the endpoint talks to, or where a mapping with several targets has sent them. */
-GLOBAL int join_contact(const struct session_key *key, __be32 external_address, __be16 external_port, __u32 network, __u32 flags)
+GLOBAL int join_contact(const struct session_key *key, __be32 external_address, __be16 external_port, __u32 flags)
 {
 	struct contact_key contact_key;
 	struct contact contact = {};
@@ -270,7 +266,6 @@ GLOBAL int join_contact(const struct session_key *key, __be32 external_address, 
 	if (flags & SESSION_SPREAD) {
 		contact.internal_address = key->internal_address;
 		contact.internal_port = key->internal_port;
-		contact.network = network;
 	}
 	return contact_join(&contact_key, &contact);
 }
@@ -284,15 +279,6 @@ INLINE bool needs_contact(__u8 protocol, const struct nat *nat, __u32 flags)
 	if (flags & SESSION_OVERFLOW) /* no remote but its own reaches it */
 		return false;
 	return protocol != IPPROTO_ICMP && filtering == FILTER_ADDRESS_DEPENDENT;
-}
-
-INLINE __u32 session_lifetime(__u8 protocol, const struct session *session, const struct nat *nat)
-{
-	if (protocol == IPPROTO_UDP)
-		return nat->udp_timeout;
-	if (protocol != IPPROTO_TCP)
-		return nat->icmp_timeout;
-	return session->half_open ? nat->tcp_transitory_timeout : tcp_lifetime(session->state, nat);
 }
 
 /* A live session takes its NAT's settings as they are now. */
@@ -309,24 +295,14 @@ INLINE void session_adopt(struct session_key *key, struct session *session)
 	else
 		session->flags &= ~SESSION_INBOUND_REFRESH;
 	if (!(session->flags & SESSION_CONTACT) && needs_contact(key->protocol, nat, session->flags) &&
-	    join_contact(key, session->external_address, session->external_port, session->network, session->flags))
+	    join_contact(key, session->external_address, session->external_port, session->flags))
 		session->flags |= SESSION_CONTACT;
 }
 
-/* Gives up all that was taken for a session that is not to be. */
-GLOBAL int session_undo(struct session_key *key, const struct opening *opening)
+/* Gives up what was taken for a session that is not to be. */
+INLINE void session_undo(struct session_key *key, const struct opening *opening)
 {
-	struct contact_key contact;
-
-	if (!key || !opening)
-		return 0;
-	if (opening->flags & SESSION_CONTACT) {
-		contact = contact_of(key, opening->external_address, opening->external_port);
-		contact_leave(&contact);
-	}
-	if (opening->flags & SESSION_COUNTED)
-		usage_leave(key->compartment, key->internal_address, USAGE_SESSION);
-	return leave_outside(key, opening->external_address, opening->external_port, opening->flags | SESSION_UNUSED, opening->nat);
+	session_release(key, opening->external_address, opening->external_port, opening->flags | SESSION_UNUSED, opening->nat);
 }
 
 /*
@@ -349,7 +325,7 @@ INLINE int session_open(struct session_key *key, struct opening *opening, const 
 	if (taken == USAGE_COUNTED)
 		opening->flags |= SESSION_COUNTED;
 	if (needs_contact(key->protocol, nat, opening->flags) &&
-	    join_contact(key, opening->external_address, opening->external_port, opening->network, opening->flags))
+	    join_contact(key, opening->external_address, opening->external_port, opening->flags))
 		opening->flags |= SESSION_CONTACT;
 	error = session_insert(key, opening, nat);
 	if (!error)

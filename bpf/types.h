@@ -267,7 +267,6 @@ struct contact {
 	struct bpf_spin_lock lock;
 	__u32 sessions;
 	__be32 internal_address; /* where a mapping with several targets has sent the remote */
-	__u32 network;
 	__be16 internal_port;
 	__u16 pad;
 };

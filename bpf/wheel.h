@@ -87,15 +87,16 @@ INLINE bool slot_push(__u64 *slot, __u64 id, struct alarm *alarm)
 }
 
 /* Sets a session's alarm. False if there is no memory for it: then an earlier one stands. */
-NOINLINE int alarm_set(const struct session_key *key, struct session *session, __u64 now, __u64 delay)
+GLOBAL int alarm_set(const struct session_key *key, struct session *session, __u64 now, __u64 delay)
 {
-	struct alarm new = { .session = *key, .due = now + delay };
+	struct alarm new = { .due = now + delay };
 	struct wheel *wheel = get_wheel();
 	struct alarm *alarm;
 	__u64 *slot, id, before;
 
-	if (!wheel || !session)
+	if (!wheel || !key || !session)
 		return false;
+	new.session = *key;
 	before = session->alarm_due;
 	slot = slot_for(new.due, now);
 	if (!slot)

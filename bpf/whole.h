@@ -19,13 +19,13 @@ INLINE bool counts_addresses(const struct packet *packet)
 	       !(packet->fragment & htons(IP_OFFSET)) && packet->length >= packet->l4 - packet->l3 + OTHER_CHECKSUM + 2;
 }
 
-INLINE enum reason rewrite_whole(struct __sk_buff *skb, const struct packet *packet, enum side side, __be32 address)
+INLINE enum reason rewrite_whole(struct __sk_buff *skb, const struct packet *packet, enum side side, __be32 address, __u8 hops)
 {
 	__be32 old = side == SOURCE ? packet->source : packet->destination;
 	/* UDP-Lite knows no packet without a checksum: 0 is sent as 0xffff (RFC 3828 section 3.1). */
 	__u64 mangled = packet->protocol == IPPROTO_UDPLITE ? BPF_F_MARK_MANGLED_0 : 0;
 
-	if (rewrite_address(skb, packet, side, address, 1))
+	if (rewrite_address(skb, packet, side, address, hops))
 		return REASON_MALFORMED;
 	if (counts_addresses(packet) &&
 	    bpf_l4_csum_replace(skb, packet->l4 + OTHER_CHECKSUM, old, address, BPF_F_PSEUDO_HDR | mangled | sizeof(address)))
@@ -54,18 +54,51 @@ INLINE int fit_whole(struct __sk_buff *skb, const struct packet *packet, __u32 c
 	return verdict == NOT_OURS ? TOO_BIG : verdict;
 }
 
+/* To an endpoint that has an external address of its own. */
+INLINE int whole_deliver(struct __sk_buff *skb, struct packet *packet, const struct whole *whole, struct endpoint *endpoint,
+			 __u8 hops)
+{
+	int reason = rewrite_whole(skb, packet, DESTINATION, whole->internal_address, hops);
+
+	return reason ? drop(reason) : deliver_to(skb, packet, endpoint, whole->network, whole->internal_address);
+}
+
+/* From one such endpoint to another (hairpin): each sees the other's external address. */
+INLINE int whole_across(struct __sk_buff *skb, struct packet *packet, const struct inside *inside, const struct whole *near,
+			const struct whole *far)
+{
+	struct endpoint *endpoint = find_endpoint(far->compartment, far->internal_address);
+	__u32 mtu = endpoint ? endpoint->mtu : 0;
+	int reason, verdict;
+
+	if (!lets_in(far->mapping, far->flags, near->external_address))
+		return drop(REASON_REMOTE_NOT_ALLOWED);
+	verdict = fit_whole(skb, packet, inside->compartment, mtu);
+	if (verdict != NOT_OURS)
+		return verdict == TOO_BIG ? refuse(skb, inside, REASON_TOO_BIG, mtu) : verdict;
+	reason = rewrite_whole(skb, packet, SOURCE, near->external_address, 1);
+	if (reason)
+		return drop(reason);
+	return whole_deliver(skb, packet, far, endpoint, 0);
+}
+
 /* From an endpoint. Its own function: what it needs of the packet it reads again. */
-NOINLINE int whole_outbound(struct __sk_buff *skb, const struct inside *inside)
+GLOBAL int whole_outbound(struct __sk_buff *skb, const struct inside *inside)
 {
 	struct packet packet = { .l3 = sizeof(struct ethhdr) };
 	struct session_key key = {};
 	struct endpoint_key source = {};
 	struct route route = {};
-	struct whole *whole;
+	struct whole *whole, *far;
+	__be32 destination;
 	int reason, verdict;
 
 	if (!inside || parse_ip(skb, &packet))
 		return drop(REASON_MALFORMED);
+	destination = packet.destination;
+	far = bpf_map_lookup_elem(&wholes, &destination);
+	if (!far && is_host_address(destination))
+		return TCX_NEXT;
 	source.compartment = inside->compartment;
 	source.address = packet.source;
 	whole = bpf_map_lookup_elem(&inside_wholes, &source);
@@ -75,6 +108,8 @@ NOINLINE int whole_outbound(struct __sk_buff *skb, const struct inside *inside)
 		return refuse(skb, inside, REASON_ISOLATED, 0);
 	if (packet.ttl <= 1)
 		return refuse(skb, inside, REASON_HOP_LIMIT, 0);
+	if (far)
+		return whole_across(skb, &packet, inside, whole, far);
 	key.internal_address = packet.source;
 	key.remote_address = packet.destination;
 	key.protocol = packet.protocol;
@@ -84,7 +119,7 @@ NOINLINE int whole_outbound(struct __sk_buff *skb, const struct inside *inside)
 	verdict = fit_whole(skb, &packet, inside->compartment, route.mtu);
 	if (verdict != NOT_OURS)
 		return verdict == TOO_BIG ? refuse(skb, inside, REASON_TOO_BIG, route.mtu) : verdict;
-	reason = rewrite_whole(skb, &packet, SOURCE, whole->external_address);
+	reason = rewrite_whole(skb, &packet, SOURCE, whole->external_address, 1);
 	if (reason)
 		return drop(reason);
 	return deliver_outside(skb, route.ifindex, route.next_hop);
@@ -97,7 +132,7 @@ NOINLINE int whole_inbound(struct __sk_buff *skb, __u32 l3)
 	struct endpoint *endpoint;
 	struct whole *whole;
 	__be32 destination;
-	int reason, verdict;
+	int verdict;
 	bool tells;
 
 	if (parse_ip(skb, &packet))
@@ -121,8 +156,5 @@ NOINLINE int whole_inbound(struct __sk_buff *skb, __u32 l3)
 		return tells && endpoint ? refuse_outside(skb, l3, destination, endpoint->mtu) : drop(REASON_TOO_BIG);
 	if (verdict != NOT_OURS)
 		return verdict;
-	reason = rewrite_whole(skb, &packet, DESTINATION, whole->internal_address);
-	if (reason)
-		return drop(reason);
-	return deliver_to(skb, &packet, endpoint, whole->network, whole->internal_address);
+	return whole_deliver(skb, &packet, whole, endpoint, 1);
 }

@@ -29,22 +29,7 @@ func (d *Datapath) adoptSettings(changed map[uint32]bool) error {
 	if len(changed) == 0 {
 		return nil
 	}
-	var keys []bpfSessionKey
-	err := each(d.objects.Sessions, func(k *bpfSessionKey, v *bpfSession) error {
-		if changed[v.Nat] {
-			keys = append(keys, *k)
-		}
-		return nil
-	})
-	if err != nil {
-		return fmt.Errorf("reading the sessions: %w", err)
-	}
-	for i := range keys {
-		if err := d.adoptSession(&keys[i]); err != nil {
-			return err
-		}
-	}
-	return nil
+	return d.eachSession(func(_ *bpfSessionKey, s *bpfSession) bool { return changed[s.Nat] }, d.adoptSession)
 }
 
 // changedNATs returns those whose settings differ from what the kernel has. New

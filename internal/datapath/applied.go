@@ -127,30 +127,33 @@ func (d *Datapath) changeMappings(a *applied, c mappingChange) error {
 		a.ranges = ranges
 	}
 	changes := planMappings(a.mappings, c.ids, have, elements.changed)
-	if len(have) == 0 && !d.overflowed && !a.wasFreed(c) {
-		err = d.addBindings(a.mappings, changes) // nobody has had these ports: there are no sessions to look for
+	stray := a.wasFreed(c)
+	if len(have) == 0 && !d.overflowed {
+		err = d.addBindings(a.mappings, changes) // nobody has these ports
+		if stray {
+			err = errors.Join(err, d.endStaleSessions(changes.fresh, a.mappings))
+		}
 	} else {
 		err = errors.Join(
-			d.replaceBindings(a.mappings, changes, have, read),
+			d.replaceBindings(a.mappings, changes, replacement{have: have, read: read, look: stray || d.overflowed}),
 			d.endLostTargets(a.mappings, elements.changed),
 		)
 	}
-	return errors.Join(err, d.changeIndex(a.mappings, c.before, c.after), d.deleteMappings(elements.gone))
+	return errors.Join(err, d.changeIndex(a.mappings, c.before, c.after), d.deleteMappings(elements.gone), d.retractRanges(a))
 }
 
 // wasFreed reports whether a mapping that went since the last Apply has had one of
-// the ports. A packet that was on its way then may have opened a session that
+// the ports, before or after the change. A packet that was on its way then may have opened a session that
 // nobody has looked for yet.
 func (a *applied) wasFreed(c mappingChange) bool {
 	return slices.ContainsFunc(a.freed, func(old Mapping) bool {
-		return slices.ContainsFunc(c.after, func(m Mapping) bool {
+		return c.anyIs(func(m Mapping) bool {
 			return old.Protocol == m.Protocol && old.External.Ports.Overlaps(m.External.Ports)
 		})
 	})
 }
 
-// announceRanges has the data path look for ranges from now on. That there are
-// none any more is for Apply to say: it only saves time.
+// announceRanges has the data path look for ranges from now on.
 func (d *Datapath) announceRanges(a *applied) error {
 	flags := a.mappings.settings()
 	if flags&^a.announced == 0 {
@@ -158,6 +161,17 @@ func (d *Datapath) announceRanges(a *applied) error {
 	}
 	a.announced |= flags
 	return d.changeSettings(func(s *bpfSettings) { s.Flags |= flags })
+}
+
+// retractRanges has it look no longer, once they are gone: each packet to a
+// mapping on any address paid for that.
+func (d *Datapath) retractRanges(a *applied) error {
+	past := a.announced &^ a.mappings.settings()
+	if past == 0 {
+		return nil
+	}
+	a.announced &^= past
+	return d.changeSettings(func(s *bpfSettings) { s.Flags &^= past })
 }
 
 func (d *Datapath) changeAllowed(c mappingChange) error {

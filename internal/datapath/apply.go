@@ -115,13 +115,11 @@ func (d *Datapath) changeSettings(change func(*bpfSettings)) error {
 // either may be nil.
 func syncMap[K, V comparable](what string, m *ebpf.Map, want map[K]V, removed *[]K, changed *bool) error {
 	have := make(map[K]V)
-	var key K
-	var value V
-	entries := m.Iterate()
-	for entries.Next(&key, &value) {
-		have[key] = value
-	}
-	if err := entries.Err(); err != nil {
+	err := each(m, func(key *K, value *V) error {
+		have[*key] = *value
+		return nil
+	})
+	if err != nil {
 		return fmt.Errorf("reading the data path's %s: %w", what, err)
 	}
 	if changed != nil {

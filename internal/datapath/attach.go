@@ -20,7 +20,8 @@ type Hook string
 const (
 	InsideIngress    Hook = "inside-ingress"
 	BridgeIngress    Hook = "bridge-ingress"
-	PortIngress      Hook = "port-ingress" // a bridge's port that is no managed endpoint's
+	PortIngress      Hook = "port-ingress"   // a bridge's port that is no managed endpoint's
+	IslandIngress    Hook = "island-ingress" // BridgeIngress behind InsideIngress, on a link that has the gateway's address
 	OutsideIngress   Hook = "outside-ingress"
 	OutsideEgress    Hook = "outside-egress"
 	OutsideIngressL3 Hook = "outside-ingress-l3"
@@ -39,7 +40,7 @@ func (d *Datapath) program(h Hook) (*ebpf.Program, ebpf.AttachType) {
 	switch h {
 	case InsideIngress:
 		return d.objects.InsideIngress, ebpf.AttachTCXIngress
-	case BridgeIngress:
+	case BridgeIngress, IslandIngress:
 		return d.objects.BridgeIngress, ebpf.AttachTCXIngress
 	case PortIngress:
 		return d.objects.PortIngress, ebpf.AttachTCXIngress
@@ -65,6 +66,15 @@ func (d *Datapath) linkPath(a Attachment) string {
 	return filepath.Join(linkDir(d.dir), fmt.Sprintf("%d-%s", a.Interface, a.Hook))
 }
 
+// anchor is the program's place among those of its interface. What goes up to
+// the host from an island has passed InsideIngress, whichever is attached again.
+func (h Hook) anchor() link.Anchor {
+	if h == IslandIngress {
+		return link.Tail()
+	}
+	return link.Head()
+}
+
 // Attach puts a program onto an interface, before other programs there, and
 // pins the link. If it is there already nothing happens.
 func (d *Datapath) Attach(a Attachment) error {
@@ -76,7 +86,7 @@ func (d *Datapath) Attach(a Attachment) error {
 		return nil
 	}
 	l, err := link.AttachTCX(link.TCXOptions{
-		Interface: int(a.Interface), Program: program, Attach: attach, Anchor: link.Head(),
+		Interface: int(a.Interface), Program: program, Attach: attach, Anchor: a.Hook.anchor(),
 	})
 	if err != nil {
 		return fmt.Errorf("attaching %s to interface %d: %w", a.Hook, a.Interface, err)

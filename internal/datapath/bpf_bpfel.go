@@ -72,7 +72,6 @@ type bpfContact struct {
 	}
 	Sessions        uint32
 	InternalAddress uint32
-	Network         uint32
 	InternalPort    uint16
 	Pad             uint16
 }

@@ -170,20 +170,7 @@ func taken(err error) error {
 
 // armSessions sets an alarm for every session: the clock is a new one.
 func (d *Datapath) armSessions() error {
-	var keys []bpfSessionKey
-	err := each(d.objects.Sessions, func(k *bpfSessionKey, _ *bpfSession) error {
-		keys = append(keys, *k)
-		return nil
-	})
-	if err != nil {
-		return fmt.Errorf("reading the sessions: %w", err)
-	}
-	for i := range keys {
-		if err := d.armSession(&keys[i]); err != nil {
-			return err
-		}
-	}
-	return nil
+	return d.eachSession(func(*bpfSessionKey, *bpfSession) bool { return true }, d.armSession)
 }
 
 // armSession ends a session that cannot have an alarm: one that never expires is

@@ -82,6 +82,9 @@ func (r *rig) mappingTables(t *testing.T) map[string]string {
 	maps.Copy(all, dump[bpfInsideRangeKey, uint32](t, "inside", o.InsideRanges))
 	maps.Copy(all, dump[bpfAllowedKey, uint32](t, "allowed", o.Allowed))
 	maps.Copy(all, dump[bpfPortBitsKey, bpfPortBits](t, "reserved", o.ReservedPorts))
+	var settings bpfSettings
+	must(t, o.Configuration.Lookup(uint32(0), &settings))
+	all["what to look for"] = fmt.Sprint(settings.Flags)
 	return all
 }
 
@@ -96,4 +99,32 @@ func dump[K, V any](t *testing.T, what string, m *ebpf.Map) map[string]string {
 	}
 	must(t, entries.Err())
 	return all
+}
+
+// A mapping that goes takes its sessions along, whichever way they are found: by
+// its binding's count, and where that cannot know of them by looking at all.
+func TestDeletedMappingsLeaveNoSessions(t *testing.T) {
+	t.Parallel()
+	r := newRig(t, 1)
+	r.mute(t, 0)
+	used, idle := mapping(nat.UDP, "0.0.0.0:7001", inside(0, 80)), mapping(nat.UDP, "0.0.0.0:7002", inside(0, 81))
+	for round := range 3 { // the second time, the ports are known to have been others'
+		r.config.Mappings[1], r.config.Mappings[2] = used, idle
+		r.apply(t)
+		r.fromRemote(t, segment{protocol: nat.UDP, from: stranger(7, 80), to: netip.AddrPortFrom(hostAddress, 7001)})
+		if n := len(r.sessions(t)); n != 1 {
+			t.Fatalf("round %d: %d sessions", round, n)
+		}
+		delete(r.config.Mappings, 2)
+		r.apply(t)
+		if n := len(r.sessions(t)); n != 1 {
+			t.Errorf("round %d: %d sessions after an idle mapping went", round, n)
+		}
+		delete(r.config.Mappings, 1)
+		r.apply(t)
+		if n := len(r.sessions(t)); n != 0 {
+			t.Errorf("round %d: %d sessions after their mapping went", round, n)
+		}
+	}
+	r.consistent(t)
 }

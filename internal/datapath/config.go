@@ -53,11 +53,12 @@ type Network struct {
 }
 
 // Inside is an interface behind the NAT: an endpoint's link on the host's
-// side, or (Bridge) a network's switch.
+// side, or (Bridge) a network's switch, or (Island) both at once.
 type Inside struct {
 	Network uint32
 	Bridge  bool
 	Port    bool       // of the bridge, and no managed endpoint's
+	Island  bool       // an endpoint's link that has the gateway's address itself
 	Address netip.Addr // the endpoint's own; unset on a bridge
 	MAC     nat.MAC
 }

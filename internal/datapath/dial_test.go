@@ -39,7 +39,7 @@ func newDialRig(t *testing.T) *rig {
 		r.config.Mappings[id] = mapping(protocol, "0.0.0.0:8080", inside(0, 80))
 	}
 	r.apply(t)
-	must(t, r.dp.AttachHost(cgroupRoot(t)))
+	r.attachHost(t)
 	for _, network := range []string{"tcp", "udp"} {
 		server, err := lab.EchoServer(r.Endpoints[0], network, "172.16.1.2:80")
 		must(t, err)

@@ -29,22 +29,7 @@ func keyFrame(key *bpfSessionKey) []byte {
 
 // endSessionsIf ends every session that the predicate picks.
 func (d *Datapath) endSessionsIf(picks func(*bpfSessionKey, *bpfSession) bool) error {
-	var doomed []bpfSessionKey
-	err := each(d.objects.Sessions, func(k *bpfSessionKey, v *bpfSession) error {
-		if picks(k, v) {
-			doomed = append(doomed, *k)
-		}
-		return nil
-	})
-	if err != nil {
-		return fmt.Errorf("reading the sessions: %w", err)
-	}
-	for i := range doomed {
-		if err := d.endSession(&doomed[i]); err != nil {
-			return err
-		}
-	}
-	return nil
+	return d.eachSession(picks, d.endSession)
 }
 
 // endSessionsOf ends the sessions of bindings. A key with address 0 means the

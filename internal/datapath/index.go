@@ -128,17 +128,9 @@ func (d *Datapath) forgetWays(ways map[bpfBindingIndexKey]bpfWayOut) error {
 	if len(ways) == 0 {
 		return nil
 	}
-	dynamic := make(map[bpfBindingIndexKey]bpfWayOut)
-	err := each(d.objects.Bindings, func(key *bpfBindingKey, value *bpfBinding) error {
-		if value.Flags&bindingConfigured == 0 {
-			if index := indexOf(*key, *value); ways[index] != (bpfWayOut{}) {
-				dynamic[index] = wayOut(*key)
-			}
-		}
-		return nil
-	})
+	dynamic, err := d.dynamicWays(ways)
 	if err != nil {
-		return fmt.Errorf("reading the bindings: %w", err)
+		return err
 	}
 	for index := range ways {
 		live, beside := dynamic[index]
@@ -153,4 +145,29 @@ func (d *Datapath) forgetWays(ways map[bpfBindingIndexKey]bpfWayOut) error {
 		}
 	}
 	return nil
+}
+
+// dynamicWays are the dynamic bindings of internal ports: those on an external
+// address of the index, where alone there are any.
+func (d *Datapath) dynamicWays(of map[bpfBindingIndexKey]bpfWayOut) (map[bpfBindingIndexKey]bpfWayOut, error) {
+	on := make(map[uint32]bool)
+	for index := range of {
+		on[index.ExternalAddress] = index.ExternalAddress != 0 && index.ExternalAddress != wherever
+	}
+	if !hasTrue(on) {
+		return nil, nil
+	}
+	dynamic := make(map[bpfBindingIndexKey]bpfWayOut)
+	err := each(d.objects.Bindings, func(key *bpfBindingKey, value *bpfBinding) error {
+		if on[key.Address] && value.Flags&bindingConfigured == 0 {
+			if index := indexOf(*key, *value); of[index] != (bpfWayOut{}) {
+				dynamic[index] = wayOut(*key)
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		return nil, fmt.Errorf("reading the bindings: %w", err)
+	}
+	return dynamic, nil
 }

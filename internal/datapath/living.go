@@ -129,7 +129,7 @@ func bindingOf(key bpfSessionKey, s bpfSession) bpfBindingKey {
 func contactOf(key bpfSessionKey, s bpfSession) (bpfContactKey, bpfContact) {
 	c := bpfContact{Sessions: 1}
 	if s.Flags&sessionSpread != 0 {
-		c.InternalAddress, c.InternalPort, c.Network = key.InternalAddress, key.InternalPort, s.Network
+		c.InternalAddress, c.InternalPort = key.InternalAddress, key.InternalPort
 	}
 	return bpfContactKey{
 		ExternalAddress: s.ExternalAddress, RemoteAddress: key.RemoteAddress,

@@ -49,7 +49,7 @@ func (d *Datapath) applyMappings(c Config, mappings *mappingTable) error {
 	ranges := rangesOf(mappings)
 	err = errors.Join(
 		d.applyRanges(ranges),
-		d.replaceBindings(mappings, changes, have, d.readBindings),
+		d.replaceBindings(mappings, changes, replacement{have: have, read: d.readBindings, look: true}),
 		d.endLostTargets(mappings, elements.changed),
 		d.applyIndex(mappings, have),
 	)
@@ -159,28 +159,32 @@ func sameTarget(a, b bpfBinding) bool {
 	return a == b
 }
 
+// replacement is what replaceBindings needs to know of the bindings.
+type replacement struct {
+	have map[bpfBindingKey]bpfBinding
+	read func() (map[bpfBindingKey]bpfBinding, error) // reads them again
+	look bool                                         // there may be sessions that no binding counts
+}
+
 // replaceBindings takes away what has ended, ends its sessions, and puts in
-// what is new. read reads the bindings again that have is of.
-func (d *Datapath) replaceBindings(mappings *mappingTable, c mappingChanges, have map[bpfBindingKey]bpfBinding,
-	read func() (map[bpfBindingKey]bpfBinding, error),
-) error {
-	if len(c.ended) == 0 && len(c.add) == 0 && !hasTrue(c.fresh) {
-		return nil
+// what is new.
+func (d *Datapath) replaceBindings(mappings *mappingTable, c mappingChanges, r replacement) error {
+	inUse, err := d.takeAway(c.ended, r.have)
+	if err != nil {
+		return err
 	}
-	for key := range c.ended {
-		if old, ok := have[key]; ok && old.Flags&(bindingConfigured|bindingOfRange) == bindingConfigured {
-			if err := d.objects.Bindings.Delete(&key); err != nil && !errors.Is(err, ebpf.ErrKeyNotExist) {
-				return fmt.Errorf("removing the mapping of port %d: %w", toPort(key.Port), err)
-			}
+	if len(c.ended) > 0 && (inUse || r.look) {
+		if err := d.endSessionsOf(c.ended); err != nil {
+			return err
 		}
 	}
-	if err := d.endSessionsOf(c.ended); err != nil {
-		return err
+	if len(c.add) == 0 && !hasTrue(c.fresh) {
+		return nil
 	}
 	if err := d.addBindings(mappings, c); err != nil {
 		return err
 	}
-	again, err := read()
+	again, err := r.read()
 	if err != nil {
 		return err
 	}
@@ -189,6 +193,26 @@ func (d *Datapath) replaceBindings(mappings *mappingTable, c mappingChanges, hav
 	}
 	// A packet between the deletion and the new entry may have opened a session to the old target.
 	return d.endStaleSessions(c.fresh, mappings)
+}
+
+// takeAway removes the bindings of mappings that have ended, and reports whether
+// there are sessions to look for. To look takes as long as the table of sessions
+// is large, and most mappings that go have none.
+func (d *Datapath) takeAway(ended map[bpfBindingKey]bool, have map[bpfBindingKey]bpfBinding) (inUse bool, err error) {
+	for key := range ended {
+		old, there := have[key]
+		if !there || old.Flags&(bindingConfigured|bindingOfRange) != bindingConfigured {
+			inUse = true // the port is a dynamic binding's, or not known
+			continue
+		}
+		var last bpfBinding // with the sessions that were opened until now
+		err := d.objects.Bindings.LookupAndDeleteWithFlags(&key, &last, ebpf.LookupLock)
+		if err != nil && !errors.Is(err, ebpf.ErrKeyNotExist) {
+			return false, fmt.Errorf("removing the mapping of port %d: %w", toPort(key.Port), err)
+		}
+		inUse = inUse || err != nil || last.Sessions > 0
+	}
+	return inUse, nil
 }
 
 func (d *Datapath) addBindings(mappings *mappingTable, c mappingChanges) error {

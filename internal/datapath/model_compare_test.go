@@ -26,6 +26,9 @@ type pairOf struct {
 	rules rules
 
 	firsts []natmodel.Arrival // fragments that were sent, whose others may come
+
+	began       time.Time
+	beganSecond int64
 }
 
 // begin starts a world on both sides.
@@ -33,7 +36,15 @@ func (w *twin) begin(start world) (*pairOf, error) {
 	if err := w.reset(start); err != nil {
 		return nil, err
 	}
-	return &pairOf{twin: w, model: natmodel.New(modelConfig(start)), rules: start.Rules, drops: make(map[natmodel.Reason]uint64)}, nil
+	return &pairOf{
+		twin: w, model: natmodel.New(modelConfig(start)), rules: start.Rules, drops: make(map[natmodel.Reason]uint64),
+		began: time.Now(), beganSecond: second(50 * time.Millisecond),
+	}, nil
+}
+
+// stalled reports whether the sequence took so long that rounding shows.
+func (p *pairOf) stalled() bool {
+	return time.Since(p.began) > 900*time.Millisecond || p.rules.Limits.Rate > 0 && second(0) != p.beganSecond
 }
 
 // disagreement says in what model and data path differ, and on which packet.
@@ -79,7 +90,7 @@ func (p *pairOf) step(a natmodel.Arrival) error {
 		return &disagreement{a, want, problem.Error(), p.rules}
 	}
 	texts := []string{compareFrames(a, want, got), p.compareSessions(sessions), p.compareBindings(), compareEvents(want.Events, events)}
-	if want.Reason != "" || p.steps%8 == 0 || len(strings.Join(texts, "")) > 0 { // the counters take longest to read
+	if p.careful || len(strings.Join(texts, "")) > 0 {
 		texts = append(texts, p.compareDrops())
 	}
 	if text := strings.TrimSpace(strings.Join(texts, "\n")); text != "" {
@@ -224,6 +235,8 @@ func compareFrames(a natmodel.Arrival, want natmodel.Result, got ran) string {
 		mark = translatedMark
 	case natmodel.ToRoom:
 		mark = got.from
+	case natmodel.ToSocket:
+		verdict, mark = tcxNext, socketMark
 	}
 	switch {
 	case got.verdict != verdict:

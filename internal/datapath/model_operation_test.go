@@ -98,7 +98,7 @@ var operations = rapid.Custom(func(t *rapid.T) operation {
 		return n
 	}
 	o := operation{
-		Kind: weights[take(len(weights))], Pick: take(8), Who: take(4), Port: take(4), Remote: take(3), RemotePort: take(3),
+		Kind: weights[take(len(weights))], Pick: take(8), Who: take(len(parties)), Port: take(4), Remote: take(3), RemotePort: take(3),
 		Protocol: protocols[take(len(protocols))], Flags: tcpFlags[take(len(tcpFlags))], Size: take(12), ICMPType: take(6),
 	}
 	if rapid.Uint8().Draw(t, "is odd")%4 == 3 {

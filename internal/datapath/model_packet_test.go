@@ -26,6 +26,8 @@ var parties = []party{
 	{natmodel.FromEndpoint, 1, 2, 2, inside2, twinMAC(0x22)},
 	{natmodel.FromBridge, 0, 1, 1, unplugged, twinMAC(0x29)},
 	{natmodel.FromEndpoint, 2, 3, 1, inside3, twinMAC(0x23)},
+	{natmodel.FromPort, 0, 1, 1, plugged, twinMAC(0x28)},
+	{natmodel.FromBridge, 0, 2, 2, unplugged, twinMAC(0x2a)},
 }
 
 var (
@@ -107,14 +109,22 @@ func (o operation) fromInside(p party, from, to netip.AddrPort) natmodel.Arrival
 		from = netip.AddrPortFrom([]netip.Addr{unplugged, inside2, inside3, hostAddress, gateway1, remoteAddress}[o.Value%6], from.Port())
 	case oddDestination:
 		to = netip.AddrPortFrom(oddDestinations[o.Value%len(oddDestinations)], to.Port())
+		if o.Bit == 1 {
+			from, to = netip.AddrPortFrom(from.Addr(), 68), netip.AddrPortFrom(to.Addr(), 67)
+		}
 	case oddMAC:
-		switch o.Value % 3 {
+		if o.Bit == 1 {
+			to = netip.AddrPortFrom(to.Addr(), 68)
+		}
+		switch o.Value % 4 {
 		case 0:
 			p.mac = twinMAC(0x77)
 		case 1:
 			gateway = twinMAC(0x29)
 		case 2:
 			gateway = natmodel.MAC{255, 255, 255, 255, 255, 255}
+		case 3:
+			p.mac = gateway
 		}
 	}
 	a := natmodel.Arrival{Hook: p.hook, Endpoint: p.endpoint, Network: p.network, Turns: o.turns()}
@@ -147,6 +157,9 @@ func (o operation) fromOutside(from, to netip.AddrPort) natmodel.Arrival {
 	return o.segmented(natmodel.Arrival{Hook: natmodel.FromOutside, Turns: o.turns(), Frame: o.frame(twinMAC(0x31), host, from, to, o.Protocol == nat.ICMP)})
 }
 
+// shortestFrame is the least of IPv4 that a test run takes: both headers.
+const shortestFrame = 14 + 20
+
 // turns: fragments and what is big may have been in the room.
 func (o operation) turns() int {
 	if o.Odd == oddFirstFragment || o.Odd == oddLaterFragment || o.Odd == oddBig {
@@ -166,7 +179,7 @@ func (o operation) segmented(a natmodel.Arrival) natmodel.Arrival {
 
 // follow is a later fragment of a datagram, by its first one.
 func (o operation) follow(first natmodel.Arrival) natmodel.Arrival {
-	header := min(14+int(first.Frame[14]&15)*4, len(first.Frame))
+	header := min(max(shortestFrame, 14+int(first.Frame[14]&15)*4), len(first.Frame)) // a damaged one's may be said to be less
 	a := first
 	a.Turns = []int{0, 0, 0, 1, 2}[o.Size%5]
 	payload := bytes.Repeat([]byte{byte(o.Size)}, []int{8, 24, 560, 580, 588}[o.Port+o.RemotePort/2])
@@ -191,7 +204,7 @@ func (o operation) hairpin(m *natmodel.Model) natmodel.Arrival {
 }
 
 func (o operation) egress() natmodel.Arrival {
-	from := []netip.Addr{hostAddress, secondAddress, inside2, inside3}[o.Who]
+	from := []netip.Addr{hostAddress, secondAddress, inside2, inside3}[o.Who%4]
 	port := hostTalks[o.Pick%len(hostTalks)]
 	a := natmodel.Arrival{Hook: natmodel.ToOutside, Marked: o.Bit == 1}
 	a.Frame = o.frame(outsideMAC, twinMAC(0x31), netip.AddrPortFrom(from, port), o.remote(), false)
@@ -220,7 +233,7 @@ func arpBody(o operation, p party) []byte {
 	copy(b[24:], remotes[o.Remote].AsSlice())
 	switch o.RemotePort {
 	case 1:
-		copy(b[14:], []netip.Addr{netip.IPv4Unspecified(), gateway1, unplugged, remoteAddress}[o.Pick%4].AsSlice())
+		copy(b[14:], []netip.Addr{netip.IPv4Unspecified(), gateway1, unplugged, remoteAddress, inside2}[o.Pick%5].AsSlice())
 	case 2:
 		if o.Size > 8 {
 			return b[:o.Size+8]
@@ -305,7 +318,7 @@ func (o operation) damage(frame []byte) []byte {
 	case oddTrailer:
 		return append(frame, bytes.Repeat([]byte{0xee}, 1+o.Value%30)...)
 	case oddShort:
-		return frame[:max(34, min(len(frame), 14+o.Byte))] // a test run takes no less
+		return frame[:max(shortestFrame, min(len(frame), 14+o.Byte))]
 	case oddByte:
 		at := 14 + o.Byte
 		if at < len(frame) && (at < 14+12 || at >= 14+20) { // other addresses are for oddSource and oddDestination

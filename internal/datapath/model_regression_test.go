@@ -110,9 +110,29 @@ var disagreements = []struct {
 		},
 	},
 	{
+		name: "RFC 4787 REQ-3, a mapping on any address, and one on the address that has its port", mappings: map[uint32]bool{1: true, 10: true},
+		sequence: func(p *pairOf) error {
+			out := segment{protocol: nat.TCP, flags: syn, from: at(inside2, 1001), to: at(remoteAddress, 80)}
+			in := segment{protocol: nat.TCP, flags: synAck, from: at(remoteAddress, 80), to: at(hostAddress, 2003)}
+			return errors.Join(p.inside(0, out), p.fromOutside(in))
+		},
+	},
+	{
 		name: "RFC 4787 REQ-1, a mapping is the way out whichever address it has", mappings: map[uint32]bool{4: true},
 		sequence: func(p *pairOf) error {
 			return p.inside(0, segment{protocol: nat.TCP, flags: syn, from: at(inside2, 1001), to: at(remoteAddress, 80)})
+		},
+	},
+	{
+		name:  "RFC 6888 REQ-8, a port's last rest counts, though the one before was to be longer",
+		world: func(w *world) { w.Rules.HoldDown = 120 },
+		sequence: func(p *pairOf) error {
+			echo := func(id uint16) error {
+				return p.inside(0, segment{protocol: nat.ICMP, from: at(inside2, id), to: at(remoteAddress, id)})
+			}
+			shorter := p.rules
+			shorter.HoldDown = 25
+			return errors.Join(echo(7), p.pass(45*time.Second), echo(7), p.setRules(shorter), p.pass(45*time.Second), p.pass(45*time.Second), echo(8))
 		},
 	},
 	{
@@ -195,6 +215,20 @@ var disagreements = []struct {
 		sequence: func(p *pairOf) error {
 			visit := segment{protocol: nat.TCP, flags: syn, from: at(remoteAddress, 80), to: at(secondAddress, 2003)}
 			return errors.Join(p.fromOutside(visit), p.setMappings(map[uint32]bool{1: true, 10: true}), p.fromOutside(visit))
+		},
+	},
+	{
+		name: "RFC 5508 REQ-7, an error about a hairpin that clashes with another", mappings: map[uint32]bool{3: true},
+		sequence: func(p *pairOf) error {
+			far, refused := at(secondAddress, 8080), at(hostAddress, 8080)
+			for _, to := range []netip.AddrPort{far, refused} {
+				if err := p.inside(0, segment{protocol: nat.UDP, from: at(inside2, 1000), to: to}); err != nil {
+					return err
+				}
+			}
+			o := operation{Kind: kindErrorOut, Protocol: nat.UDP, Size: 1}
+			clashed := natmodel.SessionKey{Compartment: 1, Protocol: nat.UDP, Internal: at(inside2, 1000), Remote: refused}
+			return p.step(o.onSession(clashed, &natmodel.Session{}))
 		},
 	},
 	{

@@ -27,11 +27,14 @@ type twin struct {
 	dp        *Datapath
 	outside   uint32
 	endpoints []uint32 // interface of each of twinEndpoints
+	plugged   uint32   // a port of network 1's bridge
 	bridges   map[uint32]uint32
 	buffer    []byte
 	events    *ringbuf.Reader
 	clock     time.Duration // of the world
 	rests     []rest
+	socket    bool   // the world knows transparentFlow's socket
+	careful   bool   // look at the counters after each packet, not at the end alone: they take longest to read
 	base      Config // what all worlds have
 }
 
@@ -41,6 +44,9 @@ type world struct {
 	Mappings map[uint32]bool
 	Whole    bool // there is a mapping of a whole address
 	Open     bool // networks 1 and 3 are open to each other
+	Kept     bool // endpoints of one network do not reach each other
+	Apart    bool // the host's routing tables do not know network 2
+	Socket   bool // the host has one with a remote's address, see transparentFlow
 	Sessions int  // room in the tables
 	Bindings int
 }
@@ -69,6 +75,7 @@ const (
 	tcxRedirect    = 7
 	translatedMark = 0x684e4154
 	roomMark       = 0x684e5200
+	socketMark     = 0x684e5458
 )
 
 const twinRoom = "room0"
@@ -84,6 +91,7 @@ func newTwin(t testing.TB) *twin {
 	for _, l := range twinListeners {
 		check(t, w.listen(t, l))
 	}
+	check(t, w.connect(t, transparentFlow))
 	check(t, w.configure())
 	return w
 }
@@ -118,7 +126,7 @@ func (w *twin) links() error {
 		h.AddBridge("hostnat0"), h.SetDown("hostnat0"), h.Sysctl("net/ipv4/conf/hostnat0/forwarding", "1"),
 		h.SetMAC(lab.HostLink, outsideMAC[:]), h.SetMTU(lab.HostLink, twinMTU), h.AddAddress(lab.HostLink, secondAddress.String()+"/24"),
 	}
-	for _, name := range []string{"e0", "e1", "e2", twinRoom} {
+	for _, name := range []string{"e0", "e1", "e2", "p1", twinRoom} {
 		steps = append(steps, h.AddBridge(name))
 	}
 	for id, n := range twinNetworks {
@@ -172,6 +180,8 @@ func (w *twin) configure() error {
 		c.Insides[n.Bridge] = Inside{Network: id, Bridge: true}
 		c.HostAddresses[n.Gateway] = n.Bridge
 	}
+	w.plugged = w.index("p1")
+	c.Insides[w.plugged] = Inside{Network: 1, Port: true}
 	for i, e := range twinEndpoints {
 		link := w.index(fmt.Sprintf("e%d", i))
 		w.endpoints = append(w.endpoints, link)
@@ -191,8 +201,8 @@ func hardwareString(m natmodel.MAC) string { return net.HardwareAddr(m[:]).Strin
 // reset begins a world.
 func (w *twin) reset(begin world) error {
 	o := &w.dp.objects
+	w.clock, w.rests, w.socket = 0, nil, begin.Socket
 	c := w.config(begin.Rules, begin.Mappings)
-	w.clock, w.rests = 0, nil
 	c.Networks, c.Insides = begin.networks(w.base.Networks), w.base.Insides
 	if begin.Whole {
 		c.Wholes = map[uint32]Whole{6: twinWhole} // its remotes are mapping 6's
@@ -214,15 +224,14 @@ func (w *twin) reset(begin world) error {
 // config is what differs between worlds.
 func (w *twin) config(r rules, mappings map[uint32]bool) Config {
 	return Config{
-		NATs: map[uint32]nat.NAT{1: twinNAT(r), 2: twinNAT(r)}, Pools: w.pools(), Mappings: pickMappings(mappings),
+		NATs: map[uint32]nat.NAT{1: twinNAT(r), 2: twinNAT(r)}, Pools: w.pools(), Mappings: pickMappings(mappings), Transparent: w.socket,
 	}
 }
 
 func (w *twin) applyMappings(c Config) error {
-	err := w.dp.changeSettings(func(s *bpfSettings) {
-		s.Flags, s.WatchedUntil = settingFlags(c, newMappingTable(c.Mappings)), ^uint64(0)
-	})
-	return errors.Join(err, w.dp.applyMappings(c, newMappingTable(c.Mappings)))
+	table := newMappingTable(c.Mappings)
+	err := w.dp.changeSettings(func(s *bpfSettings) { s.Flags, s.WatchedUntil = settingFlags(c, table), ^uint64(0) })
+	return errors.Join(err, w.dp.applyMappings(c, table))
 }
 
 func (w *twin) pools() []Pool {
@@ -333,6 +342,8 @@ func (w *twin) run(a natmodel.Arrival) (ran, error) {
 		program, context.Ifindex = w.dp.objects.InsideIngress, w.endpoints[a.Endpoint]
 	case natmodel.FromBridge:
 		program, context.Ifindex = w.dp.objects.BridgeIngress, w.bridges[a.Network]
+	case natmodel.FromPort:
+		program, context.Ifindex = w.dp.objects.PortIngress, w.plugged
 	case natmodel.ToOutside:
 		program = w.dp.objects.OutsideEgress
 		if a.Marked {

@@ -5,7 +5,6 @@ import (
 	flags "flag"
 	"fmt"
 	"strings"
-	"sync/atomic"
 	"testing"
 	"time"
 
@@ -16,19 +15,15 @@ import (
 
 // TestModel runs generated packet sequences through the data path and through
 // package natmodel, which must agree byte for byte, entry for entry, reason for
-// reason. Longer: go test ./internal/datapath -run TestModel$ -rapid.checks=100000
-// -rapid.seed=0 -timeout 0, or make fuzz.
+// reason. Longer: make model, or -rapid.checks=100000 -rapid.seed=7 -timeout 0.
 func TestModel(t *testing.T) {
 	t.Parallel()
 	fixed(t, "rapid.checks", "1500")
 	fixed(t, "rapid.seed", "1")
 	fixed(t, "rapid.nofailfile", "true")
-	w := newTwin(t)
-	started := time.Now()
-	var count tally
-	rapid.Check(t, func(t *rapid.T) { w.check(t, &count) })
-	t.Logf("%d sequences, %d packets in %v; ended early: %v", count.sequences.Load(), count.packets.Load(),
-		time.Since(started).Round(time.Millisecond), count.open)
+	w, count := newTwin(t), newTally()
+	rapid.Check(t, func(t *rapid.T) { w.check(t, count) })
+	t.Log(count)
 }
 
 // fixed gives one of rapid's flags another default for this test: CI does the
@@ -44,14 +39,26 @@ func fixed(t *testing.T, name, value string) {
 
 // FuzzModel is TestModel guided by which parts of the model are reached.
 func FuzzModel(f *testing.F) {
-	w := newTwin(f)
-	var count tally
-	f.Fuzz(rapid.MakeFuzz(func(t *rapid.T) { w.check(t, &count) }))
+	w, count := newTwin(f), newTally()
+	f.Fuzz(rapid.MakeFuzz(func(t *rapid.T) { w.check(t, count) }))
 }
 
+// errStalled: the machine's seconds are not the model's any more.
+var errStalled = errors.New("the machine stalled")
+
+// tally is what was run, since when, and why some sequences ended early.
 type tally struct {
-	sequences, packets atomic.Int64
-	open               map[string]int
+	sequences, packets int
+	early              map[string]int
+	began              time.Time
+}
+
+func newTally() *tally { return &tally{early: make(map[string]int), began: time.Now()} }
+
+func (c *tally) String() string {
+	took := time.Since(c.began)
+	return fmt.Sprintf("%d packets in %d sequences, %.0f s, %.0f packets/s; ended early: %v",
+		c.packets, c.sequences, took.Seconds(), float64(c.packets)/took.Seconds(), c.early)
 }
 
 // check draws a world and a sequence, and runs it.
@@ -63,13 +70,10 @@ func (w *twin) check(t *rapid.T, count *tally) {
 		steps, err = w.sequence(start, ops, nil)
 		return nil
 	})
-	count.sequences.Add(1)
-	count.packets.Add(int64(steps))
+	count.sequences++
+	count.packets += steps
 	if name := knownOpen(err); name != "" {
-		if count.open == nil {
-			count.open = make(map[string]int)
-		}
-		count.open[name]++
+		count.early[name]++
 		return
 	}
 	if err = errors.Join(failed, err); err != nil {
@@ -83,7 +87,6 @@ func (w *twin) sequence(start world, ops []operation, trace *strings.Builder) (i
 	if err != nil {
 		return 0, err
 	}
-	began, began0 := time.Now(), second(50*time.Millisecond)
 	mappings := make(map[uint32]bool)
 	for id, set := range start.Mappings {
 		mappings[id] = set
@@ -114,8 +117,8 @@ func (w *twin) sequence(start world, ops []operation, trace *strings.Builder) (i
 			}
 			err = p.step(a)
 		}
-		if time.Since(began) > 900*time.Millisecond || start.Rules.Limits.Rate > 0 && second(0) != began0 {
-			return p.steps, nil // the machine stalled: its seconds are not the model's any more
+		if p.stalled() {
+			return p.steps, errStalled
 		}
 		if err != nil {
 			return p.steps, fmt.Errorf("operation %d, %v: %w", i, o.Kind, err)
@@ -127,6 +130,8 @@ func (w *twin) sequence(start world, ops []operation, trace *strings.Builder) (i
 // tell runs the sequence again and returns what was sent.
 func (w *twin) tell(start world, ops []operation) string {
 	var trace strings.Builder
+	w.careful = true
+	defer func() { w.careful = false }()
 	fmt.Fprintf(&trace, "%+v\n", start)
 	_ = w.host.Do(func() error {
 		_, err := w.sequence(start, ops, &trace)
@@ -146,6 +151,7 @@ var worlds = rapid.Custom(func(t *rapid.T) world {
 			Exhaustion: rapid.SampledFrom([]nat.Exhaustion{nat.Prohibited, nat.Unreachable, nat.Silent}).Draw(t, "exhaustion"),
 		},
 		Whole: rapid.Bool().Draw(t, "whole"), Open: rapid.Bool().Draw(t, "open"),
+		Kept: rapid.Bool().Draw(t, "kept apart"), Apart: rapid.Bool().Draw(t, "apart"), Socket: rapid.Bool().Draw(t, "socket"),
 		Mappings: make(map[uint32]bool), Sessions: twinSessions, Bindings: twinBindings,
 	}
 	for id := range uint32(drawnMappings) {

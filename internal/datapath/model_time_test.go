@@ -37,7 +37,6 @@ func (w *twin) drainHeld(sink func(bpfHeld)) error {
 // endRests lets time pass for resting ports, and does what release_step of
 // bpf/binding.h does when the wheel turns.
 func (w *twin) endRests(by time.Duration) error {
-	latest := make(map[bpfBindingKey]time.Duration)
 	var n bpfNat
 	if err := w.dp.objects.Nats.Lookup(uint32(1), &n); err != nil {
 		return err
@@ -46,15 +45,17 @@ func (w *twin) endRests(by time.Duration) error {
 		w.rests = append(w.rests, rest{h, w.clock + time.Duration(n.HoldDown)*time.Second})
 	})
 	w.clock += by
-	var left []rest
-	for _, r := range w.rests {
-		latest[r.held.Binding] = max(latest[r.held.Binding], r.until)
+	last := make(map[bpfBindingKey]int) // a port that was taken up between has two: the one that its binding knows counts
+	for i, r := range w.rests {
+		last[r.held.Binding] = i
 	}
-	for _, r := range w.rests {
+	var left []rest
+	for i, r := range w.rests {
 		switch {
+		case last[r.held.Binding] != i:
 		case r.until > w.clock:
 			left = append(left, r)
-		case r.until == latest[r.held.Binding]:
+		default:
 			err = errors.Join(err, w.releaseHeld(r.held.Binding))
 		}
 	}

@@ -21,7 +21,8 @@ var (
 	gateway1      = netip.MustParseAddr("172.16.1.1")
 	gateway3      = netip.MustParseAddr("172.16.3.1")
 	inside2       = netip.MustParseAddr("172.16.1.2")
-	unplugged     = netip.MustParseAddr("172.16.1.9") // on network 1's bridge
+	unplugged     = netip.MustParseAddr("172.16.1.9") // on the bridges of networks 1 and 2
+	plugged       = netip.MustParseAddr("172.16.1.8") // on network 1's, by a port that was noticed
 	inside3       = netip.MustParseAddr("172.16.3.2")
 )
 
@@ -93,6 +94,9 @@ var twinListeners = []natmodel.Listener{
 	{Protocol: nat.TCP, Address: netip.AddrPortFrom(hostAddress, 2002)},
 }
 
+// transparentFlow is a socket of the host that speaks to an endpoint as a remote.
+var transparentFlow = natmodel.Transparent{Remote: netip.MustParseAddrPort("198.51.100.7:80"), Internal: netip.AddrPortFrom(inside2, 1001)}
+
 // drawnMappings are those that generated worlds have.
 const drawnMappings = 10
 
@@ -126,7 +130,7 @@ var twinWhole = Whole{
 func (w world) networks(all map[uint32]Network) map[uint32]Network {
 	all = maps.Clone(all)
 	for id, n := range all {
-		n.Open = w.Open && id != 2
+		n.Open, n.KeptApart, n.Apart = w.Open && id != 2, w.Kept, w.Apart && id == 2
 		all[id] = n
 	}
 	return all
@@ -192,12 +196,15 @@ func modelConfig(w world) natmodel.Config {
 		}
 		c.NATs[id] = rules
 	}
+	if w.Socket {
+		c.Transparent = []natmodel.Transparent{transparentFlow}
+	}
 	if w.Whole {
 		c.Wholes = []natmodel.Whole{natmodel.Whole(twinWhole)}
 	}
 	for id, n := range w.networks(twinNetworks) {
 		c.Networks[id] = natmodel.Network{
-			Open:        n.Open,
+			Open: n.Open, KeptApart: n.KeptApart, Apart: n.Apart,
 			Compartment: n.Compartment, NAT: n.NAT, Subnet: n.Subnet, Gateway: n.Gateway, GatewayMAC: macOf(n.GatewayMAC),
 		}
 	}

@@ -31,7 +31,8 @@ type rig struct {
 	told       map[uint32]Mapping // what apply has told last
 	toldBeside string
 	dir        string
-	outside    uint32 // interface
+	outside    uint32          // interface
+	loaded     map[string]bool // that are loaded, see need
 
 	atRemote   *wire
 	atEndpoint []*wire
@@ -91,12 +92,16 @@ func newBareRig(t *testing.T, endpoints int) *rig {
 	t.Helper()
 	r := &rig{
 		Topology: lab.StartTopology(t, endpoints), dir: mountBPF(t), atEndpoint: make([]*wire, endpoints),
-		senders: make(map[string]int), macs: make(map[string]nat.MAC),
+		senders: make(map[string]int), macs: make(map[string]nat.MAC), loaded: make(map[string]bool),
+	}
+	for _, name := range firstPrograms {
+		r.loaded[name] = true
 	}
 	r.open(t)
+	refused := lab.NeighboursRefused()
 	t.Cleanup(func() {
 		if t.Failed() {
-			t.Logf("drops: %v", r.drops(t))
+			t.Logf("drops: %v; neighbours that the kernel had no room for meanwhile: %d", r.drops(t), lab.NeighboursRefused()-refused)
 		}
 		r.dp.Close()
 		for _, fd := range r.senders {
@@ -137,15 +142,6 @@ func defaultNAT(p nat.Profile) nat.NAT {
 
 func (r *rig) pool(id uint32, address netip.Addr, ports ...nat.PortRange) Pool {
 	return Pool{NAT: id, Interface: r.outside, Addresses: []PoolAddress{{Address: address, Ports: ports}}}
-}
-
-// open loads the data path; what it needs of the network is that of the host.
-func (r *rig) open(t *testing.T) {
-	t.Helper()
-	must(t, r.Host.Do(func() (err error) {
-		r.dp, err = Open(r.dir)
-		return err
-	}))
 }
 
 // addNetwork makes a bridge with the network's gateway, and attaches to it.
@@ -209,6 +205,9 @@ func (r *rig) bridgeOf(network uint32) (string, error) {
 
 func (r *rig) attach(t *testing.T, index uint32, hooks ...Hook) {
 	t.Helper()
+	for _, h := range hooks {
+		r.need(t, programOf(h))
+	}
 	must(t, r.Host.Do(func() error {
 		for _, h := range hooks {
 			if err := r.dp.Attach(Attachment{Interface: index, Hook: h}); err != nil {

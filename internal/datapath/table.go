@@ -58,6 +58,27 @@ func each[K, V any](m *ebpf.Map, visit func(*K, *V) error) error {
 	}
 }
 
+// eachSession calls do for the key of every session that the predicate picks, once
+// all are read: do may end it.
+func (d *Datapath) eachSession(picks func(*bpfSessionKey, *bpfSession) bool, do func(*bpfSessionKey) error) error {
+	var keys []bpfSessionKey
+	err := each(d.objects.Sessions, func(k *bpfSessionKey, v *bpfSession) error {
+		if picks(k, v) {
+			keys = append(keys, *k)
+		}
+		return nil
+	})
+	if err != nil {
+		return fmt.Errorf("reading the sessions: %w", err)
+	}
+	for i := range keys {
+		if err := do(&keys[i]); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
 // Sessions calls visit for every session.
 func (d *Datapath) Sessions(visit func(Session) error) error {
 	clock := readClock()

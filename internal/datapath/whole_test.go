@@ -98,6 +98,34 @@ func TestWholeAddressCarriesProtocolsWithoutPorts(t *testing.T) {
 	}
 }
 
+// Two endpoints that have an address each talk by those (RFC 4787 REQ-9a), one
+// with itself too; who has none is refused, and who may not is dropped.
+func TestWholeAddressesTalkToEachOther(t *testing.T) {
+	t.Parallel()
+	r := newWholeRig(t, 3)
+	second := netip.MustParseAddr("203.0.113.10")
+	must(t, r.Host.AddAddress(lab.HostLink, "203.0.113.10/32"))
+	r.config.HostAddresses[second] = r.outside
+	r.config.Wholes[8] = Whole{Compartment: rigCompartment, Network: rigNetwork, External: second, Internal: endpointAddress(1)}
+	r.apply(t)
+	for _, p := range portless {
+		text := fmt.Sprintf("protocol %d", p)
+		r.fromEndpoint(t, 0, portlessPacket(p, endpointAddress(0), second, text))
+		r.atEndpoint[1].await(t, text+" across", 1, carries(p, mappedAddress, endpointAddress(1), text, 63))
+		r.fromEndpoint(t, 1, portlessPacket(p, endpointAddress(1), mappedAddress, text))
+		r.atEndpoint[0].await(t, text+" back", 1, carries(p, second, endpointAddress(0), text, 63))
+	}
+	r.fromEndpoint(t, 0, portlessPacket(gre, endpointAddress(0), mappedAddress, "itself"))
+	r.atEndpoint[0].await(t, "from itself", 1, carries(gre, mappedAddress, endpointAddress(0), "itself", 63))
+	r.fromEndpoint(t, 2, portlessPacket(gre, endpointAddress(2), second, "has none"))
+	r.dropped(t, "protocol-unsupported", 1)
+	r.wholes(0, "198.51.100.0/24") // makes the list anew, for remotes of that prefix alone
+	r.config.Wholes[8] = Whole{Compartment: rigCompartment, Network: rigNetwork, External: second, Internal: endpointAddress(1)}
+	r.apply(t)
+	r.fromEndpoint(t, 1, portlessPacket(gre, endpointAddress(1), mappedAddress, "not on the list"))
+	r.dropped(t, "remote-not-allowed", 1)
+}
+
 // marks sends a datagram to the endpoint behind what was sent before, and waits for it.
 func (r *rig) marks(t *testing.T) {
 	t.Helper()

@@ -25,7 +25,7 @@ func (m *Model) bind(key SessionKey, network uint32) (wayOut, Reason) {
 	}
 	paired := m.config.pairedAddress(rules.Pool, key)
 	at, has := m.bindingOf(key, rules, paired.Address)
-	if mapping, at := m.rangeFrom(key, rules.Pool); mapping != 0 && !has {
+	if mapping, at := m.rangeFrom(key, rules.Pool, paired.Address); mapping != 0 && !has {
 		if !m.joinRange(mapping, at, key.Internal) {
 			return wayOut{}, m.refused(TableFull, key, id, network)
 		}
@@ -59,7 +59,9 @@ func (m *Model) bindingOf(key SessionKey, rules NAT, paired netip.Addr) (Binding
 	for _, fits := range []func(at BindingKey, b *Binding) bool{
 		func(at BindingKey, b *Binding) bool { return at.External.Addr() == paired },
 		func(at BindingKey, b *Binding) bool { return b.Configured && rules.has(at.External.Addr()) },
-		func(at BindingKey, b *Binding) bool { return at.External.Addr().IsUnspecified() },
+		func(at BindingKey, b *Binding) bool { // not where one on the address itself goes before it
+			return at.External.Addr().IsUnspecified() && m.mappingOn(at.Protocol, netip.AddrPortFrom(paired, at.External.Port())) == b.mapping
+		},
 	} {
 		if at, has := m.firstBinding(key, fits); has {
 			return at, true

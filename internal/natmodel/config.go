@@ -17,6 +17,7 @@ type Config struct {
 	Wholes        []Whole
 	HostAddresses []netip.Addr
 	Listeners     []Listener    // sockets of the host, not connected
+	Transparent   []Transparent // sockets of ours, connected
 	Ephemeral     nat.PortRange // from which the host's programs talk
 	MTU           int           // of the way out
 	OutsideMAC    MAC           // of the host's outside link
@@ -57,6 +58,8 @@ type Network struct {
 	Gateway     netip.Addr
 	GatewayMAC  MAC
 	Open        bool // other open networks of the compartment reach it, and it them
+	KeptApart   bool // its endpoints do not reach each other
+	Apart       bool // the host's routing tables do not know its prefix
 }
 
 // Endpoint is a managed endpoint of a network.
@@ -96,6 +99,9 @@ type Listener struct {
 	Protocol nat.Protocol
 	Address  netip.AddrPort
 }
+
+// Transparent is a TCP socket that talks to an endpoint under a remote's address.
+type Transparent struct{ Remote, Internal netip.AddrPort }
 
 // MAC is an Ethernet address.
 type MAC [6]byte

@@ -2,6 +2,7 @@ package natmodel
 
 import (
 	"net/netip"
+	"slices"
 
 	"github.com/hostnat/hostnat/internal/nat"
 )
@@ -33,7 +34,7 @@ func (m *Model) fromEndpoint(p *packet, e Endpoint) Result {
 	}
 	if p.source.Addr() != e.Address { // BCP 38
 		if p.fromDHCPClient() {
-			return passed() // RFC 2131 section 4.1: it has no address yet, or one of before
+			return passed()
 		}
 		return dropped(SpoofedSource)
 	}
@@ -50,8 +51,9 @@ const dhcpServer, dhcpClient = 67, 68
 
 var broadcast = netip.AddrFrom4([4]byte{255, 255, 255, 255})
 
+// fromDHCPClient: it may have no address yet, or one of before (RFC 2131 section 4.1).
 func (p *packet) fromDHCPClient() bool {
-	return p.protocol == nat.UDP && p.dest.Addr() == broadcast && !p.isFragment() && p.parseL4() == "" &&
+	return p.protocol == nat.UDP && !p.isFragment() && p.parseL4() == "" &&
 		p.source.Port() == dhcpClient && p.dest.Port() == dhcpServer
 }
 
@@ -72,32 +74,6 @@ func checkARP(p *packet, e Endpoint) Result {
 	return passed()
 }
 
-// fromBridge handles what comes up a bridge from a port that is not managed. It
-// needs an address of the subnet that is nobody else's.
-func (m *Model) fromBridge(p *packet, network uint32) Result {
-	n := m.config.Networks[network]
-	if p.ether() != etherIPv4 || !p.isTo(n.GatewayMAC) {
-		return passed()
-	}
-	if !p.parseIP() {
-		return dropped(Malformed)
-	}
-	if nobodys(p.dest.Addr()) {
-		return dropped(MartianDestination)
-	}
-	if staysOnLink(p.dest.Addr()) {
-		return passed()
-	}
-	_, managed := m.config.endpointAt(n.Compartment, p.source.Addr())
-	if !n.Subnet.Contains(p.source.Addr()) || p.source.Addr() == n.Gateway || managed {
-		if m.config.isHost(p.dest.Addr()) { // a managed endpoint's, looked at on its own link
-			return passed()
-		}
-		return dropped(SpoofedSource)
-	}
-	return m.routed(p, sender{network, n})
-}
-
 // staysOnLink: no destination beyond the link (RFC 1812 section 5.3.7, RFC 6890).
 func staysOnLink(a netip.Addr) bool {
 	return a.IsMulticast() || a.As4()[0] >= 240 || a.IsLoopback() || a.As4()[0] == 0 || a.IsLinkLocalUnicast()
@@ -114,7 +90,12 @@ func (m *Model) routed(p *packet, from sender) Result {
 	switch {
 	case nobodys(p.dest.Addr()):
 		return dropped(MartianDestination)
-	case from.Subnet.Contains(p.dest.Addr()) || staysOnLink(p.dest.Addr()):
+	case staysOnLink(p.dest.Addr()):
+		return passed()
+	case from.Subnet.Contains(p.dest.Addr()):
+		if from.KeptApart && !m.config.isHost(p.dest.Addr()) {
+			return m.refuse(p, from, Isolated)
+		}
 		return passed()
 	case p.hasSourceRoute():
 		return dropped(SourceRoute)
@@ -122,8 +103,6 @@ func (m *Model) routed(p *packet, from sender) Result {
 		return m.between(p, from)
 	case from.NAT == 0:
 		return m.refuse(p, from, NoNAT)
-	case !p.hasPorts() && m.config.isHost(p.dest.Addr()):
-		return passed()
 	case !p.hasPorts():
 		return m.wholeOutward(p, from)
 	case p.isLaterFragment():
@@ -167,6 +146,8 @@ func (m *Model) outward(p *packet, from sender) Result {
 			return passed()
 		case !hosts && m.config.isInside(p.dest.Addr()):
 			return m.refuse(p, from, Isolated)
+		case !p.isFirst() && m.isTransparent(p):
+			return Result{Verdict: ToSocket, Frame: p.frame}
 		case !p.isFirst():
 			return dropped(NoSession)
 		case p.ttl <= 1:
@@ -208,4 +189,10 @@ func (m *Model) openOutward(key SessionKey, from sender, hairpin bool) Reason {
 	return m.open(key, Session{
 		NAT: from.NAT, Network: from.network, External: way.external, binding: way.binding, overflow: way.overflow, hairpin: hairpin,
 	})
+}
+
+// isTransparent: the answer to a program of ours that speaks to the endpoint
+// under the address of a remote.
+func (m *Model) isTransparent(p *packet) bool {
+	return p.protocol == nat.TCP && slices.Contains(m.config.Transparent, Transparent{Remote: p.dest, Internal: p.source})
 }

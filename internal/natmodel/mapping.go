@@ -35,7 +35,7 @@ func (m *Model) mappingOn(p nat.Protocol, external netip.AddrPort) uint32 {
 
 // rangeFrom finds the port of a range, of several mappings the oldest's, that an
 // internal port is the target of: its way out too (RFC 4787 REQ-1).
-func (m *Model) rangeFrom(key SessionKey, pool []PoolAddress) (found uint32, at BindingKey) {
+func (m *Model) rangeFrom(key SessionKey, pool []PoolAddress, paired netip.Addr) (found uint32, at BindingKey) {
 	for id, mapping := range m.config.Mappings {
 		a := mapping.External.Address
 		inPool := slices.ContainsFunc(pool, func(p PoolAddress) bool { return p.Address == a })
@@ -46,6 +46,9 @@ func (m *Model) rangeFrom(key SessionKey, pool []PoolAddress) (found uint32, at 
 			continue
 		}
 		port := mapping.External.Ports.Low + key.Internal.Port() - inside.Ports.Low
+		if a.IsUnspecified() && m.mappingOn(key.Protocol, netip.AddrPortFrom(paired, port)) != id {
+			continue // one on the address itself goes before it
+		}
 		found, at = id, BindingKey{key.Protocol, netip.AddrPortFrom(a, port)}
 	}
 	return found, at

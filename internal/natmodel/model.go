@@ -13,6 +13,7 @@ type Hook int
 const (
 	FromEndpoint Hook = iota // on an endpoint's own link
 	FromBridge               // what else comes up a network's bridge
+	FromPort                 // on a port of the bridge that some tool plugged in
 	FromOutside
 	ToOutside // about to leave the host
 )
@@ -22,7 +23,7 @@ const (
 type Arrival struct {
 	Hook     Hook
 	Endpoint int    // FromEndpoint: index in Config.Endpoints
-	Network  uint32 // FromBridge
+	Network  uint32 // FromBridge, FromPort
 	Frame    []byte // Ethernet
 	Marked   bool   // ToOutside: translated by us
 	Turns    int    // how often it was in the room for fragments
@@ -49,10 +50,11 @@ const (
 	Outward                 // translated, leaves the host
 	Inward                  // translated, goes to an endpoint or its bridge
 	ToRoom                  // unchanged to the room for fragments, from where it comes again
+	ToSocket                // on to the host, unchanged, for a socket that has the remote's address
 )
 
 func (v Verdict) String() string {
-	return [...]string{"passed", "dropped", "answered", "outward", "inward", "to the room"}[v]
+	return [...]string{"passed", "dropped", "answered", "outward", "inward", "to the room", "to a socket"}[v]
 }
 
 // Result is what a packet led to. Frame is what goes on or, if Answered, back;
@@ -108,6 +110,8 @@ func (m *Model) Step(a Arrival, now time.Duration) (Result, error) {
 		result = m.fromEndpoint(p, m.config.Endpoints[a.Endpoint])
 	case FromBridge:
 		result = m.fromBridge(p, a.Network)
+	case FromPort:
+		result = m.fromPort(p, a.Network)
 	case FromOutside:
 		result = m.fromOutside(p)
 	case ToOutside:

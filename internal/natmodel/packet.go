@@ -189,9 +189,12 @@ func (p *packet) editIP(change func()) {
 // hop replaces one address, and takes the hop off the TTL (RFC 1812 section
 // 5.3.1): what there is to do for a packet whose ports are not at hand.
 func (p *packet) hop(end side, a netip.Addr) {
-	p.editIP(func() { p.frame[ethernet+8]-- })
+	p.forward()
 	p.readdress(end, a)
 }
+
+// forward takes one from the time to live.
+func (p *packet) forward() { p.editIP(func() { p.frame[ethernet+8]-- }) }
 
 func (p *packet) readdress(end side, a netip.Addr) {
 	p.editIP(func() { copy(p.frame[ethernet+int(end.address):], a.AsSlice()) })

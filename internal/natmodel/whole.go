@@ -18,7 +18,7 @@ func (p *packet) hasPorts() bool {
 // the addresses in their checksums (RFC 3828 section 3.1, RFC 4340 section 9).
 func (p *packet) basic(end side, a netip.Addr) {
 	before := slices.Clone(p.frame[ethernet+12 : ethernet+20])
-	p.hop(end, a)
+	p.readdress(end, a)
 	if at := p.l4 + 6; (p.protocol == dccp || p.protocol == udpLite) && !p.isLaterFragment() && p.length >= at+2-ethernet {
 		after := p.frame[ethernet+12 : ethernet+20]
 		if p.protocol == udpLite {
@@ -33,18 +33,33 @@ func (p *packet) basic(end side, a netip.Addr) {
 // that is the endpoint's alone.
 func (m *Model) wholeOutward(p *packet, from sender) Result {
 	w, has := m.wholeOf(from.Compartment, p.source.Addr())
+	far, across := m.wholeAt(p.dest.Addr())
 	switch {
+	case !across && m.config.isHost(p.dest.Addr()):
+		return passed()
 	case !has:
 		return dropped(Protocol)
 	case m.config.isInside(p.dest.Addr()):
 		return m.refuse(p, from, Isolated)
 	case p.ttl <= 1:
 		return m.refuse(p, from, HopLimit)
-	case p.wireLength() > m.config.MTU:
+	case across && !far.admits(w.External):
+		return dropped(RemoteNotAllowed)
+	case !across && p.wireLength() > m.config.MTU:
 		return m.tooBig(p, from)
 	}
+	p.forward()
 	p.basic(sourceSide, w.External)
-	return Result{Verdict: Outward, Frame: p.frame}
+	if !across {
+		return Result{Verdict: Outward, Frame: p.frame}
+	}
+	p.basic(destSide, far.Internal)
+	return m.deliver(p, far.Compartment, far.Network, far.Internal)
+}
+
+// admits: no list of remotes admits all.
+func (w Whole) admits(remote netip.Addr) bool {
+	return len(w.From) == 0 || slices.ContainsFunc(w.From, func(f netip.Prefix) bool { return f.Contains(remote) })
 }
 
 func (m *Model) wholeOf(compartment uint32, internal netip.Addr) (Whole, bool) {
@@ -101,7 +116,7 @@ func (m *Model) wholeInward(p *packet) Result {
 		return m.foreign(p)
 	case m.impossible(p.source.Addr()):
 		return dropped(InsideFromOutside)
-	case len(w.From) > 0 && !slices.ContainsFunc(w.From, func(f netip.Prefix) bool { return f.Contains(p.source.Addr()) }):
+	case !w.admits(p.source.Addr()):
 		return dropped(RemoteNotAllowed)
 	case p.ttl <= 1 && len(w.From) == 0:
 		return m.refuse(p, outsider(p), HopLimit)
@@ -110,6 +125,7 @@ func (m *Model) wholeInward(p *packet) Result {
 	case p.hasSourceRoute():
 		return dropped(SourceRoute)
 	}
+	p.forward()
 	p.basic(destSide, w.Internal)
 	return m.deliver(p, w.Compartment, w.Network, w.Internal)
 }
