@@ -33,11 +33,20 @@ type Bench struct {
 // mostThreads is more than any measurement has.
 const mostThreads = 32
 
+// program is the path of the hostnat binary.
+func (o Options) program() (string, error) {
+	path, err := exec.LookPath(o.Program)
+	if err != nil {
+		return "", fmt.Errorf("find hostnat (build it first): %w", err)
+	}
+	return path, nil
+}
+
 // setups returns how to make the contenders that are wanted, in order.
 func (o Options) setups() ([]setup, error) {
-	program, err := exec.LookPath(o.Program)
+	program, err := o.program()
 	if err != nil && slices.Contains(o.Contenders, Hostnat) {
-		return nil, fmt.Errorf("find hostnat (build it first): %w", err)
+		return nil, err
 	}
 	known := map[string]setup{Hostnat: hostnat(program), NFTables: nftables, Routing: routing}
 	var all []setup

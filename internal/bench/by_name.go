@@ -4,16 +4,11 @@ import (
 	"context"
 	"crypto/tls"
 	"encoding/binary"
-	"errors"
 	"fmt"
 	"io"
 	"net"
 	"net/netip"
-	"os/exec"
-	"sync/atomic"
 	"time"
-
-	"golang.org/x/sys/unix"
 
 	"github.com/hostnat/hostnat/internal/lab"
 )
@@ -26,18 +21,13 @@ const HAProxy = "haproxy"
 // names, 64 bytes come back, both sides close. With whole handshakes most of the
 // time would be the client's and the server's, who are the same for both.
 var byName = section{
-	title: "one port, many endpoints by name",
-	rows:  []Row{byNameRow},
-	missing: func() string {
-		if _, err := exec.LookPath(HAProxy); err != nil {
-			return "left out, haproxy is not installed (Debian's package haproxy)"
-		}
-		return ""
-	},
+	title:   "one port, many endpoints by name",
+	rows:    []Row{byNameRow},
+	missing: notInstalled(HAProxy, "haproxy"),
 	setups: func(o Options) ([]setup, error) {
-		program, err := exec.LookPath(o.Program)
+		program, err := o.program()
 		if err != nil {
-			return nil, fmt.Errorf("find hostnat (build it first): %w", err)
+			return nil, err
 		}
 		return []setup{hostnatByName(program), {name: HAProxy, build: buildHAProxy}}, nil
 	},
@@ -59,24 +49,11 @@ func servedName(i int) string { return fmt.Sprintf("www.site%02d.example", i) }
 // hostnatByName is hostnat with a rule for each name. The endpoint sees the
 // client's own address.
 func hostnatByName(program string) setup {
-	return setup{name: Hostnat, nat: true, build: func(ctx context.Context, t *lab.Topology, ports string) (running, error) {
-		d, err := startDaemon(ctx, program, t.Host)
-		if err != nil {
-			return running{}, err
-		}
-		err = d.configure(ctx, t.Endpoints[0].Name, ports)
-		if err == nil {
-			add := []string{"proxy", "add", "name", fmt.Sprintf(":%d", byNamePort)}
-			for i := range servedNames {
-				add = append(add, fmt.Sprintf("%s=c1:%d", servedName(i), insidePort))
-			}
-			_, err = d.run(ctx, add...)
-		}
-		if err != nil {
-			return running{}, errors.Join(err, d.close())
-		}
-		return running{close: d.close, explain: d.status}, nil
-	}}
+	add := []string{"proxy", "add", "name", fmt.Sprintf(":%d", byNamePort)}
+	for i := range servedNames {
+		add = append(add, fmt.Sprintf("%s=c1:%d", servedName(i), insidePort))
+	}
+	return hostnatThen(program, add)
 }
 
 // byNameConnects is connects with a ClientHello for a request.
@@ -87,66 +64,7 @@ func (b *Bench) byNameConnects(_ context.Context, c *contender) ([]float64, erro
 	if err != nil {
 		return nil, err
 	}
-	listener, err := listenIn(p)
-	if err != nil {
-		return nil, err
-	}
-	defer unix.Close(listener)
-	var rate float64
-	all := []func() error{func() (err error) {
-		defer unix.Shutdown(listener, unix.SHUT_RD) // ends the waiting servers
-		rate, err = rateOf(p, func(stopped *atomic.Bool, done *atomic.Uint64, firstPort int) error {
-			return sendHellos(p, firstPort, hellos, stopped, done)
-		})
-		return err
-	}}
-	for range connectClients {
-		all = append(all, func() error {
-			return inside(p.server, anyCPU, func() error { return answerHellos(listener) })
-		})
-	}
-	if err := together(all...); err != nil {
-		return nil, err
-	}
-	return []float64{rate}, nil
-}
-
-// sendHellos is one client.
-func sendHellos(p path, firstPort int, hellos [][]byte, stopped *atomic.Bool, done *atomic.Uint64) error {
-	buffer := make([]byte, responseBytes+1)
-	for i := 0; !stopped.Load(); i++ {
-		local := netip.AddrPortFrom(p.local, uint16(firstPort+i%connectPorts))
-		if err := request(local, p.target, hellos[i%len(hellos)], buffer); err != nil {
-			stopped.Store(true)
-			return fmt.Errorf("connection %d of a client: %w", i+1, err)
-		}
-		done.Add(1)
-	}
-	return nil
-}
-
-// answerHellos is one thread of the server, until the listener is shut down.
-func answerHellos(listener int) error {
-	buffer := make([]byte, 16<<10)
-	for {
-		fd, err := accept(listener)
-		if errors.Is(err, unix.EINVAL) {
-			return nil
-		}
-		if timedOut(err) {
-			continue
-		}
-		if err != nil {
-			return fmt.Errorf("accept: %w", err)
-		}
-		if err = readRecord(fd, buffer); err == nil {
-			_, err = write(fd, buffer[:responseBytes])
-		}
-		unix.Close(fd)
-		if err != nil {
-			return fmt.Errorf("serve: %w", err)
-		}
-	}
+	return conversations(p, conversation{requests: hellos, receive: readRecord})
 }
 
 const recordHeader = 5

@@ -20,30 +20,49 @@ const (
 	responseBytes  = 64
 )
 
-// connects measures TCP connections a second, each with a request, a response
-// and a close. The server closes first, so that the client's port is free again
-// at once. The same few thousand ports are used over and over: a NAT keeps
-// nothing more than these for old connections, and can't run out.
+// conversation is what connections carry: a request, which the server has to
+// have read to its end, and an answer of responseBytes.
+type conversation struct {
+	requests [][]byte // in turns
+	receive  func(fd int, buffer []byte) error
+}
+
+// small is a request that comes in one piece.
+var small = conversation{requests: [][]byte{make([]byte, requestBytes)}, receive: func(fd int, buffer []byte) error {
+	_, err := read(fd, buffer)
+	return err
+}}
+
+// connects measures TCP connections a second, each with a small request, a
+// response and a close.
 func (b *Bench) connects(_ context.Context, p path) ([]float64, error) {
+	return conversations(p, small)
+}
+
+// conversations measures how many there are a second. The server closes first,
+// so that the client's port is free again at once. The same few thousand ports
+// are used over and over: a NAT keeps nothing more than these for old
+// connections, and can't run out.
+func conversations(p path, c conversation) ([]float64, error) {
 	listener, err := listenIn(p)
 	if err != nil {
 		return nil, err
 	}
 	defer unix.Close(listener)
 	var rate float64
-	servers := []func() error{func() (err error) {
+	all := []func() error{func() (err error) {
 		defer unix.Shutdown(listener, unix.SHUT_RD) // ends the waiting servers
 		rate, err = rateOf(p, func(stopped *atomic.Bool, done *atomic.Uint64, firstPort int) error {
-			return makeRequests(p, firstPort, stopped, done)
+			return c.ask(p, firstPort, stopped, done)
 		})
 		return err
 	}}
 	for range connectClients {
-		servers = append(servers, func() error {
-			return inside(p.server, anyCPU, func() error { return serveRequests(listener) })
+		all = append(all, func() error {
+			return inside(p.server, anyCPU, func() error { return c.answer(listener) })
 		})
 	}
-	if err := together(servers...); err != nil {
+	if err := together(all...); err != nil {
 		return nil, err
 	}
 	return []float64{rate}, nil
@@ -78,12 +97,12 @@ func rateOf(p path, client func(stopped *atomic.Bool, done *atomic.Uint64, first
 	return rate, nil
 }
 
-// makeRequests is one client.
-func makeRequests(p path, firstPort int, stopped *atomic.Bool, done *atomic.Uint64) error {
-	buffer := make([]byte, requestBytes+responseBytes)
+// ask is one client.
+func (c conversation) ask(p path, firstPort int, stopped *atomic.Bool, done *atomic.Uint64) error {
+	buffer := make([]byte, responseBytes+1)
 	for i := 0; !stopped.Load(); i++ {
 		local := netip.AddrPortFrom(p.local, uint16(firstPort+i%connectPorts))
-		if err := request(local, p.target, buffer[:requestBytes], buffer); err != nil {
+		if err := request(local, p.target, c.requests[i%len(c.requests)], buffer); err != nil {
 			stopped.Store(true)
 			return fmt.Errorf("connection %d of a client: %w", i+1, err)
 		}
@@ -117,9 +136,9 @@ func request(local, target netip.AddrPort, asked, buffer []byte) error {
 	}
 }
 
-// serveRequests is one thread of the server, until the listener is shut down.
-func serveRequests(listener int) error {
-	buffer := make([]byte, requestBytes+responseBytes)
+// answer is one thread of the server, until the listener is shut down.
+func (c conversation) answer(listener int) error {
+	buffer := make([]byte, 16<<10)
 	for {
 		fd, err := accept(listener)
 		if errors.Is(err, unix.EINVAL) {
@@ -131,7 +150,7 @@ func serveRequests(listener int) error {
 		if err != nil {
 			return fmt.Errorf("accept: %w", err)
 		}
-		if _, err = read(fd, buffer); err == nil {
+		if err = c.receive(fd, buffer); err == nil {
 			_, err = write(fd, buffer[:responseBytes])
 		}
 		unix.Close(fd)

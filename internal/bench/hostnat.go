@@ -34,6 +34,24 @@ func buildHostnat(ctx context.Context, program string, t *lab.Topology, ports st
 	return running{close: d.close, explain: d.status}, nil
 }
 
+// hostnatThen is hostnat with one more command after those.
+func hostnatThen(program string, command []string) setup {
+	return setup{name: Hostnat, nat: true, build: func(ctx context.Context, t *lab.Topology, ports string) (running, error) {
+		d, err := startDaemon(ctx, program, t.Host)
+		if err != nil {
+			return running{}, err
+		}
+		err = d.configure(ctx, t.Endpoints[0].Name, ports)
+		if err == nil {
+			_, err = d.run(ctx, command...)
+		}
+		if err != nil {
+			return running{}, errors.Join(err, d.close())
+		}
+		return running{close: d.close, explain: d.status}, nil
+	}}
+}
+
 // daemon is a running `hostnat daemon`.
 type daemon struct {
 	program, dir string

@@ -2,10 +2,8 @@ package bench
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"net/netip"
-	"os/exec"
 	"slices"
 
 	"github.com/hostnat/hostnat/internal/lab"
@@ -29,20 +27,16 @@ var (
 )
 
 var portProxy = section{
-	title: "port proxy",
-	rows:  slices.Concat([]Row{relayBulk, relayConnects}, relayTrips, mappedTrips),
-	missing: func() string {
-		if _, err := exec.LookPath(DockerProxy); err != nil {
-			return "left out, docker-proxy is not installed (Debian's package docker.io)"
-		}
-		return ""
-	},
+	title:   "port proxy",
+	rows:    slices.Concat([]Row{relayBulk, relayConnects}, relayTrips, mappedTrips),
+	missing: notInstalled(DockerProxy, "docker.io"),
 	setups: func(o Options) ([]setup, error) {
-		program, err := exec.LookPath(o.Program)
+		program, err := o.program()
 		if err != nil {
-			return nil, fmt.Errorf("find hostnat (build it first): %w", err)
+			return nil, err
 		}
-		return []setup{hostnatRelay(program), {name: DockerProxy, build: buildDockerProxy}, routing}, nil
+		relay := hostnatThen(program, []string{"proxy", "add", "v4tov4", fmt.Sprint(relayPort), fmt.Sprintf("c1:%d", insidePort)})
+		return []setup{relay, {name: DockerProxy, build: buildDockerProxy}, routing}, nil
 	},
 	measurements: func(b *Bench) []measurement {
 		return []measurement{
@@ -72,22 +66,4 @@ func relayed(c *contender) path {
 		p.target = netip.AddrPortFrom(netip.MustParseAddr(lab.HostAddress), relayPort)
 	}
 	return p
-}
-
-// hostnatRelay is hostnat with a port proxy beside the mapping.
-func hostnatRelay(program string) setup {
-	return setup{name: Hostnat, nat: true, build: func(ctx context.Context, t *lab.Topology, ports string) (running, error) {
-		d, err := startDaemon(ctx, program, t.Host)
-		if err != nil {
-			return running{}, err
-		}
-		err = d.configure(ctx, t.Endpoints[0].Name, ports)
-		if err == nil {
-			_, err = d.run(ctx, "proxy", "add", "v4tov4", fmt.Sprint(relayPort), fmt.Sprintf("c1:%d", insidePort))
-		}
-		if err != nil {
-			return running{}, errors.Join(err, d.close())
-		}
-		return running{close: d.close, explain: d.status}, nil
-	}}
 }

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"os/exec"
 	"slices"
 
 	"github.com/hostnat/hostnat/internal/lab"
@@ -47,9 +46,9 @@ var underPressure = section{
 	rows:    slices.Concat(presentRows, expiryRows, fragmentRows, newFlowRows, limitedRows, synRows),
 	missing: func() string { return "" },
 	setups: func(o Options) ([]setup, error) {
-		program, err := exec.LookPath(o.Program)
+		program, err := o.program()
 		if err != nil {
-			return nil, fmt.Errorf("find hostnat (build it first): %w", err)
+			return nil, err
 		}
 		return []setup{hostnat(program)}, nil
 	},

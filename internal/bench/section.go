@@ -2,6 +2,8 @@ package bench
 
 import (
 	"context"
+	"fmt"
+	"os/exec"
 	"slices"
 )
 
@@ -12,6 +14,16 @@ type section struct {
 	missing      func() string
 	setups       func(Options) ([]setup, error)
 	measurements func(*Bench) []measurement
+}
+
+// notInstalled is section.missing for a rival of Debian's package.
+func notInstalled(rival, pkg string) func() string {
+	return func() string {
+		if _, err := exec.LookPath(rival); err != nil {
+			return fmt.Sprintf("left out, %s is not installed (Debian's package %s)", rival, pkg)
+		}
+		return ""
+	}
 }
 
 // sections follow the main table, in this order.

@@ -20,7 +20,7 @@ const setupTime = 10 * time.Second
 type phase uint8
 
 const (
-	choosing   phase = iota // reading what the client says first
+	choosing   phase = iota // reading what the client says first, if it has to
 	connecting              // to the server
 	relaying
 	leaving // the client is being told why it reaches no server
@@ -39,6 +39,20 @@ type side struct {
 	readable bool
 	writable bool
 	hangup   bool // the peer has sent its end
+	told     bool // something was sent to the peer
+	prompt   bool // see promptly
+	seen     int  // so many bytes were there to be read when somebody looked
+}
+
+// promptly has what is sent go at once, whatever is on its way before it. The
+// first that is sent does so anyway, and often is the last.
+func (s *side) promptly() error {
+	if s.prompt || !s.told {
+		s.told = true
+		return nil
+	}
+	s.prompt = true
+	return noDelay(s.fd)
 }
 
 // conn is a client's connection and the one to the server.
@@ -49,6 +63,7 @@ type conn struct {
 	in, out  direction // from the client, to the client
 	phase    phase
 	waiting  bool // in loop.again
+	starved  bool // in loop.starved
 	deadline time.Time
 	from     netip.AddrPort // the client
 	offset   int
@@ -59,7 +74,7 @@ type conn struct {
 // start takes over the client's socket.
 func (l *loop) start(t *tcpListener, fd int, from netip.AddrPort) {
 	c := &conn{rule: t.rule, from: from, offset: t.offset, deadline: time.Now().Add(setupTime)}
-	c.client = side{conn: c, fd: fd, slot: -1}
+	c.client = side{conn: c, fd: fd, slot: -1, prompt: true} // as the listener is
 	c.server = side{conn: c, fd: -1, slot: -1}
 	c.in = direction{from: &c.client, to: &c.server, bytes: &c.rule.stats.in}
 	c.out = direction{from: &c.server, to: &c.client, bytes: &c.rule.stats.out}
@@ -70,12 +85,7 @@ func (l *loop) start(t *tcpListener, fd int, from netip.AddrPort) {
 		c.reset(l, err)
 		return
 	}
-	c.client.slot = slot
-	if t.rule.chooser != nil {
-		return // the client has to speak first
-	}
-	c.target = t.rule.proxy.Connect
-	c.connect(l)
+	c.client.slot = slot // the first event comes at once: it can be written to
 }
 
 // ready is told of what happened to one of the sockets.
@@ -119,12 +129,22 @@ func (s *side) err() error {
 	return unix.Errno(n)
 }
 
-// choose looks at what the client has said so far, and leaves it in the socket:
-// the server gets it with all the rest.
+// choose finds out which server it is to be. If the client has to say that, it
+// looks at what has come so far, and leaves it in the socket: the server gets it
+// with all the rest.
 func (c *conn) choose(l *loop) {
+	if c.rule.chooser == nil {
+		c.target = c.rule.proxy.Connect
+		c.connect(l)
+		return
+	}
+	if !c.client.readable {
+		return
+	}
 	n, _, err := unix.Recvfrom(c.client.fd, l.buffer[:maxHead], unix.MSG_PEEK|unix.MSG_DONTWAIT)
 	switch {
 	case err == unix.EAGAIN || err == unix.EINTR:
+		c.client.readable = false
 		return
 	case err != nil:
 		c.reset(l, nil)
@@ -133,6 +153,7 @@ func (c *conn) choose(l *loop) {
 		c.finish(l)
 		return
 	}
+	c.client.seen = n
 	target, enough, err := c.rule.chooser.Choose(l.buffer[:n])
 	switch {
 	case err != nil:
@@ -163,22 +184,56 @@ func (c *conn) connect(l *loop) {
 // the one before.
 func (c *conn) tryNext(l *loop, why error) {
 	for len(c.servers) > 0 {
-		next := c.servers[0]
-		c.servers = c.servers[1:]
-		c.deadline = time.Now().Add(setupTime)
-		if why = c.dial(l, next); why == nil {
+		why = c.dial(l, c.servers[0])
+		if outOfDescriptors(why) {
+			c.starve(l, why)
 			return
 		}
+		c.servers = c.servers[1:]
+		if why != nil {
+			continue
+		}
+		c.deadline = time.Now().Add(setupTime)
+		if why = c.early(); why == unix.EAGAIN {
+			return
+		}
+		if why == nil {
+			c.converse(l)
+			return
+		}
+		c.hangUp(l)
 	}
 	c.rule.failed(c.target)
 	c.reset(l, fmt.Errorf("connect to %s: %w", c.target, why))
 }
 
+// speaks reports whether the server will hear something at once.
+func (c *conn) speaks() bool { return c.client.readable || c.rule.proxy.ProxyProtocol }
+
+// early looks whether the connection to the server is made before the loop hears
+// of it, if there is something to say there: to an endpoint of this host it is
+// made before connect(2) is done. EAGAIN: not yet; other errors: it cannot be.
+func (c *conn) early() error {
+	if !c.speaks() {
+		return unix.EAGAIN
+	}
+	err := isConnected(c.server.fd)
+	c.server.writable = err == nil
+	return err
+}
+
+// hangUp gives up the connection to a server.
+func (c *conn) hangUp(l *loop) {
+	l.closeSocket(c.server.fd, c.server.slot)
+	c.server.fd, c.server.slot = -1, -1
+}
+
 func (c *conn) dial(l *loop, s server) error {
 	to := netip.AddrPortFrom(s.address, c.target.Port(c.offset))
 	fd, err := c.open(to, s.device)
+	var slot int32
 	if err == nil {
-		c.server.slot, err = l.add(fd, &c.server, watched)
+		slot, err = l.add(fd, &c.server, watched)
 	}
 	if err != nil {
 		if fd >= 0 {
@@ -186,7 +241,7 @@ func (c *conn) dial(l *loop, s server) error {
 		}
 		return err
 	}
-	c.server.fd, c.server.readable, c.server.writable, c.server.hangup = fd, false, false, false
+	c.server = side{conn: c, fd: fd, slot: slot}
 	return nil
 }
 
@@ -195,31 +250,44 @@ func (c *conn) dial(l *loop, s server) error {
 func (c *conn) open(to netip.AddrPort, device string) (int, error) {
 	if !c.shows(to.Addr()) {
 		fd, err := tcpSocket(to.Addr(), device)
-		if err != nil {
-			return fd, err
+		if err == nil {
+			err = c.startTo(fd, to)
 		}
-		return fd, begin(fd, to)
+		return fd, err
 	}
-	fd, err := openAs(c.from, to)
+	fd, err := c.openAs(c.from, to)
 	if err != unix.EADDRNOTAVAIL {
 		return fd, err
 	}
 	// The very same connection exists, or did a moment ago.
 	unix.Close(fd)
-	return openAs(netip.AddrPortFrom(c.from.Addr(), 0), to)
+	return c.openAs(netip.AddrPortFrom(c.from.Addr(), 0), to)
 }
 
 // openAs begins a connection under another host's address. It is not for one
 // link alone: the data path looks such a socket up at the endpoint's own link.
-func openAs(client, to netip.AddrPort) (int, error) {
+func (c *conn) openAs(client, to netip.AddrPort) (int, error) {
 	fd, err := tcpSocket(to.Addr(), "")
 	if err == nil {
+		unpaced(fd)
 		err = transparent(fd, client)
 	}
 	if err == nil {
-		err = begin(fd, to)
+		err = c.startTo(fd, to)
 	}
 	return fd, err
+}
+
+// startTo starts to connect. If there is something to say, that carries the
+// acknowledgement by which the server learns of the connection (tcp(7):
+// TCP_QUICKACK): a packet less, and the server need not be woken up twice.
+func (c *conn) startTo(fd int, to netip.AddrPort) error {
+	if c.speaks() {
+		if err := setOption(fd, unix.SOL_TCP, unix.TCP_QUICKACK, 0); err != nil {
+			return err
+		}
+	}
+	return begin(fd, to)
 }
 
 // shows reports whether the server is to see the client's address.
@@ -235,14 +303,17 @@ func (c *conn) shows(server netip.Addr) bool {
 func (c *conn) connected(l *loop, failed bool) {
 	if failed {
 		err := c.server.err()
-		l.closeSocket(c.server.fd, c.server.slot)
-		c.server.fd, c.server.slot = -1, -1
+		c.hangUp(l)
 		c.tryNext(l, err)
 		return
 	}
-	if !c.server.writable {
-		return
+	if c.server.writable {
+		c.converse(l)
 	}
+}
+
+// converse begins to relay.
+func (c *conn) converse(l *loop) {
 	if c.rule.proxy.ProxyProtocol {
 		if err := c.introduce(); err != nil {
 			c.reset(l, fmt.Errorf("connect to %s: %w", c.target, err))
@@ -264,6 +335,7 @@ func (c *conn) introduce() error {
 		return err
 	}
 	n, err := unix.SendmsgN(c.server.fd, header, nil, nil, unix.MSG_NOSIGNAL)
+	c.server.told = true
 	if err == nil && n < len(header) {
 		err = errors.New("no room for the PROXY header")
 	}
@@ -273,12 +345,14 @@ func (c *conn) introduce() error {
 // relay moves what there is to move.
 func (c *conn) relay(l *loop) {
 	more, err := c.in.move(l)
-	if err == nil {
-		var alsoMore bool
-		alsoMore, err = c.out.move(l)
-		more = more || alsoMore
+	alsoMore, alsoErr := c.out.move(l)
+	more = more || alsoMore
+	if err == nil || outOfDescriptors(err) && alsoErr != nil {
+		err = alsoErr
 	}
 	switch {
+	case outOfDescriptors(err):
+		c.starve(l, err)
 	case err != nil:
 		c.reset(l, ordinary(err))
 	case c.in.done() && c.out.done():
@@ -302,9 +376,9 @@ func (c *conn) timeOut(l *loop) {
 	case leaving:
 		c.finish(l)
 		return
-	case relaying: // it lasts: now probes for a server that is gone are worth their cost
+	case relaying: // it lasts: now probes for peers that are gone are worth their cost
 		delete(l.unset, c)
-		if err := keepAlive(c.server.fd); err != nil {
+		if err := errors.Join(keepAlive(c.client.fd), keepAlive(c.server.fd)); err != nil {
 			c.reset(l, err)
 		}
 		return
@@ -312,8 +386,11 @@ func (c *conn) timeOut(l *loop) {
 		c.reset(l, fmt.Errorf("%s did not say which server it wants: %w", c.from, os.ErrDeadlineExceeded))
 		return
 	}
-	l.closeSocket(c.server.fd, c.server.slot)
-	c.server.fd, c.server.slot = -1, -1
+	if c.server.fd < 0 { // it has waited for a descriptor
+		c.reset(l, fmt.Errorf("connect to %s: %w", c.target, unix.EMFILE))
+		return
+	}
+	c.hangUp(l)
 	c.tryNext(l, unix.ETIMEDOUT)
 }
 

@@ -22,6 +22,15 @@ type direction struct {
 // done reports whether everything was passed on, the end too.
 func (d *direction) done() bool { return d.closed }
 
+// opposite is the other stream of the connection.
+func (d *direction) opposite() *direction {
+	c := d.from.conn
+	if d == &c.in {
+		return &c.out
+	}
+	return &c.in
+}
+
 // move passes on what there is. More is true if its turn ended before that.
 func (d *direction) move(l *loop) (more bool, err error) {
 	for moved := 0; moved < turn; {
@@ -53,7 +62,7 @@ func (d *direction) fill(l *loop) error {
 		return err
 	}
 	for {
-		n, err := splice(d.from.fd, p.w, pipeSize)
+		n, err := splice(d.from.fd, p.w, pipeSize, false)
 		switch {
 		case err == unix.EINTR:
 			continue
@@ -70,17 +79,40 @@ func (d *direction) fill(l *loop) error {
 			return nil
 		}
 		d.pipe, d.held = p, n
-		if n < p.slots && !d.from.hangup {
-			d.from.readable = false // it is the socket that was emptied, not the pipe that was filled
+		if seen := d.from.seen; n >= p.slots && (seen == 0 || n < seen) {
+			return nil // there may be more than the pipe has room for
 		}
+		d.from.seen = 0
+		if d.from.hangup {
+			return d.fillUp()
+		}
+		d.from.readable = false
 		return nil
 	}
+}
+
+// fillUp looks for the end behind what a pipe with room holds: the two are then
+// passed on in one packet.
+func (d *direction) fillUp() error {
+	n, err := splice(d.from.fd, d.pipe.w, pipeSize, false)
+	switch {
+	case err == unix.EAGAIN || err == unix.EINTR: // drain, and look again
+		return nil
+	case err != nil:
+		return err
+	}
+	d.ended = n == 0
+	d.held += n
+	return nil
 }
 
 // drain gives the receiver what the pipe holds.
 func (d *direction) drain(l *loop) (moved int, err error) {
 	for d.held > 0 && d.to.writable {
-		n, err := splice(d.pipe.r, d.to.fd, d.held)
+		if err := d.to.promptly(); err != nil {
+			return moved, err
+		}
+		n, err := splice(d.pipe.r, d.to.fd, d.held, d.ended)
 		switch {
 		case err == unix.EINTR:
 		case err == unix.EAGAIN:
@@ -100,12 +132,16 @@ func (d *direction) drain(l *loop) (moved int, err error) {
 	return moved, nil
 }
 
-// passEnd tells the receiver that there is no more.
+// passEnd tells the receiver that there is no more. The second end is told by
+// closing both sockets.
 func (d *direction) passEnd() error {
 	if d.closed {
 		return nil
 	}
 	d.closed = true
+	if d.opposite().closed {
+		return nil
+	}
 	if err := shutdownWrite(d.to.fd); err != nil && err != unix.ENOTCONN {
 		return err
 	}

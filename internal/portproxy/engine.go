@@ -59,6 +59,9 @@ func New(o Options) *Engine {
 	return e
 }
 
+// Loops is how many threads relay.
+func (e *Engine) Loops() int { return e.count }
+
 // Run relays until ctx ends; then all connections are ended.
 func (e *Engine) Run(ctx context.Context) error {
 	group, ctx := errgroup.WithContext(ctx)

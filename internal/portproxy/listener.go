@@ -6,7 +6,9 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// acceptsAtOnce is how many connections a loop takes before it looks at others.
+// acceptsAtOnce is how many connections a loop takes before it looks at others,
+// at most. It takes more the more there is to do besides: each turn is then
+// longer. Mostly it is one: to find out that there is no other is a call too.
 const acceptsAtOnce = 32
 
 // tcpListener is a listening socket. All loops share it; each has one of these.
@@ -40,11 +42,11 @@ func (l *loop) ignore(t *tcpListener) {
 
 // ready takes connections.
 func (t *tcpListener) ready(l *loop, _ uint32) {
-	for range acceptsAtOnce {
-		fd, from, err := unix.Accept4(t.fd, unix.SOCK_NONBLOCK|unix.SOCK_CLOEXEC)
+	for range min(1+l.batch/8, acceptsAtOnce) {
+		fd, from, err := accept(t.fd)
 		switch err {
 		case nil:
-			l.start(t, fd, addrPort(from))
+			l.start(t, fd, from)
 		case unix.EAGAIN:
 			return
 		case unix.EMFILE, unix.ENFILE, unix.ENOBUFS, unix.ENOMEM:

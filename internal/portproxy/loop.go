@@ -2,11 +2,8 @@ package portproxy
 
 import (
 	"encoding/binary"
-	"errors"
 	"fmt"
-	"os"
 	"sync"
-	"syscall"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -14,6 +11,12 @@ import (
 
 // tick is how often deadlines are looked at.
 const tick = time.Second
+
+// linger is how long a loop keeps its place in Go's scheduler while it waits. A
+// goroutine that waits as others do, in the runtime's poller or in a call that
+// the runtime knows of, costs several switches between threads and more calls
+// each time it goes on; a busy relay would do that for each packet.
+const linger = time.Millisecond
 
 // handler is what a file descriptor in an epoll set stands for.
 type handler interface {
@@ -31,20 +34,19 @@ type slot struct {
 // loop is one thread's epoll set. All but post is for that thread alone.
 type loop struct {
 	epoll, wake int
-	set         *os.File        // has epoll
-	wait        syscall.RawConn // of set
 	slots       []slot
 	free        []int32
-	buffer      []byte // for heads and datagrams
-	control     []byte // for ancillary data
-	now         time.Time
-	timed       bool // set has a deadline: the next tick
+	buffer      []byte    // for heads and datagrams
+	control     []byte    // for ancillary data
+	now         time.Time // of the last tick
+	batch       int       // how many events came at once
 
 	conns    map[*conn]struct{}
 	unset    map[*conn]struct{} // conns for whose deadline it is too early
 	again    []*conn            // conns that have more to do than was their turn
 	sessions map[*udpListener]struct{}
 	paused   []*tcpListener // out of file descriptors
+	starved  []*conn        // likewise
 	pipes    []pipe
 	stopping bool
 
@@ -65,26 +67,21 @@ func newLoop() (*loop, error) {
 	return l, nil
 }
 
-// open makes the epoll set, which Go's own poller watches in its turn: a
-// goroutine that blocks in epoll_wait(2) itself would keep the runtime busy with
-// taking its processor away and giving it back, three context switches each
-// time.
 func (l *loop) open() (err error) {
 	if l.epoll, err = unix.EpollCreate1(unix.EPOLL_CLOEXEC); err != nil {
 		return fmt.Errorf("make an epoll set: %w", err)
 	}
-	if err = unix.SetNonblock(l.epoll, true); err != nil {
-		unix.Close(l.epoll)
-		return fmt.Errorf("make an epoll set: %w", err)
-	}
-	l.set = os.NewFile(uintptr(l.epoll), "epoll")
-	if l.wait, err = l.set.SyscallConn(); err != nil {
-		return fmt.Errorf("watch an epoll set: %w", err)
-	}
 	if l.wake, err = unix.Eventfd(0, unix.EFD_CLOEXEC|unix.EFD_NONBLOCK); err != nil {
 		return fmt.Errorf("make an event descriptor: %w", err)
 	}
-	_, err = l.add(l.wake, waker{}, unix.EPOLLIN)
+	if _, err = l.add(l.wake, waker{}, unix.EPOLLIN); err != nil {
+		return err
+	}
+	// One is there whatever else is open.
+	p, err := l.takePipe()
+	if err == nil {
+		l.givePipe(p)
+	}
 	return err
 }
 
@@ -95,11 +92,10 @@ func (l *loop) close() {
 	for _, p := range l.pipes {
 		p.close()
 	}
-	if l.wake >= 0 {
-		unix.Close(l.wake)
-	}
-	if l.set != nil {
-		l.set.Close()
+	for _, fd := range []int{l.wake, l.epoll} {
+		if fd >= 0 {
+			unix.Close(fd)
+		}
 	}
 }
 
@@ -181,6 +177,7 @@ func (l *loop) run() error {
 		if err != nil {
 			return fmt.Errorf("wait for sockets: %w", err)
 		}
+		l.batch = n
 		for _, ev := range events[:n] {
 			if s := &l.slots[ev.Fd]; s.handler != nil && s.generation == ev.Pad {
 				s.handler.ready(l, ev.Events)
@@ -192,34 +189,34 @@ func (l *loop) run() error {
 }
 
 // idle reports whether no deadline can pass.
-func (l *loop) idle() bool { return len(l.unset) == 0 && len(l.sessions) == 0 && len(l.paused) == 0 }
+func (l *loop) idle() bool {
+	return len(l.unset) == 0 && len(l.sessions) == 0 && len(l.paused) == 0 && len(l.starved) == 0
+}
 
 // events waits for events, and not at all if somebody has more to do. Every tick
 // it looks at the deadlines, if there are any.
 func (l *loop) events(events []unix.EpollEvent) (n int, err error) {
-	if !l.timed && !l.idle() {
-		l.timed = true
-		if err := l.set.SetReadDeadline(time.Now().Add(tick)); err != nil {
-			return 0, err
-		}
+	if len(l.again) > 0 {
+		n, err = epollWait(l.epoll, events, 0)
+	} else if n, err = epollWait(l.epoll, events, linger); n == 0 && err == nil {
+		n, err = unix.EpollWait(l.epoll, events, l.patience())
 	}
-	waited := l.wait.Read(func(uintptr) bool {
-		n, err = unix.EpollWait(l.epoll, events, 0)
-		return n > 0 || err != nil || len(l.again) > 0
-	})
-	if errors.Is(waited, os.ErrDeadlineExceeded) {
-		l.timed = false
-		l.now = time.Now()
+	if now := time.Now(); now.Sub(l.now) >= tick {
+		l.now = now
 		l.lookAtDeadlines()
-		waited = l.set.SetReadDeadline(time.Time{})
-	}
-	if err == nil {
-		err = waited
 	}
 	if err == unix.EINTR {
 		err = nil
 	}
 	return max(n, 0), err
+}
+
+// patience is how long the loop may sleep, in milliseconds; -1: for ever.
+func (l *loop) patience() int {
+	if l.idle() {
+		return -1
+	}
+	return int(tick.Milliseconds())
 }
 
 // goOn gives each connection that had more to do another turn.
@@ -246,6 +243,7 @@ func (l *loop) lookAtDeadlines() {
 	for u := range l.sessions {
 		u.expire(l)
 	}
+	l.feed() // before others come
 	paused := l.paused
 	l.paused = nil
 	for _, t := range paused {

@@ -124,6 +124,12 @@ func (e *Engine) open(r *rule, key socketKey) error {
 	if err != nil {
 		return err
 	}
+	if r.chooser != nil {
+		if err := clientFirst(fd); err != nil {
+			unix.Close(fd)
+			return err
+		}
+	}
 	s := &socket{fd: fd}
 	for _, l := range e.loops {
 		t := &tcpListener{rule: r, fd: fd, slot: -1, offset: key.offset}

@@ -21,8 +21,8 @@ const patience = 10 * time.Second
 
 // TestMain fails if a test leaves goroutines or file descriptors behind.
 func TestMain(m *testing.M) {
-	if os.Getenv(relayOnly) != "" {
-		println(relayWithoutCopying(os.Args[1], os.Args[2]).Error())
+	if limit := os.Getenv(relayOnly); limit != "" {
+		println(relayWith(limits[limit], os.Args[1], os.Args[2]).Error())
 		os.Exit(1)
 	}
 	before := descriptors()
@@ -92,7 +92,12 @@ func start(t testing.TB, lookup Lookup) *Engine {
 
 func eventually(t testing.TB, ok func() bool) {
 	t.Helper()
-	deadline := time.Now().Add(patience)
+	eventuallyWithin(t, patience, ok)
+}
+
+func eventuallyWithin(t testing.TB, limit time.Duration, ok func() bool) {
+	t.Helper()
+	deadline := time.Now().Add(limit)
 	for !ok() {
 		if time.Now().After(deadline) {
 			t.Fatal("it does not come true")

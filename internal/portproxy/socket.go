@@ -48,23 +48,15 @@ func addrPort(s unix.Sockaddr) netip.AddrPort {
 	return netip.AddrPort{}
 }
 
-func localAddress(fd int) (netip.AddrPort, error) {
-	s, err := unix.Getsockname(fd)
-	return addrPort(s), err
-}
-
 // tcpSocket makes a socket for a connection to an address, by way of a link if
-// one is given. See keepAlive: that is for later.
+// one is given. See side.promptly and keepAlive: those are for later.
 func tcpSocket(to netip.Addr, device string) (int, error) {
 	fd, err := unix.Socket(family(to), unix.SOCK_STREAM|unix.SOCK_NONBLOCK|unix.SOCK_CLOEXEC, 0)
 	if err != nil {
 		return -1, fmt.Errorf("make a socket: %w", err)
 	}
-	if err := setOption(fd, unix.SOL_TCP, unix.TCP_NODELAY, 1); err != nil {
-		unix.Close(fd)
-		return -1, err
-	}
 	if device != "" {
+		unpaced(fd)
 		if err := unix.BindToDevice(fd, device); err != nil {
 			unix.Close(fd)
 			return -1, fmt.Errorf("use link %s: %w", device, err)
@@ -73,12 +65,15 @@ func tcpSocket(to netip.Addr, device string) (int, error) {
 	return fd, nil
 }
 
-// tune sets what both connections have; a listener's are those of the
-// connections that it takes.
-func tune(fd int) error {
-	// What comes in small goes out small, at once.
-	return errors.Join(setOption(fd, unix.SOL_TCP, unix.TCP_NODELAY, 1), keepAlive(fd))
-}
+// unpaced has a connection to an endpoint send when it can. Hosts may be set to
+// a congestion control that finds out what a path can carry and sends at that
+// pace (BBR): over a link of this host it only costs a timer for each packet.
+// Reno is in every kernel; were it not, the other would do.
+func unpaced(fd int) { _ = unix.SetsockoptString(fd, unix.SOL_TCP, unix.TCP_CONGESTION, "reno") }
+
+// noDelay has what comes in small go out small, at once. What a listener has,
+// the connections have that it takes.
+func noDelay(fd int) error { return setOption(fd, unix.SOL_TCP, unix.TCP_NODELAY, 1) }
 
 func keepAlive(fd int) error {
 	return errors.Join(
@@ -114,7 +109,7 @@ func listenSocket(at netip.AddrPort) (fd int, err error) {
 	if err = onlyOwnFamily(fd, at.Addr()); err != nil {
 		return fd, err
 	}
-	if err = tune(fd); err != nil {
+	if err = noDelay(fd); err != nil {
 		return fd, err
 	}
 	if err = unix.Bind(fd, sockaddr(at)); err != nil {
@@ -122,6 +117,11 @@ func listenSocket(at netip.AddrPort) (fd int, err error) {
 	}
 	return fd, unix.Listen(fd, 4096)
 }
+
+// clientFirst has a listener give out connections once the client has said
+// something; one that says nothing, after a second and a bit (tcp(7):
+// TCP_DEFER_ACCEPT).
+func clientFirst(fd int) error { return setOption(fd, unix.SOL_TCP, unix.TCP_DEFER_ACCEPT, 1) }
 
 func onlyOwnFamily(fd int, a netip.Addr) error {
 	if a.Is4() {

@@ -1,80 +1,31 @@
 package portproxy
 
 import (
-	"context"
-	"net"
 	"os"
 	"runtime"
-	"syscall"
 	"testing"
 	"unsafe"
 
 	"golang.org/x/sys/unix"
-
-	"github.com/hostnat/hostnat/internal/nat"
 )
-
-// relayOnly makes this program a relay from one address to another that may not
-// copy: see TestBulkIsSpliced.
-const relayOnly = "HOSTNAT_TEST_RELAY"
 
 // TCP data is not copied through user space: a relay that the kernel allows no
 // call that would copy any relays as well.
 func TestBulkIsSpliced(t *testing.T) {
 	t.Parallel()
-	server := serve(t, "127.0.0.1:0", echo)
-	listen := freePort(t, nat.TCP, "127.0.0.1:0")
-	self, err := os.Executable()
-	if err != nil {
-		t.Fatal(err)
-	}
-	child, err := os.StartProcess(self, []string{self, listen, server}, &os.ProcAttr{
-		Env: append(os.Environ(), relayOnly+"=1"), Files: []*os.File{nil, os.Stdout, os.Stderr},
-		Sys: &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL},
-	})
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		_ = child.Kill()
-		_, _ = child.Wait()
-	})
-	eventually(t, func() bool {
-		c, err := net.Dial("tcp", listen)
-		if err == nil {
-			c.Close()
-		}
-		return err == nil
-	})
+	listen := relayChild(t, "no copying", serve(t, "127.0.0.1:0", echo), os.Stdout)
 	for _, size := range []int{1, 1000, 100_000, 32 << 20} {
 		exchange(t, listen, size)
 	}
 }
 
-// relayWithoutCopying is the child process of TestBulkIsSpliced.
-func relayWithoutCopying(listen, server string) error {
-	p := nat.Proxy{ID: 1, Kind: nat.V4ToV4, Protocol: nat.TCP}
-	if err := p.Listen.UnmarshalText([]byte(listen)); err != nil {
-		return err
-	}
-	if err := p.Connect.UnmarshalText([]byte(server)); err != nil {
-		return err
-	}
-	e := New(Options{Loops: 2})
-	e.Apply(nat.Config{Proxies: []nat.Proxy{p}})
-	if err := forbidCopying(); err != nil {
-		return err
-	}
-	return e.Run(context.Background())
-}
-
-// mayRead is what read and write may move at once, in bytes: event descriptors
-// are read with 8.
+// mayRead is what read, write and send may move at once, in bytes: event
+// descriptors are read with 8, and nothing is sent to see if one could.
 const mayRead = 16
 
 // forbidCopying has the kernel refuse what would copy the data of a socket, to
 // all threads of this process.
-func forbidCopying() error {
+func forbidCopying(*Engine) error {
 	const (
 		number  = 0          // struct seccomp_data: nr
 		count   = 16 + 2*8   // args[2], its lower half (both architectures that are built for)
@@ -92,11 +43,11 @@ func forbidCopying() error {
 		return unix.SockFilter{Code: unix.BPF_JMP | unix.BPF_JEQ | unix.BPF_K, Jf: uint8(skip), K: call}
 	}
 	code := []unix.SockFilter{load(number)}
-	for _, call := range []uint32{unix.SYS_RECVFROM, unix.SYS_RECVMSG, unix.SYS_RECVMMSG, unix.SYS_SENDTO, unix.SYS_SENDMSG,
-		unix.SYS_SENDMMSG, unix.SYS_READV, unix.SYS_WRITEV, unix.SYS_PREADV2, unix.SYS_PWRITEV2} {
+	for _, call := range []uint32{unix.SYS_RECVFROM, unix.SYS_RECVMSG, unix.SYS_RECVMMSG, unix.SYS_SENDMSG, unix.SYS_SENDMMSG,
+		unix.SYS_READV, unix.SYS_WRITEV, unix.SYS_PREADV2, unix.SYS_PWRITEV2} {
 		code = append(code, other(call, 1), ret(refuse|uint32(unix.EPERM)))
 	}
-	for _, call := range []uint32{unix.SYS_READ, unix.SYS_WRITE} {
+	for _, call := range []uint32{unix.SYS_READ, unix.SYS_WRITE, unix.SYS_SENDTO} {
 		code = append(code, other(call, 4), load(count),
 			unix.SockFilter{Code: unix.BPF_JMP | unix.BPF_JGT | unix.BPF_K, Jf: 1, K: mayRead}, ret(refuse|uint32(unix.EPERM)), ret(allow))
 	}

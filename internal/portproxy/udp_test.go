@@ -3,10 +3,16 @@ package portproxy
 import (
 	"bytes"
 	"crypto/rand"
+	"fmt"
+	"io"
 	"net"
+	"os"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
+
+	"golang.org/x/sys/unix"
 
 	"github.com/hostnat/hostnat/internal/nat"
 )
@@ -110,4 +116,75 @@ func TestUDPServerComesLater(t *testing.T) {
 		_, err := c.Read(make([]byte, 1))
 		return err == nil
 	})
+}
+
+// As many clients as a port takes are served at once; one more is refused, and
+// takes nothing from the others.
+func TestUDPManyClients(t *testing.T) {
+	t.Parallel()
+	enoughDescriptors(t, 2*maxSessions+1000)
+	p := proxy(t, nat.V4ToV4, nat.UDP, echoUDP(t, loopback(false)))
+	e := start(t, nil)
+	e.Apply(config(p))
+	clients := make([]net.Conn, maxSessions)
+	for i := range clients {
+		clients[i] = dialUDP(t, p.Listen.String())
+		askUDP(t, clients[i], i, patience)
+	}
+	if s := e.States()[1]; s.Connections != maxSessions {
+		t.Fatalf("%d clients are served, want %d", s.Connections, maxSessions)
+	}
+	if one := dialUDP(t, p.Listen.String()); answers(one, "x", 100*time.Millisecond) {
+		t.Error("one client more is answered")
+	}
+	eventually(t, func() bool { return strings.Contains(e.States()[1].LastError, "there are 4096 clients already") })
+	for i, c := range clients { // all at once
+		_ = c.SetDeadline(time.Now().Add(patience))
+		_, _ = fmt.Fprint(c, i)
+	}
+	for i, c := range clients {
+		askUDP(t, c, i, patience)
+	}
+	if s := e.States()[1]; s.TotalConnections != maxSessions {
+		t.Errorf("%d sessions were made for %d clients", s.TotalConnections, maxSessions)
+	}
+}
+
+// askUDP says a number until it comes back: datagrams may be lost.
+func askUDP(t *testing.T, c net.Conn, number int, limit time.Duration) {
+	t.Helper()
+	for deadline := time.Now().Add(limit); !answers(c, strconv.Itoa(number), 200*time.Millisecond); {
+		if time.Now().After(deadline) {
+			t.Fatalf("client %d is not answered", number)
+		}
+	}
+}
+
+// answers says something once and reports whether it comes back in time. What
+// else comes is somebody else's.
+func answers(c net.Conn, said string, limit time.Duration) bool {
+	_ = c.SetDeadline(time.Now().Add(limit))
+	_, _ = io.WriteString(c, said)
+	got := make([]byte, 64)
+	n, err := c.Read(got)
+	return err == nil && string(got[:n]) == said
+}
+
+// enoughDescriptors skips a test where the process may not have as many files.
+func enoughDescriptors(t *testing.T, count uint64) {
+	t.Helper()
+	var limit unix.Rlimit
+	if err := unix.Getrlimit(unix.RLIMIT_NOFILE, &limit); err != nil {
+		t.Fatal(err)
+	}
+	if limit.Cur >= count {
+		return
+	}
+	err := unix.Setrlimit(unix.RLIMIT_NOFILE, &unix.Rlimit{Cur: count, Max: max(count, limit.Max)})
+	switch {
+	case err != nil && os.Geteuid() == 0:
+		t.Fatalf("a limit of %d files: %v", count, err)
+	case err != nil:
+		t.Skipf("it needs %d files, and the limit is %d: %v", count, limit.Max, err)
+	}
 }
