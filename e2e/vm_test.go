@@ -20,6 +20,7 @@ import (
 const (
 	bootLimit     = 90 * time.Second
 	downloadLimit = 120 * time.Second
+	namesLimit    = 5 * time.Second // of the guest's time; the bar is 1 s, on an idle machine
 )
 
 // TestVM boots a VM on a TAP. It gets its address by DHCP, downloads 100 MB and
@@ -48,6 +49,12 @@ func TestVM(t *testing.T) {
 	if want := fmt.Sprintf("%s/%d gateway %s mtu %d dns %s domain web.internal hostname vm1", e.Address, e.PrefixLength, e.Gateway, e.MTU, e.Gateway); lease != want {
 		t.Errorf("the VM's lease is %s, want %s", lease, want)
 	}
+	var ms, failures int
+	names := vm.waitPrinted(t, "vm: names after", bootLimit)
+	if _, err := fmt.Sscanf(names, "%d ms, %d failures", &ms, &failures); err != nil || time.Duration(ms)*time.Millisecond > namesLimit || failures > 0 {
+		t.Errorf("from DISCOVER to names: %s, want at most %v without a failure", names, namesLimit)
+	}
+	t.Logf("from the first DISCOVER to a name that is found: %d ms of the guest's time", ms)
 	vm.waitPrinted(t, "vm: serving", bootLimit)
 	page := fmt.Sprintf("a page from the VM at %s/%d\n", e.Address, e.PrefixLength)
 	if got := curl(t, h.Remote, publishedURL+"/"); got != page {

@@ -16,6 +16,8 @@ type Outcome struct {
 	To      netip.Addr     // where the reply goes; the Ethernet address is the client's unless this is the broadcast one
 	Changed []nat.Lease    // to be stored before the reply is sent
 	Dropped []nat.Lease    // to be taken out of what is stored
+	Renewed bool           // of what is to be stored nothing is new but how long it lasts
+	Probe   netip.Addr     // the reply is to be held back until it is known that nobody has this address
 	Why     string         // why there is no reply
 }
 
@@ -80,10 +82,15 @@ func (s *Scope) discover(l *Ledger, r *request, from Sender, now time.Time) Outc
 	out := s.reply(r, dhcpv4.MessageTypeOffer, a)
 	had, known := l.of(r.key())
 	here := known && had.Address == a
-	if here && had.State == nat.LeaseBound && had.Holds(now) {
+	switch {
+	case here && had.State == nat.LeaseBound && had.Holds(now):
 		return out
+	case here && had.probing && had.Holds(now):
+		return Outcome{Why: fmt.Sprintf("whether somebody has %s is being asked", a)}
+	case !claimed && !(here && had.State == nat.LeaseOffered):
+		out.Probe = a
 	}
-	e := &entry{Lease: s.lease(l, r, a, nat.LeaseOffered, now, offerTime), port: from.Port, sender: from.MAC, claimed: claimed}
+	e := &entry{Lease: s.lease(l, r, a, nat.LeaseOffered, now, offerTime), port: from.Port, sender: from.MAC, claimed: claimed, probing: out.Probe.IsValid()}
 	if here && had.State == nat.LeaseOffered {
 		e.before = had.before
 	} else if here {
@@ -133,6 +140,8 @@ func (s *Scope) request(l *Ledger, r *request, from Sender, now time.Time) Outco
 	lease := s.lease(l, r, asked, nat.LeaseBound, now, s.Lease.Duration())
 	out := s.reply(r, dhcpv4.MessageTypeAck, asked)
 	_, kept := s.own(r)
+	had, known := l.of(r.key())
+	out.Renewed = known && had.isRenewedBy(lease)
 	out.Changed = []nat.Lease{lease}
 	out.Dropped = l.put(&entry{Lease: lease, port: from.Port, sender: from.MAC, claimed: kept})
 	return out

@@ -231,3 +231,48 @@ func TestOptions(t *testing.T) {
 		t.Errorf("without DNS and with MTU 9000: %v", other)
 	}
 }
+
+// Where the network may move, clients ask again soon and keep the address long.
+func TestTimesOfANetworkThatMoves(t *testing.T) {
+	t.Parallel()
+	tests := []struct {
+		overlap nat.Overlap
+		lease   nat.Seconds
+		want    [3]time.Duration // lease, T1, T2
+	}{
+		{nat.Keep, 3600, [3]time.Duration{time.Hour, 30 * time.Minute, 52*time.Minute + 30*time.Second}},
+		{nat.Renumber, 3600, [3]time.Duration{time.Hour, 4 * time.Second, 8 * time.Second}},
+		{nat.Renumber, 6, [3]time.Duration{6 * time.Second, 3 * time.Second, 5 * time.Second}},
+	}
+	for _, tt := range tests {
+		c := webConfig()
+		c.Networks[0].Overlap, c.Networks[0].LeaseTime = tt.overlap, tt.lease
+		r := Answer(ScopeOf(c, c.Networks[0], 1500), NewLedger(nil), card(0x11).message(dhcpv4.MessageTypeDiscover), Sender{Port: 1}, start).Reply
+		got := [3]time.Duration{r.IPAddressLeaseTime(0), r.IPAddressRenewalTime(0), r.IPAddressRebindingTime(0)}
+		if got != tt.want {
+			t.Errorf("overlap %s, lease %d s: %v, want %v", tt.overlap, tt.lease, got, tt.want)
+		}
+	}
+}
+
+// A renewal is stored and no news; whatever else changes is.
+func TestWhatIsNews(t *testing.T) {
+	t.Parallel()
+	s, l, c := webScope(), NewLedger(nil), card(0x70)
+	a := take(t, s, l, c, start)
+	steps := []struct {
+		what string
+		with []dhcpv4.Modifier
+		news bool
+	}{
+		{"a renewal", []dhcpv4.Modifier{has(a)}, false},
+		{"another name", []dhcpv4.Modifier{has(a), named("vm")}, true},
+		{"a renewal under that name", []dhcpv4.Modifier{has(a), named("vm")}, false},
+	}
+	for i, step := range steps {
+		out := Answer(s, l, c.message(dhcpv4.MessageTypeRequest, step.with...), Sender{Port: 1}, start.Add(time.Duration(i+1)*time.Minute))
+		if len(out.Changed) != 1 || out.isNews() != step.news {
+			t.Errorf("%s: stored %v, news %t", step.what, out.Changed, out.isNews())
+		}
+	}
+}

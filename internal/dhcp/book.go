@@ -139,11 +139,17 @@ func (b *Book) answer(s *Scope, batch []arrival, now time.Time) ([]Outcome, erro
 	if err := b.keeper.SaveLeases(save, drop); err != nil {
 		return nil, err
 	}
+	if !slices.ContainsFunc(outcomes, Outcome.isNews) {
+		return outcomes, nil // clients that renew each few seconds are no change for anybody else
+	}
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	b.tell()
 	return outcomes, nil
 }
+
+// isNews reports whether others have to know.
+func (o Outcome) isNews() bool { return !o.Renewed && len(o.Changed)+len(o.Dropped) > 0 }
 
 // arrival is a request and who sent it.
 type arrival struct {

@@ -1,18 +1,28 @@
 package dhcp
 
 import (
+	"context"
+	"net/netip"
 	"testing"
+	"time"
 
+	"github.com/hostnat/hostnat/internal/nat"
 	"github.com/hostnat/hostnat/internal/store"
 )
 
 // BenchmarkExchanges is whole exchanges, DISCOVER to ACK, each lease on the
-// disk before its ACK. The bar is 500 a second.
+// disk before its ACK. The bar is 500 a second. Probing has a client wait for as
+// long as the real thing does.
 func BenchmarkExchanges(b *testing.B) {
+	probe := func(context.Context, int, netip.Addr) (nat.MAC, bool) {
+		time.Sleep(80 * time.Millisecond)
+		return "", false
+	}
 	for _, bench := range []struct {
 		name   string
 		window int // clients at a time
-	}{{"one by one", 1}, {"32 at a time", 32}} {
+		probe  func(context.Context, int, netip.Addr) (nat.MAC, bool)
+	}{{"one by one", 1, nil}, {"32 at a time", 32, nil}, {"32 at a time, probed", 32, probe}} {
 		b.Run(bench.name, func(b *testing.B) {
 			s, err := store.Open(b.TempDir())
 			if err != nil {
@@ -20,6 +30,7 @@ func BenchmarkExchanges(b *testing.B) {
 			}
 			defer s.Close()
 			r := newRig(b, s)
+			r.holderOf = bench.probe
 			r.serve(bigConfig())
 			defer r.stop()
 			f := r.flood()

@@ -32,6 +32,7 @@ type entry struct {
 	port    int        // where the client was heard last; 0: not known
 	sender  nat.MAC    // of the frame in which it asked; empty: not known
 	claimed bool       // the configuration has the address for this client
+	probing bool       // an offer that nobody was told of yet
 	before  *nat.Lease // of an offered one: what the client had there before
 }
 
@@ -44,6 +45,13 @@ func (e *entry) stored() []nat.Lease {
 		return []nat.Lease{*e.before}
 	}
 	return nil
+}
+
+// isRenewedBy reports whether a client's next lease is the one that it has, but
+// for its end.
+func (e *entry) isRenewedBy(next nat.Lease) bool {
+	next.Expires = e.Expires
+	return next == e.Lease
 }
 
 func (e *entry) key() clientKey { return clientKey{e.MAC, e.ClientID} }

@@ -27,12 +27,31 @@ func (s *Scope) reply(r *request, kind dhcpv4.MessageType, a netip.Addr) Outcome
 		m.YourIPAddr = a.AsSlice()
 		lease := s.Lease.Duration()
 		m.UpdateOption(dhcpv4.OptIPAddressLeaseTime(lease))
-		// Section 4.4.5's defaults. A client that is told need not guess.
-		m.UpdateOption(dhcpv4.OptRenewTimeValue((lease / 2).Truncate(time.Second)))
-		m.UpdateOption(dhcpv4.OptRebindingTimeValue((lease * 7 / 8).Truncate(time.Second)))
+		renew, rebind := s.times(lease)
+		m.UpdateOption(dhcpv4.OptRenewTimeValue(renew))
+		m.UpdateOption(dhcpv4.OptRebindingTimeValue(rebind))
 	}
 	s.options(r, m)
 	return Outcome{Reply: m, To: destination(r, a)}
+}
+
+// When a client of a network that may move asks whether it may keep its address:
+// so that it has one of the new subnet within 10 s. The lease stays long, since
+// clients keep their addresses while the daemon is away.
+const (
+	soonRenew  = 4 * time.Second
+	soonRebind = 8 * time.Second
+)
+
+// times are when a client of such a lease asks its server again (T1), and when
+// anybody (T2): section 4.4.5's defaults, unless that is too late. A client that
+// is told need not guess.
+func (s *Scope) times(lease time.Duration) (renew, rebind time.Duration) {
+	renew, rebind = lease/2, lease*7/8
+	if s.Moves {
+		renew, rebind = min(renew, soonRenew), min(rebind, soonRebind)
+	}
+	return renew.Truncate(time.Second), rebind.Truncate(time.Second)
 }
 
 // nak tells a client that it cannot have its address. It goes to everybody,

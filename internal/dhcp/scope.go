@@ -14,6 +14,7 @@ type Scope struct {
 	Subnet  netip.Prefix
 	Gateway netip.Addr // of the network, and the server's identifier
 	Lease   nat.Seconds
+	Moves   bool   // the network may move to another subnet at any moment: clients ask again soon
 	MTU     int    // bytes
 	Domain  string // DNS domain
 	DNS     bool   // the gateway answers DNS queries
@@ -43,19 +44,46 @@ type keptReason struct {
 // ScopeOf is what a configuration says about a network. The MTU is that of the
 // host's outgoing interface; the network's own setting wins.
 func ScopeOf(c nat.Config, n nat.Network, mtu int) *Scope {
+	return scopeOf(n, membersOf(c)[n.Name], mtu)
+}
+
+// members are a network's.
+type members struct {
+	endpoints    []nat.Endpoint
+	reservations []nat.Reservation
+}
+
+// membersOf sorts a configuration by network.
+func membersOf(c nat.Config) map[string]members {
+	of := make(map[string]members, len(c.Networks))
+	for _, e := range c.Endpoints {
+		m := of[e.Network]
+		m.endpoints = append(m.endpoints, e)
+		of[e.Network] = m
+	}
+	for _, r := range c.Reservations {
+		m := of[r.Network]
+		m.reservations = append(m.reservations, r)
+		of[r.Network] = m
+	}
+	return of
+}
+
+func scopeOf(n nat.Network, m members, mtu int) *Scope {
 	s := &Scope{
-		Network: n.Name, Bridge: n.Bridge, Subnet: n.Subnet, Gateway: n.Gateway, Lease: n.LeaseDuration(),
+		Network: n.Name, Bridge: n.Bridge, Subnet: n.Subnet, Gateway: n.Gateway, Lease: n.LeaseDuration(), Moves: n.Overlap == nat.Renumber,
 		MTU: n.LinkMTU(mtu), Domain: n.DomainName(), DNS: n.DNS.On(), NTP: n.NTP, Routes: n.Routes,
 		dynamic: n.Dynamic(), exclude: n.Exclude,
 		fixed: make(map[nat.MAC]fixed), named: make(map[string]netip.Addr),
 		keptFrom: map[netip.Addr]keptReason{n.Gateway: {}},
 	}
-	for _, r := range c.Reservations {
-		if r.Network == n.Name {
-			s.reserve(r)
-		}
+	if n.IsIsland() { // one endpoint, and nobody else
+		s.dynamic = nil
 	}
-	for _, e := range c.EndpointsOf(n.Name) {
+	for _, r := range m.reservations {
+		s.reserve(r)
+	}
+	for _, e := range m.endpoints {
 		s.fixed[e.MAC] = fixed{address: e.Address, hostname: nat.HostLabel(e.Name), attached: true}
 		s.keptFrom[e.Address] = keptReason{mac: e.MAC}
 	}

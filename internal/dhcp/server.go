@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"log/slog"
 	"net"
+	"net/netip"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -17,12 +19,21 @@ type Server struct {
 	book   *Book
 	link   *link
 	scope  atomic.Pointer[Scope]
-	portOf PortOf
+	bridge Bridge
+	probes chan struct{} // one for each that is under way
 	log    *slog.Logger
 }
 
-// PortOf returns the index of the bridge's port behind which a MAC is; 0: not known.
-type PortOf func(bridge int, mac net.HardwareAddr) int
+// Bridge is what is asked of a bridge, by its index. Package host has the first two.
+type Bridge struct {
+	// PortOf returns the index of the port behind which a MAC is; 0: not known.
+	PortOf func(bridge int, mac net.HardwareAddr) int
+	// HolderOf asks on the bridge who has an address. It returns soon: a client
+	// waits. Nil: nobody is asked.
+	HolderOf func(ctx context.Context, bridge int, a netip.Addr) (holder nat.MAC, taken bool)
+	// Named returns the links of these names that are there. Nil: all are listed.
+	Named func(ctx context.Context, names []string) ([]net.Interface, error)
+}
 
 // How much is taken in one go: then one write to the disk is for all of them.
 const (
@@ -32,12 +43,12 @@ const (
 )
 
 // Open listens on a network's bridge. The server runs until Run's context ends.
-func Open(s *Scope, bridge *net.Interface, book *Book, portOf PortOf, log *slog.Logger) (*Server, error) {
-	l, err := openLink(bridge, s.Gateway)
+func Open(s *Scope, link *net.Interface, book *Book, bridge Bridge, log *slog.Logger) (*Server, error) {
+	l, err := openLink(link, s.Gateway)
 	if err != nil {
 		return nil, err
 	}
-	v := &Server{book: book, link: l, portOf: portOf, log: log.With("network", s.Network)}
+	v := &Server{book: book, link: l, bridge: bridge, probes: make(chan struct{}, maxProbes), log: log.With("network", s.Network)}
 	v.scope.Store(s)
 	return v, nil
 }
@@ -60,8 +71,10 @@ func (v *Server) Run(ctx context.Context) error {
 		defer close(queue)
 		failed <- v.read(queue)
 	}()
+	var probing sync.WaitGroup
+	defer probing.Wait()
 	for frame := range queue {
-		v.handle(more(queue, frame))
+		v.handle(ctx, more(queue, frame), &probing)
 	}
 	if err := <-failed; ctx.Err() == nil {
 		return fmt.Errorf("DHCP on bridge %s: %w", v.scope.Load().Bridge, err)
@@ -109,7 +122,7 @@ func more(queue <-chan []byte, first []byte) [][]byte {
 	return batch
 }
 
-func (v *Server) handle(frames [][]byte) {
+func (v *Server) handle(ctx context.Context, frames [][]byte, probing *sync.WaitGroup) {
 	s := v.scope.Load()
 	var batch []arrival
 	for _, b := range frames {
@@ -118,7 +131,7 @@ func (v *Server) handle(frames [][]byte) {
 			v.log.Debug("DHCP message ignored", "reason", err)
 			continue
 		}
-		batch = append(batch, arrival{f.payload, Sender{Port: v.portOf(v.link.index, f.source), MAC: nat.MAC(f.source.String())}})
+		batch = append(batch, arrival{f.payload, Sender{Port: v.bridge.PortOf(v.link.index, f.source), MAC: nat.MAC(f.source.String())}})
 	}
 	outcomes, err := v.book.answer(s, batch, time.Now())
 	if err != nil {
@@ -126,9 +139,36 @@ func (v *Server) handle(frames [][]byte) {
 		v.log.Error("leases cannot be stored, DHCP requests stay unanswered", "error", err)
 		return
 	}
-	for _, out := range outcomes {
-		v.send(s, out)
+	for i, out := range outcomes {
+		if !out.Probe.IsValid() || !v.mayProbe() {
+			v.told(s, out)
+			continue
+		}
+		probing.Go(func() {
+			defer func() { <-v.probes }()
+			v.probed(ctx, s, batch[i], out)
+		})
 	}
+}
+
+func (v *Server) mayProbe() bool {
+	if v.bridge.HolderOf == nil {
+		return false
+	}
+	select {
+	case v.probes <- struct{}{}:
+		return true
+	default:
+		return false
+	}
+}
+
+// told sends a reply of which nothing has to be found out any more.
+func (v *Server) told(s *Scope, out Outcome) {
+	if out.Probe.IsValid() {
+		v.book.probed(s.Network, out.Probe)
+	}
+	v.send(s, out)
 }
 
 func (v *Server) send(s *Scope, out Outcome) {

@@ -57,6 +57,7 @@ type rig struct {
 	store         Keeper
 	book          *Book
 	stop          func()
+	holderOf      func(ctx context.Context, bridge int, a netip.Addr) (nat.MAC, bool) // of Bridge
 }
 
 func newRig(t testing.TB, store Keeper) *rig {
@@ -101,7 +102,7 @@ func (r *rig) serve(c nat.Config) {
 		if err != nil {
 			return err
 		}
-		server, err = Open(ScopeOf(c, c.Networks[0], 1500), i, r.book, func(int, net.HardwareAddr) int { return 1 }, slog.New(slog.DiscardHandler))
+		server, err = Open(ScopeOf(c, c.Networks[0], 1500), i, r.book, Bridge{PortOf: func(int, net.HardwareAddr) int { return 1 }, HolderOf: r.holderOf}, slog.New(slog.DiscardHandler))
 		return err
 	})
 	if err != nil {

@@ -14,7 +14,7 @@ import (
 // Servers are the servers of all networks of a configuration.
 type Servers struct {
 	book   *Book
-	portOf PortOf
+	bridge Bridge
 	log    *slog.Logger
 
 	mu      sync.Mutex
@@ -34,8 +34,8 @@ type running struct {
 }
 
 // NewServers returns servers for no network yet.
-func NewServers(book *Book, portOf PortOf, log *slog.Logger) *Servers {
-	return &Servers{book: book, portOf: portOf, log: log, running: make(map[string]*running), failed: make(map[string]error)}
+func NewServers(book *Book, bridge Bridge, log *slog.Logger) *Servers {
+	return &Servers{book: book, bridge: bridge, log: log, running: make(map[string]*running), failed: make(map[string]error)}
 }
 
 // Sync starts a server for each network that wants one and has a bridge, tells
@@ -47,20 +47,21 @@ func (v *Servers) Sync(ctx context.Context, c nat.Config, mtu int) {
 	if err := v.book.Keep(c.Networks); err != nil {
 		v.log.Error("leases of networks that are gone cannot be removed", "error", err)
 	}
-	bridges, err := interfaces()
+	bridges, err := v.bridge.links(ctx, c.Networks)
 	if err != nil {
 		v.log.Error("the bridges cannot be listed", "error", err)
 		return
 	}
 	wanted := make(map[string]bool)
 	clear(v.failed)
+	of := membersOf(c)
 	for _, n := range c.Networks {
 		if !n.DHCP.On() {
 			continue
 		}
 		if bridge, exists := bridges[n.Bridge]; exists { // else the report on the network says so
 			wanted[n.Name] = true
-			s := ScopeOf(c, n, mtu)
+			s := scopeOf(n, of[n.Name], mtu)
 			if n.Adopted { // its MTU is its owner's business
 				s.MTU = min(s.MTU, bridge.MTU)
 			}
@@ -74,16 +75,24 @@ func (v *Servers) Sync(ctx context.Context, c nat.Config, mtu int) {
 	}
 }
 
-func interfaces() (map[string]*net.Interface, error) {
-	list, err := net.Interfaces()
-	if err != nil {
-		return nil, err
+// links returns the networks' bridges that are there, by name.
+func (b Bridge) links(ctx context.Context, networks []nat.Network) (map[string]*net.Interface, error) {
+	var list []net.Interface
+	var err error
+	if b.Named == nil {
+		list, err = net.Interfaces()
+	} else {
+		names := make([]string, 0, len(networks))
+		for _, n := range networks {
+			names = append(names, n.Bridge)
+		}
+		list, err = b.Named(ctx, names)
 	}
 	byName := make(map[string]*net.Interface, len(list))
 	for i := range list {
 		byName[list[i].Name] = &list[i]
 	}
-	return byName, nil
+	return byName, err
 }
 
 func (v *Servers) serve(ctx context.Context, s *Scope, bridge *net.Interface) {
@@ -94,7 +103,7 @@ func (v *Servers) serve(ctx context.Context, s *Scope, bridge *net.Interface) {
 		}
 		v.halt(s.Network)
 	}
-	server, err := Open(s, bridge, v.book, v.portOf, v.log)
+	server, err := Open(s, bridge, v.book, v.bridge, v.log)
 	if err != nil {
 		v.failed[s.Network] = err
 		return

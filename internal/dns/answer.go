@@ -36,7 +36,7 @@ func (z *Zone) answer(q *query) *dns.Msg {
 
 // local answers for names that are ours, and for those that are nobody's.
 func (z *Zone) local(q *query) *dns.Msg {
-	if addresses, known := z.addresses[q.name]; known {
+	if addresses, known := z.addressesOf(q.name); known {
 		return q.records(z.authority(q), addressRecords(q, addresses))
 	}
 	if domain := z.domain(q.name); domain != "" {
@@ -75,7 +75,7 @@ func (z *Zone) reverse(q *query, p, subnet netip.Prefix) *dns.Msg {
 	if !p.IsSingleIP() {
 		return q.nothing(zone, dns.RcodeSuccess)
 	}
-	if name, known := z.names[p.Addr()]; known {
+	if name, known := z.nameOf(p.Addr()); known {
 		return q.records(zone, nameRecord(q, name))
 	}
 	return q.nothing(zone, dns.RcodeNameError)
@@ -89,7 +89,7 @@ func (z *Zone) missing(q *query, domain string) *dns.Msg {
 		return q.records(domain, []dns.RR{soa(domain)})
 	case q.name == domain && q.question.Qtype == dns.TypeNS:
 		return q.records(domain, []dns.RR{&dns.NS{Hdr: header(q.question.Name, dns.TypeNS), Ns: hostName}})
-	case q.name == domain || z.parents[q.name]:
+	case q.name == domain || z.isParent(q.name):
 		return q.records(domain, nil)
 	}
 	return q.nothing(domain, dns.RcodeNameError)

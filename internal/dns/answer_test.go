@@ -195,7 +195,7 @@ func TestLongAnswer(t *testing.T) {
 	t.Parallel()
 	z := zoneOf(t, "web")
 	for a := address("172.16.1.100"); a != address("172.16.1.201"); a = a.Next() {
-		z.add("many.web.internal.", a)
+		z.own.filled().add("many.web.internal.", a)
 	}
 	q, _, _ := parse(wire(t, "many.web.internal.", dns.TypeA))
 	raw := pack(z.answer(&q), q.size())

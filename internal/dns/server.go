@@ -118,27 +118,34 @@ func (s *Server) configure(ctx context.Context) {
 		}
 	}
 	s.readResolversLocked(wanted)
+	taken := make(map[netip.Addr]bool) // gateways at which the host's own queries are answered
+	for _, v := range s.networks {
+		if v.host != nil {
+			taken[v.gateway] = true
+		}
+	}
 	for _, n := range s.config.Networks { // the first of several gets the host's own queries
 		if zones[n.Name] != nil {
-			s.serve(ctx, n, zones[n.Name])
+			s.serve(ctx, n, zones[n.Name], taken)
 		}
 	}
 }
 
 // serve opens what is missing of a network's servers, and has all of them answer
 // from the zone.
-func (s *Server) serve(ctx context.Context, n nat.Network, zone *Zone) {
+func (s *Server) serve(ctx context.Context, n nat.Network, zone *Zone, taken map[netip.Addr]bool) {
 	v := s.networks[n.Name]
 	if v == nil {
 		v = &served{bridge: n.Bridge, gateway: n.Gateway, subnet: n.Subnet}
 		s.networks[n.Name] = v
 	}
 	if v.inside == nil && time.Since(v.failedAt) >= openAgain {
-		s.open(ctx, n.Name, v, zone)
+		s.open(ctx, n, v, zone)
 	}
-	if v.inside != nil && v.host == nil {
+	if v.inside != nil && v.host == nil && !taken[n.Gateway] && !n.IsIsland() { // the host cannot tell one clone from another
 		if own, err := openSockets(ctx, loopbackLink, n.Gateway); err == nil {
 			v.host = newListener(own, zone, netip.Prefix{}, s.forward)
+			taken[n.Gateway] = true
 		}
 	}
 	for _, l := range []*listener{v.inside, v.host} {
@@ -148,18 +155,22 @@ func (s *Server) serve(ctx context.Context, n nat.Network, zone *Zone) {
 	}
 }
 
-func (s *Server) open(ctx context.Context, name string, v *served, zone *Zone) {
+func (s *Server) open(ctx context.Context, n nat.Network, v *served, zone *Zone) {
 	inside, err := openSockets(ctx, v.bridge, v.gateway)
+	if n.IsIsland() && errors.Is(err, unix.ENODEV) { // its endpoint is away: the report on that says so
+		v.problem = ""
+		return
+	}
 	if err != nil {
 		v.failedAt = time.Now()
-		if problem := s.explain(ctx, name, v, err); problem != v.problem {
+		if problem := s.explain(ctx, n.Name, v, err); problem != v.problem {
 			v.problem = problem
 			s.log.Warn(problem)
 		}
 		return
 	}
 	v.inside, v.problem = newListener(inside, zone, v.subnet, s.forward), ""
-	s.log.Info("names are served", "network", name, "address", v.gateway, "bridge", v.bridge)
+	s.log.Info("names are served", "network", n.Name, "address", v.gateway, "bridge", v.bridge)
 }
 
 // explain says why a network has no names, and who could do something about it.

@@ -2,6 +2,7 @@ package dns
 
 import (
 	"context"
+	"errors"
 	"net"
 	"net/netip"
 	"sync"
@@ -9,6 +10,7 @@ import (
 	"testing"
 
 	"github.com/miekg/dns"
+	"golang.org/x/sys/unix"
 )
 
 // stub is a resolver for tests. It answers every query with its address, or as
@@ -37,19 +39,33 @@ func here() listenFunc {
 	}
 }
 
+// both listens on one port by UDP and TCP. If the port that chance gives for one is
+// somebody's for the other, it is another one's turn.
+func (l listenFunc) both(t testing.TB, addr string) (net.PacketConn, net.Listener) {
+	t.Helper()
+	const tries = 20
+	for try := 1; ; try++ {
+		udp, err := l.packet("udp", addr)
+		if err != nil {
+			t.Fatal(err)
+		}
+		tcp, err := l.stream("tcp", udp.LocalAddr().String())
+		if err == nil {
+			return udp, tcp
+		}
+		udp.Close()
+		if try == tries || !errors.Is(err, unix.EADDRINUSE) {
+			t.Fatal(err)
+		}
+	}
+}
+
 // startStub starts a resolver that answers with handle. A nil message is no
 // answer. By UDP an answer is cut to what the query takes.
 func startStub(t testing.TB, listen listenFunc, addr string, handle func(q *dns.Msg, tcp bool) *dns.Msg) *stub {
 	t.Helper()
-	udp, err := listen.packet("udp", addr)
-	if err != nil {
-		t.Fatal(err)
-	}
+	udp, tcp := listen.both(t, addr)
 	s := &stub{address: udp.LocalAddr().(*net.UDPAddr).AddrPort()}
-	tcp, err := listen.stream("tcp", s.address.String())
-	if err != nil {
-		t.Fatal(err)
-	}
 	serve := func(w dns.ResponseWriter, q *dns.Msg, tcp bool) {
 		s.mu.Lock()
 		s.last = q.Copy()

@@ -1,7 +1,6 @@
 package dns
 
 import (
-	"maps"
 	"net/netip"
 	"slices"
 	"strings"
@@ -14,15 +13,12 @@ import (
 // hostName leads to the host: its address on the network of whoever asks.
 const hostName = "host.internal."
 
-// Zone is what one network's server knows by itself. Names are lower case and
-// end with a dot. It is not changed once it is made.
+// Zone is what one network's server knows by itself: the names of its own, and
+// those of the networks that it may talk to. It is not changed once it is made.
 type Zone struct {
-	closed    bool                    // nobody else is asked: the network has no way out, by DNS neither
-	domains   []string                // all names in these are known here or do not exist
-	subnets   []netip.Prefix          // all addresses in these have their name here or none
-	addresses map[string][]netip.Addr // by name
-	names     map[netip.Addr]string   // the name of an address
-	parents   map[string]bool         // names that exist because others lie below them (RFC 8020)
+	closed bool       // nobody else is asked: the network has no way out, by DNS neither
+	own    *directory // asked first
+	near   *directory // of all networks that are open to each other, this one too; nil: there is no other
 }
 
 // untold are names that programs look up without being told to, and trust:
@@ -33,118 +29,76 @@ var untold = []string{"wpad", "isatap", "localhost", "host", "gateway"}
 // the names of its endpoints, of those of networks that it may talk to, and of
 // the host. A bare name is known for a network's own endpoints alone.
 func Zones(config nat.Config) map[string]*Zone {
-	own := make(map[string][]nat.Endpoint)
+	endpoints := make(map[string][]nat.Endpoint)
 	for _, e := range slices.Concat(config.Endpoints, config.Learnt) {
-		own[e.Network] = append(own[e.Network], e)
+		endpoints[e.Network] = append(endpoints[e.Network], e)
+	}
+	own := make(map[string]*directory)
+	open := make(map[string][]*directory) // of networks that are open to each other, by compartment
+	for _, n := range config.Networks {
+		own[n.Name] = &directory{fill: func(d *directory) { d.addNetwork(n, endpoints[n.Name]) }}
+		if n.Isolation == nat.NotIsolated {
+			open[n.Compartment] = append(open[n.Compartment], own[n.Name])
+		}
+	}
+	near := make(map[string]*directory)
+	for compartment, members := range open {
+		if len(members) > 1 {
+			near[compartment] = &directory{fill: func(d *directory) { d.joinAll(members) }}
+		}
 	}
 	zones := make(map[string]*Zone)
 	for _, n := range config.Networks {
 		if !n.DNS.On() {
 			continue
 		}
-		z := newZone(n, own[n.Name])
-		for _, other := range config.Networks {
-			if other.Name != n.Name && n.IsOpenTo(other) {
-				z.join(newZone(other, own[other.Name]))
-			}
+		z := &Zone{closed: !n.HasNAT(), own: own[n.Name]}
+		if n.Isolation == nat.NotIsolated {
+			z.near = near[n.Compartment]
 		}
 		zones[n.Name] = z
 	}
 	return zones
 }
 
-// newZone has the network itself alone.
-func newZone(n nat.Network, endpoints []nat.Endpoint) *Zone {
-	z := &Zone{
-		closed:    !n.HasNAT(),
-		subnets:   []netip.Prefix{n.Subnet},
-		addresses: map[string][]netip.Addr{hostName: {n.Gateway}},
-		names:     map[netip.Addr]string{n.Gateway: hostName},
-		parents:   map[string]bool{},
+// asked are the directories in the order in which they are asked.
+func (z *Zone) asked() []*directory {
+	if z.near == nil {
+		return []*directory{z.own.filled()}
 	}
-	z.addDomains(n)
-	for _, e := range endpoints {
-		if e.Kind != nat.KindLease || z.mayClaim(e.Name) {
-			z.addEndpoint(e, n)
-		}
-	}
-	return z
+	return []*directory{z.own.filled(), z.near.filled()}
 }
 
-// join adds the names of another network, which is open to this one. It takes no
-// name away: where two networks have one domain, each asks for its own first.
-func (z *Zone) join(o *Zone) {
-	for name, addresses := range o.addresses {
-		if _, taken := z.addresses[name]; !taken && o.domain(name) != "" {
-			z.addresses[name] = slices.Clip(addresses)
+// addressesOf returns the addresses of a name, if it is known.
+func (z *Zone) addressesOf(name string) ([]netip.Addr, bool) {
+	for _, d := range z.asked() {
+		if addresses, known := d.addresses[name]; known {
+			return addresses, true
 		}
 	}
-	for a, name := range o.names {
-		if _, named := z.names[a]; !named {
-			z.names[a] = name
-		}
-	}
-	for _, d := range o.domains {
-		if !slices.Contains(z.domains, d) {
-			z.domains = append(z.domains, d)
-		}
-	}
-	z.subnets = append(z.subnets, o.subnets...)
-	maps.Copy(z.parents, o.parents)
+	return nil, false
 }
 
-func (z *Zone) addDomains(n nat.Network) {
-	for _, domain := range []string{n.DomainName(), n.OwnDomain()} {
-		d := fqdn(domain)
-		if d == "" || slices.Contains(z.domains, d) {
-			continue
-		}
-		z.domains = append(z.domains, d)
-		for ; d != "."; d = above(d) {
-			z.parents[d] = true
+// nameOf returns the name of an address, if it is known.
+func (z *Zone) nameOf(a netip.Addr) (string, bool) {
+	for _, d := range z.asked() {
+		if name, known := d.names[a]; known {
+			return name, true
 		}
 	}
+	return "", false
 }
 
-// mayClaim reports whether a client that named itself may have that name.
-func (z *Zone) mayClaim(name string) bool {
-	_, taken := z.addresses[fqdn(name)]
-	return !taken && nat.IsHostLabel(name) && !slices.Contains(untold, strings.ToLower(name))
+// isParent reports whether names that are known lie below a name.
+func (z *Zone) isParent(name string) bool {
+	return slices.ContainsFunc(z.asked(), func(d *directory) bool { return d.parents[name] })
 }
 
-// addEndpoint adds an endpoint's name and aliases, bare and in its network's
-// domains. Its name in the network's domain is that of its address.
-func (z *Zone) addEndpoint(e nat.Endpoint, n nat.Network) {
-	for _, name := range append([]string{e.Name}, e.Aliases...) {
-		z.add(fqdn(name), e.Address)
-		for _, domain := range []string{n.DomainName(), n.OwnDomain()} {
-			full := fqdn(name + "." + domain)
-			z.add(full, e.Address)
-			if _, named := z.names[e.Address]; !named && full != "" {
-				z.names[e.Address] = full
-			}
-		}
-	}
-}
-
-// add adds an address to a name. A name that DNS cannot have is left out.
-func (z *Zone) add(name string, a netip.Addr) {
-	if name == "" || slices.Contains(z.addresses[name], a) {
-		return
-	}
-	z.addresses[name] = append(z.addresses[name], a)
-	if z.domain(name) == "" {
-		return
-	}
-	for parent := above(name); parent != "."; parent = above(parent) {
-		z.parents[parent] = true
-	}
-}
-
-// domain returns the domain of the network that a name is in, or "".
+// domain returns the domain of a network that a name is in, or "".
 func (z *Zone) domain(name string) string {
+	asked := z.asked()
 	for at := name; at != "."; at = above(at) {
-		if slices.Contains(z.domains, at) {
+		if slices.ContainsFunc(asked, func(d *directory) bool { return d.domains[at] }) {
 			return at
 		}
 	}
@@ -153,9 +107,11 @@ func (z *Zone) domain(name string) string {
 
 // subnet returns the subnet that overlaps a prefix; not valid if none does.
 func (z *Zone) subnet(p netip.Prefix) netip.Prefix {
-	for _, s := range z.subnets {
-		if s.Overlaps(p) {
-			return s
+	for _, d := range z.asked() {
+		for _, s := range d.subnets {
+			if s.Overlaps(p) {
+				return s
+			}
 		}
 	}
 	return netip.Prefix{}
