@@ -26,7 +26,11 @@ func networkCreate(a *app) *cobra.Command {
 			if err != nil {
 				return err
 			}
-			return printLine(a, n, "network %s: %s, gateway %s, bridge %s, NAT %s", n.Name, n.Subnet, n.Gateway, n.Bridge, n.NAT)
+			at := "bridge " + n.Bridge
+			if n.Private() {
+				at = "each endpoint by itself"
+			}
+			return printLine(a, n, "network %s: %s, gateway %s, %s, NAT %s", n.Name, n.Subnet, n.Gateway, at, n.NAT)
 		},
 	}
 	flags := cmd.Flags()
@@ -35,7 +39,7 @@ func networkCreate(a *app) *cobra.Command {
 	flags.StringVar(&spec.Gateway, "gateway", "", "the host's `address` on it (default the subnet's first)")
 	flags.StringVar(&spec.Bridge, "bridge", "", "the `interface` that is its switch (default one of our own)")
 	flags.BoolVar(&spec.Adopt, "adopt", false, "use a bridge that exists already, and leave it there")
-	flags.StringVar(&spec.Compartment, "compartment", "", "its routing `domain`: addresses are unique inside one (default default)")
+	flags.StringVar(&spec.Compartment, "compartment", "", "its routing `domain`: addresses are unique inside one; each: every endpoint is in one of its own, on a link without a bridge, with the same address (default default)")
 	flags.StringVar(&spec.Domain, "domain", "", "the `domain` that its endpoints' names are in (default NAME.internal)")
 	flags.StringVar(&spec.Overlap, "overlap", "", "when the host's own network comes to overlap the subnet: `keep|renumber` it (default keep)")
 	flags.StringVar(&spec.Isolation, "isolation", "", "`on|off|endpoint`: off, and networks of the same compartment with off reach each other; endpoint, and not even its own endpoints do (default on)")
@@ -105,6 +109,9 @@ func networkDelete(a *app) *cobra.Command {
 func bridgeText(n nat.Network) string {
 	if n.Adopted {
 		return n.Bridge + " (adopted)"
+	}
+	if n.Private() {
+		return "none"
 	}
 	return n.Bridge
 }

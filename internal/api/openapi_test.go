@@ -170,7 +170,7 @@ func TestSchemasAreTheGoTypes(t *testing.T) {
 func fields(typ reflect.Type) map[string]reflect.StructField {
 	found := map[string]reflect.StructField{}
 	for _, f := range reflect.VisibleFields(typ) {
-		if key, _, _ := strings.Cut(f.Tag.Get("json"), ","); key != "" && f.IsExported() {
+		if key, _, _ := strings.Cut(f.Tag.Get("json"), ","); key != "" && key != "-" && f.IsExported() {
 			found[key] = f
 		}
 	}

@@ -40,13 +40,17 @@ type Control struct {
 
 	problems []func() []string
 
-	changing sync.Mutex // held from reading the old configuration to the new one's Apply
+	changing sync.Mutex  // held from reading the old configuration to the new one's Apply
+	served   *nat.Config // what the servers were told last; nil: nothing. For who holds changing
 
 	mu     sync.RWMutex // guards the rest, for moments
 	config nat.Config
 	report Report // of the last Apply
 	failed error  // the last Apply's, if it did not succeed
 	down   bool   // everything was taken out of the kernel on request
+
+	heard   []nat.Neighbour // on the bridges, at heardAt
+	heardAt time.Time
 
 	clashes []nat.Clash // of the last Apply: where the host's own network overlaps networks
 }
@@ -120,7 +124,7 @@ func (c *Control) changeLocked(ctx context.Context, what string, edit func(*nat.
 		return err
 	}
 	apply := c.applyChange
-	if done != nil { // it wants a fresh report, though the configuration may be what it was: attaching again repairs
+	if done != nil && next.EqualBesideMappings(before) { // attaching again repairs
 		apply = c.apply
 	}
 	err := apply(ctx, next)
@@ -151,6 +155,7 @@ func (c *Control) undo(ctx context.Context, what string, before nat.Config, caus
 // apply makes the kernel equal to a configuration, which is then the current
 // one whether that worked or not: Reconcile tries again.
 func (c *Control) apply(ctx context.Context, config nat.Config) error {
+	c.served = nil // bridges may have gone and come back: the servers look themselves
 	return c.applyBy(ctx, config, c.kernel.Apply)
 }
 
@@ -160,11 +165,11 @@ func (c *Control) applyChange(ctx context.Context, config nat.Config) error {
 }
 
 func (c *Control) applyBy(ctx context.Context, config nat.Config, apply func(context.Context, nat.Config) (Report, error)) error {
-	report, err := apply(ctx, config.Effective())
-	c.relays.Apply(config)
+	report, err := apply(ctx, config.Effective().Unfolded())
+	unfolded := config.Unfolded()
+	c.relays.Apply(unfolded)
 	c.applied(config, report, err)
-	// Who has changed something finds it changed, names too, once he is told that it is.
-	c.servers.Serve(ctx, config, c.lastReport().Host.MTU)
+	c.serve(ctx, unfolded)
 	return err
 }
 

@@ -11,7 +11,7 @@ import (
 
 // Endpoints returns the endpoints of a network, of all networks if it is "".
 func (c *Control) Endpoints(ctx context.Context, network string) ([]EndpointView, error) {
-	config, report := c.snapshot()
+	config, report := c.inhabited(ctx)
 	if network != "" {
 		if _, err := config.Network(network); err != nil {
 			return nil, err
@@ -33,9 +33,20 @@ func (c *Control) Endpoints(ctx context.Context, network string) ([]EndpointView
 	return views, nil
 }
 
+// inhabited is snapshot with who is on the bridges at this moment.
+func (c *Control) inhabited(ctx context.Context) (nat.Config, Report) {
+	c.hear(ctx, true)
+	config, report := c.snapshot()
+	c.learn(&config)
+	return config, report
+}
+
 // Endpoint returns the endpoint of that name.
 func (c *Control) Endpoint(ctx context.Context, name string) (EndpointView, error) {
 	config, report := c.snapshot()
+	if e, err := config.Endpoint(name); err != nil || !e.Managed() {
+		config, report = c.inhabited(ctx)
+	}
 	e, err := config.Endpoint(name)
 	if err != nil {
 		return EndpointView{}, err
@@ -103,7 +114,12 @@ func (c *Control) addEndpoint(config *nat.Config, spec nat.EndpointSpec, facts n
 		if err != nil {
 			return nat.Endpoint{}, err
 		}
-		if c.leases.Hold(e.Network, e.Address, e.MAC, time.Now()) {
+		n, err := next.Network(e.Network)
+		if err != nil {
+			return nat.Endpoint{}, err
+		}
+		// On a link of its own nobody else is given anything.
+		if n.Private() || c.leases.Hold(e.Network, e.Address, e.MAC, time.Now()) {
 			*config = next
 			return e, nil
 		}
@@ -113,7 +129,7 @@ func (c *Control) addEndpoint(config *nat.Config, spec nat.EndpointSpec, facts n
 }
 
 func viewEndpoint(config nat.Config, report Report, facts nat.HostFacts, e nat.Endpoint) EndpointView {
-	v := EndpointView{Endpoint: e, MTU: facts.MTU, State: Up, Managed: e.Kind != nat.KindLease}
+	v := EndpointView{Endpoint: e, MTU: facts.MTU, State: Up, Managed: e.Managed()}
 	if report.Absent[e.Name] != nil {
 		v.State = Absent
 	}

@@ -42,6 +42,9 @@ type fakeKernel struct {
 	prefixes []nat.HostPrefix     // of the host, beside its LAN's
 	broken   error                // of reading counters and facts
 	taken    map[netip.Addr]error // external addresses that cannot be added
+	replug   []string             // networks that were
+	heardOf  []nat.Neighbour      // on bridges
+	drifted  bool                 // what Drifted says
 }
 
 func (k *fakeKernel) Facts(context.Context) (nat.HostFacts, error) {
@@ -96,6 +99,15 @@ func (k *fakeKernel) CheckTarget(_ context.Context, e nat.Endpoint) error {
 	}
 	return nil
 }
+
+func (k *fakeKernel) Neighbours(context.Context) ([]nat.Neighbour, error) { return k.heardOf, k.broken }
+
+func (k *fakeKernel) Replug(_ context.Context, network string) error {
+	k.replug = append(k.replug, network)
+	return k.broken
+}
+
+func (k *fakeKernel) Drifted(context.Context) (bool, error) { return k.drifted, k.broken }
 
 func (k *fakeKernel) Change(ctx context.Context, c nat.Config) (Report, error) {
 	return k.Apply(ctx, c)

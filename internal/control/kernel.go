@@ -32,6 +32,9 @@ type Kernel interface {
 	// Change is Apply for a configuration that somebody has just changed. What
 	// has happened on the host meanwhile it need not look at.
 	Change(ctx context.Context, c nat.Config) (Report, error)
+	// Drifted reports whether the host is not any more as the last Apply or
+	// Change has left it, as far as the host tells by itself.
+	Drifted(ctx context.Context) (bool, error)
 	// Bindings returns the kernel's bindings, names filled in.
 	Bindings(ctx context.Context) ([]nat.Binding, error)
 	// Sessions returns the kernel's sessions, names filled in.
@@ -39,6 +42,12 @@ type Kernel interface {
 	// EndSessions ends the sessions that the predicate picks and returns how
 	// many those were. A binding goes with its last session.
 	EndSessions(ctx context.Context, picks func(nat.Session) bool) (int, error)
+	// Neighbours returns who is on networks' bridges and was not attached, as far
+	// as they have spoken to the host in the last minutes.
+	Neighbours(ctx context.Context) ([]nat.Neighbour, error)
+	// Replug has the machines on a network's bridge that hostnat does not
+	// configure notice that something has changed, where that can be done.
+	Replug(ctx context.Context, network string) error
 	// Watch returns events as they happen. The channel is closed when ctx ends.
 	Watch(ctx context.Context) (<-chan event.Event, error)
 	// Announce sends an event of the daemon's own to all who watch.

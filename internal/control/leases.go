@@ -28,9 +28,13 @@ func (noLeases) Leases(time.Time) []nat.Lease                             { retu
 func (noLeases) Hold(string, netip.Addr, nat.MAC, time.Time) bool         { return true }
 func (noLeases) Forget(string, netip.Addr) (l nat.Lease, b bool, e error) { return }
 
-// learn brings what a configuration knows of leases up to date.
+// learn brings what a configuration knows of leases, and of who was heard of, up
+// to date.
 func (c *Control) learn(config *nat.Config) {
 	now := time.Now()
+	c.mu.RLock()
+	config.Hear(c.heard)
+	c.mu.RUnlock()
 	config.Learn(c.leases.Leases(now), now)
 }
 
@@ -51,7 +55,7 @@ func (c *Control) LeasesChanged(ctx context.Context) error {
 	down := c.down
 	c.mu.Unlock()
 	if !down {
-		c.servers.Learn(ctx, next)
+		c.servers.Learn(ctx, next.Unfolded())
 	}
 	return nil
 }
@@ -75,8 +79,13 @@ func (c *Control) DHCPLeases(_ context.Context, network string) ([]LeaseView, er
 	}
 	views := []LeaseView{}
 	for _, l := range c.leases.Leases(time.Now()) {
+		name, endpoint := nat.CutIsland(l.Network)
+		l.Network = name
+		if endpoint == "" {
+			endpoint = names[l.Network+"/"+l.Address.String()]
+		}
 		if network == "" || l.Network == network {
-			views = append(views, LeaseView{Lease: l, Endpoint: names[l.Network+"/"+l.Address.String()]})
+			views = append(views, LeaseView{Lease: l, Endpoint: endpoint})
 		}
 	}
 	return views, nil
@@ -86,8 +95,12 @@ func (c *Control) DHCPLeases(_ context.Context, network string) ([]LeaseView, er
 // the same address again unless somebody else has it by then.
 func (c *Control) DeleteLease(_ context.Context, network, address string) error {
 	config, _ := c.snapshot()
-	if _, err := config.Network(network); err != nil {
+	n, err := config.Network(network)
+	if err != nil {
 		return err
+	}
+	if n.Private() {
+		return nat.Errorf(nat.Conflict, "the leases of network %q are its endpoints' own", network).WithHint("'hostnat endpoint detach' takes an endpoint's address back")
 	}
 	a, err := nat.ParseIPv4("address", address)
 	if err != nil {

@@ -112,3 +112,38 @@ func TestLeasesChanged(t *testing.T) {
 		t.Errorf("%v; without the client the kernel has %+v", err, k.last().Mappings)
 	}
 }
+
+// Who is on a bridge is an endpoint as soon as somebody looks, and its name leads
+// to it.
+func TestEndpointsHeardOf(t *testing.T) {
+	t.Parallel()
+	c, k, _ := withLeases(t)
+	ctx := t.Context()
+	if list, err := c.Endpoints(ctx, "web"); err != nil || len(list) != 0 {
+		t.Fatalf("endpoints: %+v, %v", list, err)
+	}
+	k.heardOf = []nat.Neighbour{{Bridge: "hn-web", Address: netip.MustParseAddr("172.16.1.9"), MAC: "02:00:00:00:00:09"}}
+	list, err := c.Endpoints(ctx, "web")
+	if err != nil || len(list) != 1 || list[0].Name != "ip-172-16-1-9" || list[0].Managed || list[0].Kind != nat.KindTraffic {
+		t.Errorf("endpoints: %+v, %v", list, err)
+	}
+	if m, err := c.AddMapping(ctx, nat.MappingSpec{Protocol: "tcp", External: "9999", Internal: "ip-172-16-1-9:80"}); err != nil || m.Internal != "172.16.1.9:80" {
+		t.Errorf("mapping: %+v, %v", m, err)
+	}
+	k.heardOf = nil
+	if list, err := c.Endpoints(ctx, "web"); err != nil || len(list) != 0 {
+		t.Errorf("endpoints when it is gone: %+v, %v", list, err)
+	}
+	if got := k.last().Mappings[0].InternalText(); got != "172.16.1.9:80" {
+		t.Errorf("the mapping leads to %s", got)
+	}
+	// What cannot be asked is as it was.
+	k.heardOf = []nat.Neighbour{{Bridge: "hn-web", Address: netip.MustParseAddr("172.16.1.9"), MAC: "02:00:00:00:00:09"}}
+	if e, err := c.Endpoint(ctx, "ip-172-16-1-9"); err != nil || e.Address.String() != "172.16.1.9" {
+		t.Errorf("%+v, %v", e, err)
+	}
+	k.broken = errKernel
+	if list, err := c.Endpoints(ctx, "web"); err != nil || len(list) != 1 {
+		t.Errorf("endpoints when nobody can be heard of: %+v, %v", list, err)
+	}
+}

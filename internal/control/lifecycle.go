@@ -9,17 +9,34 @@ import (
 )
 
 // Reconcile makes the kernel equal to the configuration again: at the start,
-// and when links, addresses or routes have changed. After Down it does
-// nothing until the next change.
+// and now and then. After Down it does nothing until the next change.
 func (c *Control) Reconcile(ctx context.Context) error {
 	c.changing.Lock()
 	defer c.changing.Unlock()
+	return c.reconcile(ctx)
+}
+
+// Follow reconciles if links, addresses or routes of the host have changed by
+// somebody else's doing.
+func (c *Control) Follow(ctx context.Context) error {
+	c.changing.Lock()
+	defer c.changing.Unlock()
+	drifted, err := c.kernel.Drifted(ctx)
+	if err == nil && !drifted {
+		return nil
+	}
+	return c.reconcile(ctx) // it finds out what is wrong, if the kernel could not be asked
+}
+
+// reconcile is Reconcile for who holds changing.
+func (c *Control) reconcile(ctx context.Context) error {
 	c.mu.RLock()
 	config, down := c.config.Clone(), c.down
 	c.mu.RUnlock()
 	if down {
 		return nil
 	}
+	c.hear(ctx, false)
 	c.learn(&config)
 	if err := c.apply(ctx, config); err != nil {
 		return fmt.Errorf("reconcile: %w", err)
@@ -37,6 +54,7 @@ func (c *Control) Down(ctx context.Context) error {
 	}
 	c.relays.Apply(nat.Config{})
 	c.servers.Serve(ctx, nat.Config{}, 0)
+	c.served = nil
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.down, c.failed, c.report = true, nil, nothing(c.config)

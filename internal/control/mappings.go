@@ -65,7 +65,7 @@ func (c *Control) AddMapping(ctx context.Context, spec nat.MappingSpec) (Mapping
 func checkPools(config nat.Config, facts nat.HostFacts, m nat.Mapping) error {
 	without := config.Mappings[:len(config.Mappings)-1]
 	for _, n := range config.NATs {
-		if dynamicCount(n, facts, m.Protocol, without) > 0 && dynamicCount(n, facts, m.Protocol, config.Mappings) == 0 {
+		if dynamicCount(n, facts, m.Protocol, config.Mappings) == 0 && dynamicCount(n, facts, m.Protocol, without) > 0 {
 			return nat.Errorf(nat.Conflict, "%s %s would take the last dynamic %s port of NAT %q", m.Protocol, m.ExternalText(), m.Protocol, n.Name).
 				WithHint("choose fewer ports, give the NAT another address, or take them with --force")
 		}

@@ -90,6 +90,9 @@ func (c *Control) renumber(ctx context.Context, name, subnet string, facts nat.H
 	if _, err := c.kernel.EndSessions(context.WithoutCancel(ctx), stale); err != nil {
 		c.log.Error("ending the sessions of a network that moved", "network", name, "error", err)
 	}
+	if err := c.kernel.Replug(context.WithoutCancel(ctx), name); err != nil {
+		c.log.Error("DHCP clients of a network that moved are not told; they follow when they renew", "network", name, "error", err)
+	}
 	c.announce(event.NetworkRenumber, name, fmt.Sprintf("moved from %s to %s, and its sessions ended", r.From, r.To))
 	return r, nil
 }

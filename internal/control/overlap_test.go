@@ -84,6 +84,9 @@ func TestOverlapRenumbers(t *testing.T) {
 	if len(k.sessions) != 1 || k.sessions[0].Network != "lab" {
 		t.Errorf("sessions left: %v", k.sessions)
 	}
+	if diff := cmp.Diff([]string{"web"}, k.replug); diff != "" {
+		t.Errorf("networks whose machines are to ask again (-want +got):\n%s", diff)
+	}
 	config, _ := c.snapshot()
 	same(t, c, k, s, config)
 	if e := config.Endpoints[0]; e.Address.String() != "172.17.0.2" || config.Mappings[0].InternalText() != "172.17.0.2:80" {
@@ -123,6 +126,9 @@ func TestRenumberFails(t *testing.T) {
 		t.Fatal("it worked")
 	}
 	same(t, c, k, s, before)
+	if len(k.replug) != 0 {
+		t.Errorf("machines of %v are told of a move that was none", k.replug)
+	}
 	for _, e := range k.heard {
 		if e.ID == event.NetworkRenumber {
 			t.Errorf("announced %s", e.Message())

@@ -2,6 +2,7 @@ package control
 
 import (
 	"context"
+	"slices"
 
 	"github.com/hostnat/hostnat/internal/nat"
 )
@@ -14,6 +15,17 @@ type Servers interface {
 	Serve(ctx context.Context, c nat.Config, mtu int)
 	// Learn tells of a configuration in which nothing but leases is new.
 	Learn(ctx context.Context, c nat.Config)
+}
+
+// serve has the servers follow before a change is said to be done: who is told so
+// finds it changed, names too. Mappings are nothing to them.
+func (c *Control) serve(ctx context.Context, config nat.Config) {
+	if c.served != nil && c.served.EqualBesideMappings(config) &&
+		slices.Equal(c.served.Leases, config.Leases) && slices.Equal(c.served.Heard, config.Heard) {
+		return
+	}
+	c.servers.Serve(ctx, config, c.lastReport().Host.MTU)
+	c.served = &config
 }
 
 // noServers is for a Control that has none.

@@ -3,8 +3,10 @@ package control
 import (
 	"context"
 	"fmt"
+	"net/netip"
 	"slices"
 	"testing"
+	"time"
 
 	"github.com/hostnat/hostnat/internal/nat"
 )
@@ -49,4 +51,55 @@ func TestServersFollow(t *testing.T) {
 	if want := []string{"serve 2", "serve 3", "serve 2", "serve 0"}; !slices.Equal(f.told, want) {
 		t.Errorf("the servers are told %q, want %q", f.told, want)
 	}
+}
+
+// TestServersNeedNoMappings: the servers are not told of a change of mappings,
+// nor is one held up by them; of everything else they are, and of that the
+// kernel was made new.
+func TestServersNeedNoMappings(t *testing.T) {
+	t.Parallel()
+	c, k, book := withLeases(t)
+	f := &fakeServers{}
+	c.servers = f
+	ctx := t.Context()
+	told := func(what string, want int) {
+		t.Helper()
+		if len(f.told) != want {
+			t.Errorf("%s: the servers were told %d times, want %d", what, len(f.told), want)
+		}
+		f.told = nil
+	}
+	addTo := func(port string) {
+		t.Helper()
+		if _, err := c.AddMapping(ctx, nat.MappingSpec{Protocol: "udp", External: port, Internal: "172.16.1.9:80", Network: "web"}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := c.Reconcile(ctx); err != nil {
+		t.Fatal(err)
+	}
+	told("reconciled", 1)
+	addTo("81")
+	addTo("82")
+	if err := c.DeleteMapping(ctx, 1); err != nil {
+		t.Fatal(err)
+	}
+	told("mappings", 0)
+	if _, err := c.SetNAT(ctx, nat.DefaultNAT, map[string]string{"udp-timeout": "77s"}); err != nil {
+		t.Fatal(err)
+	}
+	told("something else", 1)
+	book.list = append(book.list, nat.Lease{
+		Network: "web", Address: netip.MustParseAddr("172.16.1.77"), MAC: "02:00:00:00:00:77",
+		State: nat.LeaseBound, Expires: time.Now().Add(time.Hour),
+	})
+	addTo("83")
+	told("a mapping, and a lease that nobody has told of yet", 1)
+	k.heardOf = []nat.Neighbour{{Bridge: "hn-web", Address: netip.MustParseAddr("172.16.1.78"), MAC: "02:00:00:00:00:78"}}
+	if _, err := c.Endpoints(ctx, "web"); err != nil { // hears of it
+		t.Fatal(err)
+	}
+	f.told = nil
+	addTo("84")
+	told("a mapping, and somebody who was heard of", 1)
 }

@@ -32,7 +32,7 @@ type EndpointView struct {
 	PrefixLength int        `json:"prefixLength"`
 	MTU          int        `json:"mtu"` // bytes
 	State        State      `json:"state"`
-	Managed      bool       `json:"managed"`             // attached by hostnat; else learnt from a DHCP lease
+	Managed      bool       `json:"managed"`             // attached by hostnat; else learnt from a DHCP lease or from traffic
 	DNS          string     `json:"dns,omitempty"`       // name server to configure inside; empty: the network has none
 	Domain       string     `json:"domain,omitempty"`    // to search in; empty like DNS
 	Configure    []string   `json:"configure,omitempty"` // what a person has to set inside a VM

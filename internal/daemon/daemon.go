@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"net"
 	"path/filepath"
+	"runtime"
 	"time"
 
 	"golang.org/x/sync/errgroup"
@@ -43,21 +44,11 @@ type task struct {
 // Run runs the daemon until ctx ends or somebody calls Down over the API. The
 // data path stays in the kernel and goes on.
 func Run(ctx context.Context, o Options) error {
-	if err := host.CheckPrivileges(); err != nil {
-		return err
-	}
-	// The claim, the store's lock and the socket tell of a second daemon before
-	// anything is touched.
-	claim, err := host.ClaimHost()
+	s, release, err := hold(o)
 	if err != nil {
 		return err
 	}
-	defer claim.Release()
-	s, err := store.Open(o.StateDir)
-	if err != nil {
-		return err
-	}
-	defer s.Close()
+	defer release()
 	listener, err := api.Listen(filepath.Join(o.RunDir, SocketName))
 	if err != nil {
 		return err
@@ -72,12 +63,15 @@ func Run(ctx context.Context, o Options) error {
 	if err != nil {
 		return err
 	}
-	beside := servers{
-		dhcp: dhcp.NewServers(book, host.BridgePort, o.Log),
+	beside := &servers{
+		dhcp: dhcp.NewServers(book, dhcp.Bridge{PortOf: host.BridgePort, HolderOf: host.AddressHolder, Named: k.Interfaces}, o.Log),
 		dns:  dns.New(dns.Options{Files: dns.HostFiles(o.ResolvConf), Log: o.Log, Holder: holderOf(k.Listeners)}),
 	}
 	defer beside.close()
 	relays := portproxy.New(portproxy.Options{Log: o.Log})
+	// A busy relay keeps its place among Go's processors: all else has as many as
+	// without it.
+	defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(runtime.GOMAXPROCS(0) + relays.Loops()))
 	c, err := control.New(control.Options{
 		Store: s, Kernel: k, Leases: book, Relays: relays, Servers: beside,
 		Log: o.Log, Version: o.Version, Problems: beside.problems(),
@@ -93,20 +87,35 @@ func Run(ctx context.Context, o Options) error {
 	if err := c.Reconcile(ctx); err != nil {
 		o.Log.Error("the kernel is not as configured", "error", err)
 	}
-	return runTasks(ctx, o, c, beside.dns, book, relays, listener)
+	return runTasks(ctx, o, k, c, beside.dns, book, relays, listener)
 }
 
-func runTasks(ctx context.Context, o Options, c *control.Control, names *dns.Server, book *dhcp.Book, relays *portproxy.Engine, listener net.Listener) error {
+// hold takes what one daemon alone may have, the host and the state directory:
+// this tells of a second one before anything is touched.
+func hold(o Options) (*store.Store, func(), error) {
+	if err := host.CheckPrivileges(); err != nil {
+		return nil, nil, err
+	}
+	claim, err := host.ClaimHost()
+	if err != nil {
+		return nil, nil, err
+	}
+	s, err := store.Open(o.StateDir)
+	if err != nil {
+		claim.Release()
+		return nil, nil, err
+	}
+	return s, func() { s.Close(); claim.Release() }, nil
+}
+
+func runTasks(ctx context.Context, o Options, k *reconcile.Kernel, c *control.Control, names *dns.Server, book *dhcp.Book, relays *portproxy.Engine, listener net.Listener) error {
 	ctx, stop := context.WithCancel(ctx)
 	defer stop()
-	ticks, err := host.Watch(ctx)
-	if err != nil {
-		return err
-	}
 	server := api.NewServer(service{Control: c, resolvConf: o.ResolvConf, stop: stop}, o.Version, o.Log)
 	tasks := []task{
 		{"API", func(ctx context.Context) error { return server.Serve(ctx, listener) }},
-		{"reconciler", func(ctx context.Context) error { return follow(ctx, c, ticks, o.Log) }},
+		{"reconciler", func(ctx context.Context) error { return follow(ctx, c, k.HostChanges(), o.Log) }},
+		{"host watcher", k.WatchHost},
 		{"port proxies", relays.Run},
 		{"DNS", names.Run},
 		{"leases", func(ctx context.Context) error { return followLeases(ctx, c, book.Watch(), o.Log) }},
@@ -120,7 +129,7 @@ func runTasks(ctx context.Context, o Options, c *control.Control, names *dns.Ser
 		})
 	}
 	o.Log.Info("hostnat is ready", "socket", listener.Addr().String(), "version", o.Version)
-	err = group.Wait()
+	err := group.Wait()
 	if errors.Is(err, context.Canceled) {
 		return nil
 	}
@@ -131,19 +140,21 @@ func runTasks(ctx context.Context, o Options, c *control.Control, names *dns.Ser
 // namespace that is there again, a program that somebody detached.
 const lookAgain = 10 * time.Second
 
-// follow reconciles whenever links, addresses or routes have changed.
+// follow reconciles whenever links, addresses or routes have changed by somebody
+// else's doing.
 func follow(ctx context.Context, c *control.Control, ticks <-chan struct{}, log *slog.Logger) error {
 	again := time.NewTicker(lookAgain)
 	defer again.Stop()
 	for {
+		reconcile := c.Follow
 		select {
-		case _, open := <-ticks:
-			if !open {
-				return ctx.Err()
-			}
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-ticks:
 		case <-again.C:
+			reconcile = c.Reconcile
 		}
-		if err := c.Reconcile(ctx); err != nil && ctx.Err() == nil {
+		if err := reconcile(ctx); err != nil && ctx.Err() == nil {
 			log.Error("the kernel is not as configured", "error", err)
 		}
 	}
@@ -168,18 +179,10 @@ func (s service) Down(ctx context.Context) error {
 
 // Down removes everything from the kernel while no daemon runs.
 func Down(ctx context.Context, o Options) error {
-	if err := host.CheckPrivileges(); err != nil {
-		return err
-	}
-	claim, err := host.ClaimHost()
+	_, release, err := hold(o)
 	if err != nil {
 		return err
 	}
-	defer claim.Release()
-	s, err := store.Open(o.StateDir) // for its lock
-	if err != nil {
-		return err
-	}
-	defer s.Close()
+	defer release()
 	return reconcile.Down(ctx, o.RunDir)
 }

@@ -47,7 +47,7 @@ func examine(ctx context.Context, facts doctor.Facts, resolvConf string, fix boo
 }
 
 func bridges(c nat.Config) (names []string) {
-	for _, n := range c.Networks {
+	for _, n := range c.Unfolded().Networks {
 		names = append(names, n.Bridge)
 	}
 	return names

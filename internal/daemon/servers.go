@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net/netip"
+	"sync/atomic"
 	"time"
 
 	"github.com/hostnat/hostnat/internal/control"
@@ -17,24 +18,33 @@ import (
 type servers struct {
 	dhcp *dhcp.Servers
 	dns  *dns.Server
+
+	networks atomic.Int64 // how many there are
 }
 
 // Serve implements control.Servers.
-func (s servers) Serve(ctx context.Context, c nat.Config, mtu int) {
+func (s *servers) Serve(ctx context.Context, c nat.Config, mtu int) {
+	s.networks.Store(int64(len(c.Networks)))
 	s.dhcp.Sync(ctx, c, mtu)
 	s.dns.Configure(ctx, c)
 }
 
 // Learn implements control.Servers. The DHCP servers know what they have leased.
-func (s servers) Learn(ctx context.Context, c nat.Config) { s.dns.Configure(ctx, c) }
+func (s *servers) Learn(ctx context.Context, c nat.Config) { s.dns.Configure(ctx, c) }
 
 // problems is what they cannot do, for status.
-func (s servers) problems() []func() []string {
-	return []func() []string{s.dns.Problems, s.dhcp.Problems}
+func (s *servers) problems() []func() []string {
+	files := func() []string {
+		if problem := filesProblem(int(s.networks.Load())); problem != "" {
+			return []string{problem}
+		}
+		return nil
+	}
+	return []func() []string{s.dns.Problems, s.dhcp.Problems, files}
 }
 
 // close ends all of them.
-func (s servers) close() {
+func (s *servers) close() {
 	s.dhcp.Stop()
 	s.dns.Configure(context.Background(), nat.Config{})
 }

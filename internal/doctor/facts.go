@@ -25,9 +25,28 @@ type Daemon struct {
 	Problems []string         // of its own, one line each
 }
 
+// networks are the configuration's, with an island for each endpoint that is by
+// itself: there the link is what is looked at.
+func (f Facts) networks() []nat.Network { return f.Config.Unfolded().Networks }
+
+// examples are the same, but one island for all of a private network, which are
+// alike.
+func (f Facts) examples() (list []nat.Network) {
+	seen := make(map[uint32]bool)
+	for _, n := range f.networks() {
+		if n.IsIsland() && seen[n.IslandOf] {
+			continue
+		}
+		seen[n.IslandOf] = true
+		n.Name, _ = nat.CutIsland(n.Name)
+		list = append(list, n)
+	}
+	return list
+}
+
 // networksOn are the networks whose switch is that link.
 func (f Facts) networkOn(link string) (nat.Network, bool) {
-	for _, n := range f.Config.Networks {
+	for _, n := range f.networks() {
 		if n.Bridge == link {
 			return n, true
 		}

@@ -17,6 +17,9 @@ var forwardFirewallCheck = check{
 			families = append(families, "ip", "inet")
 		}
 		for _, n := range f.Config.Networks {
+			if n.Private() {
+				continue // nobody there to send frames to
+			}
 			p := packet{in: n.Bridge, out: n.Bridge, source: n.Gateway.Next(), destination: n.Gateway.Next().Next(), protocol: uint8(nat.TCP), port: 80}
 			chain, eaten := firewall(f.Host.Chains).eats(families, "forward", p)
 			if !eaten {
@@ -72,7 +75,7 @@ var inputFirewallCheck = check{
 			protocol nat.Protocol
 			port     uint16
 		}{{"DHCP", nat.UDP, 67}, {"DNS", nat.UDP, 53}, {"DNS over TCP", nat.TCP, 53}}
-		for _, n := range f.Config.Networks {
+		for _, n := range f.examples() {
 			var eaten []string
 			var by host.Chain
 			for _, s := range services {

@@ -18,6 +18,12 @@ var leftoverCheck = check{
 			if l.Owned() && !wanted[l.Name] {
 				found = append(found, f.leftLink(l))
 			}
+			if l.Island {
+				if !f.isIsland(l.Name) {
+					found = append(found, f.leftIsland(l.Name))
+				}
+				continue
+			}
 			for _, lent := range l.Lent {
 				if !f.lends(l.Name, lent) {
 					found = append(found, f.leftAddress(l.Name, lent))
@@ -31,7 +37,7 @@ var leftoverCheck = check{
 func (f Facts) wantedLinks() map[string]bool {
 	wanted := map[string]bool{}
 	if len(f.Config.Networks) > 0 {
-		wanted[host.AnchorName] = true
+		wanted[host.AnchorName], wanted[host.RoomName] = true, true
 	}
 	for _, n := range f.Config.Networks {
 		wanted[n.Bridge] = true
@@ -49,6 +55,24 @@ func (f Facts) lends(bridge string, address netip.Prefix) bool {
 		}
 	}
 	return false
+}
+
+func (f Facts) isIsland(link string) bool {
+	n, is := f.networkOn(link)
+	return is && n.IsIsland()
+}
+
+func (f Facts) leftIsland(link string) Finding {
+	finding := Finding{
+		Severity: Warning, What: fmt.Sprintf("link %s has the gateway's address and MAC of a private endpoint that is not configured", link),
+		Why: "the host answers there, and the link's own MAC is in its alternative name alone", Command: "hostnat doctor --fix",
+	}
+	if f.HasConfig {
+		finding.fix = &Fix{ReleaseIsland: link}
+	} else {
+		finding.Command = "hostnat down"
+	}
+	return finding
 }
 
 // leftLink: without a configuration there is no telling whether the link is

@@ -59,7 +59,7 @@ var overlapCheck = check{
 func twins(f Facts) (found []Finding) {
 	for i, a := range f.Config.Networks {
 		for _, b := range f.Config.Networks[:i] {
-			if a.Compartment != b.Compartment || !a.Subnet.Overlaps(b.Subnet) {
+			if !a.Joins(b) || !a.Subnet.Overlaps(b.Subnet) {
 				continue
 			}
 			found = append(found, Finding{
@@ -95,7 +95,7 @@ var reversePathCheck = check{
 	name: "reverse-path", looks: "rp_filter, where the route back to a network leads elsewhere",
 	find: func(f Facts) (found []Finding) {
 		all, _ := f.Host.Sysctl("net/ipv4/conf/all/rp_filter")
-		for _, n := range f.Config.Networks {
+		for _, n := range f.examples() {
 			path := "net/ipv4/conf/" + n.Bridge + "/rp_filter"
 			own, there := f.Host.Sysctl(path)
 			// The greater of the two counts (ip-sysctl.rst); 1 is strict, RFC 3704 section 2.2.

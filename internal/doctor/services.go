@@ -44,7 +44,7 @@ func (f Facts) foreign(protocol nat.Protocol, port uint16) (list []nat.Listener)
 		return nil
 	}
 	gateways, bridges := map[netip.Addr]bool{}, map[string]bool{"": true}
-	for _, n := range f.Config.Networks {
+	for _, n := range f.networks() {
 		gateways[n.Gateway], bridges[n.Bridge] = true, true
 	}
 	for _, l := range f.Host.Listeners {

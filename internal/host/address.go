@@ -36,15 +36,9 @@ type address struct {
 
 // addressesOf returns the IPv4 addresses of one link.
 func addressesOf(ctx context.Context, link netlink.Link) ([]address, error) {
-	all, err := dump(ctx, dumpAddresses)
+	own, err := addressesAt(ctx, link.Attrs().Index)
 	if err != nil {
 		return nil, fmt.Errorf("list addresses of %s: %w", link.Attrs().Name, err)
-	}
-	var own []address
-	for _, a := range all {
-		if a.link == link.Attrs().Index {
-			own = append(own, a)
-		}
 	}
 	return own, nil
 }
@@ -67,11 +61,14 @@ func takeAddress(ctx context.Context, name string, isTheOne func(address) bool) 
 	return nil
 }
 
-// dumpAddresses reads them by hand because package netlink drops IFA_PROTO.
-func dumpAddresses() ([]address, error) {
+// dumpAddresses reads those of a link, of all links if its index is 0. It does so
+// by hand because package netlink drops IFA_PROTO.
+func dumpAddresses(link int) ([]address, error) {
 	req := nl.NewNetlinkRequest(unix.RTM_GETADDR, unix.NLM_F_DUMP)
-	req.AddData(nl.NewIfAddrmsg(unix.AF_INET))
-	messages, err := req.Execute(unix.NETLINK_ROUTE, unix.RTM_NEWADDR)
+	head := nl.NewIfAddrmsg(unix.AF_INET)
+	head.Index = uint32(link)
+	req.AddData(head)
+	messages, err := executeStrict(req, unix.RTM_NEWADDR)
 	if err != nil {
 		return nil, err
 	}

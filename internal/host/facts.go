@@ -48,6 +48,9 @@ func addLinks(facts *nat.HostFacts, links []Link) {
 			facts.Interfaces = append(facts.Interfaces, l.Name)
 		}
 		for _, p := range l.Addresses {
+			if slices.Contains(l.Lent, p) {
+				continue // ours, and it goes with what we lent it for
+			}
 			added := slices.Contains(l.External, p)
 			if !added {
 				facts.Prefixes = append(facts.Prefixes, nat.HostPrefix{Prefix: p.Masked(), Source: "address of " + l.Name})

@@ -1,8 +1,10 @@
 package host
 
 import (
+	"fmt"
 	"net"
 
+	"github.com/hostnat/hostnat/internal/nat"
 	"github.com/vishvananda/netlink"
 	"github.com/vishvananda/netlink/nl"
 	"golang.org/x/sys/unix"
@@ -24,4 +26,24 @@ func BridgePort(bridge int, mac net.HardwareAddr) int {
 		return 0
 	}
 	return neighbour.LinkIndex
+}
+
+// PinMAC makes the bridge send to a MAC by this port of its, wherever a frame
+// comes from that has the MAC as its source: otherwise whoever sends one has the
+// traffic for that MAC (a bridge learns from what it sees). The port, by its
+// index, must be a bridge's; the entry goes when it leaves. Safe to repeat.
+func PinMAC(port int, mac nat.MAC) error {
+	address, err := net.ParseMAC(string(mac))
+	if err != nil {
+		return fmt.Errorf("pin a MAC to port %d: %w", port, err)
+	}
+	// Static is not enough, the kernel moves such an entry too; a sticky one stays.
+	err = netlink.NeighSet(&netlink.Neigh{
+		LinkIndex: port, Family: unix.AF_BRIDGE, State: netlink.NUD_NOARP,
+		Flags: netlink.NTF_MASTER | netlink.NTF_STICKY, HardwareAddr: address,
+	})
+	if err != nil {
+		return fmt.Errorf("pin MAC %s to port %d: %w", mac, port, err)
+	}
+	return nil
 }

@@ -1,9 +1,12 @@
 package host
 
 import (
+	"context"
 	"testing"
+	"time"
 
 	"github.com/hostnat/hostnat/internal/lab"
+	"github.com/hostnat/hostnat/internal/nat"
 )
 
 func TestBridgePort(t *testing.T) {
@@ -31,4 +34,51 @@ func TestBridgePort(t *testing.T) {
 	if got != port.Index || unknown != 0 {
 		t.Errorf("the port is %d, want %d; of an unknown MAC %d", got, port.Index, unknown)
 	}
+}
+
+// TestPinMAC sends from one port with the MAC that another one has.
+func TestPinMAC(t *testing.T) {
+	t.Parallel()
+	n, vm, forger := newHost(t), newHost(t), newHost(t)
+	index := ensureBridge(t, n, testBridge())
+	gateway := testBridge().Gateway.Addr()
+	must(t, lab.Veth(n, "p0", vm, "eth0"), n.Enslave("p0", testBridge().Name), vm.AddAddress("eth0", gateway.Next().String()+"/24"))
+	must(t, lab.Veth(n, "p1", forger, "eth0"), n.Enslave("p1", testBridge().Name), forger.AddAddress("eth0", gateway.Next().Next().String()+"/24"))
+	own, err := vm.Link("eth0")
+	must(t, err)
+	must(t, forger.SetMAC("eth0", own.HardwareAddr))
+	port, err := n.Link("p0")
+	must(t, err)
+	behind := func() (port int) {
+		on(t, n, func() error { port = BridgePort(index, own.HardwareAddr); return nil })
+		return port
+	}
+	ping := func(from *lab.Namespace) {
+		// What it sends counts, not whether the answer finds its way.
+		ctx, cancel := context.WithTimeout(t.Context(), 300*time.Millisecond)
+		defer cancel()
+		_, _ = lab.Ping(ctx, from, gateway.String())
+	}
+	ping(vm)
+	ping(forger)
+	if got := behind(); got == port.Index {
+		t.Fatalf("the forger does not get what it forges: the MAC is behind %d", got)
+	}
+	for range 2 {
+		on(t, n, func() error { return PinMAC(port.Index, nat.MAC(own.HardwareAddr.String())) })
+		ping(forger)
+		if got := behind(); got != port.Index {
+			t.Errorf("the MAC is behind port %d, want %d", got, port.Index)
+		}
+	}
+	must(t, n.SetDown("p0"), n.SetUp("p0"))
+	if got := behind(); got != port.Index {
+		t.Errorf("after the port was down, the MAC is behind port %d, want %d", got, port.Index)
+	}
+	on(t, n, func() error {
+		if PinMAC(port.Index, "02") == nil || PinMAC(1<<20, "02:00:00:00:00:01") == nil {
+			t.Error("a MAC that is none, or a port that is none, is no error")
+		}
+		return nil
+	})
 }

@@ -76,8 +76,7 @@ func wantQuiet(t *testing.T, n *lab.Namespace, fn func() error) {
 	t.Helper()
 	ctx, cancel := context.WithCancel(t.Context())
 	defer cancel()
-	var ticks <-chan struct{}
-	on(t, n, func() (err error) { ticks, err = Watch(ctx); return err })
+	ticks := startWatch(t, ctx, n)
 	settle(ticks)
 	on(t, n, fn)
 	select {

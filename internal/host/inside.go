@@ -75,6 +75,11 @@ func (in *inside) configure(ctx context.Context, v Veth, peer netlink.Link) erro
 	if err != nil {
 		return fmt.Errorf("in %s: %w", in.label, err)
 	}
+	if v.GatewayMAC != "" {
+		if err := pinNeighbour(in.route.NeighSet, peer, v.Gateway, v.GatewayMAC); err != nil {
+			return fmt.Errorf("in %s: %w", in.label, err)
+		}
+	}
 	return in.setDefaultRoute(ctx, peer, v.Gateway)
 }
 
@@ -120,6 +125,7 @@ func (in *inside) setDefaultRoute(ctx context.Context, link netlink.Link, gatewa
 		if err := in.route.RouteDel(&r); err != nil {
 			return fmt.Errorf("delete default route via %s in %s: %w", r.Gw, in.label, err)
 		}
+		_ = in.route.NeighDel(&netlink.Neigh{LinkIndex: r.LinkIndex, Family: unix.AF_INET, IP: r.Gw}) // the gateway before, if it was pinned
 	}
 	if err := in.route.RouteAdd(&want); err != nil {
 		return fmt.Errorf("add default route via %s in %s: %w", gateway, in.label, err)

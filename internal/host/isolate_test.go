@@ -28,7 +28,13 @@ func TestIsolatePort(t *testing.T) {
 	wantIsolated := func(want map[int]bool) {
 		t.Helper()
 		on(t, n, func() error {
-			got, err := IsolatedPorts(t.Context())
+			links, err := Links(t.Context())
+			got := make(map[int]bool)
+			for _, l := range links {
+				if l.Isolated {
+					got[l.Index] = true
+				}
+			}
 			if diff := cmp.Diff(want, got); diff != "" {
 				t.Errorf("isolated ports (-want +got):\n%s", diff)
 			}

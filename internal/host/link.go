@@ -1,10 +1,12 @@
 package host
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"net/netip"
+	"slices"
 
 	"github.com/hostnat/hostnat/internal/nat"
 	"github.com/vishvananda/netlink"
@@ -28,9 +30,12 @@ type Link struct {
 	Alias       string
 	PeerIndex   int            // of a veth's other end (or a VLAN's parent), in the namespace PeerNSID; 0: none
 	PeerNSID    int            // the kernel's id of that namespace; -1: the same one
+	Isolated    bool           // a bridge's port that is kept from others that are (IsolatePort)
 	Addresses   []netip.Prefix // IPv4, host bits kept, in the kernel's order
 	Lent        []netip.Prefix // those of Addresses that AdoptBridge added
 	External    []netip.Prefix // those of Addresses that AddExternal added
+	Island      bool           // EnsureIsland has changed it, and nobody has given it back
+	Unrouted    []netip.Prefix // those of Addresses whose prefix the main routing table does not have
 }
 
 // Owned reports whether hostnat made the link.
@@ -38,29 +43,31 @@ func (l Link) Owned() bool { return l.Alias == Owner }
 
 // Links returns all links with their IPv4 addresses, ordered by index.
 func Links(ctx context.Context) ([]Link, error) {
-	list, err := dump(ctx, netlink.LinkList)
+	links, err := readLinks(ctx, 0)
 	if err != nil {
 		return nil, fmt.Errorf("list links: %w", err)
 	}
-	addrs, err := dump(ctx, dumpAddresses)
+	addrs, err := dump(ctx, func() ([]address, error) { return dumpAddresses(0) })
 	if err != nil {
 		return nil, fmt.Errorf("list addresses: %w", err)
 	}
-	links := make([]Link, 0, len(list))
-	for _, l := range list {
-		link := linkFrom(l)
-		link.addAddresses(addrs)
-		links = append(links, link)
+	byLink := make(map[int][]address)
+	for _, a := range addrs {
+		byLink[a.link] = append(byLink[a.link], a)
 	}
+	for i := range links {
+		links[i].addAddresses(byLink[links[i].Index])
+	}
+	slices.SortFunc(links, func(a, b Link) int { return cmp.Compare(a.Index, b.Index) })
 	return links, nil
 }
 
-func (l *Link) addAddresses(all []address) {
-	for _, a := range all {
-		if a.link != l.Index {
-			continue
-		}
+func (l *Link) addAddresses(own []address) {
+	for _, a := range own {
 		l.Addresses = append(l.Addresses, a.prefix)
+		if !a.routed {
+			l.Unrouted = append(l.Unrouted, a.prefix)
+		}
 		if a.marked && !l.Owned() {
 			l.Lent = append(l.Lent, a.prefix)
 		}
@@ -116,5 +123,6 @@ func linkFrom(l netlink.Link) Link {
 		Alias:       a.Alias,
 		PeerIndex:   a.ParentIndex,
 		PeerNSID:    a.NetNsID,
+		Island:      wasOf(a.AltNames) != "",
 	}
 }

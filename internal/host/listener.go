@@ -1,9 +1,11 @@
 package host
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"net/netip"
+	"slices"
 
 	"github.com/hostnat/hostnat/internal/nat"
 )
@@ -21,16 +23,15 @@ func Listener(ctx context.Context, p nat.Protocol, external nat.AddrPorts) (*nat
 	if err != nil {
 		return nil, fmt.Errorf("look for who listens on %s %s: %w", p, external, err)
 	}
-	var lowest *boundSocket
-	for _, s := range sockets {
-		if s.holds(external) && (lowest == nil || s.local.Port() < lowest.local.Port()) {
-			lowest = &s
-		}
+	holding := slices.DeleteFunc(sockets, func(s boundSocket) bool { return !s.holds(external) })
+	if holding, err = withoutServers(holding); err != nil {
+		return nil, err
 	}
-	if lowest == nil {
+	if len(holding) == 0 {
 		return nil, nil
 	}
-	list, err := listeners(ctx, p, []boundSocket{*lowest})
+	lowest := slices.MinFunc(holding, func(a, b boundSocket) int { return cmp.Compare(a.local.Port(), b.local.Port()) })
+	list, err := listeners(ctx, p, []boundSocket{lowest})
 	if err != nil {
 		return nil, err
 	}
@@ -45,11 +46,9 @@ func Listeners(ctx context.Context) ([]nat.Listener, error) {
 		if err != nil {
 			return nil, fmt.Errorf("look for who listens on %s: %w", p, err)
 		}
-		var ipv4 []boundSocket
-		for _, s := range sockets {
-			if s.takesIPv4() {
-				ipv4 = append(ipv4, s)
-			}
+		ipv4 := slices.DeleteFunc(sockets, func(s boundSocket) bool { return !s.takesIPv4() })
+		if ipv4, err = withoutServers(ipv4); err != nil {
+			return nil, err
 		}
 		list, err := listeners(ctx, p, ipv4)
 		if err != nil {

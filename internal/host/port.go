@@ -2,7 +2,9 @@ package host
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"time"
 
 	"github.com/hostnat/hostnat/internal/nat"
 	"github.com/vishvananda/netlink"
@@ -70,4 +72,37 @@ func linkName(index int) string {
 		return fmt.Sprintf("link %d", index)
 	}
 	return link.Attrs().Name
+}
+
+// plugOut is how long a plug is out: the other end tells its programs of its carrier
+// from a work queue, and of one that is back by then it tells nothing.
+const plugOut = 250 * time.Millisecond
+
+// Replug takes links down and, a quarter of a second later, up again, so that their other ends see
+// their carrier go and come back. What a bridge has learnt about such a port is
+// forgotten. A link that is gone is fine.
+func Replug(ports []int) error {
+	var links []netlink.Link
+	var errs []error
+	for _, index := range ports {
+		link, err := netlink.LinkByIndex(index)
+		if err == nil {
+			err = onLink("take down", link, netlink.LinkSetDown(link))
+		}
+		switch {
+		case err == nil:
+			links = append(links, link)
+		case nat.CodeOf(err) != nat.NotFound && !errors.As(err, new(netlink.LinkNotFoundError)):
+			errs = append(errs, fmt.Errorf("replug link %d: %w", index, err))
+		}
+	}
+	if len(links) > 0 {
+		time.Sleep(plugOut)
+	}
+	for _, link := range links {
+		if err := onLink("set up", link, netlink.LinkSetUp(link)); nat.CodeOf(err) != nat.NotFound {
+			errs = append(errs, err)
+		}
+	}
+	return errors.Join(errs...)
 }

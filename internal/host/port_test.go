@@ -1,10 +1,13 @@
 package host
 
 import (
+	"encoding/binary"
 	"testing"
 
 	"github.com/hostnat/hostnat/internal/lab"
 	"github.com/hostnat/hostnat/internal/nat"
+	"github.com/vishvananda/netlink/nl"
+	"golang.org/x/sys/unix"
 )
 
 func TestEnsurePort(t *testing.T) {
@@ -53,4 +56,48 @@ func TestEnsurePortRefuses(t *testing.T) {
 			})
 		})
 	}
+}
+
+// TestReplug looks from the other end: the plug was pulled and put back.
+func TestReplug(t *testing.T) {
+	t.Parallel()
+	n, vm := newHost(t), newHost(t)
+	bridge := ensureBridge(t, n, testBridge())
+	must(t, lab.Veth(n, "p0", vm, "eth0"), n.Enslave("p0", testBridge().Name))
+	port, err := n.Link("p0")
+	must(t, err)
+	before := carrierChanges(t, vm, "eth0")
+	on(t, n, func() error { return Replug([]int{port.Index, 1 << 20}) })
+	if got := carrierChanges(t, vm, "eth0"); got != before+2 {
+		t.Errorf("the other end's carrier changed %d times, want twice", got-before)
+	}
+	if l := linkNamed(t, n, "p0"); !l.Up || l.MasterIndex != bridge {
+		t.Errorf("the port is %+v", l)
+	}
+	on(t, n, func() error { return Replug(nil) })
+}
+
+// carrierChanges is how often a link's carrier has come or gone.
+func carrierChanges(t *testing.T, n *lab.Namespace, name string) (count uint32) {
+	t.Helper()
+	attrs, err := n.Link(name)
+	must(t, err)
+	on(t, n, func() error {
+		req := nl.NewNetlinkRequest(unix.RTM_GETLINK, 0)
+		head := nl.NewIfInfomsg(unix.AF_UNSPEC)
+		head.Index = int32(attrs.Index)
+		req.AddData(head)
+		messages, err := req.Execute(unix.NETLINK_ROUTE, unix.RTM_NEWLINK)
+		if err != nil {
+			return err
+		}
+		parsed, err := nl.ParseRouteAttr(messages[0][unix.SizeofIfInfomsg:])
+		for _, a := range parsed {
+			if a.Attr.Type == unix.IFLA_CARRIER_CHANGES {
+				count = binary.NativeEndian.Uint32(a.Value)
+			}
+		}
+		return err
+	})
+	return count
 }

@@ -26,8 +26,7 @@ const (
 )
 
 // boundSockets lists the IPv4 and IPv6 sockets that listen. A listener for
-// multipath TCP, as Go programs open, is among those for TCP. Those of hostnat's
-// own servers are left out.
+// multipath TCP, as Go programs open, is among those for TCP.
 func boundSockets(ctx context.Context, p nat.Protocol) ([]boundSocket, error) {
 	state := stateClosed
 	if p == nat.TCP {
@@ -41,7 +40,7 @@ func boundSockets(ctx context.Context, p nat.Protocol) ([]boundSocket, error) {
 		}
 		all = append(all, found...)
 	}
-	return withoutServers(all)
+	return all, nil
 }
 
 // diagRequest is struct inet_diag_req_v2.

@@ -34,7 +34,7 @@ func waitUntil(ctx context.Context, usable func() bool) {
 }
 
 func (v Veth) usable(in *inside) bool {
-	return running(netlink.LinkByIndex(v.Bridge)) && running(netlink.LinkByName(v.Name)) && running(in.route.LinkByName(v.IfName))
+	return (v.Bridge == 0 || running(netlink.LinkByIndex(v.Bridge))) && running(netlink.LinkByName(v.Name)) && running(in.route.LinkByName(v.IfName))
 }
 
 func running(link netlink.Link, err error) bool {

@@ -17,13 +17,16 @@ import (
 // Veth is the attachment of a namespace to a bridge as it should be.
 type Veth struct {
 	Name      string // on the host's side
-	Bridge    int    // index of the bridge
+	Bridge    int    // index of the bridge; 0: Island has what the host has there
+	Island    Island
 	Namespace *Namespace
 	IfName    string // inside
 	MAC       nat.MAC
 	Address   netip.Prefix // inside: the endpoint's address, the network's length
 	Gateway   netip.Addr
 	MTU       int // bytes
+
+	GatewayMAC nat.MAC // known inside for good; empty: left to ARP
 
 	// Guard, if set, is called with the host side's index when that is in
 	// place and before the end inside is brought up: the place to attach the
@@ -69,6 +72,14 @@ func (v Veth) configure(ctx context.Context, link netlink.Link, inside *inside, 
 	}
 	if v.Guard != nil {
 		if err := v.Guard(link.Attrs().Index); err != nil {
+			return err
+		}
+	}
+	if v.Bridge == 0 {
+		if err := cmp.Or(v.Island.settle(link), onlyAddress(ctx, link, v.Island.Gateway, false)); err != nil {
+			return err
+		}
+		if err := onlyNeighbour(ctx, link, v.Island.Endpoint, v.Island.EndpointMAC); err != nil {
 			return err
 		}
 	}

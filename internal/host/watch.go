@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"sync"
 	"syscall"
 	"time"
 
@@ -14,6 +15,11 @@ import (
 // watchInterval is the shortest time between two ticks.
 const watchInterval = 100 * time.Millisecond
 
+// watchBuffer is how much the kernel keeps of announcements that were not taken
+// yet, in bytes. To attach an endpoint makes some 30 KB; what finds it full is
+// lost, and then everything has to be looked at.
+const watchBuffer = 4 << 20
+
 // watchGroups are the announcements that matter: IPV4_NETCONF tells when
 // somebody turns a link's forwarding off (see AnchorLink), IPV4_RULE when somebody
 // flushes the rules (see SetTransparentRoute).
@@ -21,68 +27,108 @@ var watchGroups = []int{
 	unix.RTNLGRP_LINK, unix.RTNLGRP_IPV4_IFADDR, unix.RTNLGRP_IPV4_ROUTE, unix.RTNLGRP_IPV4_RULE, unix.RTNLGRP_IPV4_NETCONF,
 }
 
-// Watch ticks after links, IPv4 addresses, routes or settings of links changed,
-// at once and then no oftener than each 100 ms. A change that happens while a
-// tick waits to be received causes no second one. The channel is closed when
-// ctx ends.
-func Watch(ctx context.Context) (<-chan struct{}, error) {
-	socket, err := openWatch()
-	if err != nil {
-		return nil, fmt.Errorf("watch network changes: %w", err)
-	}
-	raw, err := socket.SyscallConn()
-	if err != nil {
-		socket.Close()
-		return nil, fmt.Errorf("watch network changes: %w", err)
-	}
-	ticks := make(chan struct{}, 1)
-	stop := context.AfterFunc(ctx, func() { socket.Close() })
-	go func() {
-		defer close(ticks)
-		defer socket.Close()
-		defer stop()
-		watch(ctx, raw, ticks)
-	}()
-	return ticks, nil
+// Watcher gathers what the kernel announces about links, IPv4 addresses, routes,
+// rules, and settings of links. It is safe for concurrent use.
+type Watcher struct {
+	file  *os.File
+	raw   syscall.RawConn
+	ticks chan struct{}
+
+	mu      sync.Mutex
+	buf     []byte
+	changes Changes
 }
 
-func watch(ctx context.Context, raw syscall.RawConn, ticks chan<- struct{}) {
-	for waitForChange(raw) == nil {
-		select {
-		case ticks <- struct{}{}:
-		default: // one is waiting
-		}
+// NewWatcher watches the calling thread's namespace from now on.
+func NewWatcher() (*Watcher, error) {
+	file, err := openWatch()
+	if err != nil {
+		return nil, fmt.Errorf("watch network changes: %w", err)
+	}
+	raw, err := file.SyscallConn()
+	if err != nil {
+		file.Close()
+		return nil, fmt.Errorf("watch network changes: %w", err)
+	}
+	return &Watcher{file: file, raw: raw, ticks: make(chan struct{}, 1), buf: make([]byte, 1<<16)}, nil
+}
+
+// Close ends Run.
+func (w *Watcher) Close() error { return w.file.Close() }
+
+// Run ticks, at once and then no oftener than each 100 ms, after something was
+// announced, until ctx or the watcher ends. What happens while a tick waits to be
+// received causes no second one.
+func (w *Watcher) Run(ctx context.Context) error {
+	defer context.AfterFunc(ctx, func() { _ = w.file.SetReadDeadline(time.Now()) })()
+	for w.wait() == nil {
+		w.Tick()
 		select {
 		case <-ctx.Done():
-			return
+			return ctx.Err()
 		case <-time.After(watchInterval):
 		}
 	}
+	return ctx.Err()
 }
 
-// waitForChange waits for announcements and takes all there are. What they say
-// does not matter, so that an overflow (ENOBUFS) is an announcement like
-// another and nothing has to be subscribed anew.
-func waitForChange(raw syscall.RawConn) error {
-	buf := make([]byte, 1<<16)
-	var recvErr error
-	err := raw.Read(func(fd uintptr) bool {
-		changed := false
-		for {
-			_, _, recvErr = unix.Recvfrom(int(fd), buf, unix.MSG_DONTWAIT)
-			switch {
-			case recvErr == nil, errors.Is(recvErr, unix.ENOBUFS):
-				changed = true
-			case errors.Is(recvErr, unix.EINTR):
-			case errors.Is(recvErr, unix.EAGAIN):
-				recvErr = nil
-				return changed
-			default:
-				return true
-			}
-		}
+// Ticks returns the channel of the ticks.
+func (w *Watcher) Ticks() <-chan struct{} { return w.ticks }
+
+// Tick has a tick waiting, for changes that somebody took and did not deal with.
+func (w *Watcher) Tick() {
+	select {
+	case w.ticks <- struct{}{}:
+	default: // one is waiting
+	}
+}
+
+// Take returns what was announced since it was called last. All that was done on
+// the host before the call is in it: the kernel announces before it answers who
+// has done it.
+func (w *Watcher) Take() (Changes, error) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	var err error
+	controlErr := w.raw.Control(func(fd uintptr) { _, err = w.drain(int(fd)) })
+	if err := errors.Join(controlErr, err); err != nil {
+		return Changes{}, fmt.Errorf("watch network changes: %w", err)
+	}
+	changes := w.changes
+	w.changes = Changes{}
+	return changes, nil
+}
+
+// wait returns when something was announced that nobody has taken.
+func (w *Watcher) wait() error {
+	var drainErr error
+	err := w.raw.Read(func(fd uintptr) (changed bool) {
+		w.mu.Lock()
+		defer w.mu.Unlock()
+		changed, drainErr = w.drain(int(fd))
+		return changed || drainErr != nil
 	})
-	return errors.Join(err, recvErr)
+	return errors.Join(err, drainErr)
+}
+
+// drain takes all announcements that there are. An overflow (ENOBUFS) is one that
+// says nothing, and nothing has to be subscribed anew.
+func (w *Watcher) drain(fd int) (changed bool, err error) {
+	for {
+		n, _, err := unix.Recvfrom(fd, w.buf, unix.MSG_DONTWAIT)
+		switch {
+		case err == nil:
+			changed = true
+			w.changes.add(w.buf[:n])
+		case errors.Is(err, unix.ENOBUFS):
+			changed, w.changes.All = true, true
+		case errors.Is(err, unix.EINTR):
+		case errors.Is(err, unix.EAGAIN):
+			return changed, nil
+		default:
+			return changed, err
+		}
+	}
 }
 
 // openWatch opens the socket in the calling thread's namespace.
@@ -101,5 +147,7 @@ func openWatch() (*os.File, error) {
 		unix.Close(fd)
 		return nil, err
 	}
+	// Without the right to it the buffer is smaller, and overflows sooner.
+	_ = unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_RCVBUFFORCE, watchBuffer)
 	return os.NewFile(uintptr(fd), "netlink"), nil
 }

@@ -9,6 +9,7 @@ import (
 	"os"
 	"time"
 
+	"github.com/hostnat/hostnat/internal/nat"
 	"github.com/mdlayher/packet"
 	"github.com/vishvananda/netlink"
 	"golang.org/x/sys/unix"
@@ -27,8 +28,10 @@ var broadcastMAC = net.HardwareAddr{0xff, 0xff, 0xff, 0xff, 0xff, 0xff}
 // wire sends and receives ARP on a link. The zero value is of a link without
 // ARP: nobody answers there.
 type wire struct {
-	conn *packet.Conn
-	mac  net.HardwareAddr
+	conn   *packet.Conn
+	mac    net.HardwareAddr
+	probes int           // how often an address is asked for,
+	space  time.Duration // with this between them, and after the last
 }
 
 // openWire opens a link that is up and has ARP; of another, the wire is empty.
@@ -41,7 +44,25 @@ func openWire(link netlink.Link) (*wire, error) {
 	if err != nil {
 		return nil, fmt.Errorf("open %s for ARP: %w", a.Name, err)
 	}
-	return &wire{conn: conn, mac: a.HardwareAddr}, nil
+	return &wire{conn: conn, mac: a.HardwareAddr, probes: probes, space: probeSpace}, nil
+}
+
+// AddressHolder asks on a bridge of ours who has an address, and waits for 80 ms:
+// machines there are on this host, and a DHCP client waits for its offer. A bridge
+// that cannot be asked has nobody.
+func AddressHolder(ctx context.Context, bridge int, a netip.Addr) (nat.MAC, bool) {
+	link, err := netlink.LinkByIndex(bridge)
+	if err != nil {
+		return "", false
+	}
+	wire, err := openWire(link)
+	if err != nil {
+		return "", false
+	}
+	defer wire.Close()
+	wire.probes, wire.space = 2, 40*time.Millisecond
+	mac, taken, err := wire.holder(ctx, a)
+	return nat.MAC(mac.String()), taken && err == nil
 }
 
 // Close ends listening.
@@ -56,7 +77,7 @@ func (w *wire) holder(ctx context.Context, a netip.Addr) (mac net.HardwareAddr, 
 	if w.conn == nil {
 		return nil, false, nil
 	}
-	for range probes {
+	for range w.probes {
 		// A sender address of 0 leaves the neighbours' caches alone (RFC 5227 section 2.1.1).
 		if err := w.request(netip.IPv4Unspecified(), a); err != nil {
 			return nil, false, err
@@ -87,7 +108,7 @@ func (w *wire) request(sender, target netip.Addr) error {
 
 // listen waits for one probe's answer.
 func (w *wire) listen(ctx context.Context, a netip.Addr) (net.HardwareAddr, bool, error) {
-	deadline := time.Now().Add(probeSpace)
+	deadline := time.Now().Add(w.space)
 	if d, ok := ctx.Deadline(); ok && d.Before(deadline) {
 		deadline = d
 	}

@@ -63,7 +63,7 @@ func (c *Config) DetachEndpoint(name string) error {
 	c.remember(e)
 	c.Endpoints = slices.DeleteFunc(c.Endpoints, func(e Endpoint) bool { return e.Name == name })
 	c.editTargets(func(_ *Mapping, _ int, t *Target) {
-		if t.Endpoint == name {
+		if t.Endpoint == name && t.MAC == "" {
 			t.Internal.Address = netip.IPv4Unspecified()
 		}
 	})
@@ -72,10 +72,11 @@ func (c *Config) DetachEndpoint(name string) error {
 
 // follow points the mappings to an endpoint's name at it. A mapping whose only
 // target it is follows it behind another NAT. One of several targets stays
-// unresolved in a network that does not go with the others'.
+// unresolved in a network that does not go with the others'. What leads to a DHCP
+// client goes on leading there (Learn), whoever has its name now.
 func (c *Config) follow(e Endpoint, network Network) {
 	c.editTargets(func(m *Mapping, i int, t *Target) {
-		if t.Endpoint == e.Name && c.goesWith(m.Targets, i, network) {
+		if t.Endpoint == e.Name && t.MAC == "" && c.goesWith(m.Targets, i, network) {
 			t.Internal.Address, t.Network, m.NAT = e.Address, network.Name, network.NAT
 		}
 	})
@@ -86,7 +87,7 @@ func (c *Config) follow(e Endpoint, network Network) {
 func (c *Config) goesWith(targets []Target, except int, network Network) bool {
 	for i, t := range targets {
 		n, err := c.Network(t.Network)
-		if i != except && err == nil && (n.NAT != network.NAT || n.Compartment != network.Compartment) {
+		if i != except && err == nil && (n.NAT != network.NAT || !n.Joins(network)) {
 			return false
 		}
 	}
@@ -119,7 +120,7 @@ func (c *Config) assign(e *Endpoint, network Network, choose ChooseAddress) erro
 	if e.MAC == "" {
 		e.MAC = c.macFor(*e, network)
 	}
-	for _, other := range c.EndpointsOf(network.Name) {
+	for _, other := range c.neighbours(network) {
 		if other.MAC == e.MAC {
 			return Errorf(Conflict, "MAC %s belongs to endpoint %q", e.MAC, other.Name).WithHint("choose another with --mac")
 		}
@@ -135,7 +136,7 @@ func (c *Config) checkAddress(e Endpoint, network Network) error {
 	if a == network.Gateway {
 		return Errorf(Conflict, "address %s is the gateway of network %q", a, network.Name).WithHint("leave --address out to get a free one")
 	}
-	for _, other := range c.EndpointsOf(network.Name) {
+	for _, other := range c.neighbours(network) {
 		if other.Address == a {
 			return Errorf(Conflict, "address %s belongs to endpoint %q", a, other.Name).WithHint("leave --address out to get a free one")
 		}

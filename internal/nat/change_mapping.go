@@ -56,10 +56,10 @@ func (c *Config) AddMapping(spec MappingSpec, choose ChooseExternal) (Mapping, e
 
 // DeleteMapping deletes the mapping of that id.
 func (c *Config) DeleteMapping(id uint32) error {
-	if _, err := c.Mapping(id); err != nil {
+	i, err := c.mappingIndex(id)
+	if err != nil {
 		return err
 	}
-	i := slices.IndexFunc(c.Mappings, func(m Mapping) bool { return m.ID == id })
 	c.Mappings = slices.Concat(c.Mappings[:i], c.Mappings[i+1:])
 	return nil
 }

@@ -13,7 +13,9 @@ func (c *Config) AddNetwork(spec NetworkSpec, facts HostFacts, choose ChooseSubn
 	n := Network{
 		Name: spec.Name, NAT: or(spec.NAT, DefaultNAT), Adopted: spec.Adopt,
 		Compartment: or(spec.Compartment, DefaultCompartment),
-		Bridge:      or(spec.Bridge, BridgeName(spec.Name)),
+	}
+	if n.Compartment != EachCompartment {
+		n.Bridge = or(spec.Bridge, BridgeName(spec.Name))
 	}
 	if err := c.checkNetworkNames(n); err != nil {
 		return Network{}, err
@@ -26,7 +28,12 @@ func (c *Config) AddNetwork(spec NetworkSpec, facts HostFacts, choose ChooseSubn
 	if err := n.Overlap.UnmarshalText([]byte(or(spec.Overlap, Keep.String()))); err != nil {
 		return Network{}, err
 	}
-	if err := c.checkBridge(spec, n.Bridge, facts); err != nil {
+	if n.Private() {
+		n.Isolation, err = IsolatedEndpoints, n.checkPrivate(spec)
+	} else {
+		err = c.checkBridge(spec, n.Bridge, facts)
+	}
+	if err != nil {
 		return Network{}, err
 	}
 	if n.Subnet, err = c.subnet(spec, n, facts, choose); err != nil {
@@ -38,7 +45,9 @@ func (c *Config) AddNetwork(spec NetworkSpec, facts HostFacts, choose ChooseSubn
 	if err := n.useSpec(spec); err != nil {
 		return Network{}, err
 	}
-	c.compartment(n.Compartment)
+	if !n.Private() {
+		c.compartment(n.Compartment)
+	}
 	n.ID = c.takeID()
 	c.Networks = append(c.Networks, n)
 	return n, nil
@@ -67,7 +76,7 @@ func (c *Config) DeleteNetwork(name string, force bool) error {
 // dropTargets takes the mappings' targets in a network away, and the mappings
 // that then have none.
 func (c *Config) dropTargets(network string) {
-	c.dropTargetsIf(func(t Target) bool { return t.Network == network })
+	c.dropTargetsIf(func(t *Target) bool { return t.Network == network })
 }
 
 func (c *Config) checkUnused(network string) error {
@@ -138,7 +147,7 @@ func (c *Config) subnet(spec NetworkSpec, n Network, facts HostFacts, choose Cho
 
 func (c *Config) checkOverlap(p netip.Prefix, n Network, facts HostFacts) error {
 	for _, other := range c.Networks {
-		if other.Name != n.Name && other.Compartment == n.Compartment && other.Subnet.Overlaps(p) {
+		if other.Name != n.Name && n.Joins(other) && other.Subnet.Overlaps(p) {
 			return Errorf(Conflict, "subnet %s overlaps network %q (%s)", p, other.Name, other.Subnet).
 				WithHint("choose another subnet, or another --compartment")
 		}

@@ -29,6 +29,9 @@ func (c *Config) AddReservation(spec ReservationSpec) (Reservation, error) {
 	if err != nil {
 		return Reservation{}, err
 	}
+	if err := network.checkReservable(); err != nil {
+		return Reservation{}, err
+	}
 	r, err := parseReservation(spec)
 	if err != nil {
 		return Reservation{}, err

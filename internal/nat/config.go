@@ -24,7 +24,9 @@ type Config struct {
 
 	// What the DHCP servers know (Learn). No part of the desired state.
 	Leases []Lease    `json:"-"` // in force
-	Learnt []Endpoint `json:"-"` // clients that are no endpoint of Endpoints
+	Learnt []Endpoint `json:"-"` // clients that are no endpoint of Endpoints, and who was heard of
+	// Who was heard of on the bridges (Hear). A new list comes in the place of another.
+	Heard []Neighbour `json:"-"`
 }
 
 // Compartment is a routing domain; addresses are unique inside one.
@@ -74,7 +76,7 @@ func (c Config) Clone() Config {
 // other targets too.
 func (c Config) Effective() Config {
 	c = c.Clone()
-	c.dropTargetsIf(func(t Target) bool { return !t.Resolved() })
+	c.dropTargetsIf(func(t *Target) bool { return !t.Resolved() })
 	return c
 }
 

@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"net/netip"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -209,6 +210,135 @@ func TestLearnt(t *testing.T) {
 	}
 	if err := c.DetachEndpoint("late"); CodeOf(err) != Conflict {
 		t.Errorf("detaching what was not attached: %v", err)
+	}
+}
+
+// Two networks may have a client of one name, and one that an endpoint of another
+// network has.
+func TestNamesAreOfANetwork(t *testing.T) {
+	t.Parallel()
+	c := testConfig(t)
+	c.Learn([]Lease{
+		lease("web", "172.16.1.10", "02:00:00:00:00:0a", "vm", 0),
+		lease("blue", "172.16.1.10", "02:00:00:00:00:0a", "vm", 1),
+		lease("blue", "172.16.1.11", "02:00:00:00:00:0b", "c1", 1),
+		lease("blue", "172.16.1.12", "02:00:00:00:00:0c", "only", 1),
+	}, leaseStart)
+	tests := []struct{ internal, network, want string }{
+		{"vm:80", "", `networks "web" and "blue" have an endpoint "vm" each`},
+		{"vm:80", "web", "172.16.1.10:80"},
+		{"vm:80", "blue", "172.16.1.10:80"},
+		{"only:80", "", "172.16.1.12:80"},
+		{"only:80", "web", `endpoint "only" is in network "blue", not "web"`},
+		{"c1:80", "", "172.16.1.2:80"},
+		{"c1:80", "blue", "172.16.1.11:80"},
+		{"nobody:80", "blue", `endpoint "nobody" does not exist`},
+	}
+	for i, tt := range tests {
+		m, err := c.AddMapping(MappingSpec{Protocol: "tcp", External: strconv.Itoa(9000 + i), Internal: tt.internal, Network: tt.network}, nil)
+		got := m.InternalText()
+		if err != nil {
+			got = err.Error()
+		}
+		if !strings.HasPrefix(got, tt.want) {
+			t.Errorf("%s of network %q: %s, want %s", tt.internal, tt.network, got, tt.want)
+		}
+	}
+	if e, err := c.Endpoint("c1"); err != nil || e.Network != "web" {
+		t.Errorf("c1 is the attached one: %+v, %v", e, err)
+	}
+	// Nobody takes a client's mapping by being attached under its name.
+	if _, err := c.AddEndpoint(EndpointSpec{Network: "web", Name: "only", Netns: "only"}, HostFacts{}, lowest); err != nil {
+		t.Fatal(err)
+	}
+	c.Learn(c.Leases, leaseStart)
+	if m := c.Mappings[len(c.Mappings)-3]; m.InternalText() != "172.16.1.12:80" {
+		t.Errorf("the mapping to the client leads to %s", m.InternalText())
+	}
+}
+
+// Who has neither an endpoint's address nor a lease is an endpoint too while it
+// is heard of.
+func TestHeard(t *testing.T) {
+	t.Parallel()
+	c := testConfig(t)
+	web := c.Networks[0]
+	say := func(a, mac string) Neighbour {
+		return Neighbour{Bridge: web.Bridge, Address: netip.MustParseAddr(a), MAC: MAC(mac)}
+	}
+	c.Hear([]Neighbour{
+		say("172.16.1.40", "02:00:00:00:00:40"),
+		say("172.16.1.41", "02:00:00:00:00:40"), // one card, two addresses
+		say("172.16.1.1", "02:00:00:00:00:42"),  // the gateway's
+		say("172.16.1.2", "02:00:00:00:00:43"),  // an endpoint's
+		say("172.16.1.30", "02:00:00:00:00:44"), // a client's
+		say("172.16.1.255", "02:00:00:00:00:45"),
+		say("10.9.9.9", "02:00:00:00:00:46"),
+		say("172.16.1.50", "02:00:00:00:00:47"),
+		{Bridge: "br9", Address: netip.MustParseAddr("172.16.1.48"), MAC: "02:00:00:00:00:48"},
+	})
+	c.Learn([]Lease{lease("web", "172.16.1.30", "02:00:00:00:00:44", "ip-172-16-1-50", 0)}, leaseStart)
+	got := map[string]EndpointKind{}
+	for _, e := range c.Learnt {
+		got[e.Name] = e.Kind
+		if e.Managed() {
+			t.Errorf("%s is managed", e.Name)
+		}
+	}
+	want := map[string]EndpointKind{
+		"ip-172-16-1-50": KindLease, "ip-172-16-1-40": KindTraffic, "ip-172-16-1-41": KindTraffic, "ip-172-16-1-50-020000000047": KindTraffic,
+	}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("(-want +got):\n%s", diff)
+	}
+	if err := c.DetachEndpoint("ip-172-16-1-40"); CodeOf(err) != Conflict || !strings.Contains(err.Error(), "172.16.1.40") {
+		t.Errorf("detaching what was not attached: %v", err)
+	}
+
+	// A mapping to it is one to its address, and stays when it is silent.
+	m, err := c.AddMapping(MappingSpec{Protocol: "tcp", External: "9000", Internal: "ip-172-16-1-40:80"}, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	byAddress, err := c.AddMapping(MappingSpec{Protocol: "tcp", External: "9001", Internal: "172.16.1.41:80", Network: "web"}, nil)
+	if err != nil || m.Endpoints() != "" || byAddress.InternalText() != "172.16.1.41:80" {
+		t.Errorf("%+v and %+v, %v", m, byAddress, err)
+	}
+	// Nobody is put there by chance; who says so may have it.
+	c.Endpoints = nil
+	from40 := func(_ Network, taken []Endpoint) (netip.Addr, error) {
+		a := netip.MustParseAddr("172.16.1.40")
+		for slices.ContainsFunc(taken, func(e Endpoint) bool { return e.Address == a }) {
+			a = a.Next()
+		}
+		return a, nil
+	}
+	if e, err := c.AddEndpoint(EndpointSpec{Network: "web", Name: "new", Netns: "new"}, HostFacts{}, from40); err != nil || e.Address.String() != "172.16.1.42" {
+		t.Errorf("a new endpoint is at %s, %v", e.Address, err)
+	}
+	if e, err := c.AddEndpoint(EndpointSpec{Network: "web", Name: "self", TAP: "vm0", Address: "172.16.1.40", MAC: "02:00:00:00:00:40"}, HostFacts{}, from40); err != nil || e.Address.String() != "172.16.1.40" {
+		t.Errorf("attached as what it is, it is at %s, %v", e.Address, err)
+	}
+	c.Hear(nil)
+	c.Learn(nil, leaseStart)
+	if len(c.Learnt) != 0 || c.Mappings[len(c.Mappings)-2].InternalText() != "172.16.1.40:80" {
+		t.Errorf("when nobody is heard of: %v, %v", c.Learnt, c.Mappings)
+	}
+}
+
+// A flood of addresses is cut off.
+func TestHeardIsBounded(t *testing.T) {
+	t.Parallel()
+	c := testConfig(t)
+	c.Networks[0].Subnet = netip.MustParsePrefix("172.16.0.0/16")
+	var flood []Neighbour
+	for i := range 2 * maxHeard {
+		flood = append(flood, Neighbour{Bridge: c.Networks[0].Bridge, Address: netip.AddrFrom4([4]byte{172, 16, byte(9 + i>>8), byte(i)}), MAC: "02:00:00:00:00:40"})
+	}
+	c.Hear(flood)
+	c.Learn(nil, leaseStart)
+	if len(c.Learnt) != maxHeard {
+		t.Errorf("%d endpoints, want %d", len(c.Learnt), maxHeard)
 	}
 }
 

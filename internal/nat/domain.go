@@ -23,7 +23,10 @@ func (n Network) DomainName() string {
 
 // OwnDomain is the domain that a network's names are in whatever Domain says:
 // NETWORK.internal, lower case.
-func (n Network) OwnDomain() string { return strings.ToLower(n.Name) + "." + privateDomain }
+func (n Network) OwnDomain() string {
+	name, _ := CutIsland(n.Name)
+	return strings.ToLower(name) + "." + privateDomain
+}
 
 // parseDomain reads a network's domain; "" is OwnDomain.
 func parseDomain(text string) (string, error) {

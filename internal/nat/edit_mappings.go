@@ -32,17 +32,31 @@ func (c *Config) editTargets(edit func(m *Mapping, i int, t *Target)) {
 	c.Mappings = list
 }
 
+// firstWith is the index of the first mapping with such a target; -1: there is
+// none. Every change asks this of all mappings, so nothing is copied.
+func (c *Config) firstWith(is func(*Target) bool) int {
+	for n := range c.Mappings {
+		targets := c.Mappings[n].Targets
+		for i := range targets {
+			if is(&targets[i]) {
+				return n
+			}
+		}
+	}
+	return -1
+}
+
 // dropTargetsIf takes targets away, and the mappings that then have none.
-func (c *Config) dropTargetsIf(drop func(Target) bool) {
-	isGone := func(m Mapping) bool { return slices.ContainsFunc(m.Targets, drop) }
-	first := slices.IndexFunc(c.Mappings, isGone)
+func (c *Config) dropTargetsIf(drop func(*Target) bool) {
+	first := c.firstWith(drop)
 	if first < 0 {
 		return
 	}
+	isGone := func(t Target) bool { return drop(&t) }
 	list := slices.Clone(c.Mappings[:first])
 	for _, m := range c.Mappings[first:] {
-		if isGone(m) {
-			m.Targets = slices.DeleteFunc(slices.Clone(m.Targets), drop)
+		if slices.ContainsFunc(m.Targets, isGone) {
+			m.Targets = slices.DeleteFunc(slices.Clone(m.Targets), isGone)
 		}
 		if len(m.Targets) > 0 {
 			list = append(list, m)
@@ -89,8 +103,14 @@ func ChangedMappings(before, after []Mapping) (changed, gone []Mapping) {
 // EqualBesideMappings reports whether two configurations ask for the same but
 // for their mappings.
 func (c Config) EqualBesideMappings(o Config) bool {
+	same := slices.EqualFunc(c.Networks, o.Networks, func(a, b Network) bool { return a.Equal(&b) }) &&
+		slices.EqualFunc(c.Endpoints, o.Endpoints, func(a, b Endpoint) bool { return a.Equal(&b) })
+	if !same {
+		return false
+	}
 	for _, x := range []*Config{&c, &o} {
-		x.Mappings, x.NextMapping, x.Leases, x.Learnt = nil, 0, nil, nil
+		x.Networks, x.Endpoints = nil, nil // which may be many, and are slow to compare by reflection
+		x.Mappings, x.NextMapping, x.Leases, x.Learnt, x.Heard = nil, 0, nil, nil, nil
 	}
 	return reflect.DeepEqual(c, o)
 }

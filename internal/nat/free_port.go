@@ -55,7 +55,8 @@ func (u InUse) free(p Protocol, at netip.Addr, ranges []PortRange) []bool {
 			clear(free[a.Ports.Low : int(a.Ports.High)+1])
 		}
 	}
-	for _, m := range u.Mappings {
+	for i := range u.Mappings {
+		m := &u.Mappings[i]
 		if m.IsWhole() {
 			take(p, AddrPorts{Address: m.External.Address, Ports: m.Ports()})
 			continue

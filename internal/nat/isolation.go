@@ -36,6 +36,20 @@ func (i *Isolation) UnmarshalText(text []byte) error {
 	return nil
 }
 
+// setIsolation changes whom the endpoints reach.
+func (n *Network) setIsolation(text string) error {
+	i := n.Isolation
+	if err := i.UnmarshalText([]byte(text)); err != nil {
+		return err
+	}
+	if n.Private() && i != IsolatedEndpoints {
+		return Errorf(Conflict, "the endpoints of network %q are in a compartment each, and cannot reach each other or another network", n.Name).
+			WithHint("leave it at endpoint, or create a network in another --compartment")
+	}
+	n.Isolation = i
+	return nil
+}
+
 // Apart reports whether the host's own routing tables leave the network out: one
 // of another compartment may have the same prefix.
 func (n Network) Apart() bool { return n.Compartment != DefaultCompartment }

@@ -37,8 +37,10 @@ func (c *Config) remember(e Endpoint) {
 // recall forgets what is remembered of an endpoint, which is attached again,
 // and of its address.
 func (c *Config) recall(e Endpoint) {
+	n, err := c.Network(e.Network)
+	shared := err == nil && n.Private() // the address is everybody's
 	c.Remembered = slices.DeleteFunc(c.Remembered, func(r Remembered) bool {
-		return r.Network == e.Network && (r.Name == e.Name || r.Address == e.Address)
+		return r.Network == e.Network && (r.Name == e.Name || r.Address == e.Address && !shared)
 	})
 }
 
@@ -51,6 +53,9 @@ func (c *Config) place(e Endpoint, network Network, choose ChooseAddress) (netip
 		if a.IsValid() && c.checkAddress(e, network) == nil {
 			return a, nil
 		}
+	}
+	if network.Private() {
+		return choose(network, nil)
 	}
 	taken := append(c.EndpointsOf(network.Name), c.keptAddresses(e)...)
 	careful := slices.Clone(taken)
@@ -83,7 +88,7 @@ func (c *Config) ownAddresses(e Endpoint) []netip.Addr {
 }
 
 // keptAddresses are those that others than e have or will get, though they are
-// no endpoints: reservations and leases.
+// no attached endpoints: by reservations and leases, or because they use them.
 func (c *Config) keptAddresses(e Endpoint) []Endpoint {
 	var list []Endpoint
 	for _, r := range c.Reservations {
@@ -93,6 +98,11 @@ func (c *Config) keptAddresses(e Endpoint) []Endpoint {
 	}
 	for _, l := range c.Leases {
 		if l.Network == e.Network && (e.MAC == "" || l.MAC != e.MAC) {
+			list = append(list, Endpoint{Network: l.Network, Address: l.Address})
+		}
+	}
+	for _, l := range c.Learnt {
+		if l.Network == e.Network && l.Kind == KindTraffic && (e.MAC == "" || l.MAC != e.MAC) {
 			list = append(list, Endpoint{Network: l.Network, Address: l.Address})
 		}
 	}
@@ -125,9 +135,12 @@ func (c *Config) macFor(e Endpoint, network Network) MAC {
 		if r.Network != e.Network || r.Name != e.Name || r.Address != e.Address {
 			continue
 		}
-		if !slices.ContainsFunc(c.EndpointsOf(e.Network), func(o Endpoint) bool { return o.MAC == r.MAC }) {
+		if !slices.ContainsFunc(c.neighbours(network), func(o Endpoint) bool { return o.MAC == r.MAC }) {
 			return r.MAC
 		}
+	}
+	if network.Private() {
+		return DeriveMAC(network.ID, e.Address)
 	}
 	return DeriveMAC(c.CompartmentID(network.Compartment), e.Address)
 }
@@ -137,6 +150,10 @@ func (c *Config) notAttached(name string) error {
 	e, err := c.Endpoint(name)
 	if err != nil {
 		return err
+	}
+	if e.Kind == KindTraffic {
+		return Errorf(Conflict, "endpoint %q is not attached by hostnat: somebody uses address %s", name, e.Address).
+			WithHint("unplug it from bridge %s", e.Interface)
 	}
 	return Errorf(Conflict, "endpoint %q is not attached by hostnat: it has address %s by DHCP", name, e.Address).
 		WithHint("unplug it from bridge %s, or drop its lease: hostnat lease delete %s %s", e.Interface, e.Network, e.Address)

@@ -17,7 +17,9 @@ const KindLease EndpointKind = "lease"
 func (c *Config) Learn(leases []Lease, now time.Time) {
 	c.Leases = slices.DeleteFunc(slices.Clone(leases), func(l Lease) bool { return !l.Holds(now) })
 	c.Learnt = c.learnt()
-	c.editTargets(func(_ *Mapping, _ int, t *Target) { c.followLease(t) })
+	if c.firstWith(func(t *Target) bool { return t.MAC != "" }) >= 0 {
+		c.editTargets(func(_ *Mapping, _ int, t *Target) { c.followLease(t) })
+	}
 }
 
 // followLease points a mapping's target that is a DHCP client at the address
@@ -36,41 +38,45 @@ func (c *Config) followLease(t *Target) {
 }
 
 // learnt are the clients with a lease that are no endpoint of ours, as
-// endpoints with names that are unique on the host. The name is the hostname
+// endpoints with names that are unique in their network. The name is the hostname
 // that the client gave; where an endpoint or an earlier client has that, the
-// end of its MAC is added, so that no client can take a name from another.
+// end of its MAC is added, so that no client can take a name from another. After
+// them come those that were heard of and have no lease.
 func (c *Config) learnt() []Endpoint {
 	leases := slices.Clone(c.Leases)
 	slices.SortStableFunc(leases, func(a, b Lease) int {
 		return cmp.Or(a.Since.Compare(b.Since), cmp.Compare(a.Network, b.Network), a.Address.Compare(b.Address))
 	})
-	taken := make(map[string]bool)
-	managed := make(map[string]bool)
+	names := make(map[string]bool) // "NETWORK/NAME", with the name in lower case
+	places := make(map[string]bool)
 	for _, e := range c.Endpoints {
-		taken[strings.ToLower(e.Name)] = true
-		managed[e.Network+"/"+e.Address.String()] = true
+		names[e.Network+"/"+strings.ToLower(e.Name)] = true
+		places[placeOf(e.Network, e.Address)] = true
 	}
 	var list []Endpoint
 	for _, l := range leases {
 		n, err := c.Network(l.Network)
-		if err != nil || l.State != LeaseBound || managed[l.Network+"/"+l.Address.String()] {
+		if err != nil || l.State != LeaseBound || places[placeOf(n.Name, l.Address)] {
 			continue
 		}
+		taken := func(name string) bool { return names[n.Name+"/"+name] }
 		e := Endpoint{Name: learntName(l, taken), Network: n.Name, Address: l.Address, MAC: l.MAC, Kind: KindLease, Interface: n.Bridge}
-		taken[e.Name] = true
+		names[n.Name+"/"+e.Name], places[placeOf(n.Name, e.Address)] = true, true
 		list = append(list, e)
 	}
-	return list
+	return append(list, c.heard(places, names)...)
 }
 
-func learntName(l Lease, taken map[string]bool) string {
+func placeOf(network string, a netip.Addr) string { return network + "/" + a.String() }
+
+func learntName(l Lease, taken func(name string) bool) string {
 	digits := strings.ReplaceAll(string(l.MAC), ":", "")
 	names := []string{l.Hostname, l.Hostname + "-" + digits[max(0, len(digits)-6):], l.Hostname + "-" + digits}
 	if l.Hostname == "" {
 		names = []string{"dhcp-" + digits}
 	}
 	for _, name := range names {
-		if CheckName("endpoint", name) == nil && !taken[name] {
+		if CheckName("endpoint", name) == nil && !taken(name) {
 			return name
 		}
 	}

@@ -1,6 +1,10 @@
 package nat
 
-import "net/netip"
+import (
+	"cmp"
+	"net/netip"
+	"slices"
+)
 
 // NAT returns the NAT of that name, or a NotFound Error.
 func (c *Config) NAT(name string) (NAT, error) {
@@ -22,15 +26,34 @@ func (c *Config) Network(name string) (Network, error) {
 	return Network{}, notFound("network", name, "hostnat network list")
 }
 
-// Endpoint returns the endpoint of that name, attached or learnt from a lease,
-// or a NotFound Error.
-func (c *Config) Endpoint(name string) (Endpoint, error) {
-	if e, ok := c.attached(name); ok {
-		return e, nil
+// Endpoint returns the endpoint of that name: an attached one, or else the
+// learnt one. If two networks have a learnt one, the Error is a Conflict; if
+// there is none, NotFound.
+func (c *Config) Endpoint(name string) (Endpoint, error) { return c.EndpointIn(name, "") }
+
+// EndpointIn is Endpoint for one network, for all networks if it is "".
+func (c *Config) EndpointIn(name, network string) (Endpoint, error) {
+	attached, isAttached := c.attached(name)
+	if isAttached && (network == "" || attached.Network == network) {
+		return attached, nil
 	}
+	var found []Endpoint
 	for _, e := range c.Learnt {
-		if e.Name == name {
-			return e, nil
+		if e.Name == name && (network == "" || e.Network == network) {
+			found = append(found, e)
+		}
+	}
+	switch {
+	case len(found) == 1:
+		return found[0], nil
+	case len(found) > 1:
+		return Endpoint{}, Errorf(Conflict, "networks %q and %q have an endpoint %q each", found[0].Network, found[1].Network, name).
+			WithHint("say which network, or use its address")
+	case isAttached:
+		return Endpoint{}, Errorf(Conflict, "endpoint %q is in network %q, not %q", name, attached.Network, network).WithHint("leave --network out")
+	case network != "":
+		if elsewhere, err := c.EndpointIn(name, ""); err == nil {
+			return Endpoint{}, Errorf(Conflict, "endpoint %q is in network %q, not %q", name, elsewhere.Network, network).WithHint("leave --network out")
 		}
 	}
 	return Endpoint{}, notFound("endpoint", name, "hostnat endpoint list")
@@ -48,12 +71,19 @@ func (c *Config) attached(name string) (Endpoint, bool) {
 
 // Mapping returns the mapping of that id, or a NotFound Error.
 func (c *Config) Mapping(id uint32) (Mapping, error) {
-	for _, m := range c.Mappings {
-		if m.ID == id {
-			return m, nil
-		}
+	i, err := c.mappingIndex(id)
+	if err != nil {
+		return Mapping{}, err
 	}
-	return Mapping{}, Errorf(NotFound, "mapping %d does not exist", id).WithHint("'hostnat mapping list' shows those that do")
+	return c.Mappings[i], nil
+}
+
+func (c *Config) mappingIndex(id uint32) (int, error) {
+	i, found := slices.BinarySearchFunc(c.Mappings, id, func(m Mapping, id uint32) int { return cmp.Compare(m.ID, id) })
+	if !found {
+		return 0, Errorf(NotFound, "mapping %d does not exist", id).WithHint("'hostnat mapping list' shows those that do")
+	}
+	return i, nil
 }
 
 // CompartmentID returns a compartment's id, or 0 if there is none of that name.
@@ -75,6 +105,15 @@ func (c *Config) EndpointsOf(network string) []Endpoint {
 		}
 	}
 	return out
+}
+
+// neighbours returns the endpoints of a network that an endpoint of it shares
+// its link layer with: none if it is private.
+func (c *Config) neighbours(n Network) []Endpoint {
+	if n.Private() {
+		return nil
+	}
+	return c.EndpointsOf(n.Name)
 }
 
 // networkHolding returns the first network whose subnet contains the address.

@@ -94,7 +94,10 @@ func (c *Config) checkTogether(one, other Target) error {
 	if err != nil {
 		return err
 	}
-	if a.Compartment != b.Compartment {
+	if a.Private() && a.Name == b.Name {
+		return Errorf(Conflict, "%s and %s have a compartment each: network %q is private", one, other, a.Name).WithHint("give each a mapping of its own")
+	}
+	if !a.Joins(b) {
 		return Errorf(Conflict, "%s is in compartment %q and %s in %q", one, a.Compartment, other, b.Compartment).WithHint("give each a mapping of its own")
 	}
 	if a.NAT != b.NAT {
@@ -112,6 +115,9 @@ func (c *Config) targetAddress(t *Target, host, network string) error {
 	if err != nil {
 		return err
 	}
+	if err := n.checkNamed("internal address " + a.String()); err != nil {
+		return err
+	}
 	if a == n.Gateway {
 		return Errorf(Invalid, "internal address %s is the gateway of network %q", a, n.Name).WithHint("map to an endpoint")
 	}
@@ -120,14 +126,15 @@ func (c *Config) targetAddress(t *Target, host, network string) error {
 }
 
 func (c *Config) targetEndpoint(t *Target, name, network string) error {
-	e, err := c.Endpoint(name)
+	e, err := c.EndpointIn(name, network)
 	if err != nil {
 		return err
 	}
-	if network != "" && network != e.Network {
-		return Errorf(Conflict, "endpoint %q is in network %q, not %q", name, e.Network, network).WithHint("leave --network out")
+	t.Network, t.Internal.Address = e.Network, e.Address
+	if e.Kind == KindTraffic {
+		return nil // it has the address for as long as it likes, and may be silent: the name is gone then
 	}
-	t.Endpoint, t.Network, t.Internal.Address = name, e.Network, e.Address
+	t.Endpoint = name
 	if e.Kind == KindLease {
 		t.MAC = e.MAC
 	}

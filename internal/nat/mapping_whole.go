@@ -104,7 +104,7 @@ func (c *Config) sameCompartment(a, b string) bool {
 		return false
 	}
 	other, err := c.Network(b)
-	return err == nil && one.Compartment == other.Compartment
+	return err == nil && one.Joins(other)
 }
 
 // clashWhole is the refusal of two mappings on one address of which one has all of it.

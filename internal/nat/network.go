@@ -16,17 +16,17 @@ type MAC string
 // gateway address on it.
 type Network struct {
 	Name        string       `json:"name"`
-	ID          uint32       `json:"id"`  // stable over restarts; part of kernel keys; never 0
-	NAT         string       `json:"nat"` // or NoNAT
-	Compartment string       `json:"compartment"`
-	Subnet      netip.Prefix `json:"subnet"`    // masked: no host bits
-	Gateway     netip.Addr   `json:"gateway"`   // the host vNIC's address, inside Subnet
-	Bridge      string       `json:"bridge"`    // link name of the switch
-	Adopted     bool         `json:"adopted"`   // the bridge was there before and stays after
-	Overlap     Overlap      `json:"overlap"`   // what to do when the host's own network comes to overlap Subnet
-	Isolation   Isolation    `json:"isolation"` // whom its endpoints reach
-	DNS         Switch       `json:"dns"`       // whether the gateway answers for names
-	Domain      string       `json:"domain"`    // of the endpoints' names; empty: OwnDomain. See DomainName
+	ID          uint32       `json:"id"`          // stable over restarts; part of kernel keys; never 0
+	NAT         string       `json:"nat"`         // or NoNAT
+	Compartment string       `json:"compartment"` // EachCompartment, and no bridge: see Private
+	Subnet      netip.Prefix `json:"subnet"`      // masked: no host bits
+	Gateway     netip.Addr   `json:"gateway"`     // the host vNIC's address, inside Subnet
+	Bridge      string       `json:"bridge"`      // link name of the switch; empty: there is none
+	Adopted     bool         `json:"adopted"`     // the bridge was there before and stays after
+	Overlap     Overlap      `json:"overlap"`     // what to do when the host's own network comes to overlap Subnet
+	Isolation   Isolation    `json:"isolation"`   // whom its endpoints reach
+	DNS         Switch       `json:"dns"`         // whether the gateway answers for names
+	Domain      string       `json:"domain"`      // of the endpoints' names; empty: OwnDomain. See DomainName
 
 	DHCP      Switch         `json:"dhcp"`              // whether clients get addresses from the gateway
 	LeaseTime Seconds        `json:"leaseTime"`         // 0: DefaultLeaseTime
@@ -35,6 +35,8 @@ type Network struct {
 	Routes    []Route        `json:"routes,omitempty"`  // that DHCP tells beside the default route
 	Ranges    []AddressRange `json:"ranges,omitempty"`  // for DHCP clients; none: the whole subnet
 	Exclude   []AddressRange `json:"exclude,omitempty"` // never given out unless asked for
+
+	IslandOf uint32 `json:"-"` // id of the private network that this is an endpoint's part of (Unfolded); 0: none
 }
 
 // EndpointKind says what an endpoint's attachment is.

@@ -16,7 +16,7 @@ var networkSettings = map[string]func(n *Network, value string) error{
 	},
 	"overlap": func(n *Network, v string) error { return n.Overlap.UnmarshalText([]byte(v)) },
 
-	"isolation": func(n *Network, v string) error { return n.Isolation.UnmarshalText([]byte(v)) },
+	"isolation": (*Network).setIsolation,
 
 	"dhcp":       func(n *Network, v string) error { return n.DHCP.UnmarshalText([]byte(v)) },
 	"lease-time": func(n *Network, v string) error { return parseSeconds(v, &n.LeaseTime) },

@@ -9,25 +9,31 @@ import (
 // It is not changed once it is made.
 type ClientSight struct {
 	servers map[netip.Addr]bool
-	subnets []netip.Prefix
+	subnets map[netip.Prefix]int // how many networks have it
 }
 
 // NewClientSight makes one for a configuration.
 func NewClientSight(c Config) *ClientSight {
-	s := &ClientSight{servers: make(map[netip.Addr]bool, len(c.Endpoints))}
+	s := &ClientSight{servers: make(map[netip.Addr]bool, len(c.Endpoints)), subnets: make(map[netip.Prefix]int)}
+	islands := make(map[string]bool)
 	for _, n := range c.Networks {
-		s.subnets = append(s.subnets, n.Subnet)
+		s.subnets[n.Subnet]++
+		islands[n.Name] = n.IsIsland()
 	}
 	for _, e := range c.Endpoints {
-		s.servers[e.Address] = s.networksWith(e.Address) == 1
+		if islands[e.Network] { // the next clone has the same address
+			s.servers[e.Address] = false
+		} else if _, known := s.servers[e.Address]; !known {
+			s.servers[e.Address] = s.networksWith(e.Address) == 1
+		}
 	}
 	return s
 }
 
 func (s *ClientSight) networksWith(a netip.Addr) (count int) {
-	for _, p := range s.subnets {
+	for p, networks := range s.subnets {
 		if p.Contains(a) {
-			count++
+			count += networks
 		}
 	}
 	return count
@@ -50,8 +56,9 @@ func (s *ClientSight) Shows(client, dialled, server netip.Addr) bool {
 
 // TransparentNetworks returns the networks to whose endpoints a transparent
 // proxy may connect. A target that is a name but no endpoint's may turn out to
-// be in any of them.
+// be in any of them. Islands are none: see ClientSight.
 func (c *Config) TransparentNetworks() []Network {
+	networks := slices.DeleteFunc(slices.Clone(c.Networks), Network.IsIsland)
 	wanted := make(map[string]bool)
 	for _, p := range c.Proxies {
 		if !p.Transparent {
@@ -60,12 +67,12 @@ func (c *Config) TransparentNetworks() []Network {
 		for _, t := range p.Targets() {
 			name, known := c.networkOfTarget(t)
 			if !known {
-				return slices.Clone(c.Networks)
+				return networks
 			}
 			wanted[name] = true
 		}
 	}
-	return slices.DeleteFunc(slices.Clone(c.Networks), func(n Network) bool { return !wanted[n.Name] })
+	return slices.DeleteFunc(networks, func(n Network) bool { return !wanted[n.Name] })
 }
 
 // networkOfTarget returns the network of the endpoint that a target means,

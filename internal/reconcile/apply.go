@@ -20,11 +20,13 @@ func (k *Kernel) Apply(ctx context.Context, c nat.Config) (nat.Report, error) {
 	k.names = namesOf(c)
 	k.mu.Unlock()
 
-	links, err := host.Links(ctx)
+	k.mirror.use(bridgesOf(c))
+	k.mirror.begin()
+	links, err := k.mirror.reload(ctx)
 	if err != nil {
 		return nat.Report{}, err
 	}
-	facts, err := k.facts(ctx, links)
+	facts, err := k.mirror.hostFacts(ctx)
 	if err != nil {
 		return nat.Report{}, err
 	}
@@ -52,12 +54,13 @@ func (k *Kernel) Apply(ctx context.Context, c nat.Config) (nat.Report, error) {
 		return nat.Report{}, err
 	}
 	k.place(ctx, MakeExternals(c, links, facts.DefaultInterface), &report)
-	if links, err = host.Links(ctx); err != nil { // with what was just made
+	if links, err = k.mirror.look(ctx); err != nil { // with what was just made
 		return nat.Report{}, err
 	}
-	if err := isolate(ctx, c, links); err != nil {
+	if err := isolate(c, links); err != nil {
 		return nat.Report{}, err
 	}
+	k.mirror.tell(links)
 	cookie, err := host.NetnsCookie()
 	if err != nil {
 		return nat.Report{}, err
@@ -68,6 +71,15 @@ func (k *Kernel) Apply(ctx context.Context, c nat.Config) (nat.Report, error) {
 	}
 	k.made = &made{config: c, report: report}
 	return report, nil
+}
+
+// bridgesOf are the links that the networks' gateways are on.
+func bridgesOf(c nat.Config) map[string]bool {
+	bridges := make(map[string]bool, len(c.Networks))
+	for _, n := range c.Networks {
+		bridges[n.Bridge] = true
+	}
+	return bridges
 }
 
 // transparentLinks are those on which endpoints answer to clients whose
@@ -98,12 +110,18 @@ func (k *Kernel) remove(ctx context.Context, p Plan) error {
 		}
 	}
 	for _, name := range p.Delete {
+		delete(k.bridges, name)
 		if err := host.DeleteLink(name); err != nil {
 			return err
 		}
 	}
 	for _, a := range p.Return {
 		if err := host.ReleaseBridge(ctx, a.Name, a.Gateway); err != nil {
+			return err
+		}
+	}
+	for _, name := range p.Restore {
+		if err := host.ReleaseIsland(ctx, name); err != nil {
 			return err
 		}
 	}
@@ -118,6 +136,9 @@ func (k *Kernel) build(ctx context.Context, p Plan, v view, mtu int, report *nat
 	}
 	look := false // again, since there are new bridges
 	for _, b := range p.Bridges {
+		if k.isSettledBridge(v, b) {
+			continue
+		}
 		index, err := host.EnsureBridge(ctx, b)
 		if err != nil {
 			return err
@@ -142,7 +163,7 @@ func (k *Kernel) build(ctx context.Context, p Plan, v view, mtu int, report *nat
 		}
 	}
 	if look {
-		links, err := host.Links(ctx)
+		links, err := k.mirror.look(ctx)
 		if err != nil {
 			return err
 		}
@@ -208,6 +229,8 @@ func attachments(c datapath.Config) []datapath.Attachment {
 	for index, i := range c.Insides {
 		hook := datapath.InsideIngress
 		switch {
+		case i.Island:
+			list = append(list, datapath.Attachment{Interface: index, Hook: datapath.IslandIngress})
 		case i.Bridge:
 			hook = datapath.BridgeIngress
 		case i.Port:

@@ -1,9 +1,12 @@
 package reconcile
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"net/netip"
+
+	"golang.org/x/sys/unix"
 
 	"github.com/hostnat/hostnat/internal/datapath"
 	"github.com/hostnat/hostnat/internal/host"
@@ -23,6 +26,9 @@ func (k *Kernel) attach(ctx context.Context, v view, e nat.Endpoint, mtu int) er
 	n, err := v.config.Network(e.Network)
 	if err != nil {
 		return err
+	}
+	if n.IsIsland() {
+		return k.attachIsland(ctx, v, n, e, mtu)
 	}
 	bridge, ok := v.link(n.Bridge)
 	if !ok {
@@ -44,10 +50,11 @@ func (k *Kernel) attach(ctx context.Context, v view, e nat.Endpoint, mtu int) er
 }
 
 func (k *Kernel) attachTo(ctx context.Context, v view, n nat.Network, bridge host.Link, e nat.Endpoint, mtu int) error {
-	guard := k.guard
+	protect := k.guard
 	if link, ok := v.link(e.Interface); n.Isolation == nat.IsolatedEndpoints && (!ok || link.MasterIndex != bridge.Index) {
-		guard = k.guardNew // of others, isolate takes care
+		protect = k.guardNew // of others, isolate takes care
 	}
+	guard := func(port int) error { return cmp.Or(protect(port), host.PinMAC(port, e.MAC)) }
 	if !e.InNamespace() {
 		index, err := host.EnsurePort(ctx, e.Target, bridge.Index)
 		if err != nil {
@@ -60,16 +67,28 @@ func (k *Kernel) attachTo(ctx context.Context, v view, n nat.Network, bridge hos
 		return err
 	}
 	defer ns.Close()
+	var pinned nat.MAC
+	if !n.Adopted { // that bridge may get another
+		pinned = gatewayMAC(n)
+	}
 	_, err = host.EnsureVeth(ctx, host.Veth{
 		Name: e.Interface, Bridge: bridge.Index, Namespace: ns, IfName: e.IfName, MAC: e.MAC,
-		Address: netip.PrefixFrom(e.Address, n.Subnet.Bits()), Gateway: n.Gateway, MTU: n.LinkMTU(mtu), Guard: guard,
+		Address: netip.PrefixFrom(e.Address, n.Subnet.Bits()), Gateway: n.Gateway, GatewayMAC: pinned, MTU: n.LinkMTU(mtu), Guard: guard,
 	})
 	return err
 }
 
 // guard attaches the program that every packet of an endpoint passes first.
 func (k *Kernel) guard(index int) error {
-	return k.datapath.Attach(datapath.Attachment{Interface: uint32(index), Hook: datapath.InsideIngress})
+	return goneIfGone(k.datapath.Attach(datapath.Attachment{Interface: uint32(index), Hook: datapath.InsideIngress}))
+}
+
+// goneIfGone makes the endpoint absent whose link went while it was attached.
+func goneIfGone(err error) error {
+	if errors.Is(err, unix.ENODEV) {
+		return nat.Errorf(nat.NotFound, "its link was deleted meanwhile")
+	}
+	return err
 }
 
 // guardNew is guard for a new port of a network that keeps its endpoints apart.

@@ -19,8 +19,11 @@ type made struct {
 // something. If that is mappings alone, nothing else is looked at: what happens
 // on the host beside that is for the next Apply to find.
 func (k *Kernel) Change(ctx context.Context, c nat.Config) (nat.Report, error) {
-	if k.made == nil || !c.EqualBesideMappings(k.made.config) {
+	if k.made == nil {
 		return k.Apply(ctx, c)
+	}
+	if !c.EqualBesideMappings(k.made.config) {
+		return k.changeInside(ctx, c)
 	}
 	before := *k.made
 	changed, deleted := nat.ChangedMappings(before.config.Mappings, c.Mappings)

@@ -63,7 +63,7 @@ func (v view) datapathConfig() datapath.Config {
 		Mappings:    make(map[uint32]datapath.Mapping),
 		Wholes:      make(map[uint32]datapath.Whole),
 
-		HostAddresses: make(map[netip.Addr]uint32),
+		HostAddresses: v.hostAddresses(),
 		Transparent:   v.config.HasTransparentProxy(),
 	}
 	for _, l := range v.outsides() {
@@ -86,14 +86,21 @@ func (v view) datapathConfig() datapath.Config {
 	for _, m := range v.config.Mappings {
 		v.addMapping(&c, m)
 	}
+	return c
+}
+
+// hostAddresses are all addresses of the host with their interfaces; of one that
+// several have, the last.
+func (v view) hostAddresses() map[netip.Addr]uint32 {
+	addresses := make(map[netip.Addr]uint32)
 	for _, l := range v.links {
 		for _, p := range l.Addresses {
 			if !p.Addr().IsLoopback() {
-				c.HostAddresses[p.Addr()] = uint32(l.Index)
+				addresses[p.Addr()] = uint32(l.Index)
 			}
 		}
 	}
-	return c
+	return addresses
 }
 
 // outsides are the interfaces that can be somebody's way to the host: all but
@@ -132,7 +139,9 @@ func (v view) addNetwork(c *datapath.Config, n nat.Network) {
 	if bridge, ok := v.link(n.Bridge); ok {
 		network.Bridge = uint32(bridge.Index)
 		network.GatewayMAC = bridge.MAC
-		c.Insides[network.Bridge] = datapath.Inside{Network: n.ID, Bridge: true}
+		if !n.IsIsland() { // then the endpoint's link is the network's
+			c.Insides[network.Bridge] = datapath.Inside{Network: n.ID, Bridge: true}
+		}
 	}
 	c.Networks[n.ID] = network
 }
@@ -145,7 +154,7 @@ func (v view) addEndpoint(c *datapath.Config, e nat.Endpoint) {
 	}
 	network := c.Networks[n.ID]
 	index := uint32(link.Index)
-	c.Insides[index] = datapath.Inside{Network: n.ID, Address: e.Address, MAC: e.MAC}
+	c.Insides[index] = datapath.Inside{Network: n.ID, Address: e.Address, MAC: e.MAC, Island: n.IsIsland()}
 	c.Endpoints = append(c.Endpoints, datapath.Endpoint{
 		Compartment: network.Compartment, Address: e.Address, Interface: index, Network: n.ID,
 		Peer: e.InNamespace(), MTU: link.MTU, MAC: e.MAC, GatewayMAC: network.GatewayMAC,

@@ -49,6 +49,9 @@ func takeDown(ctx context.Context, bpf string, attached []datapath.Attachment) e
 	for _, a := range plan.Return {
 		errs = append(errs, host.ReleaseBridge(ctx, a.Name, a.Gateway))
 	}
+	for _, name := range plan.Restore {
+		errs = append(errs, host.ReleaseIsland(ctx, name))
+	}
 	errs = append(errs, host.SetTransparentRoute(ctx, nil), removeExternals(ctx, links), host.UnmountBPF(bpf))
 	return errors.Join(errs...)
 }

@@ -1,26 +1,23 @@
 package reconcile
 
 import (
-	"context"
-
 	"github.com/hostnat/hostnat/internal/host"
 	"github.com/hostnat/hostnat/internal/nat"
 )
 
 // isolate has the bridges keep the ports of networks apart that want it, and no
 // others.
-func isolate(ctx context.Context, c nat.Config, links []host.Link) error {
-	is, err := host.IsolatedPorts(ctx)
-	if err != nil {
-		return err
-	}
-	for index, isolated := range isolation(c, links) {
-		if isolated == is[index] {
+func isolate(c nat.Config, links []host.Link) error {
+	wanted := isolation(c, links)
+	for i, l := range links {
+		isolated, concerned := wanted[l.Index]
+		if !concerned || isolated == l.Isolated {
 			continue
 		}
-		if err := host.IsolatePort(index, isolated); err != nil && nat.CodeOf(err) != nat.NotFound {
+		if err := host.IsolatePort(l.Index, isolated); err != nil && nat.CodeOf(err) != nat.NotFound {
 			return err
 		}
+		links[i].Isolated = isolated
 	}
 	return nil
 }

@@ -2,7 +2,9 @@ package reconcile
 
 import (
 	"context"
+	"errors"
 	"log/slog"
+	"net"
 	"net/netip"
 	"path/filepath"
 	"sync"
@@ -19,16 +21,20 @@ type Kernel struct {
 	log      *slog.Logger
 	datapath *datapath.Datapath
 	events   hub
+	mirror   *mirror
 	refused  map[netip.Addr]refusal // external addresses that another machine has; Apply's alone
 	made     *made                  // by the last Apply, and Change since; nil: it did not work. Theirs alone
 
 	looked time.Time // whether what is pinned is attached; Apply's alone
 
+	tables census // how full they are
+
 	mu      sync.Mutex
-	config  nat.Config         // of the last Apply
-	names   names              // that its ids stand for
-	settled map[string]settled // endpoints that are as they should be, by name
-	seen    map[string]string  // processes that a caller of CheckTarget named, by endpoint
+	config  nat.Config               // of the last Apply
+	names   names                    // that its ids stand for
+	settled map[string]settled       // endpoints that are as they should be, by name
+	bridges map[string]settledBridge // by name; Apply's alone
+	seen    map[string]string        // processes that a caller of CheckTarget named, by endpoint
 }
 
 // Open mounts RUN/bpf and loads the data path there; one that is running goes
@@ -50,7 +56,30 @@ func Open(runDir string, discard bool, log *slog.Logger) (*Kernel, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &Kernel{bpf: dir, log: log, datapath: d, seen: make(map[string]string), settled: make(map[string]settled)}, nil
+	watcher, err := host.NewWatcher()
+	if err != nil {
+		return nil, errors.Join(err, d.Close())
+	}
+	return &Kernel{
+		bpf: dir, log: log, datapath: d, mirror: newMirror(watcher),
+		seen: make(map[string]string), settled: make(map[string]settled), bridges: make(map[string]settledBridge),
+	}, nil
+}
+
+// WatchHost follows what is announced of the host's network until ctx ends.
+func (k *Kernel) WatchHost(ctx context.Context) error { return k.mirror.watcher.Run(ctx) }
+
+// HostChanges ticks when something of the host's network has changed, our own
+// doing too: Drifted tells.
+func (k *Kernel) HostChanges() <-chan struct{} { return k.mirror.watcher.Ticks() }
+
+// Drifted reports whether the host is not as the last Apply, or Change since, has
+// seen or made it, as far as the kernel announces that.
+func (k *Kernel) Drifted(ctx context.Context) (bool, error) {
+	if k.made == nil {
+		return true, nil
+	}
+	return k.mirror.drifted(ctx)
 }
 
 // attachHost lets the host's own programs reach published ports. Without it
@@ -66,28 +95,11 @@ func (k *Kernel) attachHost() error {
 func mountPoint(runDir string) string { return filepath.Join(runDir, "bpf") }
 
 // Close lets go of the kernel's state, which stays.
-func (k *Kernel) Close() error { return k.datapath.Close() }
+func (k *Kernel) Close() error { return errors.Join(k.mirror.watcher.Close(), k.datapath.Close()) }
 
 // Facts returns what the host itself uses: our own links are left out.
 func (k *Kernel) Facts(ctx context.Context) (nat.HostFacts, error) {
-	links, err := host.Links(ctx)
-	if err != nil {
-		return nat.HostFacts{}, err
-	}
-	return k.facts(ctx, links)
-}
-
-func (k *Kernel) facts(ctx context.Context, links []host.Link) (nat.HostFacts, error) {
-	ours := map[string]bool{host.AnchorName: true, host.RoomName: true}
-	for _, n := range k.lastConfig().Networks {
-		ours[n.Bridge] = true
-	}
-	for _, l := range links {
-		if l.Owned() {
-			ours[l.Name] = true
-		}
-	}
-	return host.FactsOf(ctx, links, func(link string) bool { return ours[link] })
+	return k.mirror.hostFacts(ctx)
 }
 
 // Listener returns the host's program that holds the lowest held one of the
@@ -103,7 +115,10 @@ func (k *Kernel) Listeners(ctx context.Context) ([]nat.Listener, error) { return
 func (k *Kernel) CheckTarget(ctx context.Context, e nat.Endpoint) error {
 	k.unsettle(e.Name)
 	if !e.InNamespace() {
-		return host.CheckPort(ctx, e.Target, k.bridgeIndex(ctx, e.Network))
+		if bridge := k.bridgeIndex(ctx, e.Network); bridge != 0 {
+			return host.CheckPort(ctx, e.Target, bridge)
+		}
+		return host.CheckIsland(ctx, e.Target) // no bridge yet, or none ever
 	}
 	ns, err := host.OpenNamespace(e.Kind, e.Target)
 	if err != nil {
@@ -121,12 +136,28 @@ func (k *Kernel) bridgeIndex(ctx context.Context, network string) int {
 	if err != nil {
 		return 0
 	}
-	links, err := host.Links(ctx)
-	if err != nil {
+	links, err := k.mirror.find(ctx, []string{n.Bridge})
+	if err != nil || len(links) == 0 {
 		return 0
 	}
-	l, _ := view{links: links}.link(n.Bridge)
-	return l.Index
+	return links[0].Index
+}
+
+// Interfaces returns the host's links of these names that are there.
+func (k *Kernel) Interfaces(ctx context.Context, names []string) ([]net.Interface, error) {
+	links, err := k.mirror.find(ctx, names)
+	if err != nil {
+		return nil, err
+	}
+	list := make([]net.Interface, 0, len(links))
+	for _, l := range links {
+		mac, err := net.ParseMAC(string(l.MAC))
+		if err != nil {
+			continue // it has no Ethernet
+		}
+		list = append(list, net.Interface{Index: l.Index, Name: l.Name, MTU: l.MTU, HardwareAddr: mac})
+	}
+	return list, nil
 }
 
 // lastNames gives ids their names. It is made once for each configuration: an
@@ -141,20 +172,4 @@ func (k *Kernel) lastConfig() nat.Config {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	return k.config
-}
-
-// Counters returns drops by reason, and how full the tables are.
-func (k *Kernel) Counters(context.Context) (nat.Counters, error) {
-	drops, err := k.datapath.Drops()
-	if err != nil {
-		return nat.Counters{}, err
-	}
-	c := nat.Counters{Drops: drops, MaxSessions: k.datapath.MaxSessions(), EventsLost: k.events.eventsLost()}
-	if err := k.datapath.Sessions(func(datapath.Session) error { c.Sessions++; return nil }); err != nil {
-		return nat.Counters{}, err
-	}
-	if err := k.datapath.Bindings(func(datapath.Binding) error { c.Bindings++; return nil }); err != nil {
-		return nat.Counters{}, err
-	}
-	return c, nil
 }

@@ -18,6 +18,7 @@ type Plan struct {
 	Delete  []string      // links we made that nobody wants any more
 	Release []PortRelease // links of others that were ports of ours
 	Return  []Adoption    // bridges to give back as they were
+	Restore []string      // links of others that were islands, to give back as they were
 }
 
 // Adoption is a bridge that was there before, and the address that it has from
@@ -38,13 +39,17 @@ type PortRelease struct {
 // attachments. It changes nothing.
 func Make(c nat.Config, links []host.Link, attached []datapath.Attachment, mtu int) Plan {
 	var p Plan
+	pinned := setOf(attached)
 	wanted := map[string]bool{host.AnchorName: true, host.RoomName: true}
+	islands := make(map[string]netip.Prefix) // by link
 	for _, n := range c.Networks {
 		wanted[n.Bridge] = true
-		if n.Adopted {
+		if n.IsIsland() { // its link is made when its endpoint is attached
+			islands[n.Bridge] = gatewayPrefix(n)
+		} else if n.Adopted {
 			p.Adopt = append(p.Adopt, Adoption{Name: n.Bridge, Gateway: gatewayPrefix(n), Apart: n.Apart()})
 		} else {
-			p.Bridges = append(p.Bridges, host.Bridge{Name: n.Bridge, MAC: gatewayMAC(n), MTU: n.LinkMTU(mtu), Gateway: gatewayPrefix(n), Apart: n.Apart()})
+			p.Bridges = append(p.Bridges, bridgeOf(n, mtu))
 		}
 	}
 	for _, e := range c.Endpoints {
@@ -53,23 +58,27 @@ func Make(c nat.Config, links []host.Link, attached []datapath.Attachment, mtu i
 	for _, l := range links {
 		for _, gateway := range l.Lent {
 			lent := func(a Adoption) bool { return a.Name == l.Name && a.Gateway == gateway }
-			if !slices.ContainsFunc(p.Adopt, lent) {
+			if islands[l.Name] != gateway && !slices.ContainsFunc(p.Adopt, lent) {
 				p.Return = append(p.Return, Adoption{Name: l.Name, Gateway: gateway})
 			}
+		}
+		if l.Island && !islands[l.Name].IsValid() {
+			p.Restore = append(p.Restore, l.Name)
 		}
 		switch {
 		case wanted[l.Name]:
 		case l.Owned():
 			p.Delete = append(p.Delete, l.Name)
-		case l.MasterIndex != 0 && isAttached(attached, uint32(l.Index), datapath.InsideIngress):
+		case l.MasterIndex != 0 && pinned[datapath.Attachment{Interface: uint32(l.Index), Hook: datapath.InsideIngress}]:
 			p.Release = append(p.Release, PortRelease{Link: l.Name, Bridge: l.MasterIndex})
 		}
 	}
 	return p
 }
 
-func isAttached(list []datapath.Attachment, index uint32, h datapath.Hook) bool {
-	return slices.Contains(list, datapath.Attachment{Interface: index, Hook: h})
+// bridgeOf is the switch of a network that has one of ours.
+func bridgeOf(n nat.Network, mtu int) host.Bridge {
+	return host.Bridge{Name: n.Bridge, MAC: gatewayMAC(n), MTU: n.LinkMTU(mtu), Gateway: gatewayPrefix(n), Apart: n.Apart()}
 }
 
 func gatewayPrefix(n nat.Network) netip.Prefix { return netip.PrefixFrom(n.Gateway, n.Subnet.Bits()) }

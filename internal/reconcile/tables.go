@@ -31,7 +31,7 @@ func namesOf(c nat.Config) names {
 	}
 	compartment := make(map[string]uint32)
 	for _, v := range c.Networks {
-		n.networks[v.ID] = v.Name
+		n.networks[v.ID], _ = nat.CutIsland(v.Name)
 		compartment[v.Name] = c.CompartmentID(v.Compartment)
 	}
 	for _, v := range c.Compartments {

@@ -28,8 +28,8 @@ type kind struct {
 
 var kinds = []kind{
 	listOf('a', func(c *nat.Config) *[]nat.NAT { return &c.NATs }, func(v *nat.NAT) uint32 { return v.ID }, nil),
-	listOf('b', func(c *nat.Config) *[]nat.Network { return &c.Networks }, func(v *nat.Network) uint32 { return v.ID }, nil),
-	listOf('c', func(c *nat.Config) *[]nat.Endpoint { return &c.Endpoints }, func(v *nat.Endpoint) uint32 { return v.ID }, nil),
+	listOf('b', func(c *nat.Config) *[]nat.Network { return &c.Networks }, func(v *nat.Network) uint32 { return v.ID }, (*nat.Network).Equal),
+	listOf('c', func(c *nat.Config) *[]nat.Endpoint { return &c.Endpoints }, func(v *nat.Endpoint) uint32 { return v.ID }, (*nat.Endpoint).Equal),
 	listOf('d', func(c *nat.Config) *[]nat.Mapping { return &c.Mappings }, func(v *nat.Mapping) uint32 { return v.ID }, (*nat.Mapping).Equal),
 	listOf('e', func(c *nat.Config) *[]nat.Proxy { return &c.Proxies }, func(v *nat.Proxy) uint32 { return v.ID }, nil),
 }
@@ -107,7 +107,7 @@ func restOf(c nat.Config) nat.Config {
 	for _, k := range kinds {
 		k.empty(&c)
 	}
-	c.Leases, c.Learnt = nil, nil // not stored
+	c.Leases, c.Learnt, c.Heard = nil, nil, nil // not stored
 	return c
 }
 

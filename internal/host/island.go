@@ -1,0 +1,184 @@
+package host
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"net/netip"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"github.com/hostnat/hostnat/internal/nat"
+	"github.com/vishvananda/netlink"
+	"golang.org/x/sys/unix"
+)
+
+// Island is what an endpoint's link has on the host's side if it is a network by
+// itself, without a switch.
+type Island struct {
+	MAC     nat.MAC      // the gateway's: clones of one machine find it wherever they wake up
+	Gateway netip.Prefix // the host's address on it, which other links may have too: without a route
+
+	Endpoint    netip.Addr // who is at the other end
+	EndpointMAC nat.MAC
+}
+
+// CheckIsland refuses by a *nat.Error a link that cannot be an island.
+func CheckIsland(ctx context.Context, name string) error {
+	_, err := findIsland(ctx, name)
+	return err
+}
+
+// EnsureIsland makes an existing link (a TAP, mostly) an island, up, and returns
+// its index. The guard is called before the host has an address there. What the
+// link was like is noted at the link itself, for ReleaseIsland.
+func EnsureIsland(ctx context.Context, name string, i Island, guard func(index int) error) (int, error) {
+	link, err := findIsland(ctx, name)
+	if err != nil {
+		return 0, err
+	}
+	index := link.Attrs().Index
+	for _, step := range []func() error{
+		func() error { return noteWas(link) },
+		func() error { return guard(index) },
+		func() error { return i.settle(link) },
+		func() error { return i.setOwnAddress(ctx, link) },
+		func() error { return setUp(netlink.LinkSetUp, link) },
+		func() error { return onlyNeighbour(ctx, link, i.Endpoint, i.EndpointMAC) },
+	} {
+		if err := step(); err != nil {
+			return 0, err
+		}
+	}
+	return index, nil
+}
+
+// ReleaseIsland gives a link back as EnsureIsland found it. One that is gone, or
+// is no island, is fine.
+func ReleaseIsland(ctx context.Context, name string) error {
+	link, err := findLink(name)
+	if err != nil || link == nil {
+		return err
+	}
+	mark := wasOf(link.Attrs().AltNames)
+	if mark == "" {
+		return nil
+	}
+	addrs, err := addressesOf(ctx, link)
+	for _, a := range addrs {
+		if a.marked {
+			err = errors.Join(err, deleteAddress(link, a.prefix))
+		}
+	}
+	mac, filter, err2 := parseWas(mark)
+	if err = errors.Join(err, err2); err != nil {
+		return err
+	}
+	err = errors.Join(
+		setMAC(netlink.LinkSetHardwareAddr, link, mac),
+		setSysctl(linkSysctl("ipv4", name, "rp_filter"), filter))
+	if err != nil {
+		return fmt.Errorf("give link %s back: %w", name, err)
+	}
+	// Its neighbours went with its MAC.
+	return onLink("take the mark from", link, netlink.LinkDelAltName(link, mark)) // last: who is killed before tries again
+}
+
+// findIsland finds a link that can be an island. What it has from us already
+// does not count.
+func findIsland(ctx context.Context, name string) (netlink.Link, error) {
+	link, err := findLink(name)
+	if err != nil {
+		return nil, err
+	}
+	if link != nil && wasOf(link.Attrs().AltNames) != "" && link.Attrs().MasterIndex == 0 {
+		return link, nil
+	}
+	return findPort(ctx, name, 0)
+}
+
+// settle gives the link the gateway's MAC. Reverse path filtering is off, since
+// the host's tables do not lead there.
+func (i Island) settle(link netlink.Link) error {
+	mac, err := net.ParseMAC(string(i.MAC))
+	if err != nil {
+		return fmt.Errorf("link %s: %w", link.Attrs().Name, err)
+	}
+	return errors.Join(
+		setMAC(netlink.LinkSetHardwareAddr, link, mac),
+		setSysctl(linkSysctl("ipv4", link.Attrs().Name, "rp_filter"), "0"))
+}
+
+// setOwnAddress makes the gateway's the one address that the link has from us;
+// others are its owner's.
+func (i Island) setOwnAddress(ctx context.Context, link netlink.Link) error {
+	addrs, err := addressesOf(ctx, link)
+	if err != nil {
+		return err
+	}
+	found := false
+	for _, a := range addrs {
+		switch {
+		case a.prefix == i.Gateway && (!a.marked || !a.routed):
+			found = true
+		case a.marked:
+			err = errors.Join(err, deleteAddress(link, a.prefix))
+		}
+	}
+	if err != nil || found {
+		return err
+	}
+	return addAddress(link, i.Gateway, false)
+}
+
+// wasMark begins the alternative name (`ip link show`) of a link of others that
+// is an island. It says what the link was like: no record on disk could be out
+// of step with it after a kill or a reboot, or of another link of that name.
+const wasMark = "hostnat-was-"
+
+// wasOf returns the mark among a link's alternative names; "" if there is none.
+func wasOf(names []string) string {
+	for _, name := range names {
+		if strings.HasPrefix(name, wasMark) {
+			return name
+		}
+	}
+	return ""
+}
+
+// noteWas marks a link with its MAC and its rp_filter. Alternative names are
+// unique in a namespace, as indices are.
+func noteWas(link netlink.Link) error {
+	a := link.Attrs()
+	if wasOf(a.AltNames) != "" {
+		return nil
+	}
+	filter, err := os.ReadFile(filepath.Join("/proc/sys", linkSysctl("ipv4", a.Name, "rp_filter")))
+	if err != nil {
+		return fmt.Errorf("read rp_filter of %s: %w", a.Name, err)
+	}
+	mark := fmt.Sprintf("%s%s-%s-%d", wasMark, strings.ReplaceAll(a.HardwareAddr.String(), ":", ""), strings.TrimSpace(string(filter)), a.Index)
+	err = netlink.LinkAddAltName(link, mark)
+	if errors.Is(err, unix.EEXIST) {
+		return nat.Errorf(nat.Conflict, "another link has the name %s", mark).WithHint("remove it: ip link property del dev LINK altname %s", mark)
+	}
+	return onLink("mark", link, err)
+}
+
+// parseWas reads what noteWas wrote.
+func parseWas(mark string) (mac net.HardwareAddr, filter string, err error) {
+	fields := strings.Split(strings.TrimPrefix(mark, wasMark), "-")
+	if len(fields) == 3 && len(fields[0]) == 12 {
+		var digits []string
+		for i := 0; i < 12; i += 2 {
+			digits = append(digits, fields[0][i:i+2])
+		}
+		mac, err = net.ParseMAC(strings.Join(digits, ":"))
+	}
+	if mac == nil || err != nil || len(fields[1]) != 1 || !strings.Contains("012", fields[1]) {
+		return nil, "", fmt.Errorf("alternative name %q is none of ours", mark)
+	}
+	return mac, fields[1], nil
+}

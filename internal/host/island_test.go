@@ -1,0 +1,166 @@
+package host
+
+import (
+	"errors"
+	"net/netip"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/hostnat/hostnat/internal/lab"
+	"github.com/hostnat/hostnat/internal/nat"
+)
+
+func testIsland() Island {
+	return Island{
+		MAC: "02:68:6e:80:00:09", Gateway: netip.MustParsePrefix("172.16.1.1/24"),
+		Endpoint: netip.MustParseAddr("172.16.1.2"), EndpointMAC: "02:42:ac:10:01:02",
+	}
+}
+
+// wantPinned checks which neighbours a link knows for good.
+func wantPinned(t *testing.T, n *lab.Namespace, link string, want ...string) {
+	t.Helper()
+	out, err := n.Command(t.Context(), "ip", "-4", "neigh", "show", "dev", link, "nud", "permanent").Output()
+	must(t, err)
+	var got []string
+	for line := range strings.Lines(string(out)) {
+		fields := strings.Fields(line)
+		got = append(got, fields[0]+" "+fields[2])
+	}
+	if !slices.Equal(got, want) {
+		t.Errorf("%s of %s knows %q for good, want %q", link, n.Name, got, want)
+	}
+}
+
+func noGuard(int) error { return nil }
+
+func TestEnsureIsland(t *testing.T) {
+	t.Parallel()
+	n := newHost(t)
+	must(t, n.AddTAP("tap0"), n.SetDown("tap0"), n.Sysctl("net/ipv4/conf/tap0/rp_filter", "2"))
+	was := linkNamed(t, n, "tap0")
+	island := testIsland()
+	var index int
+	guarded := 0
+	guard := func(at int) error {
+		guarded = at
+		if l := linkNamed(t, n, "tap0"); len(l.Addresses) > 0 || l.Up {
+			t.Errorf("guard is called after the host can be reached: %+v", l)
+		}
+		return nil
+	}
+	on(t, n, func() (err error) { index, err = EnsureIsland(t.Context(), "tap0", island, guard); return err })
+	l := linkNamed(t, n, "tap0")
+	if guarded != index || l.Index != index || l.MAC != island.MAC || !l.Up || !l.Island || l.Owned() ||
+		!slices.Equal(l.Unrouted, []netip.Prefix{island.Gateway}) || !slices.Equal(l.Lent, l.Unrouted) {
+		t.Errorf("island is %+v", l)
+	}
+	wantSysctl(t, n, "net/ipv4/conf/tap0/rp_filter", "0\n")
+	wantPinned(t, n, "tap0", "172.16.1.2 02:42:ac:10:01:02")
+	on(t, n, func() error { return CheckIsland(t.Context(), "tap0") })
+	wantQuiet(t, n, func() error { _, err := EnsureIsland(t.Context(), "tap0", island, noGuard); return err })
+
+	// Another gateway takes the place of the first; an address of the owner's stays.
+	must(t, n.AddAddress("tap0", "192.0.2.7/32"))
+	moved := island
+	moved.Gateway, moved.Endpoint = netip.MustParsePrefix("172.16.9.1/24"), netip.MustParseAddr("172.16.9.2")
+	on(t, n, func() error { _, err := EnsureIsland(t.Context(), "tap0", moved, noGuard); return err })
+	if l := linkNamed(t, n, "tap0"); !slices.Equal(l.Lent, []netip.Prefix{moved.Gateway}) || len(l.Addresses) != 2 {
+		t.Errorf("moved island is %+v", l)
+	}
+	wantPinned(t, n, "tap0", "172.16.9.2 02:42:ac:10:01:02")
+	must(t, n.DeleteAddress("tap0", "192.0.2.7/32"))
+
+	on(t, n, func() error { return ReleaseIsland(t.Context(), "tap0") })
+	on(t, n, func() error { return ReleaseIsland(t.Context(), "tap0") })
+	on(t, n, func() error { return ReleaseIsland(t.Context(), "tap9") })
+	if l := linkNamed(t, n, "tap0"); l.MAC != was.MAC || l.Island || len(l.Addresses) > 0 {
+		t.Errorf("released island is %+v, it was %+v", l, was)
+	}
+	wantSysctl(t, n, "net/ipv4/conf/tap0/rp_filter", "2\n")
+	wantPinned(t, n, "tap0")
+}
+
+// A guard that fails leaves the host without an address there.
+func TestEnsureIslandWithoutGuard(t *testing.T) {
+	t.Parallel()
+	n := newHost(t)
+	must(t, n.AddTAP("tap0"))
+	failure := errors.New("no program")
+	on(t, n, func() error {
+		_, err := EnsureIsland(t.Context(), "tap0", testIsland(), func(int) error { return failure })
+		if !errors.Is(err, failure) {
+			t.Errorf("got %v", err)
+		}
+		return nil
+	})
+	if l := linkNamed(t, n, "tap0"); len(l.Addresses) > 0 || !l.Island {
+		t.Errorf("link is %+v", l)
+	}
+}
+
+func TestEnsureIslandRefuses(t *testing.T) {
+	t.Parallel()
+	n := newHost(t)
+	must(t, n.AddTAP("tap0"), n.AddBridge("other", "tap0"), lab.Veth(n, "uplink", n, "x"), n.AddAddress("uplink", "192.0.2.7/24"))
+	for link, want := range map[string]struct {
+		code   nat.Code
+		naming string
+	}{
+		"tap9": {nat.NotFound, "tap9"}, "tap0": {nat.Conflict, "other"}, "lo": {nat.Conflict, "lo"}, "uplink": {nat.Conflict, "192.0.2.7"},
+	} {
+		on(t, n, func() error {
+			_, err := EnsureIsland(t.Context(), link, testIsland(), noGuard)
+			wantRefusal(t, err, want.code, want.naming)
+			wantRefusal(t, CheckIsland(t.Context(), link), want.code, want.naming)
+			return nil
+		})
+	}
+}
+
+// Two endpoints with one MAC and one address, each behind a gateway with one MAC
+// and one address, and no route to either.
+func TestEnsureVethAsIsland(t *testing.T) {
+	t.Parallel()
+	host := newHost(t)
+	for _, name := range []string{"hv-c1", "hv-c2"} {
+		inside := newHost(t)
+		v := Veth{
+			Name: name, Island: testIsland(), Namespace: openNS(t, host, inside), IfName: "eth0",
+			MAC: "02:42:ac:10:01:02", Address: netip.MustParsePrefix("172.16.1.2/24"), Gateway: netip.MustParseAddr("172.16.1.1"), MTU: 1400,
+			GatewayMAC: testIsland().MAC,
+		}
+		on(t, host, func() error { _, err := EnsureVeth(t.Context(), v); return err })
+		wantQuiet(t, host, func() error { _, err := EnsureVeth(t.Context(), v); return err })
+		l := linkNamed(t, host, name)
+		if l.MAC != v.Island.MAC || l.MasterIndex != 0 || !l.Up || !l.Owned() || l.Island || len(l.Lent) > 0 ||
+			!slices.Equal(l.Unrouted, []netip.Prefix{v.Island.Gateway}) {
+			t.Errorf("host side is %+v", l)
+		}
+		if in := linkNamed(t, inside, "eth0"); in.MAC != v.MAC || !slices.Equal(in.Addresses, []netip.Prefix{v.Address}) {
+			t.Errorf("inside is %+v", in)
+		}
+		wantPinned(t, host, name, "172.16.1.2 02:42:ac:10:01:02")
+		wantPinned(t, inside, "eth0", "172.16.1.1 02:68:6e:80:00:09")
+		v.Gateway = netip.MustParseAddr("172.16.1.9")
+		on(t, host, func() error { _, err := EnsureVeth(t.Context(), v); return err })
+		wantPinned(t, inside, "eth0", "172.16.1.9 02:68:6e:80:00:09")
+	}
+	routes, err := host.Routes()
+	if err != nil || len(routes) > 0 {
+		t.Errorf("the host has routes %v, %v", routes, err)
+	}
+}
+
+func FuzzParseWas(f *testing.F) {
+	for _, text := range []string{"hostnat-was-02aabbccddee-2-17", "hostnat-was-", "hostnat-was-02aabbccddee-9-17", "hostnat-was-0-0-0", ""} {
+		f.Add(text)
+	}
+	f.Fuzz(func(t *testing.T, text string) {
+		mac, filter, err := parseWas(text)
+		if err == nil && (len(mac) != 6 || filter < "0" || filter > "2") {
+			t.Errorf("%q is %v, %q", text, mac, filter)
+		}
+	})
+}

@@ -1,0 +1,25 @@
+package host
+
+import (
+	"os"
+	"path/filepath"
+	"strings"
+)
+
+// SettingsFit reports whether the settings that hostnat has made to a link of its
+// own are still there: the anchor forwards, and a link whose prefix the main
+// routing table does not have checks no sources by it.
+func SettingsFit(l Link) bool {
+	switch {
+	case l.Name == AnchorName:
+		return hasSysctl(linkSysctl("ipv4", l.Name, "forwarding"), "1")
+	case len(l.Unrouted) > 0:
+		return hasSysctl(linkSysctl("ipv4", l.Name, "rp_filter"), "0")
+	}
+	return true
+}
+
+func hasSysctl(path, value string) bool {
+	now, err := os.ReadFile(filepath.Join("/proc/sys", path))
+	return err == nil && strings.TrimSpace(string(now)) == value
+}

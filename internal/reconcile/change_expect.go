@@ -1,0 +1,70 @@
+package reconcile
+
+import (
+	"errors"
+	"slices"
+
+	"github.com/hostnat/hostnat/internal/datapath"
+	"github.com/hostnat/hostnat/internal/host"
+)
+
+// expect notes what was made, so that its announcements are no news, and lets go
+// of what was taken away. A link that is not as it should be is left to Apply.
+func (k *Kernel) expect(x *insideChange) error {
+	var gone []int
+	for _, l := range x.gone {
+		gone = append(gone, l.Index)
+	}
+	if err := k.attachOnly(x); err != nil {
+		return err
+	}
+	right := slices.Clone(x.free)
+	v := view{config: x.is}.withLinks(x.links)
+	for _, n := range x.Networks {
+		if l, ok := v.link(n.Bridge); ok && !n.IsIsland() && isBridge(l, bridgeOf(n, x.mtu)) {
+			k.settleBridge(v, bridgeOf(n, x.mtu), l)
+			right = append(right, l)
+		}
+	}
+	for _, e := range x.Endpoints {
+		n, err := x.is.Network(e.Network)
+		if err != nil {
+			return err
+		}
+		bridge, _ := v.link(n.Bridge)
+		if n.IsIsland() {
+			bridge = host.Link{}
+		}
+		if l, ok := v.link(e.Interface); ok && l.Owned() == e.InNamespace() && l.Up && l.MasterIndex == bridge.Index {
+			k.settle(v, e, shapeOf(e, n, bridge, l, x.mtu))
+			right = append(right, l)
+		}
+	}
+	k.mirror.tellOf(right, gone)
+	return nil
+}
+
+// attachOnly has the programs on links that belong there, and no others.
+func (k *Kernel) attachOnly(x *insideChange) error {
+	outside := []datapath.Hook{datapath.OutsideIngress, datapath.OutsideEgress}
+	off := func(links []host.Link, hooks ...datapath.Hook) (err error) {
+		for _, l := range links {
+			for _, hook := range hooks {
+				err = errors.Join(err, k.datapath.Detach(datapath.Attachment{Interface: uint32(l.Index), Hook: hook}))
+			}
+		}
+		return err
+	}
+	for _, l := range x.free {
+		for _, hook := range outside {
+			if err := k.datapath.Attach(datapath.Attachment{Interface: uint32(l.Index), Hook: hook}); err != nil {
+				return err
+			}
+		}
+	}
+	return errors.Join(
+		off(x.plugged, outside...),
+		off(x.pulled, datapath.InsideIngress),
+		off(x.gone, datapath.InsideIngress, datapath.IslandIngress, datapath.BridgeIngress),
+	)
+}

@@ -1,0 +1,104 @@
+package reconcile
+
+import (
+	"errors"
+	"net/netip"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/google/go-cmp/cmp/cmpopts"
+
+	"github.com/hostnat/hostnat/internal/datapath"
+	"github.com/hostnat/hostnat/internal/host"
+	"github.com/hostnat/hostnat/internal/nat"
+)
+
+func TestIsPlain(t *testing.T) {
+	t.Parallel()
+	inside := nat.Endpoint{Name: "c2", Network: "web", Kind: nat.KindNetns, Interface: "hv-c2"}
+	tap := nat.Endpoint{Name: "vm", Network: "web", Kind: nat.KindTAP, Interface: "tap0"}
+	tests := []struct {
+		name string
+		diff nat.InsideChange
+		edit func(before *made, c *nat.Config)
+		want bool
+	}{
+		{name: "endpoint in a namespace", diff: nat.InsideChange{Endpoints: []nat.Endpoint{inside}}, want: true},
+		{name: "TAP", diff: nat.InsideChange{Endpoints: []nat.Endpoint{tap}}, want: true},
+		{
+			name: "TAP that a NAT is bound to", diff: nat.InsideChange{Endpoints: []nat.Endpoint{tap}},
+			edit: func(_ *made, c *nat.Config) { c.NATs[0].ExternalInterfaces = []string{"tap0"} },
+		},
+		{name: "TAP of its own network", diff: nat.InsideChange{
+			Networks: []nat.Network{{Name: "web", IslandOf: 7}}, Endpoints: []nat.Endpoint{tap},
+		}},
+		{
+			name: "endpoint that was not there", diff: nat.InsideChange{GoneEndpoints: []nat.Endpoint{inside}},
+			edit: func(before *made, _ *nat.Config) { before.report.Absent["c2"] = errors.New("gone") },
+		},
+		{name: "bridge of others", diff: nat.InsideChange{Networks: []nat.Network{{Name: "theirs", Adopted: true}}}},
+		{
+			name: "first network behind a NAT", diff: nat.InsideChange{Networks: []nat.Network{{Name: "web"}}},
+			edit: func(before *made, _ *nat.Config) { before.config.Networks = nil },
+		},
+	}
+	for _, test := range tests {
+		t.Run(test.name, func(t *testing.T) {
+			t.Parallel()
+			c := nat.NewConfig()
+			c.Networks = []nat.Network{{Name: "web", ID: 3, NAT: nat.DefaultNAT}}
+			before := made{config: c.Clone(), report: nat.Report{Absent: make(map[string]error)}}
+			if test.edit != nil {
+				test.edit(&before, &c)
+			}
+			if got := isPlain(before, c, test.diff); got != test.want {
+				t.Errorf("%v, want %v", got, test.want)
+			}
+		})
+	}
+}
+
+// The data path is told of a TAP that it is an endpoint's and outside no more.
+func TestPartsOfAPluggedLink(t *testing.T) {
+	t.Parallel()
+	c := nat.NewConfig()
+	c.Networks = []nat.Network{{
+		Name: "web", ID: 3, NAT: nat.DefaultNAT, Compartment: nat.DefaultCompartment, Bridge: "hn-web",
+		Subnet: netip.MustParsePrefix("172.16.1.0/24"), Gateway: netip.MustParseAddr("172.16.1.1"),
+	}}
+	tap := nat.Endpoint{Name: "vm", ID: 4, Network: "web", Kind: nat.KindTAP, Interface: "tap0", Address: netip.MustParseAddr("172.16.1.2"), MAC: "02:00:00:00:00:02"}
+	after := c.Clone()
+	after.Endpoints = []nat.Endpoint{tap}
+	bridge := host.Link{Index: 5, Name: "hn-web", Type: "bridge", MAC: "02:00:00:00:00:01"}
+	free := host.Link{Index: 6, Name: "tap0", HasEthernet: true, MTU: 1500}
+	port := free
+	port.MasterIndex = 5
+	x := insideChange{
+		InsideChange: nat.InsideChange{Endpoints: []nat.Endpoint{tap}}, was: c, is: after,
+		plugged: []host.Link{free}, links: []host.Link{bridge, port},
+	}
+	was, is := x.parts(x.links, x.links)
+	network := map[uint32]datapath.Network{3: {
+		Compartment: c.CompartmentID(nat.DefaultCompartment), NAT: c.NATs[0].ID, Bridge: 5,
+		Subnet: c.Networks[0].Subnet, Gateway: c.Networks[0].Gateway, GatewayMAC: bridge.MAC,
+	}}
+	wantWas := datapath.Config{
+		Networks: network, Insides: map[uint32]datapath.Inside{5: {Network: 3, Bridge: true}},
+		Outsides: map[uint32]datapath.Outside{6: {}},
+	}
+	wantIs := datapath.Config{
+		Networks: network,
+		Insides:  map[uint32]datapath.Inside{5: {Network: 3, Bridge: true}, 6: {Network: 3, Address: tap.Address, MAC: tap.MAC}},
+		Endpoints: []datapath.Endpoint{{
+			Compartment: network[3].Compartment, Address: tap.Address, Interface: 6, Network: 3, MTU: 1500, MAC: tap.MAC, GatewayMAC: bridge.MAC,
+		}},
+		Outsides: map[uint32]datapath.Outside{},
+	}
+	comparable := cmpopts.EquateComparable(netip.Addr{}, netip.Prefix{})
+	if diff := cmp.Diff(wantWas, was, comparable, cmpopts.EquateEmpty()); diff != "" {
+		t.Errorf("was (-want +got):\n%s", diff)
+	}
+	if diff := cmp.Diff(wantIs, is, comparable, cmpopts.EquateEmpty()); diff != "" {
+		t.Errorf("is (-want +got):\n%s", diff)
+	}
+}

@@ -1,0 +1,51 @@
+package reconcile
+
+import (
+	"slices"
+
+	"github.com/hostnat/hostnat/internal/datapath"
+	"github.com/hostnat/hostnat/internal/host"
+	"github.com/hostnat/hostnat/internal/nat"
+)
+
+// parts are what the data path was told and is to be told of what has changed. If
+// networks have, that is all networks and addresses; see ChangeInside.
+func (x *insideChange) parts(told, links []host.Link) (was, is datapath.Config) {
+	before := view{config: x.was}.withLinks(told)
+	after := view{config: x.is}.withLinks(links)
+	defer func() { was.Outsides, is.Outsides = outsideOf(x.plugged), outsideOf(x.free) }()
+	if x.hasNetworks() {
+		return before.part(x.was.Networks, x.GoneEndpoints, true), after.part(x.is.Networks, x.Endpoints, true)
+	}
+	var networks []nat.Network
+	for _, n := range x.is.Networks {
+		of := func(e nat.Endpoint) bool { return e.Network == n.Name }
+		if slices.ContainsFunc(x.Endpoints, of) || slices.ContainsFunc(x.GoneEndpoints, of) {
+			networks = append(networks, n)
+		}
+	}
+	return before.part(networks, x.GoneEndpoints, false), after.part(networks, x.Endpoints, false)
+}
+
+func outsideOf(links []host.Link) map[uint32]datapath.Outside {
+	outsides := make(map[uint32]datapath.Outside, len(links))
+	for _, l := range links {
+		outsides[uint32(l.Index)] = datapath.Outside{NoEthernet: !l.HasEthernet}
+	}
+	return outsides
+}
+
+// part is what the data path must be told of some networks and endpoints.
+func (v view) part(networks []nat.Network, endpoints []nat.Endpoint, addresses bool) datapath.Config {
+	c := datapath.Config{Networks: make(map[uint32]datapath.Network), Insides: make(map[uint32]datapath.Inside)}
+	for _, n := range networks {
+		v.addNetwork(&c, n)
+	}
+	for _, e := range endpoints {
+		v.addEndpoint(&c, e)
+	}
+	if addresses {
+		c.HostAddresses = v.hostAddresses()
+	}
+	return c
+}

@@ -1,0 +1,79 @@
+package reconcile
+
+import (
+	"context"
+	"net/netip"
+	"slices"
+
+	"github.com/hostnat/hostnat/internal/datapath"
+	"github.com/hostnat/hostnat/internal/host"
+	"github.com/hostnat/hostnat/internal/nat"
+)
+
+// islandHooks are the programs of a link that is a network by itself: what
+// leaves the endpoint passes the first, what of it is for the host the second.
+var islandHooks = []datapath.Hook{datapath.InsideIngress, datapath.IslandIngress}
+
+// islandOf is what the host has on the link of a network that has no switch.
+// All of one private network have one gateway MAC: a clone that wakes up finds
+// the gateway that it knew.
+func islandOf(n nat.Network, e nat.Endpoint) host.Island {
+	return host.Island{MAC: islandMAC(n), Gateway: gatewayPrefix(n), Endpoint: e.Address, EndpointMAC: e.MAC}
+}
+
+func islandMAC(n nat.Network) nat.MAC { return gatewayMAC(nat.Network{ID: n.IslandOf}) }
+
+// attachIsland is attach for an endpoint that is by itself.
+func (k *Kernel) attachIsland(ctx context.Context, v view, n nat.Network, e nat.Endpoint, mtu int) error {
+	link, linked := v.link(e.Interface)
+	is := shapeOf(e, n, host.Link{}, link, mtu)
+	if linked && isIsland(link, n) && v.isGuarded(link) && k.isSettled(v, e, is, link) {
+		return nil
+	}
+	if err := k.makeIsland(ctx, v, n, e, mtu); err != nil {
+		k.unsettle(e.Name)
+		return err
+	}
+	if linked {
+		k.settle(v, e, is)
+	}
+	return nil
+}
+
+// isIsland reports whether the host's side is as it should be, as far as a list
+// of links shows it.
+func isIsland(l host.Link, n nat.Network) bool {
+	return l.MAC == islandMAC(n) && slices.Contains(l.Unrouted, gatewayPrefix(n))
+}
+
+func (v view) isGuarded(l host.Link) bool {
+	return !slices.ContainsFunc(islandHooks, func(h datapath.Hook) bool {
+		return !v.attached[datapath.Attachment{Interface: uint32(l.Index), Hook: h}]
+	})
+}
+
+func (k *Kernel) makeIsland(ctx context.Context, v view, n nat.Network, e nat.Endpoint, mtu int) error {
+	if !e.InNamespace() {
+		_, err := host.EnsureIsland(ctx, e.Target, islandOf(n, e), k.guardIsland)
+		return err
+	}
+	ns, err := k.openNamespace(v, e)
+	if err != nil || ns == nil {
+		return err
+	}
+	defer ns.Close()
+	_, err = host.EnsureVeth(ctx, host.Veth{
+		Name: e.Interface, Island: islandOf(n, e), Namespace: ns, IfName: e.IfName, MAC: e.MAC,
+		Address: netip.PrefixFrom(e.Address, n.Subnet.Bits()), Gateway: n.Gateway, GatewayMAC: islandMAC(n), MTU: n.LinkMTU(mtu), Guard: k.guardIsland,
+	})
+	return err
+}
+
+func (k *Kernel) guardIsland(index int) error {
+	for _, hook := range islandHooks {
+		if err := k.datapath.Attach(datapath.Attachment{Interface: uint32(index), Hook: hook}); err != nil {
+			return goneIfGone(err)
+		}
+	}
+	return nil
+}

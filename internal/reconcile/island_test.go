@@ -1,0 +1,159 @@
+package reconcile
+
+import (
+	"net/netip"
+	"slices"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/hostnat/hostnat/internal/datapath"
+	"github.com/hostnat/hostnat/internal/host"
+	"github.com/hostnat/hostnat/internal/nat"
+)
+
+// privateConfig has two clones, one in a namespace and one behind a TAP.
+func privateConfig() nat.Config {
+	c := nat.NewConfig()
+	address := netip.MustParseAddr("172.16.1.2")
+	c.Networks = []nat.Network{{Name: "snap", ID: 3, NAT: "default", Compartment: nat.EachCompartment,
+		Subnet: netip.MustParsePrefix("172.16.1.0/24"), Gateway: netip.MustParseAddr("172.16.1.1")}}
+	c.Endpoints = []nat.Endpoint{
+		{Name: "c1", ID: 5, Network: "snap", Kind: nat.KindNetns, Interface: "hv-c1", Address: address, MAC: "02:00:00:00:00:77"},
+		{Name: "vm", ID: 6, Network: "snap", Kind: nat.KindTAP, Interface: "tap0", Address: address, MAC: "02:00:00:00:00:77"},
+	}
+	return c
+}
+
+const cloneGateway = nat.MAC("02:68:6e:80:00:03")
+
+func islandLinks() []host.Link {
+	gateway := []netip.Prefix{netip.MustParsePrefix("172.16.1.1/24")}
+	return []host.Link{
+		{Index: 1, Name: "lo", Loopback: true},
+		{Index: 2, Name: "eth0", HasEthernet: true},
+		{Index: 3, Name: host.AnchorName, Alias: host.Owner},
+		{Index: 4, Name: host.RoomName, Alias: host.Owner},
+		{Index: 5, Name: "hv-c1", Alias: host.Owner, MAC: cloneGateway, Addresses: gateway, Unrouted: gateway},
+		{Index: 6, Name: "tap0", MAC: cloneGateway, Addresses: gateway, Unrouted: gateway, Lent: gateway, Island: true},
+	}
+}
+
+func TestMakeIslands(t *testing.T) {
+	t.Parallel()
+	lent := Adoption{Name: "tap0", Gateway: netip.MustParsePrefix("172.16.1.1/24")}
+	moved, oneLess := privateConfig(), privateConfig()
+	moved.Networks[0].Gateway = netip.MustParseAddr("172.16.1.9")
+	oneLess.Endpoints = oneLess.Endpoints[:1]
+	bridged := privateConfig() // the TAP is another network's port now
+	bridged.Endpoints = bridged.Endpoints[:1]
+	bridged.Networks = append(bridged.Networks, nat.Network{Name: "web", ID: 7, NAT: "default", Compartment: "default", Bridge: "hn-web",
+		Subnet: netip.MustParsePrefix("172.16.2.0/24"), Gateway: netip.MustParseAddr("172.16.2.1")})
+	bridged.Endpoints = append(bridged.Endpoints, nat.Endpoint{Name: "vm", ID: 8, Network: "web", Kind: nat.KindTAP, Interface: "tap0"})
+	web := host.Bridge{Name: "hn-web", MAC: "02:68:6e:80:00:07", MTU: 1400, Gateway: netip.MustParsePrefix("172.16.2.1/24")}
+	tests := []struct {
+		name   string
+		config nat.Config
+		want   Plan
+	}{
+		{"as it is", privateConfig(), Plan{}},
+		{"another gateway", moved, Plan{Return: []Adoption{lent}}},
+		{"one is detached", oneLess, Plan{Return: []Adoption{lent}, Restore: []string{"tap0"}}},
+		{"one is in a network with a bridge now", bridged, Plan{Bridges: []host.Bridge{web}, Return: []Adoption{lent}, Restore: []string{"tap0"}}},
+		{"nothing wanted", nat.NewConfig(), Plan{Delete: []string{"hv-c1"}, Return: []Adoption{lent}, Restore: []string{"tap0"}}},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
+			got := Make(tt.config.Unfolded(), islandLinks(), nil, 1400)
+			if diff := cmp.Diff(tt.want, got, cmp.Comparer(func(a, b netip.Prefix) bool { return a == b })); diff != "" {
+				t.Errorf("plan (-want +got):\n%s", diff)
+			}
+		})
+	}
+}
+
+func TestDatapathConfigOfIslands(t *testing.T) {
+	t.Parallel()
+	config := privateConfig()
+	if _, err := config.AddMapping(nat.MappingSpec{Protocol: "tcp", External: "8080", Internal: "vm:80"}, nil); err != nil {
+		t.Fatal(err)
+	}
+	c := view{config: config.Unfolded(), links: islandLinks()}.datapathConfig()
+	want := datapath.Network{
+		Compartment: 6, NAT: 1, Bridge: 6, Subnet: netip.MustParsePrefix("172.16.1.0/24"), Gateway: netip.MustParseAddr("172.16.1.1"),
+		GatewayMAC: cloneGateway, KeptApart: true, Apart: true,
+	}
+	equal := cmp.Options{cmp.Comparer(func(a, b netip.Prefix) bool { return a == b }), cmp.Comparer(func(a, b netip.Addr) bool { return a == b })}
+	if diff := cmp.Diff(want, c.Networks[6], equal); diff != "" || len(c.Networks) != 2 {
+		t.Errorf("%d networks (-want +got):\n%s", len(c.Networks), diff)
+	}
+	inside := datapath.Inside{Network: 6, Island: true, Address: netip.MustParseAddr("172.16.1.2"), MAC: "02:00:00:00:00:77"}
+	if diff := cmp.Diff(inside, c.Insides[6], equal); diff != "" || len(c.Insides) != 2 {
+		t.Errorf("%d inside interfaces (-want +got):\n%s", len(c.Insides), diff)
+	}
+	compartments := map[uint32]uint32{}
+	for _, e := range c.Endpoints {
+		compartments[e.Interface] = e.Compartment
+	}
+	if diff := cmp.Diff(map[uint32]uint32{5: 5, 6: 6}, compartments); diff != "" {
+		t.Errorf("compartments by interface (-want +got):\n%s", diff)
+	}
+	if _, outside := c.Outsides[6]; outside || len(c.Outsides) != 1 {
+		t.Errorf("outsides %v", c.Outsides)
+	}
+	if m := c.Mappings[1]; m.Compartment != 6 || len(m.Targets) != 1 || m.Targets[0].Network != 6 {
+		t.Errorf("mapping %+v", m)
+	}
+	list := attachments(c)
+	for _, index := range []uint32{5, 6} {
+		for _, hook := range islandHooks {
+			if !slices.Contains(list, datapath.Attachment{Interface: index, Hook: hook}) {
+				t.Errorf("%s is not attached to %d: %v", hook, index, list)
+			}
+		}
+	}
+}
+
+func TestNamesOfIslands(t *testing.T) {
+	t.Parallel()
+	n := namesOf(privateConfig().Unfolded())
+	address := netip.MustParseAddr("172.16.1.2").As4()
+	if n.networks[5] != "snap" || n.networks[6] != "snap" || n.compartments[6] != "snap/vm" ||
+		n.endpoints[endpointKey{5, address}] != "c1" || n.endpoints[endpointKey{6, address}] != "vm" {
+		t.Errorf("%+v", n)
+	}
+}
+
+func TestIsIsland(t *testing.T) {
+	t.Parallel()
+	config := privateConfig().Unfolded()
+	n, err := config.Network("snap/vm")
+	if err != nil {
+		t.Fatal(err)
+	}
+	right := islandLinks()[5]
+	other, routed := right, right
+	other.MAC, routed.Unrouted = "02:68:6e:80:00:04", nil
+	if !isIsland(right, n) || isIsland(other, n) || isIsland(routed, n) {
+		t.Error("what is right, or what is wrong, is not seen")
+	}
+}
+
+// The link of a private endpoint that others have made is its own port.
+func TestPluggedInIsland(t *testing.T) {
+	t.Parallel()
+	c := privateConfig()
+	c.Endpoints = append(c.Endpoints, nat.Endpoint{Name: "p", ID: 7, Network: "snap", Kind: nat.KindPort, Interface: "p0"})
+	links := append(islandLinks(), host.Link{Index: 7, Name: "p0", Type: "veth", Up: true, Island: true})
+	links[4].Type, links[4].Up = "veth", true // ours
+	links[5].Type, links[5].Up = "tuntap", true
+	u := c.Unfolded()
+	var got []int
+	for _, n := range u.Networks {
+		got = append(got, pluggedIn(u, n, links)...)
+	}
+	if diff := cmp.Diff([]int{7}, got); diff != "" {
+		t.Errorf("(-want +got):\n%s", diff)
+	}
+}

@@ -1,0 +1,283 @@
+package reconcile
+
+import (
+	"cmp"
+	"context"
+	"maps"
+	"slices"
+	"sync"
+
+	"github.com/hostnat/hostnat/internal/host"
+	"github.com/hostnat/hostnat/internal/nat"
+)
+
+// manyLinks is how many links are looked at one by one; of more, all are listed.
+const manyLinks = 200
+
+// mirror is the host's links, looked at again only where the kernel has announced
+// something. It also tells what others do from what hostnat does: what was done
+// to a link is expected once it was told to the data path.
+type mirror struct {
+	watcher *host.Watcher
+
+	mu    sync.Mutex
+	known bool              // links are all that there are
+	links map[int]host.Link // by index
+	index map[string]int    // by name
+	facts *nat.HostFacts    // nil: something that they follow from has changed
+
+	told   map[int]host.Link // as they were when the data path was told
+	differ map[int]bool      // links that are not as told
+	stale  bool              // something beside links is not as it was then
+
+	ours map[string]bool // links that gateways are on, by name; those that hostnat did not make too
+}
+
+func newMirror(w *host.Watcher) *mirror {
+	return &mirror{watcher: w, links: make(map[int]host.Link), index: make(map[string]int), told: make(map[int]host.Link), differ: make(map[int]bool)}
+}
+
+// isOurs reports whether a link is hostnat's to use: nothing that the host itself
+// uses follows from it.
+func (m *mirror) isOurs(l host.Link) bool {
+	return l.Owned() || l.Name == host.AnchorName || l.Name == host.RoomName || m.ours[l.Name]
+}
+
+// use says which links the gateways are on.
+func (m *mirror) use(bridges map[string]bool) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	for _, l := range m.links {
+		if !l.Owned() && bridges[l.Name] != m.ours[l.Name] {
+			m.facts = nil
+		}
+	}
+	m.ours = bridges
+}
+
+// reload lists all links.
+func (m *mirror) reload(ctx context.Context) ([]host.Link, error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.known = false
+	if err := m.refresh(ctx); err != nil {
+		return nil, err
+	}
+	return m.list(), nil
+}
+
+// look returns all links as they are now.
+func (m *mirror) look(ctx context.Context) ([]host.Link, error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if err := m.refresh(ctx); err != nil {
+		return nil, err
+	}
+	return m.list(), nil
+}
+
+// find returns the links of these names that are there now.
+func (m *mirror) find(ctx context.Context, names []string) ([]host.Link, error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if err := m.refresh(ctx); err != nil {
+		return nil, err
+	}
+	var links []host.Link
+	for _, name := range names {
+		if index, ok := m.index[name]; ok {
+			links = append(links, m.links[index])
+		}
+	}
+	return links, nil
+}
+
+// drifted reports whether anything is not as it was when the data path was told.
+func (m *mirror) drifted(ctx context.Context) (bool, error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if err := m.refresh(ctx); err != nil {
+		return false, err
+	}
+	return m.stale || len(m.differ) > 0, nil
+}
+
+// begin is called before everything is looked at: what is announced from now on
+// may come too late for that.
+func (m *mirror) begin() {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.stale = false
+}
+
+// tell notes that the data path is being told of links as they are here.
+func (m *mirror) tell(links []host.Link) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.told = make(map[int]host.Link, len(links))
+	for _, l := range links {
+		m.told[l.Index] = l
+	}
+	m.compare()
+	m.tick()
+}
+
+// tellOf is tell for some links, and some that are gone.
+func (m *mirror) tellOf(links []host.Link, gone []int) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	for _, l := range links {
+		m.told[l.Index] = l
+		m.compareOne(l.Index)
+	}
+	for _, index := range gone {
+		delete(m.told, index)
+		m.compareOne(index)
+	}
+	m.tick()
+}
+
+// both returns all links as they were when the data path was told, and as they
+// are now.
+func (m *mirror) both(ctx context.Context) (told, links []host.Link, err error) {
+	links, err = m.look(ctx)
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return byIndex(m.told), links, err
+}
+
+// list returns all links by index. The caller holds mu.
+func (m *mirror) list() []host.Link { return byIndex(m.links) }
+
+func byIndex(links map[int]host.Link) []host.Link {
+	return slices.SortedFunc(maps.Values(links), func(a, b host.Link) int { return cmp.Compare(a.Index, b.Index) })
+}
+
+// refresh looks where something was announced. The caller holds mu.
+func (m *mirror) refresh(ctx context.Context) error {
+	changes, err := m.watcher.Take()
+	if err != nil {
+		return err
+	}
+	if !m.known || changes.All || len(changes.Links) > manyLinks {
+		m.known = false // until it is
+		links, err := host.Links(ctx)
+		if err != nil {
+			return err
+		}
+		m.replace(links)
+		m.stale = m.stale || changes.All
+	}
+	for index := range changes.Links {
+		l, found, err := host.LinkAt(ctx, index)
+		if err != nil {
+			m.known = false
+			return err
+		}
+		m.put(index, l, found)
+	}
+	m.heed(changes)
+	m.tick()
+	return nil
+}
+
+// tick has the daemon look at what is not as told: its announcement was taken.
+func (m *mirror) tick() {
+	if m.stale || len(m.differ) > 0 {
+		m.watcher.Tick()
+	}
+}
+
+// replace takes links as all that there are.
+func (m *mirror) replace(links []host.Link) {
+	m.known, m.facts = true, nil
+	clear(m.links)
+	clear(m.index)
+	for _, l := range links {
+		m.links[l.Index], m.index[l.Name] = l, l.Index
+	}
+	m.compare()
+}
+
+func (m *mirror) put(index int, l host.Link, found bool) {
+	was, had := m.links[index]
+	if had == found && was.Equal(l) {
+		return
+	}
+	if had && m.index[was.Name] == index {
+		delete(m.index, was.Name)
+	}
+	delete(m.links, index)
+	if found {
+		m.links[index], m.index[l.Name] = l, index
+	}
+	if had && !m.isOurs(was) || found && !m.isOurs(l) {
+		m.facts = nil
+	}
+	m.compareOne(index)
+}
+
+// heed takes note of what was announced about routes and settings.
+func (m *mirror) heed(c host.Changes) {
+	for index := range c.Routes {
+		if l, known := m.linkOnce(index); !known || !m.isOurs(l) {
+			m.stale, m.facts = true, nil
+		}
+	}
+	for index := range c.Settings {
+		if l, known := m.links[index]; known && m.isOurs(l) && !host.SettingsFit(l) {
+			m.stale = true
+		}
+	}
+}
+
+// linkOnce is a link that is there, or was when the data path was told.
+func (m *mirror) linkOnce(index int) (host.Link, bool) {
+	if l, ok := m.links[index]; ok {
+		return l, true
+	}
+	l, ok := m.told[index]
+	return l, ok
+}
+
+func (m *mirror) compare() {
+	clear(m.differ)
+	for index := range m.links {
+		m.compareOne(index)
+	}
+	for index := range m.told {
+		m.compareOne(index)
+	}
+}
+
+func (m *mirror) compareOne(index int) {
+	is, there := m.links[index]
+	was, told := m.told[index]
+	if there == told && is.Equal(was) {
+		delete(m.differ, index)
+	} else {
+		m.differ[index] = true
+	}
+}
+
+// hostFacts gathers what the host itself uses, unless nothing of it has changed
+// since that was done last.
+func (m *mirror) hostFacts(ctx context.Context) (nat.HostFacts, error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if err := m.refresh(ctx); err != nil {
+		return nat.HostFacts{}, err
+	}
+	if m.facts == nil {
+		names := make(map[string]bool)
+		for _, l := range m.links {
+			names[l.Name] = m.isOurs(l)
+		}
+		facts, err := host.FactsOf(ctx, m.list(), func(link string) bool { return names[link] })
+		if err != nil {
+			return nat.HostFacts{}, err
+		}
+		m.facts = &facts
+	}
+	return *m.facts, nil
+}

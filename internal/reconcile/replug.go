@@ -1,0 +1,46 @@
+package reconcile
+
+import (
+	"context"
+
+	"github.com/hostnat/hostnat/internal/host"
+	"github.com/hostnat/hostnat/internal/nat"
+)
+
+// Replug has the machines on a network's bridge see their link go and come back,
+// as if somebody had pulled the plug: their DHCP clients then ask again instead
+// of waiting for the time to renew. It reaches the other end of veth pairs that
+// others have made; hostnat's own are configured anew by Apply, and a VM does not
+// see what becomes of its TAP.
+func (k *Kernel) Replug(ctx context.Context, network string) error {
+	config := k.lastConfig()
+	links, err := host.Links(ctx)
+	if err != nil {
+		return err
+	}
+	var ports []int
+	for _, n := range config.Networks {
+		if name, _ := nat.CutIsland(n.Name); name == network { // a private one is many
+			ports = append(ports, pluggedIn(config, n, links)...)
+		}
+	}
+	return host.Replug(ports)
+}
+
+// pluggedIn returns the ports of a network's bridge whose other end is to notice.
+// On an adopted bridge those that are no endpoint's are its owner's.
+func pluggedIn(c nat.Config, n nat.Network, links []host.Link) (ports []int) {
+	endpoints := make(map[string]bool)
+	for _, e := range c.EndpointsOf(n.Name) {
+		endpoints[e.Interface] = true
+	}
+	bridge, _ := view{links: links}.link(n.Bridge)
+	for _, l := range links {
+		own := l.Owned() || n.Adopted && !endpoints[l.Name]
+		on := l.MasterIndex == bridge.Index || n.IsIsland() && l.Index == bridge.Index
+		if bridge.Index != 0 && on && l.Type == "veth" && l.Up && !own {
+			ports = append(ports, l.Index)
+		}
+	}
+	return ports
+}
