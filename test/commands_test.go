@@ -30,6 +30,7 @@ func scriptCommands() map[string]func(*testscript.TestScript, bool, []string) {
 		"on":           onCommand,
 		"firewall":     firewallCommand,
 		"finds":        findsCommand,
+		"missing":      missingCommand,
 		"nothing-left": func(m *machine, _ *testscript.TestScript, _ []string) error { return m.nothingLeft() },
 	}
 	for name, c := range networkCommands() {
@@ -106,6 +107,15 @@ func hostnatCommand(m *machine, ts *testscript.TestScript, args []string) error 
 	fmt.Fprint(ts.Stderr(), stderr)
 	if code != 0 {
 		return fmt.Errorf("hostnat %s: exit code %d: %s", strings.Join(args, " "), code, stderr)
+	}
+	return nil
+}
+
+// missingCommand fails if the command line prints a text.
+func missingCommand(m *machine, _ *testscript.TestScript, args []string) error {
+	code, stdout, stderr := m.hostnat(context.Background(), m.place(args[1:]...)...)
+	if code != 0 || strings.Contains(stdout, args[0]) {
+		return fmt.Errorf("hostnat %s: exit code %d, printed %q %s", strings.Join(args[1:], " "), code, stdout, stderr)
 	}
 	return nil
 }

@@ -2,6 +2,7 @@ package test
 
 import (
 	"context"
+	"flag"
 	"fmt"
 	"log/slog"
 	"os"
@@ -28,6 +29,11 @@ func TestMain(m *testing.M) {
 	}
 	if server := os.Getenv(peerVariable); server != "" {
 		os.Exit(runPeer(server, os.Getenv(peerVariable+"_CONTROLLING") == "true"))
+	}
+	flag.Parse()
+	// Scripts wait for the kernel and the daemon more than they compute: more of them at once than there are CPUs.
+	if f := flag.Lookup("test.parallel"); f.Value.String() == f.DefValue {
+		_ = f.Value.Set("4")
 	}
 	os.Exit(m.Run())
 }

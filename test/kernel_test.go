@@ -10,6 +10,7 @@ import (
 
 	gocmp "github.com/google/go-cmp/cmp"
 	"github.com/hostnat/hostnat/internal/control"
+	"github.com/hostnat/hostnat/internal/nat"
 	"github.com/rogpeppe/go-internal/testscript"
 	"golang.org/x/sys/unix"
 )
@@ -74,7 +75,7 @@ func consistentCommand(m *machine, _ *testscript.TestScript, _ []string) error {
 		differ("our links", wantLinks(s), has),
 		differ("mappings served", wantBindings(s), bindings(s)),
 		m.checkPins(s),
-		m.checkElements("networks", len(s.Networks)), m.checkElements("nats", len(s.NATs)),
+		m.checkElements("networks", len(s.segments())), m.checkElements("nats", len(s.NATs)),
 		m.checkElements("endpoints", len(s.Endpoints)),
 	)
 }
@@ -91,7 +92,7 @@ func differ(what string, want, has []string) error {
 func wantLinks(s snapshot) []string {
 	want := []string{"hostnat0", "hostnat1"}
 	for _, n := range s.Networks {
-		if !n.Adopted {
+		if !n.Adopted && !n.Private() {
 			want = append(want, n.Bridge)
 		}
 	}
@@ -117,12 +118,26 @@ func bindings(s snapshot) (has []string) {
 	return has
 }
 
+// segments are the networks as the kernel has them: one for each endpoint that
+// is by itself.
+func (s snapshot) segments() []nat.Network {
+	c := nat.Config{Networks: s.Networks}
+	for _, e := range s.Endpoints {
+		c.Endpoints = append(c.Endpoints, e.Endpoint)
+	}
+	return c.Unfolded().Networks
+}
+
 // checkPins looks which program is attached to which link.
 func (m *machine) checkPins(s snapshot) error {
 	want := append(m.pins("hostnat1", "room-enter", "room-leave"), "room")
 	inside := map[string]bool{"lo": true, "hostnat0": true, "hostnat1": true}
 	bridges := map[int]bool{}
-	for _, n := range s.Networks {
+	for _, n := range s.segments() {
+		if n.IsIsland() {
+			want = append(want, m.pins(n.Bridge, "island-ingress")...)
+			continue
+		}
 		inside[n.Bridge] = true
 		want = append(want, m.pins(n.Bridge, "bridge-ingress")...)
 		if attrs, err := m.Host.Link(n.Bridge); err == nil {

@@ -51,11 +51,13 @@ func networkCommands() map[string]command {
 		"listen":      do(3, func(m *machine, a []string) error { return m.listen(a[0], a[1], a[2]) }),
 		"talk":        do(1, func(m *machine, a []string) error { return m.talk(a[0], a[1:]) }),
 		"has-address": do(3, func(m *machine, a []string) error { return m.hasAddress(a[0], a[1], a[2]) }),
+		"ping":        do(2, func(m *machine, a []string) error { return m.ping(a[0], a[1]) }),
 		"problem":     do(1, func(m *machine, a []string) error { return m.hasProblem(a[0]) }),
 		"links":       linksCommand,
 		"dhcp":        dhcpCommand,
 		"no-dhcp":     noDHCPCommand,
 		"addresses":   addressesCommand,
+		"link":        linkCommand,
 		"routes":      routesCommand,
 		"ask":         askCommand,
 		"resolver":    do(2, func(m *machine, a []string) error { return m.resolver(a[0], a[1]) }),
@@ -64,6 +66,20 @@ func networkCommands() map[string]command {
 		"no-resolver": do(1, func(m *machine, a []string) error { return m.noResolver(a[0]) }),
 		"sessions":    sessionsCommand,
 		"process":     processCommand,
+	}
+}
+
+// ping sends echo requests until one is answered.
+func (m *machine) ping(from, to string) error {
+	ctx, cancel := context.WithTimeout(context.Background(), m.patience)
+	defer cancel()
+	for {
+		one, done := context.WithTimeout(ctx, time.Second)
+		_, err := lab.Ping(one, m.ns(from), to)
+		done()
+		if err == nil || ctx.Err() != nil {
+			return err
+		}
 	}
 }
 
@@ -201,6 +217,16 @@ func addressesCommand(m *machine, ts *testscript.TestScript, args []string) erro
 		}
 		return err
 	})
+}
+
+// linkCommand prints a link's name, MAC and alternative names: link NS LINK.
+func linkCommand(m *machine, ts *testscript.TestScript, args []string) error {
+	attrs, err := m.ns(args[0]).Link(args[1])
+	if err != nil {
+		return err
+	}
+	fmt.Fprintln(ts.Stdout(), attrs.Name, attrs.HardwareAddr, strings.Join(attrs.AltNames, " "))
+	return nil
 }
 
 func (m *machine) listen(name, network, addr string) error {

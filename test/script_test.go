@@ -23,6 +23,7 @@ import (
 //	on old-kernel|no-btf MESSAGE   the daemon must refuse to start there
 //	hostnat ARG...                 the command line
 //	refuse MESSAGE ARG...          it must exit 1, print this one line, and change nothing
+//	missing TEXT ARG...            the command line does not print that
 //	misuse MESSAGE ARG...          the same with exit code 2
 //	as root|nobody                 who runs the command line from here on
 //	together N ARG...              so many at once, {} being 1 to N; each works or is refused by one line
@@ -57,6 +58,7 @@ import (
 //	look-up NS NETWORK SERVER NAME TYPE       prints the answer, "NXDOMAIN" or "none"
 //	dhcp NS LINK [HOSTNAME [TEXT]] gets an address by DHCP and uses it; prints what the server told
 //	no-dhcp NS LINK                nobody answers there
+//	ping NS ADDRESS
 //	asked-as NS ADDRESS SEEN       the Echo server sees NS by that address
 //	talk NAME [NS ADDRESS]         opens a TCP connection; without the rest, moves data over it
 func TestScripts(t *testing.T) {
