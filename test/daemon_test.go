@@ -131,10 +131,10 @@ func (h *host) end(signal syscall.Signal) {
 	if err := h.daemon.Process.Signal(signal); err != nil {
 		h.t.Errorf("end the daemon: %v", err)
 	}
-	late := time.AfterFunc(10*time.Second, func() { _ = h.daemon.Process.Kill() })
+	late := time.AfterFunc(2*patienceWithDaemon, func() { _ = h.daemon.Process.Kill() })
 	_ = h.daemon.Wait() // tells of the signal
 	if !late.Stop() {
-		h.t.Errorf("the daemon did not end within 10 s after signal %v", signal)
+		h.t.Errorf("the daemon did not end within %v after signal %v", 2*patienceWithDaemon, signal)
 	}
 }
 
