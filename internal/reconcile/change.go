@@ -31,15 +31,28 @@ func (k *Kernel) Change(ctx context.Context, c nat.Config) (nat.Report, error) {
 		return k.Apply(ctx, c)
 	}
 	k.made = nil // until it is
-	put, gone := view{config: c, absent: before.report.Absent}.changes(changed, deleted)
-	if err := k.datapath.ChangeMappings(put, gone); err != nil {
+	report, err := k.changeMappings(before.report, c, changed, deleted)
+	if err != nil {
 		k.log.Warn("changing mappings failed: everything is applied anew", "error", err)
 		return k.Apply(ctx, c)
 	}
 	k.mu.Lock()
 	k.config = c.Clone()
 	k.mu.Unlock()
-	report := before.report
+	k.made = &made{config: c, report: report}
+	return report, nil
+}
+
+// changeMappings tells the data path what mappings have changed, and returns the
+// report on that.
+func (k *Kernel) changeMappings(report nat.Report, c nat.Config, changed, deleted []nat.Mapping) (nat.Report, error) {
+	if len(changed)+len(deleted) == 0 {
+		return report, nil
+	}
+	put, gone := view{config: c, absent: report.Absent}.changes(changed, deleted)
+	if err := k.datapath.ChangeMappings(put, gone); err != nil {
+		return report, err
+	}
 	report.Active = maps.Clone(report.Active)
 	for _, id := range gone {
 		delete(report.Active, id)
@@ -47,7 +60,6 @@ func (k *Kernel) Change(ctx context.Context, c nat.Config) (nat.Report, error) {
 	for id := range put {
 		report.Active[id] = true
 	}
-	k.made = &made{config: c, report: report}
 	return report, nil
 }
 

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"maps"
 	"slices"
 
 	"github.com/hostnat/hostnat/internal/datapath"
@@ -223,24 +222,4 @@ func (k *Kernel) attachNew(ctx context.Context, x *insideChange) (err error) {
 	}
 	x.links, err = k.mirror.find(ctx, names)
 	return err
-}
-
-// changeMappings tells the data path what mappings have changed, and returns the
-// report on that.
-func (k *Kernel) changeMappings(report nat.Report, c nat.Config, changed, deleted []nat.Mapping) (nat.Report, error) {
-	if len(changed)+len(deleted) == 0 {
-		return report, nil
-	}
-	put, gone := view{config: c, absent: report.Absent}.changes(changed, deleted)
-	if err := k.datapath.ChangeMappings(put, gone); err != nil {
-		return report, err
-	}
-	report.Active = maps.Clone(report.Active)
-	for _, id := range gone {
-		delete(report.Active, id)
-	}
-	for id := range put {
-		report.Active[id] = true
-	}
-	return report, nil
 }
