@@ -27,6 +27,7 @@ type host struct {
 	daemon *process
 
 	resolvConf string // names the host's resolver: the remote
+	bus        string // where the daemon looks for the system's D-Bus: nothing is there, see startResolved
 }
 
 // startHost builds a host with the network "web", 172.16.1.0/24. At the end of
@@ -36,11 +37,12 @@ func startHost(t *testing.T, endpoints int) *host {
 	h := &host{Topology: lab.StartTopology(t, endpoints), t: t}
 	before := h.links()
 	dir := t.TempDir()
-	h.run, h.resolvConf = filepath.Join(dir, "run"), filepath.Join(dir, "resolv.conf")
+	h.run, h.resolvConf, h.bus = filepath.Join(dir, "run"), filepath.Join(dir, "resolv.conf"), filepath.Join(dir, "bus")
 	if err := os.WriteFile(h.resolvConf, []byte("nameserver "+lab.RemoteAddress+"\n"), 0o644); err != nil {
 		t.Fatal(err)
 	}
-	h.daemon = start(t, h.Host, "hostnat-daemon", hostnat, "daemon", "--state-dir", filepath.Join(dir, "state"), "--run-dir", h.run, "--resolv-conf", h.resolvConf)
+	h.daemon = start(t, h.Host, "hostnat-daemon", "env", h.busVariable(),
+		hostnat, "daemon", "--state-dir", filepath.Join(dir, "state"), "--run-dir", h.run, "--resolv-conf", h.resolvConf)
 	waitFor(t, 20*time.Second, "the daemon to answer", func() bool {
 		if h.daemon.hasEnded() {
 			t.Fatal("the daemon has ended")

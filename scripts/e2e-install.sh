@@ -3,12 +3,18 @@
 # (e2e/) run. Does nothing if all are there. Needs root and apt-get.
 set -eu
 
+# Installed, systemd-resolved would take over the machine's /etc/resolv.conf: the
+# tests run it from here, with the library of its own version.
+resolved=$(dirname "$0")/../.tools/systemd-resolved
+unpacked=
+if [ -x "$resolved/usr/bin/resolvectl" ] || [ -x /lib/systemd/systemd-resolved ]; then unpacked=yes; fi
+
 missing=
-for package in bind9-dnsutils busybox-static curl docker.io isc-dhcp-client nginx-light qemu-system-x86; do
+for package in bind9-dnsutils busybox-static curl dbus-daemon docker.io isc-dhcp-client libsystemd-shared nginx-light qemu-system-x86; do
 	status=$(dpkg-query -W -f '${db:Status-Status}' "$package" 2>/dev/null || true)
 	[ "$status" = installed ] || missing="$missing $package"
 done
-[ -n "$missing" ] || exit 0
+[ -n "$missing$([ -n "$unpacked" ] || echo 1)" ] || exit 0
 
 # Services must not start: the tests run the programs themselves. A policy that
 # is there already is kept.
@@ -23,3 +29,11 @@ export DEBIAN_FRONTEND=noninteractive
 apt-get -qq update
 # shellcheck disable=SC2086 # a list of words
 apt-get -qq -o Dpkg::Use-Pty=0 install -y --no-install-recommends $missing >/dev/null
+
+if [ -z "$unpacked" ]; then
+	download=$(mktemp -d)
+	(cd "$download" && apt-get -qq download -o APT::Sandbox::User=root systemd-resolved libsystemd-shared >/dev/null)
+	mkdir -p "$resolved"
+	for package in "$download"/*.deb; do dpkg-deb -x "$package" "$resolved"; done
+	rm -r "$download"
+fi

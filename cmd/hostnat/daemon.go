@@ -24,6 +24,7 @@ func daemonCommand(a *app) *cobra.Command {
 	}
 	addDirectories(cmd.Flags(), &options)
 	cmd.Flags().BoolVar(&options.Discard, "discard-sessions", false, "end the sessions of an earlier version if they cannot be carried over")
+	cmd.Flags().TextVar(&options.HostNames, "host-names", options.HostNames, "which names the host's programs find where systemd-resolved runs, `internal|all|off`; all: in the networks' own domains, too")
 	cmd.Flags().StringVar(&options.ResolvConf, "resolv-conf", "/etc/resolv.conf", "where the resolvers are named that endpoints' queries go to")
 	return cmd
 }

@@ -19,6 +19,7 @@ import (
 	"github.com/hostnat/hostnat/internal/host"
 	"github.com/hostnat/hostnat/internal/portproxy"
 	"github.com/hostnat/hostnat/internal/reconcile"
+	"github.com/hostnat/hostnat/internal/resolved"
 	"github.com/hostnat/hostnat/internal/store"
 )
 
@@ -28,9 +29,13 @@ type Options struct {
 	RunDir     string // socket, BPF filesystem
 	ResolvConf string // names the host's resolvers; empty: the host's own
 	Version    string // what the daemon calls itself
-	Discard    bool   // sessions of an earlier version that cannot be carried over end
+	HostNames  HostNames
+	Discard    bool // sessions of an earlier version that cannot be carried over end
 	Log        *slog.Logger
 }
+
+// HostNames is which names systemd-resolved, if there is one, is told of.
+type HostNames = resolved.Extent
 
 // SocketName is the API's socket in the run directory.
 const SocketName = "hostnat.sock"
@@ -68,6 +73,9 @@ func Run(ctx context.Context, o Options) error {
 		dns:  dns.New(dns.Options{Files: dns.HostFiles(o.ResolvConf), Log: o.Log, Holder: holderOf(k.Listeners)}),
 	}
 	defer beside.close()
+	if o.HostNames != resolved.NoNames {
+		beside.names = resolved.New(o.HostNames, o.Log)
+	}
 	relays := portproxy.New(portproxy.Options{Log: o.Log})
 	// A busy relay keeps its place among Go's processors: all else has as many as
 	// without it.
@@ -87,7 +95,7 @@ func Run(ctx context.Context, o Options) error {
 	if err := c.Reconcile(ctx); err != nil {
 		o.Log.Error("the kernel is not as configured", "error", err)
 	}
-	return runTasks(ctx, o, k, c, beside.dns, book, relays, listener)
+	return runTasks(ctx, o, k, c, beside, book, relays, listener)
 }
 
 // hold takes what one daemon alone may have, the host and the state directory:
@@ -108,7 +116,7 @@ func hold(o Options) (*store.Store, func(), error) {
 	return s, func() { s.Close(); claim.Release() }, nil
 }
 
-func runTasks(ctx context.Context, o Options, k *reconcile.Kernel, c *control.Control, names *dns.Server, book *dhcp.Book, relays *portproxy.Engine, listener net.Listener) error {
+func runTasks(ctx context.Context, o Options, k *reconcile.Kernel, c *control.Control, beside *servers, book *dhcp.Book, relays *portproxy.Engine, listener net.Listener) error {
 	ctx, stop := context.WithCancel(ctx)
 	defer stop()
 	server := api.NewServer(service{Control: c, resolvConf: o.ResolvConf, stop: stop}, o.Version, o.Log)
@@ -117,8 +125,11 @@ func runTasks(ctx context.Context, o Options, k *reconcile.Kernel, c *control.Co
 		{"reconciler", func(ctx context.Context) error { return follow(ctx, c, k.HostChanges(), o.Log) }},
 		{"host watcher", k.WatchHost},
 		{"port proxies", relays.Run},
-		{"DNS", names.Run},
+		{"DNS", beside.dns.Run},
 		{"leases", func(ctx context.Context) error { return followLeases(ctx, c, book.Watch(), o.Log) }},
+	}
+	if beside.names != nil {
+		tasks = append(tasks, task{"names for the host", beside.names.Run})
 	}
 	group, ctx := errgroup.WithContext(ctx)
 	for _, t := range tasks {

@@ -12,12 +12,15 @@ import (
 	"github.com/hostnat/hostnat/internal/dhcp"
 	"github.com/hostnat/hostnat/internal/dns"
 	"github.com/hostnat/hostnat/internal/nat"
+	"github.com/hostnat/hostnat/internal/resolved"
 )
 
-// servers are the DHCP and name servers of all networks.
+// servers are the DHCP and name servers of all networks, and who tells the host
+// of the latter.
 type servers struct {
-	dhcp *dhcp.Servers
-	dns  *dns.Server
+	dhcp  *dhcp.Servers
+	dns   *dns.Server
+	names *resolved.Host // nil: nobody does
 
 	networks atomic.Int64 // how many there are
 }
@@ -27,6 +30,9 @@ func (s *servers) Serve(ctx context.Context, c nat.Config, mtu int) {
 	s.networks.Store(int64(len(c.Networks)))
 	s.dhcp.Sync(ctx, c, mtu)
 	s.dns.Configure(ctx, c)
+	if s.names != nil {
+		s.names.Configure(c)
+	}
 }
 
 // Learn implements control.Servers. The DHCP servers know what they have leased.
@@ -40,7 +46,11 @@ func (s *servers) problems() []func() []string {
 		}
 		return nil
 	}
-	return []func() []string{s.dns.Problems, s.dhcp.Problems, files}
+	list := []func() []string{s.dns.Problems, s.dhcp.Problems, files}
+	if s.names != nil {
+		list = append(list, s.names.Problems)
+	}
+	return list
 }
 
 // close ends all of them.

@@ -30,7 +30,8 @@ const (
 type listener struct {
 	sockets     *sockets
 	zone        atomic.Pointer[Zone]
-	clients     netip.Prefix // only they are answered; not valid: everybody
+	clients     netip.Prefix // only they are answered
+	gateway     netip.Addr   // the host's own programs ask from there
 	forward     *forwarder
 	queries     *limiter
 	connections *limiter
@@ -40,9 +41,9 @@ type listener struct {
 	running sync.WaitGroup
 }
 
-func newListener(s *sockets, zone *Zone, clients netip.Prefix, forward *forwarder) *listener {
+func newListener(s *sockets, zone *Zone, clients netip.Prefix, gateway netip.Addr, forward *forwarder) *listener {
 	l := &listener{
-		sockets: s, clients: clients, forward: forward,
+		sockets: s, clients: clients, gateway: gateway, forward: forward,
 		queries:     newLimiter(clientQueries, allQueries),
 		connections: newLimiter(clientConnections, allConnections),
 	}
@@ -62,7 +63,7 @@ func (l *listener) close() {
 
 // mayAsk keeps answers from going to whoever is named as the sender elsewhere.
 func (l *listener) mayAsk(client netip.AddrPort) bool {
-	return client.Port() != 0 && (!l.clients.IsValid() || l.clients.Contains(client.Addr()))
+	return client.Port() != 0 && l.clients.Contains(client.Addr())
 }
 
 func (l *listener) serveUDP() {
@@ -80,7 +81,7 @@ func (l *listener) serveUDP() {
 
 // handleDatagram answers at once what is known here; the rest may take its time.
 func (l *listener) handleDatagram(raw []byte, client netip.AddrPort) {
-	q, answer := l.answer(raw)
+	q, answer := l.answer(raw, client.Addr())
 	if answer != nil {
 		l.send(pack(answer, min(largeSize, q.size())), client)
 		return
@@ -108,11 +109,15 @@ func (l *listener) send(raw []byte, client netip.AddrPort) {
 
 // answer returns the answer to a message if it is known here. If it is not, and
 // the query has no raw bytes, there is nothing to be said at all.
-func (l *listener) answer(raw []byte) (query, *dns.Msg) {
+func (l *listener) answer(raw []byte, client netip.Addr) (query, *dns.Msg) {
 	q, code, ok := parse(raw)
 	switch {
 	case ok:
-		return q, l.zone.Load().answer(&q)
+		zone := l.zone.Load()
+		if client == l.gateway { // nothing inside gets through with that
+			zone = zone.host
+		}
+		return q, zone.answer(&q)
 	case code < 0:
 		return query{}, nil
 	}

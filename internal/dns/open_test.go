@@ -85,6 +85,24 @@ func TestNamesOfOpenNetworks(t *testing.T) {
 	}
 }
 
+// The host is in no network: it knows the names of all, wherever it asks.
+func TestNamesForTheHost(t *testing.T) {
+	t.Parallel()
+	for network, z := range neighbours(t) {
+		for name, want := range map[string]string{
+			"vm1.vms.internal.":    "NOERROR A 10.0.1.2",
+			"a1.alone.internal.":   "NOERROR A 10.0.4.2",
+			"b1.blue.internal.":    "NOERROR A 10.0.5.2",
+			"db.shared.example.":   "NOERROR A 10.0.2.2",
+			"nobody.vms.internal.": "NXDOMAIN SOA vms.internal.",
+		} {
+			if got := asked(t, z.host, name, dns.TypeA); got != want {
+				t.Errorf("%s of the host in %s: %s, want %s", name, network, got, want)
+			}
+		}
+	}
+}
+
 // A network without NAT has no way out, and names are none either.
 func TestNetworkWithoutNATAsksNobody(t *testing.T) {
 	t.Parallel()

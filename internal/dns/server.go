@@ -16,10 +16,6 @@ import (
 	"github.com/hostnat/hostnat/internal/nat"
 )
 
-// loopbackLink is where the host's own queries arrive, whatever address of its
-// own they are for.
-const loopbackLink = "lo"
-
 // openAgain is how long a network is left alone whose port is taken, tryAgain
 // how often such are looked for.
 const (
@@ -50,13 +46,12 @@ type Server struct {
 	problem   string             // with them
 }
 
-// served is a network's servers: for its endpoints and for the host itself.
+// served is a network and its server.
 type served struct {
 	bridge   string
 	gateway  netip.Addr
 	subnet   netip.Prefix
-	inside   *listener // nil: could not be opened
-	host     *listener // nil: another network has the same gateway address
+	listener *listener // nil: could not be opened
 	problem  string
 	failedAt time.Time
 }
@@ -118,45 +113,31 @@ func (s *Server) configure(ctx context.Context) {
 		}
 	}
 	s.readResolversLocked(wanted)
-	taken := make(map[netip.Addr]bool) // gateways at which the host's own queries are answered
-	for _, v := range s.networks {
-		if v.host != nil {
-			taken[v.gateway] = true
-		}
-	}
-	for _, n := range s.config.Networks { // the first of several gets the host's own queries
+	for _, n := range s.config.Networks {
 		if zones[n.Name] != nil {
-			s.serve(ctx, n, zones[n.Name], taken)
+			s.serve(ctx, n, zones[n.Name])
 		}
 	}
 }
 
-// serve opens what is missing of a network's servers, and has all of them answer
-// from the zone.
-func (s *Server) serve(ctx context.Context, n nat.Network, zone *Zone, taken map[netip.Addr]bool) {
+// serve opens a network's server if it is missing, and has it answer from the
+// zone.
+func (s *Server) serve(ctx context.Context, n nat.Network, zone *Zone) {
 	v := s.networks[n.Name]
 	if v == nil {
 		v = &served{bridge: n.Bridge, gateway: n.Gateway, subnet: n.Subnet}
 		s.networks[n.Name] = v
 	}
-	if v.inside == nil && time.Since(v.failedAt) >= openAgain {
+	if v.listener == nil && time.Since(v.failedAt) >= openAgain {
 		s.open(ctx, n, v, zone)
 	}
-	if v.inside != nil && v.host == nil && !taken[n.Gateway] && !n.IsIsland() { // the host cannot tell one clone from another
-		if own, err := openSockets(ctx, loopbackLink, n.Gateway); err == nil {
-			v.host = newListener(own, zone, netip.Prefix{}, s.forward)
-			taken[n.Gateway] = true
-		}
-	}
-	for _, l := range []*listener{v.inside, v.host} {
-		if l != nil {
-			l.zone.Store(zone)
-		}
+	if v.listener != nil {
+		v.listener.zone.Store(zone)
 	}
 }
 
 func (s *Server) open(ctx context.Context, n nat.Network, v *served, zone *Zone) {
-	inside, err := openSockets(ctx, v.bridge, v.gateway)
+	opened, err := openSockets(ctx, v.bridge, v.gateway)
 	if n.IsIsland() && errors.Is(err, unix.ENODEV) { // its endpoint is away: the report on that says so
 		v.problem = ""
 		return
@@ -169,7 +150,7 @@ func (s *Server) open(ctx context.Context, n nat.Network, v *served, zone *Zone)
 		}
 		return
 	}
-	v.inside, v.problem = newListener(inside, zone, v.subnet, s.forward), ""
+	v.listener, v.problem = newListener(opened, zone, v.subnet, v.gateway, s.forward), ""
 	s.log.Info("names are served", "network", n.Name, "address", v.gateway, "bridge", v.bridge)
 }
 
@@ -190,17 +171,15 @@ func (s *Server) explain(ctx context.Context, name string, v *served, err error)
 		"have it listen on addresses of its own only, or turn this off with 'hostnat network set %s dns=off'", name, who, port, v.gateway, name)
 }
 
-// fits reports whether the servers are those of a network as it is now.
+// fits reports whether the server is that of a network as it is now.
 func (v *served) fits(n nat.Network) bool {
 	return v.bridge == n.Bridge && v.gateway == n.Gateway && v.subnet == n.Subnet &&
-		(v.inside == nil || v.inside.sockets.bound())
+		(v.listener == nil || v.listener.sockets.bound())
 }
 
 func (v *served) close() {
-	for _, l := range []*listener{v.inside, v.host} {
-		if l != nil {
-			l.close()
-		}
+	if v.listener != nil {
+		v.listener.close()
 	}
 }
 

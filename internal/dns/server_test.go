@@ -151,6 +151,20 @@ func TestServer(t *testing.T) {
 	}
 }
 
+// The host's own queries arrive at one of the networks that have the gateway's
+// address; whichever it is, it answers for all.
+func TestServerForTheHost(t *testing.T) {
+	t.Parallel()
+	r := startRig(t)
+	for _, network := range []string{"udp", "tcp"} {
+		r.want("NOERROR A 172.16.1.2", r.ask(r.Host, network, gateway, "c1.web.internal.", dns.TypeA))
+		r.want("NOERROR A 172.16.1.2", r.ask(r.Host, network, gateway, "c2.twin.internal.", dns.TypeA))
+		r.want("NXDOMAIN SOA twin.internal.", r.ask(r.Host, network, gateway, "c9.twin.internal.", dns.TypeA))
+		r.want("NOERROR A 172.16.1.1", r.ask(r.Host, network, gateway, "host.internal.", dns.TypeA))
+		r.want("NXDOMAIN SOA internal.", r.ask(r.Endpoints[0], network, gateway, "c2.twin.internal.", dns.TypeA))
+	}
+}
+
 // Networks come, go and change while it runs.
 func TestServerFollowsConfiguration(t *testing.T) {
 	t.Parallel()

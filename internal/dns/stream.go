@@ -68,14 +68,14 @@ func (l *listener) serveConnection(conn *net.TCPConn) {
 
 // handleMessage reports whether the connection may go on.
 func (l *listener) handleMessage(s *stream, raw []byte) bool {
-	q, answer := l.answer(raw)
+	client := s.conn.RemoteAddr().(*net.TCPAddr).AddrPort().Addr()
+	q, answer := l.answer(raw, client)
 	switch {
 	case answer != nil:
 		return s.send(pack(answer, maxMessage))
 	case q.raw == nil:
 		return false
 	}
-	client := s.conn.RemoteAddr().(*net.TCPAddr).AddrPort().Addr()
 	if !l.queries.enter(client) {
 		return s.send(pack(q.tooMany(), maxMessage))
 	}

@@ -19,6 +19,7 @@ type Zone struct {
 	closed bool       // nobody else is asked: the network has no way out, by DNS neither
 	own    *directory // asked first
 	near   *directory // of all networks that are open to each other, this one too; nil: there is no other
+	host   *Zone      // what the host itself is answered: no network keeps it out
 }
 
 // untold are names that programs look up without being told to, and trust:
@@ -27,7 +28,10 @@ var untold = []string{"wpad", "isatap", "localhost", "host", "gateway"}
 
 // Zones returns what the server of each network answers, by the network's name:
 // the names of its endpoints, of those of networks that it may talk to, and of
-// the host. A bare name is known for a network's own endpoints alone.
+// the host. A bare name is known for a network's own endpoints alone. The host
+// itself is answered for the names of all networks, in full: where several have
+// the same gateway address, it cannot choose whom it asks. Clones it cannot tell
+// from each other.
 func Zones(config nat.Config) map[string]*Zone {
 	endpoints := make(map[string][]nat.Endpoint)
 	for _, e := range slices.Concat(config.Endpoints, config.Learnt) {
@@ -35,10 +39,17 @@ func Zones(config nat.Config) map[string]*Zone {
 	}
 	own := make(map[string]*directory)
 	open := make(map[string][]*directory) // of networks that are open to each other, by compartment
+	var here, elsewhere []*directory      // in the host's compartment, and in others
 	for _, n := range config.Networks {
 		own[n.Name] = &directory{fill: func(d *directory) { d.addNetwork(n, endpoints[n.Name]) }}
 		if n.Isolation == nat.NotIsolated {
 			open[n.Compartment] = append(open[n.Compartment], own[n.Name])
+		}
+		switch {
+		case !n.Apart():
+			here = append(here, own[n.Name])
+		case !n.IsIsland():
+			elsewhere = append(elsewhere, own[n.Name])
 		}
 	}
 	near := make(map[string]*directory)
@@ -47,12 +58,14 @@ func Zones(config nat.Config) map[string]*Zone {
 			near[compartment] = &directory{fill: func(d *directory) { d.joinAll(members) }}
 		}
 	}
+	all := &directory{fill: func(d *directory) { d.joinAll(slices.Concat(here, elsewhere)) }}
 	zones := make(map[string]*Zone)
 	for _, n := range config.Networks {
 		if !n.DNS.On() {
 			continue
 		}
 		z := &Zone{closed: !n.HasNAT(), own: own[n.Name]}
+		z.host = &Zone{closed: z.closed, own: z.own, near: all}
 		if n.Isolation == nat.NotIsolated {
 			z.near = near[n.Compartment]
 		}
