@@ -66,8 +66,8 @@ INLINE void dial_note(struct bpf_sock_addr *ctx, const struct session_key *insid
 }
 
 /*
- * The way to an endpoint that the host's main table does not know: the socket
- * is bound to the network's bridge. One that is not connecting might be used
+ * The way to an endpoint that the host's main table does not know, or leads away
+ * from: the socket is bound to the network's bridge. One that is not connecting might be used
  * for others later, and is left alone. False: do not dial.
  */
 INLINE bool dial_apart(struct bpf_sock_addr *ctx, const struct session_key *inside, bool connecting)
@@ -76,7 +76,7 @@ INLINE bool dial_apart(struct bpf_sock_addr *ctx, const struct session_key *insi
 	struct network *network = id ? bpf_map_lookup_elem(&networks, id) : NULL;
 	__u32 ifindex;
 
-	if (likely(!network || !(network->flags & NETWORK_APART)))
+	if (likely(!network || !is_lost_to_host(network->flags, inside->internal_address)))
 		return true;
 	ifindex = network->bridge_ifindex;
 	return connecting && !bpf_setsockopt(ctx, SOL_SOCKET, SO_BINDTOIFINDEX, &ifindex, sizeof(ifindex));

@@ -41,6 +41,15 @@ INLINE void note_host_port(struct __sk_buff *skb, struct packet *packet)
 		bpf_map_update_elem(&host_ports, &key, &now, BPF_ANY);
 }
 
+/* Whether the stack has forwarded what a network sent: outside somebody else may have the same address (is_inside). */
+INLINE bool came_from_inside(const struct __sk_buff *skb, __be32 source)
+{
+	__u32 ifindex = skb->ingress_ifindex; /* 0: the host made it */
+	struct inside *inside = unlikely(ifindex) ? bpf_map_lookup_elem(&insides, &ifindex) : NULL;
+
+	return inside && (source & inside->mask) == inside->subnet && !is_host_address(source);
+}
+
 /* The leak guard. Design, rule 1: no packet with an inside source leaves untranslated. */
 INLINE int guard(struct __sk_buff *skb, __u32 l3)
 {
@@ -54,7 +63,7 @@ INLINE int guard(struct __sk_buff *skb, __u32 l3)
 		return arp_outbound(skb);
 	if (skb->protocol != htons(ETH_P_IP) || parse_ip(skb, &packet))
 		return TCX_NEXT;
-	if (unlikely(is_inside(packet.source)))
+	if (unlikely(is_inside(packet.source) || came_from_inside(skb, packet.source)))
 		return drop(REASON_UNTRANSLATED);
 	note_host_port(skb, &packet);
 	return TCX_NEXT;

@@ -77,7 +77,7 @@ int bridge_ingress(struct __sk_buff *skb)
 	if (unlikely(reason))
 		return drop(reason);
 	verdict = from_unmanaged(skb, &packet, inside);
-	return unlikely(inside->flags & NETWORK_APART) && verdict == TCX_NEXT ? to_host_apart(skb, inside) : verdict;
+	return verdict == TCX_NEXT && is_lost_to_host(inside->flags, packet.source) ? to_host_apart(skb, inside) : verdict;
 }
 
 /*

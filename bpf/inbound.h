@@ -9,18 +9,18 @@
 #include "whole.h"
 
 /*
- * Whether an address is a network's and not one that an outside interface of
- * the host has: then it is the host's own, though a network's subnet holds it
- * (the host met a LAN with the same prefix).
+ * Whether an address is a network's and nobody's outside. One that an outside
+ * interface of the host has is the host's own, though a network's subnet holds
+ * it (the host met a LAN with the same prefix); a gateway always counts.
  */
 INLINE bool is_inside(__be32 address)
 {
-	__u32 ifindex;
+	__u32 *network = find_inside_prefix(address), ifindex;
 
-	if (likely(!is_inside_address(address)))
+	if (likely(!network))
 		return false;
 	ifindex = host_interface(address);
-	return !ifindex || !bpf_map_lookup_elem(&outsides, &ifindex);
+	return ifindex ? !bpf_map_lookup_elem(&outsides, &ifindex) : *network;
 }
 
 /* Not for a binding: the host's own, unless it pretends to come from or to know the inside. */
@@ -100,7 +100,8 @@ INLINE int inbound(struct __sk_buff *skb, __u32 l3)
 		if (found & BINDING_HELD || is_for_host(skb, &packet, &binding_key, found & BINDING_CONFIGURED))
 			return foreign(skb, &packet);
 		/* A mapping on any address is not on the gateways': no answer may leave under them. */
-		if (is_martian(packet.source) || is_inside(packet.destination))
+		if (is_martian(packet.source) || is_near(key.compartment, internal_address, packet.source) ||
+		    is_inside(packet.destination))
 			return drop(REASON_INSIDE_FROM_OUTSIDE);
 		if (packet.ttl <= 1) /* who may not come in is not told that there is anything */
 			return (found & (BINDING_CONFIGURED | BINDING_ALLOW_LIST)) == BINDING_CONFIGURED

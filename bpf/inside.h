@@ -101,8 +101,8 @@ INLINE int answer_echo(struct __sk_buff *skb, const struct packet *packet)
 
 /*
  * A packet to the host from a network whose prefix the host's routing tables do
- * not know, since another network may have it: what most sockets say to that
- * would go to the other one, or outside. Those bound to the bridge, and to the
+ * not know, since another network may have it, or lead elsewhere with: what most
+ * sockets say to that would go to the other one, or outside. Those bound to the bridge, and to the
  * mappings that the host's programs dial, answer through the bridge; an echo is
  * answered here.
  */

@@ -30,6 +30,7 @@ struct {
 	MAP_UINT(max_entries, 1);
 } configuration SEC(".maps");
 
+/* Value: id of the network; 0: within its subnet, but the host has these addresses elsewhere (a LAN, a VPN that it came to). */
 LPM_MAP(inside_prefixes, struct prefix_key, __u32, 4096);
 
 LPM_MAP(allowed, struct allowed_key, __u32, 65536);
@@ -146,10 +147,54 @@ INLINE __u32 *find_subnet(__u32 compartment, __be32 address)
 	return bpf_map_lookup_elem(&subnets, &key);
 }
 
-INLINE bool is_inside_address(__be32 address)
+INLINE __u32 *find_inside_prefix(__be32 address)
 {
 	struct prefix_key key = { .length = 32, .address = address };
-	return bpf_map_lookup_elem(&inside_prefixes, &key) != NULL;
+
+	return bpf_map_lookup_elem(&inside_prefixes, &key);
+}
+
+/* Whether an address is a network's and nobody's outside. Of networks that the host's routing tables leave out only the gateway's is. */
+INLINE bool is_inside_address(__be32 address)
+{
+	__u32 *network = find_inside_prefix(address);
+
+	return network && *network;
+}
+
+/* Whether a destination is in another network's subnet. What the host has elsewhere is outside for all networks but its own. */
+INLINE bool is_isolated(__u32 compartment, __be32 destination)
+{
+	__u32 *network = find_inside_prefix(destination);
+
+	return network ? *network : find_subnet(compartment, destination) != NULL;
+}
+
+/* Whether what the host sends to an address of a network would go elsewhere by its routing tables. */
+INLINE bool is_lost_to_host(__u32 network_flags, __be32 address)
+{
+	__u32 *network;
+
+	if (likely(!(network_flags & (NETWORK_APART | NETWORK_ELSEWHERE))))
+		return false;
+	network = find_inside_prefix(address);
+	return network_flags & NETWORK_APART || (network && !*network);
+}
+
+/*
+ * Whether an endpoint takes a remote for one of its own network, or of one that
+ * is open to it, though it is outside: its answers would stay inside.
+ */
+INLINE bool is_near(__u32 compartment, __be32 internal, __be32 remote)
+{
+	__u32 *remotes = find_subnet(compartment, remote), *own;
+	struct network *network;
+
+	if (likely(!remotes))
+		return false;
+	own = find_subnet(compartment, internal);
+	network = bpf_map_lookup_elem(&networks, remotes);
+	return !own || *own == *remotes || !network || network->flags & NETWORK_OPEN;
 }
 
 /* Whether an address is no destination for unicast beyond the link. RFC 1812 section 5.3.7, RFC 6890 */

@@ -71,7 +71,7 @@ INLINE int outbound(struct __sk_buff *skb, struct packet *packet, const struct i
 			return TCX_NEXT; /* to the host itself */
 		}
 		/* Networks are isolated from each other, on one NAT too. */
-		if (!own && is_inside_address(packet->destination))
+		if (!own && is_isolated(inside->compartment, packet->destination))
 			return refuse(skb, inside, REASON_ISOLATED, 0);
 		if (opens_nothing(&key, packet->tcp_flags))
 			return is_transparent(skb, packet) ? to_transparent_socket(skb) : drop(REASON_NO_SESSION);

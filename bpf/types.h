@@ -132,6 +132,7 @@ enum {
 	NETWORK_OPEN = 1, /* its endpoints and those of other open networks of the compartment reach each other */
 	NETWORK_KEPT_APART = 2, /* its endpoints do not reach each other */
 	NETWORK_APART = 4, /* its prefix has no route in the host's main table, since another network may have it too */
+	NETWORK_ELSEWHERE = 8, /* the host has come to a LAN or a VPN with a part of its subnet */
 };
 struct network {
 	__u32 bridge_ifindex;

@@ -104,7 +104,7 @@ GLOBAL int whole_outbound(struct __sk_buff *skb, const struct inside *inside)
 	whole = bpf_map_lookup_elem(&inside_wholes, &source);
 	if (!whole)
 		return drop(REASON_PROTOCOL);
-	if (is_inside_address(packet.destination)) /* networks are isolated from each other */
+	if (is_isolated(inside->compartment, packet.destination)) /* networks are isolated from each other */
 		return refuse(skb, inside, REASON_ISOLATED, 0);
 	if (packet.ttl <= 1)
 		return refuse(skb, inside, REASON_HOP_LIMIT, 0);
@@ -141,7 +141,7 @@ NOINLINE int whole_inbound(struct __sk_buff *skb, __u32 l3)
 	whole = bpf_map_lookup_elem(&wholes, &destination);
 	if (!whole)
 		return NOT_OURS;
-	if (is_martian(packet.source))
+	if (is_martian(packet.source) || is_near(whole->compartment, whole->internal_address, packet.source))
 		return drop(REASON_INSIDE_FROM_OUTSIDE);
 	if (!lets_in(whole->mapping, whole->flags, packet.source))
 		return drop(REASON_REMOTE_NOT_ALLOWED);

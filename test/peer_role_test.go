@@ -87,7 +87,7 @@ func connectPeer(ctx context.Context, server string, controlling bool) (agent *i
 	if err != nil {
 		return agent, result, err
 	}
-	if result.Heard, err = greet(conn); err != nil {
+	if result.Heard, err = greet(ctx, conn); err != nil {
 		return agent, result, err
 	}
 	pair, err := agent.GetSelectedCandidatePair()
@@ -125,15 +125,20 @@ func offer(ctx context.Context, agent *ice.Agent) error {
 	return json.NewEncoder(os.Stdout).Encode(own)
 }
 
-// greet says hello, again and again as datagrams get lost, and returns what the
-// other one says.
-func greet(conn net.Conn) (string, error) {
+// greet says hello, again and again as datagrams get lost, until the connection is
+// closed, and returns what the other one says.
+func greet(ctx context.Context, conn net.Conn) (string, error) {
+	again := time.NewTicker(50 * time.Millisecond)
 	go func() {
-		for {
+		defer again.Stop()
+		for ctx.Err() == nil {
 			if _, err := conn.Write([]byte("hello from the other side")); err != nil {
 				return
 			}
-			time.Sleep(50 * time.Millisecond)
+			select {
+			case <-again.C:
+			case <-ctx.Done():
+			}
 		}
 	}()
 	if err := conn.SetReadDeadline(time.Now().Add(20 * time.Second)); err != nil {

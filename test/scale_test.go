@@ -62,10 +62,12 @@ func TestScale(t *testing.T) {
 			if s.alone {
 				h.reachOutside(count)
 			}
+			h.restart(&g)
 			t.Logf("%d %s, %d changes each: first %v, median %v, last %v, slowest %v; %v of the daemon's CPU time each",
 				count, s.name, s.steps, g.times[0], median(g.times), g.times[count-1], slices.Max(g.times), g.cpu/time.Duration(count))
 			t.Logf("all: %v; a daemon that takes over: ready after %v, %v of CPU time; memory %d MB before, %d MB after",
 				g.all.Round(time.Millisecond), g.start.Round(time.Millisecond), g.startCPU, g.memory, g.memoryAfter)
+			t.Logf("the daemon is gone %v after SIGKILL, %v after SIGTERM", g.killed.Round(time.Millisecond), g.ended.Round(time.Millisecond))
 			if asked > 0 {
 				t.Logf("at rest: %.1f %% of a CPU", 100*h.rest(30*time.Second))
 				g.hold(t, s.steps)
@@ -78,6 +80,7 @@ func TestScale(t *testing.T) {
 type growth struct {
 	times               []time.Duration // of each, in order
 	all, start          time.Duration
+	killed, ended       time.Duration // until it was gone
 	cpu, startCPU       time.Duration // the daemon's
 	memory, memoryAfter int           // MB
 }
@@ -92,6 +95,7 @@ func (g growth) hold(t *testing.T, steps int) {
 		{"one, median", median(g.times), time.Duration(steps) * 50 * time.Millisecond},
 		{"all", g.all, time.Duration(steps) * time.Minute},
 		{"start", g.start, 5 * time.Second},
+		{"end", g.ended, 5 * time.Second}, // our own
 	}
 	for _, b := range bars {
 		if b.is > b.bar {
@@ -127,10 +131,21 @@ func (h *host) attachMany(count int, add func(*host, int) (nat.EndpointSpec, err
 // takeOver kills the daemon and starts another.
 func (h *host) takeOver(g *growth) {
 	h.t.Helper()
-	h.end(syscall.SIGKILL)
 	began := time.Now()
+	h.end(syscall.SIGKILL)
+	g.killed = time.Since(began)
+	began = time.Now()
 	h.start()
 	g.start, g.startCPU, g.memoryAfter = time.Since(began), h.cpu(), h.memory()
+}
+
+// restart has the daemon end by itself, and starts another.
+func (h *host) restart(g *growth) {
+	h.t.Helper()
+	began := time.Now()
+	h.end(syscall.SIGTERM)
+	g.ended = time.Since(began)
+	h.start()
 }
 
 // rest is the share of a CPU that the daemon takes while nothing happens.

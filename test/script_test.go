@@ -40,7 +40,8 @@ import (
 //	netns NAME...; endns NAME      namespaces, the real name in $NAME
 //	process NAME [NS]              starts a program inside NS, $NAME is its id; without NS, ends it
 //	tap LINK; bridge LINK PORT...; enslave LINK BRIDGE                          of the host
-//	veth NS LINK NS LINK; no-link NS LINK; mac NS LINK MAC; links NS
+//	veth NS LINK NS LINK; macvlan NS LINK PARENT; no-link NS LINK; mac NS LINK MAC; links NS
+//	set-up NS LINK; set-down NS LINK
 //	address NS LINK PREFIX; no-address NS LINK PREFIX; addresses NS LINK
 //	routes NS                      prints the main table, "PREFIX LINK"
 //	route NS PREFIX GATEWAY; no-route NS PREFIX GATEWAY

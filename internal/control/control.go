@@ -52,7 +52,8 @@ type Control struct {
 	heard   []nat.Neighbour // on the bridges, at heardAt
 	heardAt time.Time
 
-	clashes []nat.Clash // of the last Apply: where the host's own network overlaps networks
+	clashes []nat.Clash      // of the last Apply: where the host's own network overlaps networks
+	stuck   map[string]error // networks that are to move because of that, and cannot, by name
 }
 
 // New returns a Control for the stored configuration. Nothing is in the kernel

@@ -38,13 +38,15 @@ type fakeKernel struct {
 	sessions []nat.Session
 	bindings []nat.Binding
 	events   chan event.Event
-	heard    []event.Event        // announced
-	prefixes []nat.HostPrefix     // of the host, beside its LAN's
-	broken   error                // of reading counters and facts
-	taken    map[netip.Addr]error // external addresses that cannot be added
-	replug   []string             // networks that were
-	heardOf  []nat.Neighbour      // on bridges
-	drifted  bool                 // what Drifted says
+	heard    []event.Event          // announced
+	prefixes []nat.HostPrefix       // of the host, beside its LAN's
+	broken   error                  // of reading counters and facts
+	taken    map[netip.Addr]error   // external addresses that cannot be added
+	replug   []string               // networks that were
+	heardOf  []nat.Neighbour        // on bridges
+	drifted  bool                   // what Drifted says
+	holders  map[netip.Addr]nat.MAC // machines on eth0
+	routers  []nat.HostRouter
 }
 
 func (k *fakeKernel) Facts(context.Context) (nat.HostFacts, error) {
@@ -54,9 +56,9 @@ func (k *fakeKernel) Facts(context.Context) (nat.HostFacts, error) {
 // factsWith is the host while that configuration is in the kernel.
 func (k *fakeKernel) factsWith(c nat.Config) nat.HostFacts {
 	facts := nat.HostFacts{
-		Prefixes:         append([]nat.HostPrefix{{Prefix: netip.MustParsePrefix("192.168.7.0/24"), Source: "address of eth0"}}, k.prefixes...),
-		Addresses:        []nat.HostAddress{{Address: netip.MustParseAddr("192.168.7.5"), Interface: "eth0"}},
-		DefaultInterface: "eth0", Interfaces: []string{"eth0", "tap0"}, MTU: 1400, LocalPorts: k.local,
+		Prefixes:  append([]nat.HostPrefix{{Prefix: netip.MustParsePrefix("192.168.7.0/24"), Source: "address of eth0"}}, k.prefixes...),
+		Addresses: []nat.HostAddress{{Address: netip.MustParseAddr("192.168.7.5"), Interface: "eth0"}},
+		Routers:   k.routers, DefaultInterface: "eth0", Interfaces: []string{"eth0", "tap0"}, MTU: 1400, LocalPorts: k.local,
 	}
 	for _, n := range c.NATs {
 		for _, a := range n.ExternalAddresses {
@@ -66,6 +68,11 @@ func (k *fakeKernel) factsWith(c nat.Config) nat.HostFacts {
 		}
 	}
 	return facts
+}
+
+func (k *fakeKernel) Holder(_ context.Context, link string, a netip.Addr) (nat.MAC, bool, error) {
+	mac, taken := k.holders[a]
+	return mac, taken && link == "eth0", nil
 }
 
 func (k *fakeKernel) Listener(_ context.Context, p nat.Protocol, external nat.AddrPorts) (*nat.Listener, error) {

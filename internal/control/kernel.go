@@ -2,6 +2,7 @@ package control
 
 import (
 	"context"
+	"net/netip"
 
 	"github.com/hostnat/hostnat/internal/event"
 	"github.com/hostnat/hostnat/internal/nat"
@@ -24,6 +25,8 @@ type Kernel interface {
 	Listener(ctx context.Context, p nat.Protocol, external nat.AddrPorts) (*nat.Listener, error)
 	// Listeners returns all programs of the host that Listener would find.
 	Listeners(ctx context.Context) ([]nat.Listener, error)
+	// Holder asks on a link of the host who has an address there, if anybody does.
+	Holder(ctx context.Context, link string, a netip.Addr) (mac nat.MAC, taken bool, err error)
 	// CheckTarget returns a *nat.Error if the namespace, process, TAP or port
 	// that an endpoint is to be attached to is not there.
 	CheckTarget(ctx context.Context, e nat.Endpoint) error

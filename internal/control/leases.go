@@ -122,7 +122,11 @@ func (c *Control) Reservations(context.Context) ([]nat.Reservation, error) {
 // AddReservation keeps an address for a client.
 func (c *Control) AddReservation(ctx context.Context, spec nat.ReservationSpec) (r nat.Reservation, err error) {
 	err = c.change(ctx, "reserve "+spec.Address, func(config *nat.Config) error {
-		r, err = config.AddReservation(spec)
+		facts, err := c.kernel.Facts(ctx)
+		if err != nil {
+			return err
+		}
+		r, err = config.AddReservation(spec, facts)
 		return err
 	}, nil)
 	return r, err

@@ -53,7 +53,7 @@ func (c *Control) Down(ctx context.Context) error {
 		return fmt.Errorf("down: %w", err)
 	}
 	c.relays.Apply(nat.Config{})
-	c.servers.Serve(ctx, nat.Config{}, 0)
+	c.servers.Serve(ctx, nat.Config{}, nat.HostFacts{})
 	c.served = nil
 	c.mu.Lock()
 	defer c.mu.Unlock()

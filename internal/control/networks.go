@@ -26,10 +26,31 @@ func (c *Control) CreateNetwork(ctx context.Context, spec nat.NetworkSpec) (n na
 		if err != nil {
 			return err
 		}
-		n, err = config.AddNetwork(spec, facts, ipam.FreeSubnetIn(config.SubnetPools()))
-		return err
+		if n, err = config.AddNetwork(spec, facts, ipam.FreeSubnetIn(config.SubnetPools())); err != nil {
+			return err
+		}
+		return c.checkGateway(ctx, n, facts)
 	}, nil)
 	return n, err
+}
+
+// checkGateway refuses the gateway of a network whose subnet the host may have
+// too if a machine on one of the host's own links has that address: the host would
+// not reach it any more.
+func (c *Control) checkGateway(ctx context.Context, n nat.Network, facts nat.HostFacts) error {
+	if !n.Apart() {
+		return nil
+	}
+	for _, link := range facts.LinksReaching(n.Gateway) {
+		mac, taken, err := c.kernel.Holder(ctx, link, n.Gateway)
+		if err != nil {
+			c.log.Warn("who has the address of a new gateway cannot be asked", "link", link, "address", n.Gateway, "error", err)
+		}
+		if taken {
+			return n.GatewayTaken(mac, link)
+		}
+	}
+	return nil
 }
 
 // DeleteNetwork deletes a network; with force, its endpoints and mappings too.

@@ -19,13 +19,13 @@ func (c *Control) notice(now []nat.Clash) {
 	c.clashes = now
 	for _, clash := range now {
 		if !slices.Contains(before, clash) {
-			c.log.Warn("a network overlaps the host's own", "clash", clash.String())
-			c.announce(event.NetworkOverlap, clash.Network, fmt.Sprintf("(%s) overlaps %s of the host (%s)", clash.Subnet, clash.Host.Prefix, clash.Host.Source))
+			c.log.Warn("a network is in the way of the host's own", "clash", clash.String())
+			c.announce(event.NetworkOverlap, clash.Network, clash.Begun())
 		}
 	}
 	for _, clash := range before {
 		if !slices.Contains(now, clash) {
-			c.announce(event.NetworkOverlapEnd, clash.Network, fmt.Sprintf("(%s) does not overlap %s of the host (%s) any more", clash.Subnet, clash.Host.Prefix, clash.Host.Source))
+			c.announce(event.NetworkOverlapEnd, clash.Network, clash.Over())
 		}
 	}
 }
@@ -37,7 +37,7 @@ func (c *Control) announce(id event.ID, network, description string) {
 }
 
 // renumberOverlapping moves the networks that overlap the host's own, if they
-// are to. One that cannot be moved stays, as a problem in status, and is tried
+// are to. One that has nowhere to go stays, as a problem in status, and is tried
 // again next time. The caller holds changing.
 func (c *Control) renumberOverlapping(ctx context.Context) error {
 	c.mu.RLock()
@@ -45,7 +45,7 @@ func (c *Control) renumberOverlapping(ctx context.Context) error {
 	c.mu.RUnlock()
 	config, report := c.snapshot()
 	var errs []error
-	done := make(map[string]bool)
+	done, stuck := make(map[string]bool), make(map[string]error)
 	for _, clash := range clashes {
 		n, err := config.Network(clash.Network)
 		if err != nil || n.Overlap != nat.Renumber || done[n.Name] {
@@ -53,9 +53,23 @@ func (c *Control) renumberOverlapping(ctx context.Context) error {
 		}
 		done[n.Name] = true
 		_, err = c.renumber(ctx, n.Name, "", report.Host)
+		if nat.CodeOf(err) == nat.Exhausted {
+			stuck[n.Name], err = err, nil
+		}
 		errs = append(errs, err)
 	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.stuck = stuck
 	return errors.Join(errs...)
+}
+
+// remedy says what mends a clash. The caller holds mu.
+func (c *Control) remedy(clash nat.Clash) string {
+	if err := c.stuck[clash.Network]; err != nil {
+		return "it is to move by itself, but " + err.Error()
+	}
+	return fmt.Sprintf("'hostnat network renumber %s' moves it", clash.Network)
 }
 
 // RenumberNetwork moves a network to another subnet, to a free one as large as
@@ -79,7 +93,13 @@ func (c *Control) renumber(ctx context.Context, name, subnet string, facts nat.H
 			return err
 		}
 		r, err = config.RenumberNetwork(name, subnet, facts, ipam.FreeSubnetLike(n.Subnet, config.SubnetPools()), ipam.FreeAddress)
-		return err
+		if err != nil || r.From == r.To {
+			return err
+		}
+		if n, err = config.Network(name); err != nil {
+			return err
+		}
+		return c.checkGateway(ctx, n, facts)
 	}, nil)
 	if err != nil || r.From == r.To {
 		return r, err

@@ -112,6 +112,61 @@ func TestSetOverlapMovesNow(t *testing.T) {
 	}
 }
 
+// TestNetworkApartOnTheHostsLAN: a network that the host's routing tables leave out
+// may have the LAN's prefix. What it may not have is a gateway that somebody there
+// has, nor may the LAN's router become its gateway.
+func TestNetworkApartOnTheHostsLAN(t *testing.T) {
+	t.Parallel()
+	c, k, s := withWeb(t)
+	router, machine, free := netip.MustParseAddr("192.168.7.1"), netip.MustParseAddr("192.168.7.9"), "192.168.7.200"
+	k.routers = []nat.HostRouter{{Address: router, Source: "router of the default route via eth0"}}
+	k.holders = map[netip.Addr]nat.MAC{machine: "02:00:00:00:00:09"}
+	create := func(name, gateway, compartment string) error {
+		_, err := c.CreateNetwork(t.Context(), nat.NetworkSpec{Name: name, Subnet: "192.168.7.0/24", Gateway: gateway, Compartment: compartment})
+		return err
+	}
+	before, _ := c.snapshot()
+	for gateway, mentions := range map[string]string{"192.168.7.1": "router of the default route", "192.168.7.5": "address of eth0", "192.168.7.9": "MAC 02:00:00:00:00:09"} {
+		for _, compartment := range []string{"red", nat.EachCompartment} {
+			err := create("red", gateway, compartment)
+			if nat.CodeOf(err) != nat.Conflict || !strings.Contains(err.Error(), mentions) {
+				t.Errorf("gateway %s, compartment %s: %v", gateway, compartment, err)
+			}
+		}
+	}
+	same(t, c, k, s, before)
+	for name, compartment := range map[string]string{"red": "red", "snap": nat.EachCompartment} {
+		if err := create(name, free, compartment); err != nil {
+			t.Fatal(err)
+		}
+	}
+	roam(t, c, k)
+	if p, e := problemsOf(t, c), heard(k); len(p) != 0 || len(e) != 0 {
+		t.Errorf("problems %q, announced %q", p, e)
+	}
+	if _, err := c.SetNetwork(t.Context(), "red", map[string]string{"overlap": "renumber"}); err != nil {
+		t.Fatal(err)
+	}
+	k.routers[0].Address = netip.MustParseAddr(free)
+	roam(t, c, k)
+	if got := heard(k); len(got) != 4 || !strings.HasPrefix(got[3], "NetworkRenumber: Network red moved from 192.168.7.0/24 to ") {
+		t.Errorf("announced %q", got)
+	}
+	p := problemsOf(t, c)
+	if len(p) != 1 || !strings.HasPrefix(p[0], "network snap (192.168.7.0/24) has the gateway 192.168.7.200, which the host's own network has too (router of the default route via eth0): ") ||
+		!strings.Contains(p[0], "hostnat network renumber snap") {
+		t.Errorf("problems %q", p)
+	}
+	// Where it moves to, its gateway is to be nobody's either.
+	k.holders[netip.MustParseAddr("192.168.7.129")] = "02:00:00:00:00:81"
+	if _, err := c.RenumberNetwork(t.Context(), "snap", "192.168.7.128/25"); nat.CodeOf(err) != nat.Conflict || !strings.Contains(err.Error(), "MAC 02:00:00:00:00:81") {
+		t.Errorf("to where a machine is: %v", err)
+	}
+	if n, err := c.Network(t.Context(), "snap"); err != nil || n.Subnet.String() != "192.168.7.0/24" {
+		t.Errorf("a refused move changed it to %s, %v", n.Subnet, err)
+	}
+}
+
 func TestRenumberFails(t *testing.T) {
 	t.Parallel()
 	c, k, s := withWeb(t)
@@ -148,5 +203,26 @@ func TestInventory(t *testing.T) {
 	k.broken = errKernel
 	if i = c.Inventory(t.Context()); len(i.Problems) != 1 || !strings.Contains(i.Problems[0], errKernel.Error()) {
 		t.Errorf("problems %q", i.Problems)
+	}
+}
+
+// A network that is to move and has nowhere to go stays, says why, does not make
+// the setting fail, and moves when there is a place.
+func TestOverlapWithNowhereToGo(t *testing.T) {
+	t.Parallel()
+	c, k, _ := withWeb(t)
+	everywhere := []string{"172.16.0.0/12", "10.0.0.0/8", "192.168.0.0/16"}
+	roam(t, c, k, everywhere...)
+	n, err := c.SetNetwork(t.Context(), "web", map[string]string{"overlap": "renumber"})
+	if err != nil || n.Overlap != nat.Renumber || n.Subnet.String() != "172.16.1.0/24" {
+		t.Fatalf("%v: %+v", err, n)
+	}
+	roam(t, c, k, everywhere...)
+	if p := problemsOf(t, c); len(p) != 1 || !strings.Contains(p[0], "to move by itself, but no subnet is free") || !strings.Contains(p[0], "hostnat pool add") {
+		t.Errorf("problems %q", p)
+	}
+	roam(t, c, k, everywhere[0])
+	if n, err := c.Network(t.Context(), "web"); err != nil || n.Subnet.String() != "10.0.0.0/24" || len(problemsOf(t, c)) != 0 {
+		t.Errorf("%v: the network is %s; problems %q", err, n.Subnet, problemsOf(t, c))
 	}
 }

@@ -11,8 +11,8 @@ import (
 // before a change is said to be done.
 type Servers interface {
 	// Serve serves the networks of a configuration that is in the kernel, and no
-	// others. MTU is that of the host's way to the outside, in bytes; 0: not known.
-	Serve(ctx context.Context, c nat.Config, mtu int)
+	// others, on a host that is like that; an MTU of 0 is not known.
+	Serve(ctx context.Context, c nat.Config, host nat.HostFacts)
 	// Learn tells of a configuration in which nothing but leases is new.
 	Learn(ctx context.Context, c nat.Config)
 }
@@ -24,12 +24,12 @@ func (c *Control) serve(ctx context.Context, config nat.Config) {
 		slices.Equal(c.served.Leases, config.Leases) && slices.Equal(c.served.Heard, config.Heard) {
 		return
 	}
-	c.servers.Serve(ctx, config, c.lastReport().Host.MTU)
+	c.servers.Serve(ctx, config, c.lastReport().Host)
 	c.served = &config
 }
 
 // noServers is for a Control that has none.
 type noServers struct{}
 
-func (noServers) Serve(context.Context, nat.Config, int) {}
-func (noServers) Learn(context.Context, nat.Config)      {}
+func (noServers) Serve(context.Context, nat.Config, nat.HostFacts) {}
+func (noServers) Learn(context.Context, nat.Config)                {}

@@ -14,7 +14,7 @@ import (
 // fakeServers notes what it is told.
 type fakeServers struct{ told []string }
 
-func (f *fakeServers) Serve(_ context.Context, c nat.Config, _ int) {
+func (f *fakeServers) Serve(_ context.Context, c nat.Config, _ nat.HostFacts) {
 	f.told = append(f.told, fmt.Sprintf("serve %d", len(c.Networks)))
 }
 

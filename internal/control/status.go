@@ -44,7 +44,7 @@ func (c *Control) ownProblems() []string {
 	defer c.mu.RUnlock()
 	out := c.failures()
 	for _, clash := range c.clashes {
-		out = append(out, fmt.Sprintf("%s: what is there cannot be reached from it; 'hostnat network renumber %s' moves it", clash, clash.Network))
+		out = append(out, fmt.Sprintf("%s: %s; %s", clash, clash.Harm(), c.remedy(clash)))
 	}
 	return out
 }

@@ -69,7 +69,7 @@ func Run(ctx context.Context, o Options) error {
 		return err
 	}
 	beside := &servers{
-		dhcp: dhcp.NewServers(book, dhcp.Bridge{PortOf: host.BridgePort, HolderOf: host.AddressHolder, Named: k.Interfaces}, o.Log),
+		dhcp: dhcp.NewServers(book, dhcp.Bridge{PortOf: host.BridgePort, MTUOf: k.LinkMTU, HolderOf: host.AddressHolder, Named: k.Interfaces}, o.Log),
 		dns:  dns.New(dns.Options{Files: dns.HostFiles(o.ResolvConf), Log: o.Log, Holder: holderOf(k.Listeners)}),
 	}
 	defer beside.close()

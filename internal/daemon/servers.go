@@ -26,9 +26,9 @@ type servers struct {
 }
 
 // Serve implements control.Servers.
-func (s *servers) Serve(ctx context.Context, c nat.Config, mtu int) {
+func (s *servers) Serve(ctx context.Context, c nat.Config, host nat.HostFacts) {
 	s.networks.Store(int64(len(c.Networks)))
-	s.dhcp.Sync(ctx, c, mtu)
+	s.dhcp.Sync(ctx, c, host)
 	s.dns.Configure(ctx, c)
 	if s.names != nil {
 		s.names.Configure(c)

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"net/netip"
 	"slices"
 
 	"github.com/cilium/ebpf"
@@ -184,17 +185,34 @@ func networkValues(c Config) map[uint32]bpfNetwork {
 	return values
 }
 
+// prefixValues has subnets, but of networks that the host's routing tables leave
+// out the gateways alone: outside somebody else may have their other addresses. Of
+// what the host has elsewhere the value is 0, but for the gateway.
 func prefixValues(c Config) map[bpfPrefixKey]uint32 {
 	values := make(map[bpfPrefixKey]uint32, len(c.Networks))
 	for _, id := range slices.Sorted(maps.Keys(c.Networks)) { // of equal prefixes always the same one
-		values[prefixKey(c.Networks[id].Subnet.Masked())] = id
+		n := c.Networks[id]
+		if !n.Apart {
+			values[prefixKey(n.Subnet.Masked())] = id
+		}
+	}
+	for _, n := range c.Networks {
+		for _, p := range n.Elsewhere {
+			values[prefixKey(p.Masked())] = 0
+		}
+	}
+	for _, id := range slices.Sorted(maps.Keys(c.Networks)) {
+		n := c.Networks[id]
+		if n.Apart || len(n.Elsewhere) > 0 {
+			values[prefixKey(netip.PrefixFrom(n.Gateway, n.Gateway.BitLen()))] = id
+		}
 	}
 	return values
 }
 
 // flags are as in bpf/types.h.
 func (n Network) flags() uint32 {
-	return uint32(flag(n.Open)) | uint32(flag(n.KeptApart))<<1 | uint32(flag(n.Apart))<<2
+	return uint32(flag(n.Open)) | uint32(flag(n.KeptApart))<<1 | uint32(flag(n.Apart))<<2 | uint32(flag(len(n.Elsewhere) > 0))<<3
 }
 
 func subnetValues(c Config) map[bpfSubnetKey]uint32 {

@@ -47,9 +47,10 @@ type Network struct {
 	Subnet      netip.Prefix
 	Gateway     netip.Addr
 	GatewayMAC  nat.MAC
-	Open        bool // its endpoints and those of other open networks of the compartment reach each other
-	KeptApart   bool // its endpoints do not reach each other
-	Apart       bool // the host's main routing table does not know its prefix, which others may have too
+	Open        bool           // its endpoints and those of other open networks of the compartment reach each other
+	KeptApart   bool           // its endpoints do not reach each other
+	Apart       bool           // the host's main routing table does not know its prefix, which others may have too
+	Elsewhere   []netip.Prefix // within the subnet, but the host reaches them by other interfaces: a LAN or VPN that it came to
 }
 
 // Inside is an interface behind the NAT: an endpoint's link on the host's

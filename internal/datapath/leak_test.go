@@ -42,9 +42,29 @@ func (r *rig) programs(t *testing.T, index uint32) int {
 	return count
 }
 
+// Though somebody outside may have the same addresses: of a network that the
+// host's routing tables leave out, or where the host has come to a LAN like it.
 func TestLeakGuardStopsUntranslatedPackets(t *testing.T) {
 	t.Parallel()
-	r := newRig(t, 1)
+	for name, change := range map[string]func(*Network){
+		"nobody else has them": func(*Network) {},
+		"apart":                func(n *Network) { n.Apart = true },
+		"elsewhere":            func(n *Network) { n.Elsewhere = []netip.Prefix{n.Subnet} },
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			r := newRig(t, 1)
+			n := r.config.Networks[rigNetwork]
+			change(&n)
+			r.config.Networks[rigNetwork] = n
+			r.apply(t)
+			r.stopsLeaks(t)
+		})
+	}
+}
+
+func (r *rig) stopsLeaks(t *testing.T) {
+	t.Helper()
 	r.openTheGates(t)
 	r.mute(t, 0)
 	remote := stranger(7, 80)
@@ -107,6 +127,33 @@ func TestInsideAddressesFromOutsideAreDropped(t *testing.T) {
 	if n := len(r.sessions(t)); n != 0 {
 		t.Errorf("%d sessions", n)
 	}
+}
+
+// What a LAN or a VPN of the host has of a network's subnet is outside for the
+// host; but an endpoint would look for it on its own link.
+func TestWhatTheHostHasElsewhere(t *testing.T) {
+	t.Parallel()
+	r := newRig(t, 1)
+	r.mute(t, 0)
+	n := r.config.Networks[rigNetwork]
+	n.Elsewhere = []netip.Prefix{netip.MustParsePrefix("172.16.1.128/25")}
+	r.config.Networks[rigNetwork] = n
+	r.config.Mappings[1] = mapping(nat.UDP, "203.0.113.1:8080", inside(0, 80))
+	r.apply(t)
+	for _, conf := range []string{"all", lab.HostLink} { // the bridge's route is the rig's only one
+		must(t, r.Host.Sysctl("net/ipv4/conf/"+conf+"/rp_filter", "0"))
+	}
+	host := listen(t, r.Host, lab.HostAddress+":4000")
+	to, there, here := netip.AddrPortFrom(hostAddress, 4000), netip.MustParseAddrPort("172.16.1.200:80"), netip.MustParseAddrPort("172.16.1.99:80")
+	r.fromRemote(t,
+		segment{protocol: nat.UDP, from: here, to: to, payload: []byte("here")},
+		segment{protocol: nat.UDP, from: there, to: published, payload: []byte("to the endpoint")},
+		segment{protocol: nat.UDP, from: there, to: netip.MustParseAddrPort("172.16.1.1:4000"), payload: []byte("to the gateway")},
+		segment{protocol: nat.UDP, from: there, to: to, payload: []byte("there")})
+	if from := host.expect(t, "there"); from != there {
+		t.Errorf("the host got it from %v", from)
+	}
+	r.dropped(t, "inside-address-from-outside", 3)
 }
 
 // What nobody asked for and no mapping wants is the host's, untouched (rule 8).

@@ -40,15 +40,16 @@ type twin struct {
 
 // world is what a sequence begins with.
 type world struct {
-	Rules    rules
-	Mappings map[uint32]bool
-	Whole    bool // there is a mapping of a whole address
-	Open     bool // networks 1 and 3 are open to each other
-	Kept     bool // endpoints of one network do not reach each other
-	Apart    bool // the host's routing tables do not know network 2
-	Socket   bool // the host has one with a remote's address, see transparentFlow
-	Sessions int  // room in the tables
-	Bindings int
+	Rules     rules
+	Mappings  map[uint32]bool
+	Whole     bool // there is a mapping of a whole address
+	Open      bool // networks 1 and 3 are open to each other
+	Kept      bool // endpoints of one network do not reach each other
+	Apart     bool // the host's routing tables do not know network 2
+	Elsewhere bool // the host has come to twinElsewhere
+	Socket    bool // the host has one with a remote's address, see transparentFlow
+	Sessions  int  // room in the tables
+	Bindings  int
 }
 
 // skbuff is struct __sk_buff: what a test run takes and gives of the context.
@@ -209,6 +210,7 @@ func (w *twin) reset(begin world) error {
 	}
 	return errors.Join(
 		syncMap("networks", o.Networks, networkValues(c), nil, nil), syncMap("insides", o.Insides, insideValues(c), nil, nil),
+		syncMap("inside prefixes", o.InsidePrefixes, prefixValues(c), nil, nil),
 		w.dp.applyWholes(c),
 		clearMap[bpfSessionKey, bpfSession](o.Sessions), clearMap[bpfBindingKey, bpfBinding](o.Bindings),
 		clearMap[bpfBindingIndexKey, bpfWayOut](o.BindingIndex), clearMap[bpfContactKey, bpfContact](o.Contacts),

@@ -151,7 +151,7 @@ var worlds = rapid.Custom(func(t *rapid.T) world {
 			Exhaustion: rapid.SampledFrom([]nat.Exhaustion{nat.Prohibited, nat.Unreachable, nat.Silent}).Draw(t, "exhaustion"),
 		},
 		Whole: rapid.Bool().Draw(t, "whole"), Open: rapid.Bool().Draw(t, "open"),
-		Kept: rapid.Bool().Draw(t, "kept apart"), Apart: rapid.Bool().Draw(t, "apart"), Socket: rapid.Bool().Draw(t, "socket"),
+		Kept: rapid.Bool().Draw(t, "kept apart"), Apart: rapid.Bool().Draw(t, "apart"), Elsewhere: rapid.Bool().Draw(t, "elsewhere"), Socket: rapid.Bool().Draw(t, "socket"),
 		Mappings: make(map[uint32]bool), Sessions: twinSessions, Bindings: twinBindings,
 	}
 	for id := range uint32(drawnMappings) {

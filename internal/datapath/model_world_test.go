@@ -131,9 +131,19 @@ func (w world) networks(all map[uint32]Network) map[uint32]Network {
 	all = maps.Clone(all)
 	for id, n := range all {
 		n.Open, n.KeptApart, n.Apart = w.Open && id != 2, w.Kept, w.Apart && id == 2
+		if w.Elsewhere {
+			n.Elsewhere = twinElsewhere[id]
+		}
 		all[id] = n
 	}
 	return all
+}
+
+// twinElsewhere is what the host has come to elsewhere: a part of one network that
+// has the gateway and an endpoint in it, and the whole of another.
+var twinElsewhere = map[uint32][]netip.Prefix{
+	1: {netip.MustParsePrefix("172.16.1.0/29")},
+	3: {netip.MustParsePrefix("172.16.3.0/24")},
 }
 
 func run(a netip.Addr, low, high uint16) nat.AddrPorts {
@@ -204,7 +214,7 @@ func modelConfig(w world) natmodel.Config {
 	}
 	for id, n := range w.networks(twinNetworks) {
 		c.Networks[id] = natmodel.Network{
-			Open: n.Open, KeptApart: n.KeptApart, Apart: n.Apart,
+			Open: n.Open, KeptApart: n.KeptApart, Apart: n.Apart, Elsewhere: n.Elsewhere,
 			Compartment: n.Compartment, NAT: n.NAT, Subnet: n.Subnet, Gateway: n.Gateway, GatewayMAC: macOf(n.GatewayMAC),
 		}
 	}

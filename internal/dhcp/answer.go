@@ -26,6 +26,7 @@ var broadcast = netip.AddrFrom4([4]byte{255, 255, 255, 255})
 // Sender is who sent a frame.
 type Sender struct {
 	Port int     // of the bridge, its index; 0: not known
+	MTU  int     // of that port, bytes; 0: not known
 	MAC  nat.MAC // the frame's source; empty: not known
 }
 
@@ -36,6 +37,7 @@ func Answer(s *Scope, l *Ledger, payload []byte, from Sender, now time.Time) Out
 	if err != nil {
 		return Outcome{Why: err.Error()}
 	}
+	r.mtu = from.MTU
 	l.tidy(now)
 	if !s.speaksFor(l, r, from) {
 		return Outcome{Why: fmt.Sprintf("%s speaks for %s", from.MAC, r.mac)}

@@ -36,7 +36,7 @@ func webConfig() nat.Config {
 
 func webScope() *Scope {
 	c := webConfig()
-	return ScopeOf(c, c.Networks[0], 1400)
+	return ScopeOf(c, c.Networks[0], nat.HostFacts{MTU: 1400})
 }
 
 // client is a DHCP client for tests: it makes messages.
@@ -137,6 +137,32 @@ func TestWhoGetsWhat(t *testing.T) {
 	}
 }
 
+// What the host has itself no client gets, whoever asks for it, has it reserved
+// or had it before.
+func TestHostsOwnAddress(t *testing.T) {
+	t.Parallel()
+	c := webConfig()
+	l := NewLedger(nil)
+	if got := take(t, ScopeOf(c, c.Networks[0], nat.HostFacts{}), l, card(0x70, wants("172.16.1.15")), start); got != "172.16.1.15" {
+		t.Fatalf("the client has %s", got)
+	}
+	host := nat.HostFacts{Addresses: []nat.HostAddress{{Address: addr("172.16.1.15"), Interface: "br0"}, {Address: addr("172.16.1.50"), Interface: "br0"}}}
+	s := ScopeOf(c, c.Networks[0], host)
+	if got := short(Answer(s, l, card(0x70).message(dhcpv4.MessageTypeRequest, has("172.16.1.15")), Sender{Port: 1}, start)); got.Kind != "NAK" {
+		t.Errorf("who renews it is answered %+v", got)
+	}
+	for _, who := range []client{card(0x70), card(0x71, wants("172.16.1.15")), card(0x50)} {
+		got := short(Answer(s, l, who.message(dhcpv4.MessageTypeDiscover), Sender{Port: 1}, start))
+		if got.Kind != "OFFER" || got.Address == "172.16.1.15" || got.Address == "172.16.1.50" {
+			t.Errorf("%s is answered %+v", who.mac, got)
+		}
+	}
+	c.Networks[0].Compartment = "blue"
+	if got := take(t, ScopeOf(c, c.Networks[0], host), NewLedger(nil), card(0x72, wants("172.16.1.15")), start); got != "172.16.1.15" {
+		t.Errorf("in a compartment of its own: %s", got)
+	}
+}
+
 // Each row is one message of client 0x70, which has 172.16.1.15 bound unless
 // fresh; client 0x71 has 172.16.1.16.
 func TestRequests(t *testing.T) {
@@ -194,6 +220,17 @@ func TestRequests(t *testing.T) {
 	}
 }
 
+// A client is told the network's MTU, unless its port takes less.
+func TestMTUOfAPort(t *testing.T) {
+	t.Parallel()
+	for port, want := range map[int]string{0: "\x05\x78", 1300: "\x05\x14", 1400: "\x05\x78", 9000: "\x05\x78"} {
+		m := Answer(webScope(), NewLedger(nil), card(0x70).message(dhcpv4.MessageTypeDiscover), Sender{Port: 1, MTU: port}, start).Reply
+		if got := string(m.Options.Get(dhcpv4.OptionInterfaceMTU)); got != want {
+			t.Errorf("behind a port of %d bytes: option 26 is %x, want %x", port, got, want)
+		}
+	}
+}
+
 func TestOptions(t *testing.T) {
 	t.Parallel()
 	all := Answer(webScope(), NewLedger(nil), card(0x11).message(dhcpv4.MessageTypeDiscover), Sender{Port: 1}, start).Reply
@@ -226,7 +263,7 @@ func TestOptions(t *testing.T) {
 	}
 	c := webConfig()
 	c.Networks[0].DNS, c.Networks[0].MTU = nat.Off, 9000
-	other := Answer(ScopeOf(c, c.Networks[0], 1400), NewLedger(nil), card(0x11).message(dhcpv4.MessageTypeDiscover), Sender{Port: 1}, start).Reply
+	other := Answer(ScopeOf(c, c.Networks[0], nat.HostFacts{MTU: 1400}), NewLedger(nil), card(0x11).message(dhcpv4.MessageTypeDiscover), Sender{Port: 1}, start).Reply
 	if len(other.DNS()) != 0 || string(other.Options.Get(dhcpv4.OptionInterfaceMTU)) != "\x23\x28" {
 		t.Errorf("without DNS and with MTU 9000: %v", other)
 	}
@@ -247,7 +284,7 @@ func TestTimesOfANetworkThatMoves(t *testing.T) {
 	for _, tt := range tests {
 		c := webConfig()
 		c.Networks[0].Overlap, c.Networks[0].LeaseTime = tt.overlap, tt.lease
-		r := Answer(ScopeOf(c, c.Networks[0], 1500), NewLedger(nil), card(0x11).message(dhcpv4.MessageTypeDiscover), Sender{Port: 1}, start).Reply
+		r := Answer(ScopeOf(c, c.Networks[0], nat.HostFacts{MTU: 1500}), NewLedger(nil), card(0x11).message(dhcpv4.MessageTypeDiscover), Sender{Port: 1}, start).Reply
 		got := [3]time.Duration{r.IPAddressLeaseTime(0), r.IPAddressRenewalTime(0), r.IPAddressRebindingTime(0)}
 		if got != tt.want {
 			t.Errorf("overlap %s, lease %d s: %v, want %v", tt.overlap, tt.lease, got, tt.want)

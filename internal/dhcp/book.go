@@ -87,6 +87,7 @@ func (b *Book) Forget(network string, a netip.Addr) (nat.Lease, bool, error) {
 	if ledger == nil {
 		return nat.Lease{}, false, nil
 	}
+	delete(ledger.held, a) // of an endpoint that was attached just before
 	e, ok := ledger.leases[a]
 	if !ok {
 		return nat.Lease{}, false, nil

@@ -48,3 +48,23 @@ func TestBatch(t *testing.T) {
 		t.Errorf("%v, stored %v, known %v", err, store.leases, b.Leases(start))
 	}
 }
+
+// An endpoint that is detached right after it was attached leaves its address to
+// whoever asks, its own machine say.
+func TestForgottenIsNotHeld(t *testing.T) {
+	t.Parallel()
+	b, err := NewBook(&memory{leases: map[netip.Addr]nat.Lease{}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !b.Hold("web", addr("172.16.1.15"), "02:00:00:00:00:70", start) {
+		t.Fatal("a free address cannot be held")
+	}
+	if _, _, err := b.Forget("web", addr("172.16.1.15")); err != nil {
+		t.Fatal(err)
+	}
+	outcomes, err := b.answer(webScope(), []arrival{{card(0x70).message(dhcpv4.MessageTypeDiscover, wants("172.16.1.15")), Sender{Port: 1}}}, start)
+	if err != nil || short(outcomes[0]).Address != "172.16.1.15" {
+		t.Errorf("%v: %+v", err, short(outcomes[0]))
+	}
+}

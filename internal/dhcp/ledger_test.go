@@ -126,7 +126,7 @@ func TestFlood(t *testing.T) {
 	t.Parallel()
 	c := webConfig()
 	c.Networks[0].Ranges = nil
-	s, l := ScopeOf(c, c.Networks[0], 1500), NewLedger(nil)
+	s, l := ScopeOf(c, c.Networks[0], nat.HostFacts{MTU: 1500}), NewLedger(nil)
 	bob := take(t, s, l, card(0x70), start)
 	made := func(i int) client {
 		return client{mac: net.HardwareAddr{2, 9, 9, 9, byte(i >> 8), byte(i)}}

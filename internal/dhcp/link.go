@@ -14,7 +14,8 @@ import (
 // link is a packet socket on a bridge. Not a UDP socket: a firewall on the host
 // that drops port 67 does not matter to it, another DHCP server on the host may
 // have the port, and it can send to a client that has no address yet and so
-// answers no ARP.
+// answers no ARP. And not one socket for all bridges: bound to no interface, it
+// would have its filter run for each packet of the host.
 type link struct {
 	conn    *packet.Conn
 	mac     net.HardwareAddr // of the bridge

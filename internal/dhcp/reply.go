@@ -96,8 +96,8 @@ func (s *Scope) options(r *request, m *dhcpv4.DHCPv4) {
 	if name := s.hostname(r); name != "" {
 		m.UpdateOption(dhcpv4.OptHostName(name))
 	}
-	if s.MTU >= minOptionMTU {
-		m.UpdateOption(dhcpv4.OptGeneric(dhcpv4.OptionInterfaceMTU, []byte{byte(s.MTU >> 8), byte(s.MTU)}))
+	if mtu := s.mtuOf(r); mtu >= minOptionMTU {
+		m.UpdateOption(dhcpv4.OptGeneric(dhcpv4.OptionInterfaceMTU, []byte{byte(mtu >> 8), byte(mtu)}))
 	}
 	if len(s.NTP) > 0 {
 		m.UpdateOption(dhcpv4.OptNTPServers(ips(s.NTP)...))
@@ -110,6 +110,16 @@ func (s *Scope) options(r *request, m *dhcpv4.DHCPv4) {
 			delete(m.Options, code)
 		}
 	}
+}
+
+// mtuOf is what the client is told: not more than its port takes, since the bridge
+// drops larger frames for it and tells nobody. A TAP has 1500 bytes unless somebody
+// has set more.
+func (s *Scope) mtuOf(r *request) int {
+	if r.mtu == 0 {
+		return s.MTU
+	}
+	return min(s.MTU, r.mtu)
 }
 
 // minOptionMTU is the least that option 26 can say (RFC 2132 section 5.1).

@@ -24,6 +24,7 @@ type request struct {
 	wanted   netip.Addr // option 50
 	server   netip.Addr // option 54
 	current  netip.Addr // ciaddr: what the client has and uses
+	mtu      int        // bytes that its port of the bridge takes; 0: not known
 }
 
 // parse reads a client's message. The error says why it is ignored.

@@ -42,9 +42,10 @@ type keptReason struct {
 }
 
 // ScopeOf is what a configuration says about a network. The MTU is that of the
-// host's outgoing interface; the network's own setting wins.
-func ScopeOf(c nat.Config, n nat.Network, mtu int) *Scope {
-	return scopeOf(n, membersOf(c)[n.Name], mtu)
+// host's outgoing interface; the network's own setting wins. What the host has
+// itself nobody gets.
+func ScopeOf(c nat.Config, n nat.Network, host nat.HostFacts) *Scope {
+	return scopeOf(n, membersOf(c)[n.Name], host)
 }
 
 // members are a network's.
@@ -69,10 +70,10 @@ func membersOf(c nat.Config) map[string]members {
 	return of
 }
 
-func scopeOf(n nat.Network, m members, mtu int) *Scope {
+func scopeOf(n nat.Network, m members, host nat.HostFacts) *Scope {
 	s := &Scope{
 		Network: n.Name, Bridge: n.Bridge, Subnet: n.Subnet, Gateway: n.Gateway, Lease: n.LeaseDuration(), Moves: n.Overlap == nat.Renumber,
-		MTU: n.LinkMTU(mtu), Domain: n.DomainName(), DNS: n.DNS.On(), NTP: n.NTP, Routes: n.Routes,
+		MTU: n.LinkMTU(host.MTU), Domain: n.DomainName(), DNS: n.DNS.On(), NTP: n.NTP, Routes: n.Routes,
 		dynamic: n.Dynamic(), exclude: n.Exclude,
 		fixed: make(map[nat.MAC]fixed), named: make(map[string]netip.Addr),
 		keptFrom: map[netip.Addr]keptReason{n.Gateway: {}},
@@ -80,8 +81,15 @@ func scopeOf(n nat.Network, m members, mtu int) *Scope {
 	if n.IsIsland() { // one endpoint, and nobody else
 		s.dynamic = nil
 	}
+	for _, h := range host.Held() {
+		if !n.Apart() && n.Subnet.Contains(h.Address) {
+			s.keptFrom[h.Address] = keptReason{}
+		}
+	}
 	for _, r := range m.reservations {
-		s.reserve(r)
+		if _, kept := s.keptFrom[r.Address]; !kept {
+			s.reserve(r)
+		}
 	}
 	for _, e := range m.endpoints {
 		s.fixed[e.MAC] = fixed{address: e.Address, hostname: nat.HostLabel(e.Name), attached: true}

@@ -24,10 +24,12 @@ type Server struct {
 	log    *slog.Logger
 }
 
-// Bridge is what is asked of a bridge, by its index. Package host has the first two.
+// Bridge is what is asked of a bridge, by its index.
 type Bridge struct {
 	// PortOf returns the index of the port behind which a MAC is; 0: not known.
 	PortOf func(bridge int, mac net.HardwareAddr) int
+	// MTUOf returns the MTU of a link in bytes, by its index; 0: not known. Nil: none is.
+	MTUOf func(link int) int
 	// HolderOf asks on the bridge who has an address. It returns soon: a client
 	// waits. Nil: nobody is asked.
 	HolderOf func(ctx context.Context, bridge int, a netip.Addr) (holder nat.MAC, taken bool)
@@ -131,7 +133,7 @@ func (v *Server) handle(ctx context.Context, frames [][]byte, probing *sync.Wait
 			v.log.Debug("DHCP message ignored", "reason", err)
 			continue
 		}
-		batch = append(batch, arrival{f.payload, Sender{Port: v.bridge.PortOf(v.link.index, f.source), MAC: nat.MAC(f.source.String())}})
+		batch = append(batch, arrival{f.payload, v.bridge.sender(v.link.index, f.source)})
 	}
 	outcomes, err := v.book.answer(s, batch, time.Now())
 	if err != nil {
@@ -149,6 +151,15 @@ func (v *Server) handle(ctx context.Context, frames [][]byte, probing *sync.Wait
 			v.probed(ctx, s, batch[i], out)
 		})
 	}
+}
+
+// sender is who a MAC on the bridge is.
+func (b Bridge) sender(bridge int, mac net.HardwareAddr) Sender {
+	s := Sender{Port: b.PortOf(bridge, mac), MAC: nat.MAC(mac.String())}
+	if b.MTUOf != nil && s.Port != 0 {
+		s.MTU = b.MTUOf(s.Port)
+	}
+	return s
 }
 
 func (v *Server) mayProbe() bool {

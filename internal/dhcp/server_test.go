@@ -102,7 +102,7 @@ func (r *rig) serve(c nat.Config) {
 		if err != nil {
 			return err
 		}
-		server, err = Open(ScopeOf(c, c.Networks[0], 1500), i, r.book, Bridge{PortOf: func(int, net.HardwareAddr) int { return 1 }, HolderOf: r.holderOf}, slog.New(slog.DiscardHandler))
+		server, err = Open(ScopeOf(c, c.Networks[0], nat.HostFacts{MTU: 1500}), i, r.book, Bridge{PortOf: func(int, net.HardwareAddr) int { return 1 }, HolderOf: r.holderOf}, slog.New(slog.DiscardHandler))
 		return err
 	})
 	if err != nil {
@@ -153,7 +153,7 @@ func TestServer(t *testing.T) {
 		t.Fatal(err)
 	}
 	got := address(lease.ACK.YourIPAddr)
-	if s := ScopeOf(config, config.Networks[0], 1500); !s.forAnybody(got) {
+	if s := ScopeOf(config, config.Networks[0], nat.HostFacts{MTU: 1500}); !s.forAnybody(got) {
 		t.Errorf("the client got %s", got)
 	}
 	known := r.book.Leases(time.Now())

@@ -8,6 +8,8 @@ import (
 	"strings"
 	"sync"
 
+	"golang.org/x/sync/errgroup"
+
 	"github.com/hostnat/hostnat/internal/nat"
 )
 
@@ -39,9 +41,8 @@ func NewServers(book *Book, bridge Bridge, log *slog.Logger) *Servers {
 }
 
 // Sync starts a server for each network that wants one and has a bridge, tells
-// those that run what has changed, and stops the others. MTU is the outgoing
-// interface's.
-func (v *Servers) Sync(ctx context.Context, c nat.Config, mtu int) {
+// those that run what has changed, and stops the others.
+func (v *Servers) Sync(ctx context.Context, c nat.Config, host nat.HostFacts) {
 	v.mu.Lock()
 	defer v.mu.Unlock()
 	if err := v.book.Keep(c.Networks); err != nil {
@@ -52,27 +53,35 @@ func (v *Servers) Sync(ctx context.Context, c nat.Config, mtu int) {
 		v.log.Error("the bridges cannot be listed", "error", err)
 		return
 	}
-	wanted := make(map[string]bool)
-	clear(v.failed)
+	var seats []seat
+	wanted := make(map[string]seat) // by network
 	of := membersOf(c)
 	for _, n := range c.Networks {
-		if !n.DHCP.On() {
+		bridge, exists := bridges[n.Bridge]
+		if !n.DHCP.On() || !exists { // without a bridge the report on the network says so
 			continue
 		}
-		if bridge, exists := bridges[n.Bridge]; exists { // else the report on the network says so
-			wanted[n.Name] = true
-			s := scopeOf(n, of[n.Name], mtu)
-			if n.Adopted { // its MTU is its owner's business
-				s.MTU = min(s.MTU, bridge.MTU)
-			}
-			v.serve(ctx, s, bridge)
+		s := scopeOf(n, of[n.Name], host)
+		if n.Adopted || n.IsIsland() { // its MTU is its owner's business
+			s.MTU = min(s.MTU, bridge.MTU)
 		}
+		wanted[n.Name] = seat{s, bridge}
+		seats = append(seats, wanted[n.Name])
 	}
-	for name := range v.running {
-		if !wanted[name] {
-			v.halt(name)
-		}
+	v.halt(func(name string, r *running) bool {
+		p, wants := wanted[name]
+		return !wants || !r.fits(p)
+	})
+	clear(v.failed)
+	for _, p := range seats {
+		v.serve(ctx, p)
 	}
+}
+
+// seat is where a server is wanted, and what it serves by.
+type seat struct {
+	scope  *Scope
+	bridge *net.Interface
 }
 
 // links returns the networks' bridges that are there, by name.
@@ -95,13 +104,12 @@ func (b Bridge) links(ctx context.Context, networks []nat.Network) (map[string]*
 	return byName, err
 }
 
-func (v *Servers) serve(ctx context.Context, s *Scope, bridge *net.Interface) {
+// serve tells a network's server what has changed, or starts one.
+func (v *Servers) serve(ctx context.Context, p seat) {
+	s, bridge := p.scope, p.bridge
 	if r, runs := v.running[s.Network]; runs {
-		if r.fits(s, bridge) {
-			r.server.Update(s)
-			return
-		}
-		v.halt(s.Network)
+		r.server.Update(s)
+		return
 	}
 	server, err := Open(s, bridge, v.book, v.bridge, v.log)
 	if err != nil {
@@ -123,29 +131,42 @@ func (v *Servers) serve(ctx context.Context, s *Scope, bridge *net.Interface) {
 }
 
 // fits reports whether the server's socket is still the right one.
-func (r *running) fits(s *Scope, bridge *net.Interface) bool {
+func (r *running) fits(p seat) bool {
 	select {
 	case <-r.ended:
 		return false
 	default:
 	}
-	return r.bridge == bridge.Name && r.index == bridge.Index && r.mac == bridge.HardwareAddr.String() && r.gate == s.Gateway.String()
+	return r.bridge == p.bridge.Name && r.index == p.bridge.Index && r.mac == p.bridge.HardwareAddr.String() && r.gate == p.scope.Gateway.String()
 }
 
-func (v *Servers) halt(network string) {
-	r := v.running[network]
-	r.stop()
-	<-r.ended
-	delete(v.running, network)
+// haltedAtOnce is how many servers end at the same time. The kernel lets a packet
+// socket go after a grace period (RCU) of some 12 ms, in which a thread waits; those
+// that wait at the same time wait for the same one.
+const haltedAtOnce = 64
+
+// halt ends those servers of which unwanted says so, and returns when they have ended.
+func (v *Servers) halt(unwanted func(network string, r *running) bool) {
+	var ending errgroup.Group
+	ending.SetLimit(haltedAtOnce)
+	for name, r := range v.running {
+		if unwanted(name, r) {
+			delete(v.running, name)
+			ending.Go(func() error {
+				r.stop()
+				<-r.ended
+				return nil
+			})
+		}
+	}
+	_ = ending.Wait()
 }
 
 // Stop stops all servers.
 func (v *Servers) Stop() {
 	v.mu.Lock()
 	defer v.mu.Unlock()
-	for name := range v.running {
-		v.halt(name)
-	}
+	v.halt(func(string, *running) bool { return true })
 }
 
 // Problems says which networks have no server though they should, one line each.

@@ -13,7 +13,7 @@ var checks = []check{
 	kernelCheck, jitCheck, daemonCheck, stateCheck, endpointCheck,
 	defaultRouteCheck, insideRouteCheck, overlapCheck, mtuCheck, reversePathCheck,
 	leftoverCheck, forwardFirewallCheck, inputFirewallCheck, legacyFirewallCheck, natRulesCheck,
-	dhcpCheck, dnsPortCheck, resolverCheck, tablesCheck, eventsCheck, conntrackCheck,
+	dhcpCheck, dnsPortCheck, resolverCheck, tablesCheck, addressesCheck, neighbourCheck, eventsCheck, conntrackCheck,
 	forwardingCheck, unprivilegedCheck, unreadCheck,
 }
 

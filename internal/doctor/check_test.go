@@ -47,7 +47,7 @@ func healthy() Facts {
 			Sysctls: map[string]string{
 				"net/ipv4/ip_forward": "0", "net/ipv4/conf/all/rp_filter": "0", "net/ipv4/conf/hn-web/rp_filter": "1", "net/ipv4/conf/br0/rp_filter": "1",
 				"net/core/bpf_jit_enable": "1", "kernel/unprivileged_bpf_disabled": "2", "net/bridge/bridge-nf-call-iptables": "1",
-				"net/netfilter/nf_conntrack_count": "10", "net/netfilter/nf_conntrack_max": "1000",
+				"net/ipv4/neigh/default/gc_thresh3": "1024", "net/netfilter/nf_conntrack_count": "10", "net/netfilter/nf_conntrack_max": "1000",
 			},
 			Listeners: []nat.Listener{
 				{Program: "hostnat", PID: 77, Protocol: nat.UDP, Address: netip.MustParseAddrPort("0.0.0.0:67")},
@@ -55,6 +55,16 @@ func healthy() Facts {
 			},
 			Resolvers: []host.Resolver{{Address: netip.MustParseAddr("192.0.2.53")}},
 		},
+	}
+}
+
+// addEndpoints adds so many more of a kind.
+func (f *Facts) addEndpoints(network string, count int, kind nat.EndpointKind) {
+	for i := range count {
+		name := fmt.Sprintf("more%d", len(f.Config.Endpoints))
+		f.Config.Endpoints = append(f.Config.Endpoints, nat.Endpoint{
+			ID: uint32(1000 + i), Name: name, Network: network, Kind: kind, Target: name, Interface: "m-" + name, Address: netip.AddrFrom4([4]byte{172, 20, byte(i >> 8), byte(i)}),
+		})
 	}
 }
 
@@ -100,6 +110,14 @@ func TestChecks(t *testing.T) {
 		{"the same LAN", func(f *Facts) {
 			f.Host.Host.Prefixes = append(f.Host.Host.Prefixes, nat.HostPrefix{Prefix: pre("172.16.1.0/24"), Source: "address of wlan0"})
 		}, []want{{"overlap", Problem, "network web (172.16.1.0/24) overlaps 172.16.1.0/24 of the host (address of wlan0)", "hostnat network renumber web", false}}},
+		{"the same LAN, apart", func(f *Facts) {
+			f.Config.Networks[0].Compartment = "blue"
+			f.Host.Host.Prefixes = append(f.Host.Host.Prefixes, nat.HostPrefix{Prefix: pre("172.16.1.0/24"), Source: "address of wlan0"})
+		}, []want{{"overlap", Note, "network web (172.16.1.0/24) has the same addresses as 172.16.1.0/24 of the host (address of wlan0)", "", false}}},
+		{"the LAN's router, apart", func(f *Facts) {
+			f.Config.Networks[0].Compartment = "blue"
+			f.Host.Host.Routers = []nat.HostRouter{{Address: f.Config.Networks[0].Gateway, Source: "router of the default route via wlan0"}}
+		}, []want{{"overlap", Problem, "network web (172.16.1.0/24) has the gateway 172.16.1.1, which the host's own network has too (router of the default route via wlan0)", "hostnat network renumber web", false}}},
 		{"two networks alike", func(f *Facts) {
 			f.Config.Networks[1].Subnet = pre("172.16.1.128/25")
 			f.Host.Sysctls["net/ipv4/conf/br0/rp_filter"] = "0"
@@ -111,6 +129,21 @@ func TestChecks(t *testing.T) {
 		}, nil},
 		{"a VPN with less MTU", func(f *Facts) { f.Host.Links[5].MTU, f.Host.Host.MTU = 1500, 1400; f.Host.Links[3].MTU = 1400 },
 			[]want{{"mtu", Warning, "network lan has an MTU of 1500 bytes, the way out 1400", "ip link set br0 mtu 1400", false}}},
+		{"a TAP that takes less than the network", func(f *Facts) {
+			f.Host.Links[3].MTU, f.Host.Links[4].MTU, f.Host.Links[4].MasterIndex, f.Host.Host.MTU = 9000, 9000, 4, 9000
+			f.Host.Links = append(f.Host.Links, host.Link{Index: 7, Name: "tap0", MTU: 1500, MasterIndex: 4}, host.Link{Index: 8, Name: "tap1", MTU: 9000, MasterIndex: 4})
+		}, []want{{"mtu", Warning, "port tap0 of network web has an MTU of 1500 bytes, others there 9000", "ip link set tap0 mtu 9000", false}}},
+		{"an adopted bridge whose ports take less than an endpoint", func(f *Facts) {
+			f.Host.Host.MTU, f.Host.Links[3].MTU = 9000, 9000
+			f.Host.Links = append(f.Host.Links, host.Link{Index: 7, Name: "tap0", MTU: 1500, MasterIndex: 6}, host.Link{Index: 8, Name: "hv-c2", Alias: host.Owner, MTU: 9000, MasterIndex: 6})
+		}, []want{{"mtu", Warning, "port tap0 of network lan has an MTU of 1500 bytes, others there 9000", "ip link set tap0 mtu 9000", false}}},
+		{"an adopted bridge with less, and nothing of hostnat's on it", func(f *Facts) {
+			f.Host.Host.MTU, f.Host.Links[3].MTU = 9000, 9000
+			f.Host.Links = append(f.Host.Links, host.Link{Index: 7, Name: "tap0", MTU: 1500, MasterIndex: 6})
+		}, nil},
+		{"strict, with the route to a part elsewhere", func(f *Facts) {
+			f.Host.Routes = append(f.Host.Routes, host.Route{Prefix: pre("172.16.1.128/25"), Link: "tun0", Table: 254})
+		}, []want{{"reverse-path", Problem, "rp_filter is strict on hn-web, and the host's route to 172.16.1.0/24 leads out of tun0", "sysctl -w net.ipv4.conf.hn-web.rp_filter=2", true}}},
 		{"strict, with the route elsewhere", func(f *Facts) { f.Host.Routes[2].Link = "wlan0" },
 			[]want{{"reverse-path", Problem, "rp_filter is strict on hn-web, and the host's route to 172.16.1.0/24 leads out of wlan0", "sysctl -w net.ipv4.conf.hn-web.rp_filter=2", true}}},
 		{"strict for all", func(f *Facts) {
@@ -163,6 +196,49 @@ func TestChecks(t *testing.T) {
 			[]want{{"resolvers", Problem, "the name server 192.0.2.53 does not answer: connection refused", "mend or remove it in /etc/resolv.conf (resolvectl status, where systemd-resolved has it)", false}}},
 		{"table nearly full", func(f *Facts) { f.Daemon.Counters.Sessions = 80 },
 			[]want{{"tables", Warning, "the session table has 80 of 100 sessions", "hostnat session list | less, then hostnat session delete or shorter timeouts by hostnat nat set", false}}},
+		{"a network that is full", func(f *Facts) { f.Config.Networks[0].Subnet = pre("172.16.1.0/30") },
+			[]want{{"addresses", Note, "network web (172.16.1.0/30) has no address left", "hostnat network renumber web --subnet PREFIX, a larger one", false}}},
+		{"a network that is full of others", func(f *Facts) {
+			a := func(last byte) netip.Addr { return netip.AddrFrom4([4]byte{172, 16, 1, last}) }
+			f.Config.Networks[0].Subnet, f.Config.Networks[0].Exclude = pre("172.16.1.0/28"), []nat.AddressRange{{Low: a(2), High: a(11)}}
+			f.Config.Reservations = []nat.Reservation{{Network: "web", Name: "x", Address: a(12)}}
+			f.Config.Leases = []nat.Lease{{Network: "web", Address: a(13)}, {Network: "lan", Address: a(14)}}
+			f.Config.Learnt = []nat.Endpoint{{Network: "web", Address: a(13)}, {Network: "web", Address: a(14)}}
+		}, []want{{"addresses", Note, "network web (172.16.1.0/28) has no address left", "hostnat network renumber web --subnet PREFIX, a larger one", false}}},
+		{"a network with one left", func(f *Facts) {
+			f.Config.Networks[0].Subnet = pre("172.16.1.0/29")
+			f.Config.Networks[0].Exclude = []nat.AddressRange{{Low: netip.MustParseAddr("172.16.1.3"), High: netip.MustParseAddr("172.16.1.5")}}
+		}, nil},
+		{"a range that is used up", func(f *Facts) {
+			a := netip.MustParseAddr("172.16.1.9")
+			f.Config.Networks[0].Ranges, f.Config.Leases = []nat.AddressRange{{Low: a, High: a}}, []nat.Lease{{Network: "web", Address: a}}
+		}, []want{{"addresses", Note, "the range of network web for DHCP clients is used up", "hostnat network set web range=LO-HI, a larger one, or all", false}}},
+		{"as many neighbours as there is place for", func(f *Facts) { f.addEndpoints("web", 1022, nat.KindTAP) }, nil},
+		{"too many neighbours", func(f *Facts) { f.addEndpoints("web", 1023, nat.KindTAP) },
+			[]want{{"neighbours", Warning, "the kernel has place for 1024 neighbours (net.ipv4.neigh.default.gc_thresh3), and 1024 endpoints may need 1025 at once",
+				"echo net.ipv4.neigh.default.gc_thresh3=4096 > /etc/sysctl.d/60-neighbours.conf && sysctl -p /etc/sysctl.d/60-neighbours.conf", true}}},
+		{"too many neighbours in namespaces, noticed before", func(f *Facts) {
+			f.Host.NeighboursRefused = 7
+			f.addEndpoints("web", 511, nat.KindNetns)
+			f.addEndpoints("web", 1, nat.KindTAP)
+		},
+			[]want{{"neighbours", Warning, "the kernel has place for 1024 neighbours (net.ipv4.neigh.default.gc_thresh3), and 513 endpoints may need 1025 at once; " +
+				"there was none left 7 times since the machine started",
+				"echo net.ipv4.neigh.default.gc_thresh3=4096 > /etc/sysctl.d/60-neighbours.conf && sysctl -p /etc/sysctl.d/60-neighbours.conf", true}}},
+		{"many endpoints in one namespace", func(f *Facts) {
+			f.addEndpoints("web", 1000, nat.KindNetns)
+			for i := range f.Config.Endpoints {
+				f.Config.Endpoints[i].Target = "router"
+			}
+		}, nil},
+		{"many private endpoints, which are pinned", func(f *Facts) {
+			f.addEndpoints("snap", 2000, nat.KindTAP)
+			f.Config.Networks = append(f.Config.Networks, nat.Network{Name: "snap", ID: 9, Compartment: nat.EachCompartment, Subnet: pre("172.16.3.0/24"), Gateway: netip.MustParseAddr("172.16.3.1")})
+		}, nil},
+		{"many neighbours, where the limit is not to be seen", func(f *Facts) {
+			f.addEndpoints("web", 2000, nat.KindTAP)
+			delete(f.Host.Sysctls, "net/ipv4/neigh/default/gc_thresh3")
+		}, nil},
 		{"events lost", func(f *Facts) { f.Daemon.Counters.EventsLost = 3 }, []want{{"events", Note, "3 events were not delivered", "", false}}},
 		{"conntrack full", func(f *Facts) { f.Host.Sysctls["net/netfilter/nf_conntrack_count"] = "950" },
 			[]want{{"conntrack", Note, "the host's conntrack table has 950 of 1000 entries", "sysctl -w net.netfilter.nf_conntrack_max=2000", false}}},

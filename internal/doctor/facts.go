@@ -1,8 +1,6 @@
 package doctor
 
 import (
-	"net/netip"
-
 	"github.com/hostnat/hostnat/internal/host"
 	"github.com/hostnat/hostnat/internal/nat"
 )
@@ -53,6 +51,3 @@ func (f Facts) networkOn(link string) (nat.Network, bool) {
 	}
 	return nat.Network{}, false
 }
-
-// gateway is the host's address on a network, with the subnet's length.
-func gateway(n nat.Network) netip.Prefix { return netip.PrefixFrom(n.Gateway, n.Subnet.Bits()) }

@@ -68,13 +68,13 @@ func hasChain(all []host.Chain, beside host.Chain, name string) bool {
 func chainName(c host.Chain) string { return c.Family + " " + c.Table + " " + c.Name }
 
 var inputFirewallCheck = check{
-	name: "host-services", looks: "whether the firewall drops DHCP and DNS from endpoints to the host",
+	name: "host-services", looks: "whether the firewall drops DNS from endpoints to the host",
 	find: func(f Facts) (found []Finding) {
 		services := []struct {
 			name     string
 			protocol nat.Protocol
 			port     uint16
-		}{{"DHCP", nat.UDP, 67}, {"DNS", nat.UDP, 53}, {"DNS over TCP", nat.TCP, 53}}
+		}{{"DNS", nat.UDP, 53}, {"DNS over TCP", nat.TCP, 53}} // the DHCP server has the frames before the firewall
 		for _, n := range f.examples() {
 			var eaten []string
 			var by host.Chain
@@ -89,7 +89,7 @@ var inputFirewallCheck = check{
 			}
 			found = append(found, Finding{
 				Severity: Warning, What: fmt.Sprintf("the firewall (%s) drops %s from network %s to the host", chainName(by), strings.Join(eaten, ", "), n.Name),
-				Why:     "endpoints get no address by DHCP and no names from the gateway; what goes to the outside passes no firewall",
+				Why:     "endpoints get no names from the gateway; DHCP, and what goes to the outside, passes no firewall",
 				Command: fmt.Sprintf("nft insert rule %s %s %s iifname %s accept", by.Family, by.Table, by.Name, n.Bridge),
 			})
 		}

@@ -63,14 +63,14 @@ func TestFirewallChecks(t *testing.T) {
 			{Family: "inet", Table: "b", Name: "f", Hook: "forward", Rules: []host.Rule{{Match: host.Match{Source: host.PrefixMatch{Prefix: pre("172.16.1.0/24")}}, Does: "drop"}}}},
 			nil, []string{"bridged-frames: the firewall (inet b f) drops what endpoints of network web send to each other"}},
 		{"a firewall for the host", input(true, accept("lo", "")), func(f *Facts) { f.Config.Networks = f.Config.Networks[:1] }, []string{
-			"host-services: the firewall (inet fw in) drops DHCP, DNS, DNS over TCP from network web to the host"}},
+			"host-services: the firewall (inet fw in) drops DNS, DNS over TCP from network web to the host"}},
 		{"a firewall that knows DNS", input(true, host.Rule{Match: host.Match{Protocol: 17, Ports: host.PortMatch{Low: 53, High: 53}}, Does: "accept"}),
 			func(f *Facts) { f.Config.Networks = f.Config.Networks[:1] }, []string{
-				"host-services: the firewall (inet fw in) drops DHCP, DNS over TCP from network web to the host"}},
+				"host-services: the firewall (inet fw in) drops DNS over TCP from network web to the host"}},
 		{"a firewall that knows the bridge", input(true, accept("hn-web", ""), accept("br0", "")), nil, nil},
 		{"a rule that is not understood lets nothing through", input(true, host.Rule{Match: host.Match{Unknown: true}, Does: "accept"}),
 			func(f *Facts) { f.Config.Networks = f.Config.Networks[:1] }, []string{
-				"host-services: the firewall (inet fw in) drops DHCP, DNS, DNS over TCP from network web to the host"}},
+				"host-services: the firewall (inet fw in) drops DNS, DNS over TCP from network web to the host"}},
 		{"somebody masquerades our prefix", []host.Chain{{Family: "ip", Table: "nat", Name: "POSTROUTING", Hook: "postrouting", Rules: []host.Rule{
 			{Match: host.Match{Source: host.PrefixMatch{Prefix: pre("172.16.0.0/12")}}, Does: "masquerade"},
 			{Match: host.Match{Source: host.PrefixMatch{Prefix: pre("172.16.0.0/12"), Not: true}}, Does: "masquerade"}}}},

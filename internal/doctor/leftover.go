@@ -50,7 +50,7 @@ func (f Facts) wantedLinks() map[string]bool {
 
 func (f Facts) lends(bridge string, address netip.Prefix) bool {
 	for _, n := range f.Config.Networks {
-		if n.Adopted && n.Bridge == bridge && gateway(n) == address {
+		if n.Adopted && n.Bridge == bridge && n.GatewayPrefix() == address {
 			return true
 		}
 	}

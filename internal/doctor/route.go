@@ -44,14 +44,32 @@ var overlapCheck = check{
 	find: func(f Facts) (found []Finding) {
 		config := f.Config
 		for _, clash := range config.Clashes(f.Host.Host) {
+			why := "endpoints of the network cannot reach what is there, and the host takes one for the other; everything else goes on"
+			if clash.Gateway {
+				why = clash.Harm()
+			}
 			found = append(found, Finding{
-				Severity: Problem, What: clash.String(),
-				Why:     "endpoints of the network cannot reach what is there, and the host takes one for the other; everything else goes on",
+				Severity: Problem, What: clash.String(), Why: why,
 				Command: "hostnat network renumber " + clash.Network,
 			})
 		}
-		return append(found, twins(f)...)
+		found = append(found, twins(f)...)
+		return append(found, shadows(f)...)
 	},
+}
+
+// shadows are the host's prefixes that networks of other compartments have too: on
+// purpose, as a rule.
+func shadows(f Facts) (found []Finding) {
+	for _, n := range f.Config.Networks {
+		for _, h := range n.Shadows(f.Host.Host) {
+			found = append(found, Finding{
+				Severity: Note, What: fmt.Sprintf("network %s (%s) has the same addresses as %s of the host (%s)", n.Name, n.Subnet, h.Prefix, h.Source),
+				Why: "its endpoints reach everything but that, and what has such an address there reaches them by port proxies, not by mappings; the host notices nothing of it",
+			})
+		}
+	}
+	return found
 }
 
 // twins are networks of one compartment that overlap: the daemon makes none,
@@ -73,7 +91,7 @@ func twins(f Facts) (found []Finding) {
 }
 
 var mtuCheck = check{
-	name: "mtu", looks: "the networks' MTU against that of the way out",
+	name: "mtu", looks: "the networks' MTU against that of the way out, and their ports' against it",
 	find: func(f Facts) (found []Finding) {
 		out := f.Host.Host.MTU
 		for _, n := range f.Config.Networks {
@@ -87,8 +105,36 @@ var mtuCheck = check{
 				Command: fmt.Sprintf("ip link set %s mtu %d", n.Bridge, out),
 			})
 		}
-		return found
+		return append(found, narrowPorts(f)...)
 	},
+}
+
+// narrowPorts are other tools' ports of networks that take smaller frames than
+// hostnat's links there send: a TAP has 1500 bytes, the way out may have 9000.
+func narrowPorts(f Facts) (found []Finding) {
+	for _, n := range f.Config.Networks {
+		bridge, there := f.Host.Link(n.Bridge)
+		if !there || n.Private() {
+			continue
+		}
+		largest := 0
+		for _, l := range f.Host.Links {
+			if l.Owned() && (l.Index == bridge.Index || l.MasterIndex == bridge.Index) {
+				largest = max(largest, l.MTU)
+			}
+		}
+		for _, l := range f.Host.Links {
+			if l.MasterIndex != bridge.Index || l.Owned() || l.MTU >= largest {
+				continue
+			}
+			found = append(found, Finding{
+				Severity: Warning, What: fmt.Sprintf("port %s of network %s has an MTU of %d bytes, others there %d", l.Name, n.Name, l.MTU, largest),
+				Why:     "larger packets for it are lost, and nobody is told; TCP between endpoints goes by what DHCP told each of them",
+				Command: fmt.Sprintf("ip link set %s mtu %d", l.Name, largest),
+			})
+		}
+	}
+	return found
 }
 
 var reversePathCheck = check{
@@ -104,7 +150,7 @@ var reversePathCheck = check{
 			}
 			found = append(found, Finding{
 				Severity: Problem, What: fmt.Sprintf("rp_filter is strict on %s, and the host's route to %s leads out of %s", n.Bridge, n.Subnet, f.wayTo(n.Subnet, n.Bridge)),
-				Why:     fmt.Sprintf("the host drops what endpoints of network %s send to itself: gateway, DNS, DHCP and published ports of the host", n.Name),
+				Why:     fmt.Sprintf("the host drops what endpoints of network %s send to itself, and does not answer who asks for the gateway's MAC: these reach nothing", n.Name),
 				Command: "sysctl -w net.ipv4.conf." + n.Bridge + ".rp_filter=2",
 				fix:     &Fix{Sysctl: &Sysctl{Path: path, Value: "2", Was: fmt.Sprint(own)}},
 			})
@@ -114,11 +160,18 @@ var reversePathCheck = check{
 }
 
 // wayTo is the link of the most specific route of the main table to a subnet,
-// the first of equals, as the kernel has them in order.
+// the first of equals, as the kernel has them in order. One to a part of the subnet
+// that leads elsewhere than otherwise says counts too: a VPN's.
 func (f Facts) wayTo(subnet netip.Prefix, otherwise string) string {
 	best, link := -1, otherwise
 	for _, r := range f.Host.Routes {
-		if r.Table == mainTable && r.Prefix.Bits() > best && r.Prefix.Overlaps(subnet) && r.Prefix.Bits() <= subnet.Bits() {
+		if r.Table != mainTable || !r.Prefix.Overlaps(subnet) {
+			continue
+		}
+		if r.Prefix.Bits() > subnet.Bits() && r.Link != otherwise {
+			return r.Link
+		}
+		if r.Prefix.Bits() > best && r.Prefix.Bits() <= subnet.Bits() {
 			best, link = r.Prefix.Bits(), r.Link
 		}
 	}

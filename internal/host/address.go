@@ -22,8 +22,16 @@ const addressMark = 0x68
 // taking the address away and adding it himself.
 const externalMark = 0x69
 
-// ifaProto is IFA_PROTO of linux/if_addr.h (Linux 5.18).
-const ifaProto = 11
+// Attributes of linux/if_addr.h.
+const (
+	ifaPriority = 9  // IFA_RT_PRIORITY, Linux 4.18
+	ifaProto    = 11 // IFA_PROTO, Linux 5.18
+)
+
+// gatewayMetric is the metric of the route that comes with a gateway's address.
+// Should the host meet a LAN with the same prefix, the LAN's route goes before:
+// kernel and DHCP clients give theirs 0 to some thousands.
+const gatewayMetric = 32767
 
 // address is an IPv4 address of a link.
 type address struct {
@@ -31,7 +39,8 @@ type address struct {
 	prefix   netip.Prefix // host bits kept
 	marked   bool         // hostnat added it to an adopted bridge
 	external bool         // hostnat added it for a NAT
-	routed   bool         // the host's main table has its prefix
+	routed   bool         // the host's main table has its prefix,
+	metric   uint32       // with this metric
 }
 
 // addressesOf returns the IPv4 addresses of one link.
@@ -103,6 +112,10 @@ func parseAddress(message []byte) (address, bool, error) {
 			}
 		case unix.IFA_FLAGS:
 			a.routed = len(attr.Value) < 4 || binary.NativeEndian.Uint32(attr.Value)&unix.IFA_F_NOPREFIXROUTE == 0
+		case ifaPriority:
+			if len(attr.Value) >= 4 {
+				a.metric = binary.NativeEndian.Uint32(attr.Value)
+			}
 		case ifaProto:
 			a.marked = len(attr.Value) > 0 && attr.Value[0] == addressMark
 			a.external = len(attr.Value) > 0 && attr.Value[0] == externalMark
@@ -114,33 +127,35 @@ func parseAddress(message []byte) (address, bool, error) {
 // addAddress gives a link a marked address, and the host the route to its prefix
 // if it is routed.
 func addAddress(link netlink.Link, prefix netip.Prefix, routed bool) error {
-	flags := uint32(0)
-	if !routed {
-		flags = unix.IFA_F_NOPREFIXROUTE
-	}
-	return addAddressWith(link, prefix, addressMark, flags)
+	return addAddressWith(link, address{prefix: prefix, routed: routed, metric: gatewayMetric}, addressMark, unix.NLM_F_EXCL)
+}
+
+// setMetric changes the metric of an address's route; there is no moment without one.
+func setMetric(link netlink.Link, prefix netip.Prefix) error {
+	return addAddressWith(link, address{prefix: prefix, routed: true, metric: gatewayMetric}, addressMark, unix.NLM_F_REPLACE)
 }
 
 func addMarkedAddress(link netlink.Link, prefix netip.Prefix, mark byte) error {
-	return addAddressWith(link, prefix, mark, 0)
+	return addAddressWith(link, address{prefix: prefix, routed: true}, mark, unix.NLM_F_EXCL)
 }
 
-func addAddressWith(link netlink.Link, prefix netip.Prefix, mark byte, flags uint32) error {
-	err := sendAddress(unix.RTM_NEWADDR, unix.NLM_F_CREATE|unix.NLM_F_EXCL, link, prefix, mark, flags)
+func addAddressWith(link netlink.Link, a address, mark byte, flag int) error {
+	err := sendAddress(unix.RTM_NEWADDR, unix.NLM_F_CREATE|flag, link, a, mark)
 	if err != nil {
-		return fmt.Errorf("add address %s to %s: %w", prefix, link.Attrs().Name, err)
+		return fmt.Errorf("add address %s to %s: %w", a.prefix, link.Attrs().Name, err)
 	}
 	return nil
 }
 
 func deleteAddress(link netlink.Link, prefix netip.Prefix) error {
-	if err := sendAddress(unix.RTM_DELADDR, 0, link, prefix, 0, 0); err != nil {
+	if err := sendAddress(unix.RTM_DELADDR, 0, link, address{prefix: prefix}, 0); err != nil {
 		return fmt.Errorf("delete address %s from %s: %w", prefix, link.Attrs().Name, err)
 	}
 	return nil
 }
 
-func sendAddress(command, flags int, link netlink.Link, prefix netip.Prefix, mark byte, addressFlags uint32) error {
+func sendAddress(command, flags int, link netlink.Link, a address, mark byte) error {
+	prefix := a.prefix
 	req := nl.NewNetlinkRequest(command, flags|unix.NLM_F_ACK)
 	head := nl.NewIfAddrmsg(unix.AF_INET)
 	head.Prefixlen = uint8(prefix.Bits())
@@ -154,8 +169,10 @@ func sendAddress(command, flags int, link netlink.Link, prefix netip.Prefix, mar
 			req.AddData(nl.NewRtAttr(unix.IFA_BROADCAST, broadcast(prefix)))
 		}
 		req.AddData(nl.NewRtAttr(ifaProto, []byte{mark}))
-		if addressFlags != 0 {
-			req.AddData(nl.NewRtAttr(unix.IFA_FLAGS, nl.Uint32Attr(addressFlags)))
+		if !a.routed {
+			req.AddData(nl.NewRtAttr(unix.IFA_FLAGS, nl.Uint32Attr(unix.IFA_F_NOPREFIXROUTE)))
+		} else if a.metric != 0 {
+			req.AddData(nl.NewRtAttr(ifaPriority, nl.Uint32Attr(a.metric)))
 		}
 	}
 	_, err := req.Execute(unix.NETLINK_ROUTE, 0)

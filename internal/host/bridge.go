@@ -18,7 +18,7 @@ type Bridge struct {
 	MAC     nat.MAC // fixed, so that it does not follow the ports
 	MTU     int     // bytes
 	Gateway netip.Prefix
-	Apart   bool // the host's routing tables shall not know the prefix: another link may have it too
+	Apart   bool // the host's routing tables shall not know the subnet, which another link may have too. Gateway is one address then
 }
 
 // EnsureBridge makes the bridge, up, with the gateway's address as its only
@@ -49,11 +49,11 @@ func EnsureBridge(ctx context.Context, b Bridge) (int, error) {
 	if err != nil {
 		return 0, err
 	}
+	settle := loosenFilter
 	if b.Apart {
-		// The way back to who asks the gateway is no route: a socket's own link is (see EnsureBridge).
-		err = setSysctl(linkSysctl("ipv4", b.Name, "rp_filter"), "0")
+		settle = setApart
 	}
-	if err := cmp.Or(err, onlyAddress(ctx, link, b.Gateway, !b.Apart)); err != nil {
+	if err := cmp.Or(settle(b.Name), onlyAddress(ctx, link, b.Gateway, !b.Apart)); err != nil {
 		return 0, err
 	}
 	return link.Attrs().Index, setUp(netlink.LinkSetUp, link)
@@ -75,11 +75,14 @@ func AdoptBridge(ctx context.Context, name string, gateway netip.Prefix, apart b
 	index = link.Attrs().Index
 	for _, a := range addrs {
 		switch {
-		case a.prefix != gateway:
-		case a.marked && a.routed == apart: // the kernel cannot change that
-			if err := deleteAddress(link, gateway); err != nil {
+		case a.prefix.Addr() != gateway.Addr():
+		case a.marked && (a.routed == apart || a.prefix != gateway): // the kernel cannot change that
+			if err := deleteAddress(link, a.prefix); err != nil {
 				return 0, false, err
 			}
+		case a.marked && a.routed && a.metric != gatewayMetric:
+			return index, true, setMetric(link, a.prefix)
+		case a.prefix != gateway && !apart:
 		default:
 			return index, a.marked, nil
 		}
@@ -117,6 +120,9 @@ func onlyAddress(ctx context.Context, link netlink.Link, prefix netip.Prefix, ro
 	for _, a := range addrs {
 		if a.prefix == prefix && a.routed == routed {
 			found = true
+			if routed && a.metric != gatewayMetric {
+				err = errors.Join(err, setMetric(link, prefix))
+			}
 		} else {
 			err = errors.Join(err, deleteAddress(link, a.prefix))
 		}

@@ -4,6 +4,9 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"os"
+	"strconv"
+	"strings"
 	"syscall"
 	"time"
 
@@ -21,22 +24,54 @@ type Claim struct{ listener *net.UnixListener } // nil: a user without rights si
 // ClaimHost makes the caller the only one who changes this host's network until
 // it releases the claim or ends. Two daemons would take each other's links for
 // leftovers, whatever directories they use. If somebody else has the claim, the
-// *nat.Error names the process.
+// *nat.Error names the process. One that is ending is waited for.
 func ClaimHost() (*Claim, error) {
 	address := &net.UnixAddr{Name: claimName, Net: "unix"}
-	l, err := net.ListenUnix("unix", address)
-	if errors.Is(err, unix.EADDRINUSE) {
+	for begin := time.Now(); ; time.Sleep(dyingPoll) {
+		l, err := net.ListenUnix("unix", address)
+		if err == nil {
+			return &Claim{listener: l}, nil
+		}
+		if !errors.Is(err, unix.EADDRINUSE) {
+			return nil, fmt.Errorf("claim the host's network: %w", err)
+		}
 		peer, known := holder(address)
 		if known && peer.Uid != 0 {
 			return &Claim{}, nil // no daemon, and nobody who could stop one
 		}
-		return nil, nat.Errorf(nat.Conflict, "another hostnat daemon%s manages this host's network", pidOf(peer, known)).
-			WithHint("use that one, or end it first")
+		if !known && time.Since(begin) < time.Second {
+			continue // it has just gone, perhaps
+		}
+		if !known || !isEnding(peer.Pid) || time.Since(begin) > dyingPatience {
+			return nil, nat.Errorf(nat.Conflict, "another hostnat daemon%s manages this host's network", pidOf(peer, known)).
+				WithHint("use that one, or end it first")
+		}
 	}
+}
+
+// A daemon that was killed has its sockets for a while yet: the kernel closes a
+// thousand packet sockets one after the other. Who starts the next one at once, as
+// systemd does, need not try again.
+const (
+	dyingPoll     = 20 * time.Millisecond
+	dyingPatience = 30 * time.Second
+)
+
+// isEnding reports whether a process has been killed, or has ended but for some of
+// its threads: state Z, or PF_EXITING (proc_pid_stat(5), fields 3 and 9).
+func isEnding(pid int32) bool {
+	const exiting = 0x4
+	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
 	if err != nil {
-		return nil, fmt.Errorf("claim the host's network: %w", err)
+		return true
 	}
-	return &Claim{listener: l}, nil
+	_, rest, _ := strings.Cut(string(text), ") ") // behind the name, which may have anything in it
+	fields := strings.Fields(rest)
+	if len(fields) < 7 {
+		return false
+	}
+	flags, err := strconv.ParseUint(fields[6], 10, 64)
+	return fields[0] == "Z" || err == nil && flags&exiting != 0
 }
 
 // Release gives the claim back.

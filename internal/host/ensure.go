@@ -94,8 +94,16 @@ func setMaster(link netlink.Link, bridge int) error {
 	if link.Attrs().MasterIndex == bridge {
 		return nil
 	}
-	return onLink("enslave", link, netlink.LinkSetMasterByIndex(link, bridge))
+	err := netlink.LinkSetMasterByIndex(link, bridge)
+	if errors.Is(err, unix.EXFULL) {
+		return nat.Errorf(nat.Exhausted, "link %s finds no place: its bridge has %d ports, as many as one can have", link.Attrs().Name, maxPorts).
+			WithHint("detach an endpoint, or use another network; 'isolation=off' opens the two to each other")
+	}
+	return onLink("enslave", link, err)
 }
+
+// maxPorts is the kernel's BR_MAX_PORTS, less one.
+const maxPorts = 1023
 
 func onLink(action string, link netlink.Link, err error) error {
 	if err == nil {

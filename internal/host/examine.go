@@ -27,6 +27,8 @@ type Examination struct {
 	Listeners    []nat.Listener
 	Resolvers    []Resolver // AskResolvers finds them
 	Unread       []string   // what could not be looked at, and why: one line each
+
+	NeighboursRefused uint64 // how often there was no room for one more, since the machine started
 }
 
 // Route is an IPv4 route of the host.
@@ -39,7 +41,7 @@ type Route struct {
 // looked are the settings of the whole host that checks look at.
 var looked = []string{
 	"net/ipv4/ip_forward", "net/ipv4/conf/all/rp_filter", "net/core/bpf_jit_enable", "kernel/unprivileged_bpf_disabled",
-	"net/bridge/bridge-nf-call-iptables", "net/netfilter/nf_conntrack_count", "net/netfilter/nf_conntrack_max",
+	"net/bridge/bridge-nf-call-iptables", "net/netfilter/nf_conntrack_count", "net/netfilter/nf_conntrack_max", "net/ipv4/neigh/default/gc_thresh3",
 }
 
 // Examine looks at the host. bridges are those of our networks, which do not
@@ -69,6 +71,7 @@ func Examine(ctx context.Context, bridges []string) Examination {
 	x.Routes, err = routes(ctx, x.Links)
 	note("routes", err)
 	x.readSysctls()
+	x.NeighboursRefused = neighboursRefused()
 	x.Chains, err = Firewall()
 	note("the firewall", err)
 	x.LegacyTables = legacyTables()

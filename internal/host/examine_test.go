@@ -1,6 +1,8 @@
 package host
 
 import (
+	"errors"
+	"io/fs"
 	"net"
 	"net/netip"
 	"os"
@@ -68,6 +70,12 @@ func TestMendSysctl(t *testing.T) {
 			t.Errorf("it is %q", text)
 		}
 		return err
+	})
+	on(t, n, func() error { // ours to set, but only the first namespace has it
+		if err := MendSysctl("net/ipv4/neigh/default/gc_thresh3", "4096"); !errors.Is(err, fs.ErrNotExist) {
+			t.Errorf("set in a namespace: %v", err)
+		}
+		return nil
 	})
 	for _, bad := range []string{"net/ipv4/ip_forward", "net/ipv4/conf/all/rp_filter", "net/ipv4/conf/../../ip_forward/rp_filter", "net/ipv4/conf/a/forwarding", "kernel/core_pattern"} {
 		if err := MendSysctl(bad, "1"); err == nil {

@@ -16,7 +16,8 @@ import (
 const defaultMTU = 1500
 
 // Facts returns what the host itself uses. Links for which exclude is true are
-// left out with their addresses and routes; loopback counts only as a prefix.
+// left out with their addresses and routes, but for what the host has by itself on
+// those that it has not from hostnat; loopback counts only as a prefix.
 func Facts(ctx context.Context, exclude func(link string) bool) (nat.HostFacts, error) {
 	links, err := Links(ctx)
 	if err != nil {
@@ -35,11 +36,40 @@ func FactsOf(ctx context.Context, links []Link, exclude func(link string) bool) 
 	if err != nil {
 		return nat.HostFacts{}, err
 	}
-	links = slices.DeleteFunc(slices.Clone(links), func(l Link) bool { return exclude != nil && exclude(l.Name) })
+	var own, adopted []Link
+	for _, l := range links {
+		switch {
+		case exclude == nil || !exclude(l.Name):
+			own = append(own, l)
+		case !l.Hostnats():
+			adopted = append(adopted, l)
+		}
+	}
 	facts := nat.HostFacts{LocalPorts: ports, MTU: defaultMTU}
-	addLinks(&facts, links)
-	addRoutes(&facts, links, routes)
+	addLinks(&facts, own)
+	addRoutes(&facts, own, routes)
+	for _, l := range adopted {
+		addAdopted(&facts, l, routes)
+	}
 	return facts, nil
+}
+
+// addAdopted notes what the host has by itself on a link that a network has
+// adopted.
+func addAdopted(facts *nat.HostFacts, l Link, routes []netlink.Route) {
+	seen := map[netip.Prefix]bool{}
+	for _, p := range l.Addresses {
+		seen[p.Masked()] = true // the route says no more, and that of a lent one is ours
+		if !slices.Contains(l.Lent, p) {
+			facts.Adopted = append(facts.Adopted, nat.HostPrefix{Prefix: p, Source: "address of " + l.Name})
+		}
+	}
+	for _, r := range routes {
+		if prefix := destination(r); outgoing(r) == l.Index && prefix.Bits() > defaultBits && !seen[prefix] {
+			seen[prefix] = true
+			facts.Adopted = append(facts.Adopted, nat.HostPrefix{Prefix: prefix, Source: "route via " + l.Name})
+		}
+	}
 }
 
 func addLinks(facts *nat.HostFacts, links []Link) {
@@ -73,6 +103,9 @@ func addRoutes(facts *nat.HostFacts, links []Link, routes []netlink.Route) {
 	}
 	var best *netlink.Route
 	for _, r := range routes {
+		for _, hop := range nextHops(r) {
+			addRouter(facts, byIndex[hop.link].Name, destination(r), hop.router)
+		}
 		link, ok := byIndex[outgoing(r)]
 		if !ok {
 			continue
@@ -89,6 +122,25 @@ func addRoutes(facts *nat.HostFacts, links []Link, routes []netlink.Route) {
 				facts.MTU = min(link.MTU, r.MTU)
 			}
 		}
+	}
+}
+
+// addRouter notes a next hop by way of one of the host's own links. That of a
+// default route is called so, whatever else goes by way of it.
+func addRouter(facts *nat.HostFacts, link string, prefix netip.Prefix, router netip.Addr) {
+	if link == "" {
+		return
+	}
+	isDefault := prefix.Bits() <= defaultBits
+	source := fmt.Sprintf("router of %s via %s", prefix, link)
+	if isDefault {
+		source = "router of the default route via " + link
+	}
+	i := slices.IndexFunc(facts.Routers, func(h nat.HostRouter) bool { return h.Address == router })
+	if i < 0 {
+		facts.Routers = append(facts.Routers, nat.HostRouter{Address: router, Source: source})
+	} else if isDefault {
+		facts.Routers[i].Source = source
 	}
 }
 

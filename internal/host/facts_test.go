@@ -35,6 +35,11 @@ func TestFacts(t *testing.T) {
 			{Address: netip.MustParseAddr("203.0.113.1"), Interface: "out0"},
 			{Address: netip.MustParseAddr("10.20.0.1"), Interface: "lan1"},
 		},
+		Routers: []nat.HostRouter{
+			{Address: netip.MustParseAddr("10.20.0.3"), Source: "router of 10.77.0.0/16 via lan1"},
+			{Address: netip.MustParseAddr("203.0.113.2"), Source: "router of the default route via out0"},
+			{Address: netip.MustParseAddr("10.20.0.2"), Source: "router of 10.99.0.0/16 via lan1"},
+		},
 		DefaultInterface: "out0",
 		Interfaces:       []string{"out0", "lan1"},
 		LocalPorts:       nat.PortRange{Low: 40000, High: 40999},
@@ -42,6 +47,30 @@ func TestFacts(t *testing.T) {
 	}
 	if diff := cmp.Diff(want, got, comparePrefixes); diff != "" {
 		t.Errorf("facts (-want +got):\n%s", diff)
+	}
+}
+
+// What the host has by itself on a bridge that a network has adopted counts apart;
+// what hostnat has lent to it does not.
+func TestFactsOfAnAdoptedBridge(t *testing.T) {
+	t.Parallel()
+	n := newHost(t)
+	must(t, n.AddBridge("br0"), n.AddAddress("br0", "10.5.0.3/24"), n.AddRoute("10.9.0.0/16", "10.5.0.9"))
+	var got nat.HostFacts
+	on(t, n, func() error {
+		if _, _, err := AdoptBridge(t.Context(), "br0", netip.MustParsePrefix("172.16.1.1/24"), false); err != nil {
+			return err
+		}
+		var err error
+		got, err = Facts(t.Context(), func(link string) bool { return link == "br0" })
+		return err
+	})
+	want := []nat.HostPrefix{
+		{Prefix: netip.MustParsePrefix("10.5.0.3/24"), Source: "address of br0"},
+		{Prefix: netip.MustParsePrefix("10.9.0.0/16"), Source: "route via br0"},
+	}
+	if diff := cmp.Diff(want, got.Adopted, comparePrefixes); diff != "" || len(got.Addresses) != 0 || len(got.Interfaces) != 0 {
+		t.Errorf("addresses %v, interfaces %v, adopted (-want +got):\n%s", got.Addresses, got.Interfaces, diff)
 	}
 }
 

@@ -6,8 +6,7 @@ import (
 	"fmt"
 	"net"
 	"net/netip"
-	"os"
-	"path/filepath"
+	"slices"
 	"strings"
 
 	"github.com/hostnat/hostnat/internal/nat"
@@ -72,18 +71,30 @@ func ReleaseIsland(ctx context.Context, name string) error {
 			err = errors.Join(err, deleteAddress(link, a.prefix))
 		}
 	}
-	mac, filter, err2 := parseWas(mark)
+	mac, settings, err2 := parseWas(mark)
 	if err = errors.Join(err, err2); err != nil {
 		return err
 	}
 	err = errors.Join(
 		setMAC(netlink.LinkSetHardwareAddr, link, mac),
-		setSysctl(linkSysctl("ipv4", name, "rp_filter"), filter))
+		restoreApart(name, settings))
 	if err != nil {
 		return fmt.Errorf("give link %s back: %w", name, err)
 	}
 	// Its neighbours went with its MAC.
-	return onLink("take the mark from", link, netlink.LinkDelAltName(link, mark)) // last: who is killed before tries again
+	return unmark(link) // last: who is killed before tries again
+}
+
+// unmark takes all marks away.
+func unmark(link netlink.Link) error {
+	names := slices.Clone(link.Attrs().AltNames)
+	for mark := wasOf(names); mark != ""; mark = wasOf(names) {
+		names = slices.DeleteFunc(names, func(name string) bool { return name == mark })
+		if err := netlink.LinkDelAltName(link, mark); err != nil {
+			return onLink("take the mark from", link, err)
+		}
+	}
+	return nil
 }
 
 // findIsland finds a link that can be an island. What it has from us already
@@ -99,8 +110,8 @@ func findIsland(ctx context.Context, name string) (netlink.Link, error) {
 	return findPort(ctx, name, 0)
 }
 
-// settle gives the link the gateway's MAC. Reverse path filtering is off, since
-// the host's tables do not lead there.
+// settle gives the link the gateway's MAC, and the settings of what the host's
+// tables do not lead to.
 func (i Island) settle(link netlink.Link) error {
 	mac, err := net.ParseMAC(string(i.MAC))
 	if err != nil {
@@ -108,7 +119,7 @@ func (i Island) settle(link netlink.Link) error {
 	}
 	return errors.Join(
 		setMAC(netlink.LinkSetHardwareAddr, link, mac),
-		setSysctl(linkSysctl("ipv4", link.Attrs().Name, "rp_filter"), "0"))
+		setApart(link.Attrs().Name))
 }
 
 // setOwnAddress makes the gateway's the one address that the link has from us;
@@ -139,36 +150,47 @@ func (i Island) setOwnAddress(ctx context.Context, link netlink.Link) error {
 const wasMark = "hostnat-was-"
 
 // wasOf returns the mark among a link's alternative names; "" if there is none.
+// Of two the longer one says more.
 func wasOf(names []string) string {
+	was := ""
 	for _, name := range names {
-		if strings.HasPrefix(name, wasMark) {
-			return name
+		if strings.HasPrefix(name, wasMark) && len(name) > len(was) {
+			was = name
 		}
 	}
-	return ""
+	return was
 }
 
-// noteWas marks a link with its MAC and its rp_filter. Alternative names are
-// unique in a namespace, as indices are.
+// noteWas marks a link with its MAC and its settings, unless it is marked. A mark
+// of a version before, which set less, is completed. Alternative names are unique
+// in a namespace, as indices are.
 func noteWas(link netlink.Link) error {
 	a := link.Attrs()
-	if wasOf(a.AltNames) != "" {
-		return nil
+	mac, was := a.HardwareAddr, ""
+	before := wasOf(a.AltNames)
+	if before != "" {
+		var err error
+		if mac, was, err = parseWas(before); err != nil || len(was) == len(apartSettings) {
+			return err
+		}
 	}
-	filter, err := os.ReadFile(filepath.Join("/proc/sys", linkSysctl("ipv4", a.Name, "rp_filter")))
+	settings, err := readApart(a.Name)
 	if err != nil {
-		return fmt.Errorf("read rp_filter of %s: %w", a.Name, err)
+		return err
 	}
-	mark := fmt.Sprintf("%s%s-%s-%d", wasMark, strings.ReplaceAll(a.HardwareAddr.String(), ":", ""), strings.TrimSpace(string(filter)), a.Index)
+	mark := fmt.Sprintf("%s%s-%s-%d", wasMark, strings.ReplaceAll(mac.String(), ":", ""), was+settings[len(was):], a.Index)
 	err = netlink.LinkAddAltName(link, mark)
 	if errors.Is(err, unix.EEXIST) {
 		return nat.Errorf(nat.Conflict, "another link has the name %s", mark).WithHint("remove it: ip link property del dev LINK altname %s", mark)
+	}
+	if err == nil && before != "" {
+		err = netlink.LinkDelAltName(link, before)
 	}
 	return onLink("mark", link, err)
 }
 
 // parseWas reads what noteWas wrote.
-func parseWas(mark string) (mac net.HardwareAddr, filter string, err error) {
+func parseWas(mark string) (mac net.HardwareAddr, settings string, err error) {
 	fields := strings.Split(strings.TrimPrefix(mark, wasMark), "-")
 	if len(fields) == 3 && len(fields[0]) == 12 {
 		var digits []string
@@ -177,7 +199,7 @@ func parseWas(mark string) (mac net.HardwareAddr, filter string, err error) {
 		}
 		mac, err = net.ParseMAC(strings.Join(digits, ":"))
 	}
-	if mac == nil || err != nil || len(fields[1]) != 1 || !strings.Contains("012", fields[1]) {
+	if mac == nil || err != nil || !areApart(fields[1]) {
 		return nil, "", fmt.Errorf("alternative name %q is none of ours", mark)
 	}
 	return mac, fields[1], nil

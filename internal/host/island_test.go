@@ -2,6 +2,7 @@ package host
 
 import (
 	"errors"
+	"fmt"
 	"net/netip"
 	"slices"
 	"strings"
@@ -9,6 +10,7 @@ import (
 
 	"github.com/hostnat/hostnat/internal/lab"
 	"github.com/hostnat/hostnat/internal/nat"
+	"github.com/vishvananda/netlink"
 )
 
 func testIsland() Island {
@@ -38,7 +40,7 @@ func noGuard(int) error { return nil }
 func TestEnsureIsland(t *testing.T) {
 	t.Parallel()
 	n := newHost(t)
-	must(t, n.AddTAP("tap0"), n.SetDown("tap0"), n.Sysctl("net/ipv4/conf/tap0/rp_filter", "2"))
+	must(t, n.AddTAP("tap0"), n.SetDown("tap0"), n.Sysctl("net/ipv4/conf/tap0/rp_filter", "2"), n.Sysctl("net/ipv4/conf/tap0/arp_ignore", "8"))
 	was := linkNamed(t, n, "tap0")
 	island := testIsland()
 	var index int
@@ -56,7 +58,7 @@ func TestEnsureIsland(t *testing.T) {
 		!slices.Equal(l.Unrouted, []netip.Prefix{island.Gateway}) || !slices.Equal(l.Lent, l.Unrouted) {
 		t.Errorf("island is %+v", l)
 	}
-	wantSysctl(t, n, "net/ipv4/conf/tap0/rp_filter", "0\n")
+	wantApart(t, n, "tap0")
 	wantPinned(t, n, "tap0", "172.16.1.2 02:42:ac:10:01:02")
 	on(t, n, func() error { return CheckIsland(t.Context(), "tap0") })
 	wantQuiet(t, n, func() error { _, err := EnsureIsland(t.Context(), "tap0", island, noGuard); return err })
@@ -79,6 +81,8 @@ func TestEnsureIsland(t *testing.T) {
 		t.Errorf("released island is %+v, it was %+v", l, was)
 	}
 	wantSysctl(t, n, "net/ipv4/conf/tap0/rp_filter", "2\n")
+	wantSysctl(t, n, "net/ipv4/conf/tap0/accept_local", "0\n")
+	wantSysctl(t, n, "net/ipv4/conf/tap0/arp_ignore", "8\n")
 	wantPinned(t, n, "tap0")
 }
 
@@ -153,14 +157,65 @@ func TestEnsureVethAsIsland(t *testing.T) {
 	}
 }
 
+// TestIslandOfBefore: the mark of a version before has one setting. It is completed
+// with what that version did not set; without, the rest stays as it is.
+func TestIslandOfBefore(t *testing.T) {
+	t.Parallel()
+	for _, adopted := range []bool{false, true} {
+		n := newHost(t)
+		must(t, n.AddTAP("tap0"), n.Sysctl("net/ipv4/conf/tap0/rp_filter", "0"), n.Sysctl("net/ipv4/conf/tap0/arp_ignore", "2"))
+		mark := ""
+		on(t, n, func() error {
+			link, err := findLink("tap0")
+			if err != nil {
+				return err
+			}
+			mark = fmt.Sprintf("hostnat-was-02aabbccddee-2-%d", link.Attrs().Index)
+			return netlink.LinkAddAltName(link, mark)
+		})
+		if adopted {
+			ensure := func() error { _, err := EnsureIsland(t.Context(), "tap0", testIsland(), noGuard); return err }
+			on(t, n, ensure)
+			wantApart(t, n, "tap0")
+			wantQuiet(t, n, ensure)
+			names := linkAttrs(t, n, "tap0").AltNames
+			if len(names) != 1 || !strings.HasPrefix(names[0], "hostnat-was-02aabbccddee-202-") {
+				t.Errorf("marks are %v", names)
+			}
+			// Who was killed in between has left both.
+			on(t, n, func() error {
+				link, err := findLink("tap0")
+				if err != nil {
+					return err
+				}
+				return netlink.LinkAddAltName(link, mark)
+			})
+		}
+		on(t, n, func() error { return ReleaseIsland(t.Context(), "tap0") })
+		wantSysctl(t, n, "net/ipv4/conf/tap0/rp_filter", "2\n")
+		wantSysctl(t, n, "net/ipv4/conf/tap0/accept_local", "0\n")
+		wantSysctl(t, n, "net/ipv4/conf/tap0/arp_ignore", "2\n")
+		if l := linkNamed(t, n, "tap0"); l.MAC != "02:aa:bb:cc:dd:ee" || l.Island || len(linkAttrs(t, n, "tap0").AltNames) > 0 {
+			t.Errorf("adopted %v: given back as %+v", adopted, l)
+		}
+	}
+}
+
+func linkAttrs(t *testing.T, n *lab.Namespace, name string) *netlink.LinkAttrs {
+	t.Helper()
+	attrs, err := n.Link(name)
+	must(t, err)
+	return attrs
+}
+
 func FuzzParseWas(f *testing.F) {
-	for _, text := range []string{"hostnat-was-02aabbccddee-2-17", "hostnat-was-", "hostnat-was-02aabbccddee-9-17", "hostnat-was-0-0-0", ""} {
+	for _, text := range []string{"hostnat-was-02aabbccddee-2-17", "hostnat-was-02aabbccddee-018-17", "hostnat-was-", "hostnat-was-02aabbccddee-9-17", "hostnat-was-0-0-0", ""} {
 		f.Add(text)
 	}
 	f.Fuzz(func(t *testing.T, text string) {
-		mac, filter, err := parseWas(text)
-		if err == nil && (len(mac) != 6 || filter < "0" || filter > "2") {
-			t.Errorf("%q is %v, %q", text, mac, filter)
+		mac, settings, err := parseWas(text)
+		if err == nil && (len(mac) != 6 || settings < "0" || settings > "888" || len(settings) > len(apartSettings)) {
+			t.Errorf("%q is %v, %q", text, mac, settings)
 		}
 	})
 }

@@ -5,11 +5,13 @@ import (
 	"fmt"
 	"net"
 	"net/netip"
+	"slices"
 	"syscall"
 	"testing"
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+	"github.com/vishvananda/netlink"
 	"golang.org/x/sys/unix"
 
 	"github.com/hostnat/hostnat/internal/lab"
@@ -69,7 +71,7 @@ func TestBridgesApart(t *testing.T) {
 		address := b.Gateway.Addr().Next()
 		must(t, lab.Veth(n, link, client, "eth0"), client.AddAddress("eth0", netip.PrefixFrom(address, b.Gateway.Bits()).String()))
 		on(t, n, func() error { _, err := EnsurePort(t.Context(), link, index); return err })
-		wantSysctl(t, n, "net/ipv4/conf/"+name+"/rp_filter", "0\n")
+		wantApart(t, n, name)
 		on(t, client, func() error {
 			conn, err := net.ListenUDP("udp4", &net.UDPAddr{IP: address.AsSlice(), Port: 4000})
 			clients = append(clients, conn)
@@ -103,6 +105,156 @@ func TestBridgesApart(t *testing.T) {
 		if err != nil || string(buffer[:count]) != name || from.(*net.UDPAddr).IP.String() != testBridge().Gateway.Addr().String() {
 			t.Errorf("behind %s came %q from %v, %v", name, buffer[:count], from, err)
 		}
+	}
+}
+
+func wantApart(t *testing.T, n *lab.Namespace, link string) {
+	t.Helper()
+	for _, s := range apartSettings {
+		wantSysctl(t, n, "net/ipv4/conf/"+link+"/"+s.key, s.value+"\n")
+	}
+	on(t, n, func() error {
+		if !isApart(link) {
+			t.Errorf("the settings of %s are not seen", link)
+		}
+		return nil
+	})
+}
+
+// TestBridgeApartOfTheSameSubnet: the host's LAN has the subnet of a bridge that
+// its routing tables leave out. What the host sends there, to all of it too, goes
+// there, whichever was first.
+func TestBridgeApartOfTheSameSubnet(t *testing.T) {
+	t.Parallel()
+	for _, lanFirst := range []bool{true, false} {
+		n := newHost(t)
+		must(t, lab.Veth(n, "lan0", n, "lan1"))
+		lan := func() { must(t, n.AddAddress("lan0", "172.16.1.77/24")) }
+		if lanFirst {
+			lan()
+		}
+		b := testBridge()
+		b.Apart, b.Gateway = true, netip.PrefixFrom(b.Gateway.Addr(), 32)
+		ensureBridge(t, n, b)
+		if !lanFirst {
+			lan()
+		}
+		on(t, n, func() error {
+			for _, to := range []string{"172.16.1.255", "172.16.1.9"} {
+				routes, err := netlink.RouteGet(net.ParseIP(to))
+				if err != nil {
+					return err
+				}
+				link, err := netlink.LinkByIndex(routes[0].LinkIndex)
+				if err != nil || link.Attrs().Name != "lan0" {
+					t.Errorf("LAN first %v: what is for %s leaves by %v, %v", lanFirst, to, link, err)
+				}
+			}
+			return nil
+		})
+	}
+}
+
+// TestFilterOfBridges: a filter of sources that is strict, for all or for new
+// links, does not keep endpoints from the gateway.
+func TestFilterOfBridges(t *testing.T) {
+	t.Parallel()
+	for _, tt := range []struct{ all, byDefault, routed, apart string }{
+		{"0", "0", "0", "0"}, {"0", "1", "2", "0"}, {"1", "0", "2", "2"}, {"2", "1", "1", "0"},
+	} {
+		n := newHost(t)
+		must(t, n.Sysctl("net/ipv4/conf/all/rp_filter", tt.all), n.Sysctl("net/ipv4/conf/default/rp_filter", tt.byDefault))
+		for name, want := range map[string]string{"hn-a": tt.routed, "hn-b": tt.apart} {
+			b := testBridge()
+			b.Name, b.Apart = name, name == "hn-b"
+			ensureBridge(t, n, b)
+			wantSysctl(t, n, "net/ipv4/conf/"+name+"/rp_filter", want+"\n")
+			wantQuiet(t, n, func() error { _, err := EnsureBridge(t.Context(), b); return err })
+			l := linkNamed(t, n, name)
+			fits := func() (fits bool) {
+				on(t, n, func() error { fits = SettingsFit(l); return nil })
+				return fits
+			}
+			if !fits() {
+				t.Errorf("%+v: the settings of %s are not seen", tt, name)
+			}
+			must(t, n.Sysctl("net/ipv4/conf/all/rp_filter", "0"), n.Sysctl("net/ipv4/conf/"+name+"/rp_filter", "1"))
+			if fits() {
+				t.Errorf("%+v: it is not seen that %s is strict", tt, name)
+			}
+			must(t, n.Sysctl("net/ipv4/conf/all/rp_filter", tt.all))
+		}
+	}
+}
+
+// TestGatewayBehindTheLAN: of two equal prefixes the host goes by its LAN's. A
+// version before gave the bridge's the same metric, and had the first one go before.
+func TestGatewayBehindTheLAN(t *testing.T) {
+	t.Parallel()
+	n := newHost(t)
+	must(t, n.AddBridge("br0"))
+	bridges := map[string]func() error{
+		"hn-web": func() error { _, err := EnsureBridge(t.Context(), testBridge()); return err },
+		"br0":    func() error { _, _, err := AdoptBridge(t.Context(), "br0", testBridge().Gateway, false); return err },
+	}
+	on(t, n, bridges["hn-web"])
+	for name, ensure := range bridges {
+		on(t, n, func() error {
+			link, err := findLink(name)
+			if err == nil && name == "br0" {
+				err = sendAddress(unix.RTM_NEWADDR, unix.NLM_F_CREATE, link, address{prefix: testBridge().Gateway, routed: true}, addressMark)
+			} else if err == nil {
+				err = sendAddress(unix.RTM_NEWADDR, unix.NLM_F_REPLACE, link, address{prefix: testBridge().Gateway, routed: true}, addressMark)
+			}
+			return err
+		})
+		on(t, n, ensure)
+		wantQuiet(t, n, ensure)
+		on(t, n, func() error {
+			link, err := findLink(name)
+			if err != nil {
+				return err
+			}
+			all, err := addressesOf(t.Context(), link)
+			if len(all) != 1 || all[0].metric != gatewayMetric || !all[0].marked {
+				t.Errorf("%s has %+v", name, all)
+			}
+			return err
+		})
+	}
+	must(t, lab.Veth(n, "lan0", n, "lan1"), n.AddAddress("lan0", "172.16.1.77/24"))
+	on(t, n, func() error {
+		routes, err := netlink.RouteGet(net.ParseIP("172.16.1.9"))
+		if err != nil {
+			return err
+		}
+		link, err := netlink.LinkByIndex(routes[0].LinkIndex)
+		if err != nil || link.Attrs().Name != "lan0" {
+			t.Errorf("the LAN is looked for at %v, %v", link, err)
+		}
+		return nil
+	})
+}
+
+// TestAdoptBridgeApart: what the owner gave the bridge is enough, whatever its
+// length, and what a version before gave it is not.
+func TestAdoptBridgeApart(t *testing.T) {
+	t.Parallel()
+	n := newHost(t)
+	gateway := netip.MustParsePrefix("172.16.2.1/32")
+	adopt := func(name string, prefix netip.Prefix, apart bool) (added bool) {
+		on(t, n, func() (err error) { _, added, err = AdoptBridge(t.Context(), name, prefix, apart); return err })
+		return added
+	}
+	must(t, n.AddBridge("own"), n.AddAddress("own", "172.16.2.1/24"), n.AddBridge("old"))
+	if adopt("own", gateway, true) {
+		t.Error("the owner's address is not seen")
+	}
+	if !adopt("old", netip.MustParsePrefix("172.16.2.1/24"), true) || !adopt("old", gateway, true) {
+		t.Error("the address is not ours")
+	}
+	if l := linkNamed(t, n, "old"); !slices.Equal(l.Addresses, []netip.Prefix{gateway}) || !slices.Equal(l.Lent, l.Addresses) {
+		t.Errorf("%+v", l)
 	}
 }
 

@@ -41,6 +41,10 @@ type Link struct {
 // Owned reports whether hostnat made the link.
 func (l Link) Owned() bool { return l.Alias == Owner }
 
+// Hostnats reports whether the link is hostnat's alone: nothing that the host
+// itself uses follows from it.
+func (l Link) Hostnats() bool { return l.Owned() || l.Name == AnchorName || l.Name == RoomName }
+
 // Links returns all links with their IPv4 addresses, ordered by index.
 func Links(ctx context.Context) ([]Link, error) {
 	links, err := readLinks(ctx, 0)

@@ -10,7 +10,7 @@ import (
 
 // mendable are the settings of the whole host that Mend may change; those of
 // links are checked by name.
-var mendable = []string{"net/core/bpf_jit_enable"}
+var mendable = []string{"net/core/bpf_jit_enable", "net/ipv4/neigh/default/gc_thresh3"}
 
 // MendSysctl sets a setting that doctor may change.
 func MendSysctl(path, value string) error {

@@ -2,10 +2,12 @@ package host
 
 import (
 	"encoding/binary"
+	"fmt"
 	"testing"
 
 	"github.com/hostnat/hostnat/internal/lab"
 	"github.com/hostnat/hostnat/internal/nat"
+	"github.com/vishvananda/netlink"
 	"github.com/vishvananda/netlink/nl"
 	"golang.org/x/sys/unix"
 )
@@ -100,4 +102,30 @@ func carrierChanges(t *testing.T, n *lab.Namespace, name string) (count uint32) 
 		return err
 	})
 	return count
+}
+
+// A bridge takes no more than so many ports; who is one too many is told so.
+func TestPortTooMany(t *testing.T) {
+	t.Parallel()
+	n := newHost(t)
+	must(t, n.AddBridge("br0"))
+	on(t, n, func() error {
+		bridge, err := netlink.LinkByName("br0")
+		if err != nil {
+			return err
+		}
+		for i := range maxPorts + 1 {
+			attrs := netlink.NewLinkAttrs()
+			attrs.Name = fmt.Sprintf("p%d", i)
+			if i < maxPorts {
+				attrs.MasterIndex = bridge.Attrs().Index
+			}
+			if err := netlink.LinkAdd(&netlink.Ifb{LinkAttrs: attrs}); err != nil {
+				return err
+			}
+		}
+		_, err = EnsurePort(t.Context(), fmt.Sprintf("p%d", maxPorts), bridge.Attrs().Index)
+		wantRefusal(t, err, nat.Exhausted, "1023 ports")
+		return nil
+	})
 }

@@ -3,6 +3,7 @@ package host
 import (
 	"context"
 	"fmt"
+	"net"
 	"net/netip"
 
 	"github.com/vishvananda/netlink"
@@ -37,6 +38,26 @@ func outgoing(r netlink.Route) int {
 		return r.MultiPath[0].LinkIndex
 	}
 	return r.LinkIndex
+}
+
+type nextHop struct {
+	link   int // index
+	router netip.Addr
+}
+
+// nextHops are the IPv4 routers of a route, each of a multipath one.
+func nextHops(r netlink.Route) []nextHop {
+	var hops []nextHop
+	add := func(link int, ip net.IP) {
+		if a, ok := netip.AddrFromSlice(ip.To4()); ok && !a.IsUnspecified() {
+			hops = append(hops, nextHop{link, a})
+		}
+	}
+	add(r.LinkIndex, r.Gw)
+	for _, p := range r.MultiPath {
+		add(p.LinkIndex, p.Gw)
+	}
+	return hops
 }
 
 // destination is a route's prefix, 0.0.0.0/0 for the default route.

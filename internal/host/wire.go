@@ -65,6 +65,22 @@ func AddressHolder(ctx context.Context, bridge int, a netip.Addr) (nat.MAC, bool
 	return nat.MAC(mac.String()), taken && err == nil
 }
 
+// Holder asks on a link of the host who has an address (RFC 5227 section 2.1.1).
+// Nobody is found on a link that is not there or cannot be asked.
+func Holder(ctx context.Context, name string, a netip.Addr) (nat.MAC, bool, error) {
+	link, err := findLink(name)
+	if err != nil || link == nil {
+		return "", false, err
+	}
+	wire, err := openWire(link)
+	if err != nil {
+		return "", false, err
+	}
+	defer wire.Close()
+	mac, taken, err := wire.holder(ctx, a)
+	return nat.MAC(mac.String()), taken, err
+}
+
 // Close ends listening.
 func (w *wire) Close() {
 	if w.conn != nil {

@@ -67,6 +67,12 @@ func TestFreeSubnet(t *testing.T) {
 		{"covering all", []string{"128.0.0.0/2", "192.0.0.0/2", "10.0.0.0/8"}, nil, ""},
 		{"none", []string{"172.16.0.0/12", "10.0.0.0/8", "192.168.0.0/16"}, nil, ""},
 	}
+	adopted := nat.HostFacts{Adopted: []nat.HostPrefix{
+		{Prefix: netip.MustParsePrefix("172.16.0.9/24"), Source: "address of br0"}, {Prefix: netip.MustParsePrefix("172.16.1.0/24"), Source: "route via br0"},
+	}}
+	if p, err := FreeSubnetIn(nat.DefaultPools())(adopted, nil); err != nil || p.String() != "172.16.2.0/24" {
+		t.Errorf("beside an adopted bridge's addresses and routes: %v, %v", p, err)
+	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()

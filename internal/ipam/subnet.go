@@ -17,7 +17,7 @@ func FreeSubnetIn(pools []nat.Pool) nat.ChooseSubnet {
 		for _, n := range networks {
 			used = append(used, n.Subnet)
 		}
-		for _, h := range facts.Prefixes {
+		for _, h := range facts.Reached() {
 			if h.Prefix.Bits() > 1 { // a default route, or a VPN's half of one, is in nobody's way
 				used = append(used, h.Prefix.Masked())
 			}

@@ -41,6 +41,19 @@ func (n *Namespace) AddBridge(name string, ports ...string) error {
 	return n.SetUp(name)
 }
 
+// AddMacvlan makes a link with a MAC of its own on another link, and brings it up.
+func (n *Namespace) AddMacvlan(name, parent string) error {
+	err := n.withLink("add a macvlan to", parent, func(l netlink.Link) error {
+		attrs := netlink.NewLinkAttrs()
+		attrs.Name, attrs.ParentIndex = name, l.Attrs().Index
+		return n.route.LinkAdd(&netlink.Macvlan{LinkAttrs: attrs, Mode: netlink.MACVLAN_MODE_BRIDGE})
+	})
+	if err != nil {
+		return err
+	}
+	return n.SetUp(name)
+}
+
 // AddTAP makes a persistent TAP link, as `ip tuntap add` does, and brings it up.
 func (n *Namespace) AddTAP(name string) error {
 	err := n.Do(func() error {

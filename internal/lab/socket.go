@@ -11,9 +11,10 @@ import (
 )
 
 // Listen opens a TCP listener inside n. The address is a literal, "10.0.0.1:80"
-// or ":80".
+// or ":80". Its connections send no keepalives, so that nothing is on the wire
+// but what a test sends, however slow the machine: Go's default is 15 seconds.
 func (n *Namespace) Listen(network, addr string) (net.Listener, error) {
-	var config net.ListenConfig
+	config := net.ListenConfig{KeepAlive: -1}
 	config.SetMultipathTCP(false) // plain TCP, as other programs' listeners are
 	return inside(n, "listen", network, addr, func() (net.Listener, error) {
 		return config.Listen(context.Background(), network, addr)
@@ -27,14 +28,14 @@ func (n *Namespace) ListenPacket(network, addr string) (net.PacketConn, error) {
 	})
 }
 
-// Dial connects from inside n to a literal address.
+// Dial connects from inside n to a literal address. It sends no keepalives either.
 func (n *Namespace) Dial(ctx context.Context, network, addr string) (net.Conn, error) {
 	return n.DialFrom(ctx, network, "", addr)
 }
 
 // DialFrom is Dial from a given local address ("10.0.0.2:4000", port 0: any).
 func (n *Namespace) DialFrom(ctx context.Context, network, local, addr string) (net.Conn, error) {
-	var dialer net.Dialer
+	dialer := net.Dialer{KeepAlive: -1}
 	if local != "" {
 		from, err := netip.ParseAddrPort(local)
 		if err != nil {

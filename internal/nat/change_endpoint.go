@@ -43,7 +43,7 @@ func (c *Config) AddEndpoint(spec EndpointSpec, facts HostFacts, choose ChooseAd
 	if err := c.checkTarget(e, facts); err != nil {
 		return Endpoint{}, err
 	}
-	if err := c.assign(&e, network, choose); err != nil {
+	if err := c.assign(&e, network, facts, choose); err != nil {
 		return Endpoint{}, err
 	}
 	e.ID = c.takeID()
@@ -107,14 +107,14 @@ func sameEndpoint(has, asked Endpoint) error {
 }
 
 // assign fills in the address and MAC that were not given, and checks those that were.
-func (c *Config) assign(e *Endpoint, network Network, choose ChooseAddress) error {
+func (c *Config) assign(e *Endpoint, network Network, facts HostFacts, choose ChooseAddress) error {
 	if !e.Address.IsValid() {
 		var err error
-		if e.Address, err = c.place(*e, network, choose); err != nil {
+		if e.Address, err = c.place(*e, network, facts, choose); err != nil {
 			return err
 		}
 	}
-	if err := c.checkAddress(*e, network); err != nil {
+	if err := c.checkAddress(*e, network, facts); err != nil {
 		return err
 	}
 	if e.MAC == "" {
@@ -128,7 +128,7 @@ func (c *Config) assign(e *Endpoint, network Network, choose ChooseAddress) erro
 	return nil
 }
 
-func (c *Config) checkAddress(e Endpoint, network Network) error {
+func (c *Config) checkAddress(e Endpoint, network Network, facts HostFacts) error {
 	a := e.Address
 	if err := checkHostAddress("address", a, network.Subnet); err != nil {
 		return err
@@ -140,6 +140,9 @@ func (c *Config) checkAddress(e Endpoint, network Network) error {
 		if other.Address == a {
 			return Errorf(Conflict, "address %s belongs to endpoint %q", a, other.Name).WithHint("leave --address out to get a free one")
 		}
+	}
+	if err := network.checkHosts(a, facts); err != nil {
+		return err
 	}
 	return c.checkKept(e)
 }

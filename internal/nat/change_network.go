@@ -42,6 +42,9 @@ func (c *Config) AddNetwork(spec NetworkSpec, facts HostFacts, choose ChooseSubn
 	if n.Gateway, err = gateway(spec.Gateway, n.Subnet); err != nil {
 		return Network{}, err
 	}
+	if err := n.checkGateway(facts); err != nil {
+		return Network{}, err
+	}
 	if err := n.useSpec(spec); err != nil {
 		return Network{}, err
 	}
@@ -152,10 +155,12 @@ func (c *Config) checkOverlap(p netip.Prefix, n Network, facts HostFacts) error 
 				WithHint("choose another subnet, or another --compartment")
 		}
 	}
-	n.Subnet = p
+	if n.Subnet = p; n.Apart() { // its gateway alone could be in the host's way
+		return nil
+	}
 	for _, h := range n.hostOverlaps(facts) {
 		return Errorf(Conflict, "subnet %s overlaps %s of the host (%s)", p, h.Prefix, h.Source).
-			WithHint("choose another subnet, or leave --subnet out to get a free one")
+			WithHint("choose another subnet, leave --subnet out to get a free one, or give the network a --compartment")
 	}
 	return nil
 }

@@ -17,7 +17,7 @@ type Renumbering struct {
 // if the text is empty. The gateway and all addresses inside keep their place
 // in the subnet (172.16.1.7 becomes 10.3.0.7); an endpoint that has none in a
 // smaller one gets the address that place chooses. MACs stay. Mappings follow
-// their endpoint, those to a bare address its new one.
+// their endpoint, those to a bare address its new one; so do port proxies.
 func (c *Config) RenumberNetwork(name, subnet string, facts HostFacts, choose ChooseSubnet, place ChooseAddress) (Renumbering, error) {
 	i := slices.IndexFunc(c.Networks, func(n Network) bool { return n.Name == name })
 	if i < 0 {
@@ -35,6 +35,9 @@ func (c *Config) RenumberNetwork(name, subnet string, facts HostFacts, choose Ch
 	}
 	next := c.Clone()
 	if err := next.moveNetwork(i, r, place); err != nil {
+		return Renumbering{}, err
+	}
+	if err := next.Networks[i].checkGateway(facts); err != nil {
 		return Renumbering{}, err
 	}
 	*c = next
@@ -55,6 +58,7 @@ func (c *Config) renumberTo(n Network, subnet string, facts HostFacts, choose Ch
 // moveNetwork gives everything in a network its new address.
 func (c *Config) moveNetwork(i int, r Renumbering, place ChooseAddress) error {
 	n := &c.Networks[i]
+	was := n.Gateway
 	n.Subnet = r.To
 	gateway, fits := r.move(n.Gateway)
 	if !fits {
@@ -66,6 +70,7 @@ func (c *Config) moveNetwork(i int, r Renumbering, place ChooseAddress) error {
 	if err := c.moveEndpoints(*n, r, moved, place); err != nil {
 		return err
 	}
+	c.moveProxies(*n, r, was, moved)
 	return c.moveMappings(*n, r, moved)
 }
 

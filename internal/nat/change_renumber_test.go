@@ -1,7 +1,9 @@
 package nat
 
 import (
+	"fmt"
 	"net/netip"
+	"slices"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -193,6 +195,107 @@ func TestRenumberDetached(t *testing.T) {
 	for _, m := range c.Mappings {
 		if m.Endpoints() == "c1" && m.InternalText() != "10.3.0.77:80" {
 			t.Errorf("the mapping to c1 leads to %s", m.InternalText())
+		}
+	}
+}
+
+// Settings that name addresses of the subnet go along; what has no place in a
+// smaller one is left out, and of a range what has one stays.
+func TestSettingsOfANetworkThatMoves(t *testing.T) {
+	t.Parallel()
+	tests := []struct{ to, ranges, exclude, routes, ntp, reserved string }{
+		{"10.3.0.0/24", "[10.3.0.50-10.3.0.200]", "[10.3.0.100-10.3.0.230 10.3.0.240]", "[10.9.0.0/16=10.3.0.9 10.10.0.0/16=10.3.0.250]", "[10.3.0.8 192.0.2.1 10.3.0.251]", "[10.3.0.7 10.3.0.201]"},
+		{"10.3.0.0/25", "[10.3.0.50-10.3.0.126]", "[10.3.0.100-10.3.0.126]", "[10.9.0.0/16=10.3.0.9]", "[10.3.0.8 192.0.2.1]", "[10.3.0.7]"},
+	}
+	for _, tt := range tests {
+		t.Run(tt.to, func(t *testing.T) {
+			t.Parallel()
+			c := testConfig(t)
+			must(t)(c.SetNetwork("web", map[string]string{
+				"range": "172.16.1.50-172.16.1.200", "exclude": "172.16.1.100-172.16.1.230,172.16.1.240",
+				"routes": "10.9.0.0/16=172.16.1.9,10.10.0.0/16=172.16.1.250", "ntp": "172.16.1.8,192.0.2.1,172.16.1.251",
+			}))
+			for name, a := range map[string]string{"a": "172.16.1.7", "b": "172.16.1.201"} {
+				must(t)(c.AddReservation(ReservationSpec{Network: "web", Name: name, Address: a}, HostFacts{}))
+			}
+			must(t)(c.RenumberNetwork("web", tt.to, hostFacts(), noSubnet, place))
+			n, err := c.Network("web")
+			if err != nil {
+				t.Fatal(err)
+			}
+			var reserved []netip.Addr
+			for _, r := range c.Reservations {
+				reserved = append(reserved, r.Address)
+			}
+			slices.SortFunc(reserved, netip.Addr.Compare)
+			got := []string{fmt.Sprint(n.Ranges), fmt.Sprint(n.Exclude), fmt.Sprint(n.Routes), fmt.Sprint(n.NTP), fmt.Sprint(reserved)}
+			if diff := cmp.Diff([]string{tt.ranges, tt.exclude, tt.routes, tt.ntp, tt.reserved}, got); diff != "" {
+				t.Errorf("(-want +got):\n%s", diff)
+			}
+		})
+	}
+}
+
+// A reservation at a place that the gateway takes goes.
+func TestGatewayTakesAReservedPlace(t *testing.T) {
+	t.Parallel()
+	c := NewConfig()
+	must(t)(c.AddNetwork(NetworkSpec{Name: "web", Subnet: "172.16.1.0/24", Gateway: "172.16.1.254"}, hostFacts(), noSubnet))
+	must(t)(c.AddReservation(ReservationSpec{Network: "web", Name: "a", Address: "172.16.1.1"}, HostFacts{}))
+	must(t)(c.RenumberNetwork("web", "10.3.0.0/25", hostFacts(), noSubnet, place))
+	if len(c.Reservations) != 0 {
+		t.Errorf("reserved: %+v", c.Reservations)
+	}
+}
+
+// A port proxy to an address of the network follows it, and one that listens on
+// its gateway; others, and what is another compartment's, stay.
+func TestProxiesOfANetworkThatMoves(t *testing.T) {
+	t.Parallel()
+	c := renumberConfig(t)
+	for _, spec := range []ProxySpec{
+		{Kind: "v4tov4", Listen: "9000", Connect: "172.16.1.200:80"},
+		{Kind: "v4tov4", Listen: "172.16.1.1:9001", Connect: "172.16.1.1:22"},
+		{Kind: "v4tov4", Listen: "9002", Connect: "10.1.0.2:80"},
+		{Kind: "v4tov4", Listen: "9003", Connect: "c1:80"},
+		{Kind: "name", Listen: "9004", Routes: []string{"a.example=172.16.1.9:443", "b.example=c1:443"}},
+	} {
+		must(t)(c.AddProxy(spec, here(&c)))
+	}
+	must(t)(c.RenumberNetwork("blue", "10.4.0.0/24", hostFacts(), noSubnet, place))
+	must(t)(c.RenumberNetwork("web", "10.3.0.0/25", hostFacts(), noSubnet, place))
+	far, err := c.Endpoint("far")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var got []string
+	for _, p := range c.Proxies {
+		got = append(got, fmt.Sprint(p.Listen, p.Targets()))
+	}
+	want := []string{
+		"*:9000 [" + far.Address.String() + ":80]", "10.3.0.1:9001 [10.3.0.1:22]", "*:9002 [10.1.0.2:80]", "*:9003 [c1:80]", "*:9004 [10.3.0.9:443 c1:443]",
+	}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("(-want +got):\n%s", diff)
+	}
+}
+
+// An endpoint that is away while its network moves comes back to its place.
+func TestDetachedWhileItsNetworkMoves(t *testing.T) {
+	t.Parallel()
+	for to, want := range map[string]string{"10.3.0.0/24": "10.3.0.200", "10.3.0.0/25": "10.3.0.4"} {
+		c := testConfig(t)
+		far, err := c.AddEndpoint(EndpointSpec{Network: "web", Name: "far", Netns: "far", Address: "172.16.1.200"}, hostFacts(), place)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := c.DetachEndpoint("far"); err != nil {
+			t.Fatal(err)
+		}
+		must(t)(c.RenumberNetwork("web", to, hostFacts(), noSubnet, place))
+		again, err := c.AddEndpoint(EndpointSpec{Network: "web", Name: "far", Netns: "far"}, hostFacts(), place)
+		if err != nil || again.Address.String() != want || want == "10.3.0.200" && again.MAC != far.MAC {
+			t.Errorf("in %s: %s with MAC %s (it was %s), %v; want %s", to, again.Address, again.MAC, far.MAC, err, want)
 		}
 	}
 }

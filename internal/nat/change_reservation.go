@@ -24,7 +24,7 @@ func (r Reservation) client() string {
 }
 
 // AddReservation keeps an address for a client. The very same one again is no error.
-func (c *Config) AddReservation(spec ReservationSpec) (Reservation, error) {
+func (c *Config) AddReservation(spec ReservationSpec, facts HostFacts) (Reservation, error) {
 	network, err := c.Network(spec.Network)
 	if err != nil {
 		return Reservation{}, err
@@ -47,6 +47,9 @@ func (c *Config) AddReservation(spec ReservationSpec) (Reservation, error) {
 	}
 	asking := Endpoint{Name: r.Name, MAC: r.MAC, Network: r.Network, Address: r.Address}
 	if err := c.checkReserved(asking, network); err != nil {
+		return Reservation{}, err
+	}
+	if err := network.checkHosts(r.Address, facts); err != nil {
 		return Reservation{}, err
 	}
 	c.Reservations = append(c.Reservations, r)

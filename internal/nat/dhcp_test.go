@@ -110,12 +110,12 @@ func TestReservations(t *testing.T) {
 			t.Parallel()
 			c := testConfig(t)
 			c.Learn([]Lease{lease("web", "172.16.1.60", "02:00:00:00:00:60", "", 0)}, leaseStart)
-			if _, err := c.AddReservation(ReservationSpec{Network: "web", MAC: "02:00:00:00:00:50", Address: "172.16.1.50"}); err != nil {
+			if _, err := c.AddReservation(ReservationSpec{Network: "web", MAC: "02:00:00:00:00:50", Address: "172.16.1.50"}, HostFacts{}); err != nil {
 				t.Fatal(err)
 			}
-			r, err := c.AddReservation(tt.spec)
+			r, err := c.AddReservation(tt.spec, HostFacts{})
 			if tt.want == "" {
-				again, err2 := c.AddReservation(tt.spec)
+				again, err2 := c.AddReservation(tt.spec, HostFacts{})
 				if err != nil || err2 != nil || again != r || len(c.Reservations) != 2 {
 					t.Errorf("%+v, %v; again %+v, %v", r, err, again, err2)
 				}
@@ -156,7 +156,7 @@ func TestPlacesOfEndpoints(t *testing.T) {
 		}
 	}
 	c.Learn([]Lease{lease("web", "172.16.1.2", "02:00:00:00:00:60", "", 0), lease("web", "172.16.1.70", "02:00:00:00:00:70", "", 0)}, leaseStart)
-	if _, err := c.AddReservation(ReservationSpec{Network: "web", Name: "db", Address: "172.16.1.3"}); err != nil {
+	if _, err := c.AddReservation(ReservationSpec{Network: "web", Name: "db", Address: "172.16.1.3"}, HostFacts{}); err != nil {
 		t.Fatal(err)
 	}
 	a := attach("a", "")
@@ -365,7 +365,19 @@ func TestMappingFollowsLease(t *testing.T) {
 		learn(bob("172.16.1.30")), learn(bob("172.16.1.31")), learn(),
 		learn(lease("web", "172.16.1.32", "02:00:00:00:00:66", "bob", 0)), learn(bob("172.16.1.33")),
 	}
-	if diff := cmp.Diff([]string{"172.16.1.30:80", "172.16.1.31:80", "", "", "172.16.1.33:80"}, got); diff != "" {
+	// Its card is heard with an address of before, too: its lease counts, and after
+	// that what it had by it.
+	web, err := c.Network("web")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, a := range []string{"172.16.1.30", "172.16.1.33", "172.16.1.40"} {
+		c.Heard = append(c.Heard, Neighbour{Bridge: web.Bridge, Address: netip.MustParseAddr(a), MAC: "02:00:00:00:00:b0"})
+	}
+	renamed := bob("172.16.1.33")
+	renamed.Hostname = "robert"
+	got = append(got, learn(renamed), learn())
+	if diff := cmp.Diff([]string{"172.16.1.30:80", "172.16.1.31:80", "", "", "172.16.1.33:80", "172.16.1.33:80", "172.16.1.33:80"}, got); diff != "" {
 		t.Errorf("(-want +got):\n%s", diff)
 	}
 }
@@ -425,4 +437,34 @@ func FuzzAddressRange(f *testing.F) {
 			t.Errorf("%q: %v, %v, %v", s, r, back, err)
 		}
 	})
+}
+
+// What the host has itself nobody else gets: an adopted bridge may have more
+// addresses than the gateway's. A network that is Apart has a world of its own.
+func TestHostsOwnAddresses(t *testing.T) {
+	t.Parallel()
+	c := testConfig(t)
+	facts := hostFacts()
+	facts.Addresses = append(facts.Addresses, HostAddress{Address: netip.MustParseAddr("172.16.1.4"), Interface: "wlan0"})
+	facts.Adopted = []HostPrefix{
+		{netip.MustParsePrefix("172.16.1.6/24"), "address of br0"}, {netip.MustParsePrefix("172.16.1.7/32"), "route via br0"},
+	}
+	attach := func(network, name, address string) (Endpoint, error) {
+		return c.AddEndpoint(EndpointSpec{Network: network, Name: name, Netns: "ns-" + name, Address: address}, facts, place)
+	}
+	first, err1 := attach("web", "first", "")
+	second, err2 := attach("web", "second", "")
+	if err1 != nil || err2 != nil || first.Address.String() != "172.16.1.5" || second.Address.String() != "172.16.1.7" {
+		t.Errorf("got %v and %v; %v, %v", first.Address, second.Address, err1, err2)
+	}
+	want := "address 172.16.1.6 is the host's own (on br0)"
+	if _, err := attach("web", "third", "172.16.1.6"); CodeOf(err) != Conflict || !strings.Contains(err.Error(), want) {
+		t.Errorf("attaching: %v", err)
+	}
+	if _, err := c.AddReservation(ReservationSpec{Network: "web", Name: "db", Address: "172.16.1.6"}, facts); CodeOf(err) != Conflict || !strings.Contains(err.Error(), want) {
+		t.Errorf("reserving: %v", err)
+	}
+	if _, err := attach("blue", "far", "172.16.1.6"); err != nil {
+		t.Errorf("in another compartment: %v", err)
+	}
 }

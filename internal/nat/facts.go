@@ -3,6 +3,7 @@ package nat
 import (
 	"net/netip"
 	"slices"
+	"strings"
 )
 
 // HostFacts is what the host itself uses at the moment: the things that a
@@ -11,6 +12,8 @@ import (
 type HostFacts struct {
 	Prefixes         []HostPrefix  `json:"prefixes"`
 	Addresses        []HostAddress `json:"addresses"`
+	Adopted          []HostPrefix  `json:"adopted"`          // addresses, with their lengths, and routes of bridges that networks have adopted
+	Routers          []HostRouter  `json:"routers"`          // next hops of the routes, each address once
 	DefaultInterface string        `json:"defaultInterface"` // of the default route; empty: there is none
 	Interfaces       []string      `json:"interfaces"`
 	LocalPorts       PortRange     `json:"localPorts"` // from which the host's own clients talk
@@ -21,6 +24,12 @@ type HostFacts struct {
 type HostPrefix struct {
 	Prefix netip.Prefix `json:"prefix"`
 	Source string       `json:"source"` // "address of eth0", "route via eth1"
+}
+
+// HostRouter is a machine by way of which the host reaches others.
+type HostRouter struct {
+	Address netip.Addr `json:"address"`
+	Source  string     `json:"source"` // "router of the default route via eth0", "router of 10.0.0.0/8 via eth1"
 }
 
 // HostAddress is an IPv4 address of the host.
@@ -45,6 +54,28 @@ func (f HostFacts) HasInterface(name string) bool {
 	return slices.Contains(f.Interfaces, name)
 }
 
+// Reached returns all that the host reaches without hostnat's doing: Prefixes, and
+// what is Adopted.
+func (f HostFacts) Reached() []HostPrefix {
+	list := slices.Clone(f.Prefixes)
+	for _, h := range f.Adopted {
+		list = append(list, HostPrefix{Prefix: h.Prefix.Masked(), Source: h.Source})
+	}
+	return list
+}
+
+// Held returns all addresses that the host has without hostnat's doing: Addresses,
+// and those Adopted.
+func (f HostFacts) Held() []HostAddress {
+	list := slices.Clone(f.Addresses)
+	for _, h := range f.Adopted {
+		if link, is := strings.CutPrefix(h.Source, addressSource); is {
+			list = append(list, HostAddress{Address: h.Prefix.Addr(), Interface: link})
+		}
+	}
+	return list
+}
+
 // InterfaceOf returns the link that holds the address, or "".
 func (f HostFacts) InterfaceOf(a netip.Addr) string {
 	for _, h := range f.Addresses {
@@ -54,6 +85,21 @@ func (f HostFacts) InterfaceOf(a netip.Addr) string {
 	}
 	return ""
 }
+
+// LinksReaching returns the links on whose wire the address would be, by the
+// host's own addresses there.
+func (f HostFacts) LinksReaching(a netip.Addr) []string {
+	var links []string
+	for _, h := range f.Prefixes {
+		if link, connected := strings.CutPrefix(h.Source, addressSource); connected && h.Prefix.Contains(a) {
+			links = append(links, link)
+		}
+	}
+	return links
+}
+
+// addressSource begins the source of a prefix that comes from a link's own address.
+const addressSource = "address of "
 
 // HasOwn reports whether the host has the address without hostnat's doing.
 func (f HostFacts) HasOwn(a netip.Addr) bool {

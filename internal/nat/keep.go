@@ -47,17 +47,18 @@ func (c *Config) recall(e Endpoint) {
 // place finds an address for an endpoint that was given none: what is reserved
 // for it, what it had before, what it has by DHCP, or a free one. Addresses of
 // other detached endpoints are taken last.
-func (c *Config) place(e Endpoint, network Network, choose ChooseAddress) (netip.Addr, error) {
+func (c *Config) place(e Endpoint, network Network, facts HostFacts, choose ChooseAddress) (netip.Addr, error) {
 	for _, a := range c.ownAddresses(e) {
 		e.Address = a
-		if a.IsValid() && c.checkAddress(e, network) == nil {
+		if a.IsValid() && c.checkAddress(e, network, facts) == nil {
 			return a, nil
 		}
 	}
+	hosts := network.hostsOwn(facts)
 	if network.Private() {
-		return choose(network, nil)
+		return choose(network, hosts)
 	}
-	taken := append(c.EndpointsOf(network.Name), c.keptAddresses(e)...)
+	taken := slices.Concat(c.EndpointsOf(network.Name), c.keptAddresses(e), hosts)
 	careful := slices.Clone(taken)
 	for _, r := range c.Remembered {
 		if r.Network == network.Name {
@@ -107,6 +108,29 @@ func (c *Config) keptAddresses(e Endpoint) []Endpoint {
 		}
 	}
 	return list
+}
+
+// hostsOwn are the addresses of the subnet that the host itself has, beside the
+// gateway's: an adopted bridge may have several, and the host may have come to a
+// LAN with the same prefix. To a network that is Apart they are nothing.
+func (n Network) hostsOwn(facts HostFacts) []Endpoint {
+	var list []Endpoint
+	for _, h := range facts.Held() {
+		if !n.Apart() && n.Subnet.Contains(h.Address) {
+			list = append(list, Endpoint{Network: n.Name, Address: h.Address})
+		}
+	}
+	return list
+}
+
+// checkHosts refuses an address that the host itself has.
+func (n Network) checkHosts(a netip.Addr, facts HostFacts) error {
+	for _, h := range facts.Held() {
+		if h.Address == a && !n.Apart() {
+			return Errorf(Conflict, "address %s is the host's own (on %s)", a, h.Interface).WithHint("choose another")
+		}
+	}
+	return nil
 }
 
 func (r Reservation) isFor(e Endpoint) bool {
@@ -171,27 +195,67 @@ func (c *Config) forgetNetwork(name string) {
 // has no place in a smaller subnet goes; leases are refused by the server.
 func (c *Config) moveKept(n *Network, r Renumbering) {
 	n.Ranges, n.Exclude = r.moveRanges(n.Ranges), r.moveRanges(n.Exclude)
+	n.Routes, n.NTP = r.moveRoutes(n.Routes), r.moveStations(n.NTP)
 	c.Reservations = slices.DeleteFunc(c.Reservations, func(v Reservation) bool {
-		_, fits := r.move(v.Address)
-		return v.Network == n.Name && !fits
+		a, fits := r.move(v.Address)
+		return v.Network == n.Name && (!fits || a == n.Gateway)
 	})
 	for i, v := range c.Reservations {
 		if v.Network == n.Name {
 			c.Reservations[i].Address, _ = r.move(v.Address)
 		}
 	}
-	c.Remembered = slices.DeleteFunc(c.Remembered, func(v Remembered) bool { return v.Network == n.Name })
+	c.Remembered = slices.DeleteFunc(c.Remembered, func(v Remembered) bool {
+		a, fits := r.move(v.Address)
+		return v.Network == n.Name && (!fits || a == n.Gateway)
+	})
+	for i, v := range c.Remembered {
+		if v.Network == n.Name {
+			c.Remembered[i].Address, _ = r.move(v.Address)
+		}
+	}
 	c.Leases = slices.DeleteFunc(c.Leases, func(l Lease) bool { return l.Network == n.Name })
 	c.Learnt = slices.DeleteFunc(c.Learnt, func(e Endpoint) bool { return e.Network == n.Name })
 }
 
+// moveRanges keeps of each range what has a place in the new subnet.
 func (r Renumbering) moveRanges(ranges []AddressRange) []AddressRange {
 	var list []AddressRange
 	for _, v := range ranges {
 		low, lowFits := r.move(v.Low)
 		high, highFits := r.move(v.High)
-		if lowFits && highFits {
+		if !highFits {
+			high = LastAddress(r.To).Prev()
+		}
+		if lowFits {
 			list = append(list, AddressRange{Low: low, High: high})
+		}
+	}
+	return list
+}
+
+// moveRoutes keeps the routes whose gateways have a place in the new subnet.
+func (r Renumbering) moveRoutes(routes []Route) []Route {
+	var list []Route
+	for _, v := range routes {
+		if via, fits := r.move(v.Via); fits {
+			list = append(list, Route{Prefix: v.Prefix, Via: via})
+		}
+	}
+	return list
+}
+
+// moveStations gives those of the addresses that are the network's their new
+// ones, and leaves the others.
+func (r Renumbering) moveStations(addresses []netip.Addr) []netip.Addr {
+	var list []netip.Addr
+	for _, a := range addresses {
+		fits := true
+		if r.From.Contains(a) {
+			a, fits = r.move(a)
+		}
+		if fits {
+			list = append(list, a)
 		}
 	}
 	return list

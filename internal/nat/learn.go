@@ -24,15 +24,29 @@ func (c *Config) Learn(leases []Lease, now time.Time) {
 
 // followLease points a mapping's target that is a DHCP client at the address
 // that the client has now. The client is known by its MAC: another one that
-// takes its name gets nothing.
+// takes its name gets nothing. One that is known by several addresses has what
+// its lease says; without one, what it had.
 func (c *Config) followLease(t *Target) {
 	if t.MAC == "" {
 		return
 	}
+	had, best := t.Internal.Address, 0
 	t.Internal.Address = netip.IPv4Unspecified()
 	for _, e := range c.Learnt {
-		if e.MAC == t.MAC && e.Network == t.Network && (e.Name == t.Endpoint || !t.Resolved()) {
-			t.Internal.Address = e.Address
+		if e.MAC != t.MAC || e.Network != t.Network {
+			continue
+		}
+		claim := 1
+		switch {
+		case e.Name == t.Endpoint:
+			claim = 4
+		case e.Kind == KindLease:
+			claim = 3
+		case e.Address == had:
+			claim = 2
+		}
+		if claim > best {
+			best, t.Internal.Address = claim, e.Address
 		}
 	}
 }

@@ -116,10 +116,12 @@ func (c *Config) neighbours(n Network) []Endpoint {
 	return c.EndpointsOf(n.Name)
 }
 
-// networkHolding returns the first network whose subnet contains the address.
+// networkHolding returns the first network whose subnet contains the address. Of
+// one that is Apart the gateway alone counts: the host's own network may have the
+// others too.
 func (c *Config) networkHolding(a netip.Addr) (Network, bool) {
 	for _, n := range c.Networks {
-		if n.Subnet.Contains(a) {
+		if a == n.Gateway || !n.Apart() && n.Subnet.Contains(a) {
 			return n, true
 		}
 	}

@@ -66,3 +66,14 @@ type Endpoint struct {
 
 // InNamespace reports whether hostnat makes the endpoint's veth pair itself.
 func (e Endpoint) InNamespace() bool { return e.Kind == KindNetns || e.Kind == KindPID }
+
+// GatewayPrefix is the gateway's address as the host has it on the network's
+// link. It is a single one if the network is Apart: with the subnet's length the
+// kernel would take the subnet's broadcast address, which may be that of the
+// host's own LAN, to be on this link.
+func (n Network) GatewayPrefix() netip.Prefix {
+	if n.Apart() {
+		return netip.PrefixFrom(n.Gateway, n.Gateway.BitLen())
+	}
+	return netip.PrefixFrom(n.Gateway, n.Subnet.Bits())
+}

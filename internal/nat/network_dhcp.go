@@ -61,6 +61,12 @@ func (n Network) Dynamic() []AddressRange {
 	if len(n.Ranges) > 0 {
 		return n.Ranges
 	}
+	return n.Stations()
+}
+
+// Stations returns all addresses of the subnet that a station can have, the
+// gateway's too.
+func (n Network) Stations() []AddressRange {
 	return []AddressRange{{Low: n.Subnet.Addr().Next(), High: LastAddress(n.Subnet).Prev()}}
 }
 

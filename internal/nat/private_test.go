@@ -153,7 +153,7 @@ func TestPrivateRefuses(t *testing.T) {
 		{"mapping to two endpoints", mapping("tcp", "9001", "e1:80,e3:80"), Conflict, []string{"e1:80", "e3:80", "private"}},
 		{"mapping to two of the same address", mapping("tcp", "9001", "e1:80,e2:80"), Conflict, []string{"private"}},
 		{"reservation", func(c *Config) error {
-			_, err := c.AddReservation(ReservationSpec{Network: "snap", Name: "e1", Address: "172.16.1.7"})
+			_, err := c.AddReservation(ReservationSpec{Network: "snap", Name: "e1", Address: "172.16.1.7"}, HostFacts{})
 			return err
 		}, Conflict, []string{`"snap"`, "--address"}},
 		{"the gateway's address", func(c *Config) error {

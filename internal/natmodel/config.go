@@ -57,9 +57,10 @@ type Network struct {
 	Subnet      netip.Prefix
 	Gateway     netip.Addr
 	GatewayMAC  MAC
-	Open        bool // other open networks of the compartment reach it, and it them
-	KeptApart   bool // its endpoints do not reach each other
-	Apart       bool // the host's routing tables do not know its prefix
+	Open        bool           // other open networks of the compartment reach it, and it them
+	KeptApart   bool           // its endpoints do not reach each other
+	Apart       bool           // the host's routing tables do not know its prefix
+	Elsewhere   []netip.Prefix // within Subnet: the host reaches them by other interfaces
 }
 
 // Endpoint is a managed endpoint of a network.
@@ -108,14 +109,58 @@ type MAC [6]byte
 
 func (c *Config) isHost(a netip.Addr) bool { return slices.Contains(c.HostAddresses, a) }
 
-// isInside is asked of packets outside, where compartments mean nothing.
+// isInside is asked of packets outside, where compartments mean nothing: whether
+// an address is a network's and nobody's outside. Of a network that the host's
+// routing tables leave out, and of what the host has elsewhere, the gateway alone
+// counts.
 func (c *Config) isInside(a netip.Addr) bool {
 	for _, n := range c.Networks {
-		if n.Subnet.Contains(a) {
+		if a == n.Gateway || !n.Apart && n.Subnet.Contains(a) && !c.isElsewhere(a) {
 			return true
 		}
 	}
 	return false
+}
+
+// isElsewhere reports whether the host reaches an address of a network by its
+// other interfaces. A gateway is the host's here.
+func (c *Config) isElsewhere(a netip.Addr) bool {
+	is := false
+	for _, n := range c.Networks {
+		if a == n.Gateway {
+			return false
+		}
+		is = is || slices.ContainsFunc(n.Elsewhere, func(p netip.Prefix) bool { return p.Contains(a) })
+	}
+	return is
+}
+
+// isolates reports whether a destination is another network's. What the host has
+// elsewhere is outside for all networks but its own.
+func (c *Config) isolates(compartment uint32, a netip.Addr) bool {
+	if c.isElsewhere(a) {
+		return false
+	}
+	_, is := c.networkOf(compartment, a)
+	return is || c.isInside(a)
+}
+
+// isNear reports whether an endpoint takes a remote for one of its own network, or
+// of one that is open to it: its answers would stay inside.
+func (c *Config) isNear(compartment uint32, internal, remote netip.Addr) bool {
+	other, is := c.networkOf(compartment, remote)
+	own, _ := c.networkOf(compartment, internal)
+	return is && (other == own || c.Networks[other].Open)
+}
+
+// networkOf returns the id of the compartment's network that has an address.
+func (c *Config) networkOf(compartment uint32, a netip.Addr) (uint32, bool) {
+	for id, n := range c.Networks {
+		if n.Compartment == compartment && n.Subnet.Contains(a) {
+			return id, true
+		}
+	}
+	return 0, false
 }
 
 func (c *Config) listens(p nat.Protocol, external netip.AddrPort) bool {

@@ -144,7 +144,7 @@ func (m *Model) outward(p *packet, from sender) Result {
 		case hosts && !m.isPublished(p):
 			m.forgetFirst(p, from.Compartment)
 			return passed()
-		case !hosts && m.config.isInside(p.dest.Addr()):
+		case !hosts && m.config.isolates(from.Compartment, p.dest.Addr()):
 			return m.refuse(p, from, Isolated)
 		case !p.isFirst() && m.isTransparent(p):
 			return Result{Verdict: ToSocket, Frame: p.frame}

@@ -66,7 +66,7 @@ func (m *Model) inward(p *packet, o owner) Result {
 		if o.rests() || m.isHosts(p, o) {
 			return m.foreign(p)
 		}
-		if m.impossible(p.source.Addr()) || m.config.isInside(p.dest.Addr()) {
+		if m.impossible(p.source.Addr()) || m.config.isNear(key.Compartment, o.internal.Addr(), p.source.Addr()) || m.config.isInside(p.dest.Addr()) {
 			return dropped(InsideFromOutside)
 		}
 		if p.ttl <= 1 {

@@ -17,7 +17,8 @@ func (m *Model) fromBridge(p *packet, network uint32) Result {
 		return dropped(Malformed)
 	}
 	result := m.unmanaged(p, sender{network, n})
-	if n.Apart && result.Verdict == Passed {
+	lost := n.Apart || len(n.Elsewhere) > 0 && m.config.isElsewhere(p.source.Addr())
+	if lost && result.Verdict == Passed {
 		return m.toHostApart(p, sender{network, n})
 	}
 	return result

@@ -39,7 +39,7 @@ func (m *Model) wholeOutward(p *packet, from sender) Result {
 		return passed()
 	case !has:
 		return dropped(Protocol)
-	case m.config.isInside(p.dest.Addr()):
+	case m.config.isolates(from.Compartment, p.dest.Addr()):
 		return m.refuse(p, from, Isolated)
 	case p.ttl <= 1:
 		return m.refuse(p, from, HopLimit)
@@ -114,7 +114,7 @@ func (m *Model) wholeInward(p *packet) Result {
 	switch {
 	case !has:
 		return m.foreign(p)
-	case m.impossible(p.source.Addr()):
+	case m.impossible(p.source.Addr()) || m.config.isNear(w.Compartment, w.Internal, p.source.Addr()):
 		return dropped(InsideFromOutside)
 	case !w.admits(p.source.Addr()):
 		return dropped(RemoteNotAllowed)

@@ -60,17 +60,35 @@ func (k *Kernel) Apply(ctx context.Context, c nat.Config) (nat.Report, error) {
 	if err := isolate(c, links); err != nil {
 		return nat.Report{}, err
 	}
+	report.Problems = append(report.Problems, bridgesDown(c, links)...)
 	k.mirror.tell(links)
 	cookie, err := host.NetnsCookie()
 	if err != nil {
 		return nat.Report{}, err
 	}
-	v := view{config: c, anchor: uint32(anchor), room: uint32(room), cookie: cookie, local: facts.LocalPorts, absent: report.Absent}.withLinks(links)
+	v := view{config: c, anchor: uint32(anchor), room: uint32(room), cookie: cookie, local: facts.LocalPorts, host: facts, absent: report.Absent}.withLinks(links)
 	if err := k.steer(v, &report); err != nil {
 		return nat.Report{}, err
 	}
 	k.made = &made{config: c, report: report}
 	return report, nil
+}
+
+// bridgesDown says which adopted bridges are down: to set them up is their owner's
+// business.
+func bridgesDown(c nat.Config, links []host.Link) (problems []string) {
+	adopted := make(map[string]string) // networks by bridge
+	for _, n := range c.Networks {
+		if n.Adopted {
+			adopted[n.Bridge] = n.Name
+		}
+	}
+	for _, l := range links {
+		if network, is := adopted[l.Name]; is && !l.Up {
+			problems = append(problems, fmt.Sprintf("bridge %s of network %s is down: nothing gets through; 'ip link set %s up' mends it", l.Name, network, l.Name))
+		}
+	}
+	return problems
 }
 
 // bridgesOf are the links that the networks' gateways are on.

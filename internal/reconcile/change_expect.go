@@ -21,8 +21,8 @@ func (k *Kernel) expect(x *insideChange) error {
 	right := slices.Clone(x.free)
 	v := view{config: x.is}.withLinks(x.links)
 	for _, n := range x.Networks {
-		if l, ok := v.link(n.Bridge); ok && !n.IsIsland() && isBridge(l, bridgeOf(n, x.mtu)) {
-			k.settleBridge(v, bridgeOf(n, x.mtu), l)
+		if l, ok := v.link(n.Bridge); ok && !n.IsIsland() && isBridge(l, bridgeOf(n, x.host.MTU)) {
+			k.settleBridge(v, bridgeOf(n, x.host.MTU), l)
 			right = append(right, l)
 		}
 	}
@@ -36,7 +36,7 @@ func (k *Kernel) expect(x *insideChange) error {
 			bridge = host.Link{}
 		}
 		if l, ok := v.link(e.Interface); ok && l.Owned() == e.InNamespace() && l.Up && l.MasterIndex == bridge.Index {
-			k.settle(v, e, shapeOf(e, n, bridge, l, x.mtu))
+			k.settle(v, e, shapeOf(e, n, bridge, l, x.host.MTU))
 			right = append(right, l)
 		}
 	}

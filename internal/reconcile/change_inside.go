@@ -16,7 +16,7 @@ type insideChange struct {
 	nat.InsideChange
 	was   nat.Config // in the kernel
 	is    nat.Config
-	mtu   int         // of the outgoing interface, bytes
+	host  nat.HostFacts
 	gone  []host.Link // that are to be deleted
 	links []host.Link // that were made or plugged in, and the bridges that endpoints' are in
 
@@ -44,7 +44,7 @@ func (k *Kernel) changeInside(ctx context.Context, c nat.Config) (nat.Report, er
 	k.names = namesOf(c)
 	k.mu.Unlock()
 	k.mirror.use(bridgesOf(c))
-	x := insideChange{InsideChange: diff, was: before.config, is: c, mtu: before.report.Host.MTU}
+	x := insideChange{InsideChange: diff, was: before.config, is: c, host: before.report.Host}
 	if err := k.carryOut(ctx, &x); errors.Is(err, errNotPlain) {
 		return k.Apply(ctx, c)
 	} else if err != nil {
@@ -171,7 +171,7 @@ func (k *Kernel) makeBridges(ctx context.Context, x *insideChange) error {
 		if n.IsIsland() {
 			continue
 		}
-		index, err := host.EnsureBridge(ctx, bridgeOf(n, x.mtu))
+		index, err := host.EnsureBridge(ctx, bridgeOf(n, x.host.MTU))
 		if err != nil {
 			return err
 		}
@@ -216,7 +216,7 @@ func (k *Kernel) attachNew(ctx context.Context, x *insideChange) (err error) {
 	}
 	v := view{config: x.is}.withLinks(x.links)
 	for _, e := range x.Endpoints {
-		if err := k.attach(ctx, v, e, x.mtu); err != nil {
+		if err := k.attach(ctx, v, e, x.host.MTU); err != nil {
 			return fmt.Errorf("attaching endpoint %s: %w", e.Name, err)
 		}
 	}

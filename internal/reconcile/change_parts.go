@@ -11,8 +11,8 @@ import (
 // parts are what the data path was told and is to be told of what has changed. If
 // networks have, that is all networks and addresses; see ChangeInside.
 func (x *insideChange) parts(told, links []host.Link) (was, is datapath.Config) {
-	before := view{config: x.was}.withLinks(told)
-	after := view{config: x.is}.withLinks(links)
+	before := view{config: x.was, host: x.host}.withLinks(told)
+	after := view{config: x.is, host: x.host}.withLinks(links)
 	defer func() { was.Outsides, is.Outsides = outsideOf(x.plugged), outsideOf(x.free) }()
 	if x.hasNetworks() {
 		return before.part(x.was.Networks, x.GoneEndpoints, true), after.part(x.is.Networks, x.Endpoints, true)

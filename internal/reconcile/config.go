@@ -21,6 +21,7 @@ type view struct {
 	room   uint32           // 0: there is none
 	cookie uint64           // of the host's network namespace
 	local  nat.PortRange    // the host's ephemeral ports
+	host   nat.HostFacts    // what the host reaches by itself
 	absent map[string]error // endpoints that are not there at the moment, by name
 }
 
@@ -132,6 +133,7 @@ func (v view) addNetwork(c *datapath.Config, n nat.Network) {
 		Compartment: v.config.CompartmentID(n.Compartment),
 		Subnet:      n.Subnet, Gateway: n.Gateway,
 		Open: n.Isolation == nat.NotIsolated, KeptApart: n.Isolation == nat.IsolatedEndpoints, Apart: n.Apart(),
+		Elsewhere: n.Elsewhere(v.host),
 	}
 	if t, err := v.config.NAT(n.NAT); err == nil {
 		network.NAT = t.ID

@@ -18,7 +18,7 @@ var islandHooks = []datapath.Hook{datapath.InsideIngress, datapath.IslandIngress
 // All of one private network have one gateway MAC: a clone that wakes up finds
 // the gateway that it knew.
 func islandOf(n nat.Network, e nat.Endpoint) host.Island {
-	return host.Island{MAC: islandMAC(n), Gateway: gatewayPrefix(n), Endpoint: e.Address, EndpointMAC: e.MAC}
+	return host.Island{MAC: islandMAC(n), Gateway: n.GatewayPrefix(), Endpoint: e.Address, EndpointMAC: e.MAC}
 }
 
 func islandMAC(n nat.Network) nat.MAC { return gatewayMAC(nat.Network{ID: n.IslandOf}) }
@@ -43,7 +43,7 @@ func (k *Kernel) attachIsland(ctx context.Context, v view, n nat.Network, e nat.
 // isIsland reports whether the host's side is as it should be, as far as a list
 // of links shows it.
 func isIsland(l host.Link, n nat.Network) bool {
-	return l.MAC == islandMAC(n) && slices.Contains(l.Unrouted, gatewayPrefix(n))
+	return l.MAC == islandMAC(n) && slices.Contains(l.Unrouted, n.GatewayPrefix())
 }
 
 func (v view) isGuarded(l host.Link) bool {

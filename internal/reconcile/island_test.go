@@ -28,7 +28,7 @@ func privateConfig() nat.Config {
 const cloneGateway = nat.MAC("02:68:6e:80:00:03")
 
 func islandLinks() []host.Link {
-	gateway := []netip.Prefix{netip.MustParsePrefix("172.16.1.1/24")}
+	gateway := []netip.Prefix{netip.MustParsePrefix("172.16.1.1/32")}
 	return []host.Link{
 		{Index: 1, Name: "lo", Loopback: true},
 		{Index: 2, Name: "eth0", HasEthernet: true},
@@ -41,7 +41,7 @@ func islandLinks() []host.Link {
 
 func TestMakeIslands(t *testing.T) {
 	t.Parallel()
-	lent := Adoption{Name: "tap0", Gateway: netip.MustParsePrefix("172.16.1.1/24")}
+	lent := Adoption{Name: "tap0", Gateway: netip.MustParsePrefix("172.16.1.1/32")}
 	moved, oneLess := privateConfig(), privateConfig()
 	moved.Networks[0].Gateway = netip.MustParseAddr("172.16.1.9")
 	oneLess.Endpoints = oneLess.Endpoints[:1]

@@ -111,6 +111,11 @@ func (k *Kernel) Listener(ctx context.Context, p nat.Protocol, external nat.Addr
 // Listeners returns the host's programs that hold external ports.
 func (k *Kernel) Listeners(ctx context.Context) ([]nat.Listener, error) { return host.Listeners(ctx) }
 
+// Holder asks on a link of the host who has an address there.
+func (k *Kernel) Holder(ctx context.Context, link string, a netip.Addr) (mac nat.MAC, taken bool, err error) {
+	return host.Holder(ctx, link, a)
+}
+
 // CheckTarget refuses an endpoint whose namespace, process or link is not there.
 func (k *Kernel) CheckTarget(ctx context.Context, e nat.Endpoint) error {
 	k.unsettle(e.Name)
@@ -159,6 +164,9 @@ func (k *Kernel) Interfaces(ctx context.Context, names []string) ([]net.Interfac
 	}
 	return list, nil
 }
+
+// LinkMTU returns the MTU of one of the host's links in bytes; 0: it is not there.
+func (k *Kernel) LinkMTU(index int) int { return k.mirror.mtuOf(index) }
 
 // lastNames gives ids their names. It is made once for each configuration: an
 // event needs it each.

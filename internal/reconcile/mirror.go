@@ -37,11 +37,9 @@ func newMirror(w *host.Watcher) *mirror {
 	return &mirror{watcher: w, links: make(map[int]host.Link), index: make(map[string]int), told: make(map[int]host.Link), differ: make(map[int]bool)}
 }
 
-// isOurs reports whether a link is hostnat's to use: nothing that the host itself
-// uses follows from it.
-func (m *mirror) isOurs(l host.Link) bool {
-	return l.Owned() || l.Name == host.AnchorName || l.Name == host.RoomName || m.ours[l.Name]
-}
+// isOurs reports whether a link is hostnat's to use: its own ones, and bridges that
+// networks have adopted, on which the host may have addresses and routes of its own.
+func (m *mirror) isOurs(l host.Link) bool { return l.Hostnats() || m.ours[l.Name] }
 
 // use says which links the gateways are on.
 func (m *mirror) use(bridges map[string]bool) {
@@ -90,6 +88,16 @@ func (m *mirror) find(ctx context.Context, names []string) ([]host.Link, error) 
 		}
 	}
 	return links, nil
+}
+
+// mtuOf returns the MTU of a link as it is now; 0 if it is not there.
+func (m *mirror) mtuOf(index int) int {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if err := m.refresh(context.Background()); err != nil {
+		return 0
+	}
+	return m.links[index].MTU
 }
 
 // drifted reports whether anything is not as it was when the data path was told.
@@ -211,7 +219,7 @@ func (m *mirror) put(index int, l host.Link, found bool) {
 	if found {
 		m.links[index], m.index[l.Name] = l, index
 	}
-	if had && !m.isOurs(was) || found && !m.isOurs(l) {
+	if had && !was.Hostnats() || found && !l.Hostnats() {
 		m.facts = nil
 	}
 	m.compareOne(index)
@@ -220,8 +228,12 @@ func (m *mirror) put(index int, l host.Link, found bool) {
 // heed takes note of what was announced about routes and settings.
 func (m *mirror) heed(c host.Changes) {
 	for index := range c.Routes {
-		if l, known := m.linkOnce(index); !known || !m.isOurs(l) {
-			m.stale, m.facts = true, nil
+		l, known := m.linkOnce(index)
+		if !known || !m.isOurs(l) {
+			m.stale = true
+		}
+		if !known || !l.Hostnats() {
+			m.facts = nil
 		}
 	}
 	for index := range c.Settings {

@@ -45,9 +45,9 @@ func Make(c nat.Config, links []host.Link, attached []datapath.Attachment, mtu i
 	for _, n := range c.Networks {
 		wanted[n.Bridge] = true
 		if n.IsIsland() { // its link is made when its endpoint is attached
-			islands[n.Bridge] = gatewayPrefix(n)
+			islands[n.Bridge] = n.GatewayPrefix()
 		} else if n.Adopted {
-			p.Adopt = append(p.Adopt, Adoption{Name: n.Bridge, Gateway: gatewayPrefix(n), Apart: n.Apart()})
+			p.Adopt = append(p.Adopt, Adoption{Name: n.Bridge, Gateway: n.GatewayPrefix(), Apart: n.Apart()})
 		} else {
 			p.Bridges = append(p.Bridges, bridgeOf(n, mtu))
 		}
@@ -78,10 +78,8 @@ func Make(c nat.Config, links []host.Link, attached []datapath.Attachment, mtu i
 
 // bridgeOf is the switch of a network that has one of ours.
 func bridgeOf(n nat.Network, mtu int) host.Bridge {
-	return host.Bridge{Name: n.Bridge, MAC: gatewayMAC(n), MTU: n.LinkMTU(mtu), Gateway: gatewayPrefix(n), Apart: n.Apart()}
+	return host.Bridge{Name: n.Bridge, MAC: gatewayMAC(n), MTU: n.LinkMTU(mtu), Gateway: n.GatewayPrefix(), Apart: n.Apart()}
 }
-
-func gatewayPrefix(n nat.Network) netip.Prefix { return netip.PrefixFrom(n.Gateway, n.Subnet.Bits()) }
 
 // gatewayMAC is the host vNIC's address on a bridge of ours: fixed for the
 // network's life, so that endpoints' ARP caches stay right over restarts.

@@ -1,0 +1,97 @@
+package host
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+)
+
+// apartSettings are those of a link that has addresses which the host may have on
+// another link too, or which are other machines' there. The order is that of
+// readApart's digits.
+var apartSettings = []struct{ key, value string }{
+	// The way back to who asks the gateway is no route: a socket's own link is (see EnsureBridge).
+	{"rp_filter", "0"}, // or 2, if it is strict for all
+	// Who has here what is the host's own address elsewhere is no forger: he reaches the gateway.
+	{"accept_local", "1"},
+	// And the host does not answer for that address here, only for the gateway.
+	{"arp_ignore", "1"},
+}
+
+// setApart makes these settings.
+func setApart(link string) error {
+	filter := apartSettings[0].value
+	if readSetting("all", "rp_filter") == "1" {
+		filter = "2"
+	}
+	errs := []error{setSysctl(linkSysctl("ipv4", link, "rp_filter"), filter)}
+	for _, s := range apartSettings[1:] {
+		errs = append(errs, setSysctl(linkSysctl("ipv4", link, s.key), s.value))
+	}
+	return errors.Join(errs...)
+}
+
+func isApart(link string) bool {
+	for _, s := range apartSettings[1:] {
+		if !hasSysctl(linkSysctl("ipv4", link, s.key), s.value) {
+			return false
+		}
+	}
+	return !isStrict(link)
+}
+
+// loosenFilter has a link of ours drop no source for the reason that the host's
+// way there is another one (RFC 3704 section 2.4), as it is to a LAN with the same
+// prefix. The data path has checked the sources.
+func loosenFilter(link string) error {
+	if !isStrict(link) {
+		return nil
+	}
+	return setSysctl(linkSysctl("ipv4", link, "rp_filter"), "2")
+}
+
+// isStrict reports whether reverse path filtering is strict: the greater of the
+// link's setting and that of all counts (ip-sysctl.rst), 2 is loose.
+func isStrict(link string) bool {
+	own, all := readSetting(link, "rp_filter"), readSetting("all", "rp_filter")
+	return max(own, all) == "1"
+}
+
+// readSetting is "" if there is none.
+func readSetting(link, key string) string {
+	now, err := os.ReadFile(filepath.Join("/proc/sys", linkSysctl("ipv4", link, key)))
+	if err != nil {
+		return ""
+	}
+	return strings.TrimSpace(string(now))
+}
+
+// readApart returns what these settings are now, a digit each.
+func readApart(link string) (string, error) {
+	var digits strings.Builder
+	for _, s := range apartSettings {
+		now := readSetting(link, s.key)
+		if now == "" {
+			return "", fmt.Errorf("read %s of %s: it cannot be read", s.key, link)
+		}
+		digits.WriteString(now)
+	}
+	return digits.String(), nil
+}
+
+// areApart reports whether a text is one of readApart's, or of a version before,
+// which knew of the first setting alone.
+func areApart(digits string) bool {
+	return (len(digits) == 1 || len(digits) == len(apartSettings)) && strings.Trim(digits, "012345678") == ""
+}
+
+// restoreApart gives a link the settings that readApart has read.
+func restoreApart(link, digits string) error {
+	var errs []error
+	for i, digit := range digits {
+		errs = append(errs, setSysctl(linkSysctl("ipv4", link, apartSettings[i].key), string(digit)))
+	}
+	return errors.Join(errs...)
+}
