@@ -82,8 +82,8 @@ int bridge_ingress(struct __sk_buff *skb)
 
 /*
  * From a port of a network's bridge that is no managed endpoint's: some tool
- * plugged it in. It may not speak for the gateway, for a managed endpoint or as
- * a DHCP server, and its packets for the outside need not go up the bridge.
+ * plugged it in. It may not speak for the gateway, for a managed endpoint, for
+ * who else has an address by DHCP, or as a DHCP server, and its packets for the outside need not go up the bridge.
  */
 SEC("tcx/ingress")
 int port_ingress(struct __sk_buff *skb)
@@ -93,6 +93,7 @@ int port_ingress(struct __sk_buff *skb)
 	struct packet packet = { .l3 = sizeof(struct ethhdr) };
 	struct ethhdr *ethernet;
 	bool to_gateway;
+	__u8 mac[6];
 	int reason;
 
 	if (!inside || skb->vlan_present || !pull(skb, sizeof(*ethernet)))
@@ -107,9 +108,13 @@ int port_ingress(struct __sk_buff *skb)
 	if (ethernet->protocol != htons(ETH_P_IP))
 		return TCX_NEXT;
 	to_gateway = !__builtin_memcmp(ethernet->destination, inside->gateway_mac, sizeof(inside->gateway_mac));
+	__builtin_memcpy(mac, ethernet->source, sizeof(mac));
 	reason = parse_ip(skb, &packet);
 	if (unlikely(reason))
 		return drop(reason);
+	/* A client that has lost its address is to hear so from the server. */
+	if (unlikely(is_anothers_lease(inside, packet.source, mac)) && !is_from_dhcp_client(skb, &packet))
+		return drop(REASON_SPOOFED_SOURCE);
 	if (to_gateway)
 		return from_unmanaged(skb, &packet, inside);
 	if (is_for_dhcp_client(skb, &packet))

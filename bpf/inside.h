@@ -67,7 +67,16 @@ INLINE int from_unmanaged(struct __sk_buff *skb, struct packet *packet, const st
 	return from_inside(skb, packet, inside);
 }
 
-/* ARP from somebody who is no managed endpoint: not for the gateway, and not for one that is. */
+/* Whether the DHCP server has given an address to another one. Of an end that has come nobody need have told us. */
+INLINE bool is_anothers_lease(const struct inside *inside, __be32 address, const __u8 *mac)
+{
+	struct endpoint_key key = { .compartment = inside->compartment, .address = address };
+	struct lease *lease = bpf_map_lookup_elem(&leases, &key);
+
+	return lease && lease->until > bpf_ktime_get_coarse_ns() && __builtin_memcmp(lease->mac, mac, sizeof(lease->mac));
+}
+
+/* ARP from somebody who is no managed endpoint: not for the gateway, not for one that is, and not for another's lease. */
 INLINE int check_unmanaged_arp(struct __sk_buff *skb, const struct inside *inside)
 {
 	struct endpoint_key key = { .compartment = inside->compartment };
@@ -76,7 +85,8 @@ INLINE int check_unmanaged_arp(struct __sk_buff *skb, const struct inside *insid
 	if (bpf_skb_load_bytes(skb, sizeof(struct ethhdr), &arp, sizeof(arp)))
 		return drop(REASON_MALFORMED);
 	key.address = arp.sender_address;
-	if (arp.sender_address == inside->gateway || bpf_map_lookup_elem(&endpoints, &key))
+	if (arp.sender_address == inside->gateway || bpf_map_lookup_elem(&endpoints, &key) ||
+	    is_anothers_lease(inside, arp.sender_address, arp.sender_mac))
 		return drop(REASON_SPOOFED_SOURCE);
 	return TCX_NEXT;
 }

@@ -19,6 +19,7 @@ HASH_MAP(insides, __u32, struct inside, 16384);
 HASH_MAP(outsides, __u32, struct outside, 4096);
 HASH_MAP(networks, __u32, struct network, 16384);
 HASH_MAP(endpoints, struct endpoint_key, struct endpoint, 65536);
+HASH_MAP(leases, struct endpoint_key, struct lease, 65536); /* of who is no managed endpoint */
 HASH_MAP(nats, __u32, struct nat, 4096);
 HASH_MAP(pools, struct pool_key, struct pool, 16384);
 HASH_MAP(host_addresses, __be32, __u32, 4096); /* value: the interface that has it */

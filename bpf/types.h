@@ -156,6 +156,14 @@ struct endpoint_key {
 	__u32 compartment;
 	__be32 address;
 };
+
+/* Who has an address by DHCP. */
+struct lease {
+	__u64 until; /* ns, as bpf_ktime_get_coarse_ns() */
+	__u8 mac[6];
+	__u8 pad[2];
+};
+
 enum delivery { DELIVER_PEER = 0, DELIVER_LINK = 1 };
 struct endpoint {
 	__u32 ifindex; /* the link on the host's side */

@@ -45,6 +45,7 @@ type fakeKernel struct {
 	replug   []string               // networks that were
 	heardOf  []nat.Neighbour        // on bridges
 	drifted  bool                   // what Drifted says
+	learnt   []int                  // how many leases Learn was told of
 	holders  map[netip.Addr]nat.MAC // machines on eth0
 	routers  []nat.HostRouter
 }
@@ -111,6 +112,13 @@ func (k *fakeKernel) Neighbours(context.Context) ([]nat.Neighbour, error) { retu
 
 func (k *fakeKernel) Replug(_ context.Context, network string) error {
 	k.replug = append(k.replug, network)
+	return k.broken
+}
+
+func (k *fakeKernel) Learn(_ context.Context, c nat.Config) error {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	k.learnt = append(k.learnt, len(c.Leases))
 	return k.broken
 }
 

@@ -35,6 +35,8 @@ type Kernel interface {
 	// Change is Apply for a configuration that somebody has just changed. What
 	// has happened on the host meanwhile it need not look at.
 	Change(ctx context.Context, c nat.Config) (Report, error)
+	// Learn tells of a configuration in which nothing but leases is new.
+	Learn(ctx context.Context, c nat.Config) error
 	// Drifted reports whether the host is not any more as the last Apply or
 	// Change has left it, as far as the host tells by itself.
 	Drifted(ctx context.Context) (bool, error)

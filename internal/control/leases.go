@@ -54,10 +54,11 @@ func (c *Control) LeasesChanged(ctx context.Context) error {
 	c.config = next
 	down := c.down
 	c.mu.Unlock()
-	if !down {
-		c.servers.Learn(ctx, next.Unfolded())
+	if down {
+		return nil
 	}
-	return nil
+	c.servers.Learn(ctx, next.Unfolded())
+	return c.kernel.Learn(ctx, next.Unfolded())
 }
 
 func sameTargets(a, b nat.Mapping) bool { return slices.Equal(a.Targets, b.Targets) }

@@ -84,10 +84,13 @@ func TestLeasesChanged(t *testing.T) {
 	f.list = []nat.Lease{bob("172.16.1.30")}
 	applied := len(k.applied)
 	if err := c.LeasesChanged(ctx); err != nil || len(k.applied) != applied {
-		t.Errorf("%v; the kernel is bothered by a lease that nothing hangs on", err)
+		t.Errorf("%v; the kernel is changed for a lease that nothing hangs on", err)
 	}
 	if want := []string{"learn 1"}; !slices.Equal(servers.told, want) {
 		t.Errorf("the servers are told %q, want %q", servers.told, want)
+	}
+	if want := []int{1}; !slices.Equal(k.learnt, want) {
+		t.Errorf("the kernel is told of %d leases, want %d", k.learnt, want)
 	}
 	list, err := c.Endpoints(ctx, "web")
 	if err != nil || len(list) != 1 || list[0].Name != "bob" || list[0].Managed || list[0].Kind != nat.KindLease {

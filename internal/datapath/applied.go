@@ -13,7 +13,7 @@ import (
 var errUnknown = errors.New("what the data path has been told is not known")
 
 // applied is what was told to the data path last, as far as a change of mappings
-// needs to know it. Sessions and bindings are the kernel's alone.
+// or leases needs to know it. Sessions and bindings are the kernel's alone.
 type applied struct {
 	pools     []Pool
 	mappings  *mappingTable
@@ -21,13 +21,14 @@ type applied struct {
 	ranges    rangeValues
 	announced uint32          // of the settings' flags, those that mappings are the reason for
 	on        map[uint32]bool // addresses on which there may be bindings; 0: mappings on any
-	freed     []Mapping       // that are gone: the sessions of their ports may not have ended
+	leases    map[bpfEndpointKey]bpfLease
+	freed     []Mapping // that are gone: the sessions of their ports may not have ended
 }
 
 func newApplied(c Config, mappings *mappingTable, reserved map[bpfPortBitsKey]bpfPortBits, ranges rangeValues,
 	have map[bpfBindingKey]bpfBinding,
 ) *applied {
-	a := &applied{pools: c.Pools, mappings: mappings, reserved: reserved, ranges: ranges, announced: mappings.settings(), on: map[uint32]bool{0: true}}
+	a := &applied{pools: c.Pools, mappings: mappings, reserved: reserved, ranges: ranges, announced: mappings.settings(), on: map[uint32]bool{0: true}, leases: leaseValues(c.Leases)}
 	for _, p := range c.Pools {
 		for _, address := range p.Addresses {
 			a.on[addressOf(address.Address)] = true

@@ -33,6 +33,7 @@ func (d *Datapath) Apply(c Config) error {
 		d.applyWholes(c),
 		syncMap("host addresses", o.HostAddresses, hostAddressValues(c), &gone.addresses, nil),
 		syncMap("endpoints", o.Endpoints, endpointValues(c), &gone.endpoints, nil),
+		syncMap("leases", o.Leases, leaseValues(c.Leases), nil, nil),
 		syncMap("inside interfaces", o.Insides, insideValues(c), nil, nil),
 		syncMap("outside interfaces", o.Outsides, outsideValues(c), nil, nil),
 		syncMap("allowed remotes", o.Allowed, c.allowed(), nil, nil),

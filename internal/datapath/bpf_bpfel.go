@@ -206,6 +206,13 @@ type bpfInsideRangeKey struct {
 	Port        uint16
 }
 
+type bpfLease struct {
+	_     structs.HostLayout
+	Until uint64
+	Mac   [6]uint8
+	Pad   [2]uint8
+}
+
 type bpfLoad struct {
 	_     structs.HostLayout
 	Since uint64
@@ -502,6 +509,7 @@ const (
 	bpfMapInsideWholes      = "inside_wholes"
 	bpfMapInsides           = "insides"
 	bpfMapLastToken         = "last_token"
+	bpfMapLeases            = "leases"
 	bpfMapMappings          = "mappings"
 	bpfMapNats              = "nats"
 	bpfMapNetworks          = "networks"
@@ -636,6 +644,7 @@ type bpfMapSpecs struct {
 	InsideWholes     *ebpf.MapSpec `ebpf:"inside_wholes"`
 	Insides          *ebpf.MapSpec `ebpf:"insides"`
 	LastToken        *ebpf.MapSpec `ebpf:"last_token"`
+	Leases           *ebpf.MapSpec `ebpf:"leases"`
 	Mappings         *ebpf.MapSpec `ebpf:"mappings"`
 	Nats             *ebpf.MapSpec `ebpf:"nats"`
 	Networks         *ebpf.MapSpec `ebpf:"networks"`
@@ -708,6 +717,7 @@ type bpfMaps struct {
 	InsideWholes     *ebpf.Map `ebpf:"inside_wholes"`
 	Insides          *ebpf.Map `ebpf:"insides"`
 	LastToken        *ebpf.Map `ebpf:"last_token"`
+	Leases           *ebpf.Map `ebpf:"leases"`
 	Mappings         *ebpf.Map `ebpf:"mappings"`
 	Nats             *ebpf.Map `ebpf:"nats"`
 	Networks         *ebpf.Map `ebpf:"networks"`
@@ -755,6 +765,7 @@ func (m *bpfMaps) Close() error {
 		m.InsideWholes,
 		m.Insides,
 		m.LastToken,
+		m.Leases,
 		m.Mappings,
 		m.Nats,
 		m.Networks,

@@ -19,6 +19,7 @@ type Config struct {
 	Insides       map[uint32]Inside     // by interface
 	Outsides      map[uint32]Outside    // by interface
 	Endpoints     []Endpoint            //
+	Leases        []Lease               //
 	HostAddresses map[netip.Addr]uint32 // the host's own, without loopback, with their interfaces
 	Mappings      map[uint32]Mapping    // by id
 	Wholes        map[uint32]Whole      // mappings of whole addresses, by ids that no mapping has; their TCP and UDP ports are in Mappings

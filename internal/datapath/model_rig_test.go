@@ -48,6 +48,7 @@ type world struct {
 	Apart     bool // the host's routing tables do not know network 2
 	Elsewhere bool // the host has come to twinElsewhere
 	Socket    bool // the host has one with a remote's address, see transparentFlow
+	Leases    int  // which of twinLeases there are
 	Sessions  int  // room in the tables
 	Bindings  int
 }
@@ -211,6 +212,7 @@ func (w *twin) reset(begin world) error {
 	return errors.Join(
 		syncMap("networks", o.Networks, networkValues(c), nil, nil), syncMap("insides", o.Insides, insideValues(c), nil, nil),
 		syncMap("inside prefixes", o.InsidePrefixes, prefixValues(c), nil, nil),
+		syncMap("leases", o.Leases, leaseValues(twinLeases[begin.Leases]), nil, nil),
 		w.dp.applyWholes(c),
 		clearMap[bpfSessionKey, bpfSession](o.Sessions), clearMap[bpfBindingKey, bpfBinding](o.Bindings),
 		clearMap[bpfBindingIndexKey, bpfWayOut](o.BindingIndex), clearMap[bpfContactKey, bpfContact](o.Contacts),

@@ -152,6 +152,7 @@ var worlds = rapid.Custom(func(t *rapid.T) world {
 		},
 		Whole: rapid.Bool().Draw(t, "whole"), Open: rapid.Bool().Draw(t, "open"),
 		Kept: rapid.Bool().Draw(t, "kept apart"), Apart: rapid.Bool().Draw(t, "apart"), Elsewhere: rapid.Bool().Draw(t, "elsewhere"), Socket: rapid.Bool().Draw(t, "socket"),
+		Leases:   rapid.IntRange(0, len(twinLeases)-1).Draw(t, "leases"),
 		Mappings: make(map[uint32]bool), Sessions: twinSessions, Bindings: twinBindings,
 	}
 	for id := range uint32(drawnMappings) {

@@ -3,6 +3,7 @@ package datapath
 import (
 	"maps"
 	"net/netip"
+	"time"
 
 	"github.com/hostnat/hostnat/internal/nat"
 	"github.com/hostnat/hostnat/internal/natmodel"
@@ -146,6 +147,18 @@ var twinElsewhere = map[uint32][]netip.Prefix{
 	3: {netip.MustParsePrefix("172.16.3.0/24")},
 }
 
+// twinLeases: nobody has any; who is on network 1's bridge has his own address; the
+// port that was noticed has another one's.
+var twinLeases = [][]Lease{
+	nil,
+	{leased(plugged, 0x28), leased(unplugged, 0x29)},
+	{leased(plugged, 0x29)},
+}
+
+func leased(a netip.Addr, mac byte) Lease {
+	return Lease{Compartment: 1, Address: a, MAC: natMAC(twinMAC(mac)), Until: time.Now().Add(24 * time.Hour)}
+}
+
 func run(a netip.Addr, low, high uint16) nat.AddrPorts {
 	return nat.AddrPorts{Address: a, Ports: nat.PortRange{Low: low, High: high}}
 }
@@ -208,6 +221,9 @@ func modelConfig(w world) natmodel.Config {
 	}
 	if w.Socket {
 		c.Transparent = []natmodel.Transparent{transparentFlow}
+	}
+	for _, l := range twinLeases[w.Leases] {
+		c.Leases = append(c.Leases, natmodel.Lease{Compartment: l.Compartment, Address: l.Address, MAC: macOf(l.MAC)})
 	}
 	if w.Whole {
 		c.Wholes = []natmodel.Whole{natmodel.Whole(twinWhole)}

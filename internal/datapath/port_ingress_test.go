@@ -3,6 +3,7 @@ package datapath
 import (
 	"net/netip"
 	"testing"
+	"time"
 
 	"github.com/hostnat/hostnat/internal/lab"
 	"github.com/hostnat/hostnat/internal/nat"
@@ -32,6 +33,53 @@ func TestPluggedPortReachesAll(t *testing.T) {
 	bulk(t, r.Endpoints[1], r.Remote, lab.RemoteAddress+":7000", lab.RemoteAddress+":7000")
 	r.noDrops(t)
 	r.consistent(t)
+}
+
+// Nor for who else has an address by DHCP, as long as he has it; nor is it in the
+// way of its holder, or of a client that asks for its address of before.
+func TestPluggedPortCannotForgeALease(t *testing.T) {
+	t.Parallel()
+	const holder, other = nat.MAC("02:00:00:00:01:73"), nat.MAC("02:00:00:00:01:74")
+	r := newPluggedRig(t)
+	r.muteAt(t, 1, unmanaged.Addr())
+	gateway, taken := netip.MustParseAddr("172.16.1.1"), netip.MustParseAddr("172.16.1.70")
+	lease := func(mac nat.MAC, left time.Duration) {
+		t.Helper()
+		must(t, r.dp.ChangeLeases([]Lease{{Compartment: rigCompartment, Address: taken, MAC: mac, Until: time.Now().Add(left)}}))
+	}
+	send := func(frame []byte) { t.Helper(); r.send(t, r.Endpoints[1], "eth0", frame) }
+	from := func(mac, to nat.MAC, port uint16, target netip.AddrPort, text string) []byte {
+		return ethernet(mac, to, etherIPv4, segment{protocol: nat.UDP, from: netip.AddrPortFrom(taken, port), to: target, payload: []byte(text)}.ip())
+	}
+	spoofed := func(want uint64) { t.Helper(); r.dropped(t, "spoofed-source", want) }
+	atNeighbour, atRemote := r.atEndpoint[0], r.atRemote
+
+	lease(holder, time.Hour)
+	send(arp(2, other, taken, endpointAddress(0)))
+	send(from(other, endpointMAC(0), 53, inside(0, 53), "forged"))
+	send(from(other, gatewayMAC, 53, stranger(7, 53), "forged"))
+	spoofed(3)
+	send(from(holder, endpointMAC(0), 53, inside(0, 53), "honest"))
+	send(from(holder, gatewayMAC, 53, stranger(7, 53), "honest"))
+	atNeighbour.await(t, "the holder's packet", 1, says("honest"))
+	atRemote.await(t, "the holder's packet", 1, says("honest"))
+	send(arp(2, holder, taken, gateway))
+	send(from(other, gatewayMAC, 68, netip.MustParseAddrPort("172.16.1.1:67"), "renew")) // to be told no
+	spoofed(3)
+
+	lease(other, time.Hour) // it has changed hands
+	send(arp(2, holder, taken, gateway))
+	spoofed(4)
+	lease(holder, -time.Minute) // and ended
+	send(from(other, gatewayMAC, 53, stranger(7, 53), "free"))
+	atRemote.await(t, "a packet from a free address", 1, says("free"))
+	send(arp(2, other, taken, gateway))
+	spoofed(4)
+	for _, w := range []*wire{atNeighbour, atRemote} {
+		if got := w.came(says("forged")); len(got) != 0 {
+			t.Errorf("arrived: %+v", got)
+		}
+	}
 }
 
 // Who plugs himself in may not speak for the gateway, for an endpoint, or as a

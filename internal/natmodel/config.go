@@ -18,6 +18,7 @@ type Config struct {
 	HostAddresses []netip.Addr
 	Listeners     []Listener    // sockets of the host, not connected
 	Transparent   []Transparent // sockets of ours, connected
+	Leases        []Lease       // of clients on bridges
 	Ephemeral     nat.PortRange // from which the host's programs talk
 	MTU           int           // of the way out
 	OutsideMAC    MAC           // of the host's outside link
@@ -104,10 +105,25 @@ type Listener struct {
 // Transparent is a TCP socket that talks to an endpoint under a remote's address.
 type Transparent struct{ Remote, Internal netip.AddrPort }
 
+// Lease is an address that somebody who is no endpoint of ours has by DHCP.
+type Lease struct {
+	Compartment uint32
+	Address     netip.Addr
+	MAC         MAC
+}
+
 // MAC is an Ethernet address.
 type MAC [6]byte
 
 func (c *Config) isHost(a netip.Addr) bool { return slices.Contains(c.HostAddresses, a) }
+
+// isAnothersLease reports whether the DHCP server has given an address to somebody
+// with another MAC.
+func (c *Config) isAnothersLease(n Network, a netip.Addr, mac MAC) bool {
+	return slices.ContainsFunc(c.Leases, func(l Lease) bool {
+		return l.Compartment == n.Compartment && l.Address == a && l.MAC != mac
+	})
+}
 
 // isInside is asked of packets outside, where compartments mean nothing: whether
 // an address is a network's and nobody's outside. Of a network that the host's

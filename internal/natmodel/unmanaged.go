@@ -52,7 +52,8 @@ func (p *packet) echoed() []byte {
 }
 
 // fromPort handles what comes by a port that some tool plugged into a network's
-// bridge: it may not speak for the gateway, an endpoint, or as a DHCP server.
+// bridge: it may not speak for the gateway, an endpoint, who else has an address
+// by DHCP, or as a DHCP server.
 func (m *Model) fromPort(p *packet, network uint32) Result {
 	n := m.config.Networks[network]
 	if MAC(p.frame[6:12]) == n.GatewayMAC {
@@ -67,6 +68,9 @@ func (m *Model) fromPort(p *packet, network uint32) Result {
 	}
 	if !p.parseIP() {
 		return dropped(Malformed)
+	}
+	if m.config.isAnothersLease(n, p.source.Addr(), MAC(p.frame[6:12])) && !p.fromDHCPClient() {
+		return dropped(SpoofedSource)
 	}
 	if p.isTo(n.GatewayMAC) {
 		return m.unmanaged(p, sender{network, n})
@@ -85,7 +89,8 @@ func (m *Model) checkUnmanagedARP(p *packet, n Network) Result {
 		return dropped(Malformed)
 	}
 	claims := p.address(ethernet + 14)
-	if _, managed := m.config.endpointAt(n.Compartment, claims); managed || claims == n.Gateway {
+	if _, managed := m.config.endpointAt(n.Compartment, claims); managed || claims == n.Gateway ||
+		m.config.isAnothersLease(n, claims, MAC(p.frame[ethernet+8:])) {
 		return dropped(SpoofedSource)
 	}
 	return passed()

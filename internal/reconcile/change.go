@@ -32,8 +32,11 @@ func (k *Kernel) Change(ctx context.Context, c nat.Config) (nat.Report, error) {
 	}
 	k.made = nil // until it is
 	report, err := k.changeMappings(before.report, c, changed, deleted)
+	if err == nil {
+		err = k.tellLeases(c) // a mapping may have changed since a client has moved
+	}
 	if err != nil {
-		k.log.Warn("changing mappings failed: everything is applied anew", "error", err)
+		k.log.Warn("changing mappings or leases failed: everything is applied anew", "error", err)
 		return k.Apply(ctx, c)
 	}
 	k.mu.Lock()

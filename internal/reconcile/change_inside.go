@@ -52,8 +52,11 @@ func (k *Kernel) changeInside(ctx context.Context, c nat.Config) (nat.Report, er
 		return k.Apply(ctx, c)
 	}
 	report, err := k.changeMappings(before.report, c, changed, deleted)
+	if err == nil {
+		err = k.tellLeases(c)
+	}
 	if err != nil {
-		k.log.Warn("changing mappings failed: everything is applied anew", "error", err)
+		k.log.Warn("changing mappings or leases failed: everything is applied anew", "error", err)
 		return k.Apply(ctx, c)
 	}
 	k.made = &made{config: c, report: report}

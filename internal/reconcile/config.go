@@ -83,6 +83,7 @@ func (v view) datapathConfig() datapath.Config {
 	for _, e := range v.config.Endpoints {
 		v.addEndpoint(&c, e)
 	}
+	c.Leases = leasesOf(v.config)
 	v.addPorts(&c)
 	for _, m := range v.config.Mappings {
 		v.addMapping(&c, m)

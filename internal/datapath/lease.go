@@ -1,0 +1,58 @@
+package datapath
+
+import (
+	"net/netip"
+	"time"
+
+	"github.com/hostnat/hostnat/internal/nat"
+)
+
+// Lease is an address that somebody who is no managed endpoint has by DHCP: from
+// the ports of its bridge nobody else may speak for it.
+type Lease struct {
+	Compartment uint32
+	Address     netip.Addr
+	MAC         nat.MAC
+	Until       time.Time
+}
+
+// ChangeLeases makes these the leases that the data path knows. It costs what
+// differs.
+//
+// Apply has to come first, and again after an error.
+func (d *Datapath) ChangeLeases(list []Lease) error {
+	a := d.applied
+	if a == nil {
+		return errUnknown
+	}
+	values := leaseValues(list)
+	if err := changeMap("leases", d.objects.Leases, a.leases, values, nil); err != nil {
+		d.applied = nil
+		return err
+	}
+	a.leases = values
+	return nil
+}
+
+// maxLeases is the size of the map. Who comes after that is not protected.
+const maxLeases = 65536
+
+// leaseValues have their ends in whole seconds, at most one too late: the two
+// clocks cannot be read at once, and the same lease shall be the same value.
+func leaseValues(list []Lease) map[bpfEndpointKey]bpfLease {
+	now := readClock()
+	values := make(map[bpfEndpointKey]bpfLease, len(list))
+	for _, l := range list {
+		if len(values) == maxLeases {
+			break
+		}
+		until := time.Duration(now.monotonic) + l.Until.Sub(now.wall)
+		if until <= 0 {
+			continue
+		}
+		values[bpfEndpointKey{Compartment: l.Compartment, Address: addressOf(l.Address)}] = bpfLease{
+			Until: uint64(until.Round(time.Second) + time.Second/2), Mac: macOf(l.MAC),
+		}
+	}
+	return values
+}

@@ -1,0 +1,54 @@
+package reconcile
+
+import (
+	"context"
+	"net/netip"
+
+	"github.com/hostnat/hostnat/internal/datapath"
+	"github.com/hostnat/hostnat/internal/nat"
+)
+
+// Learn tells the data path of a configuration in which nothing but leases is new.
+func (k *Kernel) Learn(_ context.Context, c nat.Config) error {
+	if k.made == nil {
+		return nil // Apply is due, and tells it
+	}
+	return k.tellLeases(c)
+}
+
+// tellLeases tells the data path who has an address by DHCP.
+func (k *Kernel) tellLeases(c nat.Config) error {
+	if err := k.datapath.ChangeLeases(leasesOf(c)); err != nil {
+		k.made = nil // what is known is to be found out anew
+		return err
+	}
+	return nil
+}
+
+// leasesOf are those of clients that are no endpoints of ours, in networks that
+// are there.
+func leasesOf(c nat.Config) []datapath.Lease {
+	if len(c.Leases) == 0 {
+		return nil
+	}
+	compartments := make(map[string]uint32, len(c.Networks))
+	for _, n := range c.Networks {
+		compartments[n.Name] = c.CompartmentID(n.Compartment)
+	}
+	type place struct {
+		network string
+		address netip.Addr
+	}
+	managed := make(map[place]bool, len(c.Endpoints))
+	for _, e := range c.Endpoints {
+		managed[place{e.Network, e.Address}] = true
+	}
+	var list []datapath.Lease
+	for _, l := range c.Leases {
+		compartment, is := compartments[l.Network]
+		if is && l.State == nat.LeaseBound && !managed[place{l.Network, l.Address}] {
+			list = append(list, datapath.Lease{Compartment: compartment, Address: l.Address, MAC: l.MAC, Until: l.Expires})
+		}
+	}
+	return list
+}
