@@ -178,8 +178,10 @@ INLINE bool is_lost_to_host(__u32 network_flags, __be32 address)
 
 	if (likely(!(network_flags & (NETWORK_APART | NETWORK_ELSEWHERE))))
 		return false;
+	if (network_flags & NETWORK_APART)
+		return true;
 	network = find_inside_prefix(address);
-	return network_flags & NETWORK_APART || (network && !*network);
+	return network && !*network;
 }
 
 /*

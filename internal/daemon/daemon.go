@@ -69,13 +69,11 @@ func Run(ctx context.Context, o Options) error {
 		return err
 	}
 	beside := &servers{
-		dhcp: dhcp.NewServers(book, dhcp.Bridge{PortOf: host.BridgePort, MTUOf: k.LinkMTU, HolderOf: host.AddressHolder, Named: k.Interfaces}, o.Log),
-		dns:  dns.New(dns.Options{Files: dns.HostFiles(o.ResolvConf), Log: o.Log, Holder: holderOf(k.Listeners)}),
+		dhcp:  dhcp.NewServers(book, dhcp.Bridge{PortOf: host.BridgePort, MTUOf: k.LinkMTU, HolderOf: host.AddressHolder, Named: k.Interfaces}, o.Log),
+		dns:   dns.New(dns.Options{Files: dns.HostFiles(o.ResolvConf), Log: o.Log, Holder: holderOf(k.Listeners)}),
+		names: resolved.New(o.HostNames, o.Log),
 	}
 	defer beside.close()
-	if o.HostNames != resolved.NoNames {
-		beside.names = resolved.New(o.HostNames, o.Log)
-	}
 	relays := portproxy.New(portproxy.Options{Log: o.Log})
 	// A busy relay keeps its place among Go's processors: all else has as many as
 	// without it.
@@ -126,10 +124,8 @@ func runTasks(ctx context.Context, o Options, k *reconcile.Kernel, c *control.Co
 		{"host watcher", k.WatchHost},
 		{"port proxies", relays.Run},
 		{"DNS", beside.dns.Run},
+		{"names for the host", beside.names.Run},
 		{"leases", func(ctx context.Context) error { return followLeases(ctx, c, book.Watch(), o.Log) }},
-	}
-	if beside.names != nil {
-		tasks = append(tasks, task{"names for the host", beside.names.Run})
 	}
 	group, ctx := errgroup.WithContext(ctx)
 	for _, t := range tasks {

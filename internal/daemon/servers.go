@@ -20,7 +20,7 @@ import (
 type servers struct {
 	dhcp  *dhcp.Servers
 	dns   *dns.Server
-	names *resolved.Host // nil: nobody does
+	names *resolved.Host
 
 	networks atomic.Int64 // how many there are
 }
@@ -30,9 +30,7 @@ func (s *servers) Serve(ctx context.Context, c nat.Config, host nat.HostFacts) {
 	s.networks.Store(int64(len(c.Networks)))
 	s.dhcp.Sync(ctx, c, host)
 	s.dns.Configure(ctx, c)
-	if s.names != nil {
-		s.names.Configure(c)
-	}
+	s.names.Configure(c)
 }
 
 // Learn implements control.Servers. The DHCP servers know what they have leased.
@@ -46,11 +44,7 @@ func (s *servers) problems() []func() []string {
 		}
 		return nil
 	}
-	list := []func() []string{s.dns.Problems, s.dhcp.Problems, files}
-	if s.names != nil {
-		list = append(list, s.names.Problems)
-	}
-	return list
+	return []func() []string{s.dns.Problems, s.dhcp.Problems, files, s.names.Problems}
 }
 
 // close ends all of them.

@@ -28,7 +28,7 @@ type applied struct {
 func newApplied(c Config, mappings *mappingTable, reserved map[bpfPortBitsKey]bpfPortBits, ranges rangeValues,
 	have map[bpfBindingKey]bpfBinding,
 ) *applied {
-	a := &applied{pools: c.Pools, mappings: mappings, reserved: reserved, ranges: ranges, announced: mappings.settings(), on: map[uint32]bool{0: true}, leases: leaseValues(c.Leases)}
+	a := &applied{pools: c.Pools, mappings: mappings, reserved: reserved, ranges: ranges, announced: mappings.settings(), on: map[uint32]bool{0: true}}
 	for _, p := range c.Pools {
 		for _, address := range p.Addresses {
 			a.on[addressOf(address.Address)] = true

@@ -17,7 +17,7 @@ import (
 // endpoints, networks and NATs that went or changed take their sessions along.
 func (d *Datapath) Apply(c Config) error {
 	o := &d.objects
-	mappings := newMappingTable(c.Mappings)
+	mappings, leases := newMappingTable(c.Mappings), leaseValues(c.Leases)
 	d.applied = nil // until it has worked
 	d.overflowed = d.overflowed || settingFlags(c, mappings)&settingOverflow != 0
 	var gone orphans
@@ -33,7 +33,7 @@ func (d *Datapath) Apply(c Config) error {
 		d.applyWholes(c),
 		syncMap("host addresses", o.HostAddresses, hostAddressValues(c), &gone.addresses, nil),
 		syncMap("endpoints", o.Endpoints, endpointValues(c), &gone.endpoints, nil),
-		syncMap("leases", o.Leases, leaseValues(c.Leases), nil, nil),
+		syncMap("leases", o.Leases, leases, nil, nil),
 		syncMap("inside interfaces", o.Insides, insideValues(c), nil, nil),
 		syncMap("outside interfaces", o.Outsides, outsideValues(c), nil, nil),
 		syncMap("allowed remotes", o.Allowed, c.allowed(), nil, nil),
@@ -46,8 +46,10 @@ func (d *Datapath) Apply(c Config) error {
 	}
 	if err != nil {
 		d.applied = nil
+		return err
 	}
-	return err
+	d.applied.leases = leases
+	return nil
 }
 
 func (d *Datapath) applySettings(c Config, mappings *mappingTable) error {

@@ -3,8 +3,6 @@ package host
 import (
 	"errors"
 	"fmt"
-	"os"
-	"path/filepath"
 	"strings"
 )
 
@@ -23,7 +21,7 @@ var apartSettings = []struct{ key, value string }{
 // setApart makes these settings.
 func setApart(link string) error {
 	filter := apartSettings[0].value
-	if readSetting("all", "rp_filter") == "1" {
+	if hasSysctl(linkSysctl("ipv4", "all", "rp_filter"), "1") {
 		filter = "2"
 	}
 	errs := []error{setSysctl(linkSysctl("ipv4", link, "rp_filter"), filter)}
@@ -55,26 +53,18 @@ func loosenFilter(link string) error {
 // isStrict reports whether reverse path filtering is strict: the greater of the
 // link's setting and that of all counts (ip-sysctl.rst), 2 is loose.
 func isStrict(link string) bool {
-	own, all := readSetting(link, "rp_filter"), readSetting("all", "rp_filter")
+	own, _ := readSysctl(linkSysctl("ipv4", link, "rp_filter")) // "": there is none
+	all, _ := readSysctl(linkSysctl("ipv4", "all", "rp_filter"))
 	return max(own, all) == "1"
-}
-
-// readSetting is "" if there is none.
-func readSetting(link, key string) string {
-	now, err := os.ReadFile(filepath.Join("/proc/sys", linkSysctl("ipv4", link, key)))
-	if err != nil {
-		return ""
-	}
-	return strings.TrimSpace(string(now))
 }
 
 // readApart returns what these settings are now, a digit each.
 func readApart(link string) (string, error) {
 	var digits strings.Builder
 	for _, s := range apartSettings {
-		now := readSetting(link, s.key)
-		if now == "" {
-			return "", fmt.Errorf("read %s of %s: it cannot be read", s.key, link)
+		now, err := readSysctl(linkSysctl("ipv4", link, s.key))
+		if err != nil {
+			return "", fmt.Errorf("read %s of %s: %w", s.key, link, err)
 		}
 		digits.WriteString(now)
 	}

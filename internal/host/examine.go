@@ -4,10 +4,7 @@ import (
 	"context"
 	"fmt"
 	"net/netip"
-	"os"
-	"path/filepath"
 	"strconv"
-	"strings"
 
 	"github.com/vishvananda/netlink"
 
@@ -106,8 +103,8 @@ func (x *Examination) readSysctls() {
 		paths = append(paths[:len(paths):len(paths)], linkSysctl("ipv4", l.Name, "rp_filter"))
 	}
 	for _, path := range paths {
-		if text, err := os.ReadFile(filepath.Join("/proc/sys", path)); err == nil {
-			x.Sysctls[path] = strings.TrimSpace(string(text))
+		if value, err := readSysctl(path); err == nil {
+			x.Sysctls[path] = value
 		}
 	}
 }

@@ -1,10 +1,6 @@
 package host
 
-import (
-	"os"
-	"path/filepath"
-	"strings"
-)
+import ()
 
 // SettingsFit reports whether the settings that hostnat has made to a link of its
 // own are still there: the anchor forwards, a link whose prefix the main
@@ -20,9 +16,4 @@ func SettingsFit(l Link) bool {
 		return !isStrict(l.Name)
 	}
 	return true
-}
-
-func hasSysctl(path, value string) bool {
-	now, err := os.ReadFile(filepath.Join("/proc/sys", path))
-	return err == nil && strings.TrimSpace(string(now)) == value
 }

@@ -28,15 +28,25 @@ func linkSysctl(family, link, key string) string {
 	return filepath.Join("net", family, "conf", link, key)
 }
 
+// readSysctl reads a value below /proc/sys.
+func readSysctl(path string) (string, error) {
+	text, err := os.ReadFile(filepath.Join("/proc/sys", path))
+	return strings.TrimSpace(string(text)), err
+}
+
+func hasSysctl(path, value string) bool {
+	now, err := readSysctl(path)
+	return err == nil && now == value
+}
+
 // setSysctl writes a value below /proc/sys unless it is there already.
 func setSysctl(path, value string) error {
-	file := filepath.Join("/proc/sys", path)
-	now, err := os.ReadFile(file)
-	if err == nil && strings.TrimSpace(string(now)) == value {
+	now, err := readSysctl(path)
+	if err == nil && now == value {
 		return nil
 	}
 	if err == nil {
-		err = os.WriteFile(file, []byte(value), 0)
+		err = os.WriteFile(filepath.Join("/proc/sys", path), []byte(value), 0)
 	}
 	if err != nil {
 		return fmt.Errorf("set sysctl %s to %s: %w", path, value, err)

@@ -57,7 +57,7 @@ func (c *Config) followLease(t *Target) {
 // end of its MAC is added, so that no client can take a name from another. After
 // them come those that were heard of and have no lease.
 func (c *Config) learnt() []Endpoint {
-	leases := slices.Clone(c.Leases)
+	leases := c.ClientLeases()
 	slices.SortStableFunc(leases, func(a, b Lease) int {
 		return cmp.Or(a.Since.Compare(b.Since), cmp.Compare(a.Network, b.Network), a.Address.Compare(b.Address))
 	})
@@ -70,7 +70,7 @@ func (c *Config) learnt() []Endpoint {
 	var list []Endpoint
 	for _, l := range leases {
 		n, err := c.Network(l.Network)
-		if err != nil || l.State != LeaseBound || places[placeOf(n.Name, l.Address)] {
+		if err != nil {
 			continue
 		}
 		taken := func(name string) bool { return names[n.Name+"/"+name] }
@@ -79,6 +79,24 @@ func (c *Config) learnt() []Endpoint {
 		list = append(list, e)
 	}
 	return append(list, c.heard(places, names)...)
+}
+
+// ClientLeases returns the leases that clients hold who are no endpoints of ours, in
+// networks that there are.
+func (c *Config) ClientLeases() []Lease {
+	if len(c.Leases) == 0 {
+		return nil
+	}
+	networks, managed := make(map[string]bool, len(c.Networks)), make(map[string]bool, len(c.Endpoints))
+	for _, n := range c.Networks {
+		networks[n.Name] = true
+	}
+	for _, e := range c.Endpoints {
+		managed[placeOf(e.Network, e.Address)] = true
+	}
+	return slices.DeleteFunc(slices.Clone(c.Leases), func(l Lease) bool {
+		return l.State != LeaseBound || !networks[l.Network] || managed[placeOf(l.Network, l.Address)]
+	})
 }
 
 func placeOf(network string, a netip.Addr) string { return network + "/" + a.String() }

@@ -15,12 +15,7 @@ import (
 // brought up and told what to do afterwards, so that nothing slips past them.
 func (k *Kernel) Apply(ctx context.Context, c nat.Config) (nat.Report, error) {
 	k.made = nil // until it is
-	k.mu.Lock()
-	k.config = c.Clone()
-	k.names = namesOf(c)
-	k.mu.Unlock()
-
-	k.mirror.use(bridgesOf(c))
+	k.use(c)
 	k.mirror.begin()
 	links, err := k.mirror.reload(ctx)
 	if err != nil {
@@ -89,6 +84,15 @@ func bridgesDown(c nat.Config, links []host.Link) (problems []string) {
 		}
 	}
 	return problems
+}
+
+// use has what is read from the kernel, and about it, go by a configuration.
+func (k *Kernel) use(c nat.Config) {
+	k.mu.Lock()
+	k.config = c.Clone()
+	k.names = namesOf(c)
+	k.mu.Unlock()
+	k.mirror.use(bridgesOf(c))
 }
 
 // bridgesOf are the links that the networks' gateways are on.

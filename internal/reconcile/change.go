@@ -32,9 +32,6 @@ func (k *Kernel) Change(ctx context.Context, c nat.Config) (nat.Report, error) {
 	}
 	k.made = nil // until it is
 	report, err := k.changeMappings(before.report, c, changed, deleted)
-	if err == nil {
-		err = k.tellLeases(c) // a mapping may have changed since a client has moved
-	}
 	if err != nil {
 		k.log.Warn("changing mappings or leases failed: everything is applied anew", "error", err)
 		return k.Apply(ctx, c)
@@ -46,11 +43,12 @@ func (k *Kernel) Change(ctx context.Context, c nat.Config) (nat.Report, error) {
 	return report, nil
 }
 
-// changeMappings tells the data path what mappings have changed, and returns the
-// report on that.
+// changeMappings tells the data path what mappings have changed, and who has an
+// address by DHCP: a mapping may have changed since a client has moved. It returns
+// the report on the mappings.
 func (k *Kernel) changeMappings(report nat.Report, c nat.Config, changed, deleted []nat.Mapping) (nat.Report, error) {
-	if len(changed)+len(deleted) == 0 {
-		return report, nil
+	if err := k.tellLeases(c); err != nil || len(changed)+len(deleted) == 0 {
+		return report, err
 	}
 	put, gone := view{config: c, absent: report.Absent}.changes(changed, deleted)
 	if err := k.datapath.ChangeMappings(put, gone); err != nil {

@@ -39,11 +39,7 @@ func (k *Kernel) changeInside(ctx context.Context, c nat.Config) (nat.Report, er
 		return k.Apply(ctx, c)
 	}
 	k.made = nil // until it is
-	k.mu.Lock()
-	k.config = c.Clone()
-	k.names = namesOf(c)
-	k.mu.Unlock()
-	k.mirror.use(bridgesOf(c))
+	k.use(c)
 	x := insideChange{InsideChange: diff, was: before.config, is: c, host: before.report.Host}
 	if err := k.carryOut(ctx, &x); errors.Is(err, errNotPlain) {
 		return k.Apply(ctx, c)
@@ -52,9 +48,6 @@ func (k *Kernel) changeInside(ctx context.Context, c nat.Config) (nat.Report, er
 		return k.Apply(ctx, c)
 	}
 	report, err := k.changeMappings(before.report, c, changed, deleted)
-	if err == nil {
-		err = k.tellLeases(c)
-	}
 	if err != nil {
 		k.log.Warn("changing mappings or leases failed: everything is applied anew", "error", err)
 		return k.Apply(ctx, c)

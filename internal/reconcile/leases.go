@@ -2,7 +2,6 @@ package reconcile
 
 import (
 	"context"
-	"net/netip"
 
 	"github.com/hostnat/hostnat/internal/datapath"
 	"github.com/hostnat/hostnat/internal/nat"
@@ -25,30 +24,19 @@ func (k *Kernel) tellLeases(c nat.Config) error {
 	return nil
 }
 
-// leasesOf are those of clients that are no endpoints of ours, in networks that
-// are there.
+// leasesOf are those of clients that are no endpoints of ours.
 func leasesOf(c nat.Config) []datapath.Lease {
-	if len(c.Leases) == 0 {
+	leases := c.ClientLeases()
+	if len(leases) == 0 {
 		return nil
 	}
 	compartments := make(map[string]uint32, len(c.Networks))
 	for _, n := range c.Networks {
 		compartments[n.Name] = c.CompartmentID(n.Compartment)
 	}
-	type place struct {
-		network string
-		address netip.Addr
-	}
-	managed := make(map[place]bool, len(c.Endpoints))
-	for _, e := range c.Endpoints {
-		managed[place{e.Network, e.Address}] = true
-	}
-	var list []datapath.Lease
-	for _, l := range c.Leases {
-		compartment, is := compartments[l.Network]
-		if is && l.State == nat.LeaseBound && !managed[place{l.Network, l.Address}] {
-			list = append(list, datapath.Lease{Compartment: compartment, Address: l.Address, MAC: l.MAC, Until: l.Expires})
-		}
+	list := make([]datapath.Lease, 0, len(leases))
+	for _, l := range leases {
+		list = append(list, datapath.Lease{Compartment: compartments[l.Network], Address: l.Address, MAC: l.MAC, Until: l.Expires})
 	}
 	return list
 }

@@ -98,6 +98,10 @@ func (h *Host) Problems() []string {
 // Run tells systemd-resolved what Configure was told until ctx ends, and then
 // takes it back: nobody answers any more. It follows its restarts, and the bus's.
 func (h *Host) Run(ctx context.Context) error {
+	if h.extent == NoNames {
+		<-ctx.Done()
+		return ctx.Err()
+	}
 	for {
 		if err := h.converse(ctx); err != nil && ctx.Err() == nil {
 			h.log.Debug("no conversation with systemd-resolved", "error", err)
@@ -128,12 +132,12 @@ func (h *Host) converse(ctx context.Context) error {
 		if err != nil && ctx.Err() == nil {
 			h.report([]string{"the host's programs do not find endpoints by name: systemd-resolved: " + err.Error()})
 		}
-		next := time.Duration(lookAgain)
-		if !heard {
+		next := lookAgain
+		if heard {
+			delay = 0
+		} else {
 			delay = min(max(2*delay, hearTime), lookAgain)
 			next = delay
-		} else {
-			delay = 0
 		}
 		select {
 		case <-ctx.Done():

@@ -59,6 +59,9 @@ func TestWishes(t *testing.T) {
 	if diff := cmp.Diff(want, describe(AllNames)); diff != "" {
 		t.Errorf("wishes of all names (-want +got):\n%s", diff)
 	}
+	if got := describe(NoNames); got != nil {
+		t.Errorf("turned off, it wishes %q", got)
+	}
 }
 
 func TestExtent(t *testing.T) {

@@ -58,6 +58,9 @@ func (e *Extent) UnmarshalText(text []byte) error {
 // own compartment, or of the outside.
 func wishes(config nat.Config, extent Extent) []wish {
 	var list []wish
+	if extent == NoNames {
+		return nil
+	}
 	for _, n := range config.Networks {
 		if !n.DNS.On() || n.Apart() {
 			continue
