@@ -64,12 +64,12 @@ func Run(ctx context.Context, o Options) error {
 		return err
 	}
 	defer k.Close()
-	book, err := dhcp.NewBook(s)
+	leases, err := dhcp.NewLeases(s)
 	if err != nil {
 		return err
 	}
 	beside := &servers{
-		dhcp:  dhcp.NewServers(book, dhcp.Bridge{PortOf: host.BridgePort, MTUOf: k.LinkMTU, HolderOf: host.AddressHolder, Named: k.Interfaces}, o.Log),
+		dhcp:  dhcp.NewServers(leases, dhcp.Bridge{PortOf: host.BridgePort, HasPort: host.BridgeHasPort, MTUOf: k.LinkMTU, HolderOf: host.AddressHolder, Named: k.Interfaces}, o.Log),
 		dns:   dns.New(dns.Options{Files: dns.HostFiles(o.ResolvConf), Log: o.Log, Holder: holderOf(k.Listeners)}),
 		names: resolved.New(o.HostNames, o.Log),
 	}
@@ -79,7 +79,7 @@ func Run(ctx context.Context, o Options) error {
 	// without it.
 	defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(runtime.GOMAXPROCS(0) + relays.Loops()))
 	c, err := control.New(control.Options{
-		Store: s, Kernel: k, Leases: book, Relays: relays, Servers: beside,
+		Store: s, Kernel: k, Leases: leases, Relays: relays, Servers: beside,
 		Log: o.Log, Version: o.Version, Problems: beside.problems(),
 	})
 	if err != nil {
@@ -93,7 +93,7 @@ func Run(ctx context.Context, o Options) error {
 	if err := c.Reconcile(ctx); err != nil {
 		o.Log.Error("the kernel is not as configured", "error", err)
 	}
-	return runTasks(ctx, o, k, c, beside, book, relays, listener)
+	return runTasks(ctx, o, k, c, beside, leases, relays, listener)
 }
 
 // hold takes what one daemon alone may have, the host and the state directory:
@@ -114,7 +114,7 @@ func hold(o Options) (*store.Store, func(), error) {
 	return s, func() { s.Close(); claim.Release() }, nil
 }
 
-func runTasks(ctx context.Context, o Options, k *reconcile.Kernel, c *control.Control, beside *servers, book *dhcp.Book, relays *portproxy.Engine, listener net.Listener) error {
+func runTasks(ctx context.Context, o Options, k *reconcile.Kernel, c *control.Control, beside *servers, leases *dhcp.Leases, relays *portproxy.Engine, listener net.Listener) error {
 	ctx, stop := context.WithCancel(ctx)
 	defer stop()
 	server := api.NewServer(service{Control: c, resolvConf: o.ResolvConf, stop: stop}, o.Version, o.Log)
@@ -125,7 +125,7 @@ func runTasks(ctx context.Context, o Options, k *reconcile.Kernel, c *control.Co
 		{"port proxies", relays.Run},
 		{"DNS", beside.dns.Run},
 		{"names for the host", beside.names.Run},
-		{"leases", func(ctx context.Context) error { return followLeases(ctx, c, book.Watch(), o.Log) }},
+		{"leases", func(ctx context.Context) error { return followLeases(ctx, c, leases.Watch(), o.Log) }},
 	}
 	group, ctx := errgroup.WithContext(ctx)
 	for _, t := range tasks {

@@ -34,9 +34,17 @@ func webConfig() nat.Config {
 	return c
 }
 
-func webScope() *Scope {
-	c := webConfig()
-	return ScopeOf(c, c.Networks[0], nat.HostFacts{MTU: 1400})
+func webScope() *Scope { return scopeOf(webConfig(), nat.HostFacts{MTU: 1400}) }
+
+// scopeOf is what the server of the only network serves.
+func scopeOf(c nat.Config, host nat.HostFacts) *Scope {
+	return NewScope(c.Networks[0], c.Endpoints, c.Reservations, host)
+}
+
+// newTable returns a table with leases that were stored.
+func newTable(stored ...nat.Lease) *Table {
+	t, _ := NewTable(stored)
+	return t
 }
 
 // client is a DHCP client for tests: it makes messages.
@@ -90,13 +98,13 @@ func short(o Outcome) said {
 }
 
 // take makes a client take an address, by DISCOVER and REQUEST.
-func take(t *testing.T, s *Scope, l *Ledger, c client, now time.Time) string {
+func take(t *testing.T, s *Scope, table *Table, c client, now time.Time) string {
 	t.Helper()
-	offer := short(Answer(s, l, c.message(dhcpv4.MessageTypeDiscover), Sender{Port: 1}, now))
+	offer := short(Answer(s, table, c.message(dhcpv4.MessageTypeDiscover), Sender{Port: 1}, now))
 	if offer.Kind != "OFFER" {
 		t.Fatalf("DISCOVER: %+v", offer)
 	}
-	ack := short(Answer(s, l, c.message(dhcpv4.MessageTypeRequest, wants(offer.Address), server("172.16.1.1")), Sender{Port: 1}, now))
+	ack := short(Answer(s, table, c.message(dhcpv4.MessageTypeRequest, wants(offer.Address), server("172.16.1.1")), Sender{Port: 1}, now))
 	if ack.Kind != "ACK" || ack.Address != offer.Address {
 		t.Fatalf("REQUEST of %s: %+v", offer.Address, ack)
 	}
@@ -123,14 +131,14 @@ func TestWhoGetsWhat(t *testing.T) {
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()
-			got := short(Answer(webScope(), NewLedger(nil), tt.client.message(dhcpv4.MessageTypeDiscover, tt.with...), Sender{Port: 1}, start))
+			got := short(Answer(webScope(), newTable(), tt.client.message(dhcpv4.MessageTypeDiscover, tt.with...), Sender{Port: 1}, start))
 			if diff := cmp.Diff(tt.want, got); diff != "" {
 				t.Errorf("(-want +got):\n%s", diff)
 			}
 		})
 	}
 	for _, taken := range []string{"172.16.1.1", "172.16.1.11", "172.16.1.12", "172.16.1.19", "172.16.1.50", "172.16.1.99", "172.16.2.1", "255.255.255.255"} {
-		got := short(Answer(webScope(), NewLedger(nil), card(0x70).message(dhcpv4.MessageTypeDiscover, wants(taken)), Sender{Port: 1}, start))
+		got := short(Answer(webScope(), newTable(), card(0x70).message(dhcpv4.MessageTypeDiscover, wants(taken)), Sender{Port: 1}, start))
 		if got.Kind != "OFFER" || got.Address == taken || !webScope().forAnybody(addr(got.Address)) {
 			t.Errorf("who wants %s is answered %+v", taken, got)
 		}
@@ -142,23 +150,23 @@ func TestWhoGetsWhat(t *testing.T) {
 func TestHostsOwnAddress(t *testing.T) {
 	t.Parallel()
 	c := webConfig()
-	l := NewLedger(nil)
-	if got := take(t, ScopeOf(c, c.Networks[0], nat.HostFacts{}), l, card(0x70, wants("172.16.1.15")), start); got != "172.16.1.15" {
+	table := newTable()
+	if got := take(t, scopeOf(c, nat.HostFacts{}), table, card(0x70, wants("172.16.1.15")), start); got != "172.16.1.15" {
 		t.Fatalf("the client has %s", got)
 	}
 	host := nat.HostFacts{Addresses: []nat.HostAddress{{Address: addr("172.16.1.15"), Interface: "br0"}, {Address: addr("172.16.1.50"), Interface: "br0"}}}
-	s := ScopeOf(c, c.Networks[0], host)
-	if got := short(Answer(s, l, card(0x70).message(dhcpv4.MessageTypeRequest, has("172.16.1.15")), Sender{Port: 1}, start)); got.Kind != "NAK" {
+	s := scopeOf(c, host)
+	if got := short(Answer(s, table, card(0x70).message(dhcpv4.MessageTypeRequest, has("172.16.1.15")), Sender{Port: 1}, start)); got.Kind != "NAK" {
 		t.Errorf("who renews it is answered %+v", got)
 	}
 	for _, who := range []client{card(0x70), card(0x71, wants("172.16.1.15")), card(0x50)} {
-		got := short(Answer(s, l, who.message(dhcpv4.MessageTypeDiscover), Sender{Port: 1}, start))
+		got := short(Answer(s, table, who.message(dhcpv4.MessageTypeDiscover), Sender{Port: 1}, start))
 		if got.Kind != "OFFER" || got.Address == "172.16.1.15" || got.Address == "172.16.1.50" {
 			t.Errorf("%s is answered %+v", who.mac, got)
 		}
 	}
 	c.Networks[0].Compartment = "blue"
-	if got := take(t, ScopeOf(c, c.Networks[0], host), NewLedger(nil), card(0x72, wants("172.16.1.15")), start); got != "172.16.1.15" {
+	if got := take(t, scopeOf(c, host), newTable(), card(0x72, wants("172.16.1.15")), start); got != "172.16.1.15" {
 		t.Errorf("in a compartment of its own: %s", got)
 	}
 }
@@ -205,11 +213,11 @@ func TestRequests(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()
 			s := webScope()
-			l := NewLedger([]nat.Lease{
-				{Network: "web", Address: addr("172.16.1.15"), MAC: "02:00:00:00:00:70", State: nat.LeaseBound, Since: start, Expires: start.Add(time.Hour)},
-				{Network: "web", Address: addr("172.16.1.16"), MAC: "02:00:00:00:00:71", State: nat.LeaseBound, Since: start, Expires: start.Add(time.Hour)},
-			})
-			got := Answer(s, l, tt.message, Sender{Port: 1}, start.Add(time.Minute))
+			table := newTable(
+				nat.Lease{Network: "web", Address: addr("172.16.1.15"), MAC: "02:00:00:00:00:70", State: nat.LeaseBound, Since: start, Expires: start.Add(time.Hour)},
+				nat.Lease{Network: "web", Address: addr("172.16.1.16"), MAC: "02:00:00:00:00:71", State: nat.LeaseBound, Since: start, Expires: start.Add(time.Hour)},
+			)
+			got := Answer(s, table, tt.message, Sender{Port: 1}, start.Add(time.Minute))
 			if diff := cmp.Diff(tt.want, short(got)); diff != "" {
 				t.Errorf("(-want +got):\n%s%s", diff, got.Why)
 			}
@@ -224,7 +232,7 @@ func TestRequests(t *testing.T) {
 func TestMTUOfAPort(t *testing.T) {
 	t.Parallel()
 	for port, want := range map[int]string{0: "\x05\x78", 1300: "\x05\x14", 1400: "\x05\x78", 9000: "\x05\x78"} {
-		m := Answer(webScope(), NewLedger(nil), card(0x70).message(dhcpv4.MessageTypeDiscover), Sender{Port: 1, MTU: port}, start).Reply
+		m := Answer(webScope(), newTable(), card(0x70).message(dhcpv4.MessageTypeDiscover), Sender{Port: 1, MTU: port}, start).Reply
 		if got := string(m.Options.Get(dhcpv4.OptionInterfaceMTU)); got != want {
 			t.Errorf("behind a port of %d bytes: option 26 is %x, want %x", port, got, want)
 		}
@@ -233,7 +241,7 @@ func TestMTUOfAPort(t *testing.T) {
 
 func TestOptions(t *testing.T) {
 	t.Parallel()
-	all := Answer(webScope(), NewLedger(nil), card(0x11).message(dhcpv4.MessageTypeDiscover), Sender{Port: 1}, start).Reply
+	all := Answer(webScope(), newTable(), card(0x11).message(dhcpv4.MessageTypeDiscover), Sender{Port: 1}, start).Reply
 	got := map[string]string{
 		"mask": net.IP(all.SubnetMask()).String(), "router": all.Router()[0].String(), "dns": all.DNS()[0].String(),
 		"domain": all.DomainName(), "search": all.DomainSearch().Labels[0], "hostname": all.HostName(),
@@ -250,7 +258,7 @@ func TestOptions(t *testing.T) {
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("(-want +got):\n%s", diff)
 	}
-	few := Answer(webScope(), NewLedger(nil), card(0x11, identified(0, 1, 2)).message(dhcpv4.MessageTypeDiscover,
+	few := Answer(webScope(), newTable(), card(0x11, identified(0, 1, 2)).message(dhcpv4.MessageTypeDiscover,
 		dhcpv4.WithRequestedOptions(dhcpv4.OptionRouter)), Sender{Port: 1}, start).Reply
 	var codes []int
 	for code := range 256 {
@@ -263,7 +271,7 @@ func TestOptions(t *testing.T) {
 	}
 	c := webConfig()
 	c.Networks[0].DNS, c.Networks[0].MTU = nat.Off, 9000
-	other := Answer(ScopeOf(c, c.Networks[0], nat.HostFacts{MTU: 1400}), NewLedger(nil), card(0x11).message(dhcpv4.MessageTypeDiscover), Sender{Port: 1}, start).Reply
+	other := Answer(scopeOf(c, nat.HostFacts{MTU: 1400}), newTable(), card(0x11).message(dhcpv4.MessageTypeDiscover), Sender{Port: 1}, start).Reply
 	if len(other.DNS()) != 0 || string(other.Options.Get(dhcpv4.OptionInterfaceMTU)) != "\x23\x28" {
 		t.Errorf("without DNS and with MTU 9000: %v", other)
 	}
@@ -284,7 +292,7 @@ func TestTimesOfANetworkThatMoves(t *testing.T) {
 	for _, tt := range tests {
 		c := webConfig()
 		c.Networks[0].Overlap, c.Networks[0].LeaseTime = tt.overlap, tt.lease
-		r := Answer(ScopeOf(c, c.Networks[0], nat.HostFacts{MTU: 1500}), NewLedger(nil), card(0x11).message(dhcpv4.MessageTypeDiscover), Sender{Port: 1}, start).Reply
+		r := Answer(scopeOf(c, nat.HostFacts{MTU: 1500}), newTable(), card(0x11).message(dhcpv4.MessageTypeDiscover), Sender{Port: 1}, start).Reply
 		got := [3]time.Duration{r.IPAddressLeaseTime(0), r.IPAddressRenewalTime(0), r.IPAddressRebindingTime(0)}
 		if got != tt.want {
 			t.Errorf("overlap %s, lease %d s: %v, want %v", tt.overlap, tt.lease, got, tt.want)
@@ -295,8 +303,8 @@ func TestTimesOfANetworkThatMoves(t *testing.T) {
 // A renewal is stored and no news; whatever else changes is.
 func TestWhatIsNews(t *testing.T) {
 	t.Parallel()
-	s, l, c := webScope(), NewLedger(nil), card(0x70)
-	a := take(t, s, l, c, start)
+	s, table, c := webScope(), newTable(), card(0x70)
+	a := take(t, s, table, c, start)
 	steps := []struct {
 		what string
 		with []dhcpv4.Modifier
@@ -307,7 +315,7 @@ func TestWhatIsNews(t *testing.T) {
 		{"a renewal under that name", []dhcpv4.Modifier{has(a), named("vm")}, false},
 	}
 	for i, step := range steps {
-		out := Answer(s, l, c.message(dhcpv4.MessageTypeRequest, step.with...), Sender{Port: 1}, start.Add(time.Duration(i+1)*time.Minute))
+		out := Answer(s, table, c.message(dhcpv4.MessageTypeRequest, step.with...), Sender{Port: 1}, start.Add(time.Duration(i+1)*time.Minute))
 		if len(out.Changed) != 1 || out.isNews() != step.news {
 			t.Errorf("%s: stored %v, news %t", step.what, out.Changed, out.isNews())
 		}

@@ -9,13 +9,13 @@ import (
 // What one port of the bridge may take. One that floods the server with made-up
 // clients harms itself: others, and whoever has a lease or a claim, go on.
 const (
-	newClients     = 5000 // a second, and at once: spares the processor
-	leastOffers    = 8    // that wait for a REQUEST
-	offerShare     = 8    // or this part of the addresses
-	scarceShare    = 4    // once less than this part of the addresses is free,
-	portShare      = 8    // who has more than this part gets no more
-	declineShare   = 8    // part of the addresses that declines may take out
-	censusInterval = time.Second
+	newClients    = 5000 // a second, and at once: spares the processor
+	leastOffers   = 8    // that wait for a REQUEST
+	offerShare    = 8    // or this part of the addresses
+	scarceShare   = 4    // once less than this part of the addresses is free,
+	portShare     = 8    // who has more than this part gets no more
+	declineShare  = 8    // part of the addresses that declines may take out
+	countInterval = time.Second
 )
 
 // portUse is what a port has asked for lately.
@@ -24,9 +24,9 @@ type portUse struct {
 	at     time.Time
 }
 
-// census counts who has what. It is taken at most once a second, and only while
+// counts says how many addresses each port has. They are counted at most once a second, and only while
 // addresses are scarce.
-type census struct {
+type counts struct {
 	at       time.Time
 	held     int
 	declined int
@@ -34,8 +34,8 @@ type census struct {
 }
 
 // add counts a lease that was entered since; one that took another's place is
-// counted twice, until the next census.
-func (c *census) add(e *entry) {
+// counted twice, until they are counted again.
+func (c *counts) add(e *entry) {
 	if c.byPort != nil && !e.claimed {
 		c.held++
 		c.byPort[e.port]++
@@ -44,16 +44,16 @@ func (c *census) add(e *entry) {
 
 // admits reports whether a port may get an address for a client that has no
 // lease and no claim.
-func (l *Ledger) admits(s *Scope, port int, now time.Time) bool {
-	return l.spend(port, now) && l.mayOffer(s, port) && l.leavesSome(s, port, now)
+func (t *Table) admits(s *Scope, port int, now time.Time) bool {
+	return t.spend(port, now) && t.mayOffer(s, port) && t.leavesSome(s, port, now)
 }
 
 // spend takes one new client from the port's budget.
-func (l *Ledger) spend(port int, now time.Time) bool {
-	u := l.ports[port]
+func (t *Table) spend(port int, now time.Time) bool {
+	u := t.ports[port]
 	if u == nil {
 		u = &portUse{tokens: newClients, at: now}
-		l.ports[port] = u
+		t.ports[port] = u
 	}
 	u.tokens = min(newClients, u.tokens+newClients*now.Sub(u.at).Seconds())
 	u.at = now
@@ -64,10 +64,10 @@ func (l *Ledger) spend(port int, now time.Time) bool {
 	return true
 }
 
-func (l *Ledger) mayOffer(s *Scope, port int) bool {
+func (t *Table) mayOffer(s *Scope, port int) bool {
 	waiting := 0
-	for a := range l.offers {
-		if l.leases[a].port == port {
+	for a := range t.offers {
+		if t.leases[a].port == port {
 			waiting++
 		}
 	}
@@ -75,26 +75,26 @@ func (l *Ledger) mayOffer(s *Scope, port int) bool {
 }
 
 // leavesSome keeps a port that has much from taking the last addresses.
-func (l *Ledger) leavesSome(s *Scope, port int, now time.Time) bool {
+func (t *Table) leavesSome(s *Scope, port int, now time.Time) bool {
 	size := s.size()
-	if len(l.leases) < size-size/scarceShare {
+	if len(t.leases) < size-size/scarceShare {
 		return true // even if nobody ever came back
 	}
-	c := l.count(now)
+	c := t.count(now)
 	return size-c.held > size/scarceShare || c.byPort[port] <= size/portShare
 }
 
 // mayDecline reports whether another address may be taken out.
-func (l *Ledger) mayDecline(s *Scope, now time.Time) bool {
-	return l.count(now).declined < max(1, s.size()/declineShare)
+func (t *Table) mayDecline(s *Scope, now time.Time) bool {
+	return t.count(now).declined < max(1, s.size()/declineShare)
 }
 
-func (l *Ledger) count(now time.Time) census {
-	if l.census.byPort != nil && now.Sub(l.census.at) < censusInterval {
-		return l.census
+func (t *Table) count(now time.Time) counts {
+	if t.counts.byPort != nil && now.Sub(t.counts.at) < countInterval {
+		return t.counts
 	}
-	c := census{at: now, byPort: make(map[int]int)}
-	for _, e := range l.leases {
+	c := counts{at: now, byPort: make(map[int]int)}
+	for _, e := range t.leases {
 		if !e.Holds(now) || e.claimed {
 			continue
 		}
@@ -104,6 +104,6 @@ func (l *Ledger) count(now time.Time) census {
 			c.declined++
 		}
 	}
-	l.census = c
+	t.counts = c
 	return c
 }

@@ -19,9 +19,9 @@ func FuzzAnswer(f *testing.F) {
 	f.Add(card(1, dhcpv4.WithGeneric(dhcpv4.OptionFQDN, []byte{4, 0, 0, 200, 'v'})).message(dhcpv4.MessageTypeDiscover))
 	f.Add(c.message(dhcpv4.MessageTypeDiscover)[:239])
 	f.Fuzz(func(t *testing.T, payload []byte) {
-		s, l := webScope(), NewLedger(nil)
+		s, table := webScope(), newTable()
 		for range 2 {
-			out := Answer(s, l, payload, Sender{Port: 1}, start)
+			out := Answer(s, table, payload, Sender{Port: 1}, start)
 			if out.Reply == nil {
 				continue
 			}

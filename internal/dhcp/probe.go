@@ -33,11 +33,11 @@ func (v *Server) probed(ctx context.Context, s *Scope, a arrival, out Outcome) {
 			return
 		}
 		v.log.Warn("an address to be leased is used by somebody who did not ask for it", "address", out.Probe, "mac", holder)
-		if err := v.book.isTaken(s, out.Probe, holder, now); err != nil {
+		if err := v.leases.isTaken(s, out.Probe, holder, now); err != nil {
 			v.log.Error("a taken address cannot be stored", "address", out.Probe, "error", err)
 			return
 		}
-		outcomes, err := v.book.answer(s, []arrival{a}, now)
+		outcomes, err := v.leases.answer(s, []arrival{a}, now)
 		if err != nil {
 			v.log.Error("leases cannot be stored, DHCP requests stay unanswered", "error", err)
 			return
@@ -48,50 +48,50 @@ func (v *Server) probed(ctx context.Context, s *Scope, a arrival, out Outcome) {
 			return
 		}
 	}
-	v.book.drop(s.Network, out.Probe)
+	v.leases.drop(s.Network, out.Probe)
 }
 
 // client is the card that a reply is for.
 func (o Outcome) client() nat.MAC { return nat.MAC(o.Reply.ClientHWAddr.String()) }
 
 // probed notes that nobody was found to have an offered address.
-func (b *Book) probed(network string, a netip.Addr) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	if e, ok := b.ledger(network).leases[a]; ok {
+func (l *Leases) probed(network string, a netip.Addr) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if e, ok := l.table(network).leases[a]; ok {
 		e.probing = false
 	}
 }
 
 // drop takes an offer back that nobody was told of.
-func (b *Book) drop(network string, a netip.Addr) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	if e, ok := b.ledger(network).leases[a]; ok && e.probing {
-		b.ledger(network).drop(a)
+func (l *Leases) drop(network string, a netip.Addr) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if e, ok := l.table(network).leases[a]; ok && e.probing {
+		l.table(network).drop(a)
 	}
 }
 
-// isTaken sets an address apart that somebody has whom the ledger does not know.
-func (b *Book) isTaken(s *Scope, a netip.Addr, holder nat.MAC, now time.Time) error {
-	b.mu.Lock()
-	l := b.ledger(s.Network)
-	e, ok := l.leases[a]
+// isTaken sets an address apart that somebody has whom the table does not know.
+func (l *Leases) isTaken(s *Scope, a netip.Addr, holder nat.MAC, now time.Time) error {
+	l.mu.Lock()
+	t := l.table(s.Network)
+	e, ok := t.leases[a]
 	if !ok || !e.probing { // it has gone on meanwhile
-		b.mu.Unlock()
+		l.mu.Unlock()
 		return nil
 	}
-	l.drop(a)
-	if !l.mayDecline(s, now) {
-		l.held[a] = now.Add(holdTime) // not for long, and of no interest to others
-		b.mu.Unlock()
+	t.drop(a)
+	if !t.mayDecline(s, now) {
+		t.held[a] = now.Add(holdTime) // not for long, and of no interest to others
+		l.mu.Unlock()
 		return nil
 	}
 	declined := nat.Lease{Network: s.Network, Address: a, MAC: holder, State: nat.LeaseDeclined, Since: now, Expires: now.Add(declineTime)}
-	l.put(&entry{Lease: declined})
-	l.census.at = time.Time{}
-	b.mu.Unlock()
-	if err := b.keeper.SaveLeases([]nat.Lease{declined}, nil); err != nil {
+	t.put(&entry{Lease: declined})
+	t.counts.at = time.Time{}
+	l.mu.Unlock()
+	if err := l.store.SaveLeases([]nat.Lease{declined}, nil); err != nil {
 		return fmt.Errorf("set address %s apart: %w", a, err)
 	}
 	return nil

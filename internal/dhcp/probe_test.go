@@ -17,9 +17,9 @@ import (
 // Only an address that is new to its client is asked for.
 func TestWhatIsProbed(t *testing.T) {
 	t.Parallel()
-	s, l := webScope(), NewLedger(nil)
+	s, table := webScope(), newTable()
 	discover := func(c client, now time.Time) Outcome {
-		return Answer(s, l, c.message(dhcpv4.MessageTypeDiscover), Sender{Port: 1}, now)
+		return Answer(s, table, c.message(dhcpv4.MessageTypeDiscover), Sender{Port: 1}, now)
 	}
 	out := discover(card(0x70), start)
 	if !out.Probe.IsValid() || out.Probe != address(out.Reply.YourIPAddr) {
@@ -28,7 +28,7 @@ func TestWhatIsProbed(t *testing.T) {
 	if again := discover(card(0x70), start.Add(time.Second)); again.Reply != nil || again.Probe.IsValid() {
 		t.Errorf("asked again meanwhile: %+v", again)
 	}
-	l.leases[out.Probe].probing = false
+	table.leases[out.Probe].probing = false
 	if again := discover(card(0x70), start.Add(2*time.Second)); again.Reply == nil || again.Probe.IsValid() {
 		t.Errorf("asked again after that: %+v", again)
 	}
@@ -38,7 +38,7 @@ func TestWhatIsProbed(t *testing.T) {
 		}
 	}
 	bound := card(0x71)
-	a := take(t, s, l, bound, start)
+	a := take(t, s, table, bound, start)
 	if out := discover(bound, start.Add(time.Minute)); out.Reply == nil || out.Probe.IsValid() {
 		t.Errorf("who has it: %+v", out)
 	}
@@ -88,8 +88,8 @@ func TestTakenAddressIsNotOffered(t *testing.T) {
 	}
 	states := map[string]nat.LeaseState{}
 	stored, _ := store.Leases()
-	for _, l := range stored {
-		states[l.Address.String()+" "+string(l.MAC)] = l.State
+	for _, table := range stored {
+		states[table.Address.String()+" "+string(table.MAC)] = table.State
 	}
 	want := map[string]nat.LeaseState{
 		taken.String() + " " + string(squatter):              nat.LeaseDeclined,
@@ -130,8 +130,8 @@ func TestEverythingIsTaken(t *testing.T) {
 		t.Errorf("offered %s", offer.YourIPAddr)
 	}
 	declined := 0
-	for _, l := range r.book.Leases(time.Now()) {
-		if l.State == nat.LeaseDeclined {
+	for _, table := range r.leases.Leases(time.Now()) {
+		if table.State == nat.LeaseDeclined {
 			declined++
 		}
 	}

@@ -15,11 +15,15 @@ import (
 )
 
 // request is a client's message, checked and in our own values.
+//
+// A client is known by its card alone. RFC 2131 section 2 takes the client
+// identifier; but the boot ROM, the installer and the system of one machine have
+// different ones, and clones of one VM have the same (RFC 4361 section 4.1).
 type request struct {
 	message  *dhcpv4.DHCPv4
 	kind     dhcpv4.MessageType
-	mac      nat.MAC
-	id       string     // option 61 in hexadecimal; "" if there is none, or it only repeats the MAC
+	mac      nat.MAC    // what the client is known by
+	id       string     // option 61 in hexadecimal; "" if there is none, or it only repeats the MAC; for people alone
 	hostname string     // one label in lower case, or ""
 	wanted   netip.Addr // option 50
 	server   netip.Addr // option 54
@@ -55,17 +59,7 @@ func parse(payload []byte) (*request, error) {
 	return r, nil
 }
 
-// key is what a client is known by: its card and, if it sends one, its client
-// identifier. RFC 2131 section 2 takes the identifier alone; but clones of one
-// VM have the same, and so would get one address (RFC 4361 section 4.1).
-func (r *request) key() clientKey { return clientKey{r.mac, r.id} }
-
-type clientKey struct {
-	mac nat.MAC
-	id  string
-}
-
-// maxClientID is the longest client identifier that is told apart from others.
+// maxClientID is how much of a client identifier is kept, in bytes.
 const maxClientID = 64
 
 func clientID(m *dhcpv4.DHCPv4) string {

@@ -32,7 +32,7 @@ type Scope struct {
 type fixed struct {
 	address  netip.Addr
 	hostname string
-	attached bool // it is an endpoint: nobody else can have the address, whatever the ledger says
+	attached bool // it is an endpoint: nobody else can have the address, whatever the lease table says
 }
 
 // keptReason says for whom an address is kept.
@@ -41,36 +41,10 @@ type keptReason struct {
 	name string  // likewise, by the name that it gives itself
 }
 
-// ScopeOf is what a configuration says about a network. The MTU is that of the
-// host's outgoing interface; the network's own setting wins. What the host has
-// itself nobody gets.
-func ScopeOf(c nat.Config, n nat.Network, host nat.HostFacts) *Scope {
-	return scopeOf(n, membersOf(c)[n.Name], host)
-}
-
-// members are a network's.
-type members struct {
-	endpoints    []nat.Endpoint
-	reservations []nat.Reservation
-}
-
-// membersOf sorts a configuration by network.
-func membersOf(c nat.Config) map[string]members {
-	of := make(map[string]members, len(c.Networks))
-	for _, e := range c.Endpoints {
-		m := of[e.Network]
-		m.endpoints = append(m.endpoints, e)
-		of[e.Network] = m
-	}
-	for _, r := range c.Reservations {
-		m := of[r.Network]
-		m.reservations = append(m.reservations, r)
-		of[r.Network] = m
-	}
-	return of
-}
-
-func scopeOf(n nat.Network, m members, host nat.HostFacts) *Scope {
+// NewScope is what a network's server serves, by the network's settings and its
+// endpoints and reservations. The MTU is that of the host's outgoing interface; the
+// network's own setting wins. What the host has itself nobody gets.
+func NewScope(n nat.Network, endpoints []nat.Endpoint, reservations []nat.Reservation, host nat.HostFacts) *Scope {
 	s := &Scope{
 		Network: n.Name, Bridge: n.Bridge, Subnet: n.Subnet, Gateway: n.Gateway, Lease: n.LeaseDuration(), Moves: n.Overlap == nat.Renumber,
 		MTU: n.LinkMTU(host.MTU), Domain: n.DomainName(), DNS: n.DNS.On(), NTP: n.NTP, Routes: n.Routes,
@@ -86,12 +60,12 @@ func scopeOf(n nat.Network, m members, host nat.HostFacts) *Scope {
 			s.keptFrom[h.Address] = keptReason{}
 		}
 	}
-	for _, r := range m.reservations {
+	for _, r := range reservations {
 		if _, kept := s.keptFrom[r.Address]; !kept {
 			s.reserve(r)
 		}
 	}
-	for _, e := range m.endpoints {
+	for _, e := range endpoints {
 		s.fixed[e.MAC] = fixed{address: e.Address, hostname: nat.HostLabel(e.Name), attached: true}
 		s.keptFrom[e.Address] = keptReason{mac: e.MAC}
 	}

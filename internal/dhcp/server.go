@@ -16,7 +16,7 @@ import (
 
 // Server serves one network.
 type Server struct {
-	book   *Book
+	leases *Leases
 	link   *link
 	scope  atomic.Pointer[Scope]
 	bridge Bridge
@@ -28,6 +28,8 @@ type Server struct {
 type Bridge struct {
 	// PortOf returns the index of the port behind which a MAC is; 0: not known.
 	PortOf func(bridge int, mac net.HardwareAddr) int
+	// HasPort reports whether a bridge has a port, both by their index. Nil: it has.
+	HasPort func(bridge, port int) bool
 	// MTUOf returns the MTU of a link in bytes, by its index; 0: not known. Nil: none is.
 	MTUOf func(link int) int
 	// HolderOf asks on the bridge who has an address. It returns soon: a client
@@ -45,12 +47,12 @@ const (
 )
 
 // Open listens on a network's bridge. The server runs until Run's context ends.
-func Open(s *Scope, link *net.Interface, book *Book, bridge Bridge, log *slog.Logger) (*Server, error) {
+func Open(s *Scope, link *net.Interface, leases *Leases, bridge Bridge, log *slog.Logger) (*Server, error) {
 	l, err := openLink(link, s.Gateway)
 	if err != nil {
 		return nil, err
 	}
-	v := &Server{book: book, link: l, bridge: bridge, probes: make(chan struct{}, maxProbes), log: log.With("network", s.Network)}
+	v := &Server{leases: leases, link: l, bridge: bridge, probes: make(chan struct{}, maxProbes), log: log.With("network", s.Network)}
 	v.scope.Store(s)
 	return v, nil
 }
@@ -135,7 +137,7 @@ func (v *Server) handle(ctx context.Context, frames [][]byte, probing *sync.Wait
 		}
 		batch = append(batch, arrival{f.payload, v.bridge.sender(v.link.index, f.source)})
 	}
-	outcomes, err := v.book.answer(s, batch, time.Now())
+	outcomes, err := v.leases.answer(s, batch, time.Now())
 	if err != nil {
 		// Nobody gets an address that might be given out twice after a crash.
 		v.log.Error("leases cannot be stored, DHCP requests stay unanswered", "error", err)
@@ -156,6 +158,9 @@ func (v *Server) handle(ctx context.Context, frames [][]byte, probing *sync.Wait
 // sender is who a MAC on the bridge is.
 func (b Bridge) sender(bridge int, mac net.HardwareAddr) Sender {
 	s := Sender{Port: b.PortOf(bridge, mac), MAC: nat.MAC(mac.String())}
+	if b.HasPort != nil {
+		s.HasPort = func(port int) bool { return b.HasPort(bridge, port) }
+	}
 	if b.MTUOf != nil && s.Port != 0 {
 		s.MTU = b.MTUOf(s.Port)
 	}
@@ -177,7 +182,7 @@ func (v *Server) mayProbe() bool {
 // told sends a reply of which nothing has to be found out any more.
 func (v *Server) told(s *Scope, out Outcome) {
 	if out.Probe.IsValid() {
-		v.book.probed(s.Network, out.Probe)
+		v.leases.probed(s.Network, out.Probe)
 	}
 	v.send(s, out)
 }

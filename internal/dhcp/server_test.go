@@ -54,13 +54,13 @@ func (m *memory) SaveLeases(save, drop []nat.Lease) error {
 type rig struct {
 	t             testing.TB
 	host, machine *lab.Namespace
-	store         Keeper
-	book          *Book
+	store         Store
+	leases        *Leases
 	stop          func()
 	holderOf      func(ctx context.Context, bridge int, a netip.Addr) (nat.MAC, bool) // of Bridge
 }
 
-func newRig(t testing.TB, store Keeper) *rig {
+func newRig(t testing.TB, store Store) *rig {
 	t.Helper()
 	lab.RequireRoot(t)
 	r := &rig{t: t, host: namespace(t, "dhcp-host"), machine: namespace(t, "dhcp-vm"), store: store}
@@ -92,7 +92,7 @@ func namespace(t testing.TB, name string) *lab.Namespace {
 func (r *rig) serve(c nat.Config) {
 	r.t.Helper()
 	var err error
-	if r.book, err = NewBook(r.store); err != nil {
+	if r.leases, err = NewLeases(r.store); err != nil {
 		r.t.Fatal(err)
 	}
 	ctx, cancel := context.WithCancel(context.Background())
@@ -102,7 +102,7 @@ func (r *rig) serve(c nat.Config) {
 		if err != nil {
 			return err
 		}
-		server, err = Open(ScopeOf(c, c.Networks[0], nat.HostFacts{MTU: 1500}), i, r.book, Bridge{PortOf: func(int, net.HardwareAddr) int { return 1 }, HolderOf: r.holderOf}, slog.New(slog.DiscardHandler))
+		server, err = Open(scopeOf(c, nat.HostFacts{MTU: 1500}), i, r.leases, Bridge{PortOf: func(int, net.HardwareAddr) int { return 1 }, HolderOf: r.holderOf}, slog.New(slog.DiscardHandler))
 		return err
 	})
 	if err != nil {
@@ -153,10 +153,10 @@ func TestServer(t *testing.T) {
 		t.Fatal(err)
 	}
 	got := address(lease.ACK.YourIPAddr)
-	if s := ScopeOf(config, config.Networks[0], nat.HostFacts{MTU: 1500}); !s.forAnybody(got) {
+	if s := scopeOf(config, nat.HostFacts{MTU: 1500}); !s.forAnybody(got) {
 		t.Errorf("the client got %s", got)
 	}
-	known := r.book.Leases(time.Now())
+	known := r.leases.Leases(time.Now())
 	if len(known) != 1 || known[0].Hostname != "vm1" || known[0].State != nat.LeaseBound || known[0].Address != got {
 		t.Errorf("leases: %+v", known)
 	}
@@ -169,13 +169,13 @@ func TestServer(t *testing.T) {
 	if err != nil || address(renewed.ACK.YourIPAddr) != got {
 		t.Fatalf("renewed after a crash: %v, %v", renewed, err)
 	}
-	if !r.book.Leases(time.Now())[0].Since.Equal(known[0].Since) {
+	if !r.leases.Leases(time.Now())[0].Since.Equal(known[0].Since) {
 		t.Error("a renewal makes it another lease")
 	}
 	if err := c.Release(renewed); err != nil {
 		t.Fatal(err)
 	}
-	waitUntil(t, "the release", func() bool { return r.book.Leases(time.Now())[0].State == nat.LeaseReleased })
+	waitUntil(t, "the release", func() bool { return r.leases.Leases(time.Now())[0].State == nat.LeaseReleased })
 }
 
 // Nothing is promised that is not stored.

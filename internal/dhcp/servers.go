@@ -15,7 +15,7 @@ import (
 
 // Servers are the servers of all networks of a configuration.
 type Servers struct {
-	book   *Book
+	leases *Leases
 	bridge Bridge
 	log    *slog.Logger
 
@@ -36,8 +36,8 @@ type running struct {
 }
 
 // NewServers returns servers for no network yet.
-func NewServers(book *Book, bridge Bridge, log *slog.Logger) *Servers {
-	return &Servers{book: book, bridge: bridge, log: log, running: make(map[string]*running), failed: make(map[string]error)}
+func NewServers(leases *Leases, bridge Bridge, log *slog.Logger) *Servers {
+	return &Servers{leases: leases, bridge: bridge, log: log, running: make(map[string]*running), failed: make(map[string]error)}
 }
 
 // Sync starts a server for each network that wants one and has a bridge, tells
@@ -45,7 +45,7 @@ func NewServers(book *Book, bridge Bridge, log *slog.Logger) *Servers {
 func (v *Servers) Sync(ctx context.Context, c nat.Config, host nat.HostFacts) {
 	v.mu.Lock()
 	defer v.mu.Unlock()
-	if err := v.book.Keep(c.Networks); err != nil {
+	if err := v.leases.Keep(c.Networks); err != nil {
 		v.log.Error("leases of networks that are gone cannot be removed", "error", err)
 	}
 	bridges, err := v.bridge.links(ctx, c.Networks)
@@ -55,13 +55,19 @@ func (v *Servers) Sync(ctx context.Context, c nat.Config, host nat.HostFacts) {
 	}
 	var seats []seat
 	wanted := make(map[string]seat) // by network
-	of := membersOf(c)
+	endpoints, reservations := make(map[string][]nat.Endpoint), make(map[string][]nat.Reservation)
+	for _, e := range c.Endpoints {
+		endpoints[e.Network] = append(endpoints[e.Network], e)
+	}
+	for _, r := range c.Reservations {
+		reservations[r.Network] = append(reservations[r.Network], r)
+	}
 	for _, n := range c.Networks {
 		bridge, exists := bridges[n.Bridge]
 		if !n.DHCP.On() || !exists { // without a bridge the report on the network says so
 			continue
 		}
-		s := scopeOf(n, of[n.Name], host)
+		s := NewScope(n, endpoints[n.Name], reservations[n.Name], host)
 		if n.Adopted || n.IsIsland() { // its MTU is its owner's business
 			s.MTU = min(s.MTU, bridge.MTU)
 		}
@@ -111,7 +117,7 @@ func (v *Servers) serve(ctx context.Context, p seat) {
 		r.server.Update(s)
 		return
 	}
-	server, err := Open(s, bridge, v.book, v.bridge, v.log)
+	server, err := Open(s, bridge, v.leases, v.bridge, v.log)
 	if err != nil {
 		v.failed[s.Network] = err
 		return

@@ -1,6 +1,7 @@
 package host
 
 import (
+	"errors"
 	"fmt"
 	"net"
 
@@ -46,4 +47,15 @@ func PinMAC(port int, mac nat.MAC) error {
 		return fmt.Errorf("pin MAC %s to port %d: %w", mac, port, err)
 	}
 	return nil
+}
+
+// BridgeHasPort reports whether a link is a port of a bridge, both by their index.
+// Where that cannot be found out, it is.
+func BridgeHasPort(bridge, port int) bool {
+	link, err := netlink.LinkByIndex(port)
+	var gone netlink.LinkNotFoundError
+	if err != nil {
+		return !errors.As(err, &gone)
+	}
+	return link.Attrs().MasterIndex == bridge
 }

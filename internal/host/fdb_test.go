@@ -26,13 +26,18 @@ func TestBridgePort(t *testing.T) {
 		t.Fatal(err)
 	}
 	var got, unknown int
+	var has, hasItself, hasNone bool
 	on(t, n, func() error {
 		got = BridgePort(index, attrs.HardwareAddr)
 		unknown = BridgePort(index, []byte{2, 9, 9, 9, 9, 9})
+		has, hasItself, hasNone = BridgeHasPort(index, port.Index), BridgeHasPort(index, index), BridgeHasPort(index, 1<<20)
 		return nil
 	})
 	if got != port.Index || unknown != 0 {
 		t.Errorf("the port is %d, want %d; of an unknown MAC %d", got, port.Index, unknown)
+	}
+	if !has || hasItself || hasNone {
+		t.Errorf("the bridge has its port: %t, itself: %t, one that is nowhere: %t", has, hasItself, hasNone)
 	}
 }
 

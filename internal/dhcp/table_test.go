@@ -14,72 +14,72 @@ import (
 
 func TestLifeOfALease(t *testing.T) {
 	t.Parallel()
-	s, l, now := webScope(), NewLedger(nil), start
-	a := take(t, s, l, card(0x70), now)
-	if again := take(t, s, l, card(0x70), now); again != a {
+	s, table, now := webScope(), newTable(), start
+	a := take(t, s, table, card(0x70), now)
+	if again := take(t, s, table, card(0x70), now); again != a {
 		t.Errorf("the same client gets %s, then %s", a, again)
 	}
 	release := card(0x70).message(dhcpv4.MessageTypeRelease, has(a), server("172.16.1.1"))
-	if out := Answer(s, l, release, Sender{Port: 1}, now); out.Reply != nil || len(out.Changed) != 1 || out.Changed[0].State != nat.LeaseReleased {
+	if out := Answer(s, table, release, Sender{Port: 1}, now); out.Reply != nil || len(out.Changed) != 1 || out.Changed[0].State != nat.LeaseReleased {
 		t.Errorf("RELEASE: %+v", out)
 	}
-	if out := Answer(s, l, release, Sender{Port: 1}, now); len(out.Changed) != 0 {
+	if out := Answer(s, table, release, Sender{Port: 1}, now); len(out.Changed) != 0 {
 		t.Errorf("RELEASE again: %+v", out)
 	}
 	// Another client does not get it while others are free; the first does.
 	for i := range byte(3) {
-		if other := take(t, s, l, card(0x80+i), now); other == a {
+		if other := take(t, s, table, card(0x80+i), now); other == a {
 			t.Errorf("%s is given away though others are free", a)
 		}
 	}
-	if back := take(t, s, l, card(0x70), now.Add(time.Hour)); back != a {
+	if back := take(t, s, table, card(0x70), now.Add(time.Hour)); back != a {
 		t.Errorf("the client comes back and gets %s, not %s", back, a)
 	}
 }
 
 func TestForeignReleaseAndDecline(t *testing.T) {
 	t.Parallel()
-	s, l := webScope(), NewLedger(nil)
-	a := take(t, s, l, card(0x70), start)
+	s, table := webScope(), newTable()
+	a := take(t, s, table, card(0x70), start)
 	for _, kind := range []dhcpv4.MessageType{dhcpv4.MessageTypeRelease, dhcpv4.MessageTypeDecline} {
-		if out := Answer(s, l, card(0x71).message(kind, has(a), wants(a)), Sender{Port: 1}, start); len(out.Changed)+len(out.Dropped) != 0 {
+		if out := Answer(s, table, card(0x71).message(kind, has(a), wants(a)), Sender{Port: 1}, start); len(out.Changed)+len(out.Dropped) != 0 {
 			t.Errorf("%s by another: %+v", kind, out)
 		}
 	}
 	// An endpoint's address stays the endpoint's.
-	take(t, s, l, card(0x11), start)
-	if out := Answer(s, l, card(0x11).message(dhcpv4.MessageTypeDecline, wants("172.16.1.11")), Sender{Port: 1}, start); len(out.Changed) != 0 {
+	take(t, s, table, card(0x11), start)
+	if out := Answer(s, table, card(0x11).message(dhcpv4.MessageTypeDecline, wants("172.16.1.11")), Sender{Port: 1}, start); len(out.Changed) != 0 {
 		t.Errorf("an endpoint's DECLINE: %+v", out)
 	}
-	if again := take(t, s, l, card(0x11), start); again != "172.16.1.11" {
+	if again := take(t, s, table, card(0x11), start); again != "172.16.1.11" {
 		t.Errorf("after DECLINE it gets %s", again)
 	}
 }
 
 func TestDeclinedAddressIsKeptFromAll(t *testing.T) {
 	t.Parallel()
-	s, l := webScope(), NewLedger(nil)
-	a := take(t, s, l, card(0x70), start)
+	s, table := webScope(), newTable()
+	a := take(t, s, table, card(0x70), start)
 	decline := card(0x70).message(dhcpv4.MessageTypeDecline, wants(a), server("172.16.1.1"))
-	if out := Answer(s, l, decline, Sender{Port: 1}, start); len(out.Changed) != 1 || out.Changed[0].State != nat.LeaseDeclined {
+	if out := Answer(s, table, decline, Sender{Port: 1}, start); len(out.Changed) != 1 || out.Changed[0].State != nat.LeaseDeclined {
 		t.Fatalf("DECLINE: %+v", out)
 	}
 	for i, c := range []client{card(0x70), card(0x71)} {
-		if got := take(t, s, l, c, start.Add(time.Minute)); got == a {
+		if got := take(t, s, table, c, start.Add(time.Minute)); got == a {
 			t.Errorf("client %d gets the declined %s", i, got)
 		}
 	}
-	if !l.free(addr(a), clientKey{}, start.Add(declineTime)) {
+	if !table.free(addr(a), "", start.Add(declineTime)) {
 		t.Error("it is kept for ever")
 	}
 	// Who declines everything takes out a part alone.
 	declined := 0
 	for range 20 {
 		now := start.Add(2 * time.Minute)
-		b := take(t, s, l, card(0x72), now)
-		Answer(s, l, card(0x72).message(dhcpv4.MessageTypeDecline, wants(b)), Sender{Port: 1}, now)
+		b := take(t, s, table, card(0x72), now)
+		Answer(s, table, card(0x72).message(dhcpv4.MessageTypeDecline, wants(b)), Sender{Port: 1}, now)
 	}
-	for _, e := range l.leases {
+	for _, e := range table.leases {
 		if e.State == nat.LeaseDeclined {
 			declined++
 		}
@@ -91,13 +91,13 @@ func TestDeclinedAddressIsKeptFromAll(t *testing.T) {
 
 func TestClonesWithOneClientID(t *testing.T) {
 	t.Parallel()
-	s, l := webScope(), NewLedger(nil)
+	s, table := webScope(), newTable()
 	id := identified(0xff, 1, 2, 3, 4, 0, 2)
-	if a, b := take(t, s, l, card(0x70, id), start), take(t, s, l, card(0x71, id), start); a == b {
+	if a, b := take(t, s, table, card(0x70, id), start), take(t, s, table, card(0x71, id), start); a == b {
 		t.Errorf("two clones of one VM both get %s", a)
 	}
 	// Type 1 and the MAC is no identifier of its own.
-	plain, typed := take(t, s, l, card(0x72), start), take(t, s, l, card(0x72, identified(1, 2, 0, 0, 0, 0, 0x72)), start)
+	plain, typed := take(t, s, table, card(0x72), start), take(t, s, table, card(0x72, identified(1, 2, 0, 0, 0, 0, 0x72)), start)
 	if plain != typed {
 		t.Errorf("without identifier %s, with its MAC as identifier %s", plain, typed)
 	}
@@ -105,9 +105,9 @@ func TestClonesWithOneClientID(t *testing.T) {
 
 func TestOffersEndSoon(t *testing.T) {
 	t.Parallel()
-	s, l := webScope(), NewLedger(nil)
+	s, table := webScope(), newTable()
 	discover := func(c client, now time.Time) said {
-		return short(Answer(s, l, c.message(dhcpv4.MessageTypeDiscover, wants("172.16.1.15")), Sender{Port: 1}, now))
+		return short(Answer(s, table, c.message(dhcpv4.MessageTypeDiscover, wants("172.16.1.15")), Sender{Port: 1}, now))
 	}
 	if got := discover(card(0x70), start); got.Address != "172.16.1.15" {
 		t.Fatalf("%+v", got)
@@ -126,8 +126,8 @@ func TestFlood(t *testing.T) {
 	t.Parallel()
 	c := webConfig()
 	c.Networks[0].Ranges = nil
-	s, l := ScopeOf(c, c.Networks[0], nat.HostFacts{MTU: 1500}), NewLedger(nil)
-	bob := take(t, s, l, card(0x70), start)
+	s, table := scopeOf(c, nat.HostFacts{MTU: 1500}), newTable()
+	bob := take(t, s, table, card(0x70), start)
 	made := func(i int) client {
 		return client{mac: net.HardwareAddr{2, 9, 9, 9, byte(i >> 8), byte(i)}}
 	}
@@ -135,13 +135,13 @@ func TestFlood(t *testing.T) {
 	for i := range 5000 {
 		m := made(i)
 		now := start.Add(time.Duration(i) * time.Millisecond)
-		offer := short(Answer(s, l, m.message(dhcpv4.MessageTypeDiscover), Sender{Port: 66}, now))
+		offer := short(Answer(s, table, m.message(dhcpv4.MessageTypeDiscover), Sender{Port: 66}, now))
 		if offer.Kind == "" {
 			continue
 		}
 		offers++
 		if i%2 == 0 { // half of them do not go on
-			if short(Answer(s, l, m.message(dhcpv4.MessageTypeRequest, wants(offer.Address), server("172.16.1.1")), Sender{Port: 66}, now)).Kind == "ACK" {
+			if short(Answer(s, table, m.message(dhcpv4.MessageTypeRequest, wants(offer.Address), server("172.16.1.1")), Sender{Port: 66}, now)).Kind == "ACK" {
 				bound++
 			}
 		}
@@ -151,50 +151,50 @@ func TestFlood(t *testing.T) {
 	}
 	now := start.Add(6 * time.Second)
 	for i, c := range []client{card(0x11), card(0x50), card(0x60, named("printer")), card(0x70), card(0x90), card(0x91)} {
-		offer := short(Answer(s, l, c.message(dhcpv4.MessageTypeDiscover), Sender{Port: 7}, now))
+		offer := short(Answer(s, table, c.message(dhcpv4.MessageTypeDiscover), Sender{Port: 7}, now))
 		if offer.Kind != "OFFER" {
 			t.Errorf("honest client %d gets nothing during a flood: %+v", i, offer)
 		}
 	}
-	if back := take(t, s, l, card(0x70), now); back != bob {
+	if back := take(t, s, table, card(0x70), now); back != bob {
 		t.Errorf("who had %s gets %s", bob, back)
 	}
 }
 
 func TestFullAndReused(t *testing.T) {
 	t.Parallel()
-	s, l := webScope(), NewLedger(nil)
+	s, table := webScope(), newTable()
 	taken := map[string]bool{}
 	for i := range byte(7) { // .10 and .13 to .18
-		a := take(t, s, l, client{mac: net.HardwareAddr{2, 1, 0, 0, 0, i}}, start.Add(time.Duration(i)*time.Minute))
+		a := take(t, s, table, client{mac: net.HardwareAddr{2, 1, 0, 0, 0, i}}, start.Add(time.Duration(i)*time.Minute))
 		taken[a] = true
 	}
 	if len(taken) != 7 {
 		t.Fatalf("seven clients got %v", taken)
 	}
 	eighth := client{mac: net.HardwareAddr{2, 1, 0, 0, 0, 9}}
-	if got := Answer(s, l, eighth.message(dhcpv4.MessageTypeDiscover), Sender{Port: 2}, start.Add(10*time.Minute)); got.Reply != nil {
+	if got := Answer(s, table, eighth.message(dhcpv4.MessageTypeDiscover), Sender{Port: 2}, start.Add(10*time.Minute)); got.Reply != nil {
 		t.Errorf("an eighth gets %+v", short(got))
 	}
 	// When leases end, the address goes that was not used for longest.
-	first, _ := l.of(clientKey{mac: "02:01:00:00:00:00"})
-	if got := take(t, s, l, eighth, start.Add(2*time.Hour)); got != first.Address.String() {
+	first, _ := table.of("02:01:00:00:00:00")
+	if got := take(t, s, table, eighth, start.Add(2*time.Hour)); got != first.Address.String() {
 		t.Errorf("it gets %s, not %s, which was not used for longest", got, first.Address)
 	}
 }
 
 func TestHold(t *testing.T) {
 	t.Parallel()
-	s, l := webScope(), NewLedger(nil)
-	if !l.hold(addr("172.16.1.15"), "02:00:00:00:00:99", start) {
+	s, table := webScope(), newTable()
+	if !table.hold(addr("172.16.1.15"), "02:00:00:00:00:99", start) {
 		t.Fatal("a free address cannot be held")
 	}
-	got := short(Answer(s, l, card(0x70).message(dhcpv4.MessageTypeDiscover, wants("172.16.1.15")), Sender{Port: 1}, start))
+	got := short(Answer(s, table, card(0x70).message(dhcpv4.MessageTypeDiscover, wants("172.16.1.15")), Sender{Port: 1}, start))
 	if got.Address == "172.16.1.15" {
 		t.Error("a held address is offered")
 	}
-	a := take(t, s, l, card(0x71), start)
-	if l.hold(addr(a), "02:00:00:00:00:99", start) || !l.hold(addr(a), "02:00:00:00:00:71", start) {
+	a := take(t, s, table, card(0x71), start)
+	if table.hold(addr(a), "02:00:00:00:00:99", start) || !table.hold(addr(a), "02:00:00:00:00:71", start) {
 		t.Error("a leased address can be held by another, or not by the client itself")
 	}
 }
@@ -205,7 +205,7 @@ func TestHold(t *testing.T) {
 func TestNoAddressTwice(t *testing.T) {
 	t.Parallel()
 	rapid.Check(t, func(t *rapid.T) {
-		s, l, now := webScope(), NewLedger(nil), start
+		s, table, now := webScope(), newTable(), start
 		stored := map[netip.Addr]nat.Lease{} // what a kill leaves
 		holders := map[string]struct {       // what clients believe
 			who   byte
@@ -213,7 +213,7 @@ func TestNoAddressTwice(t *testing.T) {
 		}{}
 		known := map[byte]string{}
 		send := func(who byte, kind dhcpv4.MessageType, with ...dhcpv4.Modifier) said {
-			out := Answer(s, l, card(who).message(kind, with...), Sender{Port: int(who) % 3}, now)
+			out := Answer(s, table, card(who).message(kind, with...), Sender{Port: int(who) % 3}, now)
 			for _, d := range out.Dropped {
 				delete(stored, d.Address)
 			}
@@ -297,27 +297,26 @@ func TestNoAddressTwice(t *testing.T) {
 				for _, v := range stored {
 					list = append(list, v)
 				}
-				l = NewLedger(list)
+				table = newTable(list...)
 			},
 			"": func(t *rapid.T) {
-				for key, a := range l.clients {
-					if e := l.leases[a]; e == nil || e.key() != key {
-						t.Fatalf("the ledger says that %v has %s, and %s has %+v", key, a, a, e)
+				for mac, a := range table.clients {
+					if e := table.leases[a]; e == nil || e.MAC != mac {
+						t.Fatalf("the table says that %v has %s, and %s has %+v", mac, a, a, e)
 					}
 				}
-				once := map[clientKey]netip.Addr{}
+				once := map[nat.MAC]netip.Addr{}
 				for a, v := range stored {
-					key := clientKey{v.MAC, v.ClientID}
-					if other, twice := once[key]; twice && v.State != nat.LeaseDeclined {
-						t.Fatalf("%v has both %s and %s stored", key, a, other)
+					if other, twice := once[v.MAC]; twice && v.State != nat.LeaseDeclined {
+						t.Fatalf("%v has both %s and %s stored", v.MAC, a, other)
 					}
 					if v.State != nat.LeaseDeclined {
-						once[key] = a
+						once[v.MAC] = a
 					}
 				}
-				for a := range l.offers {
-					if l.leases[a] == nil || l.leases[a].State != nat.LeaseOffered {
-						t.Fatalf("%s is among the offers: %+v", a, l.leases[a])
+				for a := range table.offers {
+					if table.leases[a] == nil || table.leases[a].State != nat.LeaseOffered {
+						t.Fatalf("%s is among the offers: %+v", a, table.leases[a])
 					}
 				}
 			},
@@ -328,8 +327,8 @@ func TestNoAddressTwice(t *testing.T) {
 // Nobody speaks for an endpoint or for a client that was heard elsewhere.
 func TestSpeakingForOthers(t *testing.T) {
 	t.Parallel()
-	s, l := webScope(), NewLedger(nil)
-	a := take(t, s, l, card(0x70), start)
+	s, table := webScope(), newTable()
+	a := take(t, s, table, card(0x70), start)
 	other := Sender{Port: 1, MAC: "02:00:00:00:00:71"}
 	for i, m := range [][]byte{
 		card(0x11).message(dhcpv4.MessageTypeDiscover),
@@ -337,14 +336,14 @@ func TestSpeakingForOthers(t *testing.T) {
 		card(0x70).message(dhcpv4.MessageTypeDecline, wants(a)),
 		card(0x70).message(dhcpv4.MessageTypeRequest, wants(a)),
 	} {
-		if out := Answer(s, l, m, other, start); out.Reply != nil || len(out.Changed)+len(out.Dropped) > 0 {
+		if out := Answer(s, table, m, other, start); out.Reply != nil || len(out.Changed)+len(out.Dropped) > 0 {
 			t.Errorf("message %d: %+v", i, out)
 		}
 	}
-	if out := Answer(s, l, card(0x99).message(dhcpv4.MessageTypeDiscover), Sender{Port: 1, MAC: "02:00:00:00:00:11"}, start); out.Reply != nil {
+	if out := Answer(s, table, card(0x99).message(dhcpv4.MessageTypeDiscover), Sender{Port: 1, MAC: "02:00:00:00:00:11"}, start); out.Reply != nil {
 		t.Errorf("an endpoint asks for another card: %+v", short(out))
 	}
-	if out := Answer(s, l, card(0x99).message(dhcpv4.MessageTypeDiscover), other, start); short(out).Kind != "OFFER" {
+	if out := Answer(s, table, card(0x99).message(dhcpv4.MessageTypeDiscover), other, start); short(out).Kind != "OFFER" {
 		t.Errorf("who has several cards behind it gets %+v", short(out))
 	}
 }

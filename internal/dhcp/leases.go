@@ -10,8 +10,8 @@ import (
 	"github.com/hostnat/hostnat/internal/nat"
 )
 
-// Keeper stores leases. Package store has the real one.
-type Keeper interface {
+// Store stores leases. Package store has the real one.
+type Store interface {
 	// Leases returns what is stored.
 	Leases() ([]nat.Lease, error)
 	// SaveLeases stores some and takes others out, all or none. After it
@@ -19,49 +19,55 @@ type Keeper interface {
 	SaveLeases(save, drop []nat.Lease) error
 }
 
-// Book has the ledgers of all networks. It is safe for concurrent use.
-type Book struct {
-	keeper Keeper
+// Leases has the tables of all networks. It is safe for concurrent use.
+type Leases struct {
+	store Store
 
 	mu       sync.Mutex
-	ledgers  map[string]*Ledger // by network
+	tables   map[string]*Table // by network
 	watchers []chan<- struct{}
 }
 
-// NewBook returns a book with what is stored.
-func NewBook(k Keeper) (*Book, error) {
-	stored, err := k.Leases()
+// NewLeases returns the leases that are stored.
+func NewLeases(s Store) (*Leases, error) {
+	stored, err := s.Leases()
 	if err != nil {
 		return nil, err
 	}
 	byNetwork := make(map[string][]nat.Lease)
-	for _, l := range stored {
-		byNetwork[l.Network] = append(byNetwork[l.Network], l)
+	for _, lease := range stored {
+		byNetwork[lease.Network] = append(byNetwork[lease.Network], lease)
 	}
-	b := &Book{keeper: k, ledgers: make(map[string]*Ledger)}
+	l := &Leases{store: s, tables: make(map[string]*Table)}
+	var older []nat.Lease
 	for network, leases := range byNetwork {
-		b.ledgers[network] = NewLedger(leases)
+		table, superseded := NewTable(leases)
+		l.tables[network] = table
+		older = append(older, superseded...)
 	}
-	return b, nil
+	if len(older) > 0 {
+		err = s.SaveLeases(nil, older)
+	}
+	return l, err
 }
 
-func (b *Book) ledger(network string) *Ledger {
-	l := b.ledgers[network]
-	if l == nil {
-		l = NewLedger(nil)
-		b.ledgers[network] = l
+func (l *Leases) table(network string) *Table {
+	t := l.tables[network]
+	if t == nil {
+		t, _ = NewTable(nil)
+		l.tables[network] = t
 	}
-	return l
+	return t
 }
 
 // Leases returns all leases as they are now, expired and released ones too,
 // ordered by network and address.
-func (b *Book) Leases(now time.Time) []nat.Lease {
-	b.mu.Lock()
-	defer b.mu.Unlock()
+func (l *Leases) Leases(now time.Time) []nat.Lease {
+	l.mu.Lock()
+	defer l.mu.Unlock()
 	var list []nat.Lease
-	for _, ledger := range b.ledgers {
-		for _, e := range ledger.leases {
+	for _, table := range l.tables {
+		for _, e := range table.leases {
 			list = append(list, e.At(now))
 		}
 	}
@@ -72,80 +78,80 @@ func (b *Book) Leases(now time.Time) []nat.Lease {
 // Hold keeps an address of a network for an endpoint that is being attached,
 // for a minute: then the configuration says so. It is false if a client with
 // another MAC has the address.
-func (b *Book) Hold(network string, a netip.Addr, mac nat.MAC, now time.Time) bool {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.ledger(network).hold(a, mac, now)
+func (l *Leases) Hold(network string, a netip.Addr, mac nat.MAC, now time.Time) bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.table(network).hold(a, mac, now)
 }
 
 // Forget drops the lease of an address, if there is one. The client is not
 // told; it asks again when it wants to renew.
-func (b *Book) Forget(network string, a netip.Addr) (nat.Lease, bool, error) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	ledger := b.ledgers[network]
-	if ledger == nil {
+func (l *Leases) Forget(network string, a netip.Addr) (nat.Lease, bool, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	table := l.tables[network]
+	if table == nil {
 		return nat.Lease{}, false, nil
 	}
-	delete(ledger.held, a) // of an endpoint that was attached just before
-	e, ok := ledger.leases[a]
+	delete(table.held, a) // of an endpoint that was attached just before
+	e, ok := table.leases[a]
 	if !ok {
 		return nat.Lease{}, false, nil
 	}
 	gone := e.Lease
-	if err := b.keeper.SaveLeases(nil, []nat.Lease{gone}); err != nil {
+	if err := l.store.SaveLeases(nil, []nat.Lease{gone}); err != nil {
 		return nat.Lease{}, false, err
 	}
-	ledger.drop(a)
-	b.tell()
+	table.drop(a)
+	l.tell()
 	return gone, true, nil
 }
 
 // Keep forgets the leases of networks that are not there any more, and those of
 // addresses that a network does not have any more.
-func (b *Book) Keep(networks []nat.Network) error {
+func (l *Leases) Keep(networks []nat.Network) error {
 	subnets := make(map[string]netip.Prefix)
 	for _, n := range networks {
 		subnets[n.Name] = n.Subnet
 	}
-	b.mu.Lock()
-	defer b.mu.Unlock()
+	l.mu.Lock()
+	defer l.mu.Unlock()
 	var gone []nat.Lease
-	for network, ledger := range b.ledgers {
+	for network, table := range l.tables {
 		subnet := subnets[network]
-		for a, e := range ledger.leases {
+		for a, e := range table.leases {
 			if !subnet.Contains(a) {
 				gone = append(gone, e.Lease)
-				ledger.drop(a)
+				table.drop(a)
 			}
 		}
 		if !subnet.IsValid() {
-			delete(b.ledgers, network)
+			delete(l.tables, network)
 		}
 	}
 	if len(gone) == 0 {
 		return nil
 	}
-	b.tell()
-	return b.keeper.SaveLeases(nil, gone)
+	l.tell()
+	return l.store.SaveLeases(nil, gone)
 }
 
 // answer answers requests in the order they came, and stores what they changed
 // before it returns. Requests of one network are answered one call at a time.
-func (b *Book) answer(s *Scope, batch []arrival, now time.Time) ([]Outcome, error) {
-	outcomes, save, drop := b.enter(s, batch, now)
+func (l *Leases) answer(s *Scope, batch []arrival, now time.Time) ([]Outcome, error) {
+	outcomes, save, drop := l.enter(s, batch, now)
 	if len(save)+len(drop) == 0 {
 		return outcomes, nil
 	}
-	if err := b.keeper.SaveLeases(save, drop); err != nil {
+	if err := l.store.SaveLeases(save, drop); err != nil {
 		return nil, err
 	}
 	if !slices.ContainsFunc(outcomes, Outcome.isNews) {
 		return outcomes, nil // clients that renew each few seconds are no change for anybody else
 	}
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	b.tell()
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.tell()
 	return outcomes, nil
 }
 
@@ -158,22 +164,22 @@ type arrival struct {
 	from    Sender
 }
 
-func (b *Book) enter(s *Scope, batch []arrival, now time.Time) (outcomes []Outcome, save, drop []nat.Lease) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	ledger := b.ledger(s.Network)
+func (l *Leases) enter(s *Scope, batch []arrival, now time.Time) (outcomes []Outcome, save, drop []nat.Lease) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	table := l.table(s.Network)
 	// Of an address that several messages are about, the last word counts.
 	saved, dropped := make(map[netip.Addr]nat.Lease), make(map[netip.Addr]nat.Lease)
 	for _, a := range batch {
-		out := Answer(s, ledger, a.payload, a.from, now)
+		out := Answer(s, table, a.payload, a.from, now)
 		outcomes = append(outcomes, out)
-		for _, l := range out.Dropped {
-			delete(saved, l.Address)
-			dropped[l.Address] = l
+		for _, lease := range out.Dropped {
+			delete(saved, lease.Address)
+			dropped[lease.Address] = lease
 		}
-		for _, l := range out.Changed {
-			delete(dropped, l.Address)
-			saved[l.Address] = l
+		for _, lease := range out.Changed {
+			delete(dropped, lease.Address)
+			saved[lease.Address] = lease
 		}
 	}
 	return outcomes, slices.Collect(maps.Values(saved)), slices.Collect(maps.Values(dropped))
@@ -181,16 +187,16 @@ func (b *Book) enter(s *Scope, batch []arrival, now time.Time) (outcomes []Outco
 
 // Watch ticks after leases have changed. A change that happens while a tick
 // waits to be received causes no second one.
-func (b *Book) Watch() <-chan struct{} {
+func (l *Leases) Watch() <-chan struct{} {
 	ticks := make(chan struct{}, 1)
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	b.watchers = append(b.watchers, ticks)
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.watchers = append(l.watchers, ticks)
 	return ticks
 }
 
-func (b *Book) tell() {
-	for _, w := range b.watchers {
+func (l *Leases) tell() {
+	for _, w := range l.watchers {
 		select {
 		case w <- struct{}{}:
 		default: // one waits

@@ -13,7 +13,7 @@ import (
 func TestBatch(t *testing.T) {
 	t.Parallel()
 	store := &memory{leases: map[netip.Addr]nat.Lease{}}
-	b, err := NewBook(store)
+	b, err := NewLeases(store)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -30,8 +30,8 @@ func TestBatch(t *testing.T) {
 		t.Fatalf("%d outcomes, %v", len(outcomes), err)
 	}
 	owners := map[string]nat.MAC{}
-	for a, l := range store.leases {
-		owners[a.String()] = l.MAC
+	for a, table := range store.leases {
+		owners[a.String()] = table.MAC
 	}
 	if len(owners) != 2 || owners["172.16.1.16"] != "02:00:00:00:00:70" || owners["172.16.1.15"] != "02:00:00:00:00:72" {
 		t.Errorf("stored: %v", owners)
@@ -53,7 +53,7 @@ func TestBatch(t *testing.T) {
 // whoever asks, its own machine say.
 func TestForgottenIsNotHeld(t *testing.T) {
 	t.Parallel()
-	b, err := NewBook(&memory{leases: map[netip.Addr]nat.Lease{}})
+	b, err := NewLeases(&memory{leases: map[netip.Addr]nat.Lease{}})
 	if err != nil {
 		t.Fatal(err)
 	}
