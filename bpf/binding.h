@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: (GPL-2.0 OR BSD-2-Clause) */
 /*
- * Bindings and contacts live as long as sessions use them. Both are counted
+ * Bindings live as long as sessions use them. Sessions are counted
  * under a lock with an 'ended' mark, so that nobody joins one that is going.
  */
 #pragma once
@@ -8,7 +8,7 @@
 
 /*
  * Joins a binding: one session more. False if it is just being removed. One
- * that rests is taken up again, with counted (BINDING_COUNTED or 0) in its flags.
+ * in hold-down is used again, with counted (BINDING_COUNTED or 0) in its flags.
  */
 INLINE bool binding_join(const struct binding_key *key, struct binding *binding, __u32 counted)
 {
@@ -17,12 +17,12 @@ INLINE bool binding_join(const struct binding_key *key, struct binding *binding,
 	bpf_spin_lock(&binding->lock);
 	if (!(binding->flags & BINDING_ENDED)) {
 		was = binding->flags;
-		if (was & BINDING_HELD)
-			binding->flags = (was & ~BINDING_HELD) | counted;
+		if (was & BINDING_HOLD_DOWN)
+			binding->flags = (was & ~BINDING_HOLD_DOWN) | counted;
 		sessions = ++binding->sessions;
 	}
 	bpf_spin_unlock(&binding->lock);
-	if (was & BINDING_HELD)
+	if (was & BINDING_HOLD_DOWN)
 		event_binding(EVENT_BINDING_CREATE, key, binding, 0);
 	if (sessions)
 		event_binding(EVENT_BINDING_SESSIONS, key, binding, sessions);
@@ -75,16 +75,16 @@ INLINE void binding_remove(const struct binding_key *key, struct binding *bindin
 	binding_free(key); /* last: only now is the port free */
 }
 
-/* Lets a binding rest instead of removing it. False if there is no room to note it. */
+/* Puts a binding into hold-down instead of removing it. False if the queue is full. */
 INLINE bool binding_hold(const struct binding_key *key, __u32 until)
 {
-	struct held held = { .binding = *key, .until = until };
+	struct hold_down hold = { .binding = *key, .until = until };
 
-	return bpf_map_push_elem(&held_bindings, &held, 0) == 0;
+	return bpf_map_push_elem(&hold_downs, &hold, 0) == 0;
 }
 
-/* Monotonic seconds until which a freed port of the NAT rests; 0: not at all. TCP's states have done that already. */
-INLINE __u32 rest_until(const struct binding_key *key, __u32 nat_id)
+/* Monotonic seconds until which a freed port of the NAT is in hold-down; 0: not at all. TCP's ports have waited in the last state of their sessions. */
+INLINE __u32 hold_down_until(const struct binding_key *key, __u32 nat_id)
 {
 	struct nat *nat = bpf_map_lookup_elem(&nats, &nat_id);
 
@@ -94,12 +94,12 @@ INLINE __u32 rest_until(const struct binding_key *key, __u32 nat_id)
 }
 
 /* Marks a binding that nobody uses as ended, unless somebody was faster. */
-INLINE bool binding_end(struct binding *binding, __u32 held_until)
+INLINE bool binding_end(struct binding *binding, __u32 hold_until)
 {
 	bool ended = false;
 
 	bpf_spin_lock(&binding->lock);
-	if (!binding->sessions && !(binding->flags & BINDING_ENDED) && binding->held_until == held_until) {
+	if (!binding->sessions && !(binding->flags & BINDING_ENDED) && binding->hold_until == hold_until) {
 		binding->flags |= BINDING_ENDED;
 		ended = true;
 	}
@@ -107,8 +107,8 @@ INLINE bool binding_end(struct binding *binding, __u32 held_until)
 	return ended;
 }
 
-/* Leaves a binding: the last session of a dynamic one takes it along, or lets it rest if the NAT says so and may_rest. */
-GLOBAL int binding_leave(struct binding_key *key, __u32 may_rest)
+/* Leaves a binding: the last session of a dynamic one takes it along, or puts it into hold-down if the NAT says so and may_hold. */
+GLOBAL int binding_leave(struct binding_key *key, __u32 may_hold)
 {
 	__u32 sessions = 0, flags = BINDING_ENDED, until;
 	struct binding *binding;
@@ -118,17 +118,17 @@ GLOBAL int binding_leave(struct binding_key *key, __u32 may_rest)
 	binding = bpf_map_lookup_elem(&bindings, key);
 	if (!binding)
 		return 0; /* a configured one that was deleted meanwhile */
-	until = may_rest ? rest_until(key, binding->nat) : 0;
+	until = may_hold ? hold_down_until(key, binding->nat) : 0;
 	bpf_spin_lock(&binding->lock);
 	if (binding->sessions)
 		sessions = --binding->sessions;
-	if (!sessions && !(binding->flags & (BINDING_ENDED | BINDING_HELD))) {
+	if (!sessions && !(binding->flags & (BINDING_ENDED | BINDING_HOLD_DOWN))) {
 		flags = binding->flags;
 		if (flags & BINDING_OF_RANGE) {
 			binding->flags |= BINDING_ENDED;
 		} else if (!(flags & BINDING_CONFIGURED)) {
-			binding->flags = (flags & ~BINDING_COUNTED) | (until ? BINDING_HELD : BINDING_ENDED);
-			binding->held_until = until;
+			binding->flags = (flags & ~BINDING_COUNTED) | (until ? BINDING_HOLD_DOWN : BINDING_ENDED);
+			binding->hold_until = until;
 		}
 	}
 	bpf_spin_unlock(&binding->lock);
@@ -145,15 +145,15 @@ GLOBAL int binding_leave(struct binding_key *key, __u32 may_rest)
 	return 0;
 }
 
-/* Frees a port that has rested, unless its binding was taken up again meanwhile. */
-INLINE void binding_release(const struct held *held)
+/* Frees a port whose hold-down is over, unless its binding was used again meanwhile. */
+INLINE void binding_release(const struct hold_down *hold)
 {
-	struct binding *binding = bpf_map_lookup_elem(&bindings, &held->binding);
+	struct binding *binding = bpf_map_lookup_elem(&bindings, &hold->binding);
 
 	if (!binding || binding->flags & BINDING_CONFIGURED)
-		port_free(&held->binding); /* a mapping has had it since */
-	else if (binding->flags & BINDING_HELD && binding_end(binding, held->until))
-		binding_remove(&held->binding, binding);
+		port_free(&hold->binding); /* a mapping has had it since */
+	else if (binding->flags & BINDING_HOLD_DOWN && binding_end(binding, hold->until))
+		binding_remove(&hold->binding, binding);
 }
 
 enum { RELEASES = 512 }; /* a turn of the wheel */
@@ -165,47 +165,14 @@ struct release_turn {
 
 static long release_step(__u32 round, struct release_turn *turn)
 {
-	struct held held = {};
+	struct hold_down hold = {};
 
-	if (bpf_map_peek_elem(&held_bindings, &held) || (held.until > turn->now && !turn->mixed) ||
-	    bpf_map_pop_elem(&held_bindings, &held))
+	if (bpf_map_peek_elem(&hold_downs, &hold) || (hold.until > turn->now && !turn->mixed) ||
+	    bpf_map_pop_elem(&hold_downs, &hold))
 		return 1;
-	if (held.until <= turn->now)
-		binding_release(&held);
-	else if (bpf_map_push_elem(&held_bindings, &held, 0)) /* others behind it may be due */
-		binding_release(&held);
+	if (hold.until <= turn->now)
+		binding_release(&hold);
+	else if (bpf_map_push_elem(&hold_downs, &hold, 0)) /* others behind it may be due */
+		binding_release(&hold);
 	return 0;
-}
-
-/* Joins the contact of a binding with a remote; new is what it is if there is none yet. */
-INLINE bool contact_join(const struct contact_key *key, struct contact *new)
-{
-	struct contact *contact = bpf_map_lookup_elem(&contacts, key);
-	bool joined = false;
-
-	new->sessions = 1;
-	if (!contact)
-		return bpf_map_update_elem(&contacts, key, new, BPF_NOEXIST) == 0;
-	bpf_spin_lock(&contact->lock);
-	if (contact->sessions) {
-		contact->sessions++;
-		joined = true;
-	}
-	bpf_spin_unlock(&contact->lock);
-	return joined;
-}
-
-INLINE void contact_leave(const struct contact_key *key)
-{
-	struct contact *contact = bpf_map_lookup_elem(&contacts, key);
-	bool ended = false;
-
-	if (!contact)
-		return;
-	bpf_spin_lock(&contact->lock);
-	if (contact->sessions)
-		ended = --contact->sessions == 0;
-	bpf_spin_unlock(&contact->lock);
-	if (ended)
-		bpf_map_delete_elem(&contacts, key);
 }

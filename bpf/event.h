@@ -89,6 +89,3 @@ NOINLINE int event_refused(__u32 id, const struct session_key *key, __u32 nat, _
 	bpf_ringbuf_submit(event, 0);
 	return 0;
 }
-
-/* Keeps the type in the object's BTF, from which the Go one is made. */
-const struct event *event_type __attribute__((unused));

@@ -7,15 +7,15 @@
  *   bridge_ingress   from whatever else is on a network's bridge
  *   outside_ingress  from any interface of the host that isn't inside
  *   outside_egress   to any of these: the leak guard
- *   room_enter, room_leave  what goes to the room for fragments, and what comes from there
+ *   reassembly_enter, reassembly_leave  what goes to the reassembly namespace, and what comes from there
  *   host_connect4, ...  the host's own sockets
  *   end_session, adopt_session, start_wheel   called by user space
  */
-#include "dial.h"
-#include "guard.h"
-#include "inbound.h"
-#include "inside.h"
-#include "room.h"
+#include "ip4_socket_nat.h"
+#include "ip4_guard.h"
+#include "ip4_inbound.h"
+#include "ip4_antispoof.h"
+#include "ip4_reassembly.h"
 
 SEC("tcx/ingress")
 int inside_ingress(struct __sk_buff *skb)
@@ -71,13 +71,13 @@ int bridge_ingress(struct __sk_buff *skb)
 	int reason, verdict;
 
 	if (!inside || is_for_vlan(skb) || skb->protocol != htons(ETH_P_IP) || !is_for_host_link(skb) ||
-	    skb->mark == TRANSPARENT_MARK)
+	    skb->mark == MARK_TRANSPARENT)
 		return TCX_NEXT;
 	reason = parse_ip(skb, &packet);
 	if (unlikely(reason))
 		return drop(reason);
 	verdict = from_unmanaged(skb, &packet, inside);
-	return verdict == TCX_NEXT && is_lost_to_host(inside->flags, packet.source) ? to_host_apart(skb, inside) : verdict;
+	return verdict == TCX_NEXT && is_lost_to_host(inside->flags, packet.source) ? unrouted_to_host(skb, inside) : verdict;
 }
 
 /*
@@ -154,73 +154,73 @@ int outside_egress_l3(struct __sk_buff *skb)
 	return guard(skb, 0);
 }
 
-/* At our end of the room for fragments: to it and from it. */
+/* At our end of the veth to the reassembly namespace: to it and from it. */
 SEC("tcx/egress")
-int room_enter(struct __sk_buff *skb)
+int reassembly_enter(struct __sk_buff *skb)
 {
-	return room_in(skb);
+	return reassembly_in(skb);
 }
 
 SEC("tcx/ingress")
-int room_leave(struct __sk_buff *skb)
+int reassembly_leave(struct __sk_buff *skb)
 {
-	return room_out(skb);
+	return reassembly_out(skb);
 }
 
 /* The host's own sockets; 1 lets the call go on. */
 SEC("cgroup/connect4")
 int host_connect4(struct bpf_sock_addr *ctx)
 {
-	dial4(ctx, true);
+	socket_dial4(ctx, true);
 	return 1;
 }
 
 SEC("cgroup/sendmsg4")
 int host_sendmsg4(struct bpf_sock_addr *ctx)
 {
-	dial4(ctx, false);
+	socket_dial4(ctx, false);
 	return 1;
 }
 
 SEC("cgroup/recvmsg4")
 int host_recvmsg4(struct bpf_sock_addr *ctx)
 {
-	show4(ctx);
+	socket_show4(ctx);
 	return 1;
 }
 
 SEC("cgroup/getpeername4")
 int host_getpeername4(struct bpf_sock_addr *ctx)
 {
-	show4(ctx);
+	socket_show4(ctx);
 	return 1;
 }
 
 SEC("cgroup/connect6")
 int host_connect6(struct bpf_sock_addr *ctx)
 {
-	dial6(ctx, true);
+	socket_dial6(ctx, true);
 	return 1;
 }
 
 SEC("cgroup/sendmsg6")
 int host_sendmsg6(struct bpf_sock_addr *ctx)
 {
-	dial6(ctx, false);
+	socket_dial6(ctx, false);
 	return 1;
 }
 
 SEC("cgroup/recvmsg6")
 int host_recvmsg6(struct bpf_sock_addr *ctx)
 {
-	show6(ctx);
+	socket_show6(ctx);
 	return 1;
 }
 
 SEC("cgroup/getpeername6")
 int host_getpeername6(struct bpf_sock_addr *ctx)
 {
-	show6(ctx);
+	socket_show6(ctx);
 	return 1;
 }
 
@@ -260,10 +260,10 @@ int adopt_session(struct __sk_buff *skb)
 	if (!session)
 		return TCX_PASS;
 	session_adopt(&key, session);
-	due = session_alarm(&key, session, now);
-	if (!due || (session->alarm_due && session->alarm_due <= due))
+	due = session_due(&key, session, now);
+	if (!due || (session->timer_due && session->timer_due <= due))
 		return TCX_NEXT;
-	return alarm_set(&key, session, now, due - now) ? TCX_NEXT : TCX_DROP;
+	return timer_set(&key, session, now, due - now) ? TCX_NEXT : TCX_DROP;
 }
 
 /*

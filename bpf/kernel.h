@@ -101,10 +101,17 @@ struct bpf_sock {
 	__be16 dst_port; /* 0: not connected */
 };
 struct bpf_sock_tuple {
-	__be32 saddr, daddr;
-	__be16 sport, dport;
-}; /* the IPv4 half of the union */
-enum { SOCK_TUPLE_IPV4_SIZE = 12 };
+	union {
+		struct {
+			__be32 saddr, daddr;
+			__be16 sport, dport;
+		} ipv4;
+		struct {
+			__be32 saddr[4], daddr[4];
+			__be16 sport, dport;
+		} ipv6;
+	};
+};
 
 struct bpf_fib_lookup {
 	__u8 family, l4_protocol;
@@ -165,7 +172,7 @@ static long (*const bpf_timer_set_callback)(struct bpf_timer *, void *callback) 
 static long (*const bpf_timer_start)(struct bpf_timer *, __u64 nanoseconds, __u64 flags) = (void *)171;
 static long (*const bpf_loop)(__u32 rounds, void *callback, void *context, __u64 flags) = (void *)181;
 
-/* Wire formats. */
+/* Wire formats that both families have. */
 enum { ETH_P_IP = 0x0800, ETH_P_ARP = 0x0806, ETH_P_IPV6 = 0x86dd };
 enum { IPPROTO_ICMP = 1, IPPROTO_TCP = 6, IPPROTO_UDP = 17 };
 
@@ -173,16 +180,6 @@ struct ethhdr {
 	__u8 destination[6], source[6];
 	__be16 protocol;
 } __attribute__((packed));
-
-struct iphdr {
-	__u8 ihl : 4, version : 4; /* little-endian bit order: the object is bpfel */
-	__u8 tos;
-	__be16 tot_len, id, frag_off;
-	__u8 ttl, protocol;
-	__u16 check;
-	__be32 saddr, daddr;
-};
-enum { IP_DF = 0x4000, IP_MF = 0x2000, IP_OFFSET = 0x1fff };
 
 struct tcphdr {
 	__be16 source, dest;
@@ -198,21 +195,3 @@ struct udphdr {
 	__be16 source, dest, len;
 	__u16 check;
 };
-
-struct icmphdr {
-	__u8 type, code;
-	__u16 check;
-	__be16 id, sequence;
-};
-enum { ICMP_ECHO_REPLY = 0, ICMP_ECHO_REQUEST = 8 };
-
-enum { ARP_REQUEST = 1 };
-struct arp_ipv4 {
-	__be16 hardware, protocol;
-	__u8 hardware_size, protocol_size;
-	__be16 operation;
-	__u8 sender_mac[6];
-	__be32 sender_address;
-	__u8 target_mac[6];
-	__be32 target_address;
-} __attribute__((packed));

@@ -15,7 +15,7 @@
 INLINE __u32 range_of(const struct binding_key *key)
 {
 	struct range_key range = {
-		.length = 64,
+		.length = 32 + ADDRESS_BITS,
 		.address = key->address,
 		.protocol = key->protocol,
 		.port = key->port,
@@ -38,7 +38,7 @@ INLINE __u32 mix(__u32 value)
 
 struct target_choice {
 	struct mapping *mapping;
-	__be32 remote;
+	addr_t remote;
 	__u32 highest, best; /* hash and index of the best target so far */
 };
 
@@ -50,7 +50,7 @@ static long choose_step(__u32 index, struct target_choice *choice)
 	if (index >= MAPPING_TARGETS || index >= choice->mapping->targets)
 		return 1;
 	target = &choice->mapping->target[index];
-	weight = mix(mix(choice->remote) ^ target->address ^ target->port);
+	weight = mix(mix(hash_address(choice->remote)) ^ hash_address(target->address) ^ target->port);
 	if (weight >= choice->highest) {
 		choice->highest = weight;
 		choice->best = index;
@@ -62,7 +62,7 @@ static long choose_step(__u32 index, struct target_choice *choice)
  * The target that a new remote gets: the one with the highest hash of both
  * (rendezvous hashing), so that a target that goes moves its own remotes alone.
  */
-INLINE struct target *choose_target(struct mapping *mapping, __be32 remote)
+INLINE struct target *choose_target(struct mapping *mapping, addr_t remote)
 {
 	struct target_choice choice = { .mapping = mapping, .remote = remote };
 
@@ -72,24 +72,24 @@ INLINE struct target *choose_target(struct mapping *mapping, __be32 remote)
 }
 
 /* Fills in a mapping's end for this external port; a remote that has sessions stays where it is. */
-INLINE void inside_of(struct mapping *mapping, const struct binding_key *binding, __be32 address, struct session_key *key)
+INLINE void inside_of(struct mapping *mapping, const struct binding_key *binding, addr_t address, struct session_key *key)
 {
-	struct contact_key contact_key = {
+	struct filter_key filter_key = {
 		.external_address = address,
 		.remote_address = key->remote_address,
 		.external_port = binding->port,
 		.protocol = binding->protocol,
 	};
 	__u16 offset = ntohs(binding->port) - ntohs(mapping->external_port);
-	struct contact *contact;
+	struct filter_entry *entry;
 	struct target *target;
 
 	key->compartment = mapping->compartment;
 	if (mapping->flags & BINDING_SPREAD) {
-		contact = bpf_map_lookup_elem(&contacts, &contact_key);
-		if (contact && contact->internal_address) {
-			key->internal_address = contact->internal_address;
-			key->internal_port = contact->internal_port;
+		entry = bpf_map_lookup_elem(&filter_entries, &filter_key);
+		if (entry && is_set(entry->internal_address)) {
+			key->internal_address = entry->internal_address;
+			key->internal_port = entry->internal_port;
 			return;
 		}
 	}
@@ -99,22 +99,22 @@ INLINE void inside_of(struct mapping *mapping, const struct binding_key *binding
 }
 
 /* The inside of an endpoint-dependent session. */
-INLINE bool find_overflow(const struct binding_key *binding_key, struct session_key *key)
+INLINE bool find_dependent(const struct binding_key *binding_key, struct session_key *key)
 {
-	struct overflow_key overflow_key = {
+	struct dependent_port_key dependent_port_key = {
 		.external_address = binding_key->address,
 		.remote_address = key->remote_address,
 		.external_port = binding_key->port,
 		.remote_port = key->remote_port,
 		.protocol = binding_key->protocol,
 	};
-	struct overflow *overflow = bpf_map_lookup_elem(&overflows, &overflow_key);
+	struct dependent_port *dependent = bpf_map_lookup_elem(&dependent_ports, &dependent_port_key);
 
-	if (!overflow)
+	if (!dependent)
 		return false;
-	key->compartment = overflow->compartment;
-	key->internal_address = overflow->internal_address;
-	key->internal_port = overflow->internal_port;
+	key->compartment = dependent->compartment;
+	key->internal_address = dependent->internal_address;
+	key->internal_port = dependent->internal_port;
 	return true;
 }
 
@@ -130,19 +130,19 @@ GLOBAL int find_mapped(struct binding_key *binding_key, struct session_key *key)
 {
 	struct binding *binding;
 	struct mapping *mapping;
-	__be32 address;
+	addr_t address;
 	__u32 id = 0, flags;
 
 	if (!binding_key || !key)
 		return 0;
 	address = binding_key->address;
 	binding = bpf_map_lookup_elem(&bindings, binding_key);
-	if (!binding && find_overflow(binding_key, key))
-		return BINDING_FOUND | BINDING_OVERFLOW;
+	if (!binding && find_dependent(binding_key, key))
+		return BINDING_FOUND | BINDING_ENDPOINT_DEPENDENT;
 	if (!binding)
 		id = range_of(binding_key);
 	if (!binding && !id) {
-		binding_key->address = 0;
+		binding_key->address = NO_ADDRESS;
 		binding = bpf_map_lookup_elem(&bindings, binding_key);
 		if (!binding)
 			id = range_of(binding_key);
@@ -168,32 +168,33 @@ GLOBAL int find_mapped(struct binding_key *binding_key, struct session_key *key)
  * sets binding_key->address to 0 if a mapping on any address has it. Returns
  * the binding's flags with BINDING_FOUND, or 0: nobody's.
  */
-INLINE __u32 find_inside(struct binding_key *binding_key, __be32 remote_address, __be16 remote_port, struct session_key *key)
+INLINE __u32 find_inside(struct binding_key *binding_key, addr_t remote_address, __be16 remote_port, struct session_key *key)
 {
-	__be32 address = binding_key->address;
+	addr_t address = binding_key->address;
 	struct binding *binding = bpf_map_lookup_elem(&bindings, binding_key);
 
 	if (!binding) {
-		binding_key->address = 0;
+		binding_key->address = NO_ADDRESS;
 		binding = bpf_map_lookup_elem(&bindings, binding_key);
 	}
 	key->remote_address = remote_address;
 	key->protocol = binding_key->protocol;
 	/* ICMP queries have an identifier on the inside alone. */
-	if (binding_key->protocol != IPPROTO_ICMP)
+	if (binding_key->protocol != QUERY_PROTOCOL)
 		key->remote_port = remote_port;
-	if (likely(binding && !(binding->flags & BINDING_SPREAD) && (binding_key->address || !has_setting(SETTING_SHADOWS)))) {
+	if (likely(binding && !(binding->flags & BINDING_SPREAD) &&
+		   (is_set(binding_key->address) || !has_setting(SETTING_SHADOWS)))) {
 		take_inside(key, binding);
 		return binding->flags | BINDING_FOUND;
 	}
-	if (!binding && !has_setting(SETTING_RANGES | SETTING_OVERFLOW))
+	if (!binding && !has_setting(SETTING_RANGES | SETTING_ENDPOINT_DEPENDENT))
 		return 0;
 	binding_key->address = address;
 	return find_mapped(binding_key, key);
 }
 
 /* A hairpin's other end: the binding that its remote address and port are of, and the key of the session on that side. */
-INLINE __u32 far_side(const struct session_key *key, __be32 external_address, __be16 external_port, struct binding_key *binding_key,
+INLINE __u32 far_side(const struct session_key *key, addr_t external_address, __be16 external_port, struct binding_key *binding_key,
 		      struct session_key *far_key)
 {
 	binding_key->address = key->remote_address;
@@ -211,9 +212,9 @@ INLINE __u32 mapping_of(const struct binding_key *key)
 }
 
 /* Whether a mapping lets a remote in. */
-INLINE bool lets_in(__u32 mapping, __u32 flags, __be32 source)
+INLINE bool lets_in(__u32 mapping, __u32 flags, addr_t source)
 {
-	struct allowed_key remote = { .length = 64, .mapping = mapping, .remote = source };
+	struct allowed_key remote = { .length = 32 + ADDRESS_BITS, .mapping = mapping, .remote = source };
 
 	return !(flags & BINDING_ALLOW_LIST) || bpf_map_lookup_elem(&allowed, &remote);
 }

@@ -22,7 +22,7 @@ HASH_MAP(endpoints, struct endpoint_key, struct endpoint, 65536);
 HASH_MAP(leases, struct endpoint_key, struct lease, 65536); /* of who is no managed endpoint */
 HASH_MAP(nats, __u32, struct nat, 4096);
 HASH_MAP(pools, struct pool_key, struct pool, 16384);
-HASH_MAP(host_addresses, __be32, __u32, 4096); /* value: the interface that has it */
+HASH_MAP(host_addresses, addr_t, __u32, 4096); /* value: the interface that has it */
 
 struct {
 	MAP_UINT(type, BPF_MAP_TYPE_ARRAY);
@@ -31,15 +31,15 @@ struct {
 	MAP_UINT(max_entries, 1);
 } configuration SEC(".maps");
 
-/* Value: id of the network; 0: within its subnet, but the host has these addresses elsewhere (a LAN, a VPN that it came to). */
+/* Value: id of the network; 0: within its subnet, but the host reaches these addresses on another link (a LAN or VPN that overlaps). */
 LPM_MAP(inside_prefixes, struct prefix_key, __u32, 4096);
 
 LPM_MAP(allowed, struct allowed_key, __u32, 65536);
 
 LPM_MAP(subnets, struct subnet_key, __u32, 16384); /* value: id of the network */
 
-HASH_MAP(wholes, __be32, struct whole, 4096); /* by external address */
-HASH_MAP(inside_wholes, struct endpoint_key, struct whole, 4096);
+HASH_MAP(one_to_one_in, addr_t, struct one_to_one, 4096); /* by external address */
+HASH_MAP(one_to_one_out, struct endpoint_key, struct one_to_one, 4096);
 HASH_MAP(mappings, __u32, struct mapping, 65536);
 LPM_MAP(ranges, struct range_key, __u32, 65536); /* value: id of the mapping */
 
@@ -52,17 +52,17 @@ LPM_MAP(inside_ranges, struct inside_range_key, __u32, 65536); /* the same */
 HASH_MAP(sessions, struct session_key, struct session, 1 << 20);
 HASH_MAP(bindings, struct binding_key, struct binding, 1 << 18);
 HASH_MAP(binding_index, struct binding_index_key, struct way_out, 1 << 18);
-HASH_MAP(contacts, struct contact_key, struct contact, 1 << 20);
-HASH_MAP(overflows, struct overflow_key, struct overflow, 1 << 20);
-HASH_MAP(overflow_counts, __u32, __u64, 4096); /* endpoint-dependent sessions of a NAT */
+HASH_MAP(filter_entries, struct filter_key, struct filter_entry, 1 << 20);
+HASH_MAP(dependent_ports, struct dependent_port_key, struct dependent_port, 1 << 20);
+HASH_MAP(dependent_count, __u32, __u64, 4096); /* endpoint-dependent sessions of a NAT */
 HASH_MAP(usages, struct endpoint_key, struct usage, 65536);
 
-/* Freed ports that rest, the first to be free again first (RFC 6888 REQ-8). */
+/* Freed ports in hold-down, the first to be free again first (RFC 6888 REQ-8). */
 struct {
 	MAP_UINT(type, BPF_MAP_TYPE_QUEUE);
-	MAP_TYPE(value, struct held);
+	MAP_TYPE(value, struct hold_down);
 	MAP_UINT(max_entries, 1 << 18);
-} held_bindings SEC(".maps");
+} hold_downs SEC(".maps");
 
 /*
  * Which external ports have dynamic bindings, a bit each: a hint, so that the
@@ -127,58 +127,58 @@ INLINE int drop(enum reason reason)
 	return TCX_DROP;
 }
 
-/* By value: an address taken of a field would keep the whole struct from registers. */
-INLINE bool is_host_address(__be32 address)
+/* By value: an address taken of a field would keep all of the struct from registers. */
+INLINE bool is_host_address(addr_t address)
 {
 	return bpf_map_lookup_elem(&host_addresses, &address) != NULL;
 }
 
 /* The interface that has an address of the host, 0 if none has. */
-INLINE __u32 host_interface(__be32 address)
+INLINE __u32 host_interface(addr_t address)
 {
 	__u32 *ifindex = bpf_map_lookup_elem(&host_addresses, &address);
 	return ifindex ? *ifindex : 0;
 }
 
 /* The id of the network whose subnet an address is in; NULL: it is in none of the compartment's. */
-INLINE __u32 *find_subnet(__u32 compartment, __be32 address)
+INLINE __u32 *find_subnet(__u32 compartment, addr_t address)
 {
-	struct subnet_key key = { .length = 64, .compartment = compartment, .address = address };
+	struct subnet_key key = { .length = 32 + ADDRESS_BITS, .compartment = compartment, .address = address };
 
 	return bpf_map_lookup_elem(&subnets, &key);
 }
 
-INLINE __u32 *find_inside_prefix(__be32 address)
+INLINE __u32 *find_inside_prefix(addr_t address)
 {
-	struct prefix_key key = { .length = 32, .address = address };
+	struct prefix_key key = { .length = ADDRESS_BITS, .address = address };
 
 	return bpf_map_lookup_elem(&inside_prefixes, &key);
 }
 
 /* Whether an address is a network's and nobody's outside. Of networks that the host's routing tables leave out only the gateway's is. */
-INLINE bool is_inside_address(__be32 address)
+INLINE bool is_inside_address(addr_t address)
 {
 	__u32 *network = find_inside_prefix(address);
 
 	return network && *network;
 }
 
-/* Whether a destination is in another network's subnet. What the host has elsewhere is outside for all networks but its own. */
-INLINE bool is_isolated(__u32 compartment, __be32 destination)
+/* Whether a destination is in another network's subnet. What overlaps with the host's own surroundings is outside for all networks but its own. */
+INLINE bool is_isolated(__u32 compartment, addr_t destination)
 {
 	__u32 *network = find_inside_prefix(destination);
 
 	return network ? *network : find_subnet(compartment, destination) != NULL;
 }
 
-/* Whether what the host sends to an address of a network would go elsewhere by its routing tables. */
-INLINE bool is_lost_to_host(__u32 network_flags, __be32 address)
+/* Whether what the host sends to an address of a network would go to another link by its routing tables. */
+INLINE bool is_lost_to_host(__u32 network_flags, addr_t address)
 {
 	__u32 *network;
 
-	if (likely(!(network_flags & (NETWORK_APART | NETWORK_ELSEWHERE))))
+	if (likely(!(network_flags & (NETWORK_UNROUTED | NETWORK_HOST_OVERLAP))))
 		return false;
-	if (network_flags & NETWORK_APART)
+	if (network_flags & NETWORK_UNROUTED)
 		return true;
 	network = find_inside_prefix(address);
 	return network && !*network;
@@ -188,7 +188,7 @@ INLINE bool is_lost_to_host(__u32 network_flags, __be32 address)
  * Whether an endpoint takes a remote for one of its own network, or of one that
  * is open to it, though it is outside: its answers would stay inside.
  */
-INLINE bool is_near(__u32 compartment, __be32 internal, __be32 remote)
+INLINE bool is_near(__u32 compartment, addr_t internal, addr_t remote)
 {
 	__u32 *remotes = find_subnet(compartment, remote), *own;
 	struct network *network;
@@ -198,26 +198,4 @@ INLINE bool is_near(__u32 compartment, __be32 internal, __be32 remote)
 	own = find_subnet(compartment, internal);
 	network = bpf_map_lookup_elem(&networks, remotes);
 	return !own || *own == *remotes || !network || network->flags & NETWORK_OPEN;
-}
-
-/* Whether an address is no destination for unicast beyond the link. RFC 1812 section 5.3.7, RFC 6890 */
-INLINE bool stays_on_link(__be32 address)
-{
-	__u8 first = address & 0xff, second = address >> 8 & 0xff;
-
-	return first >= 224 || first == 127 || first == 0 || (first == 169 && second == 254);
-}
-
-/* Whether nobody has such a destination on a wire: RFC 1122 section 3.2.1.3. */
-INLINE bool is_nobodys(__be32 address)
-{
-	__u8 first = address & 0xff;
-
-	return first == 0 || first == 127 || (first >= 240 && address != ~0U);
-}
-
-/* Whether nobody outside has such a source: RFC 1812 section 5.3.7. */
-INLINE bool is_martian(__be32 source)
-{
-	return is_host_address(source) || is_inside_address(source) || stays_on_link(source);
 }

@@ -6,7 +6,7 @@
  */
 #pragma once
 #include "mapping.h"
-#include "parse.h"
+#include "packet.h"
 
 enum {
 	RANDOM_TRIES = 16, /* then the range is searched word by word from a random place */
@@ -64,20 +64,16 @@ INLINE __u32 describe_socket(const struct __sk_buff *skb, const struct bpf_sock 
 }
 
 /* The host socket that would receive what remote sends to address:port, described; 0: there is none. */
-INLINE __u32 host_socket(struct __sk_buff *skb, __u8 protocol, __be32 remote, __be16 remote_port, __be32 address, __be16 port)
+INLINE __u32 host_socket(struct __sk_buff *skb, __u8 protocol, addr_t remote, __be16 remote_port, addr_t address, __be16 port)
 {
-	struct bpf_sock_tuple tuple = {
-		.saddr = remote,
-		.sport = remote_port,
-		.daddr = address,
-		.dport = port,
-	};
+	struct bpf_sock_tuple tuple;
+	__u32 size = socket_tuple(&tuple, remote, remote_port, address, port);
 	struct bpf_sock *sock;
 	__u32 found;
 
 	/* Two kinds of pointer to the verifier: each is used where it was got. */
 	if (protocol == IPPROTO_TCP) {
-		sock = bpf_skc_lookup_tcp(skb, &tuple, SOCK_TUPLE_IPV4_SIZE, BPF_F_CURRENT_NETNS, 0);
+		sock = bpf_skc_lookup_tcp(skb, &tuple, size, BPF_F_CURRENT_NETNS, 0);
 		if (!sock)
 			return 0;
 		found = describe_socket(skb, sock);
@@ -86,7 +82,7 @@ INLINE __u32 host_socket(struct __sk_buff *skb, __u8 protocol, __be32 remote, __
 	}
 	if (protocol != IPPROTO_UDP)
 		return 0;
-	sock = bpf_sk_lookup_udp(skb, &tuple, SOCK_TUPLE_IPV4_SIZE, BPF_F_CURRENT_NETNS, 0);
+	sock = bpf_sk_lookup_udp(skb, &tuple, size, BPF_F_CURRENT_NETNS, 0);
 	if (!sock)
 		return 0;
 	found = describe_socket(skb, sock);
@@ -117,7 +113,7 @@ struct port_search {
 	struct binding *binding; /* what to insert */
 	struct port_bits *bits, *reserved;
 	struct binding_key key; /* result */
-	__be32 remote;
+	addr_t remote;
 	__be16 remote_port;
 	bool found, full;
 	__u32 word; /* the next to be looked at */

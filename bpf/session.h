@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: (GPL-2.0 OR BSD-2-Clause) */
 /* Sessions: opening, TCP tracking, expiry, ending. */
 #pragma once
-#include "parse.h"
-#include "overflow.h"
+#include "packet.h"
+#include "endpoint_dependent.h"
+#include "filter.h"
 #include "route.h"
 #include "tcp.h"
 #include "wheel.h"
@@ -10,7 +11,7 @@
 /* What a session is opened with. */
 struct opening {
 	__u32 nat, network;
-	__be32 external_address;
+	addr_t external_address;
 	__be16 external_port;
 	__u16 flags;
 	struct route route;
@@ -38,43 +39,32 @@ INLINE struct scratch *get_scratch(void)
 	return bpf_map_lookup_elem(&scratches, &zero);
 }
 
-INLINE struct binding_key binding_of(const struct session_key *key, __be32 external_address, __be16 external_port, __u16 flags)
+INLINE struct binding_key binding_of(const struct session_key *key, addr_t external_address, __be16 external_port, __u16 flags)
 {
 	struct binding_key binding = {
-		.address = flags & SESSION_ANY_ADDRESS ? 0 : external_address,
+		.address = flags & SESSION_ANY_ADDRESS ? NO_ADDRESS : external_address,
 		.port = external_port,
 		.protocol = key->protocol,
 	};
 	return binding;
 }
 
-INLINE struct contact_key contact_of(const struct session_key *key, __be32 external_address, __be16 external_port)
+/* Gives up all that a session has taken: its filter entry, its part of its endpoint's usage, its external port. */
+GLOBAL int session_release(struct session_key *key, addr_t external_address, __be16 external_port, __u32 flags, __u32 nat)
 {
-	struct contact_key contact = {
-		.external_address = external_address,
-		.remote_address = key->remote_address,
-		.external_port = external_port,
-		.protocol = key->protocol,
-	};
-	return contact;
-}
-
-/* Gives up all that a session has taken: its contact, its part of its endpoint's usage, its external port. */
-GLOBAL int session_release(struct session_key *key, __be32 external_address, __be16 external_port, __u32 flags, __u32 nat)
-{
-	struct contact_key contact;
+	struct filter_key filter;
 	struct binding_key binding;
 
 	if (!key)
 		return 0;
-	if (flags & SESSION_CONTACT) {
-		contact = contact_of(key, external_address, external_port);
-		contact_leave(&contact);
+	if (flags & SESSION_FILTER_ENTRY) {
+		filter = filter_key_of(key, external_address, external_port);
+		filter_leave(&filter);
 	}
 	if (flags & SESSION_COUNTED)
 		usage_leave(key->compartment, key->internal_address, USAGE_SESSION);
-	if (flags & SESSION_OVERFLOW)
-		return overflow_leave(key, external_address, external_port, nat);
+	if (flags & SESSION_ENDPOINT_DEPENDENT)
+		return dependent_leave(key, external_address, external_port, nat);
 	binding = binding_of(key, external_address, external_port, flags);
 	return binding_leave(&binding, !(flags & SESSION_UNUSED));
 }
@@ -86,7 +76,7 @@ GLOBAL int session_release(struct session_key *key, __be32 external_address, __b
 NOINLINE int session_end(struct session_key *map_key, struct session *session)
 {
 	struct session_key key = *map_key;
-	__be32 external_address;
+	addr_t external_address;
 	__be16 external_port;
 	__u32 flags, nat;
 
@@ -102,7 +92,7 @@ NOINLINE int session_end(struct session_key *map_key, struct session *session)
 	return 0;
 }
 
-static __u64 session_alarm(struct session_key *key, struct session *session, __u64 now)
+static __u64 session_due(struct session_key *key, struct session *session, __u64 now)
 {
 	__u64 deadline = session->refreshed + session->lifetime * SECOND;
 
@@ -136,8 +126,8 @@ GLOBAL int session_change_state(const struct session_key *key, struct session *s
 		lifetime = nat->tcp_transitory_timeout;
 	session->lifetime = lifetime;
 	session->refreshed = now;
-	if (now + lifetime * SECOND < session->alarm_due)
-		alarm_set(key, session, now, lifetime * SECOND);
+	if (now + lifetime * SECOND < session->timer_due)
+		timer_set(key, session, now, lifetime * SECOND);
 	event_session(EVENT_SESSION_STATE, key, session);
 	return 0;
 }
@@ -247,38 +237,11 @@ NOINLINE int session_start(struct session_key *key)
 	if (!session)
 		return REASON_SESSION_FAILED;
 	event_session(EVENT_SESSION_CREATE, key, session);
-	if (!alarm_set(key, session, session->created, session->lifetime * SECOND)) {
+	if (!timer_set(key, session, session->created, session->lifetime * SECOND)) {
 		session_end(key, session); /* one that never expires is worse than none */
 		return REASON_SESSIONS_FULL;
 	}
 	return REASON_NONE;
-}
-
-/* Joins what says which remotes the endpoint talks to, or where a mapping with several targets has sent them. */
-GLOBAL int join_contact(const struct session_key *key, __be32 external_address, __be16 external_port, __u32 flags)
-{
-	struct contact_key contact_key;
-	struct contact contact = {};
-
-	if (!key)
-		return false;
-	contact_key = contact_of(key, external_address, external_port);
-	if (flags & SESSION_SPREAD) {
-		contact.internal_address = key->internal_address;
-		contact.internal_port = key->internal_port;
-	}
-	return contact_join(&contact_key, &contact);
-}
-
-INLINE bool needs_contact(__u8 protocol, const struct nat *nat, __u32 flags)
-{
-	__u8 filtering = protocol == IPPROTO_TCP ? nat->tcp_filtering : nat->udp_filtering;
-
-	if (flags & SESSION_SPREAD)
-		return true;
-	if (flags & SESSION_OVERFLOW) /* no remote but its own reaches it */
-		return false;
-	return protocol != IPPROTO_ICMP && filtering == FILTER_ADDRESS_DEPENDENT;
 }
 
 /* A live session takes its NAT's settings as they are now. */
@@ -294,9 +257,9 @@ INLINE void session_adopt(struct session_key *key, struct session *session)
 		session->flags |= SESSION_INBOUND_REFRESH;
 	else
 		session->flags &= ~SESSION_INBOUND_REFRESH;
-	if (!(session->flags & SESSION_CONTACT) && needs_contact(key->protocol, nat, session->flags) &&
-	    join_contact(key, session->external_address, session->external_port, session->flags))
-		session->flags |= SESSION_CONTACT;
+	if (!(session->flags & SESSION_FILTER_ENTRY) && needs_filter_entry(key->protocol, nat, session->flags) &&
+	    join_filter(key, session->external_address, session->external_port, session->flags))
+		session->flags |= SESSION_FILTER_ENTRY;
 }
 
 /* Gives up what was taken for a session that is not to be. */
@@ -324,9 +287,9 @@ INLINE int session_open(struct session_key *key, struct opening *opening, const 
 	}
 	if (taken == USAGE_COUNTED)
 		opening->flags |= SESSION_COUNTED;
-	if (needs_contact(key->protocol, nat, opening->flags) &&
-	    join_contact(key, opening->external_address, opening->external_port, opening->flags))
-		opening->flags |= SESSION_CONTACT;
+	if (needs_filter_entry(key->protocol, nat, opening->flags) &&
+	    join_filter(key, opening->external_address, opening->external_port, opening->flags))
+		opening->flags |= SESSION_FILTER_ENTRY;
 	error = session_insert(key, opening, nat);
 	if (!error)
 		return session_start(key);

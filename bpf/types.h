@@ -5,7 +5,7 @@
  * the host's. Padding is written out: keys are compared byte by byte.
  */
 #pragma once
-#include "kernel.h"
+#include "family.h"
 
 #define SECOND 1000000000ULL
 
@@ -68,11 +68,11 @@ enum filtering { /* RFC 4787 section 5 */
 	FILTER_ADDRESS_AND_PORT_DEPENDENT = 2,
 };
 
-enum { /* what a packet that has no binding may belong to all the same */
+enum setting_flags { /* what a packet that has no binding may belong to all the same */
 	SETTING_RANGES = 1, /* a mapping of several ports */
-	SETTING_OVERFLOW = 2, /* an endpoint-dependent session */
+	SETTING_ENDPOINT_DEPENDENT = 2, /* an endpoint-dependent session */
 	SETTING_TRANSPARENT = 4, /* a socket of ours that has a remote's address */
-	SETTING_MIXED_HOLD = 8, /* NATs let ports rest for different times */
+	SETTING_MIXED_HOLD = 8, /* NATs have different hold-down times */
 	SETTING_SHADOWS = 16, /* ranges on one address, which go before what is mapped on any */
 };
 
@@ -82,20 +82,20 @@ struct settings {
 	__u64 netns_cookie; /* of the daemon's namespace: whose programs reach mappings by loopback */
 	__u32 anchor_ifindex; /* input device for route look-ups */
 	__u32 flags;
-	__u32 room_ifindex; /* our end of the room for fragments; 0: there is none */
+	__u32 reassembly_ifindex; /* our end of the veth to the reassembly namespace; 0: there is none */
 	__u16 local_port_low, local_port_high; /* the host's ephemeral ports, host order */
 };
 
 struct nat {
 	__u32 udp_timeout, tcp_established_timeout, tcp_transitory_timeout, icmp_timeout; /* seconds */
-	__u32 hold_down; /* seconds that a freed UDP port or query identifier rests */
+	__u32 hold_down; /* hold-down: seconds before a freed UDP port or query identifier may be given again */
 	__u32 max_sessions, max_ports, max_rate; /* an endpoint's: at once, at once, new ones a second; 0: no limit */
 	__u8 tcp_filtering, udp_filtering, udp_inbound_refresh;
-	__u8 pooling, overflow, clamp_mss;
+	__u8 pooling, endpoint_dependent, clamp_mss;
 	__u8 exhaustion; /* enum exhaustion */
 	__u8 pad;
 };
-enum { POOLING_PAIRED = 0, POOLING_ARBITRARY = 1 }; /* RFC 4787 REQ-2 */
+enum pooling { POOLING_PAIRED = 0, POOLING_ARBITRARY = 1 }; /* RFC 4787 REQ-2 */
 enum exhaustion { /* how a flow is refused that no port or state is left for: decision D3 */
 	EXHAUSTION_PROHIBITED = 0,
 	EXHAUSTION_UNREACHABLE = 1,
@@ -112,27 +112,27 @@ struct port_range {
 	__u16 low, high; /* host order, inclusive; 0-0: unused */
 };
 struct pool_address {
-	__be32 address;
+	addr_t address;
 	__u32 ports; /* how many the ranges hold together */
 	struct port_range range[POOL_RANGES];
-	struct port_range overflow; /* for endpoint-dependent mapping alone */
+	struct port_range dependent; /* for endpoint-dependent mapping alone */
 };
 struct pool {
 	__u32 count; /* that new bindings may have */
-	__u32 mapped; /* behind these: addresses that whole mappings have for themselves */
+	__u32 mapped; /* behind these: addresses that one-to-one mappings have for themselves */
 	struct pool_address address[POOL_ADDRESSES];
 };
 
-enum { OUTSIDE_NO_ETHERNET = 1 };
+enum outside_flags { OUTSIDE_NO_ETHERNET = 1 };
 struct outside {
 	__u32 flags;
 };
 
-enum {
+enum network_flags {
 	NETWORK_OPEN = 1, /* its endpoints and those of other open networks of the compartment reach each other */
-	NETWORK_KEPT_APART = 2, /* its endpoints do not reach each other */
-	NETWORK_APART = 4, /* its prefix has no route in the host's main table, since another network may have it too */
-	NETWORK_ELSEWHERE = 8, /* the host has come to a LAN or a VPN with a part of its subnet */
+	NETWORK_ENDPOINTS_ISOLATED = 2, /* its endpoints do not reach each other */
+	NETWORK_UNROUTED = 4, /* its prefix has no route in the host's main table, since another network may have it too */
+	NETWORK_HOST_OVERLAP = 8, /* the host has come to a LAN or a VPN with a part of its subnet */
 };
 struct network {
 	__u32 bridge_ifindex;
@@ -146,15 +146,15 @@ struct network {
 struct inside {
 	__u32 network, compartment;
 	__u32 nat; /* 0: none, the network is internal only */
-	__be32 address; /* the endpoint's own, 0 on a bridge */
-	__be32 subnet, mask, gateway;
+	addr_t address; /* the endpoint's own, 0 on a bridge */
+	addr_t subnet, mask, gateway;
 	__u8 mac[6], gateway_mac[6];
 	__u32 flags; /* of its network */
 };
 
 struct endpoint_key {
 	__u32 compartment;
-	__be32 address;
+	addr_t address;
 };
 
 /* Who has an address by DHCP. */
@@ -182,47 +182,47 @@ struct endpoint {
  * binding on any address of the host.
  */
 struct binding_key {
-	__be32 address;
+	addr_t address;
 	__be16 port;
 	__u8 protocol;
 	__u8 pad;
 };
-enum {
+enum binding_flags {
 	BINDING_CONFIGURED = 1,
 	BINDING_ENDED = 2, /* no new session may join */
 	BINDING_ALLOW_LIST = 4, /* remotes must be in the allowed map */
 	BINDING_OF_RANGE = 8, /* one port of a mapping's range, here while sessions use it */
 	BINDING_SPREAD = 16, /* its mapping has several targets */
-	BINDING_HELD = 64, /* without sessions, its port resting until held_until */
+	BINDING_HOLD_DOWN = 64, /* without sessions; its port may be given again from hold_until on */
 	BINDING_COUNTED = 128, /* in its endpoint's usage */
 	/* Not of an element: what find_inside says of others. */
 	BINDING_FOUND = 1 << 16,
-	BINDING_OVERFLOW = 1 << 17, /* none, but an endpoint-dependent session */
+	BINDING_ENDPOINT_DEPENDENT = 1 << 17, /* none, but an endpoint-dependent session */
 };
 struct binding {
 	struct bpf_spin_lock lock; /* over sessions and flags */
 	__u32 sessions;
 	__u32 flags;
 	__u32 compartment;
-	__be32 internal_address;
+	addr_t internal_address;
 	__be16 internal_port;
 	__u16 pad;
 	__u32 nat, network;
 	__u32 mapping; /* id of the static mapping, if configured */
-	__u32 held_until; /* monotonic seconds */
+	__u32 hold_until; /* monotonic seconds */
 };
 
 /* A static mapping. Its ports' bindings refer to it; of a range there is just this one element. */
 #define MAPPING_TARGETS 16
 struct target {
-	__be32 address;
+	addr_t address;
 	__u32 network;
 	__be16 port; /* the first one's */
 	__u16 pad;
 };
 struct mapping {
 	__u32 nat, compartment;
-	__be32 external_address;
+	addr_t external_address;
 	__be16 external_port; /* the first */
 	__u16 ports;
 	__u32 flags; /* BINDING_ALLOW_LIST, BINDING_SPREAD */
@@ -230,20 +230,20 @@ struct mapping {
 	struct target target[MAPPING_TARGETS];
 };
 
-/* Which range an external port is in: length is 48 bits and the port's. */
+/* Which range an external port is in: length is the address's bits, 16, and the port's. */
 struct range_key {
 	__u32 length;
-	__be32 address; /* 0: any of the host */
+	addr_t address; /* 0: any of the host */
 	__u8 protocol;
 	__u8 pad;
 	__be16 port;
 };
 
-/* Which range an endpoint's port is the target of: length is 80 bits and the port's. */
+/* Which range an endpoint's port is the target of: length is the address's bits, 48, and the port's. */
 struct inside_range_key {
 	__u32 length;
 	__u32 compartment;
-	__be32 address;
+	addr_t address;
 	__u8 protocol;
 	__u8 pad;
 	__be16 port;
@@ -251,31 +251,31 @@ struct inside_range_key {
 
 /* From the inside: which external port an internal one has on an external address. */
 struct way_out {
-	__be32 address; /* 0: a mapping's on any address */
+	addr_t address; /* 0: a mapping's on any address */
 	__be16 port;
 	__u16 pad;
 };
 struct binding_index_key {
 	__u32 compartment;
-	__be32 internal_address;
-	__be32 external_address; /* 0: of a mapping on any; ~0: of one on an address that the value names */
+	addr_t internal_address;
+	addr_t external_address; /* 0: of a mapping on any; ~0: of one on an address that the value names */
 	__be16 internal_port;
 	__u8 protocol;
 	__u8 pad;
 };
 
 /* Which remotes a binding's endpoint talks to, for address-dependent filtering. */
-struct contact_key {
-	__be32 external_address;
-	__be32 remote_address;
+struct filter_key {
+	addr_t external_address;
+	addr_t remote_address;
 	__be16 external_port;
 	__u8 protocol;
 	__u8 pad;
 };
-struct contact {
+struct filter_entry {
 	struct bpf_spin_lock lock;
 	__u32 sessions;
-	__be32 internal_address; /* where a mapping with several targets has sent the remote */
+	addr_t internal_address; /* where a mapping with several targets has sent the remote */
 	__be16 internal_port;
 	__u16 pad;
 };
@@ -289,21 +289,21 @@ struct usage {
 };
 
 /* An endpoint-dependent session's external view: its reservation of the port for this remote alone. */
-struct overflow_key {
-	__be32 external_address, remote_address;
+struct dependent_port_key {
+	addr_t external_address, remote_address;
 	__be16 external_port, remote_port;
 	__u8 protocol;
 	__u8 pad[3];
 };
-struct overflow {
+struct dependent_port {
 	__u32 compartment;
-	__be32 internal_address;
+	addr_t internal_address;
 	__be16 internal_port;
 	__u16 pad;
 };
 
-/* A binding that rests; see BINDING_HELD. */
-struct held {
+/* A binding in hold-down; see BINDING_HOLD_DOWN. */
+struct hold_down {
 	struct binding_key binding;
 	__u32 until; /* monotonic seconds */
 };
@@ -311,44 +311,44 @@ struct held {
 /* A session's key is its inside view, so that both directions find one element. */
 struct session_key {
 	__u32 compartment;
-	__be32 internal_address;
-	__be32 remote_address;
+	addr_t internal_address;
+	addr_t remote_address;
 	__be16 internal_port;
 	__be16 remote_port; /* 0 for ICMP */
 	__u8 protocol;
 	__u8 pad[3];
 };
-enum {
+enum session_flags {
 	SESSION_ANY_ADDRESS = 1, /* its binding has address 0 */
-	SESSION_CONTACT = 2, /* it holds a contact */
+	SESSION_FILTER_ENTRY = 2, /* it is counted in a filter entry */
 	SESSION_HAIRPIN = 8, /* its remote is an endpoint's external address */
 	SESSION_INBOUND_REFRESH = 4, /* packets from outside keep it alive */
-	SESSION_SPREAD = 16, /* its contact says which target its remote has */
-	SESSION_OVERFLOW = 32, /* it has no binding: its external port is for this remote alone */
+	SESSION_SPREAD = 16, /* its filter entry says which target its remote has */
+	SESSION_ENDPOINT_DEPENDENT = 32, /* it has no binding: its external port is for this remote alone */
 	SESSION_COUNTED = 64, /* in its endpoint's usage */
-	SESSION_UNUSED = 128, /* not of an element: nobody has seen its port outside, which need not rest */
+	SESSION_UNUSED = 128, /* not of an element: nobody has seen its port outside, which needs no hold-down */
 };
 struct session {
 	__u64 created; /* monotonic ns */
 	__u64 refreshed; /* monotonic ns */
-	__u64 alarm_due; /* when its alarm goes off, monotonic ns */
+	__u64 timer_due; /* when its timer expires, monotonic ns */
 	__u32 state; /* enum tcp_state */
 	__u32 lifetime; /* seconds, for this state */
-	__be32 external_address;
+	addr_t external_address;
 	__be16 external_port;
 	__u16 flags;
 	__u32 nat, network;
 	/* The way out, looked up again when it is older than a second. */
 	__u64 route_expires;
 	__u32 out_ifindex;
-	__be32 next_hop;
+	addr_t next_hop;
 	__u32 out_mtu;
 	__u32 half_open; /* opened from outside, and no ACK has come from there yet */
 	__u64 packets_out, bytes_out, packets_in, bytes_in;
 };
 
 struct port_bits_key {
-	__be32 address;
+	addr_t address;
 	__u8 protocol;
 	__u8 pad[3];
 };
@@ -359,7 +359,7 @@ struct port_bits {
 
 /* A host port from which the host itself talks: not for bindings. */
 struct host_port_key {
-	__be32 address;
+	addr_t address;
 	__be16 port;
 	__u8 protocol;
 	__u8 pad;
@@ -369,25 +369,25 @@ struct host_port_key {
 struct subnet_key {
 	__u32 length;
 	__u32 compartment;
-	__be32 address;
+	addr_t address;
 };
 
-/* A mapping of a whole address: what has no ports is translated by it (RFC 3022 section 2.1, Basic NAT). */
-struct whole {
+/* A one-to-one mapping, of a whole external address: what has no ports is translated by it (RFC 3022 section 2.1, Basic NAT). */
+struct one_to_one {
 	__u32 mapping, flags; /* BINDING_ALLOW_LIST */
 	__u32 compartment, network;
-	__be32 internal_address;
-	__be32 external_address;
+	addr_t internal_address;
+	addr_t external_address;
 };
 
 struct prefix_key {
 	__u32 length;
-	__be32 address;
+	addr_t address;
 };
 struct allowed_key {
 	__u32 length; /* 32 bits of mapping id, then the prefix */
 	__u32 mapping;
-	__be32 remote;
+	addr_t remote;
 };
 
 /* What the ring carries: WinNAT's ids, see internal/event. */
@@ -401,8 +401,8 @@ enum event_id {
 	EVENT_BINDING_SESSIONS = 1008,
 	EVENT_TABLE_FULL = 1016,
 	EVENT_OUT_OF_PORTS = 1033,
-	EVENT_OVERFLOW_BEGIN = 2011,
-	EVENT_OVERFLOW_END = 2012,
+	EVENT_ENDPOINT_DEPENDENT_BEGIN = 2011,
+	EVENT_ENDPOINT_DEPENDENT_END = 2012,
 	EVENT_ENDPOINT_LIMIT = 2013,
 };
 struct event {
@@ -413,7 +413,32 @@ struct event {
 	__u32 state;
 	__u32 nat, network, compartment;
 	__u32 lifetime, sessions;
-	__be32 internal_address, external_address, remote_address;
+	addr_t internal_address, external_address, remote_address;
 	__be16 internal_port, external_port, remote_port;
 	__u16 pad;
 };
+
+/* On packets, from one of our programs to another or to the host. */
+enum mark {
+	MARK_TRANSLATED = 0x684e4154, /* "hNAT": translated; outside_egress takes it off */
+	MARK_TRANSPARENT = 0x684e5458, /* "hNTX": for a socket of the host that has the remote's address; a routing rule of ours takes it there */
+	MARK_REASSEMBLED = 0x684e5200, /* "hNR": has been in the reassembly namespace; the lowest two bits count how often */
+};
+
+/* Keeps in the object's BTF what user space is made from and no map has. */
+const struct {
+	enum reason reason;
+	enum tcp_state tcp_state;
+	enum filtering filtering;
+	enum setting_flags setting_flags;
+	enum pooling pooling;
+	enum exhaustion exhaustion;
+	enum outside_flags outside_flags;
+	enum network_flags network_flags;
+	enum delivery delivery;
+	enum binding_flags binding_flags;
+	enum session_flags session_flags;
+	enum event_id event_id;
+	enum mark mark;
+	struct event event;
+} *shared_types __attribute__((unused));

@@ -9,7 +9,7 @@
 enum usage_kind { USAGE_SESSION, USAGE_PORT };
 enum usage_result { USAGE_UNCOUNTED, USAGE_COUNTED, USAGE_REFUSED };
 
-INLINE struct usage *find_usage(__u32 compartment, __be32 address)
+INLINE struct usage *find_usage(__u32 compartment, addr_t address)
 {
 	struct endpoint_key key = { .compartment = compartment, .address = address };
 	struct usage none = {}, *usage = bpf_map_lookup_elem(&usages, &key);
@@ -21,7 +21,7 @@ INLINE struct usage *find_usage(__u32 compartment, __be32 address)
 }
 
 /* Takes one more of a kind for an endpoint, if its NAT's limits allow that. */
-GLOBAL int usage_take(__u32 compartment, __be32 address, const struct nat *nat, __u32 kind)
+GLOBAL int usage_take(__u32 compartment, addr_t address, const struct nat *nat, __u32 kind)
 {
 	__u32 now = bpf_ktime_get_coarse_ns() / SECOND, max_sessions, max_ports, max_rate;
 	struct usage *usage = find_usage(compartment, address);
@@ -55,7 +55,7 @@ GLOBAL int usage_take(__u32 compartment, __be32 address, const struct nat *nat, 
 }
 
 /* Takes a port for an endpoint of the NAT of that id. */
-INLINE int usage_take_of(__u32 compartment, __be32 address, __u32 nat_id)
+INLINE int usage_take_of(__u32 compartment, addr_t address, __u32 nat_id)
 {
 	struct nat *nat = bpf_map_lookup_elem(&nats, &nat_id);
 
@@ -63,7 +63,7 @@ INLINE int usage_take_of(__u32 compartment, __be32 address, __u32 nat_id)
 }
 
 /* Gives one back. */
-GLOBAL int usage_leave(__u32 compartment, __be32 address, __u32 kind)
+GLOBAL int usage_leave(__u32 compartment, addr_t address, __u32 kind)
 {
 	struct endpoint_key key = { .compartment = compartment, .address = address };
 	struct usage *usage = bpf_map_lookup_elem(&usages, &key);

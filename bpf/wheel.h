@@ -7,10 +7,10 @@
  * a Linux 6.18 that has deferred its page initialisation). A session must not
  * depend on that.
  *
- * Each session has an alarm, an element that a slot of the wheel leads to. An
- * alarm is not moved with each packet: when it goes off it looks whether there
- * was one, and is set again. Slots are chains of alarms by id, pushed by any
- * CPU without a lock, taken whole by the one timer.
+ * Each session has a timer, an element that a slot of the wheel leads to. It is
+ * not moved with each packet: when it expires it looks when the last one was, and
+ * is set again. Slots are chains of timers by id, pushed by any CPU without a
+ * lock, and taken by the one BPF timer.
  */
 #pragma once
 #include "binding.h"
@@ -18,27 +18,27 @@
 #define TICK (SECOND / 16)
 enum {
 	WHEEL_SLOTS = 4096, /* 256 seconds; what is due later comes round again */
-	WHEEL_WORK = 1024, /* alarms a turn: under a millisecond */
+	WHEEL_WORK = 1024, /* timers a turn: under a millisecond */
 	WHEEL_PAUSE = 1000000, /* ns between turns while there is more to do */
 	PUSH_TRIES = 16,
 };
 
-struct alarm {
+struct session_timer {
 	struct session_key session;
 	__u32 pad;
-	__u64 due; /* monotonic ns; the session's own alarm_due says whether this is still its alarm */
+	__u64 due; /* monotonic ns; the session's own timer_due says whether this is still its timer */
 	__u64 next; /* id of the next in the slot, 0: none */
 };
 
 struct wheel {
 	struct bpf_timer timer;
 	__u64 tick; /* the next to be looked at */
-	__u64 chain; /* id of the alarm at hand, 0: take the next slot */
+	__u64 chain; /* id of the timer at hand, 0: take the next slot */
 	__u64 last_id;
 	__u64 now; /* of the turn */
 };
 
-HASH_MAP(alarms, __u64, struct alarm, 1 << 21);
+HASH_MAP(timers, __u64, struct session_timer, 1 << 21);
 
 struct {
 	MAP_UINT(type, BPF_MAP_TYPE_ARRAY);
@@ -61,8 +61,8 @@ INLINE struct wheel *get_wheel(void)
 }
 
 /*
- * The slot for an alarm: the tick after next behind its time, so that the
- * timer, which may be at work on this tick or the next, has not passed it.
+ * The slot for a timer: the tick after next behind its time, so that the
+ * BPF timer, which may be at work on this tick or the next, has not passed it.
  */
 INLINE __u64 *slot_for(__u64 due, __u64 now)
 {
@@ -75,76 +75,76 @@ INLINE __u64 *slot_for(__u64 due, __u64 now)
 	return bpf_map_lookup_elem(&slots, &index);
 }
 
-INLINE bool slot_push(__u64 *slot, __u64 id, struct alarm *alarm)
+INLINE bool slot_push(__u64 *slot, __u64 id, struct session_timer *timer)
 {
 	for (int i = 0; i < PUSH_TRIES; i++) {
 		__u64 head = *slot;
-		alarm->next = head;
+		timer->next = head;
 		if (__sync_val_compare_and_swap(slot, head, id) == head)
 			return true;
 	}
 	return false;
 }
 
-/* Sets a session's alarm. False if there is no memory for it: then an earlier one stands. */
-GLOBAL int alarm_set(const struct session_key *key, struct session *session, __u64 now, __u64 delay)
+/* Sets a session's timer. False if there is no memory for it: then an earlier one stands. */
+GLOBAL int timer_set(const struct session_key *key, struct session *session, __u64 now, __u64 delay)
 {
-	struct alarm new = { .due = now + delay };
+	struct session_timer new = { .due = now + delay };
 	struct wheel *wheel = get_wheel();
-	struct alarm *alarm;
+	struct session_timer *timer;
 	__u64 *slot, id, before;
 
 	if (!wheel || !key || !session)
 		return false;
 	new.session = *key;
-	before = session->alarm_due;
+	before = session->timer_due;
 	slot = slot_for(new.due, now);
 	if (!slot)
 		return false;
 	id = __sync_fetch_and_add(&wheel->last_id, 1) + 1;
-	if (bpf_map_update_elem(&alarms, &id, &new, BPF_NOEXIST))
+	if (bpf_map_update_elem(&timers, &id, &new, BPF_NOEXIST))
 		return false;
-	alarm = bpf_map_lookup_elem(&alarms, &id);
-	if (!alarm)
+	timer = bpf_map_lookup_elem(&timers, &id);
+	if (!timer)
 		return false;
-	session->alarm_due = new.due; /* before it can go off */
-	if (slot_push(slot, id, alarm))
+	session->timer_due = new.due; /* before it can go off */
+	if (slot_push(slot, id, timer))
 		return true;
-	session->alarm_due = before;
-	bpf_map_delete_elem(&alarms, &id);
+	session->timer_due = before;
+	bpf_map_delete_elem(&timers, &id);
 	return false;
 }
 
-/* Defined in session.h. session_alarm says when to look again, 0 if the session has ended. */
+/* Defined in session.h. session_due says when to look again, 0 if the session has ended. */
 static int session_end(struct session_key *key, struct session *session);
-static __u64 session_alarm(struct session_key *key, struct session *session, __u64 now);
+static __u64 session_due(struct session_key *key, struct session *session, __u64 now);
 
-/* Looks at one alarm: its session has ended, is another, lives on, or ends now. */
-INLINE void alarm_visit(__u64 id, struct alarm *alarm, __u64 now)
+/* Looks at one timer: its session has ended, is another, lives on, or ends now. */
+INLINE void timer_visit(__u64 id, struct session_timer *timer, __u64 now)
 {
-	struct session_key key = alarm->session;
+	struct session_key key = timer->session;
 	struct session *session = bpf_map_lookup_elem(&sessions, &key);
-	__u64 due = alarm->due, *slot;
+	__u64 due = timer->due, *slot;
 
-	if (session && session->alarm_due == due) {
+	if (session && session->timer_due == due) {
 		if (due <= now)
-			due = session_alarm(&key, session, now);
+			due = session_due(&key, session, now);
 		slot = due ? slot_for(due, now) : NULL;
 		if (slot) {
-			alarm->due = due;
-			session->alarm_due = due;
-			if (slot_push(slot, id, alarm))
+			timer->due = due;
+			session->timer_due = due;
+			if (slot_push(slot, id, timer))
 				return;
-			session_end(&key, session); /* one without an alarm would live for ever */
+			session_end(&key, session); /* one without a timer would live for ever */
 		}
 	}
-	bpf_map_delete_elem(&alarms, &id);
+	bpf_map_delete_elem(&timers, &id);
 }
 
 static long wheel_step(__u32 round, struct wheel **context)
 {
 	struct wheel *wheel = get_wheel();
-	struct alarm *alarm;
+	struct session_timer *timer;
 	__u64 id, *slot;
 	__u32 index;
 
@@ -161,13 +161,13 @@ static long wheel_step(__u32 round, struct wheel **context)
 		wheel->tick++;
 		return 0;
 	}
-	alarm = bpf_map_lookup_elem(&alarms, &id);
-	if (!alarm) {
+	timer = bpf_map_lookup_elem(&timers, &id);
+	if (!timer) {
 		wheel->chain = 0;
 		return 0;
 	}
-	wheel->chain = alarm->next;
-	alarm_visit(id, alarm, wheel->now);
+	wheel->chain = timer->next;
+	timer_visit(id, timer, wheel->now);
 	return 0;
 }
 

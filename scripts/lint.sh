@@ -28,6 +28,19 @@ else
 	echo "skipped: the format of bpf/, as there is no $formatter (scripts/generate-install.sh gets it)"
 fi
 
+compiler=clang-19
+if command -v $compiler >/dev/null; then
+	# What knows no address family compiles with another one's addresses too.
+	neutral=$(cd bpf && for header in *.h; do
+		case $header in ip4_* | kernel.h) ;; *) printf '#include "%s"\n' "$header" ;; esac
+	done)
+	check 'neutral headers, IPv6' sh -c "printf '%s\n' '$neutral' | $compiler -target bpf -mcpu=v3 -O2 -Wall -Wextra -Werror \
+		-Wno-unused-parameter -Wno-sign-compare -Wno-missing-field-initializers -Wno-unused-function -Wno-undefined-internal \
+		-DFAMILY_IP6 -fsyntax-only -Ibpf -x c -"
+else
+	echo "skipped: compiling the neutral headers of bpf/ for IPv6, as there is no $compiler (scripts/generate-install.sh gets it)"
+fi
+
 if command -v shellcheck >/dev/null; then
 	check shellcheck shellcheck .ci/run scripts/*.sh
 else

@@ -130,12 +130,12 @@ func (s snapshot) segments() []nat.Network {
 
 // checkPins looks which program is attached to which link.
 func (m *machine) checkPins(s snapshot) error {
-	want := append(m.pins("hostnat1", "room-enter", "room-leave"), "room")
+	want := append(m.pins("hostnat1", "reassembly-enter", "reassembly-leave"), "room")
 	inside := map[string]bool{"lo": true, "hostnat0": true, "hostnat1": true}
 	bridges := map[int]bool{}
 	for _, n := range s.segments() {
 		if n.IsIsland() {
-			want = append(want, m.pins(n.Bridge, "island-ingress")...)
+			want = append(want, m.pins(n.Bridge, "point-to-point-ingress")...)
 			continue
 		}
 		inside[n.Bridge] = true

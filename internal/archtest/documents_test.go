@@ -18,7 +18,7 @@ var (
 	filePath   = regexp.MustCompile(`^\.?(?:[a-z][a-z0-9_.-]*/)+[A-Za-z0-9_.-]*$`)
 	makeTarget = regexp.MustCompile(`^make ([a-z0-9-]+)`)
 	cFunction  = regexp.MustCompile(`^([a-z0-9_]+)\(\)$`)
-	cFile      = regexp.MustCompile(`^bpf/[a-z]+\.[ch]$`)
+	cFile      = regexp.MustCompile(`^bpf/[a-z0-9_]+\.[ch]$`)
 )
 
 // topFolders begin a path of the repository; other words with slashes are not ours.
@@ -169,6 +169,23 @@ func TestReasonsAreDocumented(t *testing.T) {
 	}
 	for row := range rows {
 		t.Errorf("%s has a row for %s, with which nothing is dropped", packetFlow, row)
+	}
+}
+
+// TestMarkIsTheHosts: the host's routing rule looks for the mark that the data
+// path sets, though neither package knows the other.
+func TestMarkIsTheHosts(t *testing.T) {
+	t.Parallel()
+	number := func(file, name string) string {
+		m := regexp.MustCompile(`\b` + name + ` = (0x[0-9a-f]+)`).FindStringSubmatch(read(t, file))
+		if m == nil {
+			t.Fatalf("%s has no %s", file, name)
+		}
+		return m[1]
+	}
+	c, host := number("bpf/types.h", "MARK_TRANSPARENT"), number("internal/host/transparent_route.go", "TransparentMark")
+	if c != host {
+		t.Errorf("bpf/types.h marks with %s, internal/host looks for %s", c, host)
 	}
 }
 

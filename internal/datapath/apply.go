@@ -19,7 +19,7 @@ func (d *Datapath) Apply(c Config) error {
 	o := &d.objects
 	mappings, leases := newMappingTable(c.Mappings), leaseValues(c.Leases)
 	d.applied = nil // until it has worked
-	d.overflowed = d.overflowed || settingFlags(c, mappings)&settingOverflow != 0
+	d.overflowed = d.overflowed || settingFlags(c, mappings)&settingEndpointDependent != 0
 	var gone orphans
 	var moved bool
 	changed, err := d.changedNATs(natValues(c))
@@ -55,28 +55,18 @@ func (d *Datapath) Apply(c Config) error {
 func (d *Datapath) applySettings(c Config, mappings *mappingTable) error {
 	return d.changeSettings(func(s *bpfSettings) {
 		s.AnchorIfindex = c.Anchor
-		s.RoomIfindex = c.Room
+		s.ReassemblyIfindex = c.Room
 		s.NetnsCookie = c.NetnsCookie
 		s.Flags = settingFlags(c, mappings)
 		s.LocalPortLow, s.LocalPortHigh = c.LocalPorts.Low, c.LocalPorts.High
 	})
 }
 
-// Flags of the settings, as in bpf/types.h: what a packet without a binding may
-// belong to.
-const (
-	settingRanges      = 1
-	settingOverflow    = 2
-	settingTransparent = 4
-	settingMixedHold   = 8
-	settingShadows     = 16
-)
-
 func settingFlags(c Config, mappings *mappingTable) uint32 {
 	flags := mappings.settings()
 	for _, n := range c.NATs {
 		if n.Overflow {
-			flags |= settingOverflow
+			flags |= settingEndpointDependent
 		}
 	}
 	if c.Transparent {
@@ -168,8 +158,8 @@ func natValues(c Config) map[uint32]bpfNat {
 			MaxSessions:           n.Limits.Sessions,
 			MaxPorts:              n.Limits.Ports,
 			MaxRate:               n.Limits.Rate,
-			Pooling:               flag(n.Pooling == nat.Arbitrary),
-			Overflow:              flag(n.Overflow),
+			Pooling:               poolingOf(n.Pooling),
+			EndpointDependent:     flag(n.Overflow),
 			ClampMss:              flag(n.MSSClamp),
 			Exhaustion:            exhaustionOf(n.Exhaustion),
 			TcpFiltering:          filteringOf(n.TCPFiltering),
@@ -213,9 +203,11 @@ func prefixValues(c Config) map[bpfPrefixKey]uint32 {
 	return values
 }
 
-// flags are as in bpf/types.h.
 func (n Network) flags() uint32 {
-	return uint32(flag(n.Open)) | uint32(flag(n.KeptApart))<<1 | uint32(flag(n.Apart))<<2 | uint32(flag(len(n.Elsewhere) > 0))<<3
+	return flagIf(n.Open, bpfNetworkFlagsNETWORK_OPEN) |
+		flagIf(n.KeptApart, bpfNetworkFlagsNETWORK_ENDPOINTS_ISOLATED) |
+		flagIf(n.Apart, bpfNetworkFlagsNETWORK_UNROUTED) |
+		flagIf(len(n.Elsewhere) > 0, bpfNetworkFlagsNETWORK_HOST_OVERLAP)
 }
 
 func subnetValues(c Config) map[bpfSubnetKey]uint32 {
@@ -230,11 +222,11 @@ func subnetValues(c Config) map[bpfSubnetKey]uint32 {
 // applyWholes makes the mappings of whole addresses equal to c's. They have no
 // sessions.
 func (d *Datapath) applyWholes(c Config) error {
-	outside, inside := make(map[uint32]bpfWhole), make(map[bpfEndpointKey]bpfWhole)
+	outside, inside := make(map[uint32]bpfOneToOne), make(map[bpfEndpointKey]bpfOneToOne)
 	// The oldest is an endpoint's way out: it is written last.
 	for _, id := range slices.Backward(slices.Sorted(maps.Keys(c.Wholes))) {
 		w := c.Wholes[id]
-		value := bpfWhole{
+		value := bpfOneToOne{
 			Mapping: id, Compartment: w.Compartment, Network: w.Network,
 			InternalAddress: addressOf(w.Internal), ExternalAddress: addressOf(w.External),
 		}
@@ -245,8 +237,8 @@ func (d *Datapath) applyWholes(c Config) error {
 		inside[bpfEndpointKey{Compartment: w.Compartment, Address: value.InternalAddress}] = value
 	}
 	return errors.Join(
-		syncMap("mapped addresses", d.objects.Wholes, outside, nil, nil),
-		syncMap("mapped inside addresses", d.objects.InsideWholes, inside, nil, nil))
+		syncMap("mapped addresses", d.objects.OneToOneIn, outside, nil, nil),
+		syncMap("mapped inside addresses", d.objects.OneToOneOut, inside, nil, nil))
 }
 
 func hostAddressValues(c Config) map[uint32]uint32 {
@@ -263,7 +255,7 @@ func endpointValues(c Config) map[bpfEndpointKey]bpfEndpoint {
 		values[bpfEndpointKey{Compartment: e.Compartment, Address: addressOf(e.Address)}] = bpfEndpoint{
 			Ifindex:    e.Interface,
 			Network:    e.Network,
-			Delivery:   flag(!e.Peer),
+			Delivery:   deliveryOf(e.Peer),
 			Mtu:        mtuOf(e.MTU),
 			Mac:        macOf(e.MAC),
 			GatewayMac: macOf(e.GatewayMAC),
@@ -298,7 +290,7 @@ func insideValues(c Config) map[uint32]bpfInside {
 func outsideValues(c Config) map[uint32]bpfOutside {
 	values := make(map[uint32]bpfOutside, len(c.Outsides))
 	for ifindex, o := range c.Outsides {
-		values[ifindex] = bpfOutside{Flags: uint32(flag(o.NoEthernet))}
+		values[ifindex] = bpfOutside{Flags: flagIf(o.NoEthernet, bpfOutsideFlagsOUTSIDE_NO_ETHERNET)}
 	}
 	return values
 }

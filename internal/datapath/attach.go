@@ -18,16 +18,16 @@ type Hook string
 
 // The hooks. L3 is for links without an Ethernet header.
 const (
-	InsideIngress    Hook = "inside-ingress"
-	BridgeIngress    Hook = "bridge-ingress"
-	PortIngress      Hook = "port-ingress"   // a bridge's port that is no managed endpoint's
-	IslandIngress    Hook = "island-ingress" // BridgeIngress behind InsideIngress, on a link that has the gateway's address
-	OutsideIngress   Hook = "outside-ingress"
-	OutsideEgress    Hook = "outside-egress"
-	OutsideIngressL3 Hook = "outside-ingress-l3"
-	OutsideEgressL3  Hook = "outside-egress-l3"
-	RoomEnter        Hook = "room-enter"
-	RoomLeave        Hook = "room-leave"
+	InsideIngress       Hook = "inside-ingress"
+	BridgeIngress       Hook = "bridge-ingress"
+	PortIngress         Hook = "port-ingress"           // a bridge's port that is no managed endpoint's
+	PointToPointIngress Hook = "point-to-point-ingress" // BridgeIngress behind InsideIngress, on a link that has the gateway's address
+	OutsideIngress      Hook = "outside-ingress"
+	OutsideEgress       Hook = "outside-egress"
+	OutsideIngressL3    Hook = "outside-ingress-l3"
+	OutsideEgressL3     Hook = "outside-egress-l3"
+	ReassemblyEnter     Hook = "reassembly-enter"
+	ReassemblyLeave     Hook = "reassembly-leave"
 )
 
 // Attachment is a program on an interface.
@@ -40,7 +40,7 @@ func (d *Datapath) program(h Hook) (*ebpf.Program, ebpf.AttachType) {
 	switch h {
 	case InsideIngress:
 		return d.objects.InsideIngress, ebpf.AttachTCXIngress
-	case BridgeIngress, IslandIngress:
+	case BridgeIngress, PointToPointIngress:
 		return d.objects.BridgeIngress, ebpf.AttachTCXIngress
 	case PortIngress:
 		return d.objects.PortIngress, ebpf.AttachTCXIngress
@@ -52,10 +52,10 @@ func (d *Datapath) program(h Hook) (*ebpf.Program, ebpf.AttachType) {
 		return d.objects.OutsideEgress, ebpf.AttachTCXEgress
 	case OutsideEgressL3:
 		return d.objects.OutsideEgressL3, ebpf.AttachTCXEgress
-	case RoomEnter:
-		return d.objects.RoomEnter, ebpf.AttachTCXEgress
-	case RoomLeave:
-		return d.objects.RoomLeave, ebpf.AttachTCXIngress
+	case ReassemblyEnter:
+		return d.objects.ReassemblyEnter, ebpf.AttachTCXEgress
+	case ReassemblyLeave:
+		return d.objects.ReassemblyLeave, ebpf.AttachTCXIngress
 	}
 	return nil, ebpf.AttachNone
 }
@@ -63,13 +63,13 @@ func (d *Datapath) program(h Hook) (*ebpf.Program, ebpf.AttachType) {
 func linkDir(dir string) string { return filepath.Join(dir, "links") }
 
 func (d *Datapath) linkPath(a Attachment) string {
-	return filepath.Join(linkDir(d.dir), fmt.Sprintf("%d-%s", a.Interface, a.Hook))
+	return linkPath(d.dir, a.Interface, string(a.Hook))
 }
 
 // anchor is the program's place among those of its interface. What goes up to
 // the host from an island has passed InsideIngress, whichever is attached again.
 func (h Hook) anchor() link.Anchor {
-	if h == IslandIngress {
+	if h == PointToPointIngress {
 		return link.Tail()
 	}
 	return link.Head()
@@ -156,6 +156,9 @@ type switched struct {
 // updateLinks switches every pinned link to the programs just loaded, or if one
 // cannot be, none. Links whose interface is gone lose their pin.
 func (d *Datapath) updateLinks() error {
+	if err := renameHooks(d.dir, false); err != nil {
+		return err
+	}
 	list, err := d.Attachments()
 	if err != nil {
 		return err
@@ -181,7 +184,10 @@ func (d *Datapath) updateLinks() error {
 		}
 		s.before.Close()
 	}
-	return err
+	if err != nil {
+		return errors.Join(err, renameHooks(d.dir, true))
+	}
+	return nil
 }
 
 // updateLink returns the program before, which the link does not keep any more.

@@ -13,14 +13,6 @@ import (
 	"github.com/cilium/ebpf"
 )
 
-type bpfAlarm struct {
-	_       structs.HostLayout
-	Session bpfSessionKey
-	Pad     uint32
-	Due     uint64
-	Next    uint64
-}
-
 type bpfAllowedKey struct {
 	_       structs.HostLayout
 	Length  uint32
@@ -43,8 +35,22 @@ type bpfBinding struct {
 	Nat             uint32
 	Network         uint32
 	Mapping         uint32
-	HeldUntil       uint32
+	HoldUntil       uint32
 }
+
+type bpfBindingFlags uint32
+
+const (
+	bpfBindingFlagsBINDING_CONFIGURED         bpfBindingFlags = 1
+	bpfBindingFlagsBINDING_ENDED              bpfBindingFlags = 2
+	bpfBindingFlagsBINDING_ALLOW_LIST         bpfBindingFlags = 4
+	bpfBindingFlagsBINDING_OF_RANGE           bpfBindingFlags = 8
+	bpfBindingFlagsBINDING_SPREAD             bpfBindingFlags = 16
+	bpfBindingFlagsBINDING_HOLD_DOWN          bpfBindingFlags = 64
+	bpfBindingFlagsBINDING_COUNTED            bpfBindingFlags = 128
+	bpfBindingFlagsBINDING_FOUND              bpfBindingFlags = 65536
+	bpfBindingFlagsBINDING_ENDPOINT_DEPENDENT bpfBindingFlags = 131072
+)
 
 type bpfBindingIndexKey struct {
 	_               structs.HostLayout
@@ -64,33 +70,29 @@ type bpfBindingKey struct {
 	Pad      uint8
 }
 
-type bpfContact struct {
-	_    structs.HostLayout
-	Lock struct {
-		_     structs.HostLayout
-		Value uint32
-	}
-	Sessions        uint32
+type bpfDelivery uint32
+
+const (
+	bpfDeliveryDELIVER_PEER bpfDelivery = 0
+	bpfDeliveryDELIVER_LINK bpfDelivery = 1
+)
+
+type bpfDependentPort struct {
+	_               structs.HostLayout
+	Compartment     uint32
 	InternalAddress uint32
 	InternalPort    uint16
 	Pad             uint16
 }
 
-type bpfContactKey struct {
+type bpfDependentPortKey struct {
 	_               structs.HostLayout
 	ExternalAddress uint32
 	RemoteAddress   uint32
 	ExternalPort    uint16
+	RemotePort      uint16
 	Protocol        uint8
-	Pad             uint8
-}
-
-type bpfDialKey struct {
-	_       structs.HostLayout
-	Socket  uint64
-	Address uint32
-	Port    uint16
-	Pad     uint16
+	Pad             [3]uint8
 }
 
 type bpfDialled struct {
@@ -144,6 +146,60 @@ type bpfEvent struct {
 	Pad             uint16
 }
 
+type bpfEventId uint32
+
+const (
+	bpfEventIdEVENT_SESSION_CREATE           bpfEventId = 1001
+	bpfEventIdEVENT_SESSION_STATE            bpfEventId = 1003
+	bpfEventIdEVENT_SESSION_TIMEOUT          bpfEventId = 1004
+	bpfEventIdEVENT_SESSION_DELETE           bpfEventId = 1005
+	bpfEventIdEVENT_BINDING_CREATE           bpfEventId = 1006
+	bpfEventIdEVENT_BINDING_DELETE           bpfEventId = 1007
+	bpfEventIdEVENT_BINDING_SESSIONS         bpfEventId = 1008
+	bpfEventIdEVENT_TABLE_FULL               bpfEventId = 1016
+	bpfEventIdEVENT_OUT_OF_PORTS             bpfEventId = 1033
+	bpfEventIdEVENT_ENDPOINT_DEPENDENT_BEGIN bpfEventId = 2011
+	bpfEventIdEVENT_ENDPOINT_DEPENDENT_END   bpfEventId = 2012
+	bpfEventIdEVENT_ENDPOINT_LIMIT           bpfEventId = 2013
+)
+
+type bpfExhaustion uint32
+
+const (
+	bpfExhaustionEXHAUSTION_PROHIBITED  bpfExhaustion = 0
+	bpfExhaustionEXHAUSTION_UNREACHABLE bpfExhaustion = 1
+	bpfExhaustionEXHAUSTION_SILENT      bpfExhaustion = 2
+)
+
+type bpfFilterEntry struct {
+	_    structs.HostLayout
+	Lock struct {
+		_     structs.HostLayout
+		Value uint32
+	}
+	Sessions        uint32
+	InternalAddress uint32
+	InternalPort    uint16
+	Pad             uint16
+}
+
+type bpfFilterKey struct {
+	_               structs.HostLayout
+	ExternalAddress uint32
+	RemoteAddress   uint32
+	ExternalPort    uint16
+	Protocol        uint8
+	Pad             uint8
+}
+
+type bpfFiltering uint32
+
+const (
+	bpfFilteringFILTER_ENDPOINT_INDEPENDENT       bpfFiltering = 0
+	bpfFilteringFILTER_ADDRESS_DEPENDENT          bpfFiltering = 1
+	bpfFilteringFILTER_ADDRESS_AND_PORT_DEPENDENT bpfFiltering = 2
+)
+
 type bpfFragment struct {
 	_           structs.HostLayout
 	Expires     uint64
@@ -168,7 +224,7 @@ type bpfFragmentKey struct {
 	Turn        uint8
 }
 
-type bpfHeld struct {
+type bpfHoldDown struct {
 	_       structs.HostLayout
 	Binding bpfBindingKey
 	Until   uint32
@@ -237,6 +293,14 @@ type bpfMapping struct {
 	Target          [16]bpfTarget
 }
 
+type bpfMark uint32
+
+const (
+	bpfMarkMARK_TRANSLATED  bpfMark = 1749958996
+	bpfMarkMARK_TRANSPARENT bpfMark = 1749963864
+	bpfMarkMARK_REASSEMBLED bpfMark = 1749963264
+)
+
 type bpfNat struct {
 	_                     structs.HostLayout
 	UdpTimeout            uint32
@@ -251,7 +315,7 @@ type bpfNat struct {
 	UdpFiltering          uint8
 	UdpInboundRefresh     uint8
 	Pooling               uint8
-	Overflow              uint8
+	EndpointDependent     uint8
 	ClampMss              uint8
 	Exhaustion            uint8
 	Pad                   uint8
@@ -263,28 +327,35 @@ type bpfNetwork struct {
 	Flags         uint32
 }
 
+type bpfNetworkFlags uint32
+
+const (
+	bpfNetworkFlagsNETWORK_OPEN               bpfNetworkFlags = 1
+	bpfNetworkFlagsNETWORK_ENDPOINTS_ISOLATED bpfNetworkFlags = 2
+	bpfNetworkFlagsNETWORK_UNROUTED           bpfNetworkFlags = 4
+	bpfNetworkFlagsNETWORK_HOST_OVERLAP       bpfNetworkFlags = 8
+)
+
+type bpfOneToOne struct {
+	_               structs.HostLayout
+	Mapping         uint32
+	Flags           uint32
+	Compartment     uint32
+	Network         uint32
+	InternalAddress uint32
+	ExternalAddress uint32
+}
+
 type bpfOutside struct {
 	_     structs.HostLayout
 	Flags uint32
 }
 
-type bpfOverflow struct {
-	_               structs.HostLayout
-	Compartment     uint32
-	InternalAddress uint32
-	InternalPort    uint16
-	Pad             uint16
-}
+type bpfOutsideFlags uint32
 
-type bpfOverflowKey struct {
-	_               structs.HostLayout
-	ExternalAddress uint32
-	RemoteAddress   uint32
-	ExternalPort    uint16
-	RemotePort      uint16
-	Protocol        uint8
-	Pad             [3]uint8
-}
+const (
+	bpfOutsideFlagsOUTSIDE_NO_ETHERNET bpfOutsideFlags = 1
+)
 
 type bpfPassage struct {
 	_       structs.HostLayout
@@ -306,7 +377,7 @@ type bpfPool struct {
 			Low  uint16
 			High uint16
 		}
-		Overflow struct {
+		Dependent struct {
 			_    structs.HostLayout
 			Low  uint16
 			High uint16
@@ -319,6 +390,13 @@ type bpfPoolKey struct {
 	Nat     uint32
 	Ifindex uint32
 }
+
+type bpfPooling uint32
+
+const (
+	bpfPoolingPOOLING_PAIRED    bpfPooling = 0
+	bpfPoolingPOOLING_ARBITRARY bpfPooling = 1
+)
 
 type bpfPortBits struct {
 	_    structs.HostLayout
@@ -347,6 +425,48 @@ type bpfRangeKey struct {
 	Port     uint16
 }
 
+type bpfReason uint32
+
+const (
+	bpfReasonREASON_NONE                  bpfReason = 0
+	bpfReasonREASON_FIRST_FRAGMENT        bpfReason = 2
+	bpfReasonREASON_ICMP_ERROR_INVALID    bpfReason = 3
+	bpfReasonREASON_ICMP_ERROR_NO_SESSION bpfReason = 4
+	bpfReasonREASON_NO_MAPPING            bpfReason = 6
+	bpfReasonREASON_TRANSLATE             bpfReason = 9
+	bpfReasonREASON_HOP_LIMIT             bpfReason = 10
+	bpfReasonREASON_TOO_BIG               bpfReason = 11
+	bpfReasonREASON_ROUTE_LOOKUP          bpfReason = 12
+	bpfReasonREASON_NO_ROUTE              bpfReason = 13
+	bpfReasonREASON_SESSION_FAILED        bpfReason = 14
+	bpfReasonREASON_NOT_EXTERNAL          bpfReason = 15
+	bpfReasonREASON_NO_EXTERNAL_ADDRESS   bpfReason = 16
+	bpfReasonREASON_PROTOCOL              bpfReason = 19
+	bpfReasonREASON_NO_INSTANCE           bpfReason = 25
+	bpfReasonREASON_SPOOFED_SOURCE        bpfReason = 64
+	bpfReasonREASON_SESSIONS_FULL         bpfReason = 65
+	bpfReasonREASON_BINDINGS_FULL         bpfReason = 66
+	bpfReasonREASON_OUT_OF_PORTS          bpfReason = 67
+	bpfReasonREASON_FILTERED              bpfReason = 68
+	bpfReasonREASON_NO_SESSION            bpfReason = 69
+	bpfReasonREASON_ISOLATED              bpfReason = 70
+	bpfReasonREASON_UNTRANSLATED          bpfReason = 71
+	bpfReasonREASON_MALFORMED             bpfReason = 72
+	bpfReasonREASON_REMOTE_NOT_ALLOWED    bpfReason = 73
+	bpfReasonREASON_SESSION_CLASH         bpfReason = 74
+	bpfReasonREASON_INSIDE_FROM_OUTSIDE   bpfReason = 75
+	bpfReasonREASON_FRAGMENT              bpfReason = 76
+	bpfReasonREASON_ENDPOINT_GONE         bpfReason = 77
+	bpfReasonREASON_NO_NAT                bpfReason = 78
+	bpfReasonREASON_IPV6                  bpfReason = 79
+	bpfReasonREASON_ROUTE_CHANGED         bpfReason = 80
+	bpfReasonREASON_ENDPOINT_LIMIT        bpfReason = 81
+	bpfReasonREASON_ROGUE_SERVER          bpfReason = 82
+	bpfReasonREASON_SOURCE_ROUTE          bpfReason = 83
+	bpfReasonREASON_MARTIAN_DESTINATION   bpfReason = 84
+	bpfReasonREASON_COUNT                 bpfReason = 96
+)
+
 type bpfScratch struct {
 	_       structs.HostLayout
 	Opening struct {
@@ -371,7 +491,7 @@ type bpfSession struct {
 	_               structs.HostLayout
 	Created         uint64
 	Refreshed       uint64
-	AlarmDue        uint64
+	TimerDue        uint64
 	State           uint32
 	Lifetime        uint32
 	ExternalAddress uint32
@@ -390,6 +510,19 @@ type bpfSession struct {
 	BytesIn         uint64
 }
 
+type bpfSessionFlags uint32
+
+const (
+	bpfSessionFlagsSESSION_ANY_ADDRESS        bpfSessionFlags = 1
+	bpfSessionFlagsSESSION_FILTER_ENTRY       bpfSessionFlags = 2
+	bpfSessionFlagsSESSION_HAIRPIN            bpfSessionFlags = 8
+	bpfSessionFlagsSESSION_INBOUND_REFRESH    bpfSessionFlags = 4
+	bpfSessionFlagsSESSION_SPREAD             bpfSessionFlags = 16
+	bpfSessionFlagsSESSION_ENDPOINT_DEPENDENT bpfSessionFlags = 32
+	bpfSessionFlagsSESSION_COUNTED            bpfSessionFlags = 64
+	bpfSessionFlagsSESSION_UNUSED             bpfSessionFlags = 128
+)
+
 type bpfSessionKey struct {
 	_               structs.HostLayout
 	Compartment     uint32
@@ -401,15 +534,41 @@ type bpfSessionKey struct {
 	Pad             [3]uint8
 }
 
+type bpfSessionTimer struct {
+	_       structs.HostLayout
+	Session bpfSessionKey
+	Pad     uint32
+	Due     uint64
+	Next    uint64
+}
+
+type bpfSettingFlags uint32
+
+const (
+	bpfSettingFlagsSETTING_RANGES             bpfSettingFlags = 1
+	bpfSettingFlagsSETTING_ENDPOINT_DEPENDENT bpfSettingFlags = 2
+	bpfSettingFlagsSETTING_TRANSPARENT        bpfSettingFlags = 4
+	bpfSettingFlagsSETTING_MIXED_HOLD         bpfSettingFlags = 8
+	bpfSettingFlagsSETTING_SHADOWS            bpfSettingFlags = 16
+)
+
 type bpfSettings struct {
-	_             structs.HostLayout
-	WatchedUntil  uint64
-	NetnsCookie   uint64
-	AnchorIfindex uint32
-	Flags         uint32
-	RoomIfindex   uint32
-	LocalPortLow  uint16
-	LocalPortHigh uint16
+	_                 structs.HostLayout
+	WatchedUntil      uint64
+	NetnsCookie       uint64
+	AnchorIfindex     uint32
+	Flags             uint32
+	ReassemblyIfindex uint32
+	LocalPortLow      uint16
+	LocalPortHigh     uint16
+}
+
+type bpfSocketNatKey struct {
+	_       structs.HostLayout
+	Socket  uint64
+	Address uint32
+	Port    uint16
+	Pad     uint16
 }
 
 type bpfSubnetKey struct {
@@ -426,6 +585,19 @@ type bpfTarget struct {
 	Port    uint16
 	Pad     uint16
 }
+
+type bpfTcpState uint32
+
+const (
+	bpfTcpStateSTATE_NONE         bpfTcpState = 0
+	bpfTcpStateSTATE_INTERNAL_SYN bpfTcpState = 1
+	bpfTcpStateSTATE_EXTERNAL_SYN bpfTcpState = 2
+	bpfTcpStateSTATE_ESTABLISHED  bpfTcpState = 3
+	bpfTcpStateSTATE_INTERNAL_FIN bpfTcpState = 4
+	bpfTcpStateSTATE_EXTERNAL_FIN bpfTcpState = 5
+	bpfTcpStateSTATE_BOTH_FIN     bpfTcpState = 6
+	bpfTcpStateSTATE_TIME_WAIT    bpfTcpState = 7
+)
 
 type bpfToken struct {
 	_           structs.HostLayout
@@ -473,40 +645,29 @@ type bpfWheel struct {
 	Now    uint64
 }
 
-type bpfWhole struct {
-	_               structs.HostLayout
-	Mapping         uint32
-	Flags           uint32
-	Compartment     uint32
-	Network         uint32
-	InternalAddress uint32
-	ExternalAddress uint32
-}
-
 // Names of all BPF objects in the ELF.
 //
 // Used for safe lookups in a Collection or CollectionSpec.
 const (
-	bpfMapAlarms            = "alarms"
 	bpfMapAllowed           = "allowed"
 	bpfMapBindingIndex      = "binding_index"
 	bpfMapBindings          = "bindings"
 	bpfMapConfiguration     = "configuration"
-	bpfMapContacts          = "contacts"
-	bpfMapDials             = "dials"
+	bpfMapDependentCount    = "dependent_count"
+	bpfMapDependentPorts    = "dependent_ports"
 	bpfMapDrops             = "drops"
 	bpfMapEndpoints         = "endpoints"
 	bpfMapErrorBudgets      = "error_budgets"
 	bpfMapEvents            = "events"
+	bpfMapFilterEntries     = "filter_entries"
 	bpfMapForeignFragments  = "foreign_fragments"
 	bpfMapFragmentIds       = "fragment_ids"
 	bpfMapFragments         = "fragments"
-	bpfMapHeldBindings      = "held_bindings"
+	bpfMapHoldDowns         = "hold_downs"
 	bpfMapHostAddresses     = "host_addresses"
 	bpfMapHostPorts         = "host_ports"
 	bpfMapInsidePrefixes    = "inside_prefixes"
 	bpfMapInsideRanges      = "inside_ranges"
-	bpfMapInsideWholes      = "inside_wholes"
 	bpfMapInsides           = "insides"
 	bpfMapLastToken         = "last_token"
 	bpfMapLeases            = "leases"
@@ -514,23 +675,24 @@ const (
 	bpfMapNats              = "nats"
 	bpfMapNetworks          = "networks"
 	bpfMapNoPortBits        = "no_port_bits"
+	bpfMapOneToOneIn        = "one_to_one_in"
+	bpfMapOneToOneOut       = "one_to_one_out"
 	bpfMapOutsides          = "outsides"
-	bpfMapOverflowCounts    = "overflow_counts"
-	bpfMapOverflows         = "overflows"
 	bpfMapPassages          = "passages"
 	bpfMapPools             = "pools"
 	bpfMapPortBits          = "port_bits"
 	bpfMapRanges            = "ranges"
+	bpfMapReassemblyLoads   = "reassembly_loads"
 	bpfMapReservedPorts     = "reserved_ports"
-	bpfMapRoomLoads         = "room_loads"
 	bpfMapScratches         = "scratches"
 	bpfMapSessions          = "sessions"
 	bpfMapSlots             = "slots"
+	bpfMapSocketNat         = "socket_nat"
 	bpfMapSubnets           = "subnets"
+	bpfMapTimers            = "timers"
 	bpfMapTokens            = "tokens"
 	bpfMapUsages            = "usages"
 	bpfMapWheels            = "wheels"
-	bpfMapWholes            = "wholes"
 	bpfProgAdoptSession     = "adopt_session"
 	bpfProgBridgeIngress    = "bridge_ingress"
 	bpfProgEndSession       = "end_session"
@@ -548,10 +710,10 @@ const (
 	bpfProgOutsideIngress   = "outside_ingress"
 	bpfProgOutsideIngressL3 = "outside_ingress_l3"
 	bpfProgPortIngress      = "port_ingress"
-	bpfProgRoomEnter        = "room_enter"
-	bpfProgRoomLeave        = "room_leave"
+	bpfProgReassemblyEnter  = "reassembly_enter"
+	bpfProgReassemblyLeave  = "reassembly_leave"
 	bpfProgStartWheel       = "start_wheel"
-	bpfVarEventType         = "event_type"
+	bpfVarSharedTypes       = "shared_types"
 )
 
 // loadBpf returns the embedded CollectionSpec for bpf.
@@ -613,8 +775,8 @@ type bpfProgramSpecs struct {
 	OutsideIngress   *ebpf.ProgramSpec `ebpf:"outside_ingress"`
 	OutsideIngressL3 *ebpf.ProgramSpec `ebpf:"outside_ingress_l3"`
 	PortIngress      *ebpf.ProgramSpec `ebpf:"port_ingress"`
-	RoomEnter        *ebpf.ProgramSpec `ebpf:"room_enter"`
-	RoomLeave        *ebpf.ProgramSpec `ebpf:"room_leave"`
+	ReassemblyEnter  *ebpf.ProgramSpec `ebpf:"reassembly_enter"`
+	ReassemblyLeave  *ebpf.ProgramSpec `ebpf:"reassembly_leave"`
 	StartWheel       *ebpf.ProgramSpec `ebpf:"start_wheel"`
 }
 
@@ -622,26 +784,25 @@ type bpfProgramSpecs struct {
 //
 // It can be passed ebpf.CollectionSpec.Assign.
 type bpfMapSpecs struct {
-	Alarms           *ebpf.MapSpec `ebpf:"alarms"`
 	Allowed          *ebpf.MapSpec `ebpf:"allowed"`
 	BindingIndex     *ebpf.MapSpec `ebpf:"binding_index"`
 	Bindings         *ebpf.MapSpec `ebpf:"bindings"`
 	Configuration    *ebpf.MapSpec `ebpf:"configuration"`
-	Contacts         *ebpf.MapSpec `ebpf:"contacts"`
-	Dials            *ebpf.MapSpec `ebpf:"dials"`
+	DependentCount   *ebpf.MapSpec `ebpf:"dependent_count"`
+	DependentPorts   *ebpf.MapSpec `ebpf:"dependent_ports"`
 	Drops            *ebpf.MapSpec `ebpf:"drops"`
 	Endpoints        *ebpf.MapSpec `ebpf:"endpoints"`
 	ErrorBudgets     *ebpf.MapSpec `ebpf:"error_budgets"`
 	Events           *ebpf.MapSpec `ebpf:"events"`
+	FilterEntries    *ebpf.MapSpec `ebpf:"filter_entries"`
 	ForeignFragments *ebpf.MapSpec `ebpf:"foreign_fragments"`
 	FragmentIds      *ebpf.MapSpec `ebpf:"fragment_ids"`
 	Fragments        *ebpf.MapSpec `ebpf:"fragments"`
-	HeldBindings     *ebpf.MapSpec `ebpf:"held_bindings"`
+	HoldDowns        *ebpf.MapSpec `ebpf:"hold_downs"`
 	HostAddresses    *ebpf.MapSpec `ebpf:"host_addresses"`
 	HostPorts        *ebpf.MapSpec `ebpf:"host_ports"`
 	InsidePrefixes   *ebpf.MapSpec `ebpf:"inside_prefixes"`
 	InsideRanges     *ebpf.MapSpec `ebpf:"inside_ranges"`
-	InsideWholes     *ebpf.MapSpec `ebpf:"inside_wholes"`
 	Insides          *ebpf.MapSpec `ebpf:"insides"`
 	LastToken        *ebpf.MapSpec `ebpf:"last_token"`
 	Leases           *ebpf.MapSpec `ebpf:"leases"`
@@ -649,30 +810,31 @@ type bpfMapSpecs struct {
 	Nats             *ebpf.MapSpec `ebpf:"nats"`
 	Networks         *ebpf.MapSpec `ebpf:"networks"`
 	NoPortBits       *ebpf.MapSpec `ebpf:"no_port_bits"`
+	OneToOneIn       *ebpf.MapSpec `ebpf:"one_to_one_in"`
+	OneToOneOut      *ebpf.MapSpec `ebpf:"one_to_one_out"`
 	Outsides         *ebpf.MapSpec `ebpf:"outsides"`
-	OverflowCounts   *ebpf.MapSpec `ebpf:"overflow_counts"`
-	Overflows        *ebpf.MapSpec `ebpf:"overflows"`
 	Passages         *ebpf.MapSpec `ebpf:"passages"`
 	Pools            *ebpf.MapSpec `ebpf:"pools"`
 	PortBits         *ebpf.MapSpec `ebpf:"port_bits"`
 	Ranges           *ebpf.MapSpec `ebpf:"ranges"`
+	ReassemblyLoads  *ebpf.MapSpec `ebpf:"reassembly_loads"`
 	ReservedPorts    *ebpf.MapSpec `ebpf:"reserved_ports"`
-	RoomLoads        *ebpf.MapSpec `ebpf:"room_loads"`
 	Scratches        *ebpf.MapSpec `ebpf:"scratches"`
 	Sessions         *ebpf.MapSpec `ebpf:"sessions"`
 	Slots            *ebpf.MapSpec `ebpf:"slots"`
+	SocketNat        *ebpf.MapSpec `ebpf:"socket_nat"`
 	Subnets          *ebpf.MapSpec `ebpf:"subnets"`
+	Timers           *ebpf.MapSpec `ebpf:"timers"`
 	Tokens           *ebpf.MapSpec `ebpf:"tokens"`
 	Usages           *ebpf.MapSpec `ebpf:"usages"`
 	Wheels           *ebpf.MapSpec `ebpf:"wheels"`
-	Wholes           *ebpf.MapSpec `ebpf:"wholes"`
 }
 
 // bpfVariableSpecs contains global variables before they are loaded into the kernel.
 //
 // It can be passed ebpf.CollectionSpec.Assign.
 type bpfVariableSpecs struct {
-	EventType *ebpf.VariableSpec `ebpf:"event_type"`
+	SharedTypes *ebpf.VariableSpec `ebpf:"shared_types"`
 }
 
 // bpfObjects contains all objects after they have been loaded into the kernel.
@@ -695,26 +857,25 @@ func (o *bpfObjects) Close() error {
 //
 // It can be passed to loadBpfObjects or ebpf.CollectionSpec.LoadAndAssign.
 type bpfMaps struct {
-	Alarms           *ebpf.Map `ebpf:"alarms"`
 	Allowed          *ebpf.Map `ebpf:"allowed"`
 	BindingIndex     *ebpf.Map `ebpf:"binding_index"`
 	Bindings         *ebpf.Map `ebpf:"bindings"`
 	Configuration    *ebpf.Map `ebpf:"configuration"`
-	Contacts         *ebpf.Map `ebpf:"contacts"`
-	Dials            *ebpf.Map `ebpf:"dials"`
+	DependentCount   *ebpf.Map `ebpf:"dependent_count"`
+	DependentPorts   *ebpf.Map `ebpf:"dependent_ports"`
 	Drops            *ebpf.Map `ebpf:"drops"`
 	Endpoints        *ebpf.Map `ebpf:"endpoints"`
 	ErrorBudgets     *ebpf.Map `ebpf:"error_budgets"`
 	Events           *ebpf.Map `ebpf:"events"`
+	FilterEntries    *ebpf.Map `ebpf:"filter_entries"`
 	ForeignFragments *ebpf.Map `ebpf:"foreign_fragments"`
 	FragmentIds      *ebpf.Map `ebpf:"fragment_ids"`
 	Fragments        *ebpf.Map `ebpf:"fragments"`
-	HeldBindings     *ebpf.Map `ebpf:"held_bindings"`
+	HoldDowns        *ebpf.Map `ebpf:"hold_downs"`
 	HostAddresses    *ebpf.Map `ebpf:"host_addresses"`
 	HostPorts        *ebpf.Map `ebpf:"host_ports"`
 	InsidePrefixes   *ebpf.Map `ebpf:"inside_prefixes"`
 	InsideRanges     *ebpf.Map `ebpf:"inside_ranges"`
-	InsideWholes     *ebpf.Map `ebpf:"inside_wholes"`
 	Insides          *ebpf.Map `ebpf:"insides"`
 	LastToken        *ebpf.Map `ebpf:"last_token"`
 	Leases           *ebpf.Map `ebpf:"leases"`
@@ -722,47 +883,47 @@ type bpfMaps struct {
 	Nats             *ebpf.Map `ebpf:"nats"`
 	Networks         *ebpf.Map `ebpf:"networks"`
 	NoPortBits       *ebpf.Map `ebpf:"no_port_bits"`
+	OneToOneIn       *ebpf.Map `ebpf:"one_to_one_in"`
+	OneToOneOut      *ebpf.Map `ebpf:"one_to_one_out"`
 	Outsides         *ebpf.Map `ebpf:"outsides"`
-	OverflowCounts   *ebpf.Map `ebpf:"overflow_counts"`
-	Overflows        *ebpf.Map `ebpf:"overflows"`
 	Passages         *ebpf.Map `ebpf:"passages"`
 	Pools            *ebpf.Map `ebpf:"pools"`
 	PortBits         *ebpf.Map `ebpf:"port_bits"`
 	Ranges           *ebpf.Map `ebpf:"ranges"`
+	ReassemblyLoads  *ebpf.Map `ebpf:"reassembly_loads"`
 	ReservedPorts    *ebpf.Map `ebpf:"reserved_ports"`
-	RoomLoads        *ebpf.Map `ebpf:"room_loads"`
 	Scratches        *ebpf.Map `ebpf:"scratches"`
 	Sessions         *ebpf.Map `ebpf:"sessions"`
 	Slots            *ebpf.Map `ebpf:"slots"`
+	SocketNat        *ebpf.Map `ebpf:"socket_nat"`
 	Subnets          *ebpf.Map `ebpf:"subnets"`
+	Timers           *ebpf.Map `ebpf:"timers"`
 	Tokens           *ebpf.Map `ebpf:"tokens"`
 	Usages           *ebpf.Map `ebpf:"usages"`
 	Wheels           *ebpf.Map `ebpf:"wheels"`
-	Wholes           *ebpf.Map `ebpf:"wholes"`
 }
 
 func (m *bpfMaps) Close() error {
 	return _BpfClose(
-		m.Alarms,
 		m.Allowed,
 		m.BindingIndex,
 		m.Bindings,
 		m.Configuration,
-		m.Contacts,
-		m.Dials,
+		m.DependentCount,
+		m.DependentPorts,
 		m.Drops,
 		m.Endpoints,
 		m.ErrorBudgets,
 		m.Events,
+		m.FilterEntries,
 		m.ForeignFragments,
 		m.FragmentIds,
 		m.Fragments,
-		m.HeldBindings,
+		m.HoldDowns,
 		m.HostAddresses,
 		m.HostPorts,
 		m.InsidePrefixes,
 		m.InsideRanges,
-		m.InsideWholes,
 		m.Insides,
 		m.LastToken,
 		m.Leases,
@@ -770,23 +931,24 @@ func (m *bpfMaps) Close() error {
 		m.Nats,
 		m.Networks,
 		m.NoPortBits,
+		m.OneToOneIn,
+		m.OneToOneOut,
 		m.Outsides,
-		m.OverflowCounts,
-		m.Overflows,
 		m.Passages,
 		m.Pools,
 		m.PortBits,
 		m.Ranges,
+		m.ReassemblyLoads,
 		m.ReservedPorts,
-		m.RoomLoads,
 		m.Scratches,
 		m.Sessions,
 		m.Slots,
+		m.SocketNat,
 		m.Subnets,
+		m.Timers,
 		m.Tokens,
 		m.Usages,
 		m.Wheels,
-		m.Wholes,
 	)
 }
 
@@ -794,7 +956,7 @@ func (m *bpfMaps) Close() error {
 //
 // It can be passed to loadBpfObjects or ebpf.CollectionSpec.LoadAndAssign.
 type bpfVariables struct {
-	EventType *ebpf.Variable `ebpf:"event_type"`
+	SharedTypes *ebpf.Variable `ebpf:"shared_types"`
 }
 
 // bpfPrograms contains all programs after they have been loaded into the kernel.
@@ -818,8 +980,8 @@ type bpfPrograms struct {
 	OutsideIngress   *ebpf.Program `ebpf:"outside_ingress"`
 	OutsideIngressL3 *ebpf.Program `ebpf:"outside_ingress_l3"`
 	PortIngress      *ebpf.Program `ebpf:"port_ingress"`
-	RoomEnter        *ebpf.Program `ebpf:"room_enter"`
-	RoomLeave        *ebpf.Program `ebpf:"room_leave"`
+	ReassemblyEnter  *ebpf.Program `ebpf:"reassembly_enter"`
+	ReassemblyLeave  *ebpf.Program `ebpf:"reassembly_leave"`
 	StartWheel       *ebpf.Program `ebpf:"start_wheel"`
 }
 
@@ -842,8 +1004,8 @@ func (p *bpfPrograms) Close() error {
 		p.OutsideIngress,
 		p.OutsideIngressL3,
 		p.PortIngress,
-		p.RoomEnter,
-		p.RoomLeave,
+		p.ReassemblyEnter,
+		p.ReassemblyLeave,
 		p.StartWheel,
 	)
 }

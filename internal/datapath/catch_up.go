@@ -24,7 +24,7 @@ func (d *Datapath) finish(tables map[string]table, seen known) error {
 			return fmt.Errorf("carrying the last sessions of the version before over: %w", err)
 		}
 	}
-	if differ(had["alarms"], d.objects.Alarms) {
+	if differ(had["timers"], d.objects.Timers) {
 		if err := d.armSessions(); err != nil {
 			return err
 		}
@@ -87,22 +87,22 @@ func (d *Datapath) adopt(l *living, key bpfSessionKey, s bpfSession, known bool)
 // session less than there is comes before the session.
 func (d *Datapath) open(l *living, key bpfSessionKey, s bpfSession) error {
 	o := &d.objects
-	if s.Flags&sessionOverflow != 0 {
+	if s.Flags&sessionEndpointDependent != 0 {
 		k, v := overflowOf(key, s)
-		if err := o.Overflows.Update(&k, &v, ebpf.UpdateNoExist); err != nil {
+		if err := o.DependentPorts.Update(&k, &v, ebpf.UpdateNoExist); err != nil {
 			return taken(err)
 		}
 		var n uint64
-		_ = o.OverflowCounts.Lookup(&s.Nat, &n) // none yet: 0
-		if n++; o.OverflowCounts.Put(&s.Nat, &n) != nil {
+		_ = o.DependentCount.Lookup(&s.Nat, &n) // none yet: 0
+		if n++; o.DependentCount.Put(&s.Nat, &n) != nil {
 			return fmt.Errorf("counting endpoint-dependent sessions")
 		}
 	} else if joined, err := d.joinBinding(l, bindingOf(key, s)); !joined {
 		return err
 	}
-	if s.Flags&sessionContact != 0 {
+	if s.Flags&sessionFilterEntry != 0 {
 		k, v := contactOf(key, s)
-		if err := addTo(o.Contacts, k, v, func(c *bpfContact) { c.Sessions++ }); err != nil {
+		if err := addTo(o.FilterEntries, k, v, func(c *bpfFilterEntry) { c.Sessions++ }); err != nil {
 			return err
 		}
 	}
@@ -119,7 +119,7 @@ func (d *Datapath) open(l *living, key bpfSessionKey, s bpfSession) error {
 // no bit: that is a hint, and writing it from here could bring a freed one back.
 func (d *Datapath) joinBinding(l *living, key bpfBindingKey) (bool, error) {
 	b, ok := l.bindings[key]
-	if !ok || b.Flags&(bindingEnded|bindingHeld) != 0 {
+	if !ok || b.Flags&(bindingEnded|bindingHoldDown) != 0 {
 		return false, nil
 	}
 	b.Sessions = 1
@@ -130,7 +130,7 @@ func (d *Datapath) joinBinding(l *living, key bpfBindingKey) (bool, error) {
 		return false, err
 	}
 	if !isNew {
-		return true, addTo(d.objects.Bindings, key, b, func(b *bpfBinding) { b.Sessions++; b.Flags &^= bindingHeld })
+		return true, addTo(d.objects.Bindings, key, b, func(b *bpfBinding) { b.Sessions++; b.Flags &^= bindingHoldDown })
 	}
 	if b.Flags&bindingConfigured != 0 {
 		return true, nil

@@ -24,7 +24,7 @@ func (c conversion) apply(old, into []byte) {
 func convertValue(from, to layout) (conversion, error) {
 	c := conversion{size: to.size}
 	for _, f := range to.fields {
-		was, ok := from.find(f.name)
+		was, ok := from.findFormer(f.name)
 		if !ok {
 			continue
 		}
@@ -40,7 +40,7 @@ func convertValue(from, to layout) (conversion, error) {
 // convertKey: a key is the same thing only if it has the same fields.
 func convertKey(from, to layout) (conversion, error) {
 	for _, f := range to.fields {
-		if _, ok := from.find(f.name); !ok {
+		if _, ok := from.findFormer(f.name); !ok {
 			return conversion{}, fmt.Errorf("its key has %s now", f.title())
 		}
 	}

@@ -60,21 +60,35 @@ func prefixKey(p netip.Prefix) bpfPrefixKey {
 func filteringOf(f nat.Filtering) uint8 {
 	switch f {
 	case nat.EndpointIndependent:
-		return 0
+		return uint8(bpfFilteringFILTER_ENDPOINT_INDEPENDENT)
 	case nat.AddressAndPortDependent:
-		return 2
+		return uint8(bpfFilteringFILTER_ADDRESS_AND_PORT_DEPENDENT)
 	}
-	return 1
+	return uint8(bpfFilteringFILTER_ADDRESS_DEPENDENT)
 }
 
 func exhaustionOf(e nat.Exhaustion) uint8 {
 	switch e {
 	case nat.Unreachable:
-		return 1
+		return uint8(bpfExhaustionEXHAUSTION_UNREACHABLE)
 	case nat.Silent:
-		return 2
+		return uint8(bpfExhaustionEXHAUSTION_SILENT)
 	}
-	return 0
+	return uint8(bpfExhaustionEXHAUSTION_PROHIBITED)
+}
+
+func poolingOf(p nat.Pooling) uint8 {
+	if p == nat.Arbitrary {
+		return uint8(bpfPoolingPOOLING_ARBITRARY)
+	}
+	return uint8(bpfPoolingPOOLING_PAIRED)
+}
+
+func deliveryOf(peer bool) uint8 {
+	if peer {
+		return uint8(bpfDeliveryDELIVER_PEER)
+	}
+	return uint8(bpfDeliveryDELIVER_LINK)
 }
 
 func flag(set bool) uint8 {

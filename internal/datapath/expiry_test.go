@@ -60,7 +60,7 @@ func TestEverythingExpires(t *testing.T) {
 	}
 	eventually(t, "empty tables", func() bool { return r.empty(t) })
 	// Every TCP session begins with an alarm after 6 seconds.
-	within(t, 2*patience, "no alarms", func() bool { return size(t, r.dp.objects.Alarms) == 0 })
+	within(t, 2*patience, "no alarms", func() bool { return size(t, r.dp.objects.Timers) == 0 })
 	// And the same again: nothing of the first time stands in the way.
 	r.fromEndpoint(t, 0, segment{protocol: nat.UDP, from: inside(0, 4000), to: stranger(7, 80)})
 	eventually(t, "session after expiry", func() bool { return len(r.sessions(t)) == 1 })
@@ -116,7 +116,7 @@ func TestManySessionsExpire(t *testing.T) {
 	if r.empty(t) {
 		t.Fatal("nothing was there to expire")
 	}
-	eventually(t, "empty tables", func() bool { return r.empty(t) && size(t, r.dp.objects.Alarms) == 0 })
+	eventually(t, "empty tables", func() bool { return r.empty(t) && size(t, r.dp.objects.Timers) == 0 })
 	if drops := r.drops(t); len(drops) != 0 {
 		t.Errorf("drops %v", drops)
 	}

@@ -94,7 +94,7 @@ func TestFilteringForgetsRemotesWithTheirSessions(t *testing.T) {
 	must(t, f.dp.EndSessions(func(s Session) bool { return s.Remote.Addr() == stranger(8, 0).Addr() }))
 	f.check(t, stranger(8, 83), false)
 	f.check(t, stranger(7, 81), true)
-	if contacts := size(t, f.dp.objects.Contacts); contacts != 1 {
+	if contacts := size(t, f.dp.objects.FilterEntries); contacts != 1 {
 		t.Errorf("%d contacts, want 1", contacts)
 	}
 }

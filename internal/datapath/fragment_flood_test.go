@@ -198,7 +198,7 @@ func TestRoomOutlivesTheDaemon(t *testing.T) {
 			return err
 		}))
 		r.config.Room = uint32(index)
-		r.attach(t, r.config.Room, RoomEnter, RoomLeave)
+		r.attach(t, r.config.Room, ReassemblyEnter, ReassemblyLeave)
 		r.apply(t)
 		return r.config.Room
 	}

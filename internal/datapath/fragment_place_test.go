@@ -108,7 +108,7 @@ func TestFragmentTurnsBackAtTheDoor(t *testing.T) {
 		options := &ebpf.RunOptions{Data: later, DataOut: make([]byte, 4096), Context: &context, ContextOut: &out}
 		var verdict uint32
 		must(t, r.Host.Do(func() (err error) {
-			verdict, err = r.dp.objects.RoomEnter.Run(options)
+			verdict, err = r.dp.objects.ReassemblyEnter.Run(options)
 			return err
 		}))
 		return verdict, out, options.DataOut

@@ -20,7 +20,7 @@ func (r *rig) addRoom(t *testing.T) {
 		r.config.Room = uint32(index)
 		return err
 	}))
-	r.attach(t, r.config.Room, RoomEnter, RoomLeave)
+	r.attach(t, r.config.Room, ReassemblyEnter, ReassemblyLeave)
 	r.apply(t)
 }
 

@@ -49,12 +49,12 @@ func TestOrderOnIsland(t *testing.T) {
 			index = i
 		}
 	}
-	r.attach(t, index, IslandIngress)
+	r.attach(t, index, PointToPointIngress)
 	want := []string{"inside_ingress", "bridge_ingress"}
 	if got := r.order(t, index); !slices.Equal(got, want) {
 		t.Fatalf("programs %v, want %v", got, want)
 	}
-	for _, hook := range []Hook{InsideIngress, IslandIngress} {
+	for _, hook := range []Hook{InsideIngress, PointToPointIngress} {
 		must(t, r.dp.Detach(Attachment{Interface: index, Hook: hook}))
 		eventually(t, "detached program", func() bool { return r.programs(t, index) == 1 })
 		r.attach(t, index, hook)

@@ -12,12 +12,12 @@ type living struct {
 	sessions  map[bpfSessionKey]bpfSession
 	bindings  map[bpfBindingKey]bpfBinding
 	index     map[bpfBindingIndexKey]bpfWayOut
-	contacts  map[bpfContactKey]bpfContact
+	contacts  map[bpfFilterKey]bpfFilterEntry
 	usages    map[bpfEndpointKey]bpfUsage
-	overflows map[bpfOverflowKey]bpfOverflow
+	overflows map[bpfDependentPortKey]bpfDependentPort
 	overflow  map[uint32]uint64 // endpoint-dependent sessions of a NAT
 	bits      map[bpfPortBitsKey]bpfPortBits
-	held      []bpfHeld // the first to be free again first
+	held      []bpfHoldDown // the first to be free again first
 }
 
 // settle leaves out sessions that have no binding and dynamic bindings that
@@ -28,9 +28,9 @@ func (l *living) settle() {
 		b.Sessions = 0
 		l.bindings[key] = b
 	}
-	l.contacts = make(map[bpfContactKey]bpfContact)
+	l.contacts = make(map[bpfFilterKey]bpfFilterEntry)
 	l.usages = make(map[bpfEndpointKey]bpfUsage)
-	l.overflows = make(map[bpfOverflowKey]bpfOverflow)
+	l.overflows = make(map[bpfDependentPortKey]bpfDependentPort)
 	l.overflow = make(map[uint32]uint64)
 	for key, s := range l.sessions {
 		if !l.count(key, s) {
@@ -42,20 +42,20 @@ func (l *living) settle() {
 
 // count enters a session wherever it counts. False if its binding is gone.
 func (l *living) count(key bpfSessionKey, s bpfSession) bool {
-	if s.Flags&sessionOverflow != 0 {
+	if s.Flags&sessionEndpointDependent != 0 {
 		k, o := overflowOf(key, s)
 		l.overflows[k] = o
 		l.overflow[s.Nat]++
 	} else {
 		at := bindingOf(key, s)
 		b, ok := l.bindings[at]
-		if !ok || b.Flags&(bindingEnded|bindingHeld) != 0 {
+		if !ok || b.Flags&(bindingEnded|bindingHoldDown) != 0 {
 			return false
 		}
 		b.Sessions++
 		l.bindings[at] = b
 	}
-	if s.Flags&sessionContact != 0 {
+	if s.Flags&sessionFilterEntry != 0 {
 		k, c := contactOf(key, s)
 		c.Sessions += l.contacts[k].Sessions
 		l.contacts[k] = c
@@ -74,7 +74,7 @@ func (l *living) settleBindings() {
 	ways := make(map[bpfBindingIndexKey]bpfWayOut)
 	for key, b := range l.bindings {
 		single := b.Flags&(bindingConfigured|bindingOfRange) == bindingConfigured
-		if b.Sessions == 0 && !single && b.Flags&bindingHeld == 0 {
+		if b.Sessions == 0 && !single && b.Flags&bindingHoldDown == 0 {
 			delete(l.bindings, key)
 			continue
 		}
@@ -83,8 +83,8 @@ func (l *living) settleBindings() {
 		}
 		ways[indexOf(key, b)] = bpfWayOut{Address: key.Address, Port: key.Port}
 		setBit(l.bits, key)
-		if b.Flags&bindingHeld != 0 {
-			l.held = append(l.held, bpfHeld{Binding: key, Until: b.HeldUntil})
+		if b.Flags&bindingHoldDown != 0 {
+			l.held = append(l.held, bpfHoldDown{Binding: key, Until: b.HoldUntil})
 		}
 		if b.Flags&bindingCounted != 0 {
 			k := bpfEndpointKey{Compartment: b.Compartment, Address: b.InternalAddress}
@@ -93,7 +93,7 @@ func (l *living) settleBindings() {
 			l.usages[k] = u
 		}
 	}
-	slices.SortFunc(l.held, func(a, b bpfHeld) int { return cmp.Compare(a.Until, b.Until) })
+	slices.SortFunc(l.held, func(a, b bpfHoldDown) int { return cmp.Compare(a.Until, b.Until) })
 	l.settleIndex(ways)
 }
 
@@ -126,22 +126,22 @@ func bindingOf(key bpfSessionKey, s bpfSession) bpfBindingKey {
 	return b
 }
 
-func contactOf(key bpfSessionKey, s bpfSession) (bpfContactKey, bpfContact) {
-	c := bpfContact{Sessions: 1}
+func contactOf(key bpfSessionKey, s bpfSession) (bpfFilterKey, bpfFilterEntry) {
+	c := bpfFilterEntry{Sessions: 1}
 	if s.Flags&sessionSpread != 0 {
 		c.InternalAddress, c.InternalPort = key.InternalAddress, key.InternalPort
 	}
-	return bpfContactKey{
+	return bpfFilterKey{
 		ExternalAddress: s.ExternalAddress, RemoteAddress: key.RemoteAddress,
 		ExternalPort: s.ExternalPort, Protocol: key.Protocol,
 	}, c
 }
 
-func overflowOf(key bpfSessionKey, s bpfSession) (bpfOverflowKey, bpfOverflow) {
-	return bpfOverflowKey{
+func overflowOf(key bpfSessionKey, s bpfSession) (bpfDependentPortKey, bpfDependentPort) {
+	return bpfDependentPortKey{
 			ExternalAddress: s.ExternalAddress, ExternalPort: s.ExternalPort,
 			RemoteAddress: key.RemoteAddress, RemotePort: key.RemotePort, Protocol: key.Protocol,
-		}, bpfOverflow{
+		}, bpfDependentPort{
 			Compartment: key.Compartment, InternalAddress: key.InternalAddress, InternalPort: key.InternalPort,
 		}
 }

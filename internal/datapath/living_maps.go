@@ -24,7 +24,7 @@ func (u *upgrade) readLiving() (*living, error) {
 	}
 	l.index, _ = read[bpfBindingIndexKey, bpfWayOut](u, "binding_index") // dynamic ones follow from the bindings
 	for key, s := range l.sessions {
-		s.AlarmDue = 0
+		s.TimerDue = 0
 		l.sessions[key] = s
 	}
 	return l, nil
@@ -44,12 +44,12 @@ func read[K comparable, V any](u *upgrade, name string) (map[K]V, error) {
 func (l *living) write(o *bpfObjects) error {
 	err := errors.Join(
 		putAll("sessions", o.Sessions, l.sessions), putAll("bindings", o.Bindings, l.bindings),
-		putAll("binding index", o.BindingIndex, l.index), putAll("contacts", o.Contacts, l.contacts),
-		putAll("usages", o.Usages, l.usages), putAll("overflows", o.Overflows, l.overflows),
-		putAll("overflow counts", o.OverflowCounts, l.overflow), putAll("port bits", o.PortBits, l.bits),
+		putAll("binding index", o.BindingIndex, l.index), putAll("filter_entries", o.FilterEntries, l.contacts),
+		putAll("usages", o.Usages, l.usages), putAll("dependent_ports", o.DependentPorts, l.overflows),
+		putAll("overflow counts", o.DependentCount, l.overflow), putAll("port bits", o.PortBits, l.bits),
 	)
 	for i := range l.held {
-		err = errors.Join(err, o.HeldBindings.Put(nil, &l.held[i]))
+		err = errors.Join(err, o.HoldDowns.Put(nil, &l.held[i]))
 	}
 	return err
 }

@@ -9,26 +9,6 @@ import (
 	"github.com/cilium/ebpf"
 )
 
-// Flags of a binding, as in bpf/types.h.
-const (
-	bindingConfigured = 1
-	bindingEnded      = 2
-	bindingAllowList  = 4
-	bindingOfRange    = 8
-	bindingSpread     = 16
-	bindingHeld       = 64
-	bindingCounted    = 128
-)
-
-// Flags of a session, as in bpf/types.h.
-const (
-	sessionAnyAddress = 1
-	sessionContact    = 2
-	sessionSpread     = 16
-	sessionOverflow   = 32
-	sessionCounted    = 64
-)
-
 // applyMappings makes the configured bindings, and what stands for ranges and
 // for several targets, equal to the mappings. A dynamic binding that has a
 // wanted port gives way: its sessions end (design, rule 7).
@@ -258,7 +238,7 @@ func (d *Datapath) insertMapping(key bpfBindingKey, value bpfBinding) error {
 // mapping need not wait for them.
 func (d *Datapath) dropHeld(mappings *mappingTable, fresh map[uint32]bool, have map[bpfBindingKey]bpfBinding) error {
 	for key, value := range have {
-		if value.Flags&bindingHeld == 0 || !mappings.isInTheWay(key, fresh) {
+		if value.Flags&bindingHoldDown == 0 || !mappings.isInTheWay(key, fresh) {
 			continue
 		}
 		if err := d.dropHeldAt(key); err != nil {
@@ -270,7 +250,7 @@ func (d *Datapath) dropHeld(mappings *mappingTable, fresh map[uint32]bool, have 
 
 func (d *Datapath) dropHeldAt(key bpfBindingKey) error {
 	var value bpfBinding
-	if err := d.objects.Bindings.Lookup(&key, &value); err != nil || value.Flags&bindingHeld == 0 {
+	if err := d.objects.Bindings.Lookup(&key, &value); err != nil || value.Flags&bindingHoldDown == 0 {
 		return nil //nolint:nilerr // gone meanwhile
 	}
 	index := indexOf(key, value)

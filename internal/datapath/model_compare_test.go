@@ -108,7 +108,7 @@ func (p *pairOf) choice(sessions map[bpfSessionKey]bpfSession, events []natmodel
 		}
 	}
 	for k, s := range sessions {
-		if _, known := p.model.Sessions()[toKey(k)]; !known && s.Flags&sessionOverflow != 0 {
+		if _, known := p.model.Sessions()[toKey(k)]; !known && s.Flags&sessionEndpointDependent != 0 {
 			choice.External = toAddrPort(s.ExternalAddress, s.ExternalPort)
 		}
 	}
@@ -163,7 +163,7 @@ func (p *pairOf) compareIndex() string {
 // compareContacts: how many sessions each binding has with a remote address, of
 // those that have said so: all that a packet from there may need.
 func (p *pairOf) compareContacts() string {
-	have, err := contentsOf[bpfContactKey, bpfContact](p.dp.objects.Contacts)
+	have, err := contentsOf[bpfFilterKey, bpfFilterEntry](p.dp.objects.FilterEntries)
 	if err != nil {
 		return err.Error()
 	}
@@ -171,13 +171,13 @@ func (p *pairOf) compareContacts() string {
 	if err != nil {
 		return err.Error()
 	}
-	got, want := make(map[bpfContactKey]uint32), make(map[bpfContactKey]uint32)
+	got, want := make(map[bpfFilterKey]uint32), make(map[bpfFilterKey]uint32)
 	for k, c := range have {
 		got[k] = c.Sessions
 	}
 	for k, s := range sessions {
-		if s.Flags&sessionContact != 0 {
-			want[bpfContactKey{
+		if s.Flags&sessionFilterEntry != 0 {
+			want[bpfFilterKey{
 				ExternalAddress: s.ExternalAddress, RemoteAddress: k.RemoteAddress, ExternalPort: s.ExternalPort, Protocol: k.Protocol,
 			}]++
 		} else if in, has := p.model.Sessions()[toKey(k)]; has && p.needsContact(k.Protocol, in) {
@@ -287,7 +287,7 @@ func (p *pairOf) compareSessions(have map[bpfSessionKey]bpfSession) string {
 		}
 		got := sessionView{
 			NAT: s.Nat, Network: s.Network, External: toAddrPort(s.ExternalAddress, s.ExternalPort), State: nat.TCPState(s.State),
-			Overflow: s.Flags&sessionOverflow != 0, Hairpin: s.Flags&sessionHairpin != 0,
+			Overflow: s.Flags&sessionEndpointDependent != 0, Hairpin: s.Flags&sessionHairpin != 0,
 			Lifetime: time.Duration(s.Lifetime) * time.Second, Age: age(s.Created), Idle: age(s.Refreshed),
 			PacketsOut: s.PacketsOut, BytesOut: s.BytesOut, PacketsIn: s.PacketsIn, BytesIn: s.BytesIn,
 		}
@@ -319,7 +319,7 @@ func (p *pairOf) compareBindings() string {
 		}
 		got[natmodel.BindingKey{Protocol: nat.Protocol(k.Protocol), External: toAddrPort(k.Address, k.Port)}] = natmodel.Binding{
 			NAT: b.Nat, Network: b.Network, Compartment: b.Compartment, Internal: toAddrPort(b.InternalAddress, b.InternalPort),
-			Sessions: int(b.Sessions), Configured: b.Flags&bindingConfigured != 0, Held: b.Flags&bindingHeld != 0,
+			Sessions: int(b.Sessions), Configured: b.Flags&bindingConfigured != 0, Held: b.Flags&bindingHoldDown != 0,
 		}
 	}
 	for k, b := range p.model.Bindings() {
@@ -341,5 +341,3 @@ func (p *pairOf) compareBindings() string {
 	}
 	return fmt.Sprintf("bindings\n got %+v\nwant %+v", got, want)
 }
-
-const sessionHairpin = 8 // a flag of a session, as in bpf/types.h

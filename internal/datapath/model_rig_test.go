@@ -70,14 +70,14 @@ type skbuff struct {
 	HardwareTimestamp                             uint64
 }
 
-// Verdicts of TCX, and the marks of bpf/deliver.h and bpf/room.h.
+// Verdicts of TCX, and marks of ours.
 const (
 	tcxNext        = ^uint32(0)
 	tcxDrop        = 2
 	tcxRedirect    = 7
-	translatedMark = 0x684e4154
-	roomMark       = 0x684e5200
-	socketMark     = 0x684e5458
+	translatedMark = uint32(bpfMarkMARK_TRANSLATED)
+	roomMark       = uint32(bpfMarkMARK_REASSEMBLED)
+	socketMark     = uint32(bpfMarkMARK_TRANSPARENT)
 )
 
 const twinRoom = "room0"
@@ -113,8 +113,8 @@ func (w *twin) load() error {
 		return err
 	}
 	for name, size := range map[string]uint32{
-		"sessions": twinSessions, "bindings": twinBindings, "binding_index": 64, "contacts": 64, "alarms": 1 << 14,
-		"fragments": 64, "host_ports": 64, "port_bits": 16, "held_bindings": 1024, "overflows": 64, "usages": 64, "insides": 64, "endpoints": 64, "pools": 64,
+		"sessions": twinSessions, "bindings": twinBindings, "binding_index": 64, "filter_entries": 64, "timers": 1 << 14,
+		"fragments": 64, "host_ports": 64, "port_bits": 16, "hold_downs": 1024, "dependent_ports": 64, "usages": 64, "insides": 64, "endpoints": 64, "pools": 64,
 	} {
 		spec.Maps[name].MaxEntries = size
 	}
@@ -215,11 +215,11 @@ func (w *twin) reset(begin world) error {
 		syncMap("leases", o.Leases, leaseValues(twinLeases[begin.Leases]), nil, nil),
 		w.dp.applyWholes(c),
 		clearMap[bpfSessionKey, bpfSession](o.Sessions), clearMap[bpfBindingKey, bpfBinding](o.Bindings),
-		clearMap[bpfBindingIndexKey, bpfWayOut](o.BindingIndex), clearMap[bpfContactKey, bpfContact](o.Contacts),
-		clearMap[bpfEndpointKey, bpfUsage](o.Usages), clearMap[bpfOverflowKey, bpfOverflow](o.Overflows),
-		clearMap[uint32, uint64](o.OverflowCounts), w.drainHeld(func(bpfHeld) {}),
+		clearMap[bpfBindingIndexKey, bpfWayOut](o.BindingIndex), clearMap[bpfFilterKey, bpfFilterEntry](o.FilterEntries),
+		clearMap[bpfEndpointKey, bpfUsage](o.Usages), clearMap[bpfDependentPortKey, bpfDependentPort](o.DependentPorts),
+		clearMap[uint32, uint64](o.DependentCount), w.drainHeld(func(bpfHoldDown) {}),
 		clearMap[bpfFragmentKey, bpfFragment](o.Fragments), clearMap[bpfHostPortKey, uint64](o.HostPorts),
-		clearMap[bpfPortBitsKey, bpfPortBits](o.PortBits), clearMap[uint64, bpfAlarm](o.Alarms), w.clearDrops(),
+		clearMap[bpfPortBitsKey, bpfPortBits](o.PortBits), clearMap[uint64, bpfSessionTimer](o.Timers), w.clearDrops(),
 		syncMap("NATs", o.Nats, natValues(c), nil, nil), syncMap("pools", o.Pools, poolValues(c), nil, nil),
 		w.fill(begin), w.applyMappings(c),
 	)

@@ -9,7 +9,7 @@ import (
 
 // rest is a freed port that the data path lets rest, by the world's clock.
 type rest struct {
-	held  bpfHeld
+	held  bpfHoldDown
 	until time.Duration
 }
 
@@ -20,10 +20,10 @@ func second(behind time.Duration) int64 {
 }
 
 // drainHeld empties the queue that the wheel would read.
-func (w *twin) drainHeld(sink func(bpfHeld)) error {
+func (w *twin) drainHeld(sink func(bpfHoldDown)) error {
 	for {
-		var h bpfHeld
-		err := w.dp.objects.HeldBindings.LookupAndDelete(nil, &h)
+		var h bpfHoldDown
+		err := w.dp.objects.HoldDowns.LookupAndDelete(nil, &h)
 		if errors.Is(err, ebpf.ErrKeyNotExist) {
 			return nil
 		}
@@ -41,7 +41,7 @@ func (w *twin) endRests(by time.Duration) error {
 	if err := w.dp.objects.Nats.Lookup(uint32(1), &n); err != nil {
 		return err
 	}
-	err := w.drainHeld(func(h bpfHeld) {
+	err := w.drainHeld(func(h bpfHoldDown) {
 		w.rests = append(w.rests, rest{h, w.clock + time.Duration(n.HoldDown)*time.Second})
 	})
 	w.clock += by
@@ -67,10 +67,10 @@ func (w *twin) releaseHeld(key bpfBindingKey) error {
 	o := &w.dp.objects
 	var b bpfBinding
 	err := o.Bindings.Lookup(&key, &b)
-	if err == nil && b.Flags&(bindingHeld|bindingConfigured) == 0 {
+	if err == nil && b.Flags&(bindingHoldDown|bindingConfigured) == 0 {
 		return nil // taken up again
 	}
-	if err == nil && b.Flags&bindingHeld != 0 {
+	if err == nil && b.Flags&bindingHoldDown != 0 {
 		index := indexOf(key, b)
 		var way bpfWayOut
 		if o.BindingIndex.Lookup(&index, &way) == nil && way.Port == key.Port {

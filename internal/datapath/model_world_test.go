@@ -249,7 +249,7 @@ func modelMappings(ids map[uint32]bool) map[uint32]natmodel.Mapping {
 	return list
 }
 
-// What the data path chooses by itself, from bpf/open.h and bpf/mapping.h: any
+// What the data path chooses by itself, from bpf/session_open.h and bpf/mapping.h: any
 // other choice that stays would do.
 
 func pairAddress(pool []natmodel.PoolAddress, compartment uint32, internal netip.Addr) int {

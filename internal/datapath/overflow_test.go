@@ -54,7 +54,7 @@ func TestOverflowGoesOnWithEndpointDependentMapping(t *testing.T) {
 			}
 			must(t, r.dp.EndSessions(func(Session) bool { return true }))
 			w.until(t, event.OverflowEnd, 1)
-			if n := size(t, r.dp.objects.Overflows); n != 0 {
+			if n := size(t, r.dp.objects.DependentPorts); n != 0 {
 				t.Errorf("%d reservations without sessions", n)
 			}
 			if !r.empty(t) {

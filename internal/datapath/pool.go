@@ -38,7 +38,7 @@ func poolValue(p Pool, c Config) bpfPool {
 		if c.NATs[p.NAT].Overflow {
 			var kept nat.PortRange
 			ranges, kept = splitOverflow(ranges)
-			to.Overflow.Low, to.Overflow.High = kept.Low, kept.High
+			to.Dependent.Low, to.Dependent.High = kept.Low, kept.High
 		}
 		ranges = withoutOthersOverflow(ranges, p, a, c)
 		for j, r := range ranges[:min(len(ranges), len(to.Range))] {

@@ -143,6 +143,6 @@ func TestBindingsStayConsistentWhileSessionsComeAndGo(t *testing.T) {
 	must(t, r.dp.EndSessions(func(Session) bool { return true }))
 	if !r.empty(t) {
 		t.Errorf("left: sessions %+v, bindings %+v, %d in the index, %d contacts", r.sessions(t), r.bindings(t),
-			size(t, r.dp.objects.BindingIndex), size(t, r.dp.objects.Contacts))
+			size(t, r.dp.objects.BindingIndex), size(t, r.dp.objects.FilterEntries))
 	}
 }

@@ -24,7 +24,7 @@ var (
 
 // programOf is what Datapath.program attaches.
 func programOf(h Hook) string {
-	if h == IslandIngress {
+	if h == PointToPointIngress {
 		h = BridgeIngress
 	}
 	return strings.ReplaceAll(string(h), "-", "_")

@@ -12,7 +12,7 @@ import (
 )
 
 // The room is a network namespace where the kernel puts fragments together and
-// cuts packets; see bpf/room.h. It has no name. What keeps it is the pinned link
+// cuts packets; see bpf/ip4_reassembly.h. It has no name. What keeps it is the pinned link
 // of a netfilter program inside, which is there for one thing: to switch
 // reassembly on for what is forwarded.
 

@@ -95,7 +95,7 @@ func (d *Datapath) Sessions(visit func(Session) error) error {
 // ports that sessions use.
 func (d *Datapath) Bindings(visit func(Binding) error) error {
 	err := each(d.objects.Bindings, func(k *bpfBindingKey, v *bpfBinding) error {
-		if v.Flags&bindingHeld != 0 {
+		if v.Flags&bindingHoldDown != 0 {
 			return nil // its port rests: nobody's
 		}
 		return visit(Binding{

@@ -114,7 +114,7 @@ func (r *rig) consistent(t *testing.T) {
 func (r *rig) empty(t *testing.T) bool {
 	t.Helper()
 	o := &r.dp.objects
-	return size(t, o.Sessions)+size(t, o.Bindings)+size(t, o.BindingIndex)+size(t, o.Contacts) == 0 && len(r.portBits(t)) == 0
+	return size(t, o.Sessions)+size(t, o.Bindings)+size(t, o.BindingIndex)+size(t, o.FilterEntries) == 0 && len(r.portBits(t)) == 0
 }
 
 // portBits returns the ports that the bitmap has as taken. It may have fewer

@@ -31,9 +31,9 @@ func oldDir(dir string) string { return filepath.Join(dir, "maps-old") }
 // session says when its alarm goes off.
 var (
 	livingTables = []string{
-		"sessions", "bindings", "binding_index", "contacts", "overflows", "overflow_counts", "usages", "held_bindings", "port_bits",
+		"sessions", "bindings", "binding_index", "filter_entries", "dependent_ports", "dependent_count", "usages", "hold_downs", "port_bits",
 	}
-	clockTables = []string{"alarms", "slots", "wheels"}
+	clockTables = []string{"timers", "slots", "wheels"}
 	// What nobody misses: memory for a moment, and what lies in a ring.
 	emptyTables = []string{"events", "scratches", "no_port_bits"}
 )
@@ -85,7 +85,7 @@ func (u *upgrade) compare(name string, m *ebpf.MapSpec) (same bool, err error) {
 		return false, err
 	}
 	has := u.had[name]
-	if has == nil || m.Compatible(has) != nil {
+	if has == nil || m.Compatible(has) != nil || hasFormerName(mapDir(u.dir), name) {
 		return false, nil
 	}
 	was, err := tableOf(has)
@@ -150,7 +150,7 @@ func (u *upgrade) close() {
 	}
 }
 
-// pinnedMaps opens all that is pinned in a directory, by name.
+// pinnedMaps opens all that is pinned in a directory, by the names of today.
 func pinnedMaps(dir string) (map[string]*ebpf.Map, error) {
 	entries, err := os.ReadDir(dir)
 	if err != nil && !errors.Is(err, os.ErrNotExist) {
@@ -167,6 +167,7 @@ func pinnedMaps(dir string) (map[string]*ebpf.Map, error) {
 		}
 		list[e.Name()] = m
 	}
+	byTodaysNames(list)
 	return list, nil
 }
 

@@ -116,13 +116,13 @@ func TestUpgradeCarriesSessionsOver(t *testing.T) {
 	}{
 		"the same": {func(*ebpf.CollectionSpec) {}, nil},
 		"sessions": {otherSession, together},
-		"alarms":   {smaller("alarms"), together},
+		"timers":   {smaller("timers"), together},
 		"configuration": {
 			all(otherNAT, smaller("insides"), smaller("inside_prefixes"), func(s *ebpf.CollectionSpec) { s.Maps["drops"].MaxEntries-- }),
 			[]string{"nats", "insides", "inside_prefixes", "drops"},
 		},
 		"everything": {
-			all(otherSession, otherBinding, otherNAT, smaller("contacts"), smaller("host_addresses")),
+			all(otherSession, otherBinding, otherNAT, smaller("filter_entries"), smaller("host_addresses")),
 			append([]string{"host_addresses", "nats"}, together...),
 		},
 	} {
@@ -215,7 +215,7 @@ func TestCarriedSessionsExpire(t *testing.T) {
 	r.consistent(t)
 	r.shortLived(t, 2)
 	within(t, 10*patience, "empty tables", func() bool {
-		return r.empty(t) && size(t, r.dp.objects.Alarms) == 0 && size(t, r.dp.objects.Usages) == 0
+		return r.empty(t) && size(t, r.dp.objects.Timers) == 0 && size(t, r.dp.objects.Usages) == 0
 	})
 }
 
@@ -262,8 +262,11 @@ func TestFailedStartChangesNothing(t *testing.T) {
 		"a program that the verifier refuses": func(s *ebpf.CollectionSpec) {
 			s.Programs["outside_egress"].Instructions = s.Programs["outside_egress"].Instructions[:1]
 		},
-		"a map that cannot be made": func(s *ebpf.CollectionSpec) { s.Maps["alarms"].Flags = 1 << 30 },
-		"no room for the sessions":  func(s *ebpf.CollectionSpec) { s.Maps["contacts"].MaxEntries = 1; s.Maps["sessions"].MaxEntries = 1 },
+		"a map that cannot be made": func(s *ebpf.CollectionSpec) { s.Maps["timers"].Flags = 1 << 30 },
+		"no room for the sessions": func(s *ebpf.CollectionSpec) {
+			s.Maps["filter_entries"].MaxEntries = 1
+			s.Maps["sessions"].MaxEntries = 1
+		},
 		"a program that does not fit its link": func(s *ebpf.CollectionSpec) {
 			otherSession(s) // too: the tables have their new names by then
 			p := s.Programs["outside_egress"]

@@ -20,7 +20,7 @@ const RoomName = "hostnat1"
 // roomPeer is the other end, alone in the room.
 const roomPeer = "room"
 
-// The MACs of both ends, locally administered. bpf/room.h has the room's.
+// The MACs of both ends, locally administered. bpf/ip4_reassembly.h has the room's.
 var (
 	roomHostMAC = net.HardwareAddr{0x02, 0x68, 0x6e, 0x00, 0x00, 0x01}
 	roomPeerMAC = net.HardwareAddr{0x02, 0x68, 0x6e, 0x00, 0x00, 0x02}
@@ -186,7 +186,7 @@ func furnish(inside *netlink.Handle) error {
 	return nil
 }
 
-// pieceSizes are those that bpf/door.h asks for (piece_size), in units of 8
+// pieceSizes are those that bpf/ip4_reassembly_link.h asks for (piece_size), in units of 8
 // bytes behind an IP header: all of them up to an MTU of 2068, which those of
 // real links are below, and then each 512 bytes. 0 is no limit.
 func pieceSizes() []int {

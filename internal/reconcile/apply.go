@@ -252,7 +252,7 @@ func attachments(c datapath.Config) []datapath.Attachment {
 		hook := datapath.InsideIngress
 		switch {
 		case i.Island:
-			list = append(list, datapath.Attachment{Interface: index, Hook: datapath.IslandIngress})
+			list = append(list, datapath.Attachment{Interface: index, Hook: datapath.PointToPointIngress})
 		case i.Bridge:
 			hook = datapath.BridgeIngress
 		case i.Port:
@@ -261,7 +261,7 @@ func attachments(c datapath.Config) []datapath.Attachment {
 		list = append(list, datapath.Attachment{Interface: index, Hook: hook})
 	}
 	if c.Room != 0 {
-		list = append(list, datapath.Attachment{Interface: c.Room, Hook: datapath.RoomEnter}, datapath.Attachment{Interface: c.Room, Hook: datapath.RoomLeave})
+		list = append(list, datapath.Attachment{Interface: c.Room, Hook: datapath.ReassemblyEnter}, datapath.Attachment{Interface: c.Room, Hook: datapath.ReassemblyLeave})
 	}
 	for index, o := range c.Outsides {
 		in, out := datapath.OutsideIngress, datapath.OutsideEgress

@@ -65,6 +65,6 @@ func (k *Kernel) attachOnly(x *insideChange) error {
 	return errors.Join(
 		off(x.plugged, outside...),
 		off(x.pulled, datapath.InsideIngress),
-		off(x.gone, datapath.InsideIngress, datapath.IslandIngress, datapath.BridgeIngress),
+		off(x.gone, datapath.InsideIngress, datapath.PointToPointIngress, datapath.BridgeIngress),
 	)
 }

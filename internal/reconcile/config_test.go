@@ -212,7 +212,7 @@ func TestAttachments(t *testing.T) {
 		{Interface: 2, Hook: datapath.OutsideEgress}, {Interface: 2, Hook: datapath.OutsideIngress},
 		{Interface: 4, Hook: datapath.BridgeIngress}, {Interface: 5, Hook: datapath.InsideIngress},
 		{Interface: 9, Hook: datapath.OutsideEgressL3}, {Interface: 9, Hook: datapath.OutsideIngressL3},
-		{Interface: 15, Hook: datapath.RoomEnter}, {Interface: 15, Hook: datapath.RoomLeave},
+		{Interface: 15, Hook: datapath.ReassemblyEnter}, {Interface: 15, Hook: datapath.ReassemblyLeave},
 	}
 	slices.SortFunc(got, func(a, b datapath.Attachment) int {
 		return cmp.Or(cmp.Compare(a.Interface, b.Interface), cmp.Compare(a.Hook, b.Hook))

@@ -12,7 +12,7 @@ import (
 
 // islandHooks are the programs of a link that is a network by itself: what
 // leaves the endpoint passes the first, what of it is for the host the second.
-var islandHooks = []datapath.Hook{datapath.InsideIngress, datapath.IslandIngress}
+var islandHooks = []datapath.Hook{datapath.InsideIngress, datapath.PointToPointIngress}
 
 // islandOf is what the host has on the link of a network that has no switch.
 // All of one private network have one gateway MAC: a clone that wakes up finds

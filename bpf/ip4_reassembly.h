@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: (GPL-2.0 OR BSD-2-Clause) */
 /*
- * The room: a private network namespace behind one veth pair, with nothing in
- * it but the kernel's own reassembly and fragmentation (internal/host,
- * room.go). Fragments go in in any order and come out with the first one
+ * The reassembly namespace: private, behind one veth pair, with nothing in it but
+ * the kernel's own reassembly and fragmentation (internal/host, room.go). Fragments go in in any order and come out with the first one
  * first; what is too big for the way on comes out in pieces. Then they arrive
  * once more at the interface where they had come from.
  *
@@ -11,37 +10,36 @@
  * whose it is.
  */
 #pragma once
-#include "deliver.h"
+#include "ip4_deliver.h"
 
 enum { FRAGMENTS_OUTSIDE = ~0U }; /* in place of a compartment: no network has this one */
 
-/* On what comes out, with how often it was inside: twice at the most, for order and for size. */
-#define ROOM_MARK 0x684e5200 /* "hNR" */
-enum { ROOM_TURNS = 3 }; /* the bits of it that count */
+/* What comes out was inside twice at the most: for order and for size. */
+enum { REASSEMBLY_TURNS = 3 }; /* the bits of it that count */
 
 enum {
-	PASSAGE_MEMORY = 4, /* seconds: a little longer than the room waits */
-	ROOM_TTL = 64,
-	ROOM_SOURCE = 10, /* first byte of a token as a source address */
-	ROOM_DESTINATION = 0xac1f, /* 172.31.SIZE, where SIZE chooses a route with an MTU */
+	PASSAGE_MEMORY = 4, /* seconds: a little longer than reassembly waits */
+	REASSEMBLY_TTL = 64,
+	REASSEMBLY_SOURCE = 10, /* first byte of a token as a source address */
+	REASSEMBLY_DESTINATION = 0xac1f, /* 172.31.SIZE, where SIZE chooses a route with an MTU */
 	TOKENS = 16384,
 	TOKEN_BITS = 24,
 	PIECE_EXACT = 256, /* sizes: 20 + 8n up to here, then in steps of 512 */
 	PIECE_STEP = 64,
 };
 
-/* Of the veth's two ends. The room's must be right, or its stack would not take the frame. */
-#define ROOM_MAC { 0x02, 0x68, 0x6e, 0x00, 0x00, 0x02 }
+/* Of the veth's two ends. The far one must be right, or the stack there would not take the frame. */
+#define REASSEMBLY_MAC { 0x02, 0x68, 0x6e, 0x00, 0x00, 0x02 }
 
 struct fragment_key {
 	__u32 compartment;
 	__be32 source, destination;
 	__be16 id;
 	__u8 protocol;
-	__u8 turn; /* of a whole packet in the room: its TTL */
+	__u8 turn; /* of a packet that is no fragment, on its way through: its TTL */
 };
 
-/* A datagram's way through the room. */
+/* A datagram's way through the reassembly namespace. */
 struct passage {
 	__u64 expires; /* monotonic ns */
 	__u32 token;
@@ -65,7 +63,7 @@ struct token {
 	__u8 turn;
 	__u16 size;
 	__u32 compartment;
-	__u32 counted; /* in room_loads: fragments, which may stay there */
+	__u32 counted; /* in reassembly_loads: fragments, which may stay there */
 };
 
 struct {
@@ -106,69 +104,69 @@ INLINE struct fragment_key fragment_key(const struct packet *packet, __u32 compa
 	return key;
 }
 
-/* How often a packet has been in the room. */
-INLINE __u32 room_turns(const struct __sk_buff *skb)
+/* How often a packet has been through. */
+INLINE __u32 reassembly_turns(const struct __sk_buff *skb)
 {
 	__u32 mark = skb->mark;
 
-	return (mark & ~ROOM_TURNS) == ROOM_MARK ? mark & ROOM_TURNS : 0;
+	return (mark & ~REASSEMBLY_TURNS) == MARK_REASSEMBLED ? mark & REASSEMBLY_TURNS : 0;
 }
 
-INLINE bool came_from_room(const struct __sk_buff *skb)
+INLINE bool came_from_reassembly(const struct __sk_buff *skb)
 {
-	return room_turns(skb) != 0;
+	return reassembly_turns(skb) != 0;
 }
 
-/* The way through the room that other fragments of the same datagram have taken. */
+/* The way through that other fragments of the same datagram have taken. */
 INLINE struct passage *find_passage(const struct __sk_buff *skb, const struct packet *packet, __u32 compartment)
 {
-	struct fragment_key key = fragment_key(packet, compartment, room_turns(skb));
+	struct fragment_key key = fragment_key(packet, compartment, reassembly_turns(skb));
 	struct passage *passage = bpf_map_lookup_elem(&passages, &key);
 
 	return passage && passage->expires > bpf_ktime_get_coarse_ns() ? passage : NULL;
 }
 
-INLINE __u32 room_ifindex(const struct __sk_buff *skb)
+INLINE __u32 reassembly_ifindex(const struct __sk_buff *skb)
 {
 	struct settings *settings = get_settings();
 
-	return settings && room_turns(skb) < 2 ? settings->room_ifindex : 0;
+	return settings && reassembly_turns(skb) < 2 ? settings->reassembly_ifindex : 0;
 }
 
 /*
- * Sends a packet into the room, to be cut to mtu unless that is 0. Interface,
+ * Sends a packet to the reassembly namespace, to be cut to mtu unless that is 0. Interface,
  * turn and MTU go along in fields that nothing touches on the few steps to
- * room_enter. NOT_OURS if there is no room.
+ * reassembly_enter. NOT_OURS if there is no such namespace.
  */
-GLOBAL int to_room(struct __sk_buff *skb, __u32 l3, __u32 mtu)
+GLOBAL int to_reassembly(struct __sk_buff *skb, __u32 l3, __u32 mtu)
 {
-	__u32 room = room_ifindex(skb);
+	__u32 link = reassembly_ifindex(skb);
 
-	if (!room)
+	if (!link)
 		return NOT_OURS;
 	if (!l3 && !add_ethernet(skb))
 		return drop(REASON_MALFORMED);
-	skb->priority = room_turns(skb) << 16 | (mtu < 0xffff ? mtu : 0xffff);
+	skb->priority = reassembly_turns(skb) << 16 | (mtu < 0xffff ? mtu : 0xffff);
 	skb->mark = skb->ifindex;
-	return bpf_redirect(room, 0);
+	return bpf_redirect(link, 0);
 }
 
-/* Has a packet cut to mtu. NOT_OURS if it may not be, or if there is no room. */
+/* Has a packet cut to mtu. NOT_OURS if it may not be, or if there is no such namespace. */
 INLINE int cut(struct __sk_buff *skb, const struct packet *packet, __u32 mtu)
 {
-	return packet->fragment & htons(IP_DF) ? NOT_OURS : to_room(skb, packet->l3, mtu);
+	return packet->fragment & htons(IP_DF) ? NOT_OURS : to_reassembly(skb, packet->l3, mtu);
 }
 
-/* Sends a copy into the room. */
-NOINLINE int copy_to_room(struct __sk_buff *skb)
+/* Sends a copy there. */
+NOINLINE int copy_to_reassembly(struct __sk_buff *skb)
 {
-	__u32 room = room_ifindex(skb), mark = skb->mark, priority = skb->priority;
+	__u32 link = reassembly_ifindex(skb), mark = skb->mark, priority = skb->priority;
 
-	if (!room)
+	if (!link)
 		return 0;
 	skb->priority = 0;
 	skb->mark = skb->ifindex;
-	bpf_clone_redirect(skb, room, 0);
+	bpf_clone_redirect(skb, link, 0);
 	skb->priority = priority;
 	skb->mark = mark;
 	return 0;

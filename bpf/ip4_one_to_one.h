@@ -6,9 +6,9 @@
  */
 #pragma once
 #include "mapping.h"
-#include "refuse.h"
-#include "room.h"
-#include "route.h"
+#include "ip4_refuse.h"
+#include "ip4_reassembly.h"
+#include "ip4_route.h"
 
 enum { IPPROTO_DCCP = 33, IPPROTO_UDPLITE = 136, OTHER_CHECKSUM = 6 };
 
@@ -19,7 +19,7 @@ INLINE bool counts_addresses(const struct packet *packet)
 	       !(packet->fragment & htons(IP_OFFSET)) && packet->length >= packet->l4 - packet->l3 + OTHER_CHECKSUM + 2;
 }
 
-INLINE enum reason rewrite_whole(struct __sk_buff *skb, const struct packet *packet, enum side side, __be32 address, __u8 hops)
+INLINE enum reason one_to_one_rewrite(struct __sk_buff *skb, const struct packet *packet, enum side side, __be32 address, __u8 hops)
 {
 	__be32 old = side == SOURCE ? packet->source : packet->destination;
 	/* UDP-Lite knows no packet without a checksum: 0 is sent as 0xffff (RFC 3828 section 3.1). */
@@ -36,15 +36,15 @@ INLINE enum reason rewrite_whole(struct __sk_buff *skb, const struct packet *pac
 enum { TOO_BIG = -3 }; /* and nobody may cut it */
 
 /*
- * What is too big for the way on is cut by the room (RFC 791); where one
+ * What is too big for the way on is cut in the reassembly namespace (RFC 791); where one
  * fragment of a datagram has gone there, the others do too. NOT_OURS if it fits.
  */
-INLINE int fit_whole(struct __sk_buff *skb, const struct packet *packet, __u32 compartment, __u32 mtu)
+INLINE int one_to_one_fit(struct __sk_buff *skb, const struct packet *packet, __u32 compartment, __u32 mtu)
 {
 	int verdict;
 
 	if (is_fragment(packet) && find_passage(skb, packet, compartment)) {
-		verdict = to_room(skb, packet->l3, 0);
+		verdict = to_reassembly(skb, packet->l3, 0);
 		if (verdict != NOT_OURS)
 			return verdict;
 	}
@@ -55,17 +55,17 @@ INLINE int fit_whole(struct __sk_buff *skb, const struct packet *packet, __u32 c
 }
 
 /* To an endpoint that has an external address of its own. */
-INLINE int whole_deliver(struct __sk_buff *skb, struct packet *packet, const struct whole *whole, struct endpoint *endpoint,
-			 __u8 hops)
+INLINE int one_to_one_deliver(struct __sk_buff *skb, struct packet *packet, const struct one_to_one *pair,
+			      struct endpoint *endpoint, __u8 hops)
 {
-	int reason = rewrite_whole(skb, packet, DESTINATION, whole->internal_address, hops);
+	int reason = one_to_one_rewrite(skb, packet, DESTINATION, pair->internal_address, hops);
 
-	return reason ? drop(reason) : deliver_to(skb, packet, endpoint, whole->network, whole->internal_address);
+	return reason ? drop(reason) : deliver_to(skb, packet, endpoint, pair->network, pair->internal_address);
 }
 
 /* From one such endpoint to another (hairpin): each sees the other's external address. */
-INLINE int whole_across(struct __sk_buff *skb, struct packet *packet, const struct inside *inside, const struct whole *near,
-			const struct whole *far)
+INLINE int one_to_one_across(struct __sk_buff *skb, struct packet *packet, const struct inside *inside,
+			     const struct one_to_one *near, const struct one_to_one *far)
 {
 	struct endpoint *endpoint = find_endpoint(far->compartment, far->internal_address);
 	__u32 mtu = endpoint ? endpoint->mtu : 0;
@@ -73,64 +73,64 @@ INLINE int whole_across(struct __sk_buff *skb, struct packet *packet, const stru
 
 	if (!lets_in(far->mapping, far->flags, near->external_address))
 		return drop(REASON_REMOTE_NOT_ALLOWED);
-	verdict = fit_whole(skb, packet, inside->compartment, mtu);
+	verdict = one_to_one_fit(skb, packet, inside->compartment, mtu);
 	if (verdict != NOT_OURS)
 		return verdict == TOO_BIG ? refuse(skb, inside, REASON_TOO_BIG, mtu) : verdict;
-	reason = rewrite_whole(skb, packet, SOURCE, near->external_address, 1);
+	reason = one_to_one_rewrite(skb, packet, SOURCE, near->external_address, 1);
 	if (reason)
 		return drop(reason);
-	return whole_deliver(skb, packet, far, endpoint, 0);
+	return one_to_one_deliver(skb, packet, far, endpoint, 0);
 }
 
 /* From an endpoint. Its own function: what it needs of the packet it reads again. */
-GLOBAL int whole_outbound(struct __sk_buff *skb, const struct inside *inside)
+GLOBAL int one_to_one_outbound(struct __sk_buff *skb, const struct inside *inside)
 {
 	struct packet packet = { .l3 = sizeof(struct ethhdr) };
 	struct session_key key = {};
 	struct endpoint_key source = {};
 	struct route route = {};
-	struct whole *whole, *far;
+	struct one_to_one *pair, *far;
 	__be32 destination;
 	int reason, verdict;
 
 	if (!inside || parse_ip(skb, &packet))
 		return drop(REASON_MALFORMED);
 	destination = packet.destination;
-	far = bpf_map_lookup_elem(&wholes, &destination);
+	far = bpf_map_lookup_elem(&one_to_one_in, &destination);
 	if (!far && is_host_address(destination))
 		return TCX_NEXT;
 	source.compartment = inside->compartment;
 	source.address = packet.source;
-	whole = bpf_map_lookup_elem(&inside_wholes, &source);
-	if (!whole)
+	pair = bpf_map_lookup_elem(&one_to_one_out, &source);
+	if (!pair)
 		return drop(REASON_PROTOCOL);
 	if (is_isolated(inside->compartment, packet.destination)) /* networks are isolated from each other */
 		return refuse(skb, inside, REASON_ISOLATED, 0);
 	if (packet.ttl <= 1)
 		return refuse(skb, inside, REASON_HOP_LIMIT, 0);
 	if (far)
-		return whole_across(skb, &packet, inside, whole, far);
+		return one_to_one_across(skb, &packet, inside, pair, far);
 	key.internal_address = packet.source;
 	key.remote_address = packet.destination;
 	key.protocol = packet.protocol;
 	reason = find_route(skb, &key, &route);
 	if (reason)
 		return refuse(skb, inside, reason, 0);
-	verdict = fit_whole(skb, &packet, inside->compartment, route.mtu);
+	verdict = one_to_one_fit(skb, &packet, inside->compartment, route.mtu);
 	if (verdict != NOT_OURS)
 		return verdict == TOO_BIG ? refuse(skb, inside, REASON_TOO_BIG, route.mtu) : verdict;
-	reason = rewrite_whole(skb, &packet, SOURCE, whole->external_address, 1);
+	reason = one_to_one_rewrite(skb, &packet, SOURCE, pair->external_address, 1);
 	if (reason)
 		return drop(reason);
 	return deliver_outside(skb, route.ifindex, route.next_hop);
 }
 
 /* From outside; NOT_OURS if no mapping has the address. */
-NOINLINE int whole_inbound(struct __sk_buff *skb, __u32 l3)
+NOINLINE int one_to_one_inbound(struct __sk_buff *skb, __u32 l3)
 {
 	struct packet packet = { .l3 = l3 };
 	struct endpoint *endpoint;
-	struct whole *whole;
+	struct one_to_one *pair;
 	__be32 destination;
 	int verdict;
 	bool tells;
@@ -138,23 +138,23 @@ NOINLINE int whole_inbound(struct __sk_buff *skb, __u32 l3)
 	if (parse_ip(skb, &packet))
 		return NOT_OURS;
 	destination = packet.destination; /* an address taken of it would keep the struct from registers */
-	whole = bpf_map_lookup_elem(&wholes, &destination);
-	if (!whole)
+	pair = bpf_map_lookup_elem(&one_to_one_in, &destination);
+	if (!pair)
 		return NOT_OURS;
-	if (is_martian(packet.source) || is_near(whole->compartment, whole->internal_address, packet.source))
+	if (is_martian(packet.source) || is_near(pair->compartment, pair->internal_address, packet.source))
 		return drop(REASON_INSIDE_FROM_OUTSIDE);
-	if (!lets_in(whole->mapping, whole->flags, packet.source))
+	if (!lets_in(pair->mapping, pair->flags, packet.source))
 		return drop(REASON_REMOTE_NOT_ALLOWED);
 	if (has_source_route(skb, l3, packet.l4))
 		return drop(REASON_SOURCE_ROUTE);
-	tells = !(whole->flags & BINDING_ALLOW_LIST); /* who may not come in is not told that there is anything */
+	tells = !(pair->flags & BINDING_ALLOW_LIST); /* who may not come in is not told that there is anything */
 	if (packet.ttl <= 1)
 		return tells ? refuse_outside(skb, l3, destination, 0) : drop(REASON_HOP_LIMIT);
-	endpoint = find_endpoint(whole->compartment, whole->internal_address);
-	verdict = fit_whole(skb, &packet, FRAGMENTS_OUTSIDE, endpoint ? endpoint->mtu : 0);
+	endpoint = find_endpoint(pair->compartment, pair->internal_address);
+	verdict = one_to_one_fit(skb, &packet, FRAGMENTS_OUTSIDE, endpoint ? endpoint->mtu : 0);
 	if (verdict == TOO_BIG)
 		return tells && endpoint ? refuse_outside(skb, l3, destination, endpoint->mtu) : drop(REASON_TOO_BIG);
 	if (verdict != NOT_OURS)
 		return verdict;
-	return whole_deliver(skb, &packet, whole, endpoint, 1);
+	return one_to_one_deliver(skb, &packet, pair, endpoint, 1);
 }

@@ -5,7 +5,7 @@
  * quote is what the sender knows and no inside address shows outside.
  */
 #pragma once
-#include "icmp.h"
+#include "ip4_icmp_error.h"
 
 /* RFC 792, RFC 1812 section 5.2.7. 3/13 for a flow that no port or state is left for: RFC 5508 REQ-8, decision D3. */
 enum { ICMP_NET_UNREACHABLE = 0, ICMP_HOST_UNREACHABLE = 1, ICMP_FRAGMENTATION_NEEDED = 4, ICMP_PROHIBITED = 13 };

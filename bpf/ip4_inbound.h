@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: (GPL-2.0 OR BSD-2-Clause) */
 /* A packet from outside: whose it is, and its translation on the way in. */
 #pragma once
-#include "door.h"
-#include "fragment.h"
-#include "mss.h"
-#include "open.h"
-#include "refuse.h"
-#include "whole.h"
+#include "ip4_reassembly_link.h"
+#include "ip4_fragment.h"
+#include "ip4_mss.h"
+#include "session_open.h"
+#include "ip4_refuse.h"
+#include "ip4_one_to_one.h"
 
 /*
  * Whether an address is a network's and nobody's outside. One that an outside
@@ -27,12 +27,12 @@ INLINE bool is_inside(__be32 address)
 INLINE int foreign(struct __sk_buff *skb, const struct packet *packet)
 {
 	if (unlikely(is_fragment(packet))) {
-		if (came_from_room(skb)) {
+		if (came_from_reassembly(skb)) {
 			if (packet->l3) /* the host got the others when they came */
 				return drop(REASON_FIRST_FRAGMENT);
 			skb->mark = 0;
 		} else if (!packet->l3 && find_passage(skb, packet, FRAGMENTS_OUTSIDE)) {
-			return to_room(skb, 0, 0); /* there the others are waiting for it */
+			return to_reassembly(skb, 0, 0); /* there the others are waiting for it */
 		}
 		if (!is_later_fragment(packet))
 			note_foreign(packet, FRAGMENTS_OUTSIDE);
@@ -73,7 +73,7 @@ INLINE int inbound(struct __sk_buff *skb, __u32 l3)
 	if (is_loopback(packet.destination))
 		return TCX_NEXT; /* the stack drops it: a mapping on loopback is the host's own alone */
 	if (unlikely(!has_ports(packet.protocol))) {
-		verdict = whole_inbound(skb, l3);
+		verdict = one_to_one_inbound(skb, l3);
 		return verdict == NOT_OURS ? foreign(skb, &packet) : verdict;
 	}
 	if (unlikely(is_later_fragment(&packet))) {
@@ -97,7 +97,7 @@ INLINE int inbound(struct __sk_buff *skb, __u32 l3)
 
 	session = bpf_map_lookup_elem(&sessions, &key);
 	if (unlikely(!session)) {
-		if (found & BINDING_HELD || is_for_host(skb, &packet, &binding_key, found & BINDING_CONFIGURED))
+		if (found & BINDING_HOLD_DOWN || is_for_host(skb, &packet, &binding_key, found & BINDING_CONFIGURED))
 			return foreign(skb, &packet);
 		/* A mapping on any address is not on the gateways': no answer may leave under them. */
 		if (is_martian(packet.source) || is_near(key.compartment, internal_address, packet.source) ||
@@ -129,7 +129,7 @@ INLINE int inbound(struct __sk_buff *skb, __u32 l3)
 		return refuse_outside(skb, l3, packet.destination, 0);
 	endpoint = find_endpoint(key.compartment, internal_address);
 	if (unlikely(is_fragment(&packet)) && find_passage(skb, &packet, FRAGMENTS_OUTSIDE)) {
-		verdict = to_room(skb, l3, 0);
+		verdict = to_reassembly(skb, l3, 0);
 		if (verdict != NOT_OURS)
 			return verdict;
 	}

@@ -7,9 +7,9 @@
  * for each other alone. One step cannot loop: what comes out is inside.
  */
 #pragma once
-#include "deliver.h"
-#include "fragment.h"
-#include "open.h"
+#include "ip4_deliver.h"
+#include "ip4_fragment.h"
+#include "session_open.h"
 
 /* Whether an address and port of the host leads to an endpoint rather than to the host. */
 INLINE bool is_published(struct __sk_buff *skb, const struct packet *packet)
@@ -25,7 +25,7 @@ INLINE bool is_published(struct __sk_buff *skb, const struct packet *packet)
 	if (packet->protocol == IPPROTO_ICMP)
 		return false; /* the host answers an echo to its address itself */
 	found = find_inside(&key, packet->source, packet->source_port, &inside);
-	if (!found || found & BINDING_HELD)
+	if (!found || found & BINDING_HOLD_DOWN)
 		return false;
 	return found & BINDING_CONFIGURED || !socket_of(skb, packet);
 }
@@ -44,7 +44,7 @@ GLOBAL int hairpin_open(const struct session_key *key, __be32 external_address, 
 		return REASON_NO_MAPPING;
 	if (bpf_map_lookup_elem(&sessions, &far_key))
 		return REASON_NONE;
-	if (found & BINDING_HELD)
+	if (found & BINDING_HOLD_DOWN)
 		return REASON_NO_MAPPING;
 	return open_inbound(&far_key, &binding_key, key->remote_address, tcp_flags, SESSION_HAIRPIN);
 }

@@ -9,7 +9,7 @@
  * direct arithmetic on the TCP and UDP checksum would not.
  */
 #pragma once
-#include "parse.h"
+#include "ip4_packet.h"
 
 INLINE __u32 fold(__u32 sum)
 {

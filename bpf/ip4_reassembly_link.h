@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: (GPL-2.0 OR BSD-2-Clause) */
-/* The room's door: addresses become a token on the way in, and addresses again on the way out. */
+/* Our end of the veth to the reassembly namespace: addresses become a token on the way in, and addresses again on the way out. */
 #pragma once
-#include "fragment.h"
+#include "ip4_fragment.h"
 
-/* Which of the room's routes has an MTU no larger than this one; 0: as it is. RFC 791: all pieces but the last are multiples of 8. */
+/* Which of the routes there has an MTU no larger than this one; 0: as it is. RFC 791: all pieces but the last are multiples of 8. */
 INLINE __u16 piece_size(__u32 mtu)
 {
 	__u32 pieces;
@@ -14,7 +14,7 @@ INLINE __u16 piece_size(__u32 mtu)
 	return pieces <= PIECE_EXACT ? pieces : pieces / PIECE_STEP * PIECE_STEP;
 }
 
-/* How much of the room a sender's fragments take at the moment. */
+/* How much of reassembly's memory a sender's fragments take at the moment. */
 struct load_key {
 	__u32 compartment;
 	__be32 source; /* 0: everybody outside, where addresses may be false */
@@ -28,13 +28,13 @@ struct {
 	MAP_TYPE(key, struct load_key);
 	MAP_TYPE(value, struct load);
 	MAP_UINT(max_entries, 4096);
-} room_loads SEC(".maps");
+} reassembly_loads SEC(".maps");
 
 enum {
-	LOAD_MEMORY = 3, /* seconds: what waits longer has been forgotten in the room */
+	LOAD_MEMORY = 3, /* seconds: what waits longer has been forgotten there */
 	LOAD_PACKET = 1024, /* what the kernel needs for a packet besides its bytes, about */
 	LOAD_INSIDE = 2 << 20, /* bytes for an endpoint, */
-	LOAD_OUTSIDE = 8 << 20, /* and for all outside: half of the room */
+	LOAD_OUTSIDE = 8 << 20, /* and for all outside: half of the memory */
 };
 
 INLINE struct load_key load_key(__u32 compartment, __be32 source)
@@ -44,15 +44,15 @@ INLINE struct load_key load_key(__u32 compartment, __be32 source)
 }
 
 /* Whether there is place for a sender's fragment: nobody may take it from all others. */
-NOINLINE int room_admits(__u32 compartment, __be32 source, __u32 bytes)
+NOINLINE int reassembly_admits(__u32 compartment, __be32 source, __u32 bytes)
 {
 	struct load_key key = load_key(compartment, source);
-	struct load *load = bpf_map_lookup_elem(&room_loads, &key), new = { .bytes = bytes };
+	struct load *load = bpf_map_lookup_elem(&reassembly_loads, &key), new = { .bytes = bytes };
 	__u64 now = bpf_ktime_get_coarse_ns();
 
 	if (!load) {
 		new.since = now;
-		bpf_map_update_elem(&room_loads, &key, &new, BPF_ANY);
+		bpf_map_update_elem(&reassembly_loads, &key, &new, BPF_ANY);
 		return true;
 	}
 	if (load->since + LOAD_MEMORY * SECOND < now) {
@@ -65,10 +65,10 @@ NOINLINE int room_admits(__u32 compartment, __be32 source, __u32 bytes)
 	return true;
 }
 
-INLINE void room_left(__u32 compartment, __be32 source, __u32 bytes)
+INLINE void reassembly_left(__u32 compartment, __be32 source, __u32 bytes)
 {
 	struct load_key key = load_key(compartment, source);
-	struct load *load = bpf_map_lookup_elem(&room_loads, &key);
+	struct load *load = bpf_map_lookup_elem(&reassembly_loads, &key);
 
 	if (load && load->bytes >= bytes)
 		__sync_fetch_and_add(&load->bytes, -(__s64)bytes);
@@ -83,7 +83,7 @@ NOINLINE int take_token(struct __sk_buff *skb, struct passage *passage, __u32 si
 
 	if (!last || !passage)
 		return -1;
-	number = (__sync_fetch_and_add(last, 1) & ((1U << TOKEN_BITS) - 1)) | ROOM_SOURCE << TOKEN_BITS;
+	number = (__sync_fetch_and_add(last, 1) & ((1U << TOKEN_BITS) - 1)) | REASSEMBLY_SOURCE << TOKEN_BITS;
 	slot = number % TOKENS;
 	token = bpf_map_lookup_elem(&tokens, &slot);
 	if (!token)
@@ -139,52 +139,52 @@ INLINE void readdress(struct iphdr *ip, __be32 source, __be32 destination, __u8 
 	ip->ttl = ttl;
 }
 
-/* At our end of the room's veth, on the way in. */
-INLINE int room_in(struct __sk_buff *skb)
+/* On the way in. */
+INLINE int reassembly_in(struct __sk_buff *skb)
 {
-	const __u8 mac[6] = ROOM_MAC;
+	const __u8 mac[6] = REASSEMBLY_MAC;
 	struct packet packet = { .l3 = sizeof(struct ethhdr) };
-	__u32 ifindex = skb->mark, turn = skb->priority >> 16 & ROOM_TURNS, mtu = skb->priority & 0xffff, number;
+	__u32 ifindex = skb->mark, turn = skb->priority >> 16 & REASSEMBLY_TURNS, mtu = skb->priority & 0xffff, number;
 	struct inside *inside;
 	struct fragment_key key;
 	struct ethhdr *ethernet;
 	struct token *token;
 	struct iphdr *ip;
 	__u16 size = piece_size(mtu);
-	bool whole;
+	bool single; /* no fragment */
 
 	if (!ifindex || skb->protocol != htons(ETH_P_IP) || parse_ip(skb, &packet))
 		return TCX_DROP; /* nothing of anybody else goes in there */
 	inside = bpf_map_lookup_elem(&insides, &ifindex);
 	key = fragment_key(&packet, inside ? inside->compartment : FRAGMENTS_OUTSIDE, turn);
-	whole = !is_fragment(&packet);
-	if (whole) { /* one token serves all packets of this kind */
+	single = !is_fragment(&packet);
+	if (single) { /* one token serves all packets of this kind */
 		key.id = 0;
 		key.turn = packet.ttl;
 	}
 	if (!turn && is_later_fragment(&packet) && find_first_fragment(&packet, key.compartment)) {
-		skb->mark = ROOM_MARK | 1; /* its first one came meanwhile, on another CPU */
+		skb->mark = MARK_REASSEMBLED | 1; /* its first one came meanwhile, on another CPU */
 		return bpf_redirect(ifindex, BPF_F_INGRESS);
 	}
-	if (!whole && !room_admits(key.compartment, packet.source, packet.length + LOAD_PACKET))
+	if (!single && !reassembly_admits(key.compartment, packet.source, packet.length + LOAD_PACKET))
 		return drop(REASON_FRAGMENT);
-	token = token_of(skb, &key, !is_later_fragment(&packet), (__u32)size << 8 | turn, !whole);
+	token = token_of(skb, &key, !is_later_fragment(&packet), (__u32)size << 8 | turn, !single);
 	if (!token)
 		return drop(REASON_FRAGMENT);
 	number = token->token;
-	if (!whole) /* all fragments of a datagram must look alike */
+	if (!single) /* all fragments of a datagram must look alike */
 		size = token->size;
 	ethernet = (void *)(long)skb->data;
 	ip = (void *)(ethernet + 1);
 	if ((void *)(ip + 1) > (void *)(long)skb->data_end)
 		return drop(REASON_MALFORMED);
 	memcpy(ethernet->destination, mac, sizeof(mac));
-	readdress(ip, htonl(number), htonl(ROOM_DESTINATION << 16 | size), ROOM_TTL);
+	readdress(ip, htonl(number), htonl(REASSEMBLY_DESTINATION << 16 | size), REASSEMBLY_TTL);
 	return TCX_NEXT;
 }
 
 /* And on the way out. */
-INLINE int room_out(struct __sk_buff *skb)
+INLINE int reassembly_out(struct __sk_buff *skb)
 {
 	struct packet packet = { .l3 = sizeof(struct ethhdr) };
 	struct ethhdr *ethernet;
@@ -195,8 +195,8 @@ INLINE int room_out(struct __sk_buff *skb)
 	if (skb->protocol != htons(ETH_P_IP) || parse_ip(skb, &packet))
 		return TCX_DROP;
 	number = ntohl(packet.source);
-	if (number >> TOKEN_BITS != ROOM_SOURCE || ntohl(packet.destination) >> 16 != ROOM_DESTINATION)
-		return TCX_DROP; /* what the room's stack says of itself */
+	if (number >> TOKEN_BITS != REASSEMBLY_SOURCE || ntohl(packet.destination) >> 16 != REASSEMBLY_DESTINATION)
+		return TCX_DROP; /* what the stack there says of itself */
 	slot = number % TOKENS;
 	token = bpf_map_lookup_elem(&tokens, &slot);
 	if (!token)
@@ -211,7 +211,7 @@ INLINE int room_out(struct __sk_buff *skb)
 	memcpy(ethernet->destination, was.mac, sizeof(was.mac));
 	readdress(ip, was.source, was.destination, was.ttl);
 	if (was.counted)
-		room_left(was.compartment, was.source, packet.length + LOAD_PACKET);
-	skb->mark = ROOM_MARK | (was.turn + 1);
+		reassembly_left(was.compartment, was.source, packet.length + LOAD_PACKET);
+	skb->mark = MARK_REASSEMBLED | (was.turn + 1);
 	return bpf_redirect(was.ifindex, BPF_F_INGRESS);
 }

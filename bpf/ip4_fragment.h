@@ -2,12 +2,12 @@
 /*
  * Fragments. Only a datagram's first one has ports; it leaves a note of how it
  * was translated, which the others follow. Those that come before it, and what
- * is too big for the way on, take a turn through the room (room.h) and are
+ * is too big for the way on, take a turn through the reassembly namespace (ip4_reassembly.h) and are
  * seen once more, in order and small enough.
  */
 #pragma once
-#include "deliver.h"
-#include "room.h"
+#include "ip4_deliver.h"
+#include "ip4_reassembly.h"
 
 enum { FRAGMENT_MEMORY = 15 }; /* seconds; RFC 6146 section 4 asks for at least 2 */
 
@@ -29,7 +29,7 @@ struct {
 	MAP_UINT(max_entries, 16384);
 } fragments SEC(".maps");
 
-/* First fragments that went on untouched, and until when that counts: a hint that spares the others the room. */
+/* First fragments that went on untouched, and until when that counts: a hint that spares the others the detour. */
 struct {
 	MAP_UINT(type, BPF_MAP_TYPE_LRU_HASH);
 	MAP_TYPE(key, struct fragment_key);
@@ -178,22 +178,22 @@ INLINE int follow(struct __sk_buff *skb, struct packet *packet, const struct fra
 
 /*
  * A later fragment whose first one was not seen. From one that has been in the
- * room nothing more can be learnt. What may be the host's goes on to the host
- * at once, and a copy to the room in case that it is ours after all.
+ * reassembly namespace nothing more can be learnt. What may be the host's goes on to the host
+ * at once, and a copy there in case that it is ours after all.
  */
 INLINE int wait_for_first(struct __sk_buff *skb, struct packet *packet, __u32 compartment, bool may_be_hosts)
 {
 	struct passage *passage = find_passage(skb, packet, compartment);
 	int verdict;
 
-	if (came_from_room(skb)) {
+	if (came_from_reassembly(skb)) {
 		if (!passage)
 			return may_be_hosts && !packet->l3 ? NOT_OURS : drop(REASON_FIRST_FRAGMENT);
 	} else if (may_be_hosts && packet->l3 && !(passage && passage->first)) {
-		copy_to_room(skb);
+		copy_to_reassembly(skb);
 		return NOT_OURS;
 	}
-	verdict = to_room(skb, packet->l3, 0);
+	verdict = to_reassembly(skb, packet->l3, 0);
 	if (verdict != NOT_OURS)
 		return verdict;
 	return may_be_hosts ? NOT_OURS : drop(REASON_FIRST_FRAGMENT);
@@ -209,7 +209,7 @@ INLINE int later_fragment_out(struct __sk_buff *skb, struct packet *packet, __u3
 	if (note)
 		return follow(skb, packet, note);
 	to_host = is_host_address(packet->destination);
-	if (to_host && !came_from_room(skb) && is_foreign(packet, compartment))
+	if (to_host && !came_from_reassembly(skb) && is_foreign(packet, compartment))
 		return TCX_NEXT;
 	verdict = wait_for_first(skb, packet, compartment, to_host);
 	return verdict == NOT_OURS ? TCX_NEXT : verdict;

@@ -6,9 +6,10 @@
  * asks. Limited to the daemon's network namespace.
  */
 #pragma once
+#include "ip4_address.h"
 #include "mapping.h"
 
-struct dial_key {
+struct socket_nat_key {
 	__u64 socket; /* cookie */
 	__be32 address; /* the endpoint's */
 	__be16 port;
@@ -24,21 +25,16 @@ struct dialled {
 /* A hint for showing, so the oldest may go: a socket then sees the endpoint's address. */
 struct {
 	MAP_UINT(type, BPF_MAP_TYPE_LRU_HASH);
-	MAP_TYPE(key, struct dial_key);
+	MAP_TYPE(key, struct socket_nat_key);
 	MAP_TYPE(value, struct dialled);
 	MAP_UINT(max_entries, 65536);
-} dials SEC(".maps");
-
-INLINE bool is_loopback(__be32 address)
-{
-	return (address & 0xff) == 127;
-}
+} socket_nat SEC(".maps");
 
 /*
  * Fills in the mapping's end that a host program means by address:port. False
  * if that is none. The program counts as a remote with that address.
  */
-INLINE bool dial_target(struct bpf_sock_addr *ctx, __be32 address, struct session_key *inside)
+INLINE bool socket_target(struct bpf_sock_addr *ctx, __be32 address, struct session_key *inside)
 {
 	struct settings *settings = get_settings();
 	struct binding_key key = { .address = address, .port = ctx->user_port, .protocol = ctx->protocol };
@@ -54,15 +50,15 @@ INLINE bool dial_target(struct bpf_sock_addr *ctx, __be32 address, struct sessio
 	return found & BINDING_CONFIGURED && lets_in(mapping_of(&key), found, address);
 }
 
-INLINE void dial_note(struct bpf_sock_addr *ctx, const struct session_key *inside, const struct dialled *dialled)
+INLINE void note_dialled(struct bpf_sock_addr *ctx, const struct session_key *inside, const struct dialled *dialled)
 {
-	struct dial_key key = {
+	struct socket_nat_key key = {
 		.socket = bpf_get_socket_cookie(ctx),
 		.address = inside->internal_address,
 		.port = inside->internal_port,
 	};
 
-	bpf_map_update_elem(&dials, &key, dialled, BPF_ANY);
+	bpf_map_update_elem(&socket_nat, &key, dialled, BPF_ANY);
 }
 
 /*
@@ -70,7 +66,7 @@ INLINE void dial_note(struct bpf_sock_addr *ctx, const struct session_key *insid
  * from: the socket is bound to the network's bridge. One that is not connecting might be used
  * for others later, and is left alone. False: do not dial.
  */
-INLINE bool dial_apart(struct bpf_sock_addr *ctx, const struct session_key *inside, bool connecting)
+INLINE bool bind_unrouted(struct bpf_sock_addr *ctx, const struct session_key *inside, bool connecting)
 {
 	__u32 *id = find_subnet(inside->compartment, inside->internal_address);
 	struct network *network = id ? bpf_map_lookup_elem(&networks, id) : NULL;
@@ -83,14 +79,14 @@ INLINE bool dial_apart(struct bpf_sock_addr *ctx, const struct session_key *insi
 }
 
 /* connect and sendto of an IPv4 socket. */
-INLINE void dial4(struct bpf_sock_addr *ctx, bool connecting)
+INLINE void socket_dial4(struct bpf_sock_addr *ctx, bool connecting)
 {
 	struct dialled dialled = { .ip6 = { 0, 0, 0, ctx->user_ip4 }, .port = ctx->user_port };
 	struct session_key inside = {};
 
-	if (!dial_target(ctx, ctx->user_ip4, &inside) || !dial_apart(ctx, &inside, connecting))
+	if (!socket_target(ctx, ctx->user_ip4, &inside) || !bind_unrouted(ctx, &inside, connecting))
 		return;
-	dial_note(ctx, &inside, &dialled);
+	note_dialled(ctx, &inside, &dialled);
 	ctx->user_ip4 = inside.internal_address;
 	ctx->user_port = inside.internal_port;
 }
@@ -99,7 +95,7 @@ INLINE void dial4(struct bpf_sock_addr *ctx, bool connecting)
 #define MAPPED_WORD htonl(0xffff)
 
 /* The same of an IPv6 socket: to a v4-mapped address (Java, dual-stack programs), or to ::1. */
-INLINE void dial6(struct bpf_sock_addr *ctx, bool connecting)
+INLINE void socket_dial6(struct bpf_sock_addr *ctx, bool connecting)
 {
 	struct dialled dialled = {
 		.ip6 = { ctx->user_ip6[0], ctx->user_ip6[1], ctx->user_ip6[2], ctx->user_ip6[3] },
@@ -114,25 +110,25 @@ INLINE void dial6(struct bpf_sock_addr *ctx, bool connecting)
 		address = htonl(0x7f000001);
 	else if (dialled.ip6[2] != MAPPED_WORD)
 		return;
-	if (!dial_target(ctx, address, &inside) || !dial_apart(ctx, &inside, connecting))
+	if (!socket_target(ctx, address, &inside) || !bind_unrouted(ctx, &inside, connecting))
 		return;
-	dial_note(ctx, &inside, &dialled);
+	note_dialled(ctx, &inside, &dialled);
 	ctx->user_ip6[2] = MAPPED_WORD;
 	ctx->user_ip6[3] = inside.internal_address;
 	ctx->user_port = inside.internal_port;
 }
 
 /* getpeername, and the sender that recvfrom tells: what was dialled for address:port. */
-INLINE struct dialled *dial_seen(struct bpf_sock_addr *ctx, __be32 address)
+INLINE struct dialled *find_dialled(struct bpf_sock_addr *ctx, __be32 address)
 {
-	struct dial_key key = { .socket = bpf_get_socket_cookie(ctx), .address = address, .port = ctx->user_port };
+	struct socket_nat_key key = { .socket = bpf_get_socket_cookie(ctx), .address = address, .port = ctx->user_port };
 
-	return bpf_map_lookup_elem(&dials, &key);
+	return bpf_map_lookup_elem(&socket_nat, &key);
 }
 
-INLINE void show4(struct bpf_sock_addr *ctx)
+INLINE void socket_show4(struct bpf_sock_addr *ctx)
 {
-	struct dialled *dialled = dial_seen(ctx, ctx->user_ip4);
+	struct dialled *dialled = find_dialled(ctx, ctx->user_ip4);
 
 	if (!dialled)
 		return;
@@ -140,13 +136,13 @@ INLINE void show4(struct bpf_sock_addr *ctx)
 	ctx->user_port = dialled->port;
 }
 
-INLINE void show6(struct bpf_sock_addr *ctx)
+INLINE void socket_show6(struct bpf_sock_addr *ctx)
 {
 	struct dialled *dialled;
 
 	if (ctx->user_ip6[0] || ctx->user_ip6[1] || ctx->user_ip6[2] != MAPPED_WORD)
 		return;
-	dialled = dial_seen(ctx, ctx->user_ip6[3]);
+	dialled = find_dialled(ctx, ctx->user_ip6[3]);
 	if (!dialled)
 		return;
 	ctx->user_ip6[2] = dialled->ip6[2];

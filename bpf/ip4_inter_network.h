@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: (GPL-2.0 OR BSD-2-Clause) */
 /* Between networks of one compartment that are open to each other: routed, not translated. */
 #pragma once
-#include "deliver.h"
-#include "refuse.h"
-#include "room.h"
+#include "ip4_deliver.h"
+#include "ip4_refuse.h"
+#include "ip4_reassembly.h"
 
 /* Nobody's own: a router does not turn what is for one into what is for all (RFC 2644). */
 INLINE bool is_end_of_subnet(const struct network *network, __be32 address)
@@ -15,7 +15,7 @@ INLINE bool is_end_of_subnet(const struct network *network, __be32 address)
 }
 
 /*
- * What is too big for the way on is cut by the room (RFC 791); where one
+ * What is too big for the way on is cut in the reassembly namespace (RFC 791); where one
  * fragment of a datagram has gone there, the others do too. The sender is told
  * the MTU if nobody may cut.
  */
@@ -24,7 +24,7 @@ INLINE int size_to_open_network(struct __sk_buff *skb, const struct inside *insi
 	int verdict;
 
 	if (unlikely(is_fragment(packet)) && find_passage(skb, packet, inside->compartment)) {
-		verdict = to_room(skb, packet->l3, 0);
+		verdict = to_reassembly(skb, packet->l3, 0);
 		if (verdict != NOT_OURS)
 			return verdict;
 	}

@@ -5,8 +5,8 @@
  * never refresh or end a session (REQ-6, RFC 5382 REQ-10).
  */
 #pragma once
-#include "deliver.h"
-#include "open.h"
+#include "ip4_deliver.h"
+#include "session_open.h"
 
 enum { ICMP_UNREACHABLE = 3, ICMP_TIME_EXCEEDED = 11, ICMP_PARAMETER_PROBLEM = 12 };
 
@@ -58,7 +58,7 @@ NOINLINE int parse_quote(struct __sk_buff *skb, __u32 icmp, struct quote *quote)
 		quote->source_port = quote->destination_port = ports.len;
 		return REASON_NONE;
 	}
-	return REASON_NONE; /* of a whole address, which has no ports: see whole.h */
+	return REASON_NONE; /* of a whole address, which has no ports: see ip4_one_to_one.h */
 }
 
 /* Where the transport checksum of the quote is, 0 if it has none there. */
@@ -143,44 +143,44 @@ INLINE bool error_ttl_exceeded(struct __sk_buff *skb, const struct packet *packe
  */
 
 /* An error from outside about a packet without ports, of a whole address; NOT_OURS if it is nobody's. */
-INLINE int whole_error_inbound(struct __sk_buff *skb, struct packet *packet, const struct quote *quote)
+INLINE int one_to_one_error_inbound(struct __sk_buff *skb, struct packet *packet, const struct quote *quote)
 {
 	__be32 address = quote->source;
-	struct whole *whole = bpf_map_lookup_elem(&wholes, &address);
+	struct one_to_one *pair = bpf_map_lookup_elem(&one_to_one_in, &address);
 	int reason;
 
-	if (!whole)
+	if (!pair)
 		return NOT_OURS;
 	if (is_martian(packet->source))
 		return drop(REASON_INSIDE_FROM_OUTSIDE);
 	if (error_ttl_exceeded(skb, packet))
 		return drop(REASON_HOP_LIMIT);
-	reason = rewrite_quote(skb, quote, SOURCE, whole->internal_address, quote->source_port);
+	reason = rewrite_quote(skb, quote, SOURCE, pair->internal_address, quote->source_port);
 	if (!reason)
-		reason = rewrite_address(skb, packet, DESTINATION, whole->internal_address, 1);
+		reason = rewrite_address(skb, packet, DESTINATION, pair->internal_address, 1);
 	if (reason)
 		return drop(reason);
-	return deliver_inside(skb, packet, whole->compartment, whole->network, whole->internal_address);
+	return deliver_inside(skb, packet, pair->compartment, pair->network, pair->internal_address);
 }
 
 /* The same from an endpoint; key has its compartment, its address and the remote's. */
-INLINE int whole_error_outbound(struct __sk_buff *skb, const struct packet *packet, const struct quote *quote,
-				const struct session_key *key)
+INLINE int one_to_one_error_outbound(struct __sk_buff *skb, const struct packet *packet, const struct quote *quote,
+				     const struct session_key *key)
 {
 	struct endpoint_key endpoint = { .compartment = key->compartment, .address = key->internal_address };
-	struct whole *whole = bpf_map_lookup_elem(&inside_wholes, &endpoint);
+	struct one_to_one *pair = bpf_map_lookup_elem(&one_to_one_out, &endpoint);
 	struct route route = {};
 	int reason;
 
-	if (!whole)
+	if (!pair)
 		return drop(REASON_ICMP_ERROR_INVALID);
 	if (error_ttl_exceeded(skb, packet))
 		return drop(REASON_HOP_LIMIT);
 	reason = find_route(skb, key, &route);
 	if (!reason)
-		reason = rewrite_quote(skb, quote, DESTINATION, whole->external_address, quote->destination_port);
+		reason = rewrite_quote(skb, quote, DESTINATION, pair->external_address, quote->destination_port);
 	if (!reason)
-		reason = rewrite_address(skb, packet, SOURCE, whole->external_address, 1);
+		reason = rewrite_address(skb, packet, SOURCE, pair->external_address, 1);
 	return reason ? drop(reason) : deliver_outside(skb, route.ifindex, route.next_hop);
 }
 
@@ -198,7 +198,7 @@ NOINLINE int error_inbound(struct __sk_buff *skb, __u32 l3, __u32 l4, __be32 sou
 	if (parse_quote(skb, packet.l4, &quote))
 		return NOT_OURS;
 	if (unlikely(!has_ports(quote.protocol)))
-		return whole_error_inbound(skb, &packet, &quote);
+		return one_to_one_error_inbound(skb, &packet, &quote);
 	binding_key.address = quote.source;
 	binding_key.port = quote.source_port;
 	binding_key.protocol = quote.protocol;
@@ -243,7 +243,7 @@ GLOBAL int error_outbound(struct __sk_buff *skb, __u32 l4, __be32 source, __be32
 	if (quote.destination != packet.source || quote.source != packet.destination)
 		return drop(REASON_ICMP_ERROR_NO_SESSION);
 	if (unlikely(!has_ports(quote.protocol)))
-		return whole_error_outbound(skb, &packet, &quote, &key);
+		return one_to_one_error_outbound(skb, &packet, &quote, &key);
 	session = bpf_map_lookup_elem(&sessions, &key);
 	if (!session)
 		return drop(REASON_ICMP_ERROR_NO_SESSION);

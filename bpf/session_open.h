@@ -17,7 +17,7 @@ INLINE struct pool *find_pool(__u32 nat, __u32 ifindex)
 /* Paired pooling: one inside address keeps to one external address (RFC 4787 REQ-2). */
 INLINE __u32 paired_address(const struct pool *pool, const struct session_key *key)
 {
-	return mix(key->internal_address ^ key->compartment) % (pool->count ?: 1);
+	return mix(hash_address(key->internal_address) ^ key->compartment) % (pool->count ?: 1);
 }
 
 INLINE struct pool_address *pool_address_at(struct pool *pool, __u32 index)
@@ -28,10 +28,10 @@ INLINE struct pool_address *pool_address_at(struct pool *pool, __u32 index)
 	return &pool->address[index & (POOL_ADDRESSES - 1)]; /* the mask is for the verifier */
 }
 
-INLINE bool pool_has_address(const struct pool *pool, __be32 address)
+INLINE bool pool_has_address(const struct pool *pool, addr_t address)
 {
 	for (int i = 0; i < POOL_ADDRESSES; i++) {
-		if (i < pool->count + pool->mapped && pool->address[i].address == address)
+		if (i < pool->count + pool->mapped && same_address(pool->address[i].address, address))
 			return true;
 	}
 	return false;
@@ -41,14 +41,14 @@ INLINE bool pool_has_address(const struct pool *pool, __be32 address)
 INLINE void leave_by(struct opening *opening, const struct binding_key *key)
 {
 	opening->external_port = key->port;
-	if (key->address)
+	if (is_set(key->address))
 		opening->external_address = key->address;
 	else
 		opening->flags |= SESSION_ANY_ADDRESS;
 }
 
 /* Whether a mapping on the address goes before one on any address at its port: then what leaves by that gets no answer. */
-INLINE bool is_shadowed(const struct binding_key *any, __be32 address)
+INLINE bool is_shadowed(const struct binding_key *any, addr_t address)
 {
 	struct binding_key key = { .address = address, .port = any->port, .protocol = any->protocol };
 	struct binding *binding = bpf_map_lookup_elem(&bindings, &key);
@@ -61,10 +61,10 @@ enum { JOIN_NOTHING = -1 }; /* no drop reason: there is none to join */
 /*
  * Joins the binding that the index knows for this internal port on an external
  * address of the pool, on any (0), or on whichever a mapping has (~0): that is
- * left alone if it is none of the way out's. One that rests counts as a new one.
+ * left alone if it is none of the way out's. One in hold-down counts as a new one.
  * Returns JOIN_NOTHING, a drop reason or none.
  */
-GLOBAL int join_known(const struct session_key *key, struct opening *opening, const struct pool *pool, __be32 address)
+GLOBAL int join_known(const struct session_key *key, struct opening *opening, const struct pool *pool, addr_t address)
 {
 	struct binding_index_key index = { .external_address = address };
 	struct binding_key binding_key = {};
@@ -79,18 +79,18 @@ GLOBAL int join_known(const struct session_key *key, struct opening *opening, co
 	index.internal_port = key->internal_port;
 	index.protocol = binding_key.protocol = key->protocol;
 	way = bpf_map_lookup_elem(&binding_index, &index);
-	if (!way || (way->address && !pool_has_address(pool, way->address)))
+	if (!way || (is_set(way->address) && !pool_has_address(pool, way->address)))
 		return JOIN_NOTHING;
 	binding_key.address = way->address;
 	binding_key.port = way->port;
 	binding = bpf_map_lookup_elem(&bindings, &binding_key);
 	/* The port may have become a mapping's to somewhere else a moment ago. */
-	if (!binding || binding->compartment != key->compartment || binding->internal_address != key->internal_address ||
-	    binding->internal_port != key->internal_port)
+	if (!binding || binding->compartment != key->compartment ||
+	    !same_address(binding->internal_address, key->internal_address) || binding->internal_port != key->internal_port)
 		return JOIN_NOTHING;
-	if (!binding_key.address && is_shadowed(&binding_key, opening->external_address))
+	if (!is_set(binding_key.address) && is_shadowed(&binding_key, opening->external_address))
 		return JOIN_NOTHING;
-	if (binding->flags & BINDING_HELD) {
+	if (binding->flags & BINDING_HOLD_DOWN) {
 		int taken = usage_take_of(key->compartment, key->internal_address, opening->nat);
 		if (taken == USAGE_REFUSED)
 			return REASON_ENDPOINT_LIMIT;
@@ -108,7 +108,7 @@ GLOBAL int join_known(const struct session_key *key, struct opening *opening, co
 /* Joins the port of a range whose target this internal port is: the endpoint's way out too. Returns as join_known. */
 GLOBAL int join_range_known(const struct session_key *key, struct opening *opening, const struct pool *pool)
 {
-	struct inside_range_key range = { .length = 96 };
+	struct inside_range_key range = { .length = 64 + ADDRESS_BITS };
 	struct binding_key binding_key = {};
 	struct mapping *mapping;
 	__u32 *id;
@@ -122,12 +122,12 @@ GLOBAL int join_range_known(const struct session_key *key, struct opening *openi
 	range.port = key->internal_port;
 	id = bpf_map_lookup_elem(&inside_ranges, &range);
 	mapping = id ? find_mapping(*id) : NULL;
-	if (!mapping || (mapping->external_address && !pool_has_address(pool, mapping->external_address)))
+	if (!mapping || (is_set(mapping->external_address) && !pool_has_address(pool, mapping->external_address)))
 		return JOIN_NOTHING;
 	binding_key.address = mapping->external_address;
 	binding_key.port =
 		htons((__u16)(ntohs(mapping->external_port) + ntohs(key->internal_port) - ntohs(mapping->target[0].port)));
-	if (!binding_key.address && is_shadowed(&binding_key, opening->external_address))
+	if (!is_set(binding_key.address) && is_shadowed(&binding_key, opening->external_address))
 		return JOIN_NOTHING;
 	reason = join_range(&binding_key, mapping, *id, key);
 	if (reason)
@@ -220,9 +220,9 @@ GLOBAL int join_existing(const struct session_key *key, struct opening *opening,
 	address = pool_address_at(pool, paired);
 	reason = address ? join_known(key, opening, pool, address->address) : REASON_NO_EXTERNAL_ADDRESS;
 	if (reason == JOIN_NOTHING)
-		reason = join_known(key, opening, pool, ~0U);
+		reason = join_known(key, opening, pool, EVERY_ADDRESS);
 	if (reason == JOIN_NOTHING)
-		reason = join_known(key, opening, pool, 0);
+		reason = join_known(key, opening, pool, NO_ADDRESS);
 	if (reason == JOIN_NOTHING)
 		reason = join_range_known(key, opening, pool);
 	for (__u32 i = 1; i < POOL_ADDRESSES && anywhere && i < pool->count && reason == JOIN_NOTHING; i++) {
@@ -249,17 +249,17 @@ INLINE int join_outside(struct __sk_buff *skb, const struct session_key *key, st
 		reason = join_at(skb, key, opening, pool, paired, nat);
 	for (__u32 i = 1; i < POOL_ADDRESSES && reason == REASON_OUT_OF_PORTS && anywhere; i++)
 		reason = i < pool->count ? join_at(skb, key, opening, pool, paired + i, nat) : REASON_OUT_OF_PORTS;
-	if (reason == REASON_OUT_OF_PORTS && nat->overflow) {
-		reason = overflow_take(skb, key, address, opening->nat, &opening->external_port);
+	if (reason == REASON_OUT_OF_PORTS && nat->endpoint_dependent) {
+		reason = dependent_take(skb, key, address, opening->nat, &opening->external_port);
 		opening->external_address = address->address;
 		if (!reason)
-			opening->flags |= SESSION_OVERFLOW;
+			opening->flags |= SESSION_ENDPOINT_DEPENDENT;
 	}
 	return reason;
 }
 
 /* Tells watchers why a flow was refused, where that is for want of something. */
-INLINE void event_no_room(const struct session_key *key, const struct opening *opening, int reason)
+INLINE void event_refusal(const struct session_key *key, const struct opening *opening, int reason)
 {
 	if (reason == REASON_OUT_OF_PORTS)
 		event_refused(EVENT_OUT_OF_PORTS, key, opening->nat, opening->network);
@@ -300,14 +300,14 @@ GLOBAL int open_outbound(struct __sk_buff *skb, struct session_key *key, __u32 n
 		return REASON_NO_EXTERNAL_ADDRESS;
 	reason = join_outside(skb, key, opening, pool, nat);
 	if (reason) {
-		event_no_room(key, opening, reason);
+		event_refusal(key, opening, reason);
 		return reason;
 	}
 	return session_open(key, opening, nat);
 }
 
 /* Whether a NAT has this external address for packets that leave by ifindex. */
-INLINE bool pool_has(__u32 nat, __u32 ifindex, __be32 address)
+INLINE bool pool_has(__u32 nat, __u32 ifindex, addr_t address)
 {
 	struct pool *pool = find_pool(nat, ifindex);
 
@@ -346,31 +346,11 @@ NOINLINE int route_refresh(struct __sk_buff *skb, struct session_key *key, struc
 	return REASON_NONE;
 }
 
-/* Whether a remote may open a session to a binding (RFC 4787 REQ-8, RFC 5382 REQ-3). */
-INLINE enum reason admit(const struct binding_key *key, const struct binding *binding, const struct nat *nat, __be32 source)
-{
-	__u8 filtering = key->protocol == IPPROTO_TCP ? nat->tcp_filtering : nat->udp_filtering;
-	struct contact_key contact = {
-		.external_address = key->address,
-		.remote_address = source,
-		.external_port = key->port,
-		.protocol = key->protocol,
-	};
-
-	if (binding->flags & BINDING_CONFIGURED)
-		return lets_in(binding->mapping, binding->flags, source) ? REASON_NONE : REASON_REMOTE_NOT_ALLOWED;
-	if (filtering == FILTER_ENDPOINT_INDEPENDENT)
-		return REASON_NONE;
-	if (filtering == FILTER_ADDRESS_DEPENDENT && bpf_map_lookup_elem(&contacts, &contact))
-		return REASON_NONE;
-	return REASON_FILTERED;
-}
-
 /* The network of the mapping's target that a session leads to. */
 INLINE __u32 network_of(struct mapping *mapping, const struct session_key *key)
 {
 	for (__u32 i = 0; i < MAPPING_TARGETS && i < mapping->targets; i++) {
-		if (mapping->target[i].address == key->internal_address)
+		if (same_address(mapping->target[i].address, key->internal_address))
 			return mapping->target[i].network;
 	}
 	return mapping->target[0].network;
@@ -433,7 +413,7 @@ INLINE int join_binding(const struct binding_key *binding_key, struct binding *b
  * Opens a session for a packet from outside, for what find_inside has found.
  * Returns a drop reason or none.
  */
-GLOBAL int open_inbound(struct session_key *key, struct binding_key *binding_key, __be32 external_address, __u8 tcp_flags,
+GLOBAL int open_inbound(struct session_key *key, struct binding_key *binding_key, addr_t external_address, __u8 tcp_flags,
 			__u16 flags)
 {
 	struct scratch *scratch = get_scratch();
@@ -451,7 +431,7 @@ GLOBAL int open_inbound(struct session_key *key, struct binding_key *binding_key
 		.external_address = external_address,
 		.external_port = binding_key->port,
 	};
-	if (!binding_key->address)
+	if (!is_set(binding_key->address))
 		opening->flags |= SESSION_ANY_ADDRESS;
 	binding = bpf_map_lookup_elem(&bindings, binding_key);
 	if (binding && !(binding->flags & (BINDING_SPREAD | BINDING_OF_RANGE)))
@@ -459,7 +439,7 @@ GLOBAL int open_inbound(struct session_key *key, struct binding_key *binding_key
 	else
 		reason = join_mapping(binding_key, key, opening, tcp_flags);
 	if (reason) {
-		event_no_room(key, opening, reason);
+		event_refusal(key, opening, reason);
 		return reason;
 	}
 	id = opening->nat;
@@ -476,7 +456,7 @@ GLOBAL int open_inbound(struct session_key *key, struct binding_key *binding_key
  * a SYN under a forged source would cut a connection. Returns a drop reason or
  * none: then there is a session again.
  */
-GLOBAL int take_over(struct session_key *key, struct binding_key *binding_key, __be32 external_address)
+GLOBAL int take_over(struct session_key *key, struct binding_key *binding_key, addr_t external_address)
 {
 	struct session *session;
 

@@ -1,14 +1,14 @@
 /* SPDX-License-Identifier: (GPL-2.0 OR BSD-2-Clause) */
 /* A packet from the inside whose source has been checked: where it goes, and its translation on the way out. */
 #pragma once
-#include "between.h"
-#include "door.h"
-#include "fragment.h"
-#include "hairpin.h"
-#include "mss.h"
-#include "open.h"
-#include "refuse.h"
-#include "whole.h"
+#include "ip4_inter_network.h"
+#include "ip4_reassembly_link.h"
+#include "ip4_fragment.h"
+#include "ip4_hairpin.h"
+#include "ip4_mss.h"
+#include "session_open.h"
+#include "ip4_refuse.h"
+#include "ip4_one_to_one.h"
 
 /* Whether a socket of the host talks to the endpoint under the address of a remote. */
 INLINE bool is_transparent(struct __sk_buff *skb, const struct packet *packet)
@@ -18,7 +18,7 @@ INLINE bool is_transparent(struct __sk_buff *skb, const struct packet *packet)
 
 INLINE int to_transparent_socket(struct __sk_buff *skb)
 {
-	skb->mark = TRANSPARENT_MARK;
+	skb->mark = MARK_TRANSPARENT;
 	return TCX_NEXT;
 }
 
@@ -44,7 +44,7 @@ INLINE int outbound(struct __sk_buff *skb, struct packet *packet, const struct i
 	int reason, verdict;
 
 	if (unlikely(!has_ports(packet->protocol)))
-		return whole_outbound(skb, inside);
+		return one_to_one_outbound(skb, inside);
 	if (unlikely(is_later_fragment(packet)))
 		return later_fragment_out(skb, packet, inside->compartment);
 	reason = parse_l4(skb, packet);
@@ -87,7 +87,7 @@ INLINE int outbound(struct __sk_buff *skb, struct packet *packet, const struct i
 	if (unlikely(packet->ttl <= 1))
 		return refuse(skb, inside, REASON_HOP_LIMIT, 0);
 	if (unlikely(is_fragment(packet)) && find_passage(skb, packet, inside->compartment)) {
-		verdict = to_room(skb, packet->l3, 0);
+		verdict = to_reassembly(skb, packet->l3, 0);
 		if (verdict != NOT_OURS)
 			return verdict;
 	}
@@ -139,7 +139,7 @@ INLINE int from_inside(struct __sk_buff *skb, struct packet *packet, const struc
 	if (stays_on_link(packet->destination))
 		return TCX_NEXT;
 	if ((packet->destination & inside->mask) == inside->subnet) {
-		if (unlikely(inside->flags & NETWORK_KEPT_APART) && !is_host_address(packet->destination))
+		if (unlikely(inside->flags & NETWORK_ENDPOINTS_ISOLATED) && !is_host_address(packet->destination))
 			return refuse(skb, inside, REASON_ISOLATED, 0);
 		return TCX_NEXT;
 	}

@@ -1,22 +1,16 @@
 /* SPDX-License-Identifier: (GPL-2.0 OR BSD-2-Clause) */
 /* The last step of a translated packet. Neither way passes netfilter or the host's IP stack. */
 #pragma once
-#include "rewrite.h"
+#include "ip4_rewrite.h"
 #include "maps.h"
 
 enum { NOT_OURS = -2 }; /* no TCX verdict: somebody else has to decide */
-
-/* On packets that we translated, between our two programs of one path; outside_egress takes it off again. */
-#define TRANSLATED_MARK 0x684e4154 /* "hNAT" */
-
-/* On packets for a socket of the host that has the remote's address: a routing rule of ours takes them to it. */
-#define TRANSPARENT_MARK 0x684e5458 /* "hNTX" */
 
 INLINE int deliver_outside(struct __sk_buff *skb, __u32 ifindex, __be32 next_hop)
 {
 	struct bpf_redir_neigh neighbour = { .nh_family = AF_INET, .ipv4_nh = next_hop };
 
-	skb->mark = TRANSLATED_MARK;
+	skb->mark = MARK_TRANSLATED;
 	return bpf_redirect_neigh(ifindex, &neighbour, sizeof(neighbour), 0);
 }
 

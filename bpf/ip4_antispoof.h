@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: (GPL-2.0 OR BSD-2-Clause) */
 /* Who speaks inside, and as whom: endpoints that we manage, and whatever else is on a network's bridge. */
 #pragma once
-#include "outbound.h"
+#include "ip4_outbound.h"
 
 /* ARP from an endpoint: it may speak of itself alone. */
 INLINE int check_arp(struct __sk_buff *skb, const struct inside *inside)
@@ -116,7 +116,7 @@ INLINE int answer_echo(struct __sk_buff *skb, const struct packet *packet)
  * mappings that the host's programs dial, answer through the bridge; an echo is
  * answered here.
  */
-NOINLINE int to_host_apart(struct __sk_buff *skb, const struct inside *inside)
+NOINLINE int unrouted_to_host(struct __sk_buff *skb, const struct inside *inside)
 {
 	struct packet packet = { .l3 = sizeof(struct ethhdr) };
 

@@ -1,43 +1,10 @@
 /* SPDX-License-Identifier: (GPL-2.0 OR BSD-2-Clause) */
 /* From bytes to a struct packet. */
 #pragma once
+#include "ip4_address.h"
+#include "ip4_wire.h"
 #include "options.h"
-
-struct packet {
-	__u32 l3; /* offset of the IP header: 14, or 0 on links without Ethernet */
-	__u32 l4; /* offset of the transport header */
-	__be32 source, destination;
-	__be16 source_port, destination_port; /* ICMP: both the query identifier */
-	__u8 protocol;
-	__u8 ttl;
-	__u8 tcp_flags;
-	__u8 icmp_type;
-	__u8 tcp_header; /* bytes */
-	__be16 id;
-	__be16 fragment; /* frag_off as on the wire */
-	__u32 length; /* of the IP datagram, host order */
-};
-
-/* Whether a NAT can tell an endpoint's flows apart by what is behind the IP header. */
-INLINE bool has_ports(__u8 protocol)
-{
-	return protocol == IPPROTO_TCP || protocol == IPPROTO_UDP || protocol == IPPROTO_ICMP;
-}
-
-enum { L4_MINIMUM = 8 }; /* ports and UDP checksum; ICMP up to the sequence */
-
-/*
- * Makes sure that the first size bytes can be read directly: header bytes may
- * lie outside the linear part (TAP, AF_PACKET, some drivers).
- */
-INLINE bool pull(struct __sk_buff *skb, __u32 size)
-{
-	if (likely((void *)(long)skb->data + size <= (void *)(long)skb->data_end))
-		return true;
-	if (skb->len < size)
-		return false;
-	return bpf_skb_pull_data(skb, size) == 0;
-}
+#include "packet.h"
 
 INLINE struct iphdr *ip_header(struct __sk_buff *skb, const struct packet *packet)
 {
@@ -108,37 +75,6 @@ INLINE enum reason parse_l4(struct __sk_buff *skb, struct packet *packet)
 		packet->tcp_header = tcp->doff_res >> 4 << 2;
 	}
 	return REASON_NONE;
-}
-
-/*
- * Whether a frame is addressed to this link: not to all (RFC 1812 section 5.3.4: such are not forwarded), nor to another
- * station that it only sees.
- */
-INLINE bool is_for_host_link(const struct __sk_buff *skb)
-{
-	return skb->pkt_type == PACKET_HOST;
-}
-
-/*
- * Whether a frame is a VLAN's: the VLAN's own link has programs of its own. An
- * identifier of 0 is a priority alone (IEEE 802.1Q section 6.9).
- */
-INLINE bool is_for_vlan(struct __sk_buff *skb)
-{
-	if (likely(!skb->vlan_present))
-		return false;
-	return skb->vlan_tci & 0xfff || bpf_skb_vlan_pop(skb);
-}
-
-/* How long the largest datagram is that this packet becomes on the wire. */
-INLINE __u32 wire_length(const struct __sk_buff *skb, const struct packet *packet)
-{
-	__u32 headers = packet->l4 - packet->l3;
-
-	if (likely(!skb->gso_size))
-		return packet->length;
-	headers += packet->protocol == IPPROTO_TCP ? packet->tcp_header : sizeof(struct udphdr);
-	return headers + skb->gso_size;
 }
 
 enum { IP_LOOSE_SOURCE_ROUTE = 131, IP_STRICT_SOURCE_ROUTE = 137 };

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: (GPL-2.0 OR BSD-2-Clause) */
 /* What leaves by an outside interface: the leak guard, and a note of the ports from which the host talks. */
 #pragma once
-#include "inbound.h"
+#include "ip4_inbound.h"
 
 /* ARP to the outside: the host does not speak under its gateways' addresses there. */
 INLINE int arp_outbound(struct __sk_buff *skb)
@@ -55,7 +55,7 @@ INLINE int guard(struct __sk_buff *skb, __u32 l3)
 {
 	struct packet packet = { .l3 = l3 };
 
-	if (likely(skb->mark == TRANSLATED_MARK)) {
+	if (likely(skb->mark == MARK_TRANSLATED)) {
 		skb->mark = 0;
 		return TCX_NEXT;
 	}

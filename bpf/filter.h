@@ -1,0 +1,99 @@
+/* SPDX-License-Identifier: (GPL-2.0 OR BSD-2-Clause) */
+/*
+ * Filtering: which remotes may open a session to a dynamic binding (RFC 4787
+ * section 5). A filter entry says how many sessions a binding has with a remote
+ * address; of a mapping with several targets, which one the remote has too.
+ */
+#pragma once
+#include "mapping.h"
+
+INLINE struct filter_key filter_key_of(const struct session_key *key, addr_t external_address, __be16 external_port)
+{
+	struct filter_key filter = {
+		.external_address = external_address,
+		.remote_address = key->remote_address,
+		.external_port = external_port,
+		.protocol = key->protocol,
+	};
+	return filter;
+}
+
+/* Joins the filter entry of a binding for a remote; new is what it is if there is none yet. */
+INLINE bool filter_join(const struct filter_key *key, struct filter_entry *new)
+{
+	struct filter_entry *entry = bpf_map_lookup_elem(&filter_entries, key);
+	bool joined = false;
+
+	new->sessions = 1;
+	if (!entry)
+		return bpf_map_update_elem(&filter_entries, key, new, BPF_NOEXIST) == 0;
+	bpf_spin_lock(&entry->lock);
+	if (entry->sessions) {
+		entry->sessions++;
+		joined = true;
+	}
+	bpf_spin_unlock(&entry->lock);
+	return joined;
+}
+
+INLINE void filter_leave(const struct filter_key *key)
+{
+	struct filter_entry *entry = bpf_map_lookup_elem(&filter_entries, key);
+	bool ended = false;
+
+	if (!entry)
+		return;
+	bpf_spin_lock(&entry->lock);
+	if (entry->sessions)
+		ended = --entry->sessions == 0;
+	bpf_spin_unlock(&entry->lock);
+	if (ended)
+		bpf_map_delete_elem(&filter_entries, key);
+}
+
+/* Joins what says which remotes the endpoint talks to, or where a mapping with several targets has sent them. */
+GLOBAL int join_filter(const struct session_key *key, addr_t external_address, __be16 external_port, __u32 flags)
+{
+	struct filter_key filter_key;
+	struct filter_entry entry = {};
+
+	if (!key)
+		return false;
+	filter_key = filter_key_of(key, external_address, external_port);
+	if (flags & SESSION_SPREAD) {
+		entry.internal_address = key->internal_address;
+		entry.internal_port = key->internal_port;
+	}
+	return filter_join(&filter_key, &entry);
+}
+
+INLINE bool needs_filter_entry(__u8 protocol, const struct nat *nat, __u32 flags)
+{
+	__u8 filtering = protocol == IPPROTO_TCP ? nat->tcp_filtering : nat->udp_filtering;
+
+	if (flags & SESSION_SPREAD)
+		return true;
+	if (flags & SESSION_ENDPOINT_DEPENDENT) /* no remote but its own reaches it */
+		return false;
+	return protocol != QUERY_PROTOCOL && filtering == FILTER_ADDRESS_DEPENDENT;
+}
+
+/* Whether a remote may open a session to a binding (RFC 4787 REQ-8, RFC 5382 REQ-3). */
+INLINE enum reason admit(const struct binding_key *key, const struct binding *binding, const struct nat *nat, addr_t source)
+{
+	__u8 filtering = key->protocol == IPPROTO_TCP ? nat->tcp_filtering : nat->udp_filtering;
+	struct filter_key filter = {
+		.external_address = key->address,
+		.remote_address = source,
+		.external_port = key->port,
+		.protocol = key->protocol,
+	};
+
+	if (binding->flags & BINDING_CONFIGURED)
+		return lets_in(binding->mapping, binding->flags, source) ? REASON_NONE : REASON_REMOTE_NOT_ALLOWED;
+	if (filtering == FILTER_ENDPOINT_INDEPENDENT)
+		return REASON_NONE;
+	if (filtering == FILTER_ADDRESS_DEPENDENT && bpf_map_lookup_elem(&filter_entries, &filter))
+		return REASON_NONE;
+	return REASON_FILTERED;
+}

@@ -1,0 +1,97 @@
+package datapath
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"github.com/cilium/ebpf"
+)
+
+// What has another name than in versions of before, by the name of today. What
+// means something else is not in here: it is not carried over.
+var (
+	formerTables = map[string]string{
+		"timers":           "alarms",
+		"filter_entries":   "contacts",
+		"dependent_ports":  "overflows",
+		"dependent_count":  "overflow_counts",
+		"hold_downs":       "held_bindings",
+		"one_to_one_in":    "wholes",
+		"one_to_one_out":   "inside_wholes",
+		"socket_nat":       "dials",
+		"reassembly_loads": "room_loads",
+	}
+	formerFields = map[string]string{ // the last part of the path
+		"timer_due":          "alarm_due",
+		"hold_until":         "held_until",
+		"reassembly_ifindex": "room_ifindex",
+		"endpoint_dependent": "overflow",
+		"dependent":          "overflow",
+	}
+	formerHooks = map[Hook]string{
+		ReassemblyEnter:     "room-enter",
+		ReassemblyLeave:     "room-leave",
+		PointToPointIngress: "island-ingress",
+	}
+)
+
+// byTodaysNames renames the tables that an earlier version has pinned.
+func byTodaysNames(had map[string]*ebpf.Map) {
+	for name, former := range formerTables {
+		if m := had[former]; m != nil && had[name] == nil {
+			had[name] = m
+			delete(had, former)
+		}
+	}
+}
+
+// hasFormerName reports whether a pinned table stands under a name of before.
+func hasFormerName(dir, name string) bool {
+	_, err := os.Stat(filepath.Join(dir, name))
+	return formerTables[name] != "" && errors.Is(err, os.ErrNotExist)
+}
+
+// findFormer finds a field by the name it has today or had before.
+func (l layout) findFormer(path string) (field, bool) {
+	if f, ok := l.find(path); ok {
+		return f, true
+	}
+	parts := strings.Split(path, ".")
+	for i, part := range parts {
+		if former := formerFields[part]; former != "" {
+			parts[i] = former
+		}
+	}
+	return l.find(strings.Join(parts, "."))
+}
+
+// renameHooks gives the pinned links of an earlier version the names that they
+// have today, or back again.
+func renameHooks(dir string, back bool) error {
+	list, err := ListAttachments(dir)
+	if err != nil {
+		return err
+	}
+	for _, a := range list {
+		for hook, former := range formerHooks {
+			from, to := former, string(hook)
+			if back {
+				from, to = to, from
+			}
+			if string(a.Hook) != from {
+				continue
+			}
+			if err := os.Rename(linkPath(dir, a.Interface, from), linkPath(dir, a.Interface, to)); err != nil {
+				return fmt.Errorf("renaming the pin of %s: %w", from, err)
+			}
+		}
+	}
+	return nil
+}
+
+func linkPath(dir string, ifindex uint32, hook string) string {
+	return filepath.Join(linkDir(dir), fmt.Sprintf("%d-%s", ifindex, hook))
+}
