@@ -45,7 +45,7 @@ e2e: ## try it with curl, nginx, Docker and a VM (needs root; installs them)
 
 .PHONY: bench
 bench: build ## compare with nftables and plain routing (needs root)
-	$(GOBUILD) -o bin/hostnat-bench ./cmd/hostnat-bench
+	$(GOBUILD) -o bin/hostnat-bench ./dev/hostnat-bench
 	$(SUDO) scripts/bench-install.sh
 	$(SUDO) bin/hostnat-bench
 

@@ -6,7 +6,7 @@ import (
 	"sync"
 	"testing"
 
-	"github.com/hostnat/hostnat/internal/lab"
+	"github.com/hostnat/hostnat/dev/lab"
 )
 
 // checksums verifies the checksums of all packets on a link while it runs.

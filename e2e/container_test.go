@@ -5,7 +5,7 @@ package e2e
 import (
 	"testing"
 
-	"github.com/hostnat/hostnat/internal/lab"
+	"github.com/hostnat/hostnat/dev/lab"
 )
 
 // TestDockerContainer attaches a container that Docker started without network.

@@ -14,7 +14,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/hostnat/hostnat/internal/lab"
+	"github.com/hostnat/hostnat/dev/lab"
 )
 
 // bigSize is how much the bulk transfers move, in bytes.

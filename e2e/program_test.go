@@ -12,7 +12,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/hostnat/hostnat/internal/lab"
+	"github.com/hostnat/hostnat/dev/lab"
 )
 
 // need returns a program's path. If it is missing, the test is skipped, or

@@ -13,7 +13,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/hostnat/hostnat/internal/lab"
+	"github.com/hostnat/hostnat/dev/lab"
 )
 
 // resolvedLimit is how long a daemon may take to find a bus that was not there

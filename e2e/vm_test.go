@@ -12,7 +12,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/hostnat/hostnat/internal/lab"
+	"github.com/hostnat/hostnat/dev/lab"
 )
 
 // How long an emulated VM may take on a busy machine; an idle one needs 4 s

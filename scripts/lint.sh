@@ -51,5 +51,5 @@ fi
 find . \( -name '*.go' -o -name '*.c' -o -name '*.h' \) -not -name '*_bpfel.go' -not -path './.git/*' -exec wc -l {} + |
 	awk '$2 != "total" && $1 > 500 {print "warning: " $2 " has " $1 " lines; can it be two files?"}'
 
-go test -count=1 ./internal/archtest || failed=1
+go test -count=1 ./dev/archtest || failed=1
 exit $failed

@@ -14,10 +14,10 @@ import (
 
 	"github.com/cilium/ebpf"
 
+	"github.com/hostnat/hostnat/dev/lab"
 	"github.com/hostnat/hostnat/internal/control"
 	"github.com/hostnat/hostnat/internal/event"
-	"github.com/hostnat/hostnat/internal/lab"
-	"github.com/hostnat/hostnat/internal/nat"
+	"github.com/hostnat/hostnat/internal/model"
 )
 
 // TestChurn opens and closes 10,000 sessions. All of them go away again, by
@@ -26,7 +26,7 @@ import (
 func TestChurn(t *testing.T) {
 	h := startHost(t)
 	timeouts := map[string]string{"tcp-transitory-timeout": "2s", "udp-timeout": "2s", "hold-down": "2s"}
-	if _, err := h.SetNAT(t.Context(), nat.DefaultNAT, timeouts); err != nil {
+	if _, err := h.SetNAT(t.Context(), model.DefaultNAT, timeouts); err != nil {
 		t.Fatal(err)
 	}
 	h.echo(h.Remote, "tcp", outside)

@@ -13,10 +13,10 @@ import (
 	"testing"
 	"time"
 
+	"github.com/hostnat/hostnat/dev/lab"
 	"github.com/hostnat/hostnat/internal/api"
+	"github.com/hostnat/hostnat/internal/config"
 	"github.com/hostnat/hostnat/internal/daemon"
-	"github.com/hostnat/hostnat/internal/lab"
-	"github.com/hostnat/hostnat/internal/nat"
 )
 
 // roleVariable makes this test program a daemon with its files below the
@@ -92,13 +92,13 @@ func startOn(t *testing.T, top *lab.Topology) *host {
 
 func (h *host) configure() {
 	h.t.Helper()
-	if _, err := h.CreateNetwork(h.t.Context(), nat.NetworkSpec{Name: "web", Subnet: "172.16.1.0/24"}); err != nil {
+	if _, err := h.CreateNetwork(h.t.Context(), config.NetworkSpec{Name: "web", Subnet: "172.16.1.0/24"}); err != nil {
 		h.t.Fatal(err)
 	}
-	if _, err := h.AttachEndpoint(h.t.Context(), nat.EndpointSpec{Network: "web", Name: "c1", Netns: h.inside.Name}); err != nil {
+	if _, err := h.AttachEndpoint(h.t.Context(), config.EndpointSpec{Network: "web", Name: "c1", Netns: h.inside.Name}); err != nil {
 		h.t.Fatal(err)
 	}
-	if _, err := h.AddMapping(h.t.Context(), nat.MappingSpec{Protocol: "tcp", External: "8080", Internal: "c1:80"}); err != nil {
+	if _, err := h.AddMapping(h.t.Context(), config.MappingSpec{Protocol: "tcp", External: "8080", Internal: "c1:80"}); err != nil {
 		h.t.Fatal(err)
 	}
 }

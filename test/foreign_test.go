@@ -10,7 +10,7 @@ import (
 
 	"github.com/cilium/ebpf/link"
 
-	"github.com/hostnat/hostnat/internal/lab"
+	"github.com/hostnat/hostnat/dev/lab"
 )
 
 // TestForeignChanges has somebody else break what is ours, in ways that netlink

@@ -9,8 +9,9 @@ import (
 	"slices"
 
 	gocmp "github.com/google/go-cmp/cmp"
+	"github.com/hostnat/hostnat/internal/config"
 	"github.com/hostnat/hostnat/internal/control"
-	"github.com/hostnat/hostnat/internal/nat"
+	"github.com/hostnat/hostnat/internal/model"
 	"github.com/rogpeppe/go-internal/testscript"
 	"golang.org/x/sys/unix"
 )
@@ -120,8 +121,8 @@ func bindings(s snapshot) (has []string) {
 
 // segments are the networks as the kernel has them: one for each endpoint that
 // is by itself.
-func (s snapshot) segments() []nat.Network {
-	c := nat.Config{Networks: s.Networks}
+func (s snapshot) segments() []model.Network {
+	c := config.Config{Networks: s.Networks}
 	for _, e := range s.Endpoints {
 		c.Endpoints = append(c.Endpoints, e.Endpoint)
 	}

@@ -17,8 +17,8 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/hostnat/hostnat/dev/lab"
 	"github.com/hostnat/hostnat/internal/api"
-	"github.com/hostnat/hostnat/internal/lab"
 )
 
 // machine is what a script runs on.

@@ -11,7 +11,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/hostnat/hostnat/internal/nat"
+	"github.com/hostnat/hostnat/internal/config"
 	"github.com/hostnat/hostnat/internal/store"
 )
 
@@ -39,7 +39,7 @@ func TestManyMappings(t *testing.T) {
 	var added []uint32
 	spent := h.spent(func() {
 		for i := range rounds {
-			m, err := h.AddMapping(t.Context(), nat.MappingSpec{Protocol: "udp", External: fmt.Sprint(20_000 + i), Internal: "c1:53"})
+			m, err := h.AddMapping(t.Context(), config.MappingSpec{Protocol: "udp", External: fmt.Sprint(20_000 + i), Internal: "c1:53"})
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -58,7 +58,7 @@ func TestManyMappings(t *testing.T) {
 	})
 	h.bound("delete one of 10,000 mappings", spent/rounds, changeBound)
 	spent = h.spent(func() {
-		if _, err := h.AddMapping(t.Context(), nat.MappingSpec{Protocol: "udp", External: "2000-61999", Internal: "c1:2000-61999"}); err != nil {
+		if _, err := h.AddMapping(t.Context(), config.MappingSpec{Protocol: "udp", External: "2000-61999", Internal: "c1:2000-61999"}); err != nil {
 			t.Fatal(err)
 		}
 	})
@@ -78,7 +78,7 @@ func (h *host) storeMappings(count int) {
 	}
 	c, err := s.Load()
 	for i := 0; i < count && err == nil; i++ {
-		_, err = c.AddMapping(nat.MappingSpec{Protocol: "tcp", External: fmt.Sprint(10_000 + i), Internal: fmt.Sprintf("c1:%d", 10_000+i)}, nil)
+		_, err = c.AddMapping(config.MappingSpec{Protocol: "tcp", External: fmt.Sprint(10_000 + i), Internal: fmt.Sprintf("c1:%d", 10_000+i)}, nil)
 	}
 	if err == nil {
 		err = s.Save(c)

@@ -8,9 +8,9 @@ import (
 	"testing"
 	"time"
 
+	"github.com/hostnat/hostnat/dev/lab"
 	"github.com/hostnat/hostnat/internal/event"
-	"github.com/hostnat/hostnat/internal/lab"
-	"github.com/hostnat/hostnat/internal/nat"
+	"github.com/hostnat/hostnat/internal/model"
 )
 
 // TestPinnedToInterface binds a NAT to the second link. It follows that link's
@@ -122,14 +122,14 @@ func TestPinnedToAddressOfTheHost(t *testing.T) {
 	const own = "203.0.113.77"
 	h.must(h.Host.AddAddress(lab.HostLink, own+"/24"))
 	h.eventually("the address to be seen", func(ctx context.Context) bool {
-		a, err := h.AddAddress(ctx, nat.DefaultNAT, own)
+		a, err := h.AddAddress(ctx, model.DefaultNAT, own)
 		if err != nil {
 			return false
 		}
 		if a.Source == "fixed" {
 			return true
 		}
-		return h.RemoveAddress(ctx, nat.DefaultNAT, own) != nil // too early: it was added beside the host's
+		return h.RemoveAddress(ctx, model.DefaultNAT, own) != nil // too early: it was added beside the host's
 	})
 	h.seenAs(own)
 	var lost, back []time.Duration
@@ -151,13 +151,13 @@ func TestPinnedToAddressOfTheHost(t *testing.T) {
 
 func (h *host) set(key, value string) {
 	h.t.Helper()
-	_, err := h.SetNAT(h.t.Context(), nat.DefaultNAT, map[string]string{key: value})
+	_, err := h.SetNAT(h.t.Context(), model.DefaultNAT, map[string]string{key: value})
 	h.must(err)
 }
 
 func (h *host) pin(address string) {
 	h.t.Helper()
-	_, err := h.Client.AddAddress(h.t.Context(), nat.DefaultNAT, address)
+	_, err := h.Client.AddAddress(h.t.Context(), model.DefaultNAT, address)
 	h.must(err)
 }
 

@@ -13,8 +13,9 @@ import (
 	"testing"
 	"time"
 
-	"github.com/hostnat/hostnat/internal/lab"
-	"github.com/hostnat/hostnat/internal/nat"
+	"github.com/hostnat/hostnat/dev/lab"
+	"github.com/hostnat/hostnat/internal/config"
+	"github.com/hostnat/hostnat/internal/model"
 )
 
 // What peers on the Internet need of a NAT, as they find it out: RFC 5780.
@@ -33,11 +34,11 @@ func TestNATBehaviourAsSTUNSeesIt(t *testing.T) {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { second.Close() })
-	if _, err := h.AttachEndpoint(t.Context(), nat.EndpointSpec{Network: "web", Name: "c2", Netns: second.Name}); err != nil {
+	if _, err := h.AttachEndpoint(t.Context(), config.EndpointSpec{Network: "web", Name: "c2", Netns: second.Name}); err != nil {
 		t.Fatal(err)
 	}
 	port := 4000
-	for _, filtering := range []nat.Filtering{nat.EndpointIndependent, nat.AddressDependent, nat.AddressAndPortDependent} {
+	for _, filtering := range []model.Filtering{model.EndpointIndependent, model.AddressDependent, model.AddressAndPortDependent} {
 		if _, err := h.SetNAT(t.Context(), "default", map[string]string{"filtering": string(filtering)}); err != nil {
 			t.Fatal(err)
 		}
@@ -72,7 +73,7 @@ func TestNATBehaviourWithFewPorts(t *testing.T) {
 		t.Fatal(err)
 	}
 	for port := 4000; port < 4008; port += 2 { // probe takes two ports
-		probe(t, server, h.inside, port, string(nat.AddressDependent))
+		probe(t, server, h.inside, port, string(model.AddressDependent))
 	}
 	conn := socketAt(t, h.inside, 4100)
 	if _, err := ask(conn, server.at(0, 0), 0); err == nil {
@@ -112,7 +113,7 @@ func socketAt(t *testing.T, n *lab.Namespace, port int) net.PacketConn {
 // without a relay, under each filtering.
 func TestPeersBehindTwoHostsConnectDirectly(t *testing.T) {
 	t.Parallel()
-	for _, filtering := range []nat.Filtering{nat.EndpointIndependent, nat.AddressDependent, nat.AddressAndPortDependent} {
+	for _, filtering := range []model.Filtering{model.EndpointIndependent, model.AddressDependent, model.AddressAndPortDependent} {
 		t.Run(string(filtering), func(t *testing.T) {
 			t.Parallel()
 			internet := newInternet(t)

@@ -7,8 +7,8 @@ import (
 	"sync"
 	"time"
 
-	"github.com/hostnat/hostnat/internal/lab"
-	"github.com/hostnat/hostnat/internal/nat"
+	"github.com/hostnat/hostnat/dev/lab"
+	"github.com/hostnat/hostnat/internal/model"
 )
 
 // scaleServer is where TestScale's endpoints ask who they are.
@@ -26,7 +26,7 @@ func (h *host) reachOutside(count int) {
 			return err
 		})
 	})
-	sessions, err := h.Sessions(h.t.Context(), nat.Filter{Protocol: "udp", Remote: scaleServer})
+	sessions, err := h.Sessions(h.t.Context(), model.Filter{Protocol: "udp", Remote: scaleServer})
 	if err != nil {
 		h.t.Fatal(err)
 	}

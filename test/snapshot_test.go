@@ -11,18 +11,18 @@ import (
 
 	"github.com/hostnat/hostnat/internal/api"
 	"github.com/hostnat/hostnat/internal/control"
-	"github.com/hostnat/hostnat/internal/nat"
+	"github.com/hostnat/hostnat/internal/model"
 )
 
 // snapshot is what a refused command must not change, and what a restart must
 // bring back.
 type snapshot struct {
-	NATs      []nat.NAT
-	Networks  []nat.Network
+	NATs      []model.NAT
+	Networks  []model.Network
 	Endpoints []control.EndpointView
 	Mappings  []control.MappingView
 	Addresses []control.AddressView
-	Bindings  []nat.Binding // configured ones
+	Bindings  []model.Binding // configured ones
 	Problems  []string
 	Links     []string
 }
@@ -44,8 +44,8 @@ func (m *machine) shot() (s snapshot, err error) {
 	if s.Endpoints, err = c.Endpoints(ctx, ""); err != nil {
 		return s, err
 	}
-	s.Bindings, err = c.Bindings(ctx, nat.Filter{})
-	s.Bindings = slices.DeleteFunc(s.Bindings, func(b nat.Binding) bool { return !b.Configured })
+	s.Bindings, err = c.Bindings(ctx, model.Filter{})
+	s.Bindings = slices.DeleteFunc(s.Bindings, func(b model.Binding) bool { return !b.Configured })
 	for i := range s.Bindings {
 		s.Bindings[i].SessionCount = 0
 	}

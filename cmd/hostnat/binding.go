@@ -5,7 +5,7 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"github.com/hostnat/hostnat/internal/nat"
+	"github.com/hostnat/hostnat/internal/model"
 )
 
 func bindingCommand(a *app) *cobra.Command {
@@ -13,7 +13,7 @@ func bindingCommand(a *app) *cobra.Command {
 }
 
 func bindingList(a *app) *cobra.Command {
-	var filter nat.Filter
+	var filter model.Filter
 	cmd := &cobra.Command{
 		Use: "list", Short: "List the bindings", Args: positional(),
 		RunE: func(cmd *cobra.Command, _ []string) error {
@@ -21,15 +21,15 @@ func bindingList(a *app) *cobra.Command {
 			if err != nil {
 				return err
 			}
-			return printList(a, rows, []column[nat.Binding]{
-				{"PROTOCOL", func(b nat.Binding) string { return b.Protocol.String() }},
-				{"INTERNAL", func(b nat.Binding) string { return hostPort(b.Internal) }},
-				{"EXTERNAL", func(b nat.Binding) string { return hostPort(b.External) }},
-				{"SESSIONS", func(b nat.Binding) string { return fmt.Sprint(b.SessionCount) }},
-				{"CONFIGURED", func(b nat.Binding) string { return yesNo(b.Configured) }},
-				{"ENDPOINT", func(b nat.Binding) string { return b.Endpoint }},
-				{"NETWORK", func(b nat.Binding) string { return b.Network }},
-				{"NAT", func(b nat.Binding) string { return b.NAT }},
+			return printList(a, rows, []column[model.Binding]{
+				{"PROTOCOL", func(b model.Binding) string { return b.Protocol.String() }},
+				{"INTERNAL", func(b model.Binding) string { return hostPort(b.Internal) }},
+				{"EXTERNAL", func(b model.Binding) string { return hostPort(b.External) }},
+				{"SESSIONS", func(b model.Binding) string { return fmt.Sprint(b.SessionCount) }},
+				{"CONFIGURED", func(b model.Binding) string { return yesNo(b.Configured) }},
+				{"ENDPOINT", func(b model.Binding) string { return b.Endpoint }},
+				{"NETWORK", func(b model.Binding) string { return b.Network }},
+				{"NAT", func(b model.Binding) string { return b.NAT }},
 			})
 		},
 	}

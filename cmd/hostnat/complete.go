@@ -8,7 +8,7 @@ import (
 
 	"github.com/hostnat/hostnat/internal/api"
 	"github.com/hostnat/hostnat/internal/control"
-	"github.com/hostnat/hostnat/internal/nat"
+	"github.com/hostnat/hostnat/internal/model"
 )
 
 // completionTime is how long a shell waits for the daemon after Tab.
@@ -59,12 +59,12 @@ func (a *app) ask(ctx context.Context, list names) []string {
 
 func natNames(ctx context.Context, c *api.Client) []string {
 	rows, _ := c.NATs(ctx)
-	return namesOf(rows, func(n nat.NAT) string { return n.Name })
+	return namesOf(rows, func(n model.NAT) string { return n.Name })
 }
 
 func networkNames(ctx context.Context, c *api.Client) []string {
 	rows, _ := c.Networks(ctx)
-	return namesOf(rows, func(n nat.Network) string { return n.Name })
+	return namesOf(rows, func(n model.Network) string { return n.Name })
 }
 
 func endpointNames(ctx context.Context, c *api.Client) []string {

@@ -7,7 +7,7 @@ import (
 	"github.com/spf13/pflag"
 
 	"github.com/hostnat/hostnat/internal/daemon"
-	"github.com/hostnat/hostnat/internal/nat"
+	"github.com/hostnat/hostnat/internal/model"
 )
 
 func daemonCommand(a *app) *cobra.Command {
@@ -40,5 +40,5 @@ func (a *app) needRoot(what string) error {
 	if a.Euid == 0 {
 		return nil
 	}
-	return nat.Errorf(nat.Denied, "%s must be run as root", what).WithHint("use sudo")
+	return model.Errorf(model.Denied, "%s must be run as root", what).WithHint("use sudo")
 }

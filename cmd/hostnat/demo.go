@@ -6,7 +6,7 @@ import (
 	"github.com/spf13/cobra"
 	"golang.org/x/sys/unix"
 
-	"github.com/hostnat/hostnat/internal/demo"
+	"github.com/hostnat/hostnat/dev/demo"
 )
 
 func demoCommand(a *app) *cobra.Command {

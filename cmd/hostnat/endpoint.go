@@ -5,8 +5,8 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/hostnat/hostnat/internal/config"
 	"github.com/hostnat/hostnat/internal/control"
-	"github.com/hostnat/hostnat/internal/nat"
 )
 
 func endpointCommand(a *app) *cobra.Command {
@@ -15,7 +15,7 @@ func endpointCommand(a *app) *cobra.Command {
 }
 
 func endpointAttach(a *app) *cobra.Command {
-	var spec nat.EndpointSpec
+	var spec config.EndpointSpec
 	cmd := &cobra.Command{
 		Use: "attach NETWORK NAME", Short: "Attach a VM or container to a network",
 		Args: positional("NETWORK", "NAME"), ValidArgsFunction: a.arguments(networkNames, nil),

@@ -7,7 +7,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/hostnat/hostnat/internal/event"
-	"github.com/hostnat/hostnat/internal/nat"
+	"github.com/hostnat/hostnat/internal/model"
 )
 
 func eventCommand(a *app) *cobra.Command {
@@ -28,7 +28,7 @@ func eventWatch(a *app) *cobra.Command {
 				}
 			}
 			if cmd.Context().Err() == nil {
-				return nat.Errorf(nat.Unavailable, "the daemon ended the stream of events")
+				return model.Errorf(model.Unavailable, "the daemon ended the stream of events")
 			}
 			return nil
 		},

@@ -4,11 +4,11 @@ import (
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 
-	"github.com/hostnat/hostnat/internal/nat"
+	"github.com/hostnat/hostnat/internal/model"
 )
 
 // addFilters gives a command the flags that select bindings or sessions.
-func addFilters(a *app, cmd *cobra.Command, f *nat.Filter) {
+func addFilters(a *app, cmd *cobra.Command, f *model.Filter) {
 	flags := cmd.Flags()
 	flags.StringVar(&f.NAT, "nat", "", "only of this `NAT`")
 	flags.StringVar(&f.Network, "network", "", "only of this `network`")
@@ -34,12 +34,12 @@ func checkFilters(cmd *cobra.Command) (err error) {
 }
 
 // addSessionFilters adds those that only sessions have.
-func addSessionFilters(cmd *cobra.Command, f *nat.Filter) {
+func addSessionFilters(cmd *cobra.Command, f *model.Filter) {
 	flags := cmd.Flags()
 	flags.StringVar(&f.Remote, "remote", "", "only this remote `A, A:PORT, :PORT or CIDR`")
 	flags.StringVar(&f.State, "state", "", "only this TCP `state`")
 	var states []string
-	for s := nat.StateInternalSYN; s <= nat.StateTimeWait; s++ {
+	for s := model.StateInternalSYN; s <= model.StateTimeWait; s++ {
 		states = append(states, s.String())
 	}
 	completeFlag(cmd, "state", states...)

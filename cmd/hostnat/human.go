@@ -7,7 +7,7 @@ import (
 	"strings"
 	"time"
 
-	"github.com/hostnat/hostnat/internal/nat"
+	"github.com/hostnat/hostnat/internal/model"
 )
 
 // bytesText is a number of bytes for people: "512 B", "1.5 KiB", "3.0 MiB".
@@ -54,7 +54,7 @@ func hostPort(a netip.AddrPort) string {
 }
 
 // hostPorts writes an address and its ports, if it has any, with * for "any address".
-func hostPorts(a nat.AddrPorts) string {
+func hostPorts(a model.AddrPorts) string {
 	if a.IsWhole() {
 		return a.Address.String()
 	}

@@ -6,7 +6,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/hostnat/hostnat/internal/control"
-	"github.com/hostnat/hostnat/internal/nat"
+	"github.com/hostnat/hostnat/internal/model"
 )
 
 func leaseCommand(a *app) *cobra.Command {
@@ -40,7 +40,7 @@ func leaseList(a *app) *cobra.Command {
 }
 
 // leftText is how long a lease still lasts; "" if it does not.
-func leftText(l nat.Lease, now time.Time) string {
+func leftText(l model.Lease, now time.Time) string {
 	if !l.Holds(now) {
 		return ""
 	}

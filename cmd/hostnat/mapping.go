@@ -8,8 +8,9 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/hostnat/hostnat/internal/api"
+	"github.com/hostnat/hostnat/internal/config"
 	"github.com/hostnat/hostnat/internal/control"
-	"github.com/hostnat/hostnat/internal/nat"
+	"github.com/hostnat/hostnat/internal/model"
 )
 
 func mappingCommand(a *app) *cobra.Command {
@@ -18,7 +19,7 @@ func mappingCommand(a *app) *cobra.Command {
 }
 
 func mappingAdd(a *app) *cobra.Command {
-	var spec nat.MappingSpec
+	var spec config.MappingSpec
 	cmd := &cobra.Command{
 		Use: "add --protocol tcp|udp [--external [A:]PORT[-PORT]|A] --internal ENDPOINT|A:PORT[-PORT][,...]\n" +
 			"  hostnat mapping add --protocol any --external A --internal ENDPOINT|A", Short: "Publish a port of an endpoint, or all of an address",
@@ -154,7 +155,7 @@ func target(m control.MappingView) string { return texts(namesOf(m.Targets, targ
 
 // targetText is "c1 172.16.1.2:80": the endpoint, if it was named, and the
 // address it has now; "c1:80" while it has none.
-func targetText(t nat.Target) string {
+func targetText(t model.Target) string {
 	if t.Endpoint == "" || !t.Resolved() {
 		return t.String()
 	}

@@ -5,7 +5,8 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"github.com/hostnat/hostnat/internal/nat"
+	"github.com/hostnat/hostnat/internal/config"
+	"github.com/hostnat/hostnat/internal/model"
 )
 
 func natCommand(a *app) *cobra.Command {
@@ -14,7 +15,7 @@ func natCommand(a *app) *cobra.Command {
 }
 
 func natCreate(a *app) *cobra.Command {
-	var spec nat.NATSpec
+	var spec config.NATSpec
 	cmd := &cobra.Command{
 		Use: "create NAME", Short: "Create a NAT", Args: positional("NAME"), ValidArgsFunction: a.arguments(nil),
 		RunE: func(cmd *cobra.Command, args []string) error {
@@ -30,7 +31,7 @@ func natCreate(a *app) *cobra.Command {
 	flags.StringArrayVar(&spec.ExternalInterfaces, "external-interface", nil, "use the address of this `interface`; may be repeated")
 	flags.StringArrayVar(&spec.ExternalAddresses, "external-address", nil, "use this `A[:LO-HI]`, added to the host if it does not have it; may be repeated")
 	flags.StringVar(&spec.Profile, "profile", "", "timeouts and filtering: rfc or winnat (default rfc)")
-	completeFlag(cmd, "profile", string(nat.ProfileRFC), string(nat.ProfileWinNAT))
+	completeFlag(cmd, "profile", string(model.ProfileRFC), string(model.ProfileWinNAT))
 	return cmd
 }
 
@@ -42,11 +43,11 @@ func natList(a *app) *cobra.Command {
 			if err != nil {
 				return err
 			}
-			return printList(a, rows, []column[nat.NAT]{
-				{"NAME", func(n nat.NAT) string { return n.Name }},
-				{"INTERFACES", func(n nat.NAT) string { return texts(n.ExternalInterfaces) }},
-				{"ADDRESSES", func(n nat.NAT) string { return externalAddresses(n) }},
-				{"PROFILE", func(n nat.NAT) string { return string(n.Profile) }},
+			return printList(a, rows, []column[model.NAT]{
+				{"NAME", func(n model.NAT) string { return n.Name }},
+				{"INTERFACES", func(n model.NAT) string { return texts(n.ExternalInterfaces) }},
+				{"ADDRESSES", func(n model.NAT) string { return externalAddresses(n) }},
+				{"PROFILE", func(n model.NAT) string { return string(n.Profile) }},
 			})
 		},
 	}
@@ -92,7 +93,7 @@ func natDelete(a *app) *cobra.Command {
 }
 
 // natFields names the settings as `nat set` does.
-func natFields(n nat.NAT) []field {
+func natFields(n model.NAT) []field {
 	return []field{
 		{"name", n.Name},
 		{"interfaces", texts(n.ExternalInterfaces)},
@@ -123,11 +124,11 @@ func limitText(n uint32) string {
 	return fmt.Sprint(n)
 }
 
-func externalAddresses(n nat.NAT) string {
+func externalAddresses(n model.NAT) string {
 	if len(n.ExternalInterfaces)+len(n.ExternalAddresses) == 0 {
 		return "of the outgoing interface"
 	}
-	return texts(namesOf(n.ExternalAddresses, func(a nat.ExternalAddress) string {
+	return texts(namesOf(n.ExternalAddresses, func(a model.ExternalAddress) string {
 		return fmt.Sprintf("%s:%d-%d", a.Address, a.Ports.Low, a.Ports.High)
 	}))
 }

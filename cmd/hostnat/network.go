@@ -5,7 +5,8 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"github.com/hostnat/hostnat/internal/nat"
+	"github.com/hostnat/hostnat/internal/config"
+	"github.com/hostnat/hostnat/internal/model"
 )
 
 func networkCommand(a *app) *cobra.Command {
@@ -14,7 +15,7 @@ func networkCommand(a *app) *cobra.Command {
 }
 
 func networkCreate(a *app) *cobra.Command {
-	var spec nat.NetworkSpec
+	var spec config.NetworkSpec
 	cmd := &cobra.Command{
 		Use: "create NAME", Short: "Create a network", Args: positional("NAME"), ValidArgsFunction: a.arguments(nil),
 		RunE: func(cmd *cobra.Command, args []string) error {
@@ -54,7 +55,7 @@ func networkCreate(a *app) *cobra.Command {
 	completeFlag(cmd, "dns", "on", "off")
 	a.completeFlagFrom(cmd, "nat", natNames)
 	completeFlag(cmd, "isolation", "on", "off", "endpoint")
-	completeFlag(cmd, "overlap", nat.Keep.String(), nat.Renumber.String())
+	completeFlag(cmd, "overlap", model.Keep.String(), model.Renumber.String())
 	return cmd
 }
 
@@ -66,13 +67,13 @@ func networkList(a *app) *cobra.Command {
 			if err != nil {
 				return err
 			}
-			return printList(a, rows, []column[nat.Network]{
-				{"NAME", func(n nat.Network) string { return n.Name }},
-				{"SUBNET", func(n nat.Network) string { return n.Subnet.String() }},
-				{"GATEWAY", func(n nat.Network) string { return n.Gateway.String() }},
+			return printList(a, rows, []column[model.Network]{
+				{"NAME", func(n model.Network) string { return n.Name }},
+				{"SUBNET", func(n model.Network) string { return n.Subnet.String() }},
+				{"GATEWAY", func(n model.Network) string { return n.Gateway.String() }},
 				{"BRIDGE", bridgeText},
-				{"NAT", func(n nat.Network) string { return n.NAT }},
-				{"COMPARTMENT", func(n nat.Network) string { return n.Compartment }},
+				{"NAT", func(n model.Network) string { return n.NAT }},
+				{"COMPARTMENT", func(n model.Network) string { return n.Compartment }},
 			})
 		},
 	}
@@ -106,7 +107,7 @@ func networkDelete(a *app) *cobra.Command {
 	return cmd
 }
 
-func bridgeText(n nat.Network) string {
+func bridgeText(n model.Network) string {
 	if n.Adopted {
 		return n.Bridge + " (adopted)"
 	}
@@ -117,7 +118,7 @@ func bridgeText(n nat.Network) string {
 }
 
 // networkFields names the settings as `network set` does.
-func networkFields(n nat.Network) []field {
+func networkFields(n model.Network) []field {
 	return []field{
 		{"name", n.Name}, {"subnet", n.Subnet.String()}, {"gateway", n.Gateway.String()},
 		{"bridge", bridgeText(n)}, {"nat", n.NAT}, {"compartment", n.Compartment},
@@ -129,7 +130,7 @@ func networkFields(n nat.Network) []field {
 	}
 }
 
-func mtuText(n nat.Network) string {
+func mtuText(n model.Network) string {
 	if n.MTU == 0 {
 		return "auto"
 	}

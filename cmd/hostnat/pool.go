@@ -5,7 +5,8 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"github.com/hostnat/hostnat/internal/nat"
+	"github.com/hostnat/hostnat/internal/config"
+	"github.com/hostnat/hostnat/internal/model"
 )
 
 func poolCommand(a *app) *cobra.Command {
@@ -14,7 +15,7 @@ func poolCommand(a *app) *cobra.Command {
 }
 
 func poolAdd(a *app) *cobra.Command {
-	var spec nat.PoolSpec
+	var spec config.PoolSpec
 	cmd := &cobra.Command{
 		Use: "add CIDR", Short: "Add a prefix to take subnets from", Args: positional("CIDR"), ValidArgsFunction: a.arguments(nil),
 		Long: "Add a prefix to take subnets from. The first one replaces the private prefixes of RFC 1918,\nwhich are used while there is none. Networks that exist stay as they are.",
@@ -39,9 +40,9 @@ func poolList(a *app) *cobra.Command {
 			if err != nil {
 				return err
 			}
-			return printList(a, rows, []column[nat.Pool]{
-				{"PREFIX", func(p nat.Pool) string { return p.Prefix.String() }},
-				{"SIZE", func(p nat.Pool) string { return fmt.Sprintf("/%d", p.Size) }},
+			return printList(a, rows, []column[model.Pool]{
+				{"PREFIX", func(p model.Pool) string { return p.Prefix.String() }},
+				{"SIZE", func(p model.Pool) string { return fmt.Sprintf("/%d", p.Size) }},
 			})
 		},
 	}

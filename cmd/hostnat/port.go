@@ -9,7 +9,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/hostnat/hostnat/internal/control"
-	"github.com/hostnat/hostnat/internal/nat"
+	"github.com/hostnat/hostnat/internal/model"
 )
 
 func portCommand(a *app) *cobra.Command {
@@ -29,7 +29,7 @@ func portList(a *app) *cobra.Command {
 				return err
 			}
 			if len(args) > 0 {
-				wanted, err := nat.ParsePortRange("port", args[0])
+				wanted, err := model.ParsePortRange("port", args[0])
 				if err != nil {
 					return err
 				}
@@ -52,9 +52,9 @@ func portList(a *app) *cobra.Command {
 
 // hasPort reports whether a row has one of the wanted ports: its own are ranges,
 // separated by commas.
-func hasPort(p control.PortView, wanted nat.PortRange) bool {
+func hasPort(p control.PortView, wanted model.PortRange) bool {
 	for text := range strings.SplitSeq(p.Ports, ",") {
-		if r, err := nat.ParsePortRange("port", text); err == nil && r.Overlaps(wanted) {
+		if r, err := model.ParsePortRange("port", text); err == nil && r.Overlaps(wanted) {
 			return true
 		}
 	}

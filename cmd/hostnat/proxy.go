@@ -9,8 +9,9 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/hostnat/hostnat/internal/api"
+	"github.com/hostnat/hostnat/internal/config"
 	"github.com/hostnat/hostnat/internal/control"
-	"github.com/hostnat/hostnat/internal/nat"
+	"github.com/hostnat/hostnat/internal/model"
 )
 
 func proxyCommand(a *app) *cobra.Command {
@@ -20,15 +21,15 @@ func proxyCommand(a *app) *cobra.Command {
 
 func proxyAdd(a *app) *cobra.Command {
 	return group("add", "Add a port proxy",
-		proxyAddKind(a, nat.V4ToV4, "from IPv4 to IPv4"),
-		proxyAddKind(a, nat.V4ToV6, "from IPv4 to IPv6"),
-		proxyAddKind(a, nat.V6ToV4, "from IPv6 to IPv4"),
-		proxyAddKind(a, nat.V6ToV6, "from IPv6 to IPv6"),
+		proxyAddKind(a, model.V4ToV4, "from IPv4 to IPv4"),
+		proxyAddKind(a, model.V4ToV6, "from IPv4 to IPv6"),
+		proxyAddKind(a, model.V6ToV4, "from IPv6 to IPv4"),
+		proxyAddKind(a, model.V6ToV6, "from IPv6 to IPv6"),
 		proxyAddName(a))
 }
 
-func proxyAddKind(a *app, kind nat.ProxyKind, what string) *cobra.Command {
-	spec := nat.ProxySpec{Kind: string(kind)}
+func proxyAddKind(a *app, kind model.ProxyKind, what string) *cobra.Command {
+	spec := config.ProxySpec{Kind: string(kind)}
 	cmd := &cobra.Command{
 		Use: string(kind) + " LISTEN CONNECT", Short: "Relay " + what,
 		Long: "Relay " + what + ".\n\n" +
@@ -48,7 +49,7 @@ func proxyAddKind(a *app, kind nat.ProxyKind, what string) *cobra.Command {
 	return cmd
 }
 
-func addProxy(ctx context.Context, a *app, spec nat.ProxySpec) error {
+func addProxy(ctx context.Context, a *app, spec config.ProxySpec) error {
 	p, err := a.client().AddProxy(ctx, spec)
 	if err != nil {
 		return err
@@ -110,7 +111,7 @@ func proxyIDs(ctx context.Context, c *api.Client) []string {
 
 // proxyTarget is where a proxy leads: by name, the routes.
 func proxyTarget(p control.ProxyView) string {
-	if p.Kind != nat.ByName {
+	if p.Kind != model.ByName {
 		return p.Connect.String()
 	}
 	text := ""

@@ -3,11 +3,12 @@ package main
 import (
 	"github.com/spf13/cobra"
 
-	"github.com/hostnat/hostnat/internal/nat"
+	"github.com/hostnat/hostnat/internal/config"
+	"github.com/hostnat/hostnat/internal/model"
 )
 
 func proxyAddName(a *app) *cobra.Command {
-	spec := nat.ProxySpec{Kind: string(nat.ByName)}
+	spec := config.ProxySpec{Kind: string(model.ByName)}
 	cmd := &cobra.Command{
 		Use: "name LISTEN NAME=CONNECT...", Short: "Relay to the server that the client names: TLS server name or HTTP Host",
 		Long: `Relay to the server that the client names: the server name of its TLS

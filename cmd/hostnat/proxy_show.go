@@ -7,7 +7,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/hostnat/hostnat/internal/control"
-	"github.com/hostnat/hostnat/internal/nat"
+	"github.com/hostnat/hostnat/internal/model"
 )
 
 func proxyShow(a *app) *cobra.Command {
@@ -51,13 +51,13 @@ func proxyFields(p control.ProxyView) []field {
 
 // netshFamilies are the parts of netsh's list, in its order.
 var netshFamilies = []struct {
-	kind            nat.ProxyKind
+	kind            model.ProxyKind
 	listen, connect string
 }{
-	{nat.V4ToV4, "ipv4", "ipv4"},
-	{nat.V4ToV6, "ipv4", "ipv6"},
-	{nat.V6ToV4, "ipv6", "ipv4"},
-	{nat.V6ToV6, "ipv6", "ipv6"},
+	{model.V4ToV4, "ipv4", "ipv4"},
+	{model.V4ToV6, "ipv4", "ipv6"},
+	{model.V6ToV4, "ipv6", "ipv4"},
+	{model.V6ToV6, "ipv6", "ipv6"},
 }
 
 // printNetsh prints what 'netsh interface portproxy show all' would: a part for
@@ -72,10 +72,10 @@ func printNetsh(w io.Writer, rows []control.ProxyView) error {
 	return nil
 }
 
-func printNetshFamily(w io.Writer, rows []control.ProxyView, kind nat.ProxyKind, listen, connect string) error {
+func printNetshFamily(w io.Writer, rows []control.ProxyView, kind model.ProxyKind, listen, connect string) error {
 	headed := false
 	for _, p := range rows {
-		if p.Kind != kind || p.Protocol != nat.TCP {
+		if p.Kind != kind || p.Protocol != model.TCP {
 			continue
 		}
 		if !headed {

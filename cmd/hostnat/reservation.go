@@ -3,7 +3,8 @@ package main
 import (
 	"github.com/spf13/cobra"
 
-	"github.com/hostnat/hostnat/internal/nat"
+	"github.com/hostnat/hostnat/internal/config"
+	"github.com/hostnat/hostnat/internal/model"
 )
 
 func reservationCommand(a *app) *cobra.Command {
@@ -12,7 +13,7 @@ func reservationCommand(a *app) *cobra.Command {
 }
 
 func reservationAdd(a *app) *cobra.Command {
-	var spec nat.ReservationSpec
+	var spec config.ReservationSpec
 	cmd := &cobra.Command{
 		Use: "add NETWORK", Short: "Keep an address for a client", Args: positional("NETWORK"), ValidArgsFunction: a.arguments(networkNames),
 		Long: "Keep an address of a network for one client, known by its MAC or its name: that of an\nendpoint, or the hostname that a DHCP client gives.",
@@ -38,7 +39,7 @@ func reservationAdd(a *app) *cobra.Command {
 	return cmd
 }
 
-func clientText(r nat.Reservation) string {
+func clientText(r model.Reservation) string {
 	if r.MAC != "" {
 		return string(r.MAC)
 	}
@@ -53,11 +54,11 @@ func reservationList(a *app) *cobra.Command {
 			if err != nil {
 				return err
 			}
-			return printList(a, rows, []column[nat.Reservation]{
-				{"NETWORK", func(r nat.Reservation) string { return r.Network }},
-				{"ADDRESS", func(r nat.Reservation) string { return r.Address.String() }},
-				{"MAC", func(r nat.Reservation) string { return string(r.MAC) }},
-				{"NAME", func(r nat.Reservation) string { return r.Name }},
+			return printList(a, rows, []column[model.Reservation]{
+				{"NETWORK", func(r model.Reservation) string { return r.Network }},
+				{"ADDRESS", func(r model.Reservation) string { return r.Address.String() }},
+				{"MAC", func(r model.Reservation) string { return string(r.MAC) }},
+				{"NAME", func(r model.Reservation) string { return r.Name }},
 			})
 		},
 	}

@@ -5,7 +5,7 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"github.com/hostnat/hostnat/internal/nat"
+	"github.com/hostnat/hostnat/internal/model"
 )
 
 func sessionCommand(a *app) *cobra.Command {
@@ -14,7 +14,7 @@ func sessionCommand(a *app) *cobra.Command {
 }
 
 func sessionList(a *app) *cobra.Command {
-	var filter nat.Filter
+	var filter model.Filter
 	cmd := &cobra.Command{
 		Use: "list", Short: "List the sessions", Args: positional(),
 		RunE: func(cmd *cobra.Command, _ []string) error {
@@ -31,7 +31,7 @@ func sessionList(a *app) *cobra.Command {
 }
 
 func sessionDelete(a *app) *cobra.Command {
-	var filter nat.Filter
+	var filter model.Filter
 	var all bool
 	cmd := &cobra.Command{
 		Use: "delete (FILTER... | --all)", Short: "End the sessions that match every filter", Args: positional(),
@@ -39,7 +39,7 @@ func sessionDelete(a *app) *cobra.Command {
 			if err := checkFilters(cmd); err != nil {
 				return err
 			}
-			switch filtered := filter != (nat.Filter{}); {
+			switch filtered := filter != (model.Filter{}); {
 			case !filtered && !all:
 				return usagef(cmd, "a filter is missing; to end every session, give --all")
 			case filtered && all:
@@ -58,23 +58,23 @@ func sessionDelete(a *app) *cobra.Command {
 	return cmd
 }
 
-func sessionColumns() []column[nat.Session] {
-	return []column[nat.Session]{
-		{"PROTOCOL", func(s nat.Session) string { return s.Protocol.String() }},
-		{"ENDPOINT", func(s nat.Session) string { return s.Endpoint }},
-		{"INTERNAL", func(s nat.Session) string { return hostPort(s.Internal) }},
-		{"EXTERNAL", func(s nat.Session) string { return hostPort(s.External) }},
-		{"REMOTE", func(s nat.Session) string { return hostPort(s.Remote) }},
+func sessionColumns() []column[model.Session] {
+	return []column[model.Session]{
+		{"PROTOCOL", func(s model.Session) string { return s.Protocol.String() }},
+		{"ENDPOINT", func(s model.Session) string { return s.Endpoint }},
+		{"INTERNAL", func(s model.Session) string { return hostPort(s.Internal) }},
+		{"EXTERNAL", func(s model.Session) string { return hostPort(s.External) }},
+		{"REMOTE", func(s model.Session) string { return hostPort(s.Remote) }},
 		{"STATE", stateText},
-		{"LIFETIME", func(s nat.Session) string { return secondsText(uint64(s.LifetimeSeconds)) }},
-		{"PACKETS OUT/IN", func(s nat.Session) string { return fmt.Sprintf("%d/%d", s.PacketsOut, s.PacketsIn) }},
-		{"OUT", func(s nat.Session) string { return bytesText(s.BytesOut) }},
-		{"IN", func(s nat.Session) string { return bytesText(s.BytesIn) }},
+		{"LIFETIME", func(s model.Session) string { return secondsText(uint64(s.LifetimeSeconds)) }},
+		{"PACKETS OUT/IN", func(s model.Session) string { return fmt.Sprintf("%d/%d", s.PacketsOut, s.PacketsIn) }},
+		{"OUT", func(s model.Session) string { return bytesText(s.BytesOut) }},
+		{"IN", func(s model.Session) string { return bytesText(s.BytesIn) }},
 	}
 }
 
-func stateText(s nat.Session) string {
-	if s.State == nat.StateNone {
+func stateText(s model.Session) string {
+	if s.State == model.StateNone {
 		return ""
 	}
 	return s.State.String()

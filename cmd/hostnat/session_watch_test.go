@@ -13,12 +13,12 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/hostnat/hostnat/internal/api/apitest"
-	"github.com/hostnat/hostnat/internal/nat"
+	"github.com/hostnat/hostnat/internal/model"
 )
 
 // aSession is one from the internal port n.
-func aSession(n uint16) nat.Session {
-	return nat.Session{Endpoint: "c1", Protocol: nat.UDP, Internal: netip.AddrPortFrom(netip.MustParseAddr("172.16.1.2"), n),
+func aSession(n uint16) model.Session {
+	return model.Session{Endpoint: "c1", Protocol: model.UDP, Internal: netip.AddrPortFrom(netip.MustParseAddr("172.16.1.2"), n),
 		External: netip.AddrPortFrom(netip.MustParseAddr("203.0.113.1"), n), Remote: netip.MustParseAddrPort("192.0.2.7:53"),
 		LifetimeSeconds: 300, PacketsOut: 1, BytesOut: 60}
 }
@@ -32,10 +32,10 @@ func TestSessionLines(t *testing.T) {
 	older.LifetimeSeconds--
 	busier.PacketsIn, busier.BytesIn = 4, 400
 	tcp := aSession(4)
-	tcp.Protocol, tcp.State, tcp.Endpoint = nat.TCP, nat.StateInternalSYN, ""
+	tcp.Protocol, tcp.State, tcp.Endpoint = model.TCP, model.StateInternalSYN, ""
 	open := tcp
-	open.State = nat.StateEstablished
-	for _, list := range [][]nat.Session{
+	open.State = model.StateEstablished
+	for _, list := range [][]model.Session{
 		{aSession(1), aSession(2), aSession(3), tcp}, {older, busier, open, aSession(5)}, {older, busier, open, aSession(5)}, {},
 	} {
 		if err := show(list); err != nil {
@@ -67,7 +67,7 @@ ended   udp c1 172.16.1.2:5 → 203.0.113.1:5 → 192.0.2.7:53 - packets 1/0 byt
 
 func TestSessionScreenFitsTheTerminal(t *testing.T) {
 	t.Parallel()
-	list := make([]nat.Session, 10)
+	list := make([]model.Session, 10)
 	for i := range list {
 		list[i] = aSession(uint16(i + 1))
 	}
@@ -141,7 +141,7 @@ func TestSessionWatch(t *testing.T) {
 			if got := <-code; got != exitDone {
 				t.Errorf("exit code %d: %s", got, errs.String())
 			}
-			if got := service.Filter(); got != (nat.Filter{Endpoint: "c1"}) {
+			if got := service.Filter(); got != (model.Filter{Endpoint: "c1"}) {
 				t.Errorf("filter %+v", got)
 			}
 		})

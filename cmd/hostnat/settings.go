@@ -67,7 +67,7 @@ func parseSettings(cmd *cobra.Command, args []string) (map[string]string, error)
 	return settings, nil
 }
 
-// natSettings are the keys of nat.SettingKeys.
+// natSettings are the keys of config.SettingKeys.
 var natSettings = []setting{
 	{"profile", "rfc|winnat", "all timeouts, filtering and hold-down at once"},
 	{"udp-timeout", "TIME", "a UDP session without traffic ends after it (300s; winnat: 120s)"},
@@ -89,7 +89,7 @@ var natSettings = []setting{
 	{"mss-clamp", "on|off", "lower TCP's segment size to what the way out carries (off)"},
 }
 
-// networkSettings are the keys of nat.NetworkSettingKeys.
+// networkSettings are the keys of config.NetworkSettingKeys.
 var networkSettings = []setting{
 	{"isolation", "on|off|endpoint", "off: open to other networks with off; endpoint: not even its own endpoints reach each other (on)"},
 	{"dhcp", "on|off", "whether clients get addresses by DHCP (on)"},

@@ -6,7 +6,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
-	"github.com/hostnat/hostnat/internal/nat"
+	"github.com/hostnat/hostnat/internal/config"
 )
 
 // TestSettingsAreExplained: help and completion know the keys that there are.
@@ -16,8 +16,8 @@ func TestSettingsAreExplained(t *testing.T) {
 		explained []setting
 		known     []string
 	}{
-		"NAT":     {natSettings, nat.SettingKeys()},
-		"network": {networkSettings, nat.NetworkSettingKeys()},
+		"NAT":     {natSettings, config.SettingKeys()},
+		"network": {networkSettings, config.NetworkSettingKeys()},
 	} {
 		keys := namesOf(lists.explained, func(s setting) string { return s.key })
 		slices.Sort(keys)

@@ -6,16 +6,17 @@ import (
 	"net/url"
 	"strconv"
 
+	"github.com/hostnat/hostnat/internal/config"
 	"github.com/hostnat/hostnat/internal/control"
 	"github.com/hostnat/hostnat/internal/doctor"
-	"github.com/hostnat/hostnat/internal/nat"
+	"github.com/hostnat/hostnat/internal/model"
 )
 
 // at puts names into a path: at("/v1/nats/", "a") is "/v1/nats/a". A name that
 // would change the path's meaning is refused here, as it cannot exist.
 func at(prefix string, name string) (string, error) {
 	if name == "" || name == "." || name == ".." {
-		return "", nat.Errorf(nat.Invalid, "%q is not a name", name)
+		return "", model.Errorf(model.Invalid, "%q is not a name", name)
 	}
 	return prefix + url.PathEscape(name), nil
 }
@@ -57,25 +58,25 @@ func (c *Client) Down(ctx context.Context) error {
 }
 
 // NATs lists the NATs.
-func (c *Client) NATs(ctx context.Context) (l []nat.NAT, err error) {
+func (c *Client) NATs(ctx context.Context) (l []model.NAT, err error) {
 	err = c.call(ctx, http.MethodGet, "/v1/nats", nil, &l)
 	return l, err
 }
 
 // NAT returns one NAT.
-func (c *Client) NAT(ctx context.Context, name string) (n nat.NAT, err error) {
+func (c *Client) NAT(ctx context.Context, name string) (n model.NAT, err error) {
 	err = c.one(ctx, http.MethodGet, "/v1/nats/", name, "", nil, &n)
 	return n, err
 }
 
 // CreateNAT creates a NAT.
-func (c *Client) CreateNAT(ctx context.Context, spec nat.NATSpec) (n nat.NAT, err error) {
+func (c *Client) CreateNAT(ctx context.Context, spec config.NATSpec) (n model.NAT, err error) {
 	err = c.call(ctx, http.MethodPost, "/v1/nats", spec, &n)
 	return n, err
 }
 
 // SetNAT changes a NAT's settings.
-func (c *Client) SetNAT(ctx context.Context, name string, settings map[string]string) (n nat.NAT, err error) {
+func (c *Client) SetNAT(ctx context.Context, name string, settings map[string]string) (n model.NAT, err error) {
 	err = c.one(ctx, http.MethodPatch, "/v1/nats/", name, "", natSettings{Settings: settings}, &n)
 	return n, err
 }
@@ -107,19 +108,19 @@ func (c *Client) RemoveAddress(ctx context.Context, natName, address string) err
 }
 
 // Networks lists the networks.
-func (c *Client) Networks(ctx context.Context) (l []nat.Network, err error) {
+func (c *Client) Networks(ctx context.Context) (l []model.Network, err error) {
 	err = c.call(ctx, http.MethodGet, "/v1/networks", nil, &l)
 	return l, err
 }
 
 // Network returns one network.
-func (c *Client) Network(ctx context.Context, name string) (n nat.Network, err error) {
+func (c *Client) Network(ctx context.Context, name string) (n model.Network, err error) {
 	err = c.one(ctx, http.MethodGet, "/v1/networks/", name, "", nil, &n)
 	return n, err
 }
 
 // CreateNetwork creates a network.
-func (c *Client) CreateNetwork(ctx context.Context, spec nat.NetworkSpec) (n nat.Network, err error) {
+func (c *Client) CreateNetwork(ctx context.Context, spec config.NetworkSpec) (n model.Network, err error) {
 	err = c.call(ctx, http.MethodPost, "/v1/networks", spec, &n)
 	return n, err
 }
@@ -134,13 +135,13 @@ func (c *Client) DeleteNetwork(ctx context.Context, name string, force bool) err
 }
 
 // SetNetwork changes a network's settings.
-func (c *Client) SetNetwork(ctx context.Context, name string, settings map[string]string) (n nat.Network, err error) {
+func (c *Client) SetNetwork(ctx context.Context, name string, settings map[string]string) (n model.Network, err error) {
 	err = c.one(ctx, http.MethodPatch, "/v1/networks/", name, "", networkSettings{Settings: settings}, &n)
 	return n, err
 }
 
 // RenumberNetwork moves a network to another subnet, to a free one if subnet is "".
-func (c *Client) RenumberNetwork(ctx context.Context, name, subnet string) (r nat.Renumbering, err error) {
+func (c *Client) RenumberNetwork(ctx context.Context, name, subnet string) (r config.Renumbering, err error) {
 	err = c.one(ctx, http.MethodPost, "/v1/networks/", name, "/renumber", renumberSpec{Subnet: subnet}, &r)
 	return r, err
 }
@@ -162,7 +163,7 @@ func (c *Client) Endpoint(ctx context.Context, name string) (e control.EndpointV
 }
 
 // AttachEndpoint attaches a VM or container to a network.
-func (c *Client) AttachEndpoint(ctx context.Context, spec nat.EndpointSpec) (e control.EndpointView, err error) {
+func (c *Client) AttachEndpoint(ctx context.Context, spec config.EndpointSpec) (e control.EndpointView, err error) {
 	err = c.call(ctx, http.MethodPost, "/v1/endpoints", spec, &e)
 	return e, err
 }
@@ -185,7 +186,7 @@ func (c *Client) Mapping(ctx context.Context, id uint32) (m control.MappingView,
 }
 
 // AddMapping publishes a port.
-func (c *Client) AddMapping(ctx context.Context, spec nat.MappingSpec) (m control.MappingView, err error) {
+func (c *Client) AddMapping(ctx context.Context, spec config.MappingSpec) (m control.MappingView, err error) {
 	err = c.call(ctx, http.MethodPost, "/v1/mappings", spec, &m)
 	return m, err
 }
@@ -202,7 +203,7 @@ func (c *Client) Proxies(ctx context.Context) (l []control.ProxyView, err error)
 }
 
 // AddProxy adds a port proxy.
-func (c *Client) AddProxy(ctx context.Context, spec nat.ProxySpec) (p control.ProxyView, err error) {
+func (c *Client) AddProxy(ctx context.Context, spec config.ProxySpec) (p control.ProxyView, err error) {
 	err = c.call(ctx, http.MethodPost, "/v1/proxies", spec, &p)
 	return p, err
 }
@@ -213,14 +214,14 @@ func (c *Client) DeleteProxy(ctx context.Context, id uint32) error {
 }
 
 // Bindings lists the bindings that match the filter.
-func (c *Client) Bindings(ctx context.Context, filter nat.Filter) (l []nat.Binding, err error) {
+func (c *Client) Bindings(ctx context.Context, filter model.Filter) (l []model.Binding, err error) {
 	err = c.call(ctx, http.MethodGet, "/v1/bindings"+encodeFilter(filter), nil, &l)
 	return l, err
 }
 
 // DeleteSessions ends the sessions that match the filter; all, in its place,
 // ends every one.
-func (c *Client) DeleteSessions(ctx context.Context, filter nat.Filter, all bool) (e control.EndedSessions, err error) {
+func (c *Client) DeleteSessions(ctx context.Context, filter model.Filter, all bool) (e control.EndedSessions, err error) {
 	values := filterValues(filter)
 	if all {
 		values.Set("all", "true")
@@ -240,7 +241,7 @@ func (c *Client) Ports(ctx context.Context, protocol string) (l []control.PortVi
 }
 
 // Sessions lists the sessions that match the filter.
-func (c *Client) Sessions(ctx context.Context, filter nat.Filter) (l []nat.Session, err error) {
+func (c *Client) Sessions(ctx context.Context, filter model.Filter) (l []model.Session, err error) {
 	err = c.call(ctx, http.MethodGet, "/v1/sessions"+encodeFilter(filter), nil, &l)
 	return l, err
 }

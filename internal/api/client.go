@@ -12,14 +12,14 @@ import (
 	"net/http"
 	"syscall"
 
-	"github.com/hostnat/hostnat/internal/nat"
+	"github.com/hostnat/hostnat/internal/model"
 )
 
 // DefaultSocket is where the daemon listens unless it is told otherwise.
 const DefaultSocket = "/run/hostnat/hostnat.sock"
 
 // Client has a daemon do what a Service does. Refusals come back as the
-// *nat.Error that the daemon sent.
+// *model.Error that the daemon sent.
 type Client struct {
 	socket string
 	http   *http.Client
@@ -40,7 +40,7 @@ func NewClient(socket string) *Client {
 }
 
 // notRunningError is the refusal of a client that finds no daemon.
-type notRunningError struct{ refusal *nat.Error }
+type notRunningError struct{ refusal *model.Error }
 
 func (e notRunningError) Error() string { return e.refusal.Error() }
 func (e notRunningError) Unwrap() error { return e.refusal }
@@ -99,13 +99,13 @@ func (c *Client) explain(ctx context.Context, err error) error {
 	case ctx.Err() != nil:
 		return ctx.Err()
 	case errors.Is(err, fs.ErrNotExist):
-		return notRunningError{refusal: nat.Errorf(nat.Unavailable, "hostnat daemon is not running (no socket at %s)", c.socket).WithHint(start)}
+		return notRunningError{refusal: model.Errorf(model.Unavailable, "hostnat daemon is not running (no socket at %s)", c.socket).WithHint(start)}
 	case errors.Is(err, syscall.ECONNREFUSED):
-		return notRunningError{refusal: nat.Errorf(nat.Unavailable, "hostnat daemon is not running (nobody answers at %s)", c.socket).WithHint(start)}
+		return notRunningError{refusal: model.Errorf(model.Unavailable, "hostnat daemon is not running (nobody answers at %s)", c.socket).WithHint(start)}
 	case errors.Is(err, fs.ErrPermission):
-		return nat.Errorf(nat.Denied, "the socket %s may not be opened by this user", c.socket)
+		return model.Errorf(model.Denied, "the socket %s may not be opened by this user", c.socket)
 	}
-	return nat.Errorf(nat.Unavailable, "the daemon at %s did not answer: %v", c.socket, errors.Unwrap(err))
+	return model.Errorf(model.Unavailable, "the daemon at %s did not answer: %v", c.socket, errors.Unwrap(err))
 }
 
 // refusalIn reads the error body of an answer.
@@ -113,7 +113,7 @@ func refusalIn(resp *http.Response) error {
 	var body errorBody
 	err := json.NewDecoder(io.LimitReader(resp.Body, maxBody)).Decode(&body)
 	if err != nil || body.Error.Message == "" {
-		return nat.Errorf(nat.Internal, "the daemon answered %s without saying why", resp.Status)
+		return model.Errorf(model.Internal, "the daemon answered %s without saying why", resp.Status)
 	}
 	return &body.Error
 }

@@ -5,8 +5,9 @@ import (
 	"net/http"
 	"net/url"
 
+	"github.com/hostnat/hostnat/internal/config"
 	"github.com/hostnat/hostnat/internal/control"
-	"github.com/hostnat/hostnat/internal/nat"
+	"github.com/hostnat/hostnat/internal/model"
 )
 
 // DHCPLeases lists the leases of a network, or of all if network is "".
@@ -29,13 +30,13 @@ func (c *Client) DeleteLease(ctx context.Context, network, address string) error
 }
 
 // Reservations lists the reserved addresses of all networks.
-func (c *Client) Reservations(ctx context.Context) (l []nat.Reservation, err error) {
+func (c *Client) Reservations(ctx context.Context) (l []model.Reservation, err error) {
 	err = c.call(ctx, http.MethodGet, "/v1/reservations", nil, &l)
 	return l, err
 }
 
 // AddReservation keeps an address for a client.
-func (c *Client) AddReservation(ctx context.Context, spec nat.ReservationSpec) (r nat.Reservation, err error) {
+func (c *Client) AddReservation(ctx context.Context, spec config.ReservationSpec) (r model.Reservation, err error) {
 	err = c.call(ctx, http.MethodPost, "/v1/reservations", spec, &r)
 	return r, err
 }
@@ -50,13 +51,13 @@ func (c *Client) DeleteReservation(ctx context.Context, network, address string)
 }
 
 // Pools lists the prefixes that subnets are taken from.
-func (c *Client) Pools(ctx context.Context) (l []nat.Pool, err error) {
+func (c *Client) Pools(ctx context.Context) (l []model.Pool, err error) {
 	err = c.call(ctx, http.MethodGet, "/v1/pools", nil, &l)
 	return l, err
 }
 
 // AddPool adds a prefix that subnets are taken from.
-func (c *Client) AddPool(ctx context.Context, spec nat.PoolSpec) (p nat.Pool, err error) {
+func (c *Client) AddPool(ctx context.Context, spec config.PoolSpec) (p model.Pool, err error) {
 	err = c.call(ctx, http.MethodPost, "/v1/pools", spec, &p)
 	return p, err
 }

@@ -4,8 +4,9 @@ import (
 	"context"
 	"net/http"
 
+	"github.com/hostnat/hostnat/internal/config"
 	"github.com/hostnat/hostnat/internal/control"
-	"github.com/hostnat/hostnat/internal/nat"
+	"github.com/hostnat/hostnat/internal/model"
 )
 
 // dhcpRoutes are those of address management: leases, reservations, pools.
@@ -21,19 +22,19 @@ func dhcpRoutes() []route {
 		act(http.MethodDelete, "/v1/networks/{network}/leases/{address}", func(ctx context.Context, s Service, r *http.Request) error {
 			return s.DeleteLease(ctx, r.PathValue("network"), r.PathValue("address"))
 		}),
-		list("/v1/reservations", func(s Service, r *http.Request) ([]nat.Reservation, error) {
+		list("/v1/reservations", func(s Service, r *http.Request) ([]model.Reservation, error) {
 			return s.Reservations(r.Context())
 		}),
-		change(http.MethodPost, "/v1/reservations", http.StatusCreated, func(ctx context.Context, s Service, _ *http.Request, in nat.ReservationSpec) (nat.Reservation, error) {
+		change(http.MethodPost, "/v1/reservations", http.StatusCreated, func(ctx context.Context, s Service, _ *http.Request, in config.ReservationSpec) (model.Reservation, error) {
 			return s.AddReservation(ctx, in)
 		}),
 		act(http.MethodDelete, "/v1/networks/{network}/reservations/{address}", func(ctx context.Context, s Service, r *http.Request) error {
 			return s.DeleteReservation(ctx, r.PathValue("network"), r.PathValue("address"))
 		}),
-		list("/v1/pools", func(s Service, r *http.Request) ([]nat.Pool, error) {
+		list("/v1/pools", func(s Service, r *http.Request) ([]model.Pool, error) {
 			return s.Pools(r.Context())
 		}),
-		change(http.MethodPost, "/v1/pools", http.StatusCreated, func(ctx context.Context, s Service, _ *http.Request, in nat.PoolSpec) (nat.Pool, error) {
+		change(http.MethodPost, "/v1/pools", http.StatusCreated, func(ctx context.Context, s Service, _ *http.Request, in config.PoolSpec) (model.Pool, error) {
 			return s.AddPool(ctx, in)
 		}),
 		act(http.MethodDelete, "/v1/pools/{prefix}", func(ctx context.Context, s Service, r *http.Request) error {

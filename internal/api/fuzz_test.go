@@ -10,40 +10,41 @@ import (
 	"time"
 
 	"github.com/hostnat/hostnat/internal/api/apitest"
+	"github.com/hostnat/hostnat/internal/config"
 	"github.com/hostnat/hostnat/internal/control"
-	"github.com/hostnat/hostnat/internal/nat"
+	"github.com/hostnat/hostnat/internal/model"
 )
 
 // refusing is a Service that refuses what the one below expects to be right,
 // with the words that it got.
 type refusing struct{ *apitest.Service }
 
-func (refusing) CreateNetwork(_ context.Context, spec nat.NetworkSpec) (nat.Network, error) {
-	return nat.Network{}, nat.Errorf(nat.Invalid, "subnet %q", spec.Subnet)
+func (refusing) CreateNetwork(_ context.Context, spec config.NetworkSpec) (model.Network, error) {
+	return model.Network{}, model.Errorf(model.Invalid, "subnet %q", spec.Subnet)
 }
 
-func (refusing) RenumberNetwork(_ context.Context, _, subnet string) (nat.Renumbering, error) {
-	return nat.Renumbering{}, nat.Errorf(nat.Conflict, "subnet %q", subnet)
+func (refusing) RenumberNetwork(_ context.Context, _, subnet string) (config.Renumbering, error) {
+	return config.Renumbering{}, model.Errorf(model.Conflict, "subnet %q", subnet)
 }
 
-func (refusing) AddMapping(_ context.Context, spec nat.MappingSpec) (control.MappingView, error) {
-	return control.MappingView{}, nat.Errorf(nat.Conflict, "mapping %+v", spec).WithHint("not %s", spec.External)
+func (refusing) AddMapping(_ context.Context, spec config.MappingSpec) (control.MappingView, error) {
+	return control.MappingView{}, model.Errorf(model.Conflict, "mapping %+v", spec).WithHint("not %s", spec.External)
 }
 
 func (refusing) AddAddress(_ context.Context, in, spec string) (control.AddressView, error) {
-	return control.AddressView{}, nat.Errorf(nat.NotFound, "%s %s", in, spec)
+	return control.AddressView{}, model.Errorf(model.NotFound, "%s %s", in, spec)
 }
 
-func (refusing) AddReservation(_ context.Context, spec nat.ReservationSpec) (nat.Reservation, error) {
-	return nat.Reservation{}, nat.Errorf(nat.Invalid, "reservation %+v", spec)
+func (refusing) AddReservation(_ context.Context, spec config.ReservationSpec) (model.Reservation, error) {
+	return model.Reservation{}, model.Errorf(model.Invalid, "reservation %+v", spec)
 }
 
-func (refusing) AddProxy(_ context.Context, spec nat.ProxySpec) (control.ProxyView, error) {
-	return control.ProxyView{}, nat.Errorf(nat.Denied, "proxy %+v", spec)
+func (refusing) AddProxy(_ context.Context, spec config.ProxySpec) (control.ProxyView, error) {
+	return control.ProxyView{}, model.Errorf(model.Denied, "proxy %+v", spec)
 }
 
-func (refusing) AddPool(_ context.Context, spec nat.PoolSpec) (nat.Pool, error) {
-	return nat.Pool{}, nat.Errorf(nat.Invalid, "pool %+v", spec)
+func (refusing) AddPool(_ context.Context, spec config.PoolSpec) (model.Pool, error) {
+	return model.Pool{}, model.Errorf(model.Invalid, "pool %+v", spec)
 }
 
 var fuzzMethods = []string{http.MethodGet, http.MethodPost, http.MethodPatch, http.MethodDelete, http.MethodPut, http.MethodHead}

@@ -14,7 +14,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/hostnat/hostnat/internal/api/apitest"
-	"github.com/hostnat/hostnat/internal/nat"
+	"github.com/hostnat/hostnat/internal/model"
 )
 
 // do sends a request to a server of the service, as uid 0 unless ctx has
@@ -80,13 +80,13 @@ func TestErrorStatus(t *testing.T) {
 		status int
 		want   string
 	}{
-		{nat.Errorf(nat.Conflict, "taken"), http.StatusConflict, `{"error":{"code":"conflict","message":"taken"}}`},
-		{nat.Errorf(nat.Exhausted, "full"), http.StatusConflict, `{"error":{"code":"exhausted","message":"full"}}`},
-		{nat.Errorf(nat.Denied, "no"), http.StatusForbidden, `{"error":{"code":"denied","message":"no"}}`},
-		{nat.Errorf(nat.Unavailable, "old"), http.StatusServiceUnavailable, `{"error":{"code":"unavailable","message":"old"}}`},
-		{fmt.Errorf("load: %w", nat.Errorf(nat.Unavailable, "old").WithHint("upgrade")), http.StatusServiceUnavailable, `{"error":{"code":"unavailable","message":"load: old; upgrade"}}`},
+		{model.Errorf(model.Conflict, "taken"), http.StatusConflict, `{"error":{"code":"conflict","message":"taken"}}`},
+		{model.Errorf(model.Exhausted, "full"), http.StatusConflict, `{"error":{"code":"exhausted","message":"full"}}`},
+		{model.Errorf(model.Denied, "no"), http.StatusForbidden, `{"error":{"code":"denied","message":"no"}}`},
+		{model.Errorf(model.Unavailable, "old"), http.StatusServiceUnavailable, `{"error":{"code":"unavailable","message":"old"}}`},
+		{fmt.Errorf("load: %w", model.Errorf(model.Unavailable, "old").WithHint("upgrade")), http.StatusServiceUnavailable, `{"error":{"code":"unavailable","message":"load: old; upgrade"}}`},
 		{errors.New("boom"), http.StatusInternalServerError, `{"error":{"code":"internal","message":"boom"}}`},
-		{nat.Errorf("strange", "?"), http.StatusInternalServerError, `{"error":{"code":"strange","message":"?"}}`},
+		{model.Errorf("strange", "?"), http.StatusInternalServerError, `{"error":{"code":"strange","message":"?"}}`},
 	}
 	for _, tt := range tests {
 		service := apitest.Empty()

@@ -7,7 +7,7 @@ import (
 	"io"
 	"net/http"
 
-	"github.com/hostnat/hostnat/internal/nat"
+	"github.com/hostnat/hostnat/internal/model"
 )
 
 // maxBody is far more than any request needs, in bytes.
@@ -19,10 +19,10 @@ func readJSON(w http.ResponseWriter, r *http.Request, v any) error {
 	d := json.NewDecoder(http.MaxBytesReader(w, r.Body, maxBody))
 	d.DisallowUnknownFields()
 	if err := d.Decode(v); err != nil {
-		return nat.Errorf(nat.Invalid, "the request's body %s", explain(err))
+		return model.Errorf(model.Invalid, "the request's body %s", explain(err))
 	}
 	if _, err := d.Token(); !errors.Is(err, io.EOF) {
-		return nat.Errorf(nat.Invalid, "the request's body goes on after its JSON object")
+		return model.Errorf(model.Invalid, "the request's body goes on after its JSON object")
 	}
 	return nil
 }
@@ -62,14 +62,14 @@ func writeJSON(w http.ResponseWriter, status int, v any) error {
 }
 
 // statuses is the HTTP status of each kind of refusal.
-var statuses = map[nat.Code]int{
-	nat.Invalid:     http.StatusBadRequest,
-	nat.NotFound:    http.StatusNotFound,
-	nat.Conflict:    http.StatusConflict,
-	nat.Exhausted:   http.StatusConflict,
-	nat.Denied:      http.StatusForbidden,
-	nat.Unavailable: http.StatusServiceUnavailable,
-	nat.Internal:    http.StatusInternalServerError,
+var statuses = map[model.Code]int{
+	model.Invalid:     http.StatusBadRequest,
+	model.NotFound:    http.StatusNotFound,
+	model.Conflict:    http.StatusConflict,
+	model.Exhausted:   http.StatusConflict,
+	model.Denied:      http.StatusForbidden,
+	model.Unavailable: http.StatusServiceUnavailable,
+	model.Internal:    http.StatusInternalServerError,
 }
 
 // writeError answers with the refusal that err is or wraps.
@@ -82,11 +82,11 @@ func writeError(w http.ResponseWriter, err error) {
 	_ = writeJSON(w, status, errorBody{Error: *e})
 }
 
-// refusal makes a *nat.Error of any error. One that was wrapped on its way
+// refusal makes a *model.Error of any error. One that was wrapped on its way
 // keeps its code, and its text says how it was come by.
-func refusal(err error) *nat.Error {
-	if e, ok := err.(*nat.Error); ok {
+func refusal(err error) *model.Error {
+	if e, ok := err.(*model.Error); ok {
 		return e
 	}
-	return &nat.Error{Code: nat.CodeOf(err), Message: err.Error()}
+	return &model.Error{Code: model.CodeOf(err), Message: err.Error()}
 }

@@ -9,7 +9,7 @@ import (
 	"path/filepath"
 	"time"
 
-	"github.com/hostnat/hostnat/internal/nat"
+	"github.com/hostnat/hostnat/internal/model"
 )
 
 // Listen makes the daemon's socket. A socket that a killed daemon left is
@@ -41,11 +41,11 @@ func removeStale(path string) error {
 		return fmt.Errorf("look at the API socket: %w", err)
 	}
 	if info.Mode().Type() != fs.ModeSocket {
-		return nat.Errorf(nat.Conflict, "%s exists and is not a socket", path).WithHint("move it away")
+		return model.Errorf(model.Conflict, "%s exists and is not a socket", path).WithHint("move it away")
 	}
 	if c, err := net.DialTimeout("unix", path, time.Second); err == nil {
 		_ = c.Close()
-		return nat.Errorf(nat.Conflict, "another hostnat daemon answers at %s", path).
+		return model.Errorf(model.Conflict, "another hostnat daemon answers at %s", path).
 			WithHint("stop it first, or use another --run-dir")
 	}
 	if err := os.Remove(path); err != nil {

@@ -1,6 +1,6 @@
 package api
 
-import "github.com/hostnat/hostnat/internal/nat"
+import "github.com/hostnat/hostnat/internal/model"
 
 // Version is the answer to GET /v1/version.
 type Version struct {
@@ -34,5 +34,5 @@ type addressSpec struct {
 
 // errorBody is the body of every answer that is not a success.
 type errorBody struct {
-	Error nat.Error `json:"error"`
+	Error model.Error `json:"error"`
 }

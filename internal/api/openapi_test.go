@@ -13,10 +13,11 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/hostnat/hostnat/internal/config"
 	"github.com/hostnat/hostnat/internal/control"
 	"github.com/hostnat/hostnat/internal/doctor"
 	"github.com/hostnat/hostnat/internal/event"
-	"github.com/hostnat/hostnat/internal/nat"
+	"github.com/hostnat/hostnat/internal/model"
 )
 
 // openAPI is as much of the document as the tests look at.
@@ -55,16 +56,16 @@ type schema struct {
 
 // schemaTypes is the Go type of each schema.
 var schemaTypes = map[string]any{
-	"Error": nat.Error{}, "ErrorBody": errorBody{}, "Version": Version{}, "Status": control.Status{},
-	"NAT": nat.NAT{}, "ExternalAddress": nat.ExternalAddress{}, "PortRange": nat.PortRange{}, "Timeouts": nat.Timeouts{}, "Limits": nat.Limits{},
-	"NATSpec": nat.NATSpec{}, "NATSettings": natSettings{}, "NetworkSettings": networkSettings{}, "RenumberSpec": renumberSpec{}, "Renumbering": nat.Renumbering{},
-	"DoctorSpec": doctorSpec{}, "Finding": doctor.Finding{}, "Network": nat.Network{}, "NetworkSpec": nat.NetworkSpec{},
-	"Endpoint": control.EndpointView{}, "EndpointSpec": nat.EndpointSpec{}, "Mapping": control.MappingView{},
-	"Target": nat.Target{}, "MappingSpec": nat.MappingSpec{},
-	"Proxy": control.ProxyView{}, "ProxyRoute": nat.ProxyRoute{}, "ProxySpec": nat.ProxySpec{}, "Address": control.AddressView{}, "AddressSpec": addressSpec{},
-	"Lease": control.LeaseView{}, "Reservation": nat.Reservation{}, "ReservationSpec": nat.ReservationSpec{}, "Pool": nat.Pool{}, "PoolSpec": nat.PoolSpec{},
+	"Error": model.Error{}, "ErrorBody": errorBody{}, "Version": Version{}, "Status": control.Status{},
+	"NAT": model.NAT{}, "ExternalAddress": model.ExternalAddress{}, "PortRange": model.PortRange{}, "Timeouts": model.Timeouts{}, "Limits": model.Limits{},
+	"NATSpec": config.NATSpec{}, "NATSettings": natSettings{}, "NetworkSettings": networkSettings{}, "RenumberSpec": renumberSpec{}, "Renumbering": config.Renumbering{},
+	"DoctorSpec": doctorSpec{}, "Finding": doctor.Finding{}, "Network": model.Network{}, "NetworkSpec": config.NetworkSpec{},
+	"Endpoint": control.EndpointView{}, "EndpointSpec": config.EndpointSpec{}, "Mapping": control.MappingView{},
+	"Target": model.Target{}, "MappingSpec": config.MappingSpec{},
+	"Proxy": control.ProxyView{}, "ProxyRoute": model.ProxyRoute{}, "ProxySpec": config.ProxySpec{}, "Address": control.AddressView{}, "AddressSpec": addressSpec{},
+	"Lease": control.LeaseView{}, "Reservation": model.Reservation{}, "ReservationSpec": config.ReservationSpec{}, "Pool": model.Pool{}, "PoolSpec": config.PoolSpec{},
 	"Port": control.PortView{}, "EndedSessions": control.EndedSessions{},
-	"Binding": nat.Binding{}, "Session": nat.Session{}, "Event": event.Event{},
+	"Binding": model.Binding{}, "Session": model.Session{}, "Event": event.Event{},
 }
 
 func parsed(t *testing.T) openAPI {
@@ -115,7 +116,7 @@ func TestDocumentHasEachRoutesBodiesAndParameters(t *testing.T) {
 			t.Errorf("%s %s path parameters (-handler +document):\n%s", rt.method, rt.path, diff)
 		}
 	}
-	filters := slices.Sorted(maps.Keys(filterFields(&nat.Filter{})))
+	filters := slices.Sorted(maps.Keys(filterFields(&model.Filter{})))
 	for _, path := range []string{"/v1/bindings", "/v1/sessions"} {
 		if diff := cmp.Diff(filters, parameters(doc.Paths[path]["get"], "query")); diff != "" {
 			t.Errorf("%s filters (-handler +document):\n%s", path, diff)
@@ -128,9 +129,9 @@ func TestDocumentHasEachRoutesBodiesAndParameters(t *testing.T) {
 
 func TestFilterFieldsAreAllOfFilters(t *testing.T) {
 	t.Parallel()
-	got := slices.Sorted(maps.Keys(filterFields(&nat.Filter{})))
-	if diff := cmp.Diff(slices.Sorted(maps.Keys(fields(reflect.TypeFor[nat.Filter]()))), got); diff != "" {
-		t.Errorf("(-nat.Filter +filterFields):\n%s", diff)
+	got := slices.Sorted(maps.Keys(filterFields(&model.Filter{})))
+	if diff := cmp.Diff(slices.Sorted(maps.Keys(fields(reflect.TypeFor[model.Filter]()))), got); diff != "" {
+		t.Errorf("(-model.Filter +filterFields):\n%s", diff)
 	}
 }
 

@@ -12,7 +12,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
-	"github.com/hostnat/hostnat/internal/nat"
+	"github.com/hostnat/hostnat/internal/model"
 )
 
 // Group is the group whose members may change things, besides root.
@@ -44,7 +44,7 @@ func authorize(r *http.Request) error {
 	if trusted(r) {
 		return nil
 	}
-	return nat.Errorf(nat.Denied, "only root and members of the group %q may change anything", Group).
+	return model.Errorf(model.Denied, "only root and members of the group %q may change anything", Group).
 		WithHint("use sudo, or have root run: usermod -aG %s USER", Group)
 }
 

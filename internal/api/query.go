@@ -7,7 +7,7 @@ import (
 	"strconv"
 	"strings"
 
-	"github.com/hostnat/hostnat/internal/nat"
+	"github.com/hostnat/hostnat/internal/model"
 )
 
 // query fills the fields with the request's query parameters. A parameter that
@@ -15,30 +15,30 @@ import (
 func query(r *http.Request, fields map[string]*string) error {
 	values, err := url.ParseQuery(r.URL.RawQuery)
 	if err != nil {
-		return nat.Errorf(nat.Invalid, "query %q cannot be read: %v", r.URL.RawQuery, err)
+		return model.Errorf(model.Invalid, "query %q cannot be read: %v", r.URL.RawQuery, err)
 	}
 	for key, vs := range values {
 		field, known := fields[key]
 		if !known {
-			return nat.Errorf(nat.Invalid, "query parameter %q is not known", key).
+			return model.Errorf(model.Invalid, "query parameter %q is not known", key).
 				WithHint("use %s", strings.Join(sortedKeys(fields), ", "))
 		}
 		if len(vs) > 1 {
-			return nat.Errorf(nat.Invalid, "query parameter %q is given more than once", key)
+			return model.Errorf(model.Invalid, "query parameter %q is given more than once", key)
 		}
 		*field = vs[0]
 	}
 	return nil
 }
 
-func filter(r *http.Request) (nat.Filter, error) {
-	var f nat.Filter
+func filter(r *http.Request) (model.Filter, error) {
+	var f model.Filter
 	err := query(r, filterFields(&f))
 	return f, err
 }
 
 // filterFields names the fields of a filter as they appear in a query.
-func filterFields(f *nat.Filter) map[string]*string {
+func filterFields(f *model.Filter) map[string]*string {
 	return map[string]*string{
 		"nat": &f.NAT, "network": &f.Network, "endpoint": &f.Endpoint, "protocol": &f.Protocol,
 		"internal": &f.Internal, "external": &f.External, "remote": &f.Remote, "state": &f.State,
@@ -46,9 +46,9 @@ func filterFields(f *nat.Filter) map[string]*string {
 }
 
 // encodeFilter is the reverse of filter: "?nat=default", or "" for no filter.
-func encodeFilter(f nat.Filter) string { return encodeQuery(filterValues(f)) }
+func encodeFilter(f model.Filter) string { return encodeQuery(filterValues(f)) }
 
-func filterValues(f nat.Filter) url.Values {
+func filterValues(f model.Filter) url.Values {
 	values := url.Values{}
 	for key, v := range filterFields(&f) {
 		if *v != "" {
@@ -65,7 +65,7 @@ func truth(name, text string) (bool, error) {
 	}
 	v, err := strconv.ParseBool(text)
 	if err != nil {
-		return false, nat.Errorf(nat.Invalid, "%s=%q is neither true nor false", name, text)
+		return false, model.Errorf(model.Invalid, "%s=%q is neither true nor false", name, text)
 	}
 	return v, nil
 }

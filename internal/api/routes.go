@@ -5,9 +5,10 @@ import (
 	"net/http"
 	"strconv"
 
+	"github.com/hostnat/hostnat/internal/config"
 	"github.com/hostnat/hostnat/internal/control"
 	"github.com/hostnat/hostnat/internal/doctor"
-	"github.com/hostnat/hostnat/internal/nat"
+	"github.com/hostnat/hostnat/internal/model"
 )
 
 // routes lists every operation there is.
@@ -38,16 +39,16 @@ func generalRoutes() []route {
 
 func natRoutes() []route {
 	return []route{
-		list("/v1/nats", func(s Service, r *http.Request) ([]nat.NAT, error) {
+		list("/v1/nats", func(s Service, r *http.Request) ([]model.NAT, error) {
 			return s.NATs(r.Context())
 		}),
-		get("/v1/nats/{nat}", func(s Service, r *http.Request) (nat.NAT, error) {
+		get("/v1/nats/{nat}", func(s Service, r *http.Request) (model.NAT, error) {
 			return s.NAT(r.Context(), r.PathValue("nat"))
 		}),
-		change(http.MethodPost, "/v1/nats", http.StatusCreated, func(ctx context.Context, s Service, _ *http.Request, in nat.NATSpec) (nat.NAT, error) {
+		change(http.MethodPost, "/v1/nats", http.StatusCreated, func(ctx context.Context, s Service, _ *http.Request, in config.NATSpec) (model.NAT, error) {
 			return s.CreateNAT(ctx, in)
 		}),
-		change(http.MethodPatch, "/v1/nats/{nat}", http.StatusOK, func(ctx context.Context, s Service, r *http.Request, in natSettings) (nat.NAT, error) {
+		change(http.MethodPatch, "/v1/nats/{nat}", http.StatusOK, func(ctx context.Context, s Service, r *http.Request, in natSettings) (model.NAT, error) {
 			return s.SetNAT(ctx, r.PathValue("nat"), in.Settings)
 		}),
 		act(http.MethodDelete, "/v1/nats/{nat}", func(ctx context.Context, s Service, r *http.Request) error {
@@ -67,20 +68,20 @@ func natRoutes() []route {
 
 func networkRoutes() []route {
 	return []route{
-		list("/v1/networks", func(s Service, r *http.Request) ([]nat.Network, error) {
+		list("/v1/networks", func(s Service, r *http.Request) ([]model.Network, error) {
 			return s.Networks(r.Context())
 		}),
-		get("/v1/networks/{network}", func(s Service, r *http.Request) (nat.Network, error) {
+		get("/v1/networks/{network}", func(s Service, r *http.Request) (model.Network, error) {
 			return s.Network(r.Context(), r.PathValue("network"))
 		}),
-		change(http.MethodPost, "/v1/networks", http.StatusCreated, func(ctx context.Context, s Service, _ *http.Request, in nat.NetworkSpec) (nat.Network, error) {
+		change(http.MethodPost, "/v1/networks", http.StatusCreated, func(ctx context.Context, s Service, _ *http.Request, in config.NetworkSpec) (model.Network, error) {
 			return s.CreateNetwork(ctx, in)
 		}),
 		act(http.MethodDelete, "/v1/networks/{network}", deleteNetwork),
-		change(http.MethodPatch, "/v1/networks/{network}", http.StatusOK, func(ctx context.Context, s Service, r *http.Request, in networkSettings) (nat.Network, error) {
+		change(http.MethodPatch, "/v1/networks/{network}", http.StatusOK, func(ctx context.Context, s Service, r *http.Request, in networkSettings) (model.Network, error) {
 			return s.SetNetwork(ctx, r.PathValue("network"), in.Settings)
 		}),
-		change(http.MethodPost, "/v1/networks/{network}/renumber", http.StatusOK, func(ctx context.Context, s Service, r *http.Request, in renumberSpec) (nat.Renumbering, error) {
+		change(http.MethodPost, "/v1/networks/{network}/renumber", http.StatusOK, func(ctx context.Context, s Service, r *http.Request, in renumberSpec) (config.Renumbering, error) {
 			return s.RenumberNetwork(ctx, r.PathValue("network"), in.Subnet)
 		}),
 	}
@@ -110,7 +111,7 @@ func endpointRoutes() []route {
 		get("/v1/endpoints/{endpoint}", func(s Service, r *http.Request) (control.EndpointView, error) {
 			return s.Endpoint(r.Context(), r.PathValue("endpoint"))
 		}),
-		change(http.MethodPost, "/v1/endpoints", http.StatusCreated, func(ctx context.Context, s Service, _ *http.Request, in nat.EndpointSpec) (control.EndpointView, error) {
+		change(http.MethodPost, "/v1/endpoints", http.StatusCreated, func(ctx context.Context, s Service, _ *http.Request, in config.EndpointSpec) (control.EndpointView, error) {
 			return s.AttachEndpoint(ctx, in)
 		}),
 		act(http.MethodDelete, "/v1/endpoints/{endpoint}", func(ctx context.Context, s Service, r *http.Request) error {
@@ -124,7 +125,7 @@ func mappingRoutes() []route {
 		list("/v1/mappings", func(s Service, r *http.Request) ([]control.MappingView, error) {
 			return s.Mappings(r.Context())
 		}),
-		change(http.MethodPost, "/v1/mappings", http.StatusCreated, func(ctx context.Context, s Service, _ *http.Request, in nat.MappingSpec) (control.MappingView, error) {
+		change(http.MethodPost, "/v1/mappings", http.StatusCreated, func(ctx context.Context, s Service, _ *http.Request, in config.MappingSpec) (control.MappingView, error) {
 			return s.AddMapping(ctx, in)
 		}),
 		get("/v1/mappings/{mapping}", func(s Service, r *http.Request) (control.MappingView, error) {
@@ -147,7 +148,7 @@ func mappingRoutes() []route {
 func mappingID(r *http.Request) (uint32, error) {
 	id, err := strconv.ParseUint(r.PathValue("mapping"), 10, 32)
 	if err != nil {
-		return 0, nat.Errorf(nat.Invalid, "mapping id %q is not a number", r.PathValue("mapping"))
+		return 0, model.Errorf(model.Invalid, "mapping id %q is not a number", r.PathValue("mapping"))
 	}
 	return uint32(id), nil
 }
@@ -157,13 +158,13 @@ func proxyRoutes() []route {
 		list("/v1/proxies", func(s Service, r *http.Request) ([]control.ProxyView, error) {
 			return s.Proxies(r.Context())
 		}),
-		change(http.MethodPost, "/v1/proxies", http.StatusCreated, func(ctx context.Context, s Service, _ *http.Request, in nat.ProxySpec) (control.ProxyView, error) {
+		change(http.MethodPost, "/v1/proxies", http.StatusCreated, func(ctx context.Context, s Service, _ *http.Request, in config.ProxySpec) (control.ProxyView, error) {
 			return s.AddProxy(ctx, in)
 		}),
 		act(http.MethodDelete, "/v1/proxies/{proxy}", func(ctx context.Context, s Service, r *http.Request) error {
 			id, err := strconv.ParseUint(r.PathValue("proxy"), 10, 32)
 			if err != nil {
-				return nat.Errorf(nat.Invalid, "port proxy id %q is not a number", r.PathValue("proxy"))
+				return model.Errorf(model.Invalid, "port proxy id %q is not a number", r.PathValue("proxy"))
 			}
 			return s.DeleteProxy(ctx, uint32(id))
 		}),
@@ -172,14 +173,14 @@ func proxyRoutes() []route {
 
 func tableRoutes() []route {
 	return []route{
-		list("/v1/bindings", func(s Service, r *http.Request) ([]nat.Binding, error) {
+		list("/v1/bindings", func(s Service, r *http.Request) ([]model.Binding, error) {
 			f, err := filter(r)
 			if err != nil {
 				return nil, err
 			}
 			return s.Bindings(r.Context(), f)
 		}),
-		list("/v1/sessions", func(s Service, r *http.Request) ([]nat.Session, error) {
+		list("/v1/sessions", func(s Service, r *http.Request) ([]model.Session, error) {
 			f, err := filter(r)
 			if err != nil {
 				return nil, err
@@ -213,7 +214,7 @@ func hidePrograms(ports []control.PortView) {
 }
 
 func deleteSessions(ctx context.Context, s Service, r *http.Request) (control.EndedSessions, error) {
-	var f nat.Filter
+	var f model.Filter
 	var all string
 	fields := filterFields(&f)
 	fields["all"] = &all

@@ -16,8 +16,9 @@ import (
 
 	"github.com/hostnat/hostnat/internal/api"
 	"github.com/hostnat/hostnat/internal/api/apitest"
+	"github.com/hostnat/hostnat/internal/config"
 	"github.com/hostnat/hostnat/internal/event"
-	"github.com/hostnat/hostnat/internal/nat"
+	"github.com/hostnat/hostnat/internal/model"
 )
 
 // serve runs a server of the service and returns its socket and a function
@@ -69,10 +70,10 @@ func TestReadsAreTheSameOverTheSocket(t *testing.T) {
 		{"mappings", func(s api.Service) (any, error) { return s.Mappings(ctx) }},
 		{"proxies", func(s api.Service) (any, error) { return s.Proxies(ctx) }},
 		{"addresses", func(s api.Service) (any, error) { return s.Addresses(ctx) }},
-		{"bindings", func(s api.Service) (any, error) { return s.Bindings(ctx, nat.Filter{}) }},
+		{"bindings", func(s api.Service) (any, error) { return s.Bindings(ctx, model.Filter{}) }},
 		{"ports", func(s api.Service) (any, error) { return s.Ports(ctx, "") }},
 		{"ports of a protocol", func(s api.Service) (any, error) { return s.Ports(ctx, "udp") }},
-		{"sessions", func(s api.Service) (any, error) { return s.Sessions(ctx, nat.Filter{}) }},
+		{"sessions", func(s api.Service) (any, error) { return s.Sessions(ctx, model.Filter{}) }},
 	}
 	for _, tt := range reads {
 		t.Run(tt.name, func(t *testing.T) {
@@ -115,7 +116,7 @@ func TestFilterTravels(t *testing.T) {
 	t.Parallel()
 	service := apitest.Example()
 	socket, _ := serve(t, service)
-	want := nat.Filter{NAT: "a&b=c", Network: "web", Endpoint: "c1", Protocol: "tcp", Internal: ":80",
+	want := model.Filter{NAT: "a&b=c", Network: "web", Endpoint: "c1", Protocol: "tcp", Internal: ":80",
 		External: "198.51.100.7:1", Remote: "192.0.2.0/24", State: "established"}
 	if _, err := api.NewClient(socket).Sessions(t.Context(), want); err != nil {
 		t.Fatal(err)
@@ -131,17 +132,17 @@ func TestDeleteSessionsTravels(t *testing.T) {
 	service := apitest.Example()
 	socket, _ := serve(t, service)
 	c, ctx := api.NewClient(socket), t.Context()
-	if _, err := c.DeleteSessions(ctx, nat.Filter{}, false); nat.CodeOf(err) != nat.Invalid {
+	if _, err := c.DeleteSessions(ctx, model.Filter{}, false); model.CodeOf(err) != model.Invalid {
 		t.Errorf("without a filter: %v", err)
 	}
-	want := nat.Filter{Endpoint: "c1", Remote: ":443"}
+	want := model.Filter{Endpoint: "c1", Remote: ":443"}
 	if got, err := c.DeleteSessions(ctx, want, false); err != nil || got.Ended != 1 {
 		t.Errorf("got %+v, %v", got, err)
 	}
 	if diff := cmp.Diff(want, service.Filter()); diff != "" {
 		t.Errorf("filter (-want +got):\n%s", diff)
 	}
-	if got, err := c.DeleteSessions(ctx, nat.Filter{}, true); err != nil || got.Ended != 0 {
+	if got, err := c.DeleteSessions(ctx, model.Filter{}, true); err != nil || got.Ended != 0 {
 		t.Errorf("all: got %+v, %v", got, err)
 	}
 }
@@ -155,18 +156,18 @@ func TestChanges(t *testing.T) {
 		name string
 		do   func() error
 	}{
-		{"create nat", func() error { _, err := c.CreateNAT(ctx, nat.NATSpec{Name: "n/2"}); return err }},
+		{"create nat", func() error { _, err := c.CreateNAT(ctx, config.NATSpec{Name: "n/2"}); return err }},
 		{"set nat", func() error { _, err := c.SetNAT(ctx, "n/2", map[string]string{"udp": "60"}); return err }},
 		{"add address", func() error { _, err := c.AddAddress(ctx, "n/2", "198.51.100.8"); return err }},
 		{"remove address", func() error { return c.RemoveAddress(ctx, "n/2", "198.51.100.8") }},
 		{"delete nat", func() error { return c.DeleteNAT(ctx, "n/2") }},
 		{"add mapping", func() error {
-			_, err := c.AddMapping(ctx, nat.MappingSpec{Protocol: "tcp", Internal: "c1:81"})
+			_, err := c.AddMapping(ctx, config.MappingSpec{Protocol: "tcp", Internal: "c1:81"})
 			return err
 		}},
 		{"delete mapping", func() error { return c.DeleteMapping(ctx, 2) }},
 		{"add proxy", func() error {
-			_, err := c.AddProxy(ctx, nat.ProxySpec{Kind: "name", Listen: "*:443", Routes: []string{"www.a.example=c1:443"}})
+			_, err := c.AddProxy(ctx, config.ProxySpec{Kind: "name", Listen: "*:443", Routes: []string{"www.a.example=c1:443"}})
 			return err
 		}},
 		{"delete proxy", func() error { return c.DeleteProxy(ctx, 2) }},
@@ -184,10 +185,10 @@ func TestChanges(t *testing.T) {
 func TestRefusalsComeBackAsTheyWere(t *testing.T) {
 	t.Parallel()
 	service := apitest.Empty()
-	service.Err = nat.Errorf(nat.Exhausted, "subnet 172.16.1.0/30 has no free address").WithHint("use a larger one")
+	service.Err = model.Errorf(model.Exhausted, "subnet 172.16.1.0/30 has no free address").WithHint("use a larger one")
 	socket, _ := serve(t, service)
 	_, err := api.NewClient(socket).Networks(t.Context())
-	var got *nat.Error
+	var got *model.Error
 	if !errors.As(err, &got) {
 		t.Fatalf("got %T %v", err, err)
 	}
@@ -213,7 +214,7 @@ func TestNotRunning(t *testing.T) {
 	}
 	for _, tt := range tests {
 		_, err := api.NewClient(tt.socket).Status(t.Context())
-		if err == nil || err.Error() != tt.want || !api.NotRunning(err) || nat.CodeOf(err) != nat.Unavailable {
+		if err == nil || err.Error() != tt.want || !api.NotRunning(err) || model.CodeOf(err) != model.Unavailable {
 			t.Errorf("got %v (NotRunning %t), want %s", err, api.NotRunning(err), tt.want)
 		}
 	}
@@ -223,7 +224,7 @@ func TestNamesThatArePathsAreRefused(t *testing.T) {
 	t.Parallel()
 	c := api.NewClient("/nonexistent")
 	for _, name := range []string{"", ".", ".."} {
-		if err := c.DeleteNetwork(t.Context(), name, false); nat.CodeOf(err) != nat.Invalid {
+		if err := c.DeleteNetwork(t.Context(), name, false); model.CodeOf(err) != model.Invalid {
 			t.Errorf("%q: got %v", name, err)
 		}
 	}
@@ -232,14 +233,14 @@ func TestNamesThatArePathsAreRefused(t *testing.T) {
 func TestListenReplacesADeadSocketOnly(t *testing.T) {
 	t.Parallel()
 	socket, _ := serve(t, apitest.Empty())
-	if _, err := api.Listen(socket); nat.CodeOf(err) != nat.Conflict {
+	if _, err := api.Listen(socket); model.CodeOf(err) != model.Conflict {
 		t.Errorf("a second daemon: got %v", err)
 	}
 	file := filepath.Join(t.TempDir(), "file")
 	if err := os.WriteFile(file, []byte("precious"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := api.Listen(file); nat.CodeOf(err) != nat.Conflict {
+	if _, err := api.Listen(file); model.CodeOf(err) != model.Conflict {
 		t.Errorf("a file in the way: got %v", err)
 	}
 	dead := filepath.Join(t.TempDir(), "dead")
@@ -291,7 +292,7 @@ func TestWatchEndsWithItsContext(t *testing.T) {
 func TestWatchIsRefused(t *testing.T) {
 	t.Parallel()
 	service := apitest.Empty()
-	service.Err = nat.Errorf(nat.Unavailable, "the data path is not loaded")
+	service.Err = model.Errorf(model.Unavailable, "the data path is not loaded")
 	socket, _ := serve(t, service)
 	if _, err := api.NewClient(socket).Watch(t.Context()); err == nil || !strings.Contains(err.Error(), "not loaded") {
 		t.Errorf("got %v", err)

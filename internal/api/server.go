@@ -9,7 +9,7 @@ import (
 	"net/http"
 	"time"
 
-	"github.com/hostnat/hostnat/internal/nat"
+	"github.com/hostnat/hostnat/internal/model"
 )
 
 // document is the OpenAPI description of what routes returns.
@@ -39,7 +39,7 @@ func NewServer(service Service, version string, log *slog.Logger) *Server {
 		s.mux.HandleFunc(rt.method+" "+rt.path, s.handler(rt))
 	}
 	s.mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) {
-		writeError(w, nat.Errorf(nat.NotFound, "there is no operation %s %s", r.Method, r.URL.Path).
+		writeError(w, model.Errorf(model.NotFound, "there is no operation %s %s", r.Method, r.URL.Path).
 			WithHint("GET /v1/openapi.json lists them"))
 	})
 	return s
@@ -87,7 +87,7 @@ func (s *Server) handler(rt route) http.HandlerFunc {
 		if err == nil {
 			return
 		}
-		if nat.CodeOf(err) == nat.Internal {
+		if model.CodeOf(err) == model.Internal {
 			s.log.Error("API request failed", "method", r.Method, "path", r.URL.Path, "error", err)
 		}
 		writeError(w, err)

@@ -5,27 +5,28 @@ import (
 	"net/netip"
 	"strings"
 
-	"github.com/hostnat/hostnat/internal/nat"
+	"github.com/hostnat/hostnat/internal/config"
+	"github.com/hostnat/hostnat/internal/model"
 )
 
 // Addresses returns the external addresses that the NATs use now.
 func (c *Control) Addresses(ctx context.Context) ([]AddressView, error) {
-	config, _ := c.snapshot()
+	cfg, _ := c.snapshot()
 	facts, err := c.kernel.Facts(ctx)
 	if err != nil {
 		return nil, err
 	}
-	return viewAddresses(config, facts), nil
+	return viewAddresses(cfg, facts), nil
 }
 
 // AddAddress gives a NAT an external address, "A" or "A:LO-HI". One that the host
 // does not have is added to the outgoing interface, unless another machine on
 // the wire has it.
 func (c *Control) AddAddress(ctx context.Context, natName, spec string) (AddressView, error) {
-	var a nat.ExternalAddress
-	add := func(config *nat.Config) error {
+	var a model.ExternalAddress
+	add := func(cfg *config.Config) error {
 		var err error
-		if a, err = config.AddAddress(natName, spec); err != nil {
+		if a, err = cfg.AddAddress(natName, spec); err != nil {
 			return err
 		}
 		facts, err := c.kernel.Facts(ctx)
@@ -33,10 +34,10 @@ func (c *Control) AddAddress(ctx context.Context, natName, spec string) (Address
 			return err
 		}
 		if !facts.HasOwn(a.Address) {
-			config.MarkAdded(natName, a.Address)
+			cfg.MarkAdded(natName, a.Address)
 			a.Added = true
 		}
-		return checkRanges(*config, natName, facts)
+		return checkRanges(*cfg, natName, facts)
 	}
 	placed := func(r Report) error { return r.Addresses[a.Address] }
 	if err := c.change(ctx, "add address "+spec, add, placed); err != nil {
@@ -52,31 +53,31 @@ func (c *Control) AddAddress(ctx context.Context, natName, spec string) (Address
 // RemoveAddress takes an external address, or one range "A:LO-HI" of it, from a
 // NAT, and from the host if it was added to it.
 func (c *Control) RemoveAddress(ctx context.Context, natName, addr string) error {
-	return c.change(ctx, "remove address "+addr, func(config *nat.Config) error {
-		return config.RemoveAddress(natName, addr)
+	return c.change(ctx, "remove address "+addr, func(cfg *config.Config) error {
+		return cfg.RemoveAddress(natName, addr)
 	}, nil)
 }
 
 // checkRanges refuses more port ranges than the data path has room for: taking
 // out the host's own ports makes two of one.
-func checkRanges(config nat.Config, natName string, facts nat.HostFacts) error {
-	n, err := config.NAT(natName)
+func checkRanges(cfg config.Config, natName string, facts model.HostFacts) error {
+	n, err := cfg.NAT(natName)
 	if err != nil {
 		return err
 	}
 	count := make(map[netip.Addr]int)
 	for _, a := range n.ExternalAddresses {
-		if count[a.Address] += len(a.Ports.Without(facts.LocalPorts)); count[a.Address] > nat.MaxRanges {
-			return nat.Errorf(nat.Conflict, "without the host's own ports %s, %s has %d port ranges", facts.LocalPorts, a.Address, count[a.Address]).
-				WithHint("%d are possible: give ranges that do not lie across the host's", nat.MaxRanges)
+		if count[a.Address] += len(a.Ports.Without(facts.LocalPorts)); count[a.Address] > model.MaxRanges {
+			return model.Errorf(model.Conflict, "without the host's own ports %s, %s has %d port ranges", facts.LocalPorts, a.Address, count[a.Address]).
+				WithHint("%d are possible: give ranges that do not lie across the host's", model.MaxRanges)
 		}
 	}
 	return nil
 }
 
-func viewAddresses(config nat.Config, facts nat.HostFacts) []AddressView {
+func viewAddresses(cfg config.Config, facts model.HostFacts) []AddressView {
 	views := []AddressView{}
-	for _, n := range config.NATs {
+	for _, n := range cfg.NATs {
 		for _, a := range externalAddresses(n, facts) {
 			v := viewFixed(n.Name, a, facts)
 			if len(n.ExternalAddresses) == 0 {
@@ -90,7 +91,7 @@ func viewAddresses(config nat.Config, facts nat.HostFacts) []AddressView {
 
 // externalAddresses are those that a NAT uses now: its own, or what its
 // interfaces have.
-func externalAddresses(n nat.NAT, facts nat.HostFacts) []nat.ExternalAddress {
+func externalAddresses(n model.NAT, facts model.HostFacts) []model.ExternalAddress {
 	if len(n.ExternalAddresses) > 0 {
 		return n.ExternalAddresses
 	}
@@ -98,16 +99,16 @@ func externalAddresses(n nat.NAT, facts nat.HostFacts) []nat.ExternalAddress {
 	if len(links) == 0 {
 		links = []string{facts.DefaultInterface}
 	}
-	var list []nat.ExternalAddress
+	var list []model.ExternalAddress
 	for _, link := range links {
 		if a := facts.AddressOf(link); a.IsValid() {
-			list = append(list, nat.ExternalAddress{Address: a, Ports: nat.DefaultPorts})
+			list = append(list, model.ExternalAddress{Address: a, Ports: model.DefaultPorts})
 		}
 	}
 	return list
 }
 
-func viewFixed(natName string, a nat.ExternalAddress, facts nat.HostFacts) AddressView {
+func viewFixed(natName string, a model.ExternalAddress, facts model.HostFacts) AddressView {
 	source := Fixed
 	if a.Added {
 		source = Added
@@ -118,7 +119,7 @@ func viewFixed(natName string, a nat.ExternalAddress, facts nat.HostFacts) Addre
 	}
 }
 
-func rangesText(ranges []nat.PortRange) string {
+func rangesText(ranges []model.PortRange) string {
 	var text []string
 	for _, r := range ranges {
 		text = append(text, r.String())

@@ -12,7 +12,8 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
-	"github.com/hostnat/hostnat/internal/nat"
+	"github.com/hostnat/hostnat/internal/config"
+	"github.com/hostnat/hostnat/internal/model"
 )
 
 func TestChangesReachStoreAndKernel(t *testing.T) {
@@ -21,12 +22,15 @@ func TestChangesReachStoreAndKernel(t *testing.T) {
 	ctx := t.Context()
 	steps := []func() error{
 		func() error {
-			_, err := c.CreateNAT(ctx, nat.NATSpec{Name: "office", ExternalInterfaces: []string{"eth0"}})
+			_, err := c.CreateNAT(ctx, config.NATSpec{Name: "office", ExternalInterfaces: []string{"eth0"}})
 			return err
 		},
 		func() error { _, err := c.SetNAT(ctx, "office", map[string]string{"udp-timeout": "9"}); return err },
 		func() error { _, err := c.AddAddress(ctx, "office", "192.168.7.5:2000-2999"); return err },
-		func() error { _, err := c.CreateNetwork(ctx, nat.NetworkSpec{Name: "lab", NAT: "office"}); return err },
+		func() error {
+			_, err := c.CreateNetwork(ctx, config.NetworkSpec{Name: "lab", NAT: "office"})
+			return err
+		},
 		func() error { return c.DeleteMapping(ctx, 1) },
 		func() error { return c.DetachEndpoint(ctx, "c1") },
 		func() error { return c.DeleteNetwork(ctx, "web", false) },
@@ -52,7 +56,7 @@ func TestRefusedByKernelIsUndone(t *testing.T) {
 	t.Parallel()
 	c, k, s := withWeb(t)
 	before, _ := c.snapshot()
-	k.refuse = func(c nat.Config) error {
+	k.refuse = func(c config.Config) error {
 		if len(c.Networks) != len(before.Networks) || len(c.Endpoints) != len(before.Endpoints) || len(c.Mappings) != len(before.Mappings) || len(c.NATs) != len(before.NATs) {
 			return errKernel
 		}
@@ -60,16 +64,16 @@ func TestRefusedByKernelIsUndone(t *testing.T) {
 	}
 	ctx := t.Context()
 	changes := map[string]func() error{
-		"create network": func() error { _, err := c.CreateNetwork(ctx, nat.NetworkSpec{Name: "lab"}); return err },
+		"create network": func() error { _, err := c.CreateNetwork(ctx, config.NetworkSpec{Name: "lab"}); return err },
 		"attach endpoint": func() error {
-			_, err := c.AttachEndpoint(ctx, nat.EndpointSpec{Network: "web", Name: "c2", PID: "7"})
+			_, err := c.AttachEndpoint(ctx, config.EndpointSpec{Network: "web", Name: "c2", PID: "7"})
 			return err
 		},
 		"add mapping": func() error {
-			_, err := c.AddMapping(ctx, nat.MappingSpec{Protocol: "udp", External: "53", Internal: "c1:53"})
+			_, err := c.AddMapping(ctx, config.MappingSpec{Protocol: "udp", External: "53", Internal: "c1:53"})
 			return err
 		},
-		"create NAT":     func() error { _, err := c.CreateNAT(ctx, nat.NATSpec{Name: "office"}); return err },
+		"create NAT":     func() error { _, err := c.CreateNAT(ctx, config.NATSpec{Name: "office"}); return err },
 		"delete mapping": func() error { return c.DeleteMapping(ctx, 1) },
 		"delete network": func() error { return c.DeleteNetwork(ctx, "web", true) },
 	}
@@ -89,9 +93,9 @@ func TestEndpointThatGoesAwayWhileAttaching(t *testing.T) {
 	t.Parallel()
 	c, k, s := withWeb(t)
 	before, _ := c.snapshot()
-	why := nat.Errorf(nat.NotFound, "namespace c2 does not exist").WithHint("start it")
+	why := model.Errorf(model.NotFound, "namespace c2 does not exist").WithHint("start it")
 	k.absent = map[string]error{"c2": why}
-	_, err := c.AttachEndpoint(t.Context(), nat.EndpointSpec{Network: "web", Name: "c2", Netns: "c2"})
+	_, err := c.AttachEndpoint(t.Context(), config.EndpointSpec{Network: "web", Name: "c2", Netns: "c2"})
 	if err != error(why) {
 		t.Errorf("got %v, want %v", err, why)
 	}
@@ -104,7 +108,7 @@ func TestCallerGoesAway(t *testing.T) {
 	c, k, s := withWeb(t)
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
-	if _, err := c.CreateNetwork(ctx, nat.NetworkSpec{Name: "lab"}); err != nil {
+	if _, err := c.CreateNetwork(ctx, config.NetworkSpec{Name: "lab"}); err != nil {
 		t.Fatal(err)
 	}
 	after, _ := c.snapshot()
@@ -115,46 +119,46 @@ func TestRefusals(t *testing.T) {
 	t.Parallel()
 	c, k, s := withWeb(t)
 	k.missing = map[string]bool{"gone": true}
-	k.taken = map[netip.Addr]error{netip.MustParseAddr("192.0.2.1"): nat.Errorf(nat.Conflict, "192.0.2.1 belongs to another machine")}
-	k.listener = &nat.Listener{Program: "nginx", PID: 41, Address: netip.MustParseAddrPort("0.0.0.0:80")}
+	k.taken = map[netip.Addr]error{netip.MustParseAddr("192.0.2.1"): model.Errorf(model.Conflict, "192.0.2.1 belongs to another machine")}
+	k.listener = &model.Listener{Program: "nginx", PID: 41, Address: netip.MustParseAddrPort("0.0.0.0:80")}
 	before, _ := c.snapshot()
 	ctx := t.Context()
 	mapping := func(external, internal string) error {
-		_, err := c.AddMapping(ctx, nat.MappingSpec{Protocol: "tcp", External: external, Internal: internal})
+		_, err := c.AddMapping(ctx, config.MappingSpec{Protocol: "tcp", External: external, Internal: internal})
 		return err
 	}
-	_, noTarget := c.AttachEndpoint(ctx, nat.EndpointSpec{Network: "web", Name: "x", Netns: "gone"})
-	_, noInterface := c.CreateNAT(ctx, nat.NATSpec{Name: "n", ExternalInterfaces: []string{"eth9"}})
-	_, noAddress := c.CreateNAT(ctx, nat.NATSpec{Name: "n", ExternalAddresses: []string{"192.0.2.9", "192.0.2.1"}})
+	_, noTarget := c.AttachEndpoint(ctx, config.EndpointSpec{Network: "web", Name: "x", Netns: "gone"})
+	_, noInterface := c.CreateNAT(ctx, config.NATSpec{Name: "n", ExternalInterfaces: []string{"eth9"}})
+	_, noAddress := c.CreateNAT(ctx, config.NATSpec{Name: "n", ExternalAddresses: []string{"192.0.2.9", "192.0.2.1"}})
 	_, addAddress := c.AddAddress(ctx, "default", "192.0.2.1")
 	_, noNewInterface := c.SetNAT(ctx, "default", map[string]string{"external-interface": "eth0,eth9"})
-	_, everyPort := c.AddMapping(ctx, nat.MappingSpec{Protocol: "udp", External: "1024-65535", Internal: "c1:1024-65535"})
-	_, overlap := c.CreateNetwork(ctx, nat.NetworkSpec{Name: "n", Subnet: "192.168.0.0/16"})
+	_, everyPort := c.AddMapping(ctx, config.MappingSpec{Protocol: "udp", External: "1024-65535", Internal: "c1:1024-65535"})
+	_, overlap := c.CreateNetwork(ctx, config.NetworkSpec{Name: "n", Subnet: "192.168.0.0/16"})
 	_, noNetwork := c.Endpoints(ctx, "nope")
 	_, noEndpoint := c.Endpoint(ctx, "nope")
 	tests := []struct {
 		err      error
-		code     nat.Code
+		code     model.Code
 		mentions string
 	}{
-		{mapping("80", "c1:80"), nat.Conflict, "nginx (pid 41) listens on tcp 0.0.0.0:80"},
-		{mapping("8080", "c1:81"), nat.Conflict, "1 (tcp *:8080 to c1:80)"},
-		{mapping("99", "172.16.1.1:80"), nat.Invalid, "gateway"},
-		{noTarget, nat.NotFound, `namespace "gone"`},
-		{noInterface, nat.NotFound, "eth9"},
-		{mapping("78-88", "c1:78-88"), nat.Conflict, "nginx (pid 41) listens on tcp 0.0.0.0:80"},
-		{noAddress, nat.Conflict, "another machine"},
-		{addAddress, nat.Conflict, "another machine"},
-		{noNewInterface, nat.NotFound, "eth9"},
-		{everyPort, nat.Conflict, `udp *:1024-65535 would take the last dynamic udp port of NAT "default"`},
-		{overlap, nat.Conflict, "address of eth0"},
-		{noNetwork, nat.NotFound, "nope"},
-		{noEndpoint, nat.NotFound, "nope"},
-		{c.DeleteMapping(ctx, 7), nat.NotFound, "mapping 7"},
-		{c.DeleteNetwork(ctx, "web", false), nat.Conflict, "--force"},
+		{mapping("80", "c1:80"), model.Conflict, "nginx (pid 41) listens on tcp 0.0.0.0:80"},
+		{mapping("8080", "c1:81"), model.Conflict, "1 (tcp *:8080 to c1:80)"},
+		{mapping("99", "172.16.1.1:80"), model.Invalid, "gateway"},
+		{noTarget, model.NotFound, `namespace "gone"`},
+		{noInterface, model.NotFound, "eth9"},
+		{mapping("78-88", "c1:78-88"), model.Conflict, "nginx (pid 41) listens on tcp 0.0.0.0:80"},
+		{noAddress, model.Conflict, "another machine"},
+		{addAddress, model.Conflict, "another machine"},
+		{noNewInterface, model.NotFound, "eth9"},
+		{everyPort, model.Conflict, `udp *:1024-65535 would take the last dynamic udp port of NAT "default"`},
+		{overlap, model.Conflict, "address of eth0"},
+		{noNetwork, model.NotFound, "nope"},
+		{noEndpoint, model.NotFound, "nope"},
+		{c.DeleteMapping(ctx, 7), model.NotFound, "mapping 7"},
+		{c.DeleteNetwork(ctx, "web", false), model.Conflict, "--force"},
 	}
 	for _, tt := range tests {
-		if nat.CodeOf(tt.err) != tt.code || !strings.Contains(fmt.Sprint(tt.err), tt.mentions) {
+		if model.CodeOf(tt.err) != tt.code || !strings.Contains(fmt.Sprint(tt.err), tt.mentions) {
 			t.Errorf("got %v, want %s with %q", tt.err, tt.code, tt.mentions)
 		}
 	}
@@ -166,13 +170,13 @@ func TestSameMappingAndEndpointAgain(t *testing.T) {
 	c, k, s := withWeb(t)
 	before, _ := c.snapshot()
 	// The mapping's own port is not looked for listeners again.
-	k.listener = &nat.Listener{Program: "x", Address: netip.MustParseAddrPort("0.0.0.0:8080")}
-	m, err := c.AddMapping(t.Context(), nat.MappingSpec{Protocol: "tcp", External: "8080", Internal: "c1:80"})
+	k.listener = &model.Listener{Program: "x", Address: netip.MustParseAddrPort("0.0.0.0:8080")}
+	m, err := c.AddMapping(t.Context(), config.MappingSpec{Protocol: "tcp", External: "8080", Internal: "c1:80"})
 	if err != nil || m.ID != 1 || !m.Active {
 		t.Errorf("mapping: %+v, %v", m, err)
 	}
 	applied := len(k.applied)
-	e, err := c.AttachEndpoint(t.Context(), nat.EndpointSpec{Network: "web", Name: "c1", Netns: "c1"})
+	e, err := c.AttachEndpoint(t.Context(), config.EndpointSpec{Network: "web", Name: "c1", Netns: "c1"})
 	if err != nil || !cmp.Equal(e.Endpoint, before.Endpoints[0], compareNetip) {
 		t.Errorf("endpoint: %+v, %v", e, err)
 	}
@@ -189,7 +193,7 @@ func TestConcurrentChanges(t *testing.T) {
 	for i := range 8 {
 		wg.Go(func() {
 			name := fmt.Sprintf("p%d", i)
-			if _, err := c.AttachEndpoint(t.Context(), nat.EndpointSpec{Network: "web", Name: name, Netns: name}); err != nil {
+			if _, err := c.AttachEndpoint(t.Context(), config.EndpointSpec{Network: "web", Name: name, Netns: name}); err != nil {
 				t.Error(err)
 			}
 			if _, err := c.Status(t.Context()); err != nil {
@@ -219,11 +223,11 @@ func TestDetachedEndpointsMappingStaysAndServesAgain(t *testing.T) {
 	if m, _ := c.Mappings(ctx); len(m) != 1 || m[0].Active || len(k.last().Mappings) != 0 {
 		t.Errorf("mappings %+v, in the kernel %+v", m, k.last().Mappings)
 	}
-	if _, err := c.AttachEndpoint(ctx, nat.EndpointSpec{Network: "web", Name: "c1", Netns: "new", Address: "172.16.1.40"}); err != nil {
+	if _, err := c.AttachEndpoint(ctx, config.EndpointSpec{Network: "web", Name: "c1", Netns: "new", Address: "172.16.1.40"}); err != nil {
 		t.Fatal(err)
 	}
 	m, _ := c.Mappings(ctx)
-	if !m[0].Active || m[0].Internal != "172.16.1.40:80" || !slices.ContainsFunc(k.last().Mappings, func(m nat.Mapping) bool { return m.ID == 1 }) {
+	if !m[0].Active || m[0].Internal != "172.16.1.40:80" || !slices.ContainsFunc(k.last().Mappings, func(m model.Mapping) bool { return m.ID == 1 }) {
 		t.Errorf("mappings %+v", m)
 	}
 }
@@ -248,7 +252,7 @@ func TestAddressIsAdded(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	if _, err := c.CreateNAT(ctx, nat.NATSpec{Name: "office", ExternalAddresses: []string{"192.0.2.2:1-9"}}); err != nil {
+	if _, err := c.CreateNAT(ctx, config.NATSpec{Name: "office", ExternalAddresses: []string{"192.0.2.2:1-9"}}); err != nil {
 		t.Fatal(err)
 	}
 	const want = `default 192.0.2.1 2000-2009 eth0 added
@@ -271,7 +275,7 @@ office 192.0.2.2 1-9 eth0 added
 func TestRangesAcrossTheHostsPorts(t *testing.T) {
 	t.Parallel()
 	c, k, s := withWeb(t)
-	k.local = nat.PortRange{Low: 2005, High: 2006}
+	k.local = model.PortRange{Low: 2005, High: 2006}
 	ctx := t.Context()
 	for _, r := range []string{"2000-2009", "3000-3009", "4000-4009"} {
 		if _, err := c.AddAddress(ctx, "default", "192.0.2.1:"+r); err != nil {
@@ -280,7 +284,7 @@ func TestRangesAcrossTheHostsPorts(t *testing.T) {
 	}
 	before, _ := c.snapshot()
 	_, err := c.AddAddress(ctx, "default", "192.0.2.1:5000-5009")
-	if nat.CodeOf(err) != nat.Conflict || !strings.Contains(err.Error(), "without the host's own ports 2005-2006, 192.0.2.1 has 5 port ranges") {
+	if model.CodeOf(err) != model.Conflict || !strings.Contains(err.Error(), "without the host's own ports 2005-2006, 192.0.2.1 has 5 port ranges") {
 		t.Errorf("got %v", err)
 	}
 	same(t, c, k, s, before)

@@ -8,7 +8,8 @@ import (
 	"sync"
 	"time"
 
-	"github.com/hostnat/hostnat/internal/nat"
+	"github.com/hostnat/hostnat/internal/config"
+	"github.com/hostnat/hostnat/internal/model"
 	"github.com/hostnat/hostnat/internal/store"
 )
 
@@ -40,26 +41,26 @@ type Control struct {
 
 	problems []func() []string
 
-	changing sync.Mutex  // held from reading the old configuration to the new one's Apply
-	served   *nat.Config // what the servers were told last; nil: nothing. For who holds changing
+	changing sync.Mutex     // held from reading the old configuration to the new one's Apply
+	served   *config.Config // what the servers were told last; nil: nothing. For who holds changing
 
 	mu     sync.RWMutex // guards the rest, for moments
-	config nat.Config
+	config config.Config
 	report Report // of the last Apply
 	failed error  // the last Apply's, if it did not succeed
 	down   bool   // everything was taken out of the kernel on request
 
-	heard   []nat.Neighbour // on the bridges, at heardAt
+	heard   []model.Neighbour // on the bridges, at heardAt
 	heardAt time.Time
 
-	clashes []nat.Clash      // of the last Apply: where the host's own network overlaps networks
+	clashes []config.Clash   // of the last Apply: where the host's own network overlaps networks
 	stuck   map[string]error // networks that are to move because of that, and cannot, by name
 }
 
 // New returns a Control for the stored configuration. Nothing is in the kernel
 // until Reconcile.
 func New(o Options) (*Control, error) {
-	config, err := o.Store.Load()
+	cfg, err := o.Store.Load()
 	if err != nil {
 		return nil, err
 	}
@@ -79,24 +80,24 @@ func New(o Options) (*Control, error) {
 	if servers == nil {
 		servers = noServers{}
 	}
-	config.Learn(leases.Leases(time.Now()), time.Now())
+	cfg.Learn(leases.Leases(time.Now()), time.Now())
 	return &Control{
 		store: o.Store, kernel: o.Kernel, leases: leases, relays: relays, servers: servers, log: log, version: o.Version, started: time.Now(), problems: o.Problems,
-		config: config, report: nothing(config),
+		config: cfg, report: nothing(cfg),
 	}, nil
 }
 
 // nothing is the report on a kernel that has none of the configuration.
-func nothing(c nat.Config) Report {
+func nothing(c config.Config) Report {
 	r := Report{Absent: make(map[string]error)}
 	for _, e := range c.Endpoints {
-		r.Absent[e.Name] = nat.Errorf(nat.Unavailable, "nothing of hostnat is in the kernel")
+		r.Absent[e.Name] = model.Errorf(model.Unavailable, "nothing of hostnat is in the kernel")
 	}
 	return r
 }
 
 // snapshot returns the configuration and what the kernel made of it.
-func (c *Control) snapshot() (nat.Config, Report) {
+func (c *Control) snapshot() (config.Config, Report) {
 	c.mu.RLock()
 	defer c.mu.RUnlock()
 	return c.config.Clone(), c.report
@@ -105,14 +106,14 @@ func (c *Control) snapshot() (nat.Config, Report) {
 // change is every changing operation: edit a copy of the configuration, store
 // it, and make it true in the kernel. If that fails, or done (nil: no check)
 // is not content with the report, everything is put back.
-func (c *Control) change(ctx context.Context, what string, edit func(*nat.Config) error, done func(Report) error) error {
+func (c *Control) change(ctx context.Context, what string, edit func(*config.Config) error, done func(Report) error) error {
 	c.changing.Lock()
 	defer c.changing.Unlock()
 	return c.changeLocked(ctx, what, edit, done)
 }
 
 // changeLocked is change for who holds changing.
-func (c *Control) changeLocked(ctx context.Context, what string, edit func(*nat.Config) error, done func(Report) error) error {
+func (c *Control) changeLocked(ctx context.Context, what string, edit func(*config.Config) error, done func(Report) error) error {
 	before, _ := c.snapshot()
 	next := before.Clone()
 	c.learn(&next)
@@ -143,7 +144,7 @@ func (c *Control) changeLocked(ctx context.Context, what string, edit func(*nat.
 }
 
 // undo goes back to the configuration before a change and returns the change's error.
-func (c *Control) undo(ctx context.Context, what string, before nat.Config, cause error) error {
+func (c *Control) undo(ctx context.Context, what string, before config.Config, cause error) error {
 	c.log.Warn("change failed, undoing it", "what", what, "error", cause)
 	saved := c.store.Save(before)
 	applied := c.apply(ctx, before)
@@ -155,33 +156,33 @@ func (c *Control) undo(ctx context.Context, what string, before nat.Config, caus
 
 // apply makes the kernel equal to a configuration, which is then the current
 // one whether that worked or not: Reconcile tries again.
-func (c *Control) apply(ctx context.Context, config nat.Config) error {
+func (c *Control) apply(ctx context.Context, cfg config.Config) error {
 	c.served = nil // bridges may have gone and come back: the servers look themselves
-	return c.applyBy(ctx, config, c.kernel.Apply)
+	return c.applyBy(ctx, cfg, c.kernel.Apply)
 }
 
 // applyChange is apply for what somebody has just changed.
-func (c *Control) applyChange(ctx context.Context, config nat.Config) error {
-	return c.applyBy(ctx, config, c.kernel.Change)
+func (c *Control) applyChange(ctx context.Context, cfg config.Config) error {
+	return c.applyBy(ctx, cfg, c.kernel.Change)
 }
 
-func (c *Control) applyBy(ctx context.Context, config nat.Config, apply func(context.Context, nat.Config) (Report, error)) error {
-	report, err := apply(ctx, config.Effective().Unfolded())
-	unfolded := config.Unfolded()
+func (c *Control) applyBy(ctx context.Context, cfg config.Config, apply func(context.Context, config.Config) (Report, error)) error {
+	report, err := apply(ctx, cfg.Effective().Unfolded())
+	unfolded := cfg.Unfolded()
 	c.relays.Apply(unfolded)
-	c.applied(config, report, err)
+	c.applied(cfg, report, err)
 	c.serve(ctx, unfolded)
 	return err
 }
 
 // applied notes what came of an Apply.
-func (c *Control) applied(config nat.Config, report Report, err error) {
+func (c *Control) applied(cfg config.Config, report Report, err error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.config, c.failed, c.down = config, err, false
+	c.config, c.failed, c.down = cfg, err, false
 	if err == nil {
 		c.report = report
-		c.notice(config.Clashes(report.Host))
+		c.notice(cfg.Clashes(report.Host))
 	}
 }
 

@@ -10,8 +10,9 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/hostnat/hostnat/internal/config"
 	"github.com/hostnat/hostnat/internal/event"
-	"github.com/hostnat/hostnat/internal/nat"
+	"github.com/hostnat/hostnat/internal/model"
 	"github.com/hostnat/hostnat/internal/store"
 )
 
@@ -20,10 +21,10 @@ func TestRestart(t *testing.T) {
 	dir := t.TempDir()
 	k := &fakeKernel{}
 	c, s := start(t, dir, k)
-	if _, err := c.CreateNetwork(t.Context(), nat.NetworkSpec{Name: "web"}); err != nil {
+	if _, err := c.CreateNetwork(t.Context(), config.NetworkSpec{Name: "web"}); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := c.AttachEndpoint(t.Context(), nat.EndpointSpec{Network: "web", Name: "c1", Netns: "c1"}); err != nil {
+	if _, err := c.AttachEndpoint(t.Context(), config.EndpointSpec{Network: "web", Name: "c1", Netns: "c1"}); err != nil {
 		t.Fatal(err)
 	}
 	want, _ := c.snapshot()
@@ -78,13 +79,13 @@ func TestDown(t *testing.T) {
 func TestViews(t *testing.T) {
 	t.Parallel()
 	c, _, _ := withWeb(t)
-	got, err := c.AttachEndpoint(t.Context(), nat.EndpointSpec{Network: "web", Name: "v1", TAP: "tap0"})
+	got, err := c.AttachEndpoint(t.Context(), config.EndpointSpec{Network: "web", Name: "v1", TAP: "tap0"})
 	if err != nil {
 		t.Fatal(err)
 	}
 	want := EndpointView{
-		Endpoint: nat.Endpoint{
-			Name: "v1", ID: got.ID, Network: "web", Kind: nat.KindTAP, Target: "tap0", Interface: "tap0",
+		Endpoint: model.Endpoint{
+			Name: "v1", ID: got.ID, Network: "web", Kind: model.KindTAP, Target: "tap0", Interface: "tap0",
 			Address: netip.MustParseAddr("172.16.1.3"), MAC: got.MAC,
 		},
 		Gateway: netip.MustParseAddr("172.16.1.1"), PrefixLength: 24, MTU: 1400, State: Up, Managed: true, DNS: "172.16.1.1", Domain: "web.internal",
@@ -144,7 +145,7 @@ func TestStatus(t *testing.T) {
 		got.Drops["spoofed-source"] != 3 || len(got.ExternalAddresses) != 1 {
 		t.Errorf("got %+v", got)
 	}
-	k.refuse = func(nat.Config) error { return errKernel }
+	k.refuse = func(config.Config) error { return errKernel }
 	if err := c.Reconcile(t.Context()); err == nil {
 		t.Error("no error")
 	}
@@ -158,29 +159,29 @@ func TestStatus(t *testing.T) {
 func TestSessionsAndBindings(t *testing.T) {
 	t.Parallel()
 	k := &fakeKernel{
-		sessions: []nat.Session{
-			{NAT: "default", Network: "web", Protocol: nat.TCP, Internal: netip.MustParseAddrPort("172.16.1.3:1"), State: nat.StateEstablished},
-			{NAT: "default", Network: "web", Protocol: nat.TCP, Internal: netip.MustParseAddrPort("172.16.1.2:1"), State: nat.StateEstablished},
-			{NAT: "default", Network: "web", Protocol: nat.UDP, Internal: netip.MustParseAddrPort("172.16.1.2:1")},
+		sessions: []model.Session{
+			{NAT: "default", Network: "web", Protocol: model.TCP, Internal: netip.MustParseAddrPort("172.16.1.3:1"), State: model.StateEstablished},
+			{NAT: "default", Network: "web", Protocol: model.TCP, Internal: netip.MustParseAddrPort("172.16.1.2:1"), State: model.StateEstablished},
+			{NAT: "default", Network: "web", Protocol: model.UDP, Internal: netip.MustParseAddrPort("172.16.1.2:1")},
 		},
-		bindings: []nat.Binding{
-			{NAT: "default", Network: "web", Protocol: nat.TCP, Internal: netip.MustParseAddrPort("172.16.1.3:1")},
-			{NAT: "default", Network: "lab", Protocol: nat.TCP, Internal: netip.MustParseAddrPort("10.0.0.3:1")},
+		bindings: []model.Binding{
+			{NAT: "default", Network: "web", Protocol: model.TCP, Internal: netip.MustParseAddrPort("172.16.1.3:1")},
+			{NAT: "default", Network: "lab", Protocol: model.TCP, Internal: netip.MustParseAddrPort("10.0.0.3:1")},
 		},
 	}
 	c, _ := start(t, t.TempDir(), k)
-	s, err := c.Sessions(t.Context(), nat.Filter{State: "established"})
+	s, err := c.Sessions(t.Context(), model.Filter{State: "established"})
 	if err != nil || len(s) != 2 || s[0].Internal.String() != "172.16.1.2:1" {
 		t.Errorf("sessions: %+v, %v", s, err)
 	}
-	b, err := c.Bindings(t.Context(), nat.Filter{Network: "lab"})
+	b, err := c.Bindings(t.Context(), model.Filter{Network: "lab"})
 	if err != nil || len(b) != 1 || b[0].Network != "lab" {
 		t.Errorf("bindings: %+v, %v", b, err)
 	}
-	if none, err := c.Sessions(t.Context(), nat.Filter{NAT: "x"}); err != nil || none == nil || len(none) != 0 {
+	if none, err := c.Sessions(t.Context(), model.Filter{NAT: "x"}); err != nil || none == nil || len(none) != 0 {
 		t.Errorf("none: %v, %v", none, err)
 	}
-	if _, err := c.Sessions(t.Context(), nat.Filter{Protocol: "x"}); nat.CodeOf(err) != nat.Invalid {
+	if _, err := c.Sessions(t.Context(), model.Filter{Protocol: "x"}); model.CodeOf(err) != model.Invalid {
 		t.Errorf("bad filter: %v", err)
 	}
 }

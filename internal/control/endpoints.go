@@ -5,15 +5,16 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/hostnat/hostnat/internal/config"
 	"github.com/hostnat/hostnat/internal/ipam"
-	"github.com/hostnat/hostnat/internal/nat"
+	"github.com/hostnat/hostnat/internal/model"
 )
 
 // Endpoints returns the endpoints of a network, of all networks if it is "".
 func (c *Control) Endpoints(ctx context.Context, network string) ([]EndpointView, error) {
-	config, report := c.inhabited(ctx)
+	cfg, report := c.inhabited(ctx)
 	if network != "" {
-		if _, err := config.Network(network); err != nil {
+		if _, err := cfg.Network(network); err != nil {
 			return nil, err
 		}
 	}
@@ -22,32 +23,32 @@ func (c *Control) Endpoints(ctx context.Context, network string) ([]EndpointView
 		return nil, err
 	}
 	views := []EndpointView{}
-	for _, e := range config.EndpointsOf(network) {
-		views = append(views, viewEndpoint(config, report, facts, e))
+	for _, e := range cfg.EndpointsOf(network) {
+		views = append(views, viewEndpoint(cfg, report, facts, e))
 	}
-	for _, e := range config.Learnt {
+	for _, e := range cfg.Learnt {
 		if network == "" || e.Network == network {
-			views = append(views, viewEndpoint(config, report, facts, e))
+			views = append(views, viewEndpoint(cfg, report, facts, e))
 		}
 	}
 	return views, nil
 }
 
 // inhabited is snapshot with who is on the bridges at this moment.
-func (c *Control) inhabited(ctx context.Context) (nat.Config, Report) {
+func (c *Control) inhabited(ctx context.Context) (config.Config, Report) {
 	c.hear(ctx, true)
-	config, report := c.snapshot()
-	c.learn(&config)
-	return config, report
+	cfg, report := c.snapshot()
+	c.learn(&cfg)
+	return cfg, report
 }
 
 // Endpoint returns the endpoint of that name.
 func (c *Control) Endpoint(ctx context.Context, name string) (EndpointView, error) {
-	config, report := c.snapshot()
-	if e, err := config.Endpoint(name); err != nil || !e.Managed() {
-		config, report = c.inhabited(ctx)
+	cfg, report := c.snapshot()
+	if e, err := cfg.Endpoint(name); err != nil || !e.Managed() {
+		cfg, report = c.inhabited(ctx)
 	}
-	e, err := config.Endpoint(name)
+	e, err := cfg.Endpoint(name)
 	if err != nil {
 		return EndpointView{}, err
 	}
@@ -55,12 +56,12 @@ func (c *Control) Endpoint(ctx context.Context, name string) (EndpointView, erro
 	if err != nil {
 		return EndpointView{}, err
 	}
-	return viewEndpoint(config, report, facts, e), nil
+	return viewEndpoint(cfg, report, facts, e), nil
 }
 
 // factsOf returns what the host was at the last Apply, which follows each change
 // of it; it is asked only if there was none.
-func (c *Control) factsOf(ctx context.Context, report Report) (nat.HostFacts, error) {
+func (c *Control) factsOf(ctx context.Context, report Report) (model.HostFacts, error) {
 	if report.Host.MTU != 0 {
 		return report.Host, nil
 	}
@@ -69,13 +70,13 @@ func (c *Control) factsOf(ctx context.Context, report Report) (nat.HostFacts, er
 
 // AttachEndpoint attaches an endpoint, with a free address if the spec has
 // none. Attaching it again the same way repairs what is missing of it.
-func (c *Control) AttachEndpoint(ctx context.Context, spec nat.EndpointSpec) (EndpointView, error) {
-	attach := func(config *nat.Config) error {
+func (c *Control) AttachEndpoint(ctx context.Context, spec config.EndpointSpec) (EndpointView, error) {
+	attach := func(cfg *config.Config) error {
 		facts, err := c.kernel.Facts(ctx)
 		if err != nil {
 			return err
 		}
-		e, err := c.addEndpoint(config, spec, facts)
+		e, err := c.addEndpoint(cfg, spec, facts)
 		if err != nil {
 			return err
 		}
@@ -91,10 +92,10 @@ func (c *Control) AttachEndpoint(ctx context.Context, spec nat.EndpointSpec) (En
 // DetachEndpoint detaches an endpoint. Mappings to its name stay, and serve
 // again when an endpoint of that name is attached.
 func (c *Control) DetachEndpoint(ctx context.Context, name string) error {
-	var had nat.Endpoint
-	err := c.change(ctx, "detach endpoint "+name, func(config *nat.Config) (err error) {
-		had, _ = config.Endpoint(name)
-		return config.DetachEndpoint(name)
+	var had model.Endpoint
+	err := c.change(ctx, "detach endpoint "+name, func(cfg *config.Config) (err error) {
+		had, _ = cfg.Endpoint(name)
+		return cfg.DetachEndpoint(name)
 	}, nil)
 	if err != nil {
 		return err
@@ -106,35 +107,35 @@ func (c *Control) DetachEndpoint(ctx context.Context, name string) error {
 
 // addEndpoint adds an endpoint, and makes sure that the DHCP server does not
 // give its address to a client at the same moment.
-func (c *Control) addEndpoint(config *nat.Config, spec nat.EndpointSpec, facts nat.HostFacts) (nat.Endpoint, error) {
+func (c *Control) addEndpoint(cfg *config.Config, spec config.EndpointSpec, facts model.HostFacts) (model.Endpoint, error) {
 	const attempts = 8
 	for range attempts {
-		next := config.Clone()
+		next := cfg.Clone()
 		e, err := next.AddEndpoint(spec, facts, ipam.FreeAddress)
 		if err != nil {
-			return nat.Endpoint{}, err
+			return model.Endpoint{}, err
 		}
 		n, err := next.Network(e.Network)
 		if err != nil {
-			return nat.Endpoint{}, err
+			return model.Endpoint{}, err
 		}
 		// On a link of its own nobody else is given anything.
 		if n.Private() || c.leases.Hold(e.Network, e.Address, e.MAC, time.Now()) {
-			*config = next
+			*cfg = next
 			return e, nil
 		}
-		c.learn(config) // with the lease that was just given
+		c.learn(cfg) // with the lease that was just given
 	}
-	return nat.Endpoint{}, nat.Errorf(nat.Conflict, "DHCP clients take each address of network %q that is chosen", spec.Network).WithHint("try again, or give --address")
+	return model.Endpoint{}, model.Errorf(model.Conflict, "DHCP clients take each address of network %q that is chosen", spec.Network).WithHint("try again, or give --address")
 }
 
-func viewEndpoint(config nat.Config, report Report, facts nat.HostFacts, e nat.Endpoint) EndpointView {
+func viewEndpoint(cfg config.Config, report Report, facts model.HostFacts, e model.Endpoint) EndpointView {
 	v := EndpointView{Endpoint: e, MTU: facts.MTU, State: Up, Managed: e.Managed()}
 	if report.Absent[e.Name] != nil {
 		v.State = Absent
 	}
 	// The lookup cannot fail: an endpoint goes with its network.
-	if n, err := config.Network(e.Network); err == nil {
+	if n, err := cfg.Network(e.Network); err == nil {
 		v.Gateway, v.PrefixLength, v.MTU = n.Gateway, n.Subnet.Bits(), n.LinkMTU(facts.MTU)
 		if n.DNS.On() {
 			v.DNS, v.Domain = n.Gateway.String(), n.DomainName()

@@ -11,8 +11,9 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"github.com/google/go-cmp/cmp/cmpopts"
 
+	"github.com/hostnat/hostnat/internal/config"
 	"github.com/hostnat/hostnat/internal/event"
-	"github.com/hostnat/hostnat/internal/nat"
+	"github.com/hostnat/hostnat/internal/model"
 	"github.com/hostnat/hostnat/internal/store"
 )
 
@@ -28,55 +29,55 @@ var errKernel = errors.New("the kernel said no")
 // fakeKernel is a host at 192.168.7.5 that remembers what was applied.
 type fakeKernel struct {
 	mu       sync.Mutex
-	applied  []nat.Config // nil after down
-	refuse   func(nat.Config) error
+	applied  []config.Config // nil after down
+	refuse   func(config.Config) error
 	absent   map[string]error
 	missing  map[string]bool // targets that are not there
-	listener *nat.Listener
-	others   []nat.Listener // beside it
-	local    nat.PortRange
-	sessions []nat.Session
-	bindings []nat.Binding
+	listener *model.Listener
+	others   []model.Listener // beside it
+	local    model.PortRange
+	sessions []model.Session
+	bindings []model.Binding
 	events   chan event.Event
-	heard    []event.Event          // announced
-	prefixes []nat.HostPrefix       // of the host, beside its LAN's
-	broken   error                  // of reading counters and facts
-	taken    map[netip.Addr]error   // external addresses that cannot be added
-	replug   []string               // networks that were
-	heardOf  []nat.Neighbour        // on bridges
-	drifted  bool                   // what Drifted says
-	learnt   []int                  // how many leases Learn was told of
-	holders  map[netip.Addr]nat.MAC // machines on eth0
-	routers  []nat.HostRouter
+	heard    []event.Event            // announced
+	prefixes []model.HostPrefix       // of the host, beside its LAN's
+	broken   error                    // of reading counters and facts
+	taken    map[netip.Addr]error     // external addresses that cannot be added
+	replug   []string                 // networks that were
+	heardOf  []model.Neighbour        // on bridges
+	drifted  bool                     // what Drifted says
+	learnt   []int                    // how many leases Learn was told of
+	holders  map[netip.Addr]model.MAC // machines on eth0
+	routers  []model.HostRouter
 }
 
-func (k *fakeKernel) Facts(context.Context) (nat.HostFacts, error) {
+func (k *fakeKernel) Facts(context.Context) (model.HostFacts, error) {
 	return k.factsWith(k.last()), k.broken
 }
 
 // factsWith is the host while that configuration is in the kernel.
-func (k *fakeKernel) factsWith(c nat.Config) nat.HostFacts {
-	facts := nat.HostFacts{
-		Prefixes:  append([]nat.HostPrefix{{Prefix: netip.MustParsePrefix("192.168.7.0/24"), Source: "address of eth0"}}, k.prefixes...),
-		Addresses: []nat.HostAddress{{Address: netip.MustParseAddr("192.168.7.5"), Interface: "eth0"}},
+func (k *fakeKernel) factsWith(c config.Config) model.HostFacts {
+	facts := model.HostFacts{
+		Prefixes:  append([]model.HostPrefix{{Prefix: netip.MustParsePrefix("192.168.7.0/24"), Source: "address of eth0"}}, k.prefixes...),
+		Addresses: []model.HostAddress{{Address: netip.MustParseAddr("192.168.7.5"), Interface: "eth0"}},
 		Routers:   k.routers, DefaultInterface: "eth0", Interfaces: []string{"eth0", "tap0"}, MTU: 1400, LocalPorts: k.local,
 	}
 	for _, n := range c.NATs {
 		for _, a := range n.ExternalAddresses {
 			if a.Added && k.taken[a.Address] == nil {
-				facts.Addresses = append(facts.Addresses, nat.HostAddress{Address: a.Address, Interface: "eth0", Added: true})
+				facts.Addresses = append(facts.Addresses, model.HostAddress{Address: a.Address, Interface: "eth0", Added: true})
 			}
 		}
 	}
 	return facts
 }
 
-func (k *fakeKernel) Holder(_ context.Context, link string, a netip.Addr) (nat.MAC, bool, error) {
+func (k *fakeKernel) Holder(_ context.Context, link string, a netip.Addr) (model.MAC, bool, error) {
 	mac, taken := k.holders[a]
 	return mac, taken && link == "eth0", nil
 }
 
-func (k *fakeKernel) Listener(_ context.Context, p nat.Protocol, external nat.AddrPorts) (*nat.Listener, error) {
+func (k *fakeKernel) Listener(_ context.Context, p model.Protocol, external model.AddrPorts) (*model.Listener, error) {
 	if k.listener != nil && external.Ports.Contains(k.listener.Address.Port()) {
 		return k.listener, nil
 	}
@@ -88,34 +89,36 @@ func (k *fakeKernel) Listener(_ context.Context, p nat.Protocol, external nat.Ad
 	return nil, nil
 }
 
-func (k *fakeKernel) Listeners(context.Context) ([]nat.Listener, error) {
+func (k *fakeKernel) Listeners(context.Context) ([]model.Listener, error) {
 	if k.listener != nil {
-		return append([]nat.Listener{*k.listener}, k.others...), k.broken
+		return append([]model.Listener{*k.listener}, k.others...), k.broken
 	}
 	return k.others, k.broken
 }
 
-func (k *fakeKernel) EndSessions(_ context.Context, picks func(nat.Session) bool) (int, error) {
+func (k *fakeKernel) EndSessions(_ context.Context, picks func(model.Session) bool) (int, error) {
 	before := len(k.sessions)
 	k.sessions = slices.DeleteFunc(k.sessions, picks)
 	return before - len(k.sessions), k.broken
 }
 
-func (k *fakeKernel) CheckTarget(_ context.Context, e nat.Endpoint) error {
+func (k *fakeKernel) CheckTarget(_ context.Context, e model.Endpoint) error {
 	if k.missing[e.Target] {
-		return nat.Errorf(nat.NotFound, "namespace %q does not exist", e.Target)
+		return model.Errorf(model.NotFound, "namespace %q does not exist", e.Target)
 	}
 	return nil
 }
 
-func (k *fakeKernel) Neighbours(context.Context) ([]nat.Neighbour, error) { return k.heardOf, k.broken }
+func (k *fakeKernel) Neighbours(context.Context) ([]model.Neighbour, error) {
+	return k.heardOf, k.broken
+}
 
 func (k *fakeKernel) Replug(_ context.Context, network string) error {
 	k.replug = append(k.replug, network)
 	return k.broken
 }
 
-func (k *fakeKernel) Learn(_ context.Context, c nat.Config) error {
+func (k *fakeKernel) Learn(_ context.Context, c config.Config) error {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	k.learnt = append(k.learnt, len(c.Leases))
@@ -124,11 +127,11 @@ func (k *fakeKernel) Learn(_ context.Context, c nat.Config) error {
 
 func (k *fakeKernel) Drifted(context.Context) (bool, error) { return k.drifted, k.broken }
 
-func (k *fakeKernel) Change(ctx context.Context, c nat.Config) (Report, error) {
+func (k *fakeKernel) Change(ctx context.Context, c config.Config) (Report, error) {
 	return k.Apply(ctx, c)
 }
 
-func (k *fakeKernel) Apply(ctx context.Context, c nat.Config) (Report, error) {
+func (k *fakeKernel) Apply(ctx context.Context, c config.Config) (Report, error) {
 	facts, _ := k.Facts(ctx)
 	k.mu.Lock()
 	defer k.mu.Unlock()
@@ -149,17 +152,17 @@ func (k *fakeKernel) Apply(ctx context.Context, c nat.Config) (Report, error) {
 	return r, nil
 }
 
-func (k *fakeKernel) last() nat.Config {
+func (k *fakeKernel) last() config.Config {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	if len(k.applied) == 0 {
-		return nat.Config{}
+		return config.Config{}
 	}
 	return k.applied[len(k.applied)-1]
 }
 
-func (k *fakeKernel) Bindings(context.Context) ([]nat.Binding, error)   { return k.bindings, nil }
-func (k *fakeKernel) Sessions(context.Context) ([]nat.Session, error)   { return k.sessions, nil }
+func (k *fakeKernel) Bindings(context.Context) ([]model.Binding, error) { return k.bindings, nil }
+func (k *fakeKernel) Sessions(context.Context) ([]model.Session, error) { return k.sessions, nil }
 func (k *fakeKernel) Watch(context.Context) (<-chan event.Event, error) { return k.events, nil }
 func (k *fakeKernel) Down(context.Context) error                        { k.applied = nil; return k.broken }
 func (k *fakeKernel) Announce(e event.Event)                            { k.heard = append(k.heard, e) }
@@ -188,27 +191,27 @@ func withWeb(t *testing.T) (*Control, *fakeKernel, *store.Store) {
 	k := &fakeKernel{}
 	c, s := start(t, t.TempDir(), k)
 	ctx := t.Context()
-	if _, err := c.CreateNetwork(ctx, nat.NetworkSpec{Name: "web", Subnet: "172.16.1.0/24"}); err != nil {
+	if _, err := c.CreateNetwork(ctx, config.NetworkSpec{Name: "web", Subnet: "172.16.1.0/24"}); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := c.AttachEndpoint(ctx, nat.EndpointSpec{Network: "web", Name: "c1", Netns: "c1"}); err != nil {
+	if _, err := c.AttachEndpoint(ctx, config.EndpointSpec{Network: "web", Name: "c1", Netns: "c1"}); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := c.AddMapping(ctx, nat.MappingSpec{Protocol: "tcp", External: "8080", Internal: "c1:80"}); err != nil {
+	if _, err := c.AddMapping(ctx, config.MappingSpec{Protocol: "tcp", External: "8080", Internal: "c1:80"}); err != nil {
 		t.Fatal(err)
 	}
 	return c, k, s
 }
 
 // same checks that the control, the store and the kernel all have this configuration.
-func same(t *testing.T, c *Control, k *fakeKernel, s *store.Store, want nat.Config) {
+func same(t *testing.T, c *Control, k *fakeKernel, s *store.Store, want config.Config) {
 	t.Helper()
 	current, _ := c.snapshot()
 	stored, err := s.Load()
 	if err != nil {
 		t.Fatal(err)
 	}
-	for who, got := range map[string]nat.Config{"control": current, "store": stored, "kernel": k.last()} {
+	for who, got := range map[string]config.Config{"control": current, "store": stored, "kernel": k.last()} {
 		if diff := cmp.Diff(want, got, compareNetip); diff != "" {
 			t.Errorf("%s (-want +got):\n%s", who, diff)
 		}

@@ -5,12 +5,12 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/hostnat/hostnat/internal/nat"
+	"github.com/hostnat/hostnat/internal/config"
 )
 
 // Inventory is what the daemon knows and the host does not show: for doctor.
 type Inventory struct {
-	Config        nat.Config
+	Config        config.Config
 	Absent        map[string]error // endpoints that are not attached, and why
 	Counters      Counters
 	StateProblems []string // what was wrong with the stored configuration
@@ -19,8 +19,8 @@ type Inventory struct {
 
 // Inventory returns it as it is now.
 func (c *Control) Inventory(ctx context.Context) Inventory {
-	config, report := c.snapshot()
-	i := Inventory{Config: config, Absent: report.Absent, StateProblems: slices.Clone(c.store.Problems())}
+	cfg, report := c.snapshot()
+	i := Inventory{Config: cfg, Absent: report.Absent, StateProblems: slices.Clone(c.store.Problems())}
 	c.mu.RLock()
 	i.Problems = c.failures()
 	c.mu.RUnlock()

@@ -4,52 +4,53 @@ import (
 	"context"
 	"net/netip"
 
+	"github.com/hostnat/hostnat/internal/config"
 	"github.com/hostnat/hostnat/internal/event"
-	"github.com/hostnat/hostnat/internal/nat"
+	"github.com/hostnat/hostnat/internal/model"
 )
 
 // Report is what came of an Apply.
-type Report = nat.Report
+type Report = model.Report
 
 // Counters is the data path's own count of things.
-type Counters = nat.Counters
+type Counters = model.Counters
 
 // Kernel is the host as control sees it: package reconcile has the real one,
 // tests a fake.
 type Kernel interface {
 	// Facts returns the host's own addresses, routes, links and ports now.
-	Facts(ctx context.Context) (nat.HostFacts, error)
+	Facts(ctx context.Context) (model.HostFacts, error)
 	// Listener returns the host's program that holds one of the external
 	// ports, the lowest such, or nil. An external address of 0.0.0.0 asks for
 	// all addresses.
-	Listener(ctx context.Context, p nat.Protocol, external nat.AddrPorts) (*nat.Listener, error)
+	Listener(ctx context.Context, p model.Protocol, external model.AddrPorts) (*model.Listener, error)
 	// Listeners returns all programs of the host that Listener would find.
-	Listeners(ctx context.Context) ([]nat.Listener, error)
+	Listeners(ctx context.Context) ([]model.Listener, error)
 	// Holder asks on a link of the host who has an address there, if anybody does.
-	Holder(ctx context.Context, link string, a netip.Addr) (mac nat.MAC, taken bool, err error)
-	// CheckTarget returns a *nat.Error if the namespace, process, TAP or port
+	Holder(ctx context.Context, link string, a netip.Addr) (mac model.MAC, taken bool, err error)
+	// CheckTarget returns a *model.Error if the namespace, process, TAP or port
 	// that an endpoint is to be attached to is not there.
-	CheckTarget(ctx context.Context, e nat.Endpoint) error
+	CheckTarget(ctx context.Context, e model.Endpoint) error
 	// Apply makes the kernel equal to c. Safe to repeat.
-	Apply(ctx context.Context, c nat.Config) (Report, error)
+	Apply(ctx context.Context, c config.Config) (Report, error)
 	// Change is Apply for a configuration that somebody has just changed. What
 	// has happened on the host meanwhile it need not look at.
-	Change(ctx context.Context, c nat.Config) (Report, error)
+	Change(ctx context.Context, c config.Config) (Report, error)
 	// Learn tells of a configuration in which nothing but leases is new.
-	Learn(ctx context.Context, c nat.Config) error
+	Learn(ctx context.Context, c config.Config) error
 	// Drifted reports whether the host is not any more as the last Apply or
 	// Change has left it, as far as the host tells by itself.
 	Drifted(ctx context.Context) (bool, error)
 	// Bindings returns the kernel's bindings, names filled in.
-	Bindings(ctx context.Context) ([]nat.Binding, error)
+	Bindings(ctx context.Context) ([]model.Binding, error)
 	// Sessions returns the kernel's sessions, names filled in.
-	Sessions(ctx context.Context) ([]nat.Session, error)
+	Sessions(ctx context.Context) ([]model.Session, error)
 	// EndSessions ends the sessions that the predicate picks and returns how
 	// many those were. A binding goes with its last session.
-	EndSessions(ctx context.Context, picks func(nat.Session) bool) (int, error)
+	EndSessions(ctx context.Context, picks func(model.Session) bool) (int, error)
 	// Neighbours returns who is on networks' bridges and was not attached, as far
 	// as they have spoken to the host in the last minutes.
-	Neighbours(ctx context.Context) ([]nat.Neighbour, error)
+	Neighbours(ctx context.Context) ([]model.Neighbour, error)
 	// Replug has the machines on a network's bridge that hostnat does not
 	// configure notice that something has changed, where that can be done.
 	Replug(ctx context.Context, network string) error

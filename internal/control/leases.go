@@ -6,36 +6,37 @@ import (
 	"slices"
 	"time"
 
-	"github.com/hostnat/hostnat/internal/nat"
+	"github.com/hostnat/hostnat/internal/config"
+	"github.com/hostnat/hostnat/internal/model"
 )
 
 // Leases is what control needs of the DHCP servers. Package dhcp's Book is one.
 type Leases interface {
 	// Leases returns all leases as they are at a moment.
-	Leases(now time.Time) []nat.Lease
+	Leases(now time.Time) []model.Lease
 	// Hold keeps an address from DHCP clients until the servers know the
 	// configuration that it is in. It is false if a client with another MAC has
 	// the address.
-	Hold(network string, a netip.Addr, mac nat.MAC, now time.Time) bool
+	Hold(network string, a netip.Addr, mac model.MAC, now time.Time) bool
 	// Forget drops a lease; false if there is none.
-	Forget(network string, a netip.Addr) (nat.Lease, bool, error)
+	Forget(network string, a netip.Addr) (model.Lease, bool, error)
 }
 
 // noLeases stands in where there is no DHCP.
 type noLeases struct{}
 
-func (noLeases) Leases(time.Time) []nat.Lease                             { return nil }
-func (noLeases) Hold(string, netip.Addr, nat.MAC, time.Time) bool         { return true }
-func (noLeases) Forget(string, netip.Addr) (l nat.Lease, b bool, e error) { return }
+func (noLeases) Leases(time.Time) []model.Lease                             { return nil }
+func (noLeases) Hold(string, netip.Addr, model.MAC, time.Time) bool         { return true }
+func (noLeases) Forget(string, netip.Addr) (l model.Lease, b bool, e error) { return }
 
 // learn brings what a configuration knows of leases, and of who was heard of, up
 // to date.
-func (c *Control) learn(config *nat.Config) {
+func (c *Control) learn(cfg *config.Config) {
 	now := time.Now()
 	c.mu.RLock()
-	config.Hear(c.heard)
+	cfg.Hear(c.heard)
 	c.mu.RUnlock()
-	config.Learn(c.leases.Leases(now), now)
+	cfg.Learn(c.leases.Leases(now), now)
 }
 
 // LeasesChanged makes the current configuration know what the DHCP servers
@@ -61,26 +62,26 @@ func (c *Control) LeasesChanged(ctx context.Context) error {
 	return c.kernel.Learn(ctx, next.Unfolded())
 }
 
-func sameTargets(a, b nat.Mapping) bool { return slices.Equal(a.Targets, b.Targets) }
+func sameTargets(a, b model.Mapping) bool { return slices.Equal(a.Targets, b.Targets) }
 
 // DHCPLeases returns the leases of a network, of all networks if it is "".
 func (c *Control) DHCPLeases(_ context.Context, network string) ([]LeaseView, error) {
-	config, _ := c.snapshot()
+	cfg, _ := c.snapshot()
 	if network != "" {
-		if _, err := config.Network(network); err != nil {
+		if _, err := cfg.Network(network); err != nil {
 			return nil, err
 		}
 	}
-	c.learn(&config)
+	c.learn(&cfg)
 	names := make(map[string]string)
-	for _, list := range [][]nat.Endpoint{config.Endpoints, config.Learnt} {
+	for _, list := range [][]model.Endpoint{cfg.Endpoints, cfg.Learnt} {
 		for _, e := range list {
 			names[e.Network+"/"+e.Address.String()] = e.Name
 		}
 	}
 	views := []LeaseView{}
 	for _, l := range c.leases.Leases(time.Now()) {
-		name, endpoint := nat.CutIsland(l.Network)
+		name, endpoint := model.CutIsland(l.Network)
 		l.Network = name
 		if endpoint == "" {
 			endpoint = names[l.Network+"/"+l.Address.String()]
@@ -95,39 +96,39 @@ func (c *Control) DHCPLeases(_ context.Context, network string) ([]LeaseView, er
 // DeleteLease drops a lease. The client is not told: when it renews, it gets
 // the same address again unless somebody else has it by then.
 func (c *Control) DeleteLease(_ context.Context, network, address string) error {
-	config, _ := c.snapshot()
-	n, err := config.Network(network)
+	cfg, _ := c.snapshot()
+	n, err := cfg.Network(network)
 	if err != nil {
 		return err
 	}
 	if n.Private() {
-		return nat.Errorf(nat.Conflict, "the leases of network %q are its endpoints' own", network).WithHint("'hostnat endpoint detach' takes an endpoint's address back")
+		return model.Errorf(model.Conflict, "the leases of network %q are its endpoints' own", network).WithHint("'hostnat endpoint detach' takes an endpoint's address back")
 	}
-	a, err := nat.ParseIPv4("address", address)
+	a, err := model.ParseIPv4("address", address)
 	if err != nil {
 		return err
 	}
 	_, found, err := c.leases.Forget(network, a)
 	if err == nil && !found {
-		return nat.Errorf(nat.NotFound, "address %s of network %q is not leased", a, network).WithHint("'hostnat lease list' shows those that are")
+		return model.Errorf(model.NotFound, "address %s of network %q is not leased", a, network).WithHint("'hostnat lease list' shows those that are")
 	}
 	return err
 }
 
 // Reservations returns all reservations.
-func (c *Control) Reservations(context.Context) ([]nat.Reservation, error) {
-	config, _ := c.snapshot()
-	return append([]nat.Reservation{}, config.Reservations...), nil
+func (c *Control) Reservations(context.Context) ([]model.Reservation, error) {
+	cfg, _ := c.snapshot()
+	return append([]model.Reservation{}, cfg.Reservations...), nil
 }
 
 // AddReservation keeps an address for a client.
-func (c *Control) AddReservation(ctx context.Context, spec nat.ReservationSpec) (r nat.Reservation, err error) {
-	err = c.change(ctx, "reserve "+spec.Address, func(config *nat.Config) error {
+func (c *Control) AddReservation(ctx context.Context, spec config.ReservationSpec) (r model.Reservation, err error) {
+	err = c.change(ctx, "reserve "+spec.Address, func(cfg *config.Config) error {
 		facts, err := c.kernel.Facts(ctx)
 		if err != nil {
 			return err
 		}
-		r, err = config.AddReservation(spec, facts)
+		r, err = cfg.AddReservation(spec, facts)
 		return err
 	}, nil)
 	return r, err
@@ -135,21 +136,21 @@ func (c *Control) AddReservation(ctx context.Context, spec nat.ReservationSpec) 
 
 // DeleteReservation gives a reserved address back.
 func (c *Control) DeleteReservation(ctx context.Context, network, address string) error {
-	return c.change(ctx, "delete the reservation of "+address, func(config *nat.Config) error {
-		return config.DeleteReservation(network, address)
+	return c.change(ctx, "delete the reservation of "+address, func(cfg *config.Config) error {
+		return cfg.DeleteReservation(network, address)
 	}, nil)
 }
 
 // Pools returns the prefixes that subnets are taken from.
-func (c *Control) Pools(context.Context) ([]nat.Pool, error) {
-	config, _ := c.snapshot()
-	return config.SubnetPools(), nil
+func (c *Control) Pools(context.Context) ([]model.Pool, error) {
+	cfg, _ := c.snapshot()
+	return cfg.SubnetPools(), nil
 }
 
 // AddPool adds a pool; the first one takes the place of the default ones.
-func (c *Control) AddPool(ctx context.Context, spec nat.PoolSpec) (p nat.Pool, err error) {
-	err = c.change(ctx, "add pool "+spec.Prefix, func(config *nat.Config) error {
-		p, err = config.AddPool(spec)
+func (c *Control) AddPool(ctx context.Context, spec config.PoolSpec) (p model.Pool, err error) {
+	err = c.change(ctx, "add pool "+spec.Prefix, func(cfg *config.Config) error {
+		p, err = cfg.AddPool(spec)
 		return err
 	}, nil)
 	return p, err
@@ -157,7 +158,7 @@ func (c *Control) AddPool(ctx context.Context, spec nat.PoolSpec) (p nat.Pool, e
 
 // DeletePool deletes a pool.
 func (c *Control) DeletePool(ctx context.Context, prefix string) error {
-	return c.change(ctx, "delete pool "+prefix, func(config *nat.Config) error {
-		return config.DeletePool(prefix)
+	return c.change(ctx, "delete pool "+prefix, func(cfg *config.Config) error {
+		return cfg.DeletePool(prefix)
 	}, nil)
 }

@@ -6,33 +6,34 @@ import (
 	"testing"
 	"time"
 
-	"github.com/hostnat/hostnat/internal/nat"
+	"github.com/hostnat/hostnat/internal/config"
+	"github.com/hostnat/hostnat/internal/model"
 	"github.com/hostnat/hostnat/internal/store"
 )
 
 // fakeLeases is a book of leases for tests.
 type fakeLeases struct {
-	list    []nat.Lease
+	list    []model.Lease
 	refuse  int // how many of the next Holds fail, each with a lease that came first
 	held    []netip.Addr
 	dropped []netip.Addr
 }
 
-func (f *fakeLeases) Leases(time.Time) []nat.Lease { return f.list }
+func (f *fakeLeases) Leases(time.Time) []model.Lease { return f.list }
 
-func (f *fakeLeases) Hold(network string, a netip.Addr, _ nat.MAC, now time.Time) bool {
+func (f *fakeLeases) Hold(network string, a netip.Addr, _ model.MAC, now time.Time) bool {
 	if f.refuse > 0 {
 		f.refuse--
-		f.list = append(f.list, nat.Lease{Network: network, Address: a, MAC: "02:00:00:00:00:99", State: nat.LeaseBound, Since: now, Expires: now.Add(time.Hour)})
+		f.list = append(f.list, model.Lease{Network: network, Address: a, MAC: "02:00:00:00:00:99", State: model.LeaseBound, Since: now, Expires: now.Add(time.Hour)})
 		return false
 	}
 	f.held = append(f.held, a)
 	return true
 }
 
-func (f *fakeLeases) Forget(_ string, a netip.Addr) (nat.Lease, bool, error) {
+func (f *fakeLeases) Forget(_ string, a netip.Addr) (model.Lease, bool, error) {
 	f.dropped = append(f.dropped, a)
-	return nat.Lease{}, true, nil
+	return model.Lease{}, true, nil
 }
 
 func withLeases(t *testing.T) (*Control, *fakeKernel, *fakeLeases) {
@@ -47,7 +48,7 @@ func withLeases(t *testing.T) (*Control, *fakeKernel, *fakeLeases) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := c.CreateNetwork(t.Context(), nat.NetworkSpec{Name: "web", Subnet: "172.16.1.0/24"}); err != nil {
+	if _, err := c.CreateNetwork(t.Context(), config.NetworkSpec{Name: "web", Subnet: "172.16.1.0/24"}); err != nil {
 		t.Fatal(err)
 	}
 	return c, k, f
@@ -58,13 +59,13 @@ func TestAttachBesideDHCP(t *testing.T) {
 	t.Parallel()
 	c, _, f := withLeases(t)
 	f.refuse = 2
-	e, err := c.AttachEndpoint(t.Context(), nat.EndpointSpec{Network: "web", Name: "c1", Netns: "c1"})
+	e, err := c.AttachEndpoint(t.Context(), config.EndpointSpec{Network: "web", Name: "c1", Netns: "c1"})
 	if err != nil || e.Address != netip.MustParseAddr("172.16.1.4") || len(f.held) != 1 {
 		t.Errorf("%v, %v, held %v", e.Address, err, f.held)
 	}
 	f.refuse = 1
-	_, err = c.AttachEndpoint(t.Context(), nat.EndpointSpec{Network: "web", Name: "c2", Netns: "c2", Address: "172.16.1.9"})
-	if nat.CodeOf(err) != nat.Conflict {
+	_, err = c.AttachEndpoint(t.Context(), config.EndpointSpec{Network: "web", Name: "c2", Netns: "c2", Address: "172.16.1.9"})
+	if model.CodeOf(err) != model.Conflict {
 		t.Errorf("an address that was leased at that moment: %v", err)
 	}
 	if err := c.DetachEndpoint(t.Context(), "c1"); err != nil || len(f.dropped) != 1 {
@@ -76,12 +77,12 @@ func TestLeasesChanged(t *testing.T) {
 	t.Parallel()
 	c, k, f := withLeases(t)
 	ctx := t.Context()
-	bob := func(a string) nat.Lease {
-		return nat.Lease{Network: "web", Address: netip.MustParseAddr(a), MAC: "02:00:00:00:00:b0", Hostname: "bob", State: nat.LeaseBound, Expires: time.Now().Add(time.Hour)}
+	bob := func(a string) model.Lease {
+		return model.Lease{Network: "web", Address: netip.MustParseAddr(a), MAC: "02:00:00:00:00:b0", Hostname: "bob", State: model.LeaseBound, Expires: time.Now().Add(time.Hour)}
 	}
 	servers := &fakeServers{}
 	c.servers = servers
-	f.list = []nat.Lease{bob("172.16.1.30")}
+	f.list = []model.Lease{bob("172.16.1.30")}
 	applied := len(k.applied)
 	if err := c.LeasesChanged(ctx); err != nil || len(k.applied) != applied {
 		t.Errorf("%v; the kernel is changed for a lease that nothing hangs on", err)
@@ -93,13 +94,13 @@ func TestLeasesChanged(t *testing.T) {
 		t.Errorf("the kernel is told of %d leases, want %d", k.learnt, want)
 	}
 	list, err := c.Endpoints(ctx, "web")
-	if err != nil || len(list) != 1 || list[0].Name != "bob" || list[0].Managed || list[0].Kind != nat.KindLease {
+	if err != nil || len(list) != 1 || list[0].Name != "bob" || list[0].Managed || list[0].Kind != model.KindLease {
 		t.Errorf("endpoints: %+v, %v", list, err)
 	}
-	if _, err := c.AddMapping(ctx, nat.MappingSpec{Protocol: "tcp", External: "9999", Internal: "bob:80"}); err != nil {
+	if _, err := c.AddMapping(ctx, config.MappingSpec{Protocol: "tcp", External: "9999", Internal: "bob:80"}); err != nil {
 		t.Fatal(err)
 	}
-	f.list = []nat.Lease{bob("172.16.1.31")}
+	f.list = []model.Lease{bob("172.16.1.31")}
 	if err := c.LeasesChanged(ctx); err != nil {
 		t.Fatal(err)
 	}
@@ -125,12 +126,12 @@ func TestEndpointsHeardOf(t *testing.T) {
 	if list, err := c.Endpoints(ctx, "web"); err != nil || len(list) != 0 {
 		t.Fatalf("endpoints: %+v, %v", list, err)
 	}
-	k.heardOf = []nat.Neighbour{{Bridge: "hn-web", Address: netip.MustParseAddr("172.16.1.9"), MAC: "02:00:00:00:00:09"}}
+	k.heardOf = []model.Neighbour{{Bridge: "hn-web", Address: netip.MustParseAddr("172.16.1.9"), MAC: "02:00:00:00:00:09"}}
 	list, err := c.Endpoints(ctx, "web")
-	if err != nil || len(list) != 1 || list[0].Name != "ip-172-16-1-9" || list[0].Managed || list[0].Kind != nat.KindTraffic {
+	if err != nil || len(list) != 1 || list[0].Name != "ip-172-16-1-9" || list[0].Managed || list[0].Kind != model.KindTraffic {
 		t.Errorf("endpoints: %+v, %v", list, err)
 	}
-	if m, err := c.AddMapping(ctx, nat.MappingSpec{Protocol: "tcp", External: "9999", Internal: "ip-172-16-1-9:80"}); err != nil || m.Internal != "172.16.1.9:80" {
+	if m, err := c.AddMapping(ctx, config.MappingSpec{Protocol: "tcp", External: "9999", Internal: "ip-172-16-1-9:80"}); err != nil || m.Internal != "172.16.1.9:80" {
 		t.Errorf("mapping: %+v, %v", m, err)
 	}
 	k.heardOf = nil
@@ -141,7 +142,7 @@ func TestEndpointsHeardOf(t *testing.T) {
 		t.Errorf("the mapping leads to %s", got)
 	}
 	// What cannot be asked is as it was.
-	k.heardOf = []nat.Neighbour{{Bridge: "hn-web", Address: netip.MustParseAddr("172.16.1.9"), MAC: "02:00:00:00:00:09"}}
+	k.heardOf = []model.Neighbour{{Bridge: "hn-web", Address: netip.MustParseAddr("172.16.1.9"), MAC: "02:00:00:00:00:09"}}
 	if e, err := c.Endpoint(ctx, "ip-172-16-1-9"); err != nil || e.Address.String() != "172.16.1.9" {
 		t.Errorf("%+v, %v", e, err)
 	}

@@ -4,8 +4,9 @@ import (
 	"context"
 	"fmt"
 
+	"github.com/hostnat/hostnat/internal/config"
 	"github.com/hostnat/hostnat/internal/event"
-	"github.com/hostnat/hostnat/internal/nat"
+	"github.com/hostnat/hostnat/internal/model"
 )
 
 // Reconcile makes the kernel equal to the configuration again: at the start,
@@ -31,14 +32,14 @@ func (c *Control) Follow(ctx context.Context) error {
 // reconcile is Reconcile for who holds changing.
 func (c *Control) reconcile(ctx context.Context) error {
 	c.mu.RLock()
-	config, down := c.config.Clone(), c.down
+	cfg, down := c.config.Clone(), c.down
 	c.mu.RUnlock()
 	if down {
 		return nil
 	}
 	c.hear(ctx, false)
-	c.learn(&config)
-	if err := c.apply(ctx, config); err != nil {
+	c.learn(&cfg)
+	if err := c.apply(ctx, cfg); err != nil {
 		return fmt.Errorf("reconcile: %w", err)
 	}
 	return c.renumberOverlapping(ctx)
@@ -52,8 +53,8 @@ func (c *Control) Down(ctx context.Context) error {
 	if err := c.kernel.Down(context.WithoutCancel(ctx)); err != nil {
 		return fmt.Errorf("down: %w", err)
 	}
-	c.relays.Apply(nat.Config{})
-	c.servers.Serve(ctx, nat.Config{}, nat.HostFacts{})
+	c.relays.Apply(config.Config{})
+	c.servers.Serve(ctx, config.Config{}, model.HostFacts{})
 	c.served = nil
 	c.mu.Lock()
 	defer c.mu.Unlock()

@@ -4,14 +4,15 @@ import (
 	"context"
 	"fmt"
 
-	"github.com/hostnat/hostnat/internal/nat"
+	"github.com/hostnat/hostnat/internal/config"
+	"github.com/hostnat/hostnat/internal/model"
 )
 
 // Mappings returns all static mappings.
 func (c *Control) Mappings(context.Context) ([]MappingView, error) {
-	config, report := c.snapshot()
+	cfg, report := c.snapshot()
 	views := []MappingView{}
-	for _, m := range config.Mappings {
+	for _, m := range cfg.Mappings {
 		views = append(views, viewMapping(m, report.Active[m.ID]))
 	}
 	return views, nil
@@ -19,8 +20,8 @@ func (c *Control) Mappings(context.Context) ([]MappingView, error) {
 
 // Mapping returns the mapping of that id.
 func (c *Control) Mapping(_ context.Context, id uint32) (MappingView, error) {
-	config, report := c.snapshot()
-	m, err := config.Mapping(id)
+	cfg, report := c.snapshot()
+	m, err := cfg.Mapping(id)
 	if err != nil {
 		return MappingView{}, err
 	}
@@ -30,16 +31,16 @@ func (c *Control) Mapping(_ context.Context, id uint32) (MappingView, error) {
 // AddMapping adds a static mapping, unless a program of the host listens on one
 // of its external ports and the spec does not say by force. One that exists with
 // the same targets is returned. Without external ports, free ones are chosen.
-func (c *Control) AddMapping(ctx context.Context, spec nat.MappingSpec) (MappingView, error) {
-	var m nat.Mapping
-	err := c.change(ctx, "add mapping", func(config *nat.Config) error {
-		next := config.NextMapping
+func (c *Control) AddMapping(ctx context.Context, spec config.MappingSpec) (MappingView, error) {
+	var m model.Mapping
+	err := c.change(ctx, "add mapping", func(cfg *config.Config) error {
+		next := cfg.NextMapping
 		var err error
-		if m, err = config.AddMapping(spec, c.choosePort(ctx, config)); err != nil || m.ID < next {
+		if m, err = cfg.AddMapping(spec, c.choosePort(ctx, cfg)); err != nil || m.ID < next {
 			return err
 		}
 		if m.IsWhole() {
-			return c.checkWhole(ctx, *config, m, spec.Force)
+			return c.checkWhole(ctx, *cfg, m, spec.Force)
 		}
 		if spec.Force {
 			return nil
@@ -51,7 +52,7 @@ func (c *Control) AddMapping(ctx context.Context, spec nat.MappingSpec) (Mapping
 		if err != nil {
 			return err
 		}
-		return checkPools(*config, facts, m)
+		return checkPools(*cfg, facts, m)
 	}, nil)
 	if err != nil {
 		return MappingView{}, err
@@ -62,11 +63,11 @@ func (c *Control) AddMapping(ctx context.Context, spec nat.MappingSpec) (Mapping
 // checkPools refuses a mapping, the last one of config, that would leave a NAT
 // without a dynamic port. One that only makes a pool smaller is fine: dynamic
 // ports keep out of mappings.
-func checkPools(config nat.Config, facts nat.HostFacts, m nat.Mapping) error {
-	without := config.Mappings[:len(config.Mappings)-1]
-	for _, n := range config.NATs {
-		if dynamicCount(n, facts, m.Protocol, config.Mappings) == 0 && dynamicCount(n, facts, m.Protocol, without) > 0 {
-			return nat.Errorf(nat.Conflict, "%s %s would take the last dynamic %s port of NAT %q", m.Protocol, m.ExternalText(), m.Protocol, n.Name).
+func checkPools(cfg config.Config, facts model.HostFacts, m model.Mapping) error {
+	without := cfg.Mappings[:len(cfg.Mappings)-1]
+	for _, n := range cfg.NATs {
+		if dynamicCount(n, facts, m.Protocol, cfg.Mappings) == 0 && dynamicCount(n, facts, m.Protocol, without) > 0 {
+			return model.Errorf(model.Conflict, "%s %s would take the last dynamic %s port of NAT %q", m.Protocol, m.ExternalText(), m.Protocol, n.Name).
 				WithHint("choose fewer ports, give the NAT another address, or take them with --force")
 		}
 	}
@@ -74,31 +75,31 @@ func checkPools(config nat.Config, facts nat.HostFacts, m nat.Mapping) error {
 }
 
 // dynamicCount is how many ports a NAT has to give out that are in no mapping.
-func dynamicCount(n nat.NAT, facts nat.HostFacts, p nat.Protocol, mappings []nat.Mapping) (count int) {
+func dynamicCount(n model.NAT, facts model.HostFacts, p model.Protocol, mappings []model.Mapping) (count int) {
 	for _, a := range externalAddresses(n, facts) {
-		count += nat.InUse{Mappings: mappings}.Free(p, a.Address, a.Ports.Without(facts.LocalPorts))
+		count += model.InUse{Mappings: mappings}.Free(p, a.Address, a.Ports.Without(facts.LocalPorts))
 	}
 	return count
 }
 
 // DeleteMapping deletes the mapping of that id.
 func (c *Control) DeleteMapping(ctx context.Context, id uint32) error {
-	return c.change(ctx, fmt.Sprintf("delete mapping %d", id), func(config *nat.Config) error {
-		return config.DeleteMapping(id)
+	return c.change(ctx, fmt.Sprintf("delete mapping %d", id), func(cfg *config.Config) error {
+		return cfg.DeleteMapping(id)
 	}, nil)
 }
 
-func (c *Control) checkListener(ctx context.Context, m nat.Mapping) error {
+func (c *Control) checkListener(ctx context.Context, m model.Mapping) error {
 	l, err := c.kernel.Listener(ctx, m.Protocol, m.External)
 	if err != nil || l == nil {
 		return err
 	}
-	return nat.Errorf(nat.Conflict, "%s listens on %s %s", program(*l), m.Protocol, l.Address).
+	return model.Errorf(model.Conflict, "%s listens on %s %s", program(*l), m.Protocol, l.Address).
 		WithHint("end it, choose another external port, or take this one with --force")
 }
 
 // program names a listener for people: "nginx (pid 41)".
-func program(l nat.Listener) string {
+func program(l model.Listener) string {
 	switch {
 	case l.Program != "" && l.PID != 0:
 		return fmt.Sprintf("%s (pid %d)", l.Program, l.PID)

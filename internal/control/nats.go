@@ -3,26 +3,27 @@ package control
 import (
 	"context"
 
-	"github.com/hostnat/hostnat/internal/nat"
+	"github.com/hostnat/hostnat/internal/config"
+	"github.com/hostnat/hostnat/internal/model"
 )
 
 // NATs returns all NATs.
-func (c *Control) NATs(context.Context) ([]nat.NAT, error) {
-	config, _ := c.snapshot()
-	return config.NATs, nil
+func (c *Control) NATs(context.Context) ([]model.NAT, error) {
+	cfg, _ := c.snapshot()
+	return cfg.NATs, nil
 }
 
 // NAT returns the NAT of that name.
-func (c *Control) NAT(_ context.Context, name string) (nat.NAT, error) {
-	config, _ := c.snapshot()
-	return config.NAT(name)
+func (c *Control) NAT(_ context.Context, name string) (model.NAT, error) {
+	cfg, _ := c.snapshot()
+	return cfg.NAT(name)
 }
 
 // CreateNAT adds a NAT. Its external interfaces must be the host's; addresses
 // that the host does not have are added, as AddAddress does.
-func (c *Control) CreateNAT(ctx context.Context, spec nat.NATSpec) (n nat.NAT, err error) {
-	create := func(config *nat.Config) error {
-		if n, err = config.AddNAT(spec); err != nil {
+func (c *Control) CreateNAT(ctx context.Context, spec config.NATSpec) (n model.NAT, err error) {
+	create := func(cfg *config.Config) error {
+		if n, err = cfg.AddNAT(spec); err != nil {
 			return err
 		}
 		facts, err := c.kernel.Facts(ctx)
@@ -34,13 +35,13 @@ func (c *Control) CreateNAT(ctx context.Context, spec nat.NATSpec) (n nat.NAT, e
 		}
 		for _, a := range n.ExternalAddresses {
 			if !facts.HasOwn(a.Address) {
-				config.MarkAdded(n.Name, a.Address)
+				cfg.MarkAdded(n.Name, a.Address)
 			}
 		}
-		if n, err = config.NAT(n.Name); err != nil {
+		if n, err = cfg.NAT(n.Name); err != nil {
 			return err
 		}
-		return checkRanges(*config, n.Name, facts)
+		return checkRanges(*cfg, n.Name, facts)
 	}
 	placed := func(r Report) error {
 		for _, a := range n.ExternalAddresses {
@@ -54,10 +55,10 @@ func (c *Control) CreateNAT(ctx context.Context, spec nat.NATSpec) (n nat.NAT, e
 	return n, err
 }
 
-// SetNAT changes settings of a NAT; nat.SettingKeys has the keys.
-func (c *Control) SetNAT(ctx context.Context, name string, settings map[string]string) (n nat.NAT, err error) {
-	err = c.change(ctx, "set NAT "+name, func(config *nat.Config) error {
-		if n, err = config.SetNAT(name, settings); err != nil {
+// SetNAT changes settings of a NAT; config.SettingKeys has the keys.
+func (c *Control) SetNAT(ctx context.Context, name string, settings map[string]string) (n model.NAT, err error) {
+	err = c.change(ctx, "set NAT "+name, func(cfg *config.Config) error {
+		if n, err = cfg.SetNAT(name, settings); err != nil {
 			return err
 		}
 		if _, moves := settings["external-interface"]; !moves {
@@ -72,10 +73,10 @@ func (c *Control) SetNAT(ctx context.Context, name string, settings map[string]s
 	return n, err
 }
 
-func checkLinks(n nat.NAT, facts nat.HostFacts) error {
+func checkLinks(n model.NAT, facts model.HostFacts) error {
 	for _, link := range n.ExternalInterfaces {
 		if !facts.HasInterface(link) {
-			return nat.Errorf(nat.NotFound, "external interface %s does not exist", link).WithHint("use one that 'ip link' shows")
+			return model.Errorf(model.NotFound, "external interface %s does not exist", link).WithHint("use one that 'ip link' shows")
 		}
 	}
 	return nil
@@ -83,7 +84,7 @@ func checkLinks(n nat.NAT, facts nat.HostFacts) error {
 
 // DeleteNAT deletes a NAT that no network is behind.
 func (c *Control) DeleteNAT(ctx context.Context, name string) error {
-	return c.change(ctx, "delete NAT "+name, func(config *nat.Config) error {
-		return config.DeleteNAT(name)
+	return c.change(ctx, "delete NAT "+name, func(cfg *config.Config) error {
+		return cfg.DeleteNAT(name)
 	}, nil)
 }

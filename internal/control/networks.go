@@ -3,30 +3,31 @@ package control
 import (
 	"context"
 
+	"github.com/hostnat/hostnat/internal/config"
 	"github.com/hostnat/hostnat/internal/ipam"
-	"github.com/hostnat/hostnat/internal/nat"
+	"github.com/hostnat/hostnat/internal/model"
 )
 
 // Networks returns all networks.
-func (c *Control) Networks(context.Context) ([]nat.Network, error) {
-	config, _ := c.snapshot()
-	return config.Networks, nil
+func (c *Control) Networks(context.Context) ([]model.Network, error) {
+	cfg, _ := c.snapshot()
+	return cfg.Networks, nil
 }
 
 // Network returns the network of that name.
-func (c *Control) Network(_ context.Context, name string) (nat.Network, error) {
-	config, _ := c.snapshot()
-	return config.Network(name)
+func (c *Control) Network(_ context.Context, name string) (model.Network, error) {
+	cfg, _ := c.snapshot()
+	return cfg.Network(name)
 }
 
 // CreateNetwork adds a network, with a free subnet if the spec has none.
-func (c *Control) CreateNetwork(ctx context.Context, spec nat.NetworkSpec) (n nat.Network, err error) {
-	err = c.change(ctx, "create network "+spec.Name, func(config *nat.Config) error {
+func (c *Control) CreateNetwork(ctx context.Context, spec config.NetworkSpec) (n model.Network, err error) {
+	err = c.change(ctx, "create network "+spec.Name, func(cfg *config.Config) error {
 		facts, err := c.kernel.Facts(ctx)
 		if err != nil {
 			return err
 		}
-		if n, err = config.AddNetwork(spec, facts, ipam.FreeSubnetIn(config.SubnetPools())); err != nil {
+		if n, err = cfg.AddNetwork(spec, facts, ipam.FreeSubnetIn(cfg.SubnetPools())); err != nil {
 			return err
 		}
 		return c.checkGateway(ctx, n, facts)
@@ -37,7 +38,7 @@ func (c *Control) CreateNetwork(ctx context.Context, spec nat.NetworkSpec) (n na
 // checkGateway refuses the gateway of a network whose subnet the host may have
 // too if a machine on one of the host's own links has that address: the host would
 // not reach it any more.
-func (c *Control) checkGateway(ctx context.Context, n nat.Network, facts nat.HostFacts) error {
+func (c *Control) checkGateway(ctx context.Context, n model.Network, facts model.HostFacts) error {
 	if !n.Apart() {
 		return nil
 	}
@@ -55,7 +56,7 @@ func (c *Control) checkGateway(ctx context.Context, n nat.Network, facts nat.Hos
 
 // DeleteNetwork deletes a network; with force, its endpoints and mappings too.
 func (c *Control) DeleteNetwork(ctx context.Context, name string, force bool) error {
-	return c.change(ctx, "delete network "+name, func(config *nat.Config) error {
-		return config.DeleteNetwork(name, force)
+	return c.change(ctx, "delete network "+name, func(cfg *config.Config) error {
+		return cfg.DeleteNetwork(name, force)
 	}, nil)
 }

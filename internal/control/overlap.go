@@ -7,14 +7,15 @@ import (
 	"slices"
 	"time"
 
+	"github.com/hostnat/hostnat/internal/config"
 	"github.com/hostnat/hostnat/internal/event"
 	"github.com/hostnat/hostnat/internal/ipam"
-	"github.com/hostnat/hostnat/internal/nat"
+	"github.com/hostnat/hostnat/internal/model"
 )
 
 // notice takes note of where the host's own network overlaps networks now, and
 // announces what is new and what is over. The caller holds mu.
-func (c *Control) notice(now []nat.Clash) {
+func (c *Control) notice(now []config.Clash) {
 	before := c.clashes
 	c.clashes = now
 	for _, clash := range now {
@@ -43,17 +44,17 @@ func (c *Control) renumberOverlapping(ctx context.Context) error {
 	c.mu.RLock()
 	clashes := slices.Clone(c.clashes)
 	c.mu.RUnlock()
-	config, report := c.snapshot()
+	cfg, report := c.snapshot()
 	var errs []error
 	done, stuck := make(map[string]bool), make(map[string]error)
 	for _, clash := range clashes {
-		n, err := config.Network(clash.Network)
-		if err != nil || n.Overlap != nat.Renumber || done[n.Name] {
+		n, err := cfg.Network(clash.Network)
+		if err != nil || n.Overlap != model.Renumber || done[n.Name] {
 			continue
 		}
 		done[n.Name] = true
 		_, err = c.renumber(ctx, n.Name, "", report.Host)
-		if nat.CodeOf(err) == nat.Exhausted {
+		if model.CodeOf(err) == model.Exhausted {
 			stuck[n.Name], err = err, nil
 		}
 		errs = append(errs, err)
@@ -65,7 +66,7 @@ func (c *Control) renumberOverlapping(ctx context.Context) error {
 }
 
 // remedy says what mends a clash. The caller holds mu.
-func (c *Control) remedy(clash nat.Clash) string {
+func (c *Control) remedy(clash config.Clash) string {
 	if err := c.stuck[clash.Network]; err != nil {
 		return "it is to move by itself, but " + err.Error()
 	}
@@ -75,10 +76,10 @@ func (c *Control) remedy(clash nat.Clash) string {
 // RenumberNetwork moves a network to another subnet, to a free one as large as
 // its own if subnet is empty: its gateway, endpoints and mappings. What its
 // sessions were is over.
-func (c *Control) RenumberNetwork(ctx context.Context, name, subnet string) (nat.Renumbering, error) {
+func (c *Control) RenumberNetwork(ctx context.Context, name, subnet string) (config.Renumbering, error) {
 	facts, err := c.kernel.Facts(ctx)
 	if err != nil {
-		return nat.Renumbering{}, err
+		return config.Renumbering{}, err
 	}
 	c.changing.Lock()
 	defer c.changing.Unlock()
@@ -86,17 +87,17 @@ func (c *Control) RenumberNetwork(ctx context.Context, name, subnet string) (nat
 }
 
 // renumber is RenumberNetwork for who holds changing.
-func (c *Control) renumber(ctx context.Context, name, subnet string, facts nat.HostFacts) (r nat.Renumbering, err error) {
-	err = c.changeLocked(ctx, "renumber network "+name, func(config *nat.Config) error {
-		n, err := config.Network(name)
+func (c *Control) renumber(ctx context.Context, name, subnet string, facts model.HostFacts) (r config.Renumbering, err error) {
+	err = c.changeLocked(ctx, "renumber network "+name, func(cfg *config.Config) error {
+		n, err := cfg.Network(name)
 		if err != nil {
 			return err
 		}
-		r, err = config.RenumberNetwork(name, subnet, facts, ipam.FreeSubnetLike(n.Subnet, config.SubnetPools()), ipam.FreeAddress)
+		r, err = cfg.RenumberNetwork(name, subnet, facts, ipam.FreeSubnetLike(n.Subnet, cfg.SubnetPools()), ipam.FreeAddress)
 		if err != nil || r.From == r.To {
 			return err
 		}
-		if n, err = config.Network(name); err != nil {
+		if n, err = cfg.Network(name); err != nil {
 			return err
 		}
 		return c.checkGateway(ctx, n, facts)
@@ -106,7 +107,7 @@ func (c *Control) renumber(ctx context.Context, name, subnet string, facts nat.H
 	}
 	// Endpoints' sessions went with their old addresses; what is left is of
 	// machines that were not attached by name.
-	stale := func(s nat.Session) bool { return s.Network == name && !r.To.Contains(s.Internal.Addr()) }
+	stale := func(s model.Session) bool { return s.Network == name && !r.To.Contains(s.Internal.Addr()) }
 	if _, err := c.kernel.EndSessions(context.WithoutCancel(ctx), stale); err != nil {
 		c.log.Error("ending the sessions of a network that moved", "network", name, "error", err)
 	}
@@ -117,19 +118,19 @@ func (c *Control) renumber(ctx context.Context, name, subnet string, facts nat.H
 	return r, nil
 }
 
-// SetNetwork changes settings of a network; nat.NetworkSettingKeys has the
+// SetNetwork changes settings of a network; config.NetworkSettingKeys has the
 // keys. One that is to move on overlap, and has one, moves now.
-func (c *Control) SetNetwork(ctx context.Context, name string, settings map[string]string) (n nat.Network, err error) {
-	err = c.change(ctx, "set network "+name, func(config *nat.Config) error {
-		n, err = config.SetNetwork(name, settings)
+func (c *Control) SetNetwork(ctx context.Context, name string, settings map[string]string) (n model.Network, err error) {
+	err = c.change(ctx, "set network "+name, func(cfg *config.Config) error {
+		n, err = cfg.SetNetwork(name, settings)
 		return err
 	}, nil)
 	if err != nil {
-		return nat.Network{}, err
+		return model.Network{}, err
 	}
-	if n.Overlap == nat.Renumber {
+	if n.Overlap == model.Renumber {
 		if err := c.Reconcile(context.WithoutCancel(ctx)); err != nil {
-			return nat.Network{}, err
+			return model.Network{}, err
 		}
 	}
 	return c.Network(ctx, name)

@@ -7,8 +7,9 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/hostnat/hostnat/internal/config"
 	"github.com/hostnat/hostnat/internal/event"
-	"github.com/hostnat/hostnat/internal/nat"
+	"github.com/hostnat/hostnat/internal/model"
 )
 
 // roam gives the fake host these prefixes and lets the control see it.
@@ -16,7 +17,7 @@ func roam(t *testing.T, c *Control, k *fakeKernel, prefixes ...string) {
 	t.Helper()
 	k.prefixes = nil
 	for _, p := range prefixes {
-		k.prefixes = append(k.prefixes, nat.HostPrefix{Prefix: netip.MustParsePrefix(p), Source: "address of wlan0"})
+		k.prefixes = append(k.prefixes, model.HostPrefix{Prefix: netip.MustParsePrefix(p), Source: "address of wlan0"})
 	}
 	if err := c.Reconcile(t.Context()); err != nil {
 		t.Fatal(err)
@@ -72,7 +73,7 @@ func TestOverlapRenumbers(t *testing.T) {
 	if _, err := c.SetNetwork(t.Context(), "web", map[string]string{"overlap": "renumber"}); err != nil {
 		t.Fatal(err)
 	}
-	k.sessions = []nat.Session{
+	k.sessions = []model.Session{
 		{Network: "web", Internal: netip.MustParseAddrPort("172.16.1.2:1")}, {Network: "lab", Internal: netip.MustParseAddrPort("172.16.1.2:1")},
 	}
 	roam(t, c, k, "172.16.0.0/16")
@@ -87,13 +88,13 @@ func TestOverlapRenumbers(t *testing.T) {
 	if diff := cmp.Diff([]string{"web"}, k.replug); diff != "" {
 		t.Errorf("networks whose machines are to ask again (-want +got):\n%s", diff)
 	}
-	config, _ := c.snapshot()
-	same(t, c, k, s, config)
-	if e := config.Endpoints[0]; e.Address.String() != "172.17.0.2" || config.Mappings[0].InternalText() != "172.17.0.2:80" {
-		t.Errorf("endpoint at %s, mapping to %s", e.Address, config.Mappings[0].InternalText())
+	cfg, _ := c.snapshot()
+	same(t, c, k, s, cfg)
+	if e := cfg.Endpoints[0]; e.Address.String() != "172.17.0.2" || cfg.Mappings[0].InternalText() != "172.17.0.2:80" {
+		t.Errorf("endpoint at %s, mapping to %s", e.Address, cfg.Mappings[0].InternalText())
 	}
 	roam(t, c, k) // home again: nothing moves back
-	if after, _ := c.snapshot(); after.Networks[0].Subnet != config.Networks[0].Subnet {
+	if after, _ := c.snapshot(); after.Networks[0].Subnet != cfg.Networks[0].Subnet {
 		t.Errorf("moved again, to %s", after.Networks[0].Subnet)
 	}
 	if got := heard(k); len(got) != 0 {
@@ -119,23 +120,23 @@ func TestNetworkApartOnTheHostsLAN(t *testing.T) {
 	t.Parallel()
 	c, k, s := withWeb(t)
 	router, machine, free := netip.MustParseAddr("192.168.7.1"), netip.MustParseAddr("192.168.7.9"), "192.168.7.200"
-	k.routers = []nat.HostRouter{{Address: router, Source: "router of the default route via eth0"}}
-	k.holders = map[netip.Addr]nat.MAC{machine: "02:00:00:00:00:09"}
+	k.routers = []model.HostRouter{{Address: router, Source: "router of the default route via eth0"}}
+	k.holders = map[netip.Addr]model.MAC{machine: "02:00:00:00:00:09"}
 	create := func(name, gateway, compartment string) error {
-		_, err := c.CreateNetwork(t.Context(), nat.NetworkSpec{Name: name, Subnet: "192.168.7.0/24", Gateway: gateway, Compartment: compartment})
+		_, err := c.CreateNetwork(t.Context(), config.NetworkSpec{Name: name, Subnet: "192.168.7.0/24", Gateway: gateway, Compartment: compartment})
 		return err
 	}
 	before, _ := c.snapshot()
 	for gateway, mentions := range map[string]string{"192.168.7.1": "router of the default route", "192.168.7.5": "address of eth0", "192.168.7.9": "MAC 02:00:00:00:00:09"} {
-		for _, compartment := range []string{"red", nat.EachCompartment} {
+		for _, compartment := range []string{"red", model.EachCompartment} {
 			err := create("red", gateway, compartment)
-			if nat.CodeOf(err) != nat.Conflict || !strings.Contains(err.Error(), mentions) {
+			if model.CodeOf(err) != model.Conflict || !strings.Contains(err.Error(), mentions) {
 				t.Errorf("gateway %s, compartment %s: %v", gateway, compartment, err)
 			}
 		}
 	}
 	same(t, c, k, s, before)
-	for name, compartment := range map[string]string{"red": "red", "snap": nat.EachCompartment} {
+	for name, compartment := range map[string]string{"red": "red", "snap": model.EachCompartment} {
 		if err := create(name, free, compartment); err != nil {
 			t.Fatal(err)
 		}
@@ -159,7 +160,7 @@ func TestNetworkApartOnTheHostsLAN(t *testing.T) {
 	}
 	// Where it moves to, its gateway is to be nobody's either.
 	k.holders[netip.MustParseAddr("192.168.7.129")] = "02:00:00:00:00:81"
-	if _, err := c.RenumberNetwork(t.Context(), "snap", "192.168.7.128/25"); nat.CodeOf(err) != nat.Conflict || !strings.Contains(err.Error(), "MAC 02:00:00:00:00:81") {
+	if _, err := c.RenumberNetwork(t.Context(), "snap", "192.168.7.128/25"); model.CodeOf(err) != model.Conflict || !strings.Contains(err.Error(), "MAC 02:00:00:00:00:81") {
 		t.Errorf("to where a machine is: %v", err)
 	}
 	if n, err := c.Network(t.Context(), "snap"); err != nil || n.Subnet.String() != "192.168.7.0/24" {
@@ -171,8 +172,8 @@ func TestRenumberFails(t *testing.T) {
 	t.Parallel()
 	c, k, s := withWeb(t)
 	before, _ := c.snapshot()
-	k.refuse = func(config nat.Config) error {
-		if config.Networks[0].Subnet != before.Networks[0].Subnet {
+	k.refuse = func(cfg config.Config) error {
+		if cfg.Networks[0].Subnet != before.Networks[0].Subnet {
 			return errKernel
 		}
 		return nil
@@ -194,7 +195,7 @@ func TestRenumberFails(t *testing.T) {
 func TestInventory(t *testing.T) {
 	t.Parallel()
 	c, k, _ := withWeb(t)
-	k.absent = map[string]error{"c1": nat.Errorf(nat.NotFound, "gone")}
+	k.absent = map[string]error{"c1": model.Errorf(model.NotFound, "gone")}
 	roam(t, c, k)
 	i := c.Inventory(t.Context())
 	if i.Absent["c1"] == nil || len(i.Problems) != 0 || i.Counters.MaxSessions != 100 || len(i.Config.Networks) != 1 {
@@ -214,7 +215,7 @@ func TestOverlapWithNowhereToGo(t *testing.T) {
 	everywhere := []string{"172.16.0.0/12", "10.0.0.0/8", "192.168.0.0/16"}
 	roam(t, c, k, everywhere...)
 	n, err := c.SetNetwork(t.Context(), "web", map[string]string{"overlap": "renumber"})
-	if err != nil || n.Overlap != nat.Renumber || n.Subnet.String() != "172.16.1.0/24" {
+	if err != nil || n.Overlap != model.Renumber || n.Subnet.String() != "172.16.1.0/24" {
 		t.Fatalf("%v: %+v", err, n)
 	}
 	roam(t, c, k, everywhere...)

@@ -9,20 +9,21 @@ import (
 	"strconv"
 	"strings"
 
-	"github.com/hostnat/hostnat/internal/nat"
+	"github.com/hostnat/hostnat/internal/config"
+	"github.com/hostnat/hostnat/internal/model"
 )
 
 // Ports returns who has which external port, sorted by protocol and port. An
 // empty protocol is all of them.
 func (c *Control) Ports(ctx context.Context, protocol string) ([]PortView, error) {
-	var only nat.Protocol
+	var only model.Protocol
 	if protocol != "" {
 		var err error
-		if only, err = nat.ParseProtocol(protocol); err != nil {
+		if only, err = model.ParseProtocol(protocol); err != nil {
 			return nil, err
 		}
 	}
-	config, report := c.snapshot()
+	cfg, report := c.snapshot()
 	facts, err := c.kernel.Facts(ctx)
 	if err != nil {
 		return nil, err
@@ -35,8 +36,8 @@ func (c *Control) Ports(ctx context.Context, protocol string) ([]PortView, error
 	if err != nil {
 		return nil, err
 	}
-	views := slices.Concat(mappedPorts(config, report), proxyPorts(config, c.relays.States()),
-		listenerPorts(foreign(listeners, config)), dynamicPorts(config, facts, bindings), ephemeralPorts(facts))
+	views := slices.Concat(mappedPorts(cfg, report), proxyPorts(cfg, c.relays.States()),
+		listenerPorts(foreign(listeners, cfg)), dynamicPorts(cfg, facts, bindings), ephemeralPorts(facts))
 	views = slices.DeleteFunc(views, func(v PortView) bool { return only != 0 && v.Protocol != only })
 	slices.SortStableFunc(views, func(a, b PortView) int {
 		return cmp.Or(cmp.Compare(a.Protocol.String(), b.Protocol.String()), cmp.Compare(firstPort(a), firstPort(b)),
@@ -51,14 +52,14 @@ func firstPort(v PortView) int {
 	return n
 }
 
-func mappedPorts(config nat.Config, report Report) (views []PortView) {
-	for _, m := range config.Mappings {
-		protocols := []nat.Protocol{m.Protocol}
+func mappedPorts(cfg config.Config, report Report) (views []PortView) {
+	for _, m := range cfg.Mappings {
+		protocols := []model.Protocol{m.Protocol}
 		if m.IsWhole() {
-			protocols = []nat.Protocol{nat.TCP, nat.UDP}
+			protocols = []model.Protocol{model.TCP, model.UDP}
 		}
 		for _, p := range protocols {
-			at := nat.AddrPorts{Address: m.External.Address, Ports: m.Ports()}
+			at := model.AddrPorts{Address: m.External.Address, Ports: m.Ports()}
 			v := ownedPorts(p, at, MappedPort, fmt.Sprintf("%s (mapping %d)", m.TargetText(), m.ID))
 			if !report.Active[m.ID] {
 				*v.InUse = 0
@@ -70,19 +71,19 @@ func mappedPorts(config nat.Config, report Report) (views []PortView) {
 }
 
 // listenerPorts has one row for a program that opened a port several times.
-func listenerPorts(listeners []nat.Listener) (views []PortView) {
-	seen := make(map[nat.Listener]bool)
+func listenerPorts(listeners []model.Listener) (views []PortView) {
+	seen := make(map[model.Listener]bool)
 	for _, l := range listeners {
 		if !seen[l] {
 			seen[l] = true
-			views = append(views, ownedPorts(l.Protocol, nat.SinglePort(l.Address), ListenerPort, program(l)))
+			views = append(views, ownedPorts(l.Protocol, model.SinglePort(l.Address), ListenerPort, program(l)))
 		}
 	}
 	return views
 }
 
 // ownedPorts are ports that are in use all of them.
-func ownedPorts(p nat.Protocol, a nat.AddrPorts, kind PortKind, owner string) PortView {
+func ownedPorts(p model.Protocol, a model.AddrPorts, kind PortKind, owner string) PortView {
 	text := fmt.Sprint(a.Ports.Low)
 	if a.IsRange() {
 		text = a.Ports.String()
@@ -91,17 +92,17 @@ func ownedPorts(p nat.Protocol, a nat.AddrPorts, kind PortKind, owner string) Po
 	return PortView{Protocol: p, Address: a.Address, Ports: text, Kind: kind, Owner: owner, Count: used, InUse: &used}
 }
 
-func ephemeralPorts(facts nat.HostFacts) (views []PortView) {
-	if facts.LocalPorts == (nat.PortRange{}) {
+func ephemeralPorts(facts model.HostFacts) (views []PortView) {
+	if facts.LocalPorts == (model.PortRange{}) {
 		return nil
 	}
-	for _, p := range []nat.Protocol{nat.TCP, nat.UDP} {
-		views = append(views, severalPorts(p, netip.IPv4Unspecified(), []nat.PortRange{facts.LocalPorts}, EphemeralPorts, "the host"))
+	for _, p := range []model.Protocol{model.TCP, model.UDP} {
+		views = append(views, severalPorts(p, netip.IPv4Unspecified(), []model.PortRange{facts.LocalPorts}, EphemeralPorts, "the host"))
 	}
 	return views
 }
 
-func severalPorts(p nat.Protocol, a netip.Addr, ranges []nat.PortRange, kind PortKind, owner string) PortView {
+func severalPorts(p model.Protocol, a netip.Addr, ranges []model.PortRange, kind PortKind, owner string) PortView {
 	v := PortView{Protocol: p, Address: a, Ports: rangesText(ranges), Kind: kind, Owner: owner}
 	for _, r := range ranges {
 		v.Count += r.Size()
@@ -117,11 +118,11 @@ type pool struct {
 
 // dynamicPorts has a row for each pool and protocol. Pools are where the NATs
 // would open bindings now, and where they have some.
-func dynamicPorts(config nat.Config, facts nat.HostFacts, bindings []nat.Binding) (views []PortView) {
-	ranges := make(map[pool][]nat.PortRange)
-	for _, n := range config.NATs {
+func dynamicPorts(cfg config.Config, facts model.HostFacts, bindings []model.Binding) (views []PortView) {
+	ranges := make(map[pool][]model.PortRange)
+	for _, n := range cfg.NATs {
 		for _, a := range externalAddresses(n, facts) {
-			if isWhole(config, a.Address) {
+			if isWhole(cfg, a.Address) {
 				continue
 			}
 			at := pool{n.Name, a.Address}
@@ -130,7 +131,7 @@ func dynamicPorts(config nat.Config, facts nat.HostFacts, bindings []nat.Binding
 	}
 	type use struct {
 		pool
-		nat.Protocol
+		model.Protocol
 	}
 	used := make(map[use]int)
 	for _, b := range bindings {
@@ -140,11 +141,11 @@ func dynamicPorts(config nat.Config, facts nat.HostFacts, bindings []nat.Binding
 		at := pool{b.NAT, b.External.Addr()}
 		used[use{at, b.Protocol}]++
 		if ranges[at] == nil {
-			ranges[at] = nat.DefaultPorts.Without(facts.LocalPorts)
+			ranges[at] = model.DefaultPorts.Without(facts.LocalPorts)
 		}
 	}
 	for at, ports := range ranges {
-		for _, p := range []nat.Protocol{nat.TCP, nat.UDP, nat.ICMP} {
+		for _, p := range []model.Protocol{model.TCP, model.UDP, model.ICMP} {
 			v := severalPorts(p, at.address, ports, DynamicPorts, "NAT "+at.nat)
 			n := used[use{at, p}]
 			v.InUse = &n

@@ -8,22 +8,23 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
-	"github.com/hostnat/hostnat/internal/nat"
+	"github.com/hostnat/hostnat/internal/config"
+	"github.com/hostnat/hostnat/internal/model"
 )
 
 // crowded is a host of which one port of each kind is taken.
 func crowded() *fakeKernel {
 	return &fakeKernel{
-		local: nat.PortRange{Low: 2005, High: 2005},
-		others: []nat.Listener{
-			{Program: "sshd", PID: 41, Protocol: nat.TCP, Address: netip.MustParseAddrPort("[::]:22")},
-			{Program: "sshd", PID: 41, Protocol: nat.TCP, Address: netip.MustParseAddrPort("[::]:22")},
-			{Program: "dnsmasq", Protocol: nat.UDP, Address: netip.MustParseAddrPort("192.168.7.5:2001")},
+		local: model.PortRange{Low: 2005, High: 2005},
+		others: []model.Listener{
+			{Program: "sshd", PID: 41, Protocol: model.TCP, Address: netip.MustParseAddrPort("[::]:22")},
+			{Program: "sshd", PID: 41, Protocol: model.TCP, Address: netip.MustParseAddrPort("[::]:22")},
+			{Program: "dnsmasq", Protocol: model.UDP, Address: netip.MustParseAddrPort("192.168.7.5:2001")},
 		},
-		bindings: []nat.Binding{
-			{NAT: "default", Protocol: nat.UDP, External: netip.MustParseAddrPort("192.168.7.5:2002")},
-			{NAT: "default", Protocol: nat.UDP, External: netip.MustParseAddrPort("10.8.0.1:2003")},
-			{NAT: "default", Protocol: nat.TCP, External: netip.MustParseAddrPort("0.0.0.0:2000"), Configured: true},
+		bindings: []model.Binding{
+			{NAT: "default", Protocol: model.UDP, External: netip.MustParseAddrPort("192.168.7.5:2002")},
+			{NAT: "default", Protocol: model.UDP, External: netip.MustParseAddrPort("10.8.0.1:2003")},
+			{NAT: "default", Protocol: model.TCP, External: netip.MustParseAddrPort("0.0.0.0:2000"), Configured: true},
 		},
 	}
 }
@@ -35,13 +36,13 @@ func populated(t *testing.T) (*Control, *fakeKernel) {
 	k := crowded()
 	c, _ := start(t, t.TempDir(), k)
 	ctx := t.Context()
-	_, err := c.CreateNetwork(ctx, nat.NetworkSpec{Name: "web", Subnet: "172.16.1.0/24"})
+	_, err := c.CreateNetwork(ctx, config.NetworkSpec{Name: "web", Subnet: "172.16.1.0/24"})
 	for _, name := range []string{"c1", "c2"} {
 		if err == nil {
-			_, err = c.AttachEndpoint(ctx, nat.EndpointSpec{Network: "web", Name: name, Netns: name})
+			_, err = c.AttachEndpoint(ctx, config.EndpointSpec{Network: "web", Name: name, Netns: name})
 		}
 	}
-	for _, spec := range []nat.MappingSpec{
+	for _, spec := range []config.MappingSpec{
 		{Protocol: "udp", External: "2000", Internal: "c1:53"}, {Protocol: "tcp", External: "192.168.7.5:2000", Internal: "c2:80"},
 	} {
 		if err == nil {
@@ -97,7 +98,7 @@ udp 0.0.0.0 2005-2005 ephemeral the host - of 1
 			t.Errorf("%q (-want +got):\n%s", protocol, diff)
 		}
 	}
-	if _, err := c.Ports(t.Context(), "sctp"); nat.CodeOf(err) != nat.Invalid {
+	if _, err := c.Ports(t.Context(), "sctp"); model.CodeOf(err) != model.Invalid {
 		t.Errorf("sctp: %v", err)
 	}
 	k.broken = errKernel
@@ -121,7 +122,7 @@ func TestMappingWithoutExternalPort(t *testing.T) {
 			for _, p := range strings.Fields(free) {
 				want[p] = true
 			}
-			spec := nat.MappingSpec{Protocol: "udp", External: external, Internal: "c1:99"}
+			spec := config.MappingSpec{Protocol: "udp", External: external, Internal: "c1:99"}
 			for range len(want) {
 				m, err := c.AddMapping(t.Context(), spec)
 				if err != nil {
@@ -135,7 +136,7 @@ func TestMappingWithoutExternalPort(t *testing.T) {
 			}
 			before, applied := c.config.Clone(), len(k.applied)
 			_, err := c.AddMapping(t.Context(), spec)
-			if nat.CodeOf(err) != nat.Exhausted || !strings.Contains(err.Error(), "no free udp port") ||
+			if model.CodeOf(err) != model.Exhausted || !strings.Contains(err.Error(), "no free udp port") ||
 				!strings.Contains(err.Error(), "in 2000-2004,2006-2006; ") {
 				t.Errorf("got %v", err)
 			}
@@ -150,7 +151,7 @@ func TestMappingWithoutExternalPort(t *testing.T) {
 func TestMappingWithoutExternalPortOnAnotherAddress(t *testing.T) {
 	t.Parallel()
 	c, k := populated(t)
-	m, err := c.AddMapping(t.Context(), nat.MappingSpec{Protocol: "udp", External: "203.0.113.9", Internal: "c1:99"})
+	m, err := c.AddMapping(t.Context(), config.MappingSpec{Protocol: "udp", External: "203.0.113.9", Internal: "c1:99"})
 	if err != nil || m.External.Ports.Low < 1024 || k.local.Contains(m.External.Ports.Low) {
 		t.Errorf("got %+v, %v", m, err)
 	}
@@ -159,9 +160,9 @@ func TestMappingWithoutExternalPortOnAnotherAddress(t *testing.T) {
 func TestMappingByForce(t *testing.T) {
 	t.Parallel()
 	c, k, s := withWeb(t)
-	k.listener = &nat.Listener{Program: "nginx", PID: 41, Address: netip.MustParseAddrPort("0.0.0.0:80")}
-	spec := nat.MappingSpec{Protocol: "tcp", External: "80", Internal: "c1:80"}
-	if _, err := c.AddMapping(t.Context(), spec); nat.CodeOf(err) != nat.Conflict || !strings.Contains(err.Error(), "--force") {
+	k.listener = &model.Listener{Program: "nginx", PID: 41, Address: netip.MustParseAddrPort("0.0.0.0:80")}
+	spec := config.MappingSpec{Protocol: "tcp", External: "80", Internal: "c1:80"}
+	if _, err := c.AddMapping(t.Context(), spec); model.CodeOf(err) != model.Conflict || !strings.Contains(err.Error(), "--force") {
 		t.Errorf("got %v", err)
 	}
 	spec.Force = true
@@ -170,7 +171,7 @@ func TestMappingByForce(t *testing.T) {
 	}
 	// Force is against programs, not against other mappings.
 	spec.Internal = "c1:81"
-	if _, err := c.AddMapping(t.Context(), spec); nat.CodeOf(err) != nat.Conflict {
+	if _, err := c.AddMapping(t.Context(), spec); model.CodeOf(err) != model.Conflict {
 		t.Errorf("got %v", err)
 	}
 	after, _ := c.snapshot()
@@ -179,26 +180,26 @@ func TestMappingByForce(t *testing.T) {
 
 func TestDeleteSessions(t *testing.T) {
 	t.Parallel()
-	k := &fakeKernel{sessions: []nat.Session{
-		{Network: "web", Protocol: nat.TCP}, {Network: "web", Protocol: nat.UDP}, {Network: "lab", Protocol: nat.UDP},
+	k := &fakeKernel{sessions: []model.Session{
+		{Network: "web", Protocol: model.TCP}, {Network: "web", Protocol: model.UDP}, {Network: "lab", Protocol: model.UDP},
 	}}
 	c, _ := start(t, t.TempDir(), k)
 	steps := []struct {
-		filter nat.Filter
+		filter model.Filter
 		all    bool
-		code   nat.Code // "": done
+		code   model.Code // "": done
 		ended  int
 	}{
-		{nat.Filter{}, false, nat.Invalid, 0},
-		{nat.Filter{Network: "web"}, true, nat.Invalid, 0},
-		{nat.Filter{Protocol: "sctp"}, false, nat.Invalid, 0},
-		{nat.Filter{Network: "nope"}, false, "", 0},
-		{nat.Filter{Network: "web", Protocol: "udp"}, false, "", 1},
-		{nat.Filter{}, true, "", 2},
+		{model.Filter{}, false, model.Invalid, 0},
+		{model.Filter{Network: "web"}, true, model.Invalid, 0},
+		{model.Filter{Protocol: "sctp"}, false, model.Invalid, 0},
+		{model.Filter{Network: "nope"}, false, "", 0},
+		{model.Filter{Network: "web", Protocol: "udp"}, false, "", 1},
+		{model.Filter{}, true, "", 2},
 	}
 	for _, step := range steps { // in order
 		got, err := c.DeleteSessions(t.Context(), step.filter, step.all)
-		if got.Ended != step.ended || (err != nil) != (step.code != "") || err != nil && nat.CodeOf(err) != step.code {
+		if got.Ended != step.ended || (err != nil) != (step.code != "") || err != nil && model.CodeOf(err) != step.code {
 			t.Errorf("%+v: got %+v, %v", step, got, err)
 		}
 	}

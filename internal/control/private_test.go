@@ -5,23 +5,24 @@ import (
 	"testing"
 	"time"
 
-	"github.com/hostnat/hostnat/internal/nat"
+	"github.com/hostnat/hostnat/internal/config"
+	"github.com/hostnat/hostnat/internal/model"
 )
 
 // withClones has two clones in the network snap, the second with a lease.
 func withClones(t *testing.T) (*Control, *fakeKernel, *fakeLeases) {
 	t.Helper()
 	c, k, f := withLeases(t)
-	if _, err := c.CreateNetwork(t.Context(), nat.NetworkSpec{Name: "snap", Subnet: "172.16.1.0/24", Compartment: nat.EachCompartment}); err != nil {
+	if _, err := c.CreateNetwork(t.Context(), config.NetworkSpec{Name: "snap", Subnet: "172.16.1.0/24", Compartment: model.EachCompartment}); err != nil {
 		t.Fatal(err)
 	}
 	f.refuse = 1 << 10 // nobody asks whether an address is free that only the endpoint can have
 	for _, name := range []string{"e1", "e2"} {
-		if _, err := c.AttachEndpoint(t.Context(), nat.EndpointSpec{Network: "snap", Name: name, Netns: name}); err != nil {
+		if _, err := c.AttachEndpoint(t.Context(), config.EndpointSpec{Network: "snap", Name: name, Netns: name}); err != nil {
 			t.Fatal(err)
 		}
 	}
-	f.list = []nat.Lease{{Network: "snap/e2", Address: netip.MustParseAddr("172.16.1.2"), MAC: "02:00:00:00:00:77", State: nat.LeaseBound, Expires: time.Now().Add(time.Hour)}}
+	f.list = []model.Lease{{Network: "snap/e2", Address: netip.MustParseAddr("172.16.1.2"), MAC: "02:00:00:00:00:77", State: model.LeaseBound, Expires: time.Now().Add(time.Hour)}}
 	return c, k, f
 }
 
@@ -63,7 +64,7 @@ func TestLeasesOfPrivateEndpoints(t *testing.T) {
 	if leases, err := c.DHCPLeases(t.Context(), "web"); err != nil || len(leases) > 0 {
 		t.Errorf("leases of web: %+v, %v", leases, err)
 	}
-	if err := c.DeleteLease(t.Context(), "snap", "172.16.1.2"); nat.CodeOf(err) != nat.Conflict {
+	if err := c.DeleteLease(t.Context(), "snap", "172.16.1.2"); model.CodeOf(err) != model.Conflict {
 		t.Errorf("deleting one: %v", err)
 	}
 }

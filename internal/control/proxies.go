@@ -6,7 +6,8 @@ import (
 	"net/netip"
 	"time"
 
-	"github.com/hostnat/hostnat/internal/nat"
+	"github.com/hostnat/hostnat/internal/config"
+	"github.com/hostnat/hostnat/internal/model"
 )
 
 // Relays are the port proxies at work: package portproxy has the real ones,
@@ -14,9 +15,9 @@ import (
 type Relays interface {
 	// Apply makes c's proxies those that are relayed for. It does not fail: what
 	// is in the way is in the states.
-	Apply(c nat.Config)
+	Apply(c config.Config)
 	// States returns what the proxies do now, by id.
-	States() map[uint32]nat.ProxyState
+	States() map[uint32]model.ProxyState
 	// Lookup returns the addresses of a name; nil if it is not known.
 	Lookup(ctx context.Context, host string) []netip.Addr
 }
@@ -24,14 +25,14 @@ type Relays interface {
 // noRelays is for a Control that has none.
 type noRelays struct{}
 
-func (noRelays) Apply(nat.Config)                            {}
-func (noRelays) States() map[uint32]nat.ProxyState           { return nil }
+func (noRelays) Apply(config.Config)                         {}
+func (noRelays) States() map[uint32]model.ProxyState         { return nil }
 func (noRelays) Lookup(context.Context, string) []netip.Addr { return nil }
 
 // ProxyView is a port proxy and what it does.
 type ProxyView struct {
-	nat.Proxy
-	nat.ProxyState
+	model.Proxy
+	model.ProxyState
 }
 
 // nameTime is how long AddProxy waits for name servers to find out whether the
@@ -40,10 +41,10 @@ const nameTime = 2 * time.Second
 
 // Proxies returns all port proxies.
 func (c *Control) Proxies(context.Context) ([]ProxyView, error) {
-	config, _ := c.snapshot()
+	cfg, _ := c.snapshot()
 	states := c.relays.States()
 	views := []ProxyView{}
-	for _, p := range config.Proxies {
+	for _, p := range cfg.Proxies {
 		views = append(views, ProxyView{Proxy: p, ProxyState: states[p.ID]})
 	}
 	return views, nil
@@ -52,17 +53,17 @@ func (c *Control) Proxies(context.Context) ([]ProxyView, error) {
 // AddProxy adds a port proxy, unless its port belongs to somebody else or it
 // would relay to itself. One that is the same in everything is returned. A name
 // that does not resolve is kept, and said in the view.
-func (c *Control) AddProxy(ctx context.Context, spec nat.ProxySpec) (ProxyView, error) {
-	var p nat.Proxy
-	err := c.change(ctx, "add port proxy", func(config *nat.Config) error {
+func (c *Control) AddProxy(ctx context.Context, spec config.ProxySpec) (ProxyView, error) {
+	var p model.Proxy
+	err := c.change(ctx, "add port proxy", func(cfg *config.Config) error {
 		asking, cancel := context.WithTimeout(ctx, nameTime)
 		defer cancel()
-		at, err := c.locate(asking, config)
+		at, err := c.locate(asking, cfg)
 		if err != nil {
 			return err
 		}
-		count := len(config.Proxies)
-		if p, err = config.AddProxy(spec, at); err != nil || len(config.Proxies) == count {
+		count := len(cfg.Proxies)
+		if p, err = cfg.AddProxy(spec, at); err != nil || len(cfg.Proxies) == count {
 			return err
 		}
 		return c.checkProxyListener(ctx, p)
@@ -75,22 +76,22 @@ func (c *Control) AddProxy(ctx context.Context, spec nat.ProxySpec) (ProxyView, 
 
 // DeleteProxy deletes the port proxy of that id and ends its connections.
 func (c *Control) DeleteProxy(ctx context.Context, id uint32) error {
-	return c.change(ctx, fmt.Sprintf("delete port proxy %d", id), func(config *nat.Config) error {
-		return config.DeleteProxy(id)
+	return c.change(ctx, fmt.Sprintf("delete port proxy %d", id), func(cfg *config.Config) error {
+		return cfg.DeleteProxy(id)
 	}, nil)
 }
 
 // locate says where names lead and what is the host's own.
-func (c *Control) locate(ctx context.Context, config *nat.Config) (nat.Locate, error) {
+func (c *Control) locate(ctx context.Context, cfg *config.Config) (config.Locate, error) {
 	facts, err := c.kernel.Facts(ctx)
 	if err != nil {
-		return nat.Locate{}, err
+		return config.Locate{}, err
 	}
 	known := make(map[string][]netip.Addr)
-	return nat.Locate{
+	return config.Locate{
 		Local: func(a netip.Addr) bool { return facts.InterfaceOf(a) != "" },
 		Resolve: func(host string) []netip.Addr {
-			if e, err := config.Endpoint(host); err == nil {
+			if e, err := cfg.Endpoint(host); err == nil {
 				return []netip.Addr{e.Address}
 			}
 			list, asked := known[host]
@@ -104,14 +105,14 @@ func (c *Control) locate(ctx context.Context, config *nat.Config) (nat.Locate, e
 }
 
 // checkProxyListener refuses a port on which a program of the host listens.
-func (c *Control) checkProxyListener(ctx context.Context, p nat.Proxy) error {
+func (c *Control) checkProxyListener(ctx context.Context, p model.Proxy) error {
 	for _, a := range p.ListenAddresses() {
-		l, err := c.kernel.Listener(ctx, p.Protocol, nat.AddrPorts{Address: a, Ports: p.Listen.Ports})
+		l, err := c.kernel.Listener(ctx, p.Protocol, model.AddrPorts{Address: a, Ports: p.Listen.Ports})
 		if err != nil {
 			return err
 		}
 		if l != nil {
-			return nat.Errorf(nat.Conflict, "%s listens on %s %s", program(*l), p.Protocol, l.Address).
+			return model.Errorf(model.Conflict, "%s listens on %s %s", program(*l), p.Protocol, l.Address).
 				WithHint("end it, or choose another port")
 		}
 	}
@@ -119,9 +120,9 @@ func (c *Control) checkProxyListener(ctx context.Context, p nat.Proxy) error {
 }
 
 // proxyProblems says which port proxies do not work now, and why.
-func (c *Control) proxyProblems(config nat.Config) (list []string) {
+func (c *Control) proxyProblems(cfg config.Config) (list []string) {
 	states := c.relays.States()
-	for _, p := range config.Proxies {
+	for _, p := range cfg.Proxies {
 		if problem := states[p.ID].Problem; problem != "" {
 			list = append(list, fmt.Sprintf("port proxy %d: %s", p.ID, problem))
 		}

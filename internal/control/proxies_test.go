@@ -10,29 +10,30 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
-	"github.com/hostnat/hostnat/internal/nat"
+	"github.com/hostnat/hostnat/internal/config"
+	"github.com/hostnat/hostnat/internal/model"
 	"github.com/hostnat/hostnat/internal/store"
 )
 
 // fakeRelays remembers what was applied.
 type fakeRelays struct {
 	mu      sync.Mutex
-	proxies []nat.Proxy
+	proxies []model.Proxy
 	names   map[string][]netip.Addr
 }
 
-func (r *fakeRelays) Apply(c nat.Config) {
+func (r *fakeRelays) Apply(c config.Config) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.proxies = c.Proxies
 }
 
-func (r *fakeRelays) States() map[uint32]nat.ProxyState {
+func (r *fakeRelays) States() map[uint32]model.ProxyState {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	out := make(map[uint32]nat.ProxyState)
+	out := make(map[uint32]model.ProxyState)
 	for _, p := range r.proxies {
-		out[p.ID] = nat.ProxyState{Listening: true, TotalConnections: 7}
+		out[p.ID] = model.ProxyState{Listening: true, TotalConnections: 7}
 	}
 	return out
 }
@@ -59,7 +60,7 @@ func TestProxies(t *testing.T) {
 	k, r := &fakeKernel{}, &fakeRelays{}
 	c := relaying(t, t.TempDir(), k, r)
 	ctx := t.Context()
-	p, err := c.AddProxy(ctx, nat.ProxySpec{Kind: "v4tov6", Listen: "8080-8081", Connect: "[2001:db8::1]:80-81"})
+	p, err := c.AddProxy(ctx, config.ProxySpec{Kind: "v4tov6", Listen: "8080-8081", Connect: "[2001:db8::1]:80-81"})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -70,9 +71,9 @@ func TestProxies(t *testing.T) {
 		t.Errorf("list %+v, %v", list, err)
 	}
 	// The sockets are the daemon's own, and nobody else's.
-	k.others = []nat.Listener{
-		{Program: "hostnat", PID: os.Getpid(), Protocol: nat.TCP, Address: netip.MustParseAddrPort("0.0.0.0:8080")},
-		{Program: "sshd", PID: 41, Protocol: nat.TCP, Address: netip.MustParseAddrPort("0.0.0.0:22")},
+	k.others = []model.Listener{
+		{Program: "hostnat", PID: os.Getpid(), Protocol: model.TCP, Address: netip.MustParseAddrPort("0.0.0.0:8080")},
+		{Program: "sshd", PID: 41, Protocol: model.TCP, Address: netip.MustParseAddrPort("0.0.0.0:22")},
 	}
 	ports, err := c.Ports(ctx, "tcp")
 	var got []string
@@ -86,7 +87,7 @@ func TestProxies(t *testing.T) {
 		t.Errorf("%v, (-want +got):\n%s", err, diff)
 	}
 	// Adding it again is no change, though its port is taken by then: by itself.
-	if again, err := c.AddProxy(ctx, nat.ProxySpec{Kind: "v4tov6", Listen: "8080-8081", Connect: "[2001:db8::1]:80-81"}); err != nil || again.ID != 1 {
+	if again, err := c.AddProxy(ctx, config.ProxySpec{Kind: "v4tov6", Listen: "8080-8081", Connect: "[2001:db8::1]:80-81"}); err != nil || again.ID != 1 {
 		t.Errorf("again: %+v, %v", again, err)
 	}
 	if err := c.Down(ctx); err != nil || len(r.proxies) != 0 {
@@ -95,7 +96,7 @@ func TestProxies(t *testing.T) {
 	if err := c.DeleteProxy(ctx, 1); err != nil || len(r.proxies) != 0 {
 		t.Errorf("after deleting: %v, %v", r.proxies, err)
 	}
-	if err := c.DeleteProxy(ctx, 1); nat.CodeOf(err) != nat.NotFound {
+	if err := c.DeleteProxy(ctx, 1); model.CodeOf(err) != model.NotFound {
 		t.Errorf("deleting it twice: %v", err)
 	}
 }
@@ -112,7 +113,7 @@ func TestProxiesAreDurable(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	added, err := c.AddProxy(t.Context(), nat.ProxySpec{Kind: "v6tov4", Listen: "53", Connect: "dns.example:53", Protocol: "udp"})
+	added, err := c.AddProxy(t.Context(), config.ProxySpec{Kind: "v6tov4", Listen: "53", Connect: "dns.example:53", Protocol: "udp"})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -122,14 +123,14 @@ func TestProxiesAreDurable(t *testing.T) {
 	if err := c.Reconcile(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	if diff := cmp.Diff([]nat.Proxy{added.Proxy}, again.proxies); diff != "" {
+	if diff := cmp.Diff([]model.Proxy{added.Proxy}, again.proxies); diff != "" {
 		t.Errorf("(-want +got):\n%s", diff)
 	}
 }
 
 func TestAddProxyRefuses(t *testing.T) {
 	t.Parallel()
-	k := &fakeKernel{others: []nat.Listener{{Program: "nginx", PID: 41, Protocol: nat.TCP, Address: netip.MustParseAddrPort("0.0.0.0:80")}}}
+	k := &fakeKernel{others: []model.Listener{{Program: "nginx", PID: 41, Protocol: model.TCP, Address: netip.MustParseAddrPort("0.0.0.0:80")}}}
 	r := &fakeRelays{names: map[string][]netip.Addr{"me.example": {netip.MustParseAddr("192.168.7.5")}}}
 	c := relaying(t, t.TempDir(), k, r)
 	for _, tt := range []struct{ listen, connect, want string }{
@@ -137,12 +138,12 @@ func TestAddProxyRefuses(t *testing.T) {
 		{"81", "me.example:81", "the proxy on tcp *:81 would connect to itself; give another target"},
 		{"81", "192.168.7.5:81", "the proxy on tcp *:81 would connect to itself; give another target"},
 	} {
-		_, err := c.AddProxy(t.Context(), nat.ProxySpec{Kind: "v4tov4", Listen: tt.listen, Connect: tt.connect})
-		if err == nil || err.Error() != tt.want || nat.CodeOf(err) != nat.Conflict {
+		_, err := c.AddProxy(t.Context(), config.ProxySpec{Kind: "v4tov4", Listen: tt.listen, Connect: tt.connect})
+		if err == nil || err.Error() != tt.want || model.CodeOf(err) != model.Conflict {
 			t.Errorf("%s to %s: got %v\nwant %s", tt.listen, tt.connect, err, tt.want)
 		}
 	}
-	if config, _ := c.snapshot(); len(config.Proxies) != 0 || len(r.proxies) != 0 {
-		t.Errorf("something is left: %v %v", config.Proxies, r.proxies)
+	if cfg, _ := c.snapshot(); len(cfg.Proxies) != 0 || len(r.proxies) != 0 {
+		t.Errorf("something is left: %v %v", cfg.Proxies, r.proxies)
 	}
 }

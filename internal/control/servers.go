@@ -4,7 +4,8 @@ import (
 	"context"
 	"slices"
 
-	"github.com/hostnat/hostnat/internal/nat"
+	"github.com/hostnat/hostnat/internal/config"
+	"github.com/hostnat/hostnat/internal/model"
 )
 
 // Servers are what serves networks beside the kernel: DHCP and DNS. They follow
@@ -12,24 +13,24 @@ import (
 type Servers interface {
 	// Serve serves the networks of a configuration that is in the kernel, and no
 	// others, on a host that is like that; an MTU of 0 is not known.
-	Serve(ctx context.Context, c nat.Config, host nat.HostFacts)
+	Serve(ctx context.Context, c config.Config, host model.HostFacts)
 	// Learn tells of a configuration in which nothing but leases is new.
-	Learn(ctx context.Context, c nat.Config)
+	Learn(ctx context.Context, c config.Config)
 }
 
 // serve has the servers follow before a change is said to be done: who is told so
 // finds it changed, names too. Mappings are nothing to them.
-func (c *Control) serve(ctx context.Context, config nat.Config) {
-	if c.served != nil && c.served.EqualBesideMappings(config) &&
-		slices.Equal(c.served.Leases, config.Leases) && slices.Equal(c.served.Heard, config.Heard) {
+func (c *Control) serve(ctx context.Context, cfg config.Config) {
+	if c.served != nil && c.served.EqualBesideMappings(cfg) &&
+		slices.Equal(c.served.Leases, cfg.Leases) && slices.Equal(c.served.Heard, cfg.Heard) {
 		return
 	}
-	c.servers.Serve(ctx, config, c.lastReport().Host)
-	c.served = &config
+	c.servers.Serve(ctx, cfg, c.lastReport().Host)
+	c.served = &cfg
 }
 
 // noServers is for a Control that has none.
 type noServers struct{}
 
-func (noServers) Serve(context.Context, nat.Config, nat.HostFacts) {}
-func (noServers) Learn(context.Context, nat.Config)                {}
+func (noServers) Serve(context.Context, config.Config, model.HostFacts) {}
+func (noServers) Learn(context.Context, config.Config)                  {}

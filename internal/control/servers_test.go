@@ -8,17 +8,18 @@ import (
 	"testing"
 	"time"
 
-	"github.com/hostnat/hostnat/internal/nat"
+	"github.com/hostnat/hostnat/internal/config"
+	"github.com/hostnat/hostnat/internal/model"
 )
 
 // fakeServers notes what it is told.
 type fakeServers struct{ told []string }
 
-func (f *fakeServers) Serve(_ context.Context, c nat.Config, _ nat.HostFacts) {
+func (f *fakeServers) Serve(_ context.Context, c config.Config, _ model.HostFacts) {
 	f.told = append(f.told, fmt.Sprintf("serve %d", len(c.Networks)))
 }
 
-func (f *fakeServers) Learn(_ context.Context, c nat.Config) {
+func (f *fakeServers) Learn(_ context.Context, c config.Config) {
 	f.told = append(f.told, fmt.Sprintf("learn %d", len(c.Networks)))
 }
 
@@ -30,16 +31,16 @@ func TestServersFollow(t *testing.T) {
 	f := &fakeServers{}
 	c.servers = f
 	ctx := t.Context()
-	if _, err := c.CreateNetwork(ctx, nat.NetworkSpec{Name: "lab"}); err != nil {
+	if _, err := c.CreateNetwork(ctx, config.NetworkSpec{Name: "lab"}); err != nil {
 		t.Fatal(err)
 	}
-	k.refuse = func(config nat.Config) error {
-		if len(config.Networks) == 3 {
+	k.refuse = func(cfg config.Config) error {
+		if len(cfg.Networks) == 3 {
 			return errKernel
 		}
 		return nil
 	}
-	if _, err := c.CreateNetwork(ctx, nat.NetworkSpec{Name: "third"}); err == nil {
+	if _, err := c.CreateNetwork(ctx, config.NetworkSpec{Name: "third"}); err == nil {
 		t.Fatal("the kernel refuses, the change does not")
 	}
 	if err := c.Down(ctx); err != nil {
@@ -71,7 +72,7 @@ func TestServersNeedNoMappings(t *testing.T) {
 	}
 	addTo := func(port string) {
 		t.Helper()
-		if _, err := c.AddMapping(ctx, nat.MappingSpec{Protocol: "udp", External: port, Internal: "172.16.1.9:80", Network: "web"}); err != nil {
+		if _, err := c.AddMapping(ctx, config.MappingSpec{Protocol: "udp", External: port, Internal: "172.16.1.9:80", Network: "web"}); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -85,17 +86,17 @@ func TestServersNeedNoMappings(t *testing.T) {
 		t.Fatal(err)
 	}
 	told("mappings", 0)
-	if _, err := c.SetNAT(ctx, nat.DefaultNAT, map[string]string{"udp-timeout": "77s"}); err != nil {
+	if _, err := c.SetNAT(ctx, model.DefaultNAT, map[string]string{"udp-timeout": "77s"}); err != nil {
 		t.Fatal(err)
 	}
 	told("something else", 1)
-	book.list = append(book.list, nat.Lease{
+	book.list = append(book.list, model.Lease{
 		Network: "web", Address: netip.MustParseAddr("172.16.1.77"), MAC: "02:00:00:00:00:77",
-		State: nat.LeaseBound, Expires: time.Now().Add(time.Hour),
+		State: model.LeaseBound, Expires: time.Now().Add(time.Hour),
 	})
 	addTo("83")
 	told("a mapping, and a lease that nobody has told of yet", 1)
-	k.heardOf = []nat.Neighbour{{Bridge: "hn-web", Address: netip.MustParseAddr("172.16.1.78"), MAC: "02:00:00:00:00:78"}}
+	k.heardOf = []model.Neighbour{{Bridge: "hn-web", Address: netip.MustParseAddr("172.16.1.78"), MAC: "02:00:00:00:00:78"}}
 	if _, err := c.Endpoints(ctx, "web"); err != nil { // hears of it
 		t.Fatal(err)
 	}

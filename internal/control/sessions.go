@@ -5,11 +5,11 @@ import (
 	"context"
 	"slices"
 
-	"github.com/hostnat/hostnat/internal/nat"
+	"github.com/hostnat/hostnat/internal/model"
 )
 
 // Bindings returns the kernel's bindings that the filter selects, sorted.
-func (c *Control) Bindings(ctx context.Context, f nat.Filter) ([]nat.Binding, error) {
+func (c *Control) Bindings(ctx context.Context, f model.Filter) ([]model.Binding, error) {
 	selected, err := f.Bindings()
 	if err != nil {
 		return nil, err
@@ -19,7 +19,7 @@ func (c *Control) Bindings(ctx context.Context, f nat.Filter) ([]nat.Binding, er
 		return nil, err
 	}
 	out := keep(all, selected)
-	slices.SortFunc(out, func(a, b nat.Binding) int {
+	slices.SortFunc(out, func(a, b model.Binding) int {
 		return cmp.Or(cmp.Compare(a.NAT, b.NAT), cmp.Compare(a.Network, b.Network), a.Internal.Compare(b.Internal),
 			cmp.Compare(a.Protocol, b.Protocol), a.External.Compare(b.External))
 	})
@@ -27,7 +27,7 @@ func (c *Control) Bindings(ctx context.Context, f nat.Filter) ([]nat.Binding, er
 }
 
 // Sessions returns the kernel's sessions that the filter selects, sorted.
-func (c *Control) Sessions(ctx context.Context, f nat.Filter) ([]nat.Session, error) {
+func (c *Control) Sessions(ctx context.Context, f model.Filter) ([]model.Session, error) {
 	selected, err := f.Sessions()
 	if err != nil {
 		return nil, err
@@ -37,7 +37,7 @@ func (c *Control) Sessions(ctx context.Context, f nat.Filter) ([]nat.Session, er
 		return nil, err
 	}
 	out := keep(all, selected)
-	slices.SortFunc(out, func(a, b nat.Session) int {
+	slices.SortFunc(out, func(a, b model.Session) int {
 		return cmp.Or(cmp.Compare(a.NAT, b.NAT), cmp.Compare(a.Network, b.Network), a.Internal.Compare(b.Internal),
 			cmp.Compare(a.Protocol, b.Protocol), a.Remote.Compare(b.Remote), a.External.Compare(b.External))
 	})
@@ -46,12 +46,12 @@ func (c *Control) Sessions(ctx context.Context, f nat.Filter) ([]nat.Session, er
 
 // DeleteSessions ends the sessions that the filter selects. To end all of them
 // takes the word all; a filter beside it is refused.
-func (c *Control) DeleteSessions(ctx context.Context, f nat.Filter, all bool) (EndedSessions, error) {
-	switch nothing := f == (nat.Filter{}); {
+func (c *Control) DeleteSessions(ctx context.Context, f model.Filter, all bool) (EndedSessions, error) {
+	switch nothing := f == (model.Filter{}); {
 	case nothing && !all:
-		return EndedSessions{}, nat.Errorf(nat.Invalid, "no filter is given, and this would end every session").WithHint("give a filter, or --all")
+		return EndedSessions{}, model.Errorf(model.Invalid, "no filter is given, and this would end every session").WithHint("give a filter, or --all")
 	case all && !nothing:
-		return EndedSessions{}, nat.Errorf(nat.Invalid, "a filter and --all contradict each other").WithHint("give one of them")
+		return EndedSessions{}, model.Errorf(model.Invalid, "a filter and --all contradict each other").WithHint("give one of them")
 	}
 	selected, err := f.Sessions()
 	if err != nil {

@@ -3,7 +3,7 @@ package control
 import (
 	"net/netip"
 
-	"github.com/hostnat/hostnat/internal/nat"
+	"github.com/hostnat/hostnat/internal/model"
 )
 
 // State says whether an endpoint's link is there.
@@ -27,7 +27,7 @@ const (
 
 // EndpointView is an endpoint and what follows from its network.
 type EndpointView struct {
-	nat.Endpoint
+	model.Endpoint
 	Gateway      netip.Addr `json:"gateway"`
 	PrefixLength int        `json:"prefixLength"`
 	MTU          int        `json:"mtu"` // bytes
@@ -40,25 +40,25 @@ type EndpointView struct {
 
 // LeaseView is a lease and whose it is.
 type LeaseView struct {
-	nat.Lease
+	model.Lease
 	Endpoint string `json:"endpoint"` // that has the address now; empty: none
 }
 
 // MappingView is a mapping and whether the data path serves it.
 type MappingView struct {
-	ID       uint32         `json:"id"`
-	NAT      string         `json:"nat"`
-	Network  string         `json:"network"` // of the targets; comma-joined if those are of several
-	Protocol nat.Protocol   `json:"protocol"`
-	External nat.AddrPorts  `json:"external"`           // "A:P", "A:LO-HI", or "A" for all of it
-	Internal string         `json:"internal"`           // "A:P", "A:LO-HI" or "A", comma-joined for several targets; address 0.0.0.0: nothing now
-	Endpoint string         `json:"endpoint,omitempty"` // the targets given by name, comma-joined
-	Targets  []nat.Target   `json:"targets"`
-	From     []netip.Prefix `json:"from"`
-	Active   bool           `json:"active"`
+	ID       uint32          `json:"id"`
+	NAT      string          `json:"nat"`
+	Network  string          `json:"network"` // of the targets; comma-joined if those are of several
+	Protocol model.Protocol  `json:"protocol"`
+	External model.AddrPorts `json:"external"`           // "A:P", "A:LO-HI", or "A" for all of it
+	Internal string          `json:"internal"`           // "A:P", "A:LO-HI" or "A", comma-joined for several targets; address 0.0.0.0: nothing now
+	Endpoint string          `json:"endpoint,omitempty"` // the targets given by name, comma-joined
+	Targets  []model.Target  `json:"targets"`
+	From     []netip.Prefix  `json:"from"`
+	Active   bool            `json:"active"`
 }
 
-func viewMapping(m nat.Mapping, active bool) MappingView {
+func viewMapping(m model.Mapping, active bool) MappingView {
 	return MappingView{
 		ID: m.ID, NAT: m.NAT, Network: m.Networks(), Protocol: m.Protocol, External: m.External,
 		Internal: m.InternalText(), Endpoint: m.Endpoints(), Targets: m.Targets, From: m.From, Active: active,
@@ -93,13 +93,13 @@ const (
 
 // PortView is one port, or several with one owner.
 type PortView struct {
-	Protocol nat.Protocol `json:"protocol"`
-	Address  netip.Addr   `json:"address"` // 0.0.0.0 or :: for every address of the host
-	Ports    string       `json:"ports"`   // "8080", "LO-HI[,LO-HI]"; for ICMP query identifiers
-	Kind     PortKind     `json:"kind"`
-	Owner    string       `json:"owner"`           // "c1:80 (mapping 1)", "nginx (pid 41)", "NAT default", "the host"
-	Count    int          `json:"count"`           // how many ports these are
-	InUse    *int         `json:"inUse,omitempty"` // how many of them are taken; left out for ephemeral ones, which hostnat does not count
+	Protocol model.Protocol `json:"protocol"`
+	Address  netip.Addr     `json:"address"` // 0.0.0.0 or :: for every address of the host
+	Ports    string         `json:"ports"`   // "8080", "LO-HI[,LO-HI]"; for ICMP query identifiers
+	Kind     PortKind       `json:"kind"`
+	Owner    string         `json:"owner"`           // "c1:80 (mapping 1)", "nginx (pid 41)", "NAT default", "the host"
+	Count    int            `json:"count"`           // how many ports these are
+	InUse    *int           `json:"inUse,omitempty"` // how many of them are taken; left out for ephemeral ones, which hostnat does not count
 }
 
 // Status is the daemon's state on one page.

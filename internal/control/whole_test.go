@@ -6,17 +6,18 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/hostnat/hostnat/internal/nat"
+	"github.com/hostnat/hostnat/internal/config"
+	"github.com/hostnat/hostnat/internal/model"
 )
 
 func TestWholeMappingIsHeldAgainstTheHost(t *testing.T) {
 	t.Parallel()
-	ssh := nat.Listener{Program: "sshd", PID: 22, Protocol: nat.TCP, Address: netip.MustParseAddrPort("[::]:22")}
-	dns := nat.Listener{Program: "dnsmasq", PID: 53, Protocol: nat.UDP, Address: netip.MustParseAddrPort("192.0.2.9:53")}
+	ssh := model.Listener{Program: "sshd", PID: 22, Protocol: model.TCP, Address: netip.MustParseAddrPort("[::]:22")}
+	dns := model.Listener{Program: "dnsmasq", PID: 53, Protocol: model.UDP, Address: netip.MustParseAddrPort("192.0.2.9:53")}
 	for _, tt := range []struct {
 		name      string
 		give      []string // addresses to the NAT
-		listeners []nat.Listener
+		listeners []model.Listener
 		external  string
 		force     bool
 		refused   string // empty: it is not
@@ -27,11 +28,11 @@ func TestWholeMappingIsHeldAgainstTheHost(t *testing.T) {
 		{name: "its only one, by force", external: "192.168.7.5", force: true},
 		{name: "added", give: []string{"192.168.7.5", "192.0.2.9"}, external: "192.0.2.9"},
 		{name: "added, its only one", give: []string{"192.0.2.9"}, external: "192.0.2.9", refused: "only external address"},
-		{name: "added, a listener everywhere", give: []string{"192.168.7.5", "192.0.2.9"}, listeners: []nat.Listener{ssh}, external: "192.0.2.9"},
-		{name: "added, a listener there", give: []string{"192.168.7.5", "192.0.2.9"}, listeners: []nat.Listener{ssh, dns}, external: "192.0.2.9", refused: "dnsmasq (pid 53) listens on udp 192.0.2.9:53"},
-		{name: "added, a listener there, by force", give: []string{"192.168.7.5", "192.0.2.9"}, listeners: []nat.Listener{dns}, external: "192.0.2.9", force: true},
-		{name: "the host's, a listener everywhere", give: []string{"192.168.7.5", "192.0.2.9"}, listeners: []nat.Listener{ssh}, external: "192.168.7.5", refused: "sshd (pid 22) listens on tcp [::]:22"},
-		{name: "the host's, a listener elsewhere", give: []string{"192.168.7.5", "192.0.2.9"}, listeners: []nat.Listener{dns}, external: "192.168.7.5"},
+		{name: "added, a listener everywhere", give: []string{"192.168.7.5", "192.0.2.9"}, listeners: []model.Listener{ssh}, external: "192.0.2.9"},
+		{name: "added, a listener there", give: []string{"192.168.7.5", "192.0.2.9"}, listeners: []model.Listener{ssh, dns}, external: "192.0.2.9", refused: "dnsmasq (pid 53) listens on udp 192.0.2.9:53"},
+		{name: "added, a listener there, by force", give: []string{"192.168.7.5", "192.0.2.9"}, listeners: []model.Listener{dns}, external: "192.0.2.9", force: true},
+		{name: "the host's, a listener everywhere", give: []string{"192.168.7.5", "192.0.2.9"}, listeners: []model.Listener{ssh}, external: "192.168.7.5", refused: "sshd (pid 22) listens on tcp [::]:22"},
+		{name: "the host's, a listener elsewhere", give: []string{"192.168.7.5", "192.0.2.9"}, listeners: []model.Listener{dns}, external: "192.168.7.5"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()
@@ -44,7 +45,7 @@ func TestWholeMappingIsHeldAgainstTheHost(t *testing.T) {
 			}
 			k.others = tt.listeners
 			before, _ := c.snapshot()
-			m, err := c.AddMapping(ctx, nat.MappingSpec{Protocol: "any", External: tt.external, Internal: "c1", Force: tt.force})
+			m, err := c.AddMapping(ctx, config.MappingSpec{Protocol: "any", External: tt.external, Internal: "c1", Force: tt.force})
 			if tt.refused != "" {
 				if err == nil || !strings.Contains(err.Error(), tt.refused) {
 					t.Errorf("got %v, want %q", err, tt.refused)
@@ -55,7 +56,7 @@ func TestWholeMappingIsHeldAgainstTheHost(t *testing.T) {
 			if err != nil || m.External.String() != tt.external || m.Internal != "172.16.1.2" || !m.Active {
 				t.Errorf("got %+v, %v", m, err)
 			}
-			again, err := c.AddMapping(ctx, nat.MappingSpec{Protocol: "any", External: tt.external, Internal: "c1"})
+			again, err := c.AddMapping(ctx, config.MappingSpec{Protocol: "any", External: tt.external, Internal: "c1"})
 			if err != nil || again.ID != m.ID {
 				t.Errorf("again: %+v, %v", again, err)
 			}

@@ -7,9 +7,9 @@ import (
 	"io/fs"
 	"os"
 
+	"github.com/hostnat/hostnat/internal/config"
 	"github.com/hostnat/hostnat/internal/doctor"
 	"github.com/hostnat/hostnat/internal/host"
-	"github.com/hostnat/hostnat/internal/nat"
 	"github.com/hostnat/hostnat/internal/store"
 )
 
@@ -26,8 +26,8 @@ func (s service) Doctor(ctx context.Context, fix bool) ([]doctor.Finding, error)
 // Doctor is the same while no daemon runs: with what is stored in place of what
 // a daemon would know.
 func Doctor(ctx context.Context, stateDir string, fix bool) []doctor.Finding {
-	config, problems, err := store.Peek(stateDir)
-	facts := doctor.Facts{Config: config, HasConfig: err == nil, StateFiles: problems, Root: host.CheckPrivileges() == nil}
+	cfg, problems, err := store.Peek(stateDir)
+	facts := doctor.Facts{Config: cfg, HasConfig: err == nil, StateFiles: problems, Root: host.CheckPrivileges() == nil}
 	if err != nil && !errors.Is(err, fs.ErrNotExist) && len(problems) == 0 {
 		facts.Host.Unread = append(facts.Host.Unread, "the configuration: "+err.Error())
 	}
@@ -46,7 +46,7 @@ func examine(ctx context.Context, facts doctor.Facts, resolvConf string, fix boo
 	return found
 }
 
-func bridges(c nat.Config) (names []string) {
+func bridges(c config.Config) (names []string) {
 	for _, n := range c.Unfolded().Networks {
 		names = append(names, n.Bridge)
 	}

@@ -8,10 +8,11 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/hostnat/hostnat/internal/config"
 	"github.com/hostnat/hostnat/internal/control"
 	"github.com/hostnat/hostnat/internal/dhcp"
 	"github.com/hostnat/hostnat/internal/dns"
-	"github.com/hostnat/hostnat/internal/nat"
+	"github.com/hostnat/hostnat/internal/model"
 	"github.com/hostnat/hostnat/internal/resolved"
 )
 
@@ -26,7 +27,7 @@ type servers struct {
 }
 
 // Serve implements control.Servers.
-func (s *servers) Serve(ctx context.Context, c nat.Config, host nat.HostFacts) {
+func (s *servers) Serve(ctx context.Context, c config.Config, host model.HostFacts) {
 	s.networks.Store(int64(len(c.Networks)))
 	s.dhcp.Sync(ctx, c, host)
 	s.dns.Configure(ctx, c)
@@ -34,7 +35,7 @@ func (s *servers) Serve(ctx context.Context, c nat.Config, host nat.HostFacts) {
 }
 
 // Learn implements control.Servers. The DHCP servers know what they have leased.
-func (s *servers) Learn(ctx context.Context, c nat.Config) { s.dns.Configure(ctx, c) }
+func (s *servers) Learn(ctx context.Context, c config.Config) { s.dns.Configure(ctx, c) }
 
 // problems is what they cannot do, for status.
 func (s *servers) problems() []func() []string {
@@ -50,7 +51,7 @@ func (s *servers) problems() []func() []string {
 // close ends all of them.
 func (s *servers) close() {
 	s.dhcp.Stop()
-	s.dns.Configure(context.Background(), nat.Config{})
+	s.dns.Configure(context.Background(), config.Config{})
 }
 
 // leaseDelay is how long changes of leases are gathered: with hundreds of
@@ -78,7 +79,7 @@ func followLeases(ctx context.Context, c *control.Control, changed <-chan struct
 
 // holderOf returns a function that names the program of the host which holds a
 // port, by UDP or TCP.
-func holderOf(listeners func(context.Context) ([]nat.Listener, error)) func(context.Context, netip.AddrPort) string {
+func holderOf(listeners func(context.Context) ([]model.Listener, error)) func(context.Context, netip.AddrPort) string {
 	return func(ctx context.Context, at netip.AddrPort) string {
 		all, err := listeners(ctx)
 		if err != nil {

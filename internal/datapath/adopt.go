@@ -5,7 +5,7 @@ import (
 
 	"github.com/cilium/ebpf"
 
-	"github.com/hostnat/hostnat/internal/nat"
+	"github.com/hostnat/hostnat/internal/model"
 )
 
 // adoptSession lets a session take its NAT's settings as they are now, and sets
@@ -18,7 +18,7 @@ func (d *Datapath) adoptSession(key *bpfSessionKey) error {
 		return fmt.Errorf("changing session %v: %w", toAddrPort(key.InternalAddress, key.InternalPort), err)
 	}
 	if verdict == noMemory {
-		return nat.Errorf(nat.Unavailable, "the kernel has no memory for the clock of session %v",
+		return model.Errorf(model.Unavailable, "the kernel has no memory for the clock of session %v",
 			toAddrPort(key.InternalAddress, key.InternalPort)).WithHint("free some memory")
 	}
 	return nil

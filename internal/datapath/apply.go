@@ -9,7 +9,7 @@ import (
 
 	"github.com/cilium/ebpf"
 
-	"github.com/hostnat/hostnat/internal/nat"
+	"github.com/hostnat/hostnat/internal/model"
 )
 
 // Apply makes the data path's configuration equal to c: what is new is added
@@ -80,8 +80,8 @@ func settingFlags(c Config, mappings *mappingTable) uint32 {
 
 // mixedHoldDown reports whether ports rest for different times, so that those
 // freed first need not be free again first.
-func mixedHoldDown(nats map[uint32]nat.NAT) bool {
-	times := make(map[nat.Seconds]bool)
+func mixedHoldDown(nats map[uint32]model.NAT) bool {
+	times := make(map[model.Seconds]bool)
 	for _, n := range nats {
 		if n.HoldDown > 0 {
 			times[n.HoldDown] = true

@@ -4,8 +4,8 @@ import (
 	"net/netip"
 	"testing"
 
-	"github.com/hostnat/hostnat/internal/lab"
-	"github.com/hostnat/hostnat/internal/nat"
+	"github.com/hostnat/hostnat/dev/lab"
+	"github.com/hostnat/hostnat/internal/model"
 )
 
 // newUnmanagedRig has endpoint 0 as always, and a veth to namespace 1 that was
@@ -28,7 +28,7 @@ var unmanaged = netip.MustParseAddrPort("172.16.1.77:4000")
 func TestUnmanagedPortOfBridgeReachesOutside(t *testing.T) {
 	t.Parallel()
 	r := newUnmanagedRig(t)
-	r.config.Mappings[1] = mapping(nat.TCP, "203.0.113.1:8080", netip.MustParseAddrPort("172.16.1.77:80"))
+	r.config.Mappings[1] = mapping(model.TCP, "203.0.113.1:8080", netip.MustParseAddrPort("172.16.1.77:80"))
 	r.apply(t)
 	ctx := withTimeout(t)
 	for _, network := range []string{"tcp", "udp"} {
@@ -62,8 +62,8 @@ func TestBulkTCPBehindUnmanagedPort(t *testing.T) {
 func TestUnmanagedPortCannotForgeManagedEndpoint(t *testing.T) {
 	t.Parallel()
 	r := newUnmanagedRig(t)
-	forged := func(from netip.AddrPort, mac nat.MAC) []byte {
-		return ethernet(mac, gatewayMAC, etherIPv4, segment{protocol: nat.UDP, from: from, to: stranger(7, 80)}.ip())
+	forged := func(from netip.AddrPort, mac model.MAC) []byte {
+		return ethernet(mac, gatewayMAC, etherIPv4, segment{protocol: model.UDP, from: from, to: stranger(7, 80)}.ip())
 	}
 	r.send(t, r.Endpoints[1], "eth0",
 		forged(inside(0, 4000), endpointMAC(1)),                               // an endpoint's address
@@ -73,7 +73,7 @@ func TestUnmanagedPortCannotForgeManagedEndpoint(t *testing.T) {
 		forged(netip.MustParseAddrPort("172.16.2.5:4000"), endpointMAC(1)))
 	r.dropped(t, "spoofed-source", 5)
 	r.send(t, r.Endpoints[1], "eth0", forged(unmanaged, endpointMAC(1)))
-	r.atRemote.await(t, "honest packet", 1, is(nat.UDP, netip.AddrPort{}, stranger(7, 80)))
+	r.atRemote.await(t, "honest packet", 1, is(model.UDP, netip.AddrPort{}, stranger(7, 80)))
 	if n := len(r.sessions(t)); n != 1 {
 		t.Errorf("sessions %+v, want the honest one alone", r.sessions(t))
 	}

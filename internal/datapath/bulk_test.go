@@ -12,8 +12,8 @@ import (
 
 	"golang.org/x/sys/unix"
 
-	"github.com/hostnat/hostnat/internal/lab"
-	"github.com/hostnat/hostnat/internal/nat"
+	"github.com/hostnat/hostnat/dev/lab"
+	"github.com/hostnat/hostnat/internal/model"
 )
 
 const bulkSize = 4 << 20 // bytes each way
@@ -69,13 +69,13 @@ func drain(conn net.Conn, to hash.Hash) error {
 func TestBulkTCPKeepsItsData(t *testing.T) {
 	t.Parallel()
 	bothOffloads(t, func(t *testing.T, r *rig, offloads bool) {
-		r.config.Mappings[1] = mapping(nat.TCP, "203.0.113.1:8080", inside(0, 80))
+		r.config.Mappings[1] = mapping(model.TCP, "203.0.113.1:8080", inside(0, 80))
 		r.apply(t)
 		bulk(t, r.Endpoints[0], r.Remote, lab.RemoteAddress+":7000", lab.RemoteAddress+":7000")
 		bulk(t, r.Remote, r.Endpoints[0], "172.16.1.2:80", published.String())
 		for _, w := range []*wire{r.atRemote, r.atEndpoint[0]} {
 			largest := 0
-			for _, p := range w.came(func(p packet) bool { return p.protocol == nat.TCP }) {
+			for _, p := range w.came(func(p packet) bool { return p.protocol == model.TCP }) {
 				largest = max(largest, p.size)
 			}
 			if offloads && largest < 30000 {
@@ -119,6 +119,6 @@ func TestUDPSegmentationOffload(t *testing.T) {
 			server.expect(t, want)
 			client.expect(t, want)
 		}
-		r.counted(t, nat.UDP, inside(0, 4000), to, datagrams+1, datagrams)
+		r.counted(t, model.UDP, inside(0, 4000), to, datagrams+1, datagrams)
 	})
 }

@@ -7,7 +7,7 @@ import (
 
 	"github.com/cilium/ebpf"
 
-	"github.com/hostnat/hostnat/internal/nat"
+	"github.com/hostnat/hostnat/internal/model"
 )
 
 // finish brings what the programs before did until the links were switched, and
@@ -177,7 +177,7 @@ func (d *Datapath) armSessions() error {
 // worse than none.
 func (d *Datapath) armSession(key *bpfSessionKey) error {
 	err := d.adoptSession(key)
-	if nat.CodeOf(err) == nat.Unavailable {
+	if model.CodeOf(err) == model.Unavailable {
 		return d.endSession(key)
 	}
 	return err

@@ -10,7 +10,7 @@ import (
 	"github.com/cilium/ebpf"
 	"github.com/google/go-cmp/cmp"
 
-	"github.com/hostnat/hostnat/internal/nat"
+	"github.com/hostnat/hostnat/internal/model"
 )
 
 // However mappings come and go, what is in the tables is what Apply would have
@@ -49,11 +49,11 @@ func randomMapping(random *rand.Rand) (Mapping, bool) {
 	if random.IntN(3) == 0 {
 		count = 1 + random.IntN(4)
 	}
-	m := Mapping{NAT: rigNAT, Compartment: rigCompartment, Protocol: []nat.Protocol{nat.TCP, nat.UDP}[random.IntN(2)]}
-	ports := func(low int) nat.PortRange { return nat.PortRange{Low: uint16(low), High: uint16(low + count - 1)} }
-	m.External = nat.AddrPorts{Address: netip.MustParseAddr(address), Ports: ports(low)}
+	m := Mapping{NAT: rigNAT, Compartment: rigCompartment, Protocol: []model.Protocol{model.TCP, model.UDP}[random.IntN(2)]}
+	ports := func(low int) model.PortRange { return model.PortRange{Low: uint16(low), High: uint16(low + count - 1)} }
+	m.External = model.AddrPorts{Address: netip.MustParseAddr(address), Ports: ports(low)}
 	for i := range 1 + random.IntN(2) {
-		inside := nat.AddrPorts{Address: endpointAddress(i), Ports: ports(80 + random.IntN(3))}
+		inside := model.AddrPorts{Address: endpointAddress(i), Ports: ports(80 + random.IntN(3))}
 		m.Targets = append(m.Targets, Target{Network: rigNetwork, Internal: inside})
 	}
 	for i := range random.IntN(3) {
@@ -107,11 +107,11 @@ func TestDeletedMappingsLeaveNoSessions(t *testing.T) {
 	t.Parallel()
 	r := newRig(t, 1)
 	r.mute(t, 0)
-	used, idle := mapping(nat.UDP, "0.0.0.0:7001", inside(0, 80)), mapping(nat.UDP, "0.0.0.0:7002", inside(0, 81))
+	used, idle := mapping(model.UDP, "0.0.0.0:7001", inside(0, 80)), mapping(model.UDP, "0.0.0.0:7002", inside(0, 81))
 	for round := range 3 { // the second time, the ports are known to have been others'
 		r.config.Mappings[1], r.config.Mappings[2] = used, idle
 		r.apply(t)
-		r.fromRemote(t, segment{protocol: nat.UDP, from: stranger(7, 80), to: netip.AddrPortFrom(hostAddress, 7001)})
+		r.fromRemote(t, segment{protocol: model.UDP, from: stranger(7, 80), to: netip.AddrPortFrom(hostAddress, 7001)})
 		if n := len(r.sessions(t)); n != 1 {
 			t.Fatalf("round %d: %d sessions", round, n)
 		}

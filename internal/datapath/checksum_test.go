@@ -11,8 +11,8 @@ import (
 
 	"golang.org/x/sys/unix"
 
-	"github.com/hostnat/hostnat/internal/lab"
-	"github.com/hostnat/hostnat/internal/nat"
+	"github.com/hostnat/hostnat/dev/lab"
+	"github.com/hostnat/hostnat/internal/model"
 )
 
 // Every capture of the rig checks every checksum; what is left to do here is to
@@ -86,20 +86,20 @@ func TestUDPChecksumNeverBecomesZero(t *testing.T) {
 	t.Parallel()
 	r := newRig(t, 1)
 	r.mute(t, 0)
-	r.config.Mappings[1] = mapping(nat.UDP, "203.0.113.1:8080", inside(0, 80))
+	r.config.Mappings[1] = mapping(model.UDP, "203.0.113.1:8080", inside(0, 80))
 	r.apply(t)
 	const all = 1 << 16
 	var outward, inward []segment
 	for i := range all {
 		payload := []byte{byte(i >> 8), byte(i)}
 		// Only those whose sum after translation is near zero on either scale.
-		o := segment{protocol: nat.UDP, from: inside(0, 80), to: stranger(7, 80), payload: payload}
+		o := segment{protocol: model.UDP, from: inside(0, 80), to: stranger(7, 80), payload: payload}
 		after := o
 		after.from = published
 		if sum := after.sum(); sum <= 1 || sum >= 0xfffe {
 			outward = append(outward, o)
 		}
-		n := segment{protocol: nat.UDP, from: stranger(7, 80), to: published, payload: payload}
+		n := segment{protocol: model.UDP, from: stranger(7, 80), to: published, payload: payload}
 		after = n
 		after.to = inside(0, 80)
 		if sum := after.sum(); sum <= 1 || sum >= 0xfffe {
@@ -111,8 +111,8 @@ func TestUDPChecksumNeverBecomesZero(t *testing.T) {
 	}
 	r.fromEndpoint(t, 0, outward...)
 	r.fromRemote(t, inward...)
-	outside := r.atRemote.await(t, "packets out", len(outward), is(nat.UDP, published, stranger(7, 80)))
-	for _, p := range append(outside, r.atEndpoint[0].await(t, "packets in", len(inward), is(nat.UDP, stranger(7, 80), inside(0, 80)))...) {
+	outside := r.atRemote.await(t, "packets out", len(outward), is(model.UDP, published, stranger(7, 80)))
+	for _, p := range append(outside, r.atEndpoint[0].await(t, "packets in", len(inward), is(model.UDP, stranger(7, 80), inside(0, 80)))...) {
 		if p.checksum == 0 {
 			t.Errorf("%v to %v with payload %x lost its checksum", p.from, p.to, p.payload)
 		}
@@ -132,13 +132,13 @@ var ipOptions = []byte{1, 1, 68, 12, 13, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0}
 func TestIPOptionsPass(t *testing.T) {
 	t.Parallel()
 	bothOffloads(t, func(t *testing.T, r *rig, _ bool) {
-		r.config.Mappings[1] = mapping(nat.TCP, "203.0.113.1:8080", inside(0, 80))
+		r.config.Mappings[1] = mapping(model.TCP, "203.0.113.1:8080", inside(0, 80))
 		r.apply(t)
 		options := string([]byte{1, 1, 1, 1, 1, 1, 1, 0}) // what Linux lets a socket send unchanged
 		exchange(t, r.Endpoints[0], r.Remote, "tcp", lab.RemoteAddress+":7000", lab.RemoteAddress+":7000", options)
 		exchange(t, r.Remote, r.Endpoints[0], "tcp", "172.16.1.2:80", published.String(), options)
 		exchange(t, r.Endpoints[0], r.Remote, "udp", lab.RemoteAddress+":7001", lab.RemoteAddress+":7001", options)
-		for _, p := range []nat.Protocol{nat.TCP, nat.UDP} {
+		for _, p := range []model.Protocol{model.TCP, model.UDP} {
 			r.atRemote.await(t, "packet with options", 1, func(got packet) bool { return got.protocol == p && got.options == options })
 		}
 		r.atEndpoint[0].await(t, "packet with options", 1, func(got packet) bool { return got.options == options })
@@ -182,7 +182,7 @@ func TestLongIPOptionsPass(t *testing.T) {
 	r.mute(t, 0)
 	most := append(ipOptions[:len(ipOptions):len(ipOptions)], make([]byte, 24)...)
 	for i, options := range [][]byte{ipOptions, most} {
-		for _, p := range []nat.Protocol{nat.UDP, nat.TCP, nat.ICMP} {
+		for _, p := range []model.Protocol{model.UDP, model.TCP, model.ICMP} {
 			from, remote := inside(0, 4000+uint16(i)), stranger(7, 80)
 			r.fromEndpoint(t, 0, segment{protocol: p, flags: syn, from: from, to: remote, options: options, payload: []byte("out")})
 			external := r.external(t, p, from)

@@ -3,7 +3,7 @@ package datapath
 import (
 	"net/netip"
 
-	"github.com/hostnat/hostnat/internal/nat"
+	"github.com/hostnat/hostnat/internal/model"
 )
 
 // Config is everything that user space tells the data path. Interface numbers
@@ -12,8 +12,8 @@ type Config struct {
 	Anchor        uint32                // interface from which routes are looked up
 	Room          uint32                // interface to the room for fragments; 0: there is none
 	NetnsCookie   uint64                // of the namespace whose programs reach mappings by loopback
-	LocalPorts    nat.PortRange         // the host's ephemeral ports
-	NATs          map[uint32]nat.NAT    // by id
+	LocalPorts    model.PortRange       // the host's ephemeral ports
+	NATs          map[uint32]model.NAT  // by id
 	Pools         []Pool                //
 	Networks      map[uint32]Network    // by id
 	Insides       map[uint32]Inside     // by interface
@@ -37,7 +37,7 @@ type Pool struct {
 // PoolAddress is an external address with its dynamic port ranges.
 type PoolAddress struct {
 	Address netip.Addr
-	Ports   []nat.PortRange // at most 4; none: a mapping has the whole address, and no new binding gets it
+	Ports   []model.PortRange // at most 4; none: a mapping has the whole address, and no new binding gets it
 }
 
 // Network is a network's kernel side.
@@ -47,7 +47,7 @@ type Network struct {
 	Bridge      uint32 // interface
 	Subnet      netip.Prefix
 	Gateway     netip.Addr
-	GatewayMAC  nat.MAC
+	GatewayMAC  model.MAC
 	Open        bool           // its endpoints and those of other open networks of the compartment reach each other
 	KeptApart   bool           // its endpoints do not reach each other
 	Apart       bool           // the host's main routing table does not know its prefix, which others may have too
@@ -62,7 +62,7 @@ type Inside struct {
 	Port    bool       // of the bridge, and no managed endpoint's
 	Island  bool       // an endpoint's link that has the gateway's address itself
 	Address netip.Addr // the endpoint's own; unset on a bridge
-	MAC     nat.MAC
+	MAC     model.MAC
 }
 
 // Outside is an interface of the host that isn't inside.
@@ -78,24 +78,24 @@ type Endpoint struct {
 	Network     uint32
 	Peer        bool // a veth pair: deliver to its other end
 	MTU         int  // bytes; 0: unknown, everything is delivered
-	MAC         nat.MAC
-	GatewayMAC  nat.MAC
+	MAC         model.MAC
+	GatewayMAC  model.MAC
 }
 
 // Mapping is a configured binding, or a run of them: the n-th external port leads
 // to the n-th port of one of the targets.
 type Mapping struct {
 	NAT, Compartment uint32
-	Protocol         nat.Protocol
-	External         nat.AddrPorts  // 0.0.0.0: any address of the host
-	Targets          []Target       // at least one; each as many ports as External
-	From             []netip.Prefix // empty: every remote
+	Protocol         model.Protocol
+	External         model.AddrPorts // 0.0.0.0: any address of the host
+	Targets          []Target        // at least one; each as many ports as External
+	From             []netip.Prefix  // empty: every remote
 }
 
 // Target is where a mapping's sessions go.
 type Target struct {
 	Network  uint32
-	Internal nat.AddrPorts
+	Internal model.AddrPorts
 }
 
 // Whole is a mapping of a whole external address to an internal one, for

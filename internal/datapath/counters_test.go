@@ -5,13 +5,13 @@ import (
 	"net/netip"
 	"testing"
 
-	"github.com/hostnat/hostnat/internal/lab"
-	"github.com/hostnat/hostnat/internal/nat"
+	"github.com/hostnat/hostnat/dev/lab"
+	"github.com/hostnat/hostnat/internal/model"
 )
 
 // counted waits until a session has counted so many packets each way, and
 // returns it.
-func (r *rig) counted(t *testing.T, p nat.Protocol, internal, remote netip.AddrPort, sent, received uint64) Session {
+func (r *rig) counted(t *testing.T, p model.Protocol, internal, remote netip.AddrPort, sent, received uint64) Session {
 	t.Helper()
 	var s Session
 	eventually(t, fmt.Sprintf("%d packets out and %d in", sent, received), func() bool {
@@ -29,13 +29,13 @@ func TestCountersAreExact(t *testing.T) {
 	r := newRig(t, 1)
 	r.mute(t, 0)
 	const outward, inward = 23, 17
-	for _, p := range []nat.Protocol{nat.UDP, nat.TCP, nat.ICMP} {
+	for _, p := range []model.Protocol{model.UDP, model.TCP, model.ICMP} {
 		header := uint64(28)
-		if p == nat.TCP {
+		if p == model.TCP {
 			header = 40
 		}
 		remote := stranger(7, 80)
-		if p == nat.ICMP {
+		if p == model.ICMP {
 			remote = stranger(7, 0)
 		}
 		var wantOut, wantIn uint64
@@ -68,15 +68,15 @@ func TestCountersLeaveOutPadding(t *testing.T) {
 	t.Parallel()
 	r := newRig(t, 1)
 	r.mute(t, 0)
-	padded := func(from, to nat.MAC, s segment) []byte {
+	padded := func(from, to model.MAC, s segment) []byte {
 		return append(ethernet(from, to, etherIPv4, s.ip()), make([]byte, 18)...)
 	}
 	r.send(t, r.Endpoints[0], "eth0", padded(endpointMAC(0), gatewayMAC,
-		segment{protocol: nat.UDP, from: inside(0, 4000), to: stranger(7, 80)}))
-	external := r.external(t, nat.UDP, inside(0, 4000))
+		segment{protocol: model.UDP, from: inside(0, 4000), to: stranger(7, 80)}))
+	external := r.external(t, model.UDP, inside(0, 4000))
 	r.send(t, r.Remote, lab.RemoteLink, padded("02:00:00:00:00:99", r.macOf(t, r.Host, lab.HostLink),
-		segment{protocol: nat.UDP, from: stranger(7, 80), to: external}))
-	s := r.counted(t, nat.UDP, inside(0, 4000), stranger(7, 80), 1, 1)
+		segment{protocol: model.UDP, from: stranger(7, 80), to: external}))
+	s := r.counted(t, model.UDP, inside(0, 4000), stranger(7, 80), 1, 1)
 	if s.BytesOut != 28 || s.BytesIn != 28 {
 		t.Errorf("%d bytes out and %d in, want 28 each: the IP packets alone", s.BytesOut, s.BytesIn)
 	}
@@ -87,13 +87,13 @@ func TestDroppedPacketsAreNotCountedInSession(t *testing.T) {
 	t.Parallel()
 	r := newRig(t, 1)
 	r.mute(t, 0)
-	r.fromEndpoint(t, 0, segment{protocol: nat.UDP, from: inside(0, 4000), to: stranger(7, 80)})
-	external := r.external(t, nat.UDP, inside(0, 4000))
+	r.fromEndpoint(t, 0, segment{protocol: model.UDP, from: inside(0, 4000), to: stranger(7, 80)})
+	external := r.external(t, model.UDP, inside(0, 4000))
 	r.fromRemote(t,
-		segment{protocol: nat.UDP, from: stranger(8, 80), to: external}, // filtered
-		segment{protocol: nat.UDP, ttl: 1, from: stranger(7, 80), to: external})
-	r.fromEndpoint(t, 0, segment{protocol: nat.UDP, ttl: 1, from: inside(0, 4000), to: stranger(7, 80)})
+		segment{protocol: model.UDP, from: stranger(8, 80), to: external}, // filtered
+		segment{protocol: model.UDP, ttl: 1, from: stranger(7, 80), to: external})
+	r.fromEndpoint(t, 0, segment{protocol: model.UDP, ttl: 1, from: inside(0, 4000), to: stranger(7, 80)})
 	r.dropped(t, "filtered-remote", 1)
-	r.fromEndpoint(t, 0, segment{protocol: nat.UDP, from: inside(0, 4000), to: stranger(7, 80)})
-	r.counted(t, nat.UDP, inside(0, 4000), stranger(7, 80), 2, 0)
+	r.fromEndpoint(t, 0, segment{protocol: model.UDP, from: inside(0, 4000), to: stranger(7, 80)})
+	r.counted(t, model.UDP, inside(0, 4000), stranger(7, 80), 2, 0)
 }

@@ -35,7 +35,7 @@ func DiscardSessions(o *options) { o.discard = true }
 // filesystem, and makes those that are missing. Links that are pinned there
 // already are switched to these programs without a gap in the traffic. Maps of
 // another layout are made anew, and what the old ones hold is carried over; if
-// that cannot be done, a *nat.Error says what would be lost. If Open fails,
+// that cannot be done, a *model.Error says what would be lost. If Open fails,
 // whatever has run before runs on.
 func Open(dir string, opts ...Option) (*Datapath, error) {
 	if err := CheckKernel(); err != nil {

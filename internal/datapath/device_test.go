@@ -11,7 +11,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
-	"github.com/hostnat/hostnat/internal/lab"
+	"github.com/hostnat/hostnat/dev/lab"
 )
 
 // device is a TUN or TAP link whose other side is the test: the VM, or the VPN.

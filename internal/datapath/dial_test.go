@@ -10,8 +10,8 @@ import (
 
 	"golang.org/x/sys/unix"
 
-	"github.com/hostnat/hostnat/internal/lab"
-	"github.com/hostnat/hostnat/internal/nat"
+	"github.com/hostnat/hostnat/dev/lab"
+	"github.com/hostnat/hostnat/internal/model"
 )
 
 // cgroupRoot finds the root of cgroup v2, as package host does.
@@ -35,7 +35,7 @@ func newDialRig(t *testing.T) *rig {
 	t.Helper()
 	r := newRig(t, 1)
 	r.config.NetnsCookie = r.Host.Cookie()
-	for id, protocol := range map[uint32]nat.Protocol{1: nat.TCP, 2: nat.UDP} {
+	for id, protocol := range map[uint32]model.Protocol{1: model.TCP, 2: model.UDP} {
 		r.config.Mappings[id] = mapping(protocol, "0.0.0.0:8080", inside(0, 80))
 	}
 	r.apply(t)
@@ -126,15 +126,15 @@ func TestMappingOnLoopbackIsTheHostsAlone(t *testing.T) {
 	t.Parallel()
 	r := newDialRig(t)
 	must(t, r.Host.Sysctl("net/ipv4/conf/all/route_localnet", "1")) // as some tools leave it
-	r.config.Mappings[3] = mapping(nat.UDP, "127.0.0.1:9090", inside(0, 90))
+	r.config.Mappings[3] = mapping(model.UDP, "127.0.0.1:9090", inside(0, 90))
 	r.apply(t)
 	server := listen(t, r.Endpoints[0], "172.16.1.2:90")
 	host := listen(t, r.Host, ":0")
 	host.send(t, netip.MustParseAddrPort("127.0.0.1:9090"), "from the host")
 	server.expect(t, "from the host")
 	to := netip.MustParseAddrPort("127.0.0.1:9090")
-	r.fromRemote(t, segment{protocol: nat.UDP, from: netip.AddrPortFrom(remoteAddress, 77), to: to, payload: []byte("from the wire")})
-	r.fromEndpoint(t, 0, segment{protocol: nat.UDP, from: inside(0, 4000), to: to, payload: []byte("from an endpoint")})
+	r.fromRemote(t, segment{protocol: model.UDP, from: netip.AddrPortFrom(remoteAddress, 77), to: to, payload: []byte("from the wire")})
+	r.fromEndpoint(t, 0, segment{protocol: model.UDP, from: inside(0, 4000), to: to, payload: []byte("from an endpoint")})
 	host.send(t, netip.AddrPortFrom(hostAddress, 9090), "by another address")
 	host.send(t, netip.MustParseAddrPort("127.0.0.1:9090"), "marker")
 	server.expect(t, "marker")
@@ -145,8 +145,8 @@ func TestMappingOnLoopbackIsTheHostsAlone(t *testing.T) {
 func TestHostDialsAreOtherwiseLeftAlone(t *testing.T) {
 	t.Parallel()
 	r := newDialRig(t)
-	r.config.Mappings[3] = mapping(nat.TCP, "0.0.0.0:8081", inside(0, 80), "192.0.2.0/24")
-	r.config.Mappings[4] = mapping(nat.TCP, "0.0.0.0:8082", inside(0, 80), "127.0.0.0/8")
+	r.config.Mappings[3] = mapping(model.TCP, "0.0.0.0:8081", inside(0, 80), "192.0.2.0/24")
+	r.config.Mappings[4] = mapping(model.TCP, "0.0.0.0:8082", inside(0, 80), "127.0.0.0/8")
 	r.apply(t)
 	ctx, cancel := context.WithTimeout(t.Context(), patience)
 	defer cancel()

@@ -5,7 +5,7 @@ import (
 	"net"
 	"net/netip"
 
-	"github.com/hostnat/hostnat/internal/nat"
+	"github.com/hostnat/hostnat/internal/model"
 )
 
 // The kernel compares addresses and ports as bytes in network order; in Go the
@@ -45,7 +45,7 @@ func maskOf(p netip.Prefix) uint32 {
 	return binary.NativeEndian.Uint32(net.CIDRMask(p.Bits(), 32))
 }
 
-func macOf(m nat.MAC) (mac [6]byte) {
+func macOf(m model.MAC) (mac [6]byte) {
 	parsed, err := net.ParseMAC(string(m))
 	if err == nil {
 		copy(mac[:], parsed)
@@ -57,28 +57,28 @@ func prefixKey(p netip.Prefix) bpfPrefixKey {
 	return bpfPrefixKey{Length: uint32(p.Bits()), Address: addressOf(p.Addr())}
 }
 
-func filteringOf(f nat.Filtering) uint8 {
+func filteringOf(f model.Filtering) uint8 {
 	switch f {
-	case nat.EndpointIndependent:
+	case model.EndpointIndependent:
 		return uint8(bpfFilteringFILTER_ENDPOINT_INDEPENDENT)
-	case nat.AddressAndPortDependent:
+	case model.AddressAndPortDependent:
 		return uint8(bpfFilteringFILTER_ADDRESS_AND_PORT_DEPENDENT)
 	}
 	return uint8(bpfFilteringFILTER_ADDRESS_DEPENDENT)
 }
 
-func exhaustionOf(e nat.Exhaustion) uint8 {
+func exhaustionOf(e model.Exhaustion) uint8 {
 	switch e {
-	case nat.Unreachable:
+	case model.Unreachable:
 		return uint8(bpfExhaustionEXHAUSTION_UNREACHABLE)
-	case nat.Silent:
+	case model.Silent:
 		return uint8(bpfExhaustionEXHAUSTION_SILENT)
 	}
 	return uint8(bpfExhaustionEXHAUSTION_PROHIBITED)
 }
 
-func poolingOf(p nat.Pooling) uint8 {
-	if p == nat.Arbitrary {
+func poolingOf(p model.Pooling) uint8 {
+	if p == model.Arbitrary {
 		return uint8(bpfPoolingPOOLING_ARBITRARY)
 	}
 	return uint8(bpfPoolingPOOLING_PAIRED)

@@ -7,7 +7,7 @@ import (
 
 	"github.com/cilium/ebpf"
 
-	"github.com/hostnat/hostnat/internal/nat"
+	"github.com/hostnat/hostnat/internal/model"
 )
 
 // endSession runs the data path's own end_session, which leaves the binding as
@@ -104,7 +104,7 @@ func (d *Datapath) endOrphans(gone orphans) error {
 // for mappings the host, does not have any more: no answer would find back.
 func (d *Datapath) endLost(c Config, mappings *mappingTable) error {
 	type natAddress struct{ nat, address uint32 }
-	pools := make(map[natAddress][]nat.PortRange)
+	pools := make(map[natAddress][]model.PortRange)
 	known := hostAddressValues(c)
 	for _, p := range c.Pools {
 		for _, a := range p.Addresses {
@@ -119,7 +119,7 @@ func (d *Datapath) endLost(c Config, mappings *mappingTable) error {
 		}
 		_, isMapped := mappings.responsible(externalOf(k, v))
 		port := toPort(v.ExternalPort)
-		return !isMapped && !slices.ContainsFunc(pools[natAddress{v.Nat, v.ExternalAddress}], func(r nat.PortRange) bool {
+		return !isMapped && !slices.ContainsFunc(pools[natAddress{v.Nat, v.ExternalAddress}], func(r model.PortRange) bool {
 			return r.Contains(port)
 		})
 	})

@@ -15,7 +15,7 @@ import (
 	"github.com/google/go-cmp/cmp/cmpopts"
 
 	"github.com/hostnat/hostnat/internal/event"
-	"github.com/hostnat/hostnat/internal/nat"
+	"github.com/hostnat/hostnat/internal/model"
 )
 
 // watcher collects a rig's events.
@@ -83,13 +83,13 @@ var plainEvents = cmp.Options{
 
 func bindingEvent(id event.ID, external netip.AddrPort, sessions uint32) Event {
 	return Event{NAT: rigNAT, Network: rigNetwork, Compartment: rigCompartment, Event: event.Event{
-		ID: id, Protocol: nat.TCP, Internal: inside(0, 4000), External: external, SessionCount: sessions,
+		ID: id, Protocol: model.TCP, Internal: inside(0, 4000), External: external, SessionCount: sessions,
 	}}
 }
 
-func sessionEvent(id event.ID, external netip.AddrPort, s nat.TCPState, lifetime uint32) Event {
+func sessionEvent(id event.ID, external netip.AddrPort, s model.TCPState, lifetime uint32) Event {
 	return Event{NAT: rigNAT, Network: rigNetwork, Compartment: rigCompartment, Event: event.Event{
-		ID: id, Protocol: nat.TCP, Internal: inside(0, 4000), External: external,
+		ID: id, Protocol: model.TCP, Internal: inside(0, 4000), External: external,
 		InternalDestination: stranger(7, 80), ExternalDestination: stranger(7, 80),
 		TCPState: s, LifetimeSeconds: lifetime,
 	}}
@@ -106,20 +106,20 @@ func TestEventsOfTCPConnectionComeInWinNATsOrder(t *testing.T) {
 	r.mute(t, 0)
 	w := r.watchEvents(t)
 	started := time.Now()
-	r.fromEndpoint(t, 0, segment{protocol: nat.TCP, flags: syn, from: inside(0, 4000), to: stranger(7, 80)})
-	r.follow(t, inside(0, 4000), stranger(7, 80), tcpPaths[nat.StateBothFIN][1:])
-	external := r.external(t, nat.TCP, inside(0, 4000))
+	r.fromEndpoint(t, 0, segment{protocol: model.TCP, flags: syn, from: inside(0, 4000), to: stranger(7, 80)})
+	r.follow(t, inside(0, 4000), stranger(7, 80), tcpPaths[model.StateBothFIN][1:])
+	external := r.external(t, model.TCP, inside(0, 4000))
 	got := w.until(t, event.BindingDelete, 1)
 	want := []Event{
 		bindingEvent(event.BindingCreate, external, 0),
 		bindingEvent(event.BindingSessionCount, external, 1),
-		sessionEvent(event.SessionCreate, external, nat.StateNone, 6),
-		sessionEvent(event.SessionTCPStateUpdate, external, nat.StateInternalSYN, 1),
-		sessionEvent(event.SessionTCPStateUpdate, external, nat.StateEstablished, 7440),
-		sessionEvent(event.SessionTCPStateUpdate, external, nat.StateExternalFIN, 7440),
-		sessionEvent(event.SessionTCPStateUpdate, external, nat.StateBothFIN, 1),
-		sessionEvent(event.SessionTimeout, external, nat.StateBothFIN, 1),
-		sessionEvent(event.SessionDelete, external, nat.StateBothFIN, 1),
+		sessionEvent(event.SessionCreate, external, model.StateNone, 6),
+		sessionEvent(event.SessionTCPStateUpdate, external, model.StateInternalSYN, 1),
+		sessionEvent(event.SessionTCPStateUpdate, external, model.StateEstablished, 7440),
+		sessionEvent(event.SessionTCPStateUpdate, external, model.StateExternalFIN, 7440),
+		sessionEvent(event.SessionTCPStateUpdate, external, model.StateBothFIN, 1),
+		sessionEvent(event.SessionTimeout, external, model.StateBothFIN, 1),
+		sessionEvent(event.SessionDelete, external, model.StateBothFIN, 1),
 		bindingEvent(event.BindingSessionCount, external, 0),
 		bindingEvent(event.BindingDelete, external, 0),
 	}
@@ -138,10 +138,10 @@ func TestEventsOfMappingAreMarkedConfigured(t *testing.T) {
 	t.Parallel()
 	r := newRig(t, 1)
 	r.mute(t, 0)
-	r.config.Mappings[1] = mapping(nat.UDP, "203.0.113.1:8080", inside(0, 80))
+	r.config.Mappings[1] = mapping(model.UDP, "203.0.113.1:8080", inside(0, 80))
 	r.apply(t)
 	w := r.watchEvents(t)
-	r.fromRemote(t, segment{protocol: nat.UDP, from: stranger(7, 80), to: published})
+	r.fromRemote(t, segment{protocol: model.UDP, from: stranger(7, 80), to: published})
 	eventually(t, "session", func() bool { return len(r.sessions(t)) == 1 })
 	must(t, r.dp.EndSessions(func(Session) bool { return true }))
 	var got []event.ID
@@ -162,8 +162,8 @@ func TestNoEventsWhileNobodyWatches(t *testing.T) {
 	r := newRig(t, 1)
 	r.mute(t, 0)
 	flow := func(port uint16) {
-		r.fromEndpoint(t, 0, segment{protocol: nat.UDP, from: inside(0, port), to: stranger(7, 80)})
-		r.external(t, nat.UDP, inside(0, port))
+		r.fromEndpoint(t, 0, segment{protocol: model.UDP, from: inside(0, port), to: stranger(7, 80)})
+		r.external(t, model.UDP, inside(0, port))
 	}
 	flow(4000)
 	r.ringIsEmpty(t, "before anybody watched")

@@ -6,15 +6,15 @@ import (
 	"testing"
 	"time"
 
-	"github.com/hostnat/hostnat/internal/lab"
-	"github.com/hostnat/hostnat/internal/nat"
+	"github.com/hostnat/hostnat/dev/lab"
+	"github.com/hostnat/hostnat/internal/model"
 )
 
 // shortLived makes every session of the rig end after so many seconds.
-func (r *rig) shortLived(t *testing.T, seconds nat.Seconds) {
+func (r *rig) shortLived(t *testing.T, seconds model.Seconds) {
 	t.Helper()
 	n := r.config.NATs[rigNAT]
-	n.Timeouts = nat.Timeouts{UDP: seconds, ICMP: seconds, TCPEstablished: seconds, TCPTransitory: seconds}
+	n.Timeouts = model.Timeouts{UDP: seconds, ICMP: seconds, TCPEstablished: seconds, TCPTransitory: seconds}
 	r.config.NATs[rigNAT] = n
 	r.apply(t)
 }
@@ -26,11 +26,11 @@ func (r *rig) fill(t *testing.T) {
 	r.mute(t, 0)
 	for _, remote := range []netip.AddrPort{stranger(7, 80), stranger(8, 80)} {
 		r.fromEndpoint(t, 0,
-			segment{protocol: nat.UDP, from: inside(0, 4000), to: remote},
-			segment{protocol: nat.ICMP, from: inside(0, 77), to: remote})
+			segment{protocol: model.UDP, from: inside(0, 4000), to: remote},
+			segment{protocol: model.ICMP, from: inside(0, 77), to: remote})
 		for state, path := range tcpPaths {
-			if state != nat.StateExternalSYN {
-				r.fromEndpoint(t, 0, segment{protocol: nat.TCP, flags: syn, from: inside(0, 5000+uint16(state)), to: remote})
+			if state != model.StateExternalSYN {
+				r.fromEndpoint(t, 0, segment{protocol: model.TCP, flags: syn, from: inside(0, 5000+uint16(state)), to: remote})
 				r.follow(t, inside(0, 5000+uint16(state)), remote, path[1:])
 			}
 		}
@@ -40,12 +40,12 @@ func (r *rig) fill(t *testing.T) {
 // follow sends the rest of a TCP path of a session.
 func (r *rig) follow(t *testing.T, internal, remote netip.AddrPort, path []step) {
 	t.Helper()
-	external := r.external(t, nat.TCP, internal)
+	external := r.external(t, model.TCP, internal)
 	for _, s := range path {
 		if s.out {
-			r.fromEndpoint(t, 0, segment{protocol: nat.TCP, flags: s.flags, from: internal, to: remote})
+			r.fromEndpoint(t, 0, segment{protocol: model.TCP, flags: s.flags, from: internal, to: remote})
 		} else {
-			r.fromRemote(t, segment{protocol: nat.TCP, flags: s.flags, from: remote, to: external})
+			r.fromRemote(t, segment{protocol: model.TCP, flags: s.flags, from: remote, to: external})
 		}
 	}
 }
@@ -62,7 +62,7 @@ func TestEverythingExpires(t *testing.T) {
 	// Every TCP session begins with an alarm after 6 seconds.
 	within(t, 2*patience, "no alarms", func() bool { return size(t, r.dp.objects.Timers) == 0 })
 	// And the same again: nothing of the first time stands in the way.
-	r.fromEndpoint(t, 0, segment{protocol: nat.UDP, from: inside(0, 4000), to: stranger(7, 80)})
+	r.fromEndpoint(t, 0, segment{protocol: model.UDP, from: inside(0, 4000), to: stranger(7, 80)})
 	eventually(t, "session after expiry", func() bool { return len(r.sessions(t)) == 1 })
 	r.consistent(t)
 }
@@ -109,7 +109,7 @@ func TestManySessionsExpire(t *testing.T) {
 	for p := range uint16(ports) {
 		segments := make([]segment, remotes)
 		for i := range segments {
-			segments[i] = segment{protocol: nat.UDP, from: inside(0, 4000+p), to: stranger(byte(i), 80)}
+			segments[i] = segment{protocol: model.UDP, from: inside(0, 4000+p), to: stranger(byte(i), 80)}
 		}
 		r.fromEndpoint(t, 0, segments...)
 	}
@@ -135,23 +135,23 @@ func TestUDPRefresh(t *testing.T) {
 			r.config.NATs[rigNAT] = n
 			r.shortLived(t, 1)
 			r.mute(t, 0)
-			outward := segment{protocol: nat.UDP, from: inside(0, 4000), to: stranger(7, 80)}
+			outward := segment{protocol: model.UDP, from: inside(0, 4000), to: stranger(7, 80)}
 			r.fromEndpoint(t, 0, outward)
-			external := r.external(t, nat.UDP, inside(0, 4000))
-			first, _ := r.session(t, nat.UDP, inside(0, 4000), stranger(7, 80))
+			external := r.external(t, model.UDP, inside(0, 4000))
+			first, _ := r.session(t, model.UDP, inside(0, 4000), stranger(7, 80))
 			alive := func(wait time.Duration, send func()) bool {
 				until := first.Created.Add(wait)
 				eventually(t, "time to pass", func() bool {
 					send()
 					return time.Now().After(until)
 				})
-				_, has := r.session(t, nat.UDP, inside(0, 4000), stranger(7, 80))
+				_, has := r.session(t, model.UDP, inside(0, 4000), stranger(7, 80))
 				return has
 			}
 			if !alive(1500*time.Millisecond, func() { r.fromEndpoint(t, 0, outward) }) {
 				t.Error("outbound packets do not refresh")
 			}
-			inward := segment{protocol: nat.UDP, from: stranger(7, 80), to: external}
+			inward := segment{protocol: model.UDP, from: stranger(7, 80), to: external}
 			if got := alive(2800*time.Millisecond, func() { r.fromRemote(t, inward) }); got != inboundRefresh {
 				t.Errorf("alive by inbound packets alone: %v, want %v", got, inboundRefresh)
 			}
@@ -167,19 +167,19 @@ func TestClosedConnectionIsNotRefreshed(t *testing.T) {
 	r.mute(t, 0)
 	closed, open := inside(0, 5000), inside(0, 5001)
 	for internal, path := range map[netip.AddrPort][]step{
-		closed: tcpPaths[nat.StateBothFIN], open: tcpPaths[nat.StateEstablished],
+		closed: tcpPaths[model.StateBothFIN], open: tcpPaths[model.StateEstablished],
 	} {
-		r.fromEndpoint(t, 0, segment{protocol: nat.TCP, flags: syn, from: internal, to: stranger(7, 80)})
+		r.fromEndpoint(t, 0, segment{protocol: model.TCP, flags: syn, from: internal, to: stranger(7, 80)})
 		r.follow(t, internal, stranger(7, 80), path[1:])
 	}
 	eventually(t, "end of the closed connection", func() bool {
 		for _, internal := range []netip.AddrPort{closed, open} {
-			r.fromEndpoint(t, 0, segment{protocol: nat.TCP, flags: ack, from: internal, to: stranger(7, 80)})
+			r.fromEndpoint(t, 0, segment{protocol: model.TCP, flags: ack, from: internal, to: stranger(7, 80)})
 		}
-		_, has := r.session(t, nat.TCP, closed, stranger(7, 80))
+		_, has := r.session(t, model.TCP, closed, stranger(7, 80))
 		return !has
 	})
-	if s, has := r.session(t, nat.TCP, open, stranger(7, 80)); !has || s.State != nat.StateEstablished {
+	if s, has := r.session(t, model.TCP, open, stranger(7, 80)); !has || s.State != model.StateEstablished {
 		t.Errorf("the open connection: %+v, %v", s, has)
 	}
 	r.consistent(t)
@@ -190,12 +190,12 @@ func TestUnansweredIncomingSYNLivesSixSeconds(t *testing.T) {
 	t.Parallel()
 	r := newRig(t, 1)
 	r.mute(t, 0)
-	r.config.Mappings[1] = mapping(nat.TCP, "0.0.0.0:8080", inside(0, 80))
+	r.config.Mappings[1] = mapping(model.TCP, "0.0.0.0:8080", inside(0, 80))
 	r.apply(t)
-	r.fromRemote(t, segment{protocol: nat.TCP, flags: syn, from: stranger(7, 80), to: published})
+	r.fromRemote(t, segment{protocol: model.TCP, flags: syn, from: stranger(7, 80), to: published})
 	eventually(t, "session", func() bool { return len(r.sessions(t)) == 1 })
 	s := r.sessions(t)[0]
-	if s.State != nat.StateExternalSYN || s.Left > 6*time.Second || s.Left < 6*time.Second-clockSlack {
+	if s.State != model.StateExternalSYN || s.Left > 6*time.Second || s.Left < 6*time.Second-clockSlack {
 		t.Errorf("session %+v, want one that ends in 6 s", s)
 	}
 }

@@ -4,26 +4,26 @@ import (
 	"net/netip"
 	"testing"
 
-	"github.com/hostnat/hostnat/internal/lab"
-	"github.com/hostnat/hostnat/internal/nat"
+	"github.com/hostnat/hostnat/dev/lab"
+	"github.com/hostnat/hostnat/internal/model"
 )
 
 // RFC 4787 REQ-8, RFC 5382 REQ-3: who may send to a dynamic binding.
 func TestFiltering(t *testing.T) {
 	t.Parallel()
 	for _, tt := range []struct {
-		filtering            nat.Filtering
+		filtering            model.Filtering
 		otherPort, otherHost bool // pass
 	}{
-		{nat.AddressDependent, true, false},
-		{nat.EndpointIndependent, true, true},
-		{nat.AddressAndPortDependent, false, false},
+		{model.AddressDependent, true, false},
+		{model.EndpointIndependent, true, true},
+		{model.AddressAndPortDependent, false, false},
 	} {
 		t.Run(string(tt.filtering), func(t *testing.T) {
 			t.Parallel()
 			r := newRig(t, 1)
 			r.mute(t, 0)
-			for _, protocol := range []nat.Protocol{nat.UDP, nat.TCP} {
+			for _, protocol := range []model.Protocol{model.UDP, model.TCP} {
 				f := r.filter(t, protocol, tt.filtering)
 				f.check(t, stranger(7, 80), true)
 				f.check(t, stranger(7, 81), tt.otherPort)
@@ -37,21 +37,21 @@ func TestFiltering(t *testing.T) {
 // filterRig has one dynamic binding, made by a packet to stranger(7, 80).
 type filterRig struct {
 	*rig
-	protocol nat.Protocol
+	protocol model.Protocol
 	external netip.AddrPort
 	filtered uint64
 }
 
-func (r *rig) filter(t *testing.T, protocol nat.Protocol, filtering nat.Filtering) *filterRig {
+func (r *rig) filter(t *testing.T, protocol model.Protocol, filtering model.Filtering) *filterRig {
 	t.Helper()
 	f := &filterRig{rig: r, protocol: protocol, filtered: r.drops(t)["filtered-remote"]}
-	n := defaultNAT(nat.ProfileRFC)
+	n := defaultNAT(model.ProfileRFC)
 	// The other protocol's setting must not count.
-	n.TCPFiltering, n.UDPFiltering = nat.AddressAndPortDependent, nat.EndpointIndependent
-	if filtering == nat.EndpointIndependent {
-		n.UDPFiltering = nat.AddressAndPortDependent
+	n.TCPFiltering, n.UDPFiltering = model.AddressAndPortDependent, model.EndpointIndependent
+	if filtering == model.EndpointIndependent {
+		n.UDPFiltering = model.AddressAndPortDependent
 	}
-	if protocol == nat.TCP {
+	if protocol == model.TCP {
 		n.TCPFiltering = filtering
 	} else {
 		n.UDPFiltering = filtering
@@ -85,9 +85,9 @@ func (f *filterRig) check(t *testing.T, remote netip.AddrPort, pass bool) {
 // A permission to send ends with the last session to that remote.
 func TestFilteringForgetsRemotesWithTheirSessions(t *testing.T) {
 	t.Parallel()
-	f := newRig(t, 1).filter(t, nat.UDP, nat.AddressDependent)
+	f := newRig(t, 1).filter(t, model.UDP, model.AddressDependent)
 	f.mute(t, 0)
-	f.fromEndpoint(t, 0, segment{protocol: nat.UDP, from: inside(0, 4000), to: stranger(8, 80)})
+	f.fromEndpoint(t, 0, segment{protocol: model.UDP, from: inside(0, 4000), to: stranger(8, 80)})
 	f.check(t, stranger(8, 81), true)
 	must(t, f.dp.EndSessions(func(s Session) bool { return s.Remote == stranger(8, 80) }))
 	f.check(t, stranger(8, 82), true) // by the session from :81
@@ -102,17 +102,17 @@ func TestFilteringForgetsRemotesWithTheirSessions(t *testing.T) {
 // RFC 5382 REQ-4 and rule 6: what is not a SYN opens nothing.
 func TestOnlySYNOpensTCPSession(t *testing.T) {
 	t.Parallel()
-	f := newRig(t, 1).filter(t, nat.TCP, nat.EndpointIndependent)
+	f := newRig(t, 1).filter(t, model.TCP, model.EndpointIndependent)
 	f.mute(t, 0)
 	var segments []segment
 	for _, flags := range []byte{ack, synAck, finAck, rst, fin, syn | rst, 0} {
-		segments = append(segments, segment{protocol: nat.TCP, flags: flags, from: stranger(9, 80), to: f.external})
+		segments = append(segments, segment{protocol: model.TCP, flags: flags, from: stranger(9, 80), to: f.external})
 	}
 	f.fromRemote(t, segments...)
 	f.dropped(t, "no-session", 7)
 	segments = nil
 	for _, flags := range []byte{ack, synAck, finAck, rst, fin, syn | rst, 0} {
-		segments = append(segments, segment{protocol: nat.TCP, flags: flags, from: inside(0, 4001), to: stranger(9, 80)})
+		segments = append(segments, segment{protocol: model.TCP, flags: flags, from: inside(0, 4001), to: stranger(9, 80)})
 	}
 	f.fromEndpoint(t, 0, segments...)
 	f.dropped(t, "no-session", 14)

@@ -6,9 +6,9 @@ import (
 	"testing"
 	"time"
 
+	"github.com/hostnat/hostnat/dev/lab"
 	"github.com/hostnat/hostnat/internal/host"
-	"github.com/hostnat/hostnat/internal/lab"
-	"github.com/hostnat/hostnat/internal/nat"
+	"github.com/hostnat/hostnat/internal/model"
 )
 
 // hostile are fragments that come to nothing, number n of each kind.
@@ -29,7 +29,7 @@ func TestFloodOfFragments(t *testing.T) {
 	const flood = 100_000
 	r := newRig(t, 2)
 	r.addRoom(t)
-	r.config.Mappings[1] = mapping(nat.UDP, "0.0.0.0:8080", inside(0, 80))
+	r.config.Mappings[1] = mapping(model.UDP, "0.0.0.0:8080", inside(0, 80))
 	r.apply(t)
 	r.mute(t, 0)
 	server, client := listen(t, r.Remote, lab.RemoteAddress+":7000"), listen(t, r.Endpoints[1], endpointAddress(1).String()+":4000")
@@ -44,7 +44,7 @@ func TestFloodOfFragments(t *testing.T) {
 	asked := 0
 	for n := range flood {
 		s := kinds[n%len(kinds)](n)
-		s.protocol, s.id = nat.UDP, uint16(n)
+		s.protocol, s.id = model.UDP, uint16(n)
 		s.from, s.to = inside(0, uint16(1024+n%60000)), stranger(byte(n>>16), 53)
 		if n%2 == 0 {
 			s.from, s.to = stranger(byte(n>>16), uint16(n)), netip.AddrPortFrom(hostAddress, 8080)
@@ -84,10 +84,10 @@ func TestFloodOfFragments(t *testing.T) {
 	var id uint16
 	within(t, 4*patience, "datagram out of order after the flood", func() bool { // when the room has forgotten the flood
 		id++
-		d := segment{protocol: nat.UDP, from: inside(1, 4000), to: stranger(9, 53), id: id, payload: long("after", 3000)}.ip()
+		d := segment{protocol: model.UDP, from: inside(1, 4000), to: stranger(9, 53), id: id, payload: long("after", 3000)}.ip()
 		r.ipFromEndpoint(t, 1, pick(cutUp(d, 1200), 2, 1, 0)...)
 		time.Sleep(50 * time.Millisecond)
-		return len(at.came(nat.UDP, "after")) > 0
+		return len(at.came(model.UDP, "after")) > 0
 	})
 	r.consistent(t)
 }
@@ -110,13 +110,13 @@ func TestFragmentsThatDoNotFit(t *testing.T) {
 	}
 	r.fromEndpoint(t, 0, piece(1, 800, 800, false), piece(1, 400, 800, true), piece(1, 0, 400, true)) // overlap
 	r.fromEndpoint(t, 0, piece(2, 8, 800, false))
-	tiny := cutUp(segment{protocol: nat.TCP, flags: syn, from: inside(0, 4000), to: stranger(7, 53), id: 3, payload: make([]byte, 100)}.ip(), 8)
+	tiny := cutUp(segment{protocol: model.TCP, flags: syn, from: inside(0, 4000), to: stranger(7, 53), id: 3, payload: make([]byte, 100)}.ip(), 8)
 	r.ipFromEndpoint(t, 0, tiny...)
 	r.fromEndpoint(t, 0, piece(4, 65528, 800, false), piece(4, 0, 800, true)) // ends behind 65535
 	r.dropped(t, "malformed", 1)
-	d := segment{protocol: nat.UDP, from: inside(0, 4000), to: stranger(7, 53), id: 5, payload: long("good", 3000)}.ip()
+	d := segment{protocol: model.UDP, from: inside(0, 4000), to: stranger(7, 53), id: 5, payload: long("good", 3000)}.ip()
 	r.ipFromEndpoint(t, 0, pick(cutUp(d, 1200), 2, 0, 1)...)
-	remote.await(t, nat.UDP, "good")
+	remote.await(t, model.UDP, "good")
 	for _, p := range remote.seen() {
 		if p.offset+p.size > 3100 {
 			t.Errorf("%+v came out", p)
@@ -131,13 +131,13 @@ func TestFragmentsAreForgotten(t *testing.T) {
 	r.addRoom(t)
 	r.mute(t, 0)
 	remote := assemble(t, r.Remote, lab.RemoteLink)
-	d := segment{protocol: nat.UDP, from: inside(0, 4000), to: stranger(7, 53), id: 1, payload: long("old", 3000)}.ip()
+	d := segment{protocol: model.UDP, from: inside(0, 4000), to: stranger(7, 53), id: 1, payload: long("old", 3000)}.ip()
 	r.ipFromEndpoint(t, 0, pick(cutUp(d, 1200), 2, 1)...)
 	r.never(t, 3500*time.Millisecond, "a fragment", func() bool { return len(remote.seen()) > 0 })
 	// With the same identification: what was left of the old one must not get in.
-	d = segment{protocol: nat.UDP, from: inside(0, 4000), to: stranger(7, 53), id: 1, payload: long("new", 2000)}.ip()
+	d = segment{protocol: model.UDP, from: inside(0, 4000), to: stranger(7, 53), id: 1, payload: long("new", 2000)}.ip()
 	r.ipFromEndpoint(t, 0, pick(cutUp(d, 1200), 1, 0)...)
-	if _, w := remote.await(t, nat.UDP, "new"); w.pieces != 2 {
+	if _, w := remote.await(t, model.UDP, "new"); w.pieces != 2 {
 		t.Errorf("came in %d pieces", w.pieces)
 	}
 }
@@ -158,16 +158,16 @@ func TestFragmentsWithoutRoom(t *testing.T) {
 	r.mute(t, 0)
 	remote := assemble(t, r.Remote, lab.RemoteLink)
 	for n, order := range [][]int{{0, 1, 2}, {0, 2, 1}, {2, 1, 0}} {
-		d := segment{protocol: nat.UDP, from: inside(0, 4000), to: stranger(7, 53), id: uint16(n), payload: long(fmt.Sprint("order ", n), 3000)}.ip()
+		d := segment{protocol: model.UDP, from: inside(0, 4000), to: stranger(7, 53), id: uint16(n), payload: long(fmt.Sprint("order ", n), 3000)}.ip()
 		r.ipFromEndpoint(t, 0, pick(cutUp(d, 1200), order...)...)
 	}
-	remote.await(t, nat.UDP, "order 0")
-	remote.await(t, nat.UDP, "order 1")
+	remote.await(t, model.UDP, "order 0")
+	remote.await(t, model.UDP, "order 1")
 	r.dropped(t, "first-fragment-offset", 2)
 	must(t, r.Host.SetMTU(lab.HostLink, narrow))
 	eventually(t, "fragmentation needed", func() bool { // the route is looked up once a second
-		r.fromEndpoint(t, 0, segment{protocol: nat.UDP, from: inside(0, 4000), to: stranger(7, 53), payload: make([]byte, 1400)})
-		return len(r.atEndpoint[0].came(is(nat.ICMP, netip.AddrPort{}, netip.AddrPort{}))) > 0
+		r.fromEndpoint(t, 0, segment{protocol: model.UDP, from: inside(0, 4000), to: stranger(7, 53), payload: make([]byte, 1400)})
+		return len(r.atEndpoint[0].came(is(model.ICMP, netip.AddrPort{}, netip.AddrPort{}))) > 0
 	})
 }
 
@@ -182,9 +182,9 @@ func TestRoomOutlivesTheDaemon(t *testing.T) {
 	works := func(what string) {
 		t.Helper()
 		id++
-		d := segment{protocol: nat.UDP, from: inside(0, 4000), to: stranger(7, 53), id: id, payload: long(what, 3000)}.ip()
+		d := segment{protocol: model.UDP, from: inside(0, 4000), to: stranger(7, 53), id: id, payload: long(what, 3000)}.ip()
 		r.ipFromEndpoint(t, 0, pick(cutUp(d, 1200), 2, 1, 0)...)
-		remote.await(t, nat.UDP, what)
+		remote.await(t, model.UDP, what)
 	}
 	works("first daemon")
 	must(t, r.dp.Close())
@@ -231,7 +231,7 @@ func TestRoomIsShared(t *testing.T) {
 	r.addRoom(t)
 	r.mute(t, 0)
 	remote := assemble(t, r.Remote, lab.RemoteLink)
-	hog := segment{protocol: nat.UDP, fragment: 0x2000 | 100, payload: make([]byte, 1400)}
+	hog := segment{protocol: model.UDP, fragment: 0x2000 | 100, payload: make([]byte, 1400)}
 	for n := range 10_000 { // 24 MB
 		hog.id, hog.from, hog.to = uint16(n), inside(0, 0), stranger(7, 0)
 		r.fromEndpoint(t, 0, hog)
@@ -240,20 +240,20 @@ func TestRoomIsShared(t *testing.T) {
 	}
 	for i := 1; i < 3; i++ {
 		text := fmt.Sprint("neighbour ", i)
-		d := segment{protocol: nat.UDP, from: inside(i, 4000), to: stranger(8, 53), id: 5, payload: long(text, 3000)}.ip()
+		d := segment{protocol: model.UDP, from: inside(i, 4000), to: stranger(8, 53), id: 5, payload: long(text, 3000)}.ip()
 		r.ipFromEndpoint(t, i, pick(cutUp(d, 1200), 2, 1, 0)...)
-		remote.await(t, nat.UDP, text)
+		remote.await(t, model.UDP, text)
 	}
 	if r.drops(t)["fragment-unsupported"] == 0 {
 		t.Error("nothing of the flood was refused")
 	}
 	// What has left the room does not count: so an endpoint may go on for ever.
 	for n := range 1000 {
-		d := segment{protocol: nat.UDP, from: inside(1, 4000), to: stranger(9, 53), id: uint16(n), payload: long(fmt.Sprintf("much %d ", n), 8000)}.ip()
+		d := segment{protocol: model.UDP, from: inside(1, 4000), to: stranger(9, 53), id: uint16(n), payload: long(fmt.Sprintf("much %d ", n), 8000)}.ip()
 		r.ipFromEndpoint(t, 1, pick(cutUp(d, 1200), 6, 5, 4, 3, 2, 1, 0)...)
 	}
-	remote.await(t, nat.UDP, "much 999 ")
-	if n := len(remote.came(nat.UDP, "much ")); n != 1000 {
+	remote.await(t, model.UDP, "much 999 ")
+	if n := len(remote.came(model.UDP, "much ")); n != 1000 {
 		t.Errorf("%d of 1000 datagrams came", n)
 	}
 }
@@ -275,7 +275,7 @@ func TestHostLosesNothingWhenHintsAreForgotten(t *testing.T) {
 			}
 		}
 		text := long(from.String(), 3000)
-		pieces := cutUp(segment{protocol: nat.UDP, from: from, to: to, id: 1, payload: text}.ip(), 1200)
+		pieces := cutUp(segment{protocol: model.UDP, from: from, to: to, id: 1, payload: text}.ip(), 1200)
 		send(pieces[0])
 		hints := func() int {
 			all, err := contentsOf[bpfFragmentKey, uint64](r.dp.objects.ForeignFragments)

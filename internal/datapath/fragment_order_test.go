@@ -9,8 +9,8 @@ import (
 	"golang.org/x/sys/unix"
 	"pgregory.net/rapid"
 
-	"github.com/hostnat/hostnat/internal/lab"
-	"github.com/hostnat/hostnat/internal/nat"
+	"github.com/hostnat/hostnat/dev/lab"
+	"github.com/hostnat/hostnat/internal/model"
 )
 
 // RFC 4787 REQ-14: fragments in any order, outward and back, of each protocol.
@@ -56,7 +56,7 @@ func TestFragmentsShuffled(t *testing.T) {
 	t.Parallel()
 	r := newRig(t, 2)
 	r.addRoom(t)
-	r.config.Mappings[1] = mapping(nat.UDP, "0.0.0.0:8080", inside(0, 80))
+	r.config.Mappings[1] = mapping(model.UDP, "0.0.0.0:8080", inside(0, 80))
 	r.apply(t)
 	for i := range r.Endpoints {
 		r.mute(t, i)
@@ -74,7 +74,7 @@ func TestFragmentsShuffled(t *testing.T) {
 		for n := range rapid.IntRange(1, 6).Draw(rt, "datagrams") {
 			at := rapid.IntRange(-1, 1).Draw(rt, "sender")
 			text := fmt.Sprintf("run %d.%d ", run, n)
-			s := segment{protocol: nat.UDP, from: inside(max(at, 0), 4000), to: stranger(7, 53), id: uint16(run)}
+			s := segment{protocol: model.UDP, from: inside(max(at, 0), 4000), to: stranger(7, 53), id: uint16(run)}
 			if at < 0 {
 				s.from, s.to, s.id = stranger(7, uint16(1000+n)), netip.AddrPortFrom(hostAddress, 8080), uint16(run*8+n)
 			} else {
@@ -94,7 +94,7 @@ func TestFragmentsShuffled(t *testing.T) {
 			}
 		}
 		for _, text := range texts {
-			eventually(t, text, func() bool { return len(remote.came(nat.UDP, text))+len(endpoint.came(nat.UDP, text)) == 1 })
+			eventually(t, text, func() bool { return len(remote.came(model.UDP, text))+len(endpoint.came(model.UDP, text)) == 1 })
 		}
 	})
 	r.noDrops(t)
@@ -104,15 +104,15 @@ func TestFragmentsShuffled(t *testing.T) {
 // identifications to one remote; two compartments with equal addresses too.
 func TestFragmentsOfTwoDoNotMix(t *testing.T) {
 	t.Parallel()
-	rigs := map[string]func(*testing.T) (*rig, [2]netip.Addr, [2]nat.MAC){
-		"one network": func(t *testing.T) (*rig, [2]netip.Addr, [2]nat.MAC) {
-			return newRig(t, 2), [2]netip.Addr{endpointAddress(0), endpointAddress(1)}, [2]nat.MAC{gatewayMAC, gatewayMAC}
+	rigs := map[string]func(*testing.T) (*rig, [2]netip.Addr, [2]model.MAC){
+		"one network": func(t *testing.T) (*rig, [2]netip.Addr, [2]model.MAC) {
+			return newRig(t, 2), [2]netip.Addr{endpointAddress(0), endpointAddress(1)}, [2]model.MAC{gatewayMAC, gatewayMAC}
 		},
-		"two compartments": func(t *testing.T) (*rig, [2]netip.Addr, [2]nat.MAC) {
+		"two compartments": func(t *testing.T) (*rig, [2]netip.Addr, [2]model.MAC) {
 			r := newTwoNetworkRig(t, Network{
 				Compartment: rigCompartment + 1, NAT: rigNAT + 1, Subnet: netip.MustParsePrefix("172.16.1.0/24"), Gateway: netip.MustParseAddr("172.16.1.1"),
 			}, "172.16.1.2")
-			return r, [2]netip.Addr{endpointAddress(0), endpointAddress(0)}, [2]nat.MAC{gatewayMAC, secondMAC}
+			return r, [2]netip.Addr{endpointAddress(0), endpointAddress(0)}, [2]model.MAC{gatewayMAC, secondMAC}
 		},
 	}
 	for name, make := range rigs {
@@ -124,7 +124,7 @@ func TestFragmentsOfTwoDoNotMix(t *testing.T) {
 			var cut [2][][]byte
 			for i, a := range addresses {
 				cut[i] = cutUp(segment{
-					protocol: nat.UDP, from: netip.AddrPortFrom(a, 4000), to: stranger(7, 53), id: 77, payload: long(fmt.Sprint("endpoint ", i), 4000),
+					protocol: model.UDP, from: netip.AddrPortFrom(a, 4000), to: stranger(7, 53), id: 77, payload: long(fmt.Sprint("endpoint ", i), 4000),
 				}.ip(), 1000)
 			}
 			for n := range cut[0] {
@@ -137,7 +137,7 @@ func TestFragmentsOfTwoDoNotMix(t *testing.T) {
 				}
 			}
 			for i := range cut {
-				if _, w := remote.await(t, nat.UDP, fmt.Sprint("endpoint ", i)); w.pieces != len(cut[i]) {
+				if _, w := remote.await(t, model.UDP, fmt.Sprint("endpoint ", i)); w.pieces != len(cut[i]) {
 					t.Errorf("endpoint %d: %d pieces", i, w.pieces)
 				}
 			}
@@ -158,15 +158,15 @@ func TestFragmentsThroughHairpin(t *testing.T) {
 	t.Parallel()
 	r := newRig(t, 2)
 	r.addRoom(t)
-	r.config.Mappings[1] = mapping(nat.UDP, "0.0.0.0:8080", inside(0, 80))
-	r.config.Mappings[2] = mapping(nat.TCP, "0.0.0.0:8080", inside(0, 80))
+	r.config.Mappings[1] = mapping(model.UDP, "0.0.0.0:8080", inside(0, 80))
+	r.config.Mappings[2] = mapping(model.TCP, "0.0.0.0:8080", inside(0, 80))
 	r.apply(t)
 	r.mute(t, 0)
 	r.mute(t, 1)
 	endpoint, back := assemble(t, r.Endpoints[0], "eth0"), assemble(t, r.Endpoints[1], "eth0")
 	published := netip.AddrPortFrom(hostAddress, 8080)
 	var id uint16
-	for _, p := range []nat.Protocol{nat.UDP, nat.TCP} {
+	for _, p := range []model.Protocol{model.UDP, model.TCP} {
 		for _, order := range [][]int{{0, 1, 2}, {2, 1, 0}, {1, 2, 0}} {
 			id++
 			text := fmt.Sprintf("%v %v", p, order)
@@ -197,13 +197,13 @@ func TestFragmentsForTheHost(t *testing.T) {
 	for n, order := range [][]int{{0, 1, 2}, {2, 1, 0}, {1, 0, 2}} {
 		to := netip.AddrPortFrom(hostAddress, 9000)
 		text := long(fmt.Sprint("from outside ", order), 3000)
-		d := segment{protocol: nat.UDP, from: netip.AddrPortFrom(remoteAddress, 99), to: to, id: uint16(n), payload: text}.ip()
+		d := segment{protocol: model.UDP, from: netip.AddrPortFrom(remoteAddress, 99), to: to, id: uint16(n), payload: text}.ip()
 		r.ipFromRemote(t, pick(cutUp(d, 1200), order...)...)
 		if from := service.expect(t, string(text)); from.Addr() != remoteAddress {
 			t.Errorf("the host's service saw %v", from)
 		}
 		text = long(fmt.Sprint("from inside ", order), 3000)
-		d = segment{protocol: nat.UDP, from: inside(0, 99), to: to, id: uint16(n), payload: text}.ip()
+		d = segment{protocol: model.UDP, from: inside(0, 99), to: to, id: uint16(n), payload: text}.ip()
 		r.ipFromEndpoint(t, 0, pick(cutUp(d, 1200), order...)...)
 		if from := service.expect(t, string(text)); from.Addr() != endpointAddress(0) {
 			t.Errorf("the host's service saw %v", from)
@@ -220,7 +220,7 @@ func TestFragmentsWithoutEthernet(t *testing.T) {
 	r := newRig(t, 1)
 	r.addRoom(t)
 	tun, own := r.addTun(t)
-	r.config.Mappings[1] = mapping(nat.UDP, "0.0.0.0:8080", inside(0, 80))
+	r.config.Mappings[1] = mapping(model.UDP, "0.0.0.0:8080", inside(0, 80))
 	r.apply(t)
 	r.mute(t, 0)
 	endpoint := assemble(t, r.Endpoints[0], "eth0")
@@ -228,21 +228,21 @@ func TestFragmentsWithoutEthernet(t *testing.T) {
 	remote := netip.MustParseAddrPort("192.0.2.9:99")
 	for n, order := range [][]int{{0, 1, 2}, {2, 1, 0}, {1, 0, 2}} {
 		text := fmt.Sprint("to the mapping ", order)
-		d := segment{protocol: nat.UDP, from: remote, to: netip.AddrPortFrom(own, 8080), id: uint16(n), payload: long(text, 3000)}.ip()
+		d := segment{protocol: model.UDP, from: remote, to: netip.AddrPortFrom(own, 8080), id: uint16(n), payload: long(text, 3000)}.ip()
 		for _, piece := range pick(cutUp(d, 1200), order...) {
 			tun.inject(t, virtio{}, piece)
 		}
-		if got, w := endpoint.await(t, nat.UDP, text); got.from != remote || w.pieces != 3 {
+		if got, w := endpoint.await(t, model.UDP, text); got.from != remote || w.pieces != 3 {
 			t.Errorf("%s: from %v in %d pieces", text, got.from, w.pieces)
 		}
 		text = string(long(fmt.Sprint("to the host ", order), 3000))
-		d = segment{protocol: nat.UDP, from: remote, to: netip.AddrPortFrom(own, 9000), id: uint16(n + 100), payload: []byte(text)}.ip()
+		d = segment{protocol: model.UDP, from: remote, to: netip.AddrPortFrom(own, 9000), id: uint16(n + 100), payload: []byte(text)}.ip()
 		for _, piece := range pick(cutUp(d, 1200), order...) {
 			tun.inject(t, virtio{}, piece)
 		}
 		service.expect(t, text)
 		text = fmt.Sprint("out ", order)
-		d = segment{protocol: nat.UDP, from: inside(0, 4000), to: remote, id: uint16(n), payload: long(text, 3000)}.ip()
+		d = segment{protocol: model.UDP, from: inside(0, 4000), to: remote, id: uint16(n), payload: long(text, 3000)}.ip()
 		r.ipFromEndpoint(t, 0, pick(cutUp(d, 1200), order...)...)
 		first := tun.await(t, text, func(p packet) bool { return strings.HasPrefix(p.payload, text) })
 		if first.from.Addr() != own {

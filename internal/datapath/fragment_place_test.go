@@ -10,8 +10,8 @@ import (
 	"github.com/cilium/ebpf"
 	"golang.org/x/sys/unix"
 
-	"github.com/hostnat/hostnat/internal/lab"
-	"github.com/hostnat/hostnat/internal/nat"
+	"github.com/hostnat/hostnat/dev/lab"
+	"github.com/hostnat/hostnat/internal/model"
 )
 
 // Pings that do not fit into a packet, of real stacks: to the remote from two
@@ -50,20 +50,20 @@ func TestFragmentsOfUnmanagedPort(t *testing.T) {
 	t.Parallel()
 	r := newUnmanagedRig(t)
 	r.addRoom(t)
-	r.config.Mappings[1] = mapping(nat.UDP, "0.0.0.0:8080", unmanaged)
+	r.config.Mappings[1] = mapping(model.UDP, "0.0.0.0:8080", unmanaged)
 	r.apply(t)
 	remote, port := assemble(t, r.Remote, lab.RemoteLink), assemble(t, r.Endpoints[1], "eth0")
 	client := listen(t, r.Endpoints[1], unmanaged.String()) // teaches the host its MAC
 	client.send(t, stranger(7, 53), "first")
-	remote.await(t, nat.UDP, "first")
-	d := segment{protocol: nat.UDP, from: unmanaged, to: stranger(7, 53), id: 1, payload: long("out", 3000)}.ip()
+	remote.await(t, model.UDP, "first")
+	d := segment{protocol: model.UDP, from: unmanaged, to: stranger(7, 53), id: 1, payload: long("out", 3000)}.ip()
 	r.ipFromEndpoint(t, 1, pick(cutUp(d, 1200), 2, 0, 1)...)
-	if got, _ := remote.await(t, nat.UDP, "out"); got.from.Addr() != hostAddress {
+	if got, _ := remote.await(t, model.UDP, "out"); got.from.Addr() != hostAddress {
 		t.Errorf("seen as %v", got.from)
 	}
-	d = segment{protocol: nat.UDP, from: stranger(7, 99), to: netip.AddrPortFrom(hostAddress, 8080), id: 2, payload: long("in", 3000)}.ip()
+	d = segment{protocol: model.UDP, from: stranger(7, 99), to: netip.AddrPortFrom(hostAddress, 8080), id: 2, payload: long("in", 3000)}.ip()
 	r.ipFromRemote(t, pick(cutUp(d, 1200), 2, 1, 0)...)
-	if got, _ := port.await(t, nat.UDP, "in"); got.to != unmanaged {
+	if got, _ := port.await(t, model.UDP, "in"); got.to != unmanaged {
 		t.Errorf("came to %v", got.to)
 	}
 	r.noDrops(t)
@@ -75,16 +75,16 @@ func TestFragmentsOfTAP(t *testing.T) {
 	r, tap := newTapRig(t, unix.IFF_VNET_HDR)
 	r.addRoom(t)
 	remote := assemble(t, r.Remote, lab.RemoteLink)
-	d := segment{protocol: nat.TCP, flags: syn, from: inside(0, 4000), to: stranger(7, 53), id: 1, payload: long("out", 9000)}.ip()
+	d := segment{protocol: model.TCP, flags: syn, from: inside(0, 4000), to: stranger(7, 53), id: 1, payload: long("out", 9000)}.ip()
 	pieces := cutUp(d, 4800)
 	slices.Reverse(pieces)
 	for _, piece := range pieces {
 		tap.inject(t, virtio{HeaderLength: 20}, ethernet(endpointMAC(0), gatewayMAC, etherIPv4, piece))
 	}
-	if _, w := remote.await(t, nat.TCP, "out"); w.pieces != 2 {
+	if _, w := remote.await(t, model.TCP, "out"); w.pieces != 2 {
 		t.Errorf("came in %d pieces", w.pieces)
 	}
-	d = segment{protocol: nat.TCP, flags: syn, from: stranger(7, 99), to: published, id: 2, payload: long("in", 3000)}.ip()
+	d = segment{protocol: model.TCP, flags: syn, from: stranger(7, 99), to: published, id: 2, payload: long("in", 3000)}.ip()
 	r.ipFromRemote(t, pick(cutUp(d, 1200), 2, 1, 0)...)
 	tap.await(t, "first fragment", func(p packet) bool {
 		return p.to == inside(0, 80) && strings.Contains(string(p.data), "in.0000000")
@@ -99,7 +99,7 @@ func TestFragmentTurnsBackAtTheDoor(t *testing.T) {
 	r := newRig(t, 1)
 	r.addRoom(t)
 	r.mute(t, 0)
-	pieces := cutUp(segment{protocol: nat.UDP, from: inside(0, 4000), to: stranger(7, 53), id: 1, payload: long("x", 2000)}.ip(), 1200)
+	pieces := cutUp(segment{protocol: model.UDP, from: inside(0, 4000), to: stranger(7, 53), id: 1, payload: long("x", 2000)}.ip(), 1200)
 	later := ethernet(endpointMAC(0), gatewayMAC, etherIPv4, pieces[1])
 	link := r.config.Endpoints[0].Interface
 	enter := func() (uint32, skbuff, []byte) {
@@ -114,7 +114,7 @@ func TestFragmentTurnsBackAtTheDoor(t *testing.T) {
 		return verdict, out, options.DataOut
 	}
 	r.ipFromEndpoint(t, 0, pieces[0])
-	r.external(t, nat.UDP, inside(0, 4000)) // it has been seen
+	r.external(t, model.UDP, inside(0, 4000)) // it has been seen
 	verdict, out, frame := enter()
 	if verdict != tcxRedirect || out.Mark != roomMark|1 || !bytes.Equal(frame, later) {
 		t.Errorf("verdict %d, mark %#x, frame changed: %v", int32(verdict), out.Mark, !bytes.Equal(frame, later))

@@ -7,9 +7,9 @@ import (
 	"sync"
 	"testing"
 
+	"github.com/hostnat/hostnat/dev/lab"
 	"github.com/hostnat/hostnat/internal/host"
-	"github.com/hostnat/hostnat/internal/lab"
-	"github.com/hostnat/hostnat/internal/nat"
+	"github.com/hostnat/hostnat/internal/model"
 )
 
 // addRoom gives the rig the namespace that puts fragments together.
@@ -189,12 +189,12 @@ func (a *assembly) put(key string, d *parts, ip []byte, header, offset int, more
 }
 
 // came are the datagrams of a protocol whose payload begins with text.
-func (a *assembly) came(p nat.Protocol, text string) []whole {
+func (a *assembly) came(p model.Protocol, text string) []whole {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	var list []whole
 	for _, w := range a.whole {
-		if at := payloadAt(w.datagram); nat.Protocol(w.datagram[9]) == p && len(w.datagram) >= at+len(text) && string(w.datagram[at:at+len(text)]) == text {
+		if at := payloadAt(w.datagram); model.Protocol(w.datagram[9]) == p && len(w.datagram) >= at+len(text) && string(w.datagram[at:at+len(text)]) == text {
 			list = append(list, w)
 		}
 	}
@@ -203,14 +203,14 @@ func (a *assembly) came(p nat.Protocol, text string) []whole {
 
 func payloadAt(ip []byte) int {
 	at := int(ip[0]&15)*4 + 8
-	if nat.Protocol(ip[9]) == nat.TCP {
+	if model.Protocol(ip[9]) == model.TCP {
 		at += 12
 	}
 	return at
 }
 
 // await waits for a datagram that begins with text, and returns it decoded.
-func (a *assembly) await(t *testing.T, p nat.Protocol, text string) (packet, whole) {
+func (a *assembly) await(t *testing.T, p model.Protocol, text string) (packet, whole) {
 	t.Helper()
 	var list []whole
 	eventually(t, "datagram "+text, func() bool {

@@ -11,8 +11,8 @@ import (
 
 	"golang.org/x/sys/unix"
 
-	"github.com/hostnat/hostnat/internal/lab"
-	"github.com/hostnat/hostnat/internal/nat"
+	"github.com/hostnat/hostnat/dev/lab"
+	"github.com/hostnat/hostnat/internal/model"
 )
 
 const narrow = 1300 // bytes, MTU of a link in the way
@@ -67,7 +67,7 @@ func TestTooBigIsCutOutward(t *testing.T) {
 		option(t, client, unix.IPPROTO_IP, unix.IP_MTU_DISCOVER, unix.IP_PMTUDISC_DONT)
 		text := fmt.Sprint("socket ", size)
 		client.send(t, stranger(8, 53), string(long(text, size)))
-		if _, w := remote.await(t, nat.UDP, text); len(w.datagram) != size+28 {
+		if _, w := remote.await(t, model.UDP, text); len(w.datagram) != size+28 {
 			t.Errorf("%s: %d bytes in %d pieces", text, len(w.datagram), w.pieces)
 		}
 	}
@@ -125,14 +125,14 @@ func TestTooBigIsCutInward(t *testing.T) {
 	t.Parallel()
 	r := newRig(t, 1)
 	r.addRoom(t)
-	for id, p := range map[uint32]nat.Protocol{1: nat.UDP, 2: nat.TCP} {
+	for id, p := range map[uint32]model.Protocol{1: model.UDP, 2: model.TCP} {
 		r.config.Mappings[id] = mapping(p, "0.0.0.0:8080", inside(0, 80))
 	}
 	r.narrowEndpoint(t, 0)
 	r.mute(t, 0)
 	endpoint := assemble(t, r.Endpoints[0], "eth0")
 	to := netip.AddrPortFrom(hostAddress, 8080)
-	for i, p := range []nat.Protocol{nat.UDP, nat.TCP} {
+	for i, p := range []model.Protocol{model.UDP, model.TCP} {
 		text := "whole " + p.String()
 		r.fromRemote(t, segment{protocol: p, flags: syn, from: stranger(7, 53), to: to, id: uint16(5 + i), payload: long(text, 1400)})
 		if got, w := endpoint.await(t, p, text); got.to != inside(0, 80) || w.pieces != 2 || got.ttl != 63 {
@@ -157,13 +157,13 @@ func TestTooBigFromOutsideIsAnsweredWithMTU(t *testing.T) {
 	t.Parallel()
 	r := newRig(t, 1)
 	r.addRoom(t)
-	for id, p := range map[uint32]nat.Protocol{1: nat.UDP, 2: nat.TCP} {
+	for id, p := range map[uint32]model.Protocol{1: model.UDP, 2: model.TCP} {
 		r.config.Mappings[id] = mapping(p, "0.0.0.0:8080", inside(0, 80))
 	}
 	r.narrowEndpoint(t, 0)
 	r.mute(t, 0)
 	to := netip.AddrPortFrom(hostAddress, 8080)
-	for i, p := range []nat.Protocol{nat.UDP, nat.TCP} {
+	for i, p := range []model.Protocol{model.UDP, model.TCP} {
 		from := netip.AddrPortFrom(remoteAddress, uint16(5000+i))
 		r.fromRemote(t, segment{protocol: p, flags: syn, from: from, to: to, fragment: 0x4000, payload: make([]byte, 1400)})
 		r.wantError(t, 3, 4, narrow, p, from, to)
@@ -175,7 +175,7 @@ func TestTooBigFromOutsideIsAnsweredWithMTU(t *testing.T) {
 	client := listen(t, r.Remote, lab.RemoteAddress+":6000")
 	big := string(long("with discovery", 1400))
 	client.send(t, to, big) // DF is set: goes lost, and the remote learns why
-	r.wantError(t, 3, 4, narrow, nat.UDP, netip.AddrPortFrom(remoteAddress, 6000), to)
+	r.wantError(t, 3, 4, narrow, model.UDP, netip.AddrPortFrom(remoteAddress, 6000), to)
 	eventually(t, "datagram that fits", func() bool {
 		client.send(t, to, big)
 		return server.pending(50 * time.Millisecond)
@@ -183,10 +183,10 @@ func TestTooBigFromOutsideIsAnsweredWithMTU(t *testing.T) {
 }
 
 // wantError waits for an ICMP error at the remote that quotes a packet between two addresses.
-func (r *rig) wantError(t *testing.T, kind, code byte, mtu uint16, p nat.Protocol, from, to netip.AddrPort) {
+func (r *rig) wantError(t *testing.T, kind, code byte, mtu uint16, p model.Protocol, from, to netip.AddrPort) {
 	t.Helper()
 	r.atRemote.await(t, fmt.Sprintf("ICMP %d/%d about %v from %v", kind, code, p, from), 1, func(got packet) bool {
-		if got.protocol != nat.ICMP || got.from.Addr() != to.Addr() || got.to.Addr() != from.Addr() || len(got.data) < 14+20+8+28 {
+		if got.protocol != model.ICMP || got.from.Addr() != to.Addr() || got.to.Addr() != from.Addr() || len(got.data) < 14+20+8+28 {
 			return false
 		}
 		icmp := got.data[14+20:]
@@ -201,28 +201,28 @@ func (r *rig) wantError(t *testing.T, kind, code byte, mtu uint16, p nat.Protoco
 func TestHopLimitFromOutsideIsAnswered(t *testing.T) {
 	t.Parallel()
 	r := newRig(t, 1)
-	for id, p := range map[uint32]nat.Protocol{1: nat.UDP, 2: nat.TCP} {
+	for id, p := range map[uint32]model.Protocol{1: model.UDP, 2: model.TCP} {
 		r.config.Mappings[id] = mapping(p, "0.0.0.0:8080", inside(0, 80))
 	}
 	r.apply(t)
 	r.mute(t, 0)
 	to := netip.AddrPortFrom(hostAddress, 8080)
-	for i, p := range []nat.Protocol{nat.UDP, nat.TCP} {
+	for i, p := range []model.Protocol{model.UDP, model.TCP} {
 		from := netip.AddrPortFrom(remoteAddress, uint16(5000+i))
 		r.fromRemote(t, segment{protocol: p, flags: syn, from: from, to: to, ttl: 1, payload: []byte("how far?")})
 		r.wantError(t, 11, 0, 0, p, from, to)
 	}
 	// A reply to a session that is there.
-	r.fromEndpoint(t, 0, segment{protocol: nat.ICMP, from: inside(0, 9), to: netip.AddrPortFrom(remoteAddress, 9)})
-	external := r.external(t, nat.ICMP, inside(0, 9))
-	r.fromRemote(t, segment{protocol: nat.ICMP, reply: true, from: netip.AddrPortFrom(remoteAddress, 0), to: external, ttl: 1})
-	r.wantError(t, 11, 0, 0, nat.ICMP, netip.AddrPortFrom(remoteAddress, external.Port()), external)
+	r.fromEndpoint(t, 0, segment{protocol: model.ICMP, from: inside(0, 9), to: netip.AddrPortFrom(remoteAddress, 9)})
+	external := r.external(t, model.ICMP, inside(0, 9))
+	r.fromRemote(t, segment{protocol: model.ICMP, reply: true, from: netip.AddrPortFrom(remoteAddress, 0), to: external, ttl: 1})
+	r.wantError(t, 11, 0, 0, model.ICMP, netip.AddrPortFrom(remoteAddress, external.Port()), external)
 	r.dropped(t, "hop-limit", 3)
 
 	tun, own := r.addTun(t)
 	from := netip.MustParseAddrPort("192.0.2.9:99")
-	tun.inject(t, virtio{}, segment{protocol: nat.UDP, from: from, to: netip.AddrPortFrom(own, 8080), ttl: 1}.ip())
-	got := tun.await(t, "answer through the tunnel", func(p packet) bool { return p.protocol == nat.ICMP })
+	tun.inject(t, virtio{}, segment{protocol: model.UDP, from: from, to: netip.AddrPortFrom(own, 8080), ttl: 1}.ip())
+	got := tun.await(t, "answer through the tunnel", func(p packet) bool { return p.protocol == model.ICMP })
 	if verifyIP(t, got.data); got.from.Addr() != own || got.to.Addr() != from.Addr() || got.data[20] != 11 {
 		t.Errorf("answer %x", got.data)
 	}
@@ -232,16 +232,16 @@ func TestHopLimitFromOutsideIsAnswered(t *testing.T) {
 func TestErrorsToOutsideAreLimited(t *testing.T) {
 	t.Parallel()
 	r := newRig(t, 1)
-	r.config.Mappings[1] = mapping(nat.UDP, "0.0.0.0:8080", inside(0, 80))
+	r.config.Mappings[1] = mapping(model.UDP, "0.0.0.0:8080", inside(0, 80))
 	r.apply(t)
 	const sent = 5000
 	start := time.Now()
 	for i := range sent {
-		r.fromRemote(t, segment{protocol: nat.UDP, from: netip.AddrPortFrom(remoteAddress, uint16(5000+i%100)), to: netip.AddrPortFrom(hostAddress, 8080), ttl: 1})
+		r.fromRemote(t, segment{protocol: model.UDP, from: netip.AddrPortFrom(remoteAddress, uint16(5000+i%100)), to: netip.AddrPortFrom(hostAddress, 8080), ttl: 1})
 	}
 	r.dropped(t, "hop-limit", sent)
 	seconds := int(time.Since(start)/time.Second) + 2
-	if n := len(r.atRemote.came(is(nat.ICMP, netip.AddrPort{}, netip.AddrPort{}))); n == 0 || n > 100*2*seconds {
+	if n := len(r.atRemote.came(is(model.ICMP, netip.AddrPort{}, netip.AddrPort{}))); n == 0 || n > 100*2*seconds {
 		t.Errorf("%d errors within %d seconds", n, seconds)
 	}
 }
@@ -251,20 +251,20 @@ func TestHairpinToNarrowerLink(t *testing.T) {
 	t.Parallel()
 	r := newRig(t, 2)
 	r.addRoom(t)
-	r.config.Mappings[1] = mapping(nat.UDP, "0.0.0.0:8080", inside(0, 80))
+	r.config.Mappings[1] = mapping(model.UDP, "0.0.0.0:8080", inside(0, 80))
 	r.narrowEndpoint(t, 0)
 	r.mute(t, 0)
 	endpoint := assemble(t, r.Endpoints[0], "eth0")
 	published := netip.AddrPortFrom(hostAddress, 8080)
-	r.fromEndpoint(t, 1, segment{protocol: nat.UDP, from: inside(1, 4000), to: published, payload: long("cut", 1400)})
-	if _, w := endpoint.await(t, nat.UDP, "cut"); w.pieces != 2 {
+	r.fromEndpoint(t, 1, segment{protocol: model.UDP, from: inside(1, 4000), to: published, payload: long("cut", 1400)})
+	if _, w := endpoint.await(t, model.UDP, "cut"); w.pieces != 2 {
 		t.Errorf("came in %d pieces", w.pieces)
 	}
 	endpoint.checkPieces(t, narrow)
 	r.noDrops(t)
-	r.fromEndpoint(t, 1, segment{protocol: nat.UDP, from: inside(1, 4000), to: published, fragment: 0x4000, payload: long("refused", 1400)})
+	r.fromEndpoint(t, 1, segment{protocol: model.UDP, from: inside(1, 4000), to: published, fragment: 0x4000, payload: long("refused", 1400)})
 	r.atEndpoint[1].await(t, "fragmentation needed", 1, func(p packet) bool {
-		return p.protocol == nat.ICMP && p.data[34] == 3 && p.data[35] == 4 && binary.BigEndian.Uint16(p.data[40:]) == narrow
+		return p.protocol == model.ICMP && p.data[34] == 3 && p.data[35] == 4 && binary.BigEndian.Uint16(p.data[40:]) == narrow
 	})
 	r.dropped(t, "packet-too-big", 1)
 }
@@ -285,8 +285,8 @@ func TestPiecesOfAnyMTU(t *testing.T) {
 		must(t, r.Host.SetMTU(lab.HostLink, mtu))
 		text := fmt.Sprintf("mtu %d ", mtu)
 		before := len(remote.seen())
-		r.fromEndpoint(t, 0, segment{protocol: nat.UDP, from: inside(0, uint16(4000+i)), to: stranger(7, 53), payload: long(text, min(65000, 20*mtu))})
-		remote.await(t, nat.UDP, text)
+		r.fromEndpoint(t, 0, segment{protocol: model.UDP, from: inside(0, uint16(4000+i)), to: stranger(7, 53), payload: long(text, min(65000, 20*mtu))})
+		remote.await(t, model.UDP, text)
 		longest := 0
 		for _, p := range remote.seen()[before:] {
 			longest = max(longest, p.size)

@@ -7,14 +7,14 @@ import (
 
 	"golang.org/x/sys/unix"
 
-	"github.com/hostnat/hostnat/internal/lab"
-	"github.com/hostnat/hostnat/internal/nat"
+	"github.com/hostnat/hostnat/dev/lab"
+	"github.com/hostnat/hostnat/internal/model"
 )
 
 // segment is a packet made by hand. For an ICMP echo request the source's port
 // is the query identifier, for a reply the destination's.
 type segment struct {
-	protocol nat.Protocol
+	protocol model.Protocol
 	from, to netip.AddrPort
 	flags    byte // TCP
 	reply    bool // ICMP: an echo reply
@@ -64,7 +64,7 @@ func (s segment) ip() []byte {
 func (s segment) l4() []byte {
 	b, at := s.l4Header()
 	b = append(b, s.payload...)
-	if s.protocol == nat.UDP {
+	if s.protocol == model.UDP {
 		binary.BigEndian.PutUint16(b[4:], uint16(len(b)))
 	}
 	if at >= 0 {
@@ -78,14 +78,14 @@ func (s segment) l4Header() ([]byte, int) {
 	ports := binary.BigEndian.AppendUint16(nil, s.from.Port())
 	ports = binary.BigEndian.AppendUint16(ports, s.to.Port())
 	switch s.protocol {
-	case nat.TCP:
+	case model.TCP:
 		b := append(ports, make([]byte, 16)...)
 		b[12], b[13] = 5<<4, s.flags
 		b[14] = 0x10 // some window
 		return b, 16
-	case nat.UDP:
+	case model.UDP:
 		return append(ports, make([]byte, 4)...), 6
-	case nat.ICMP:
+	case model.ICMP:
 		b := make([]byte, 8)
 		if !s.reply {
 			b[0] = 8
@@ -102,7 +102,7 @@ func (s segment) l4Header() ([]byte, int) {
 
 // pseudo is the sum of the pseudo-header.
 func (s segment) pseudo(length int) uint16 {
-	if s.protocol == nat.ICMP {
+	if s.protocol == model.ICMP {
 		return 0
 	}
 	b := append(s.from.Addr().AsSlice(), s.to.Addr().AsSlice()...)
@@ -124,7 +124,7 @@ func checksum(start uint16, b []byte) uint16 {
 	return uint16(total>>16 + total&0xffff)
 }
 
-func ethernet(from, to nat.MAC, protocol uint16, payload []byte) []byte {
+func ethernet(from, to model.MAC, protocol uint16, payload []byte) []byte {
 	b := append(hardware(to), hardware(from)...)
 	b = binary.BigEndian.AppendUint16(b, protocol)
 	return append(b, payload...)
@@ -184,7 +184,7 @@ func packetSocket(t *testing.T, n *lab.Namespace, link string) int {
 }
 
 // macOf asks for a link's address once.
-func (r *rig) macOf(t *testing.T, n *lab.Namespace, link string) nat.MAC {
+func (r *rig) macOf(t *testing.T, n *lab.Namespace, link string) model.MAC {
 	t.Helper()
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -192,7 +192,7 @@ func (r *rig) macOf(t *testing.T, n *lab.Namespace, link string) nat.MAC {
 	if _, known := r.macs[place]; !known {
 		attrs, err := n.Link(link)
 		must(t, err)
-		r.macs[place] = nat.MAC(attrs.HardwareAddr.String())
+		r.macs[place] = model.MAC(attrs.HardwareAddr.String())
 	}
 	return r.macs[place]
 }

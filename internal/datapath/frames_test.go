@@ -6,8 +6,8 @@ import (
 
 	"golang.org/x/sys/unix"
 
-	"github.com/hostnat/hostnat/internal/lab"
-	"github.com/hostnat/hostnat/internal/nat"
+	"github.com/hostnat/hostnat/dev/lab"
+	"github.com/hostnat/hostnat/internal/model"
 )
 
 // A VLAN is a network of its own; VLAN 0 is only a priority.
@@ -17,7 +17,7 @@ func TestVLANsAreNotTheUntaggedNetwork(t *testing.T) {
 	r.mute(t, 0)
 	remote, host := r.macOf(t, r.Remote, lab.RemoteLink), r.macOf(t, r.Host, lab.HostLink)
 	tagged := func(tag byte, text string) []byte {
-		s := segment{protocol: nat.UDP, from: stranger(7, 80), to: published, payload: []byte(text)}
+		s := segment{protocol: model.UDP, from: stranger(7, 80), to: published, payload: []byte(text)}
 		return ethernet(remote, host, etherVLAN, append([]byte{0x60, tag, 8, 0}, s.ip()...))
 	}
 	r.send(t, r.Remote, lab.RemoteLink, tagged(9, "tagged"), tagged(0, "priority"))
@@ -36,7 +36,7 @@ func TestFramesForOthersAreNotTranslated(t *testing.T) {
 	t.Parallel()
 	r := newMappedRig(t, 1)
 	r.mute(t, 0)
-	s := segment{protocol: nat.UDP, from: stranger(7, 80), to: published, payload: []byte("overheard")}
+	s := segment{protocol: model.UDP, from: stranger(7, 80), to: published, payload: []byte("overheard")}
 	r.send(t, r.Remote, lab.RemoteLink, ethernet(r.macOf(t, r.Remote, lab.RemoteLink), "02:aa:aa:aa:aa:aa", etherIPv4, s.ip()))
 	r.marker(t)
 	if got := r.atEndpoint[0].came(says("overheard")); len(got) != 0 {
@@ -76,7 +76,7 @@ func TestDHCPDiscoverPasses(t *testing.T) {
 	r := newRig(t, 1)
 	r.mute(t, 0)
 	bridge := watch(t, r.Host, "br1")
-	discover := segment{protocol: nat.UDP, from: netip.MustParseAddrPort("0.0.0.0:68"), to: netip.MustParseAddrPort("255.255.255.255:67"), payload: []byte("discover")}
+	discover := segment{protocol: model.UDP, from: netip.MustParseAddrPort("0.0.0.0:68"), to: netip.MustParseAddrPort("255.255.255.255:67"), payload: []byte("discover")}
 	r.send(t, r.Endpoints[0], "eth0", ethernet(endpointMAC(0), "ff:ff:ff:ff:ff:ff", etherIPv4, discover.ip()))
 	bridge.await(t, "DISCOVER on the bridge", 1, says("discover"))
 	other := discover // from no address to anything else it stays a forgery
@@ -96,8 +96,8 @@ func TestBridgeTakesItsOwnFramesAlone(t *testing.T) {
 	must(t, unix.SetsockoptPacketMreq(fd, unix.SOL_PACKET, unix.PACKET_ADD_MEMBERSHIP, &unix.PacketMreq{
 		Ifindex: int32(ifindex(t, r.Host, "br1")), Type: unix.PACKET_MR_PROMISC,
 	}))
-	frame := func(to nat.MAC, text string, tag ...byte) []byte {
-		ip := segment{protocol: nat.UDP, from: unmanaged, to: stranger(7, 80), payload: []byte(text)}.ip()
+	frame := func(to model.MAC, text string, tag ...byte) []byte {
+		ip := segment{protocol: model.UDP, from: unmanaged, to: stranger(7, 80), payload: []byte(text)}.ip()
 		if tag != nil {
 			return ethernet(endpointMAC(1), to, etherVLAN, append(append(tag, 8, 0), ip...))
 		}
@@ -107,7 +107,7 @@ func TestBridgeTakesItsOwnFramesAlone(t *testing.T) {
 		frame("02:aa:aa:aa:aa:aa", "overheard"), frame(endpointMAC(0), "for a neighbour that routes"), frame(gatewayMAC, "tagged", 0, 9),
 		frame(gatewayMAC, "marker"))
 	r.atRemote.await(t, "marker", 1, says("marker"))
-	if got := r.atRemote.came(func(p packet) bool { return p.protocol == nat.UDP && p.payload != "marker" }); len(got) != 0 {
+	if got := r.atRemote.came(func(p packet) bool { return p.protocol == model.UDP && p.payload != "marker" }); len(got) != 0 {
 		t.Errorf("went out: %v", got)
 	}
 }

@@ -5,8 +5,8 @@ import (
 	"net/netip"
 	"testing"
 
-	"github.com/hostnat/hostnat/internal/lab"
-	"github.com/hostnat/hostnat/internal/nat"
+	"github.com/hostnat/hostnat/dev/lab"
+	"github.com/hostnat/hostnat/internal/model"
 )
 
 // RFC 4787 REQ-9, RFC 5382 REQ-8: endpoints reach each other, and themselves,
@@ -14,7 +14,7 @@ import (
 func TestHairpinToPublishedPort(t *testing.T) {
 	t.Parallel()
 	r := newRig(t, 2)
-	for id, protocol := range map[uint32]nat.Protocol{1: nat.TCP, 2: nat.UDP} {
+	for id, protocol := range map[uint32]model.Protocol{1: model.TCP, 2: model.UDP} {
 		r.config.Mappings[id] = mapping(protocol, "0.0.0.0:8080", inside(0, 80))
 	}
 	r.apply(t)
@@ -68,7 +68,7 @@ func TestHairpinBetweenDynamicBindings(t *testing.T) {
 func TestHairpinIsNobodyElses(t *testing.T) {
 	t.Parallel()
 	r := newRig(t, 2)
-	r.config.Mappings[1] = mapping(nat.UDP, "0.0.0.0:8080", inside(0, 80))
+	r.config.Mappings[1] = mapping(model.UDP, "0.0.0.0:8080", inside(0, 80))
 	r.apply(t)
 	ctx, cancel := context.WithTimeout(t.Context(), patience)
 	defer cancel()
@@ -83,8 +83,8 @@ func TestHairpinIsNobodyElses(t *testing.T) {
 	client.send(t, netip.MustParseAddrPort(lab.HostAddress+":8080"), "honest")
 	from := server.expect(t, "honest")
 	r.fromRemote(t,
-		segment{protocol: nat.UDP, from: from, to: netip.MustParseAddrPort(lab.HostAddress + ":8080"), payload: []byte("forged")},
-		segment{protocol: nat.UDP, from: netip.AddrPortFrom(hostAddress, 77), to: netip.MustParseAddrPort(lab.HostAddress + ":8080"), payload: []byte("forged")})
+		segment{protocol: model.UDP, from: from, to: netip.MustParseAddrPort(lab.HostAddress + ":8080"), payload: []byte("forged")},
+		segment{protocol: model.UDP, from: netip.AddrPortFrom(hostAddress, 77), to: netip.MustParseAddrPort(lab.HostAddress + ":8080"), payload: []byte("forged")})
 	r.dropped(t, "inside-address-from-outside", 2)
 }
 
@@ -112,7 +112,7 @@ func TestHairpinAcrossNetworks(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()
 			r := newTwoNetworkRig(t, tt.network, tt.address)
-			for id, protocol := range map[uint32]nat.Protocol{1: nat.TCP, 2: nat.UDP} {
+			for id, protocol := range map[uint32]model.Protocol{1: model.TCP, 2: model.UDP} {
 				r.config.Mappings[id] = mapping(protocol, "0.0.0.0:8080", inside(0, 80))
 			}
 			r.apply(t)

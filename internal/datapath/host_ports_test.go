@@ -5,8 +5,8 @@ import (
 	"net/netip"
 	"testing"
 
-	"github.com/hostnat/hostnat/internal/lab"
-	"github.com/hostnat/hostnat/internal/nat"
+	"github.com/hostnat/hostnat/dev/lab"
+	"github.com/hostnat/hostnat/internal/model"
 )
 
 // Design, rule 4: the host's ports are the host's.
@@ -21,8 +21,8 @@ func TestPortsOfHostListenersAreNotGivenOut(t *testing.T) {
 	}
 	listen(t, r.Host, ":5001")
 	listen(t, r.Host, lab.HostAddress+":5003")
-	wantPorts(t, r.usable(t, nat.TCP), 5001, 5003)
-	wantPorts(t, r.usable(t, nat.UDP), 5000, 5002)
+	wantPorts(t, r.usable(t, model.TCP), 5001, 5003)
+	wantPorts(t, r.usable(t, model.UDP), 5000, 5002)
 }
 
 // A dual-stack listener holds the port of IPv4 too.
@@ -36,8 +36,8 @@ func TestPortOfDualStackListenerIsNotGivenOut(t *testing.T) {
 	udp, err := r.Host.ListenPacket("udp", "[::]:5001")
 	must(t, err)
 	defer udp.Close()
-	wantPorts(t, r.usable(t, nat.TCP), 5001)
-	wantPorts(t, r.usable(t, nat.UDP), 5000)
+	wantPorts(t, r.usable(t, model.TCP), 5001)
+	wantPorts(t, r.usable(t, model.UDP), 5000)
 }
 
 // A connected socket is found by its own remote only; its port is the host's all
@@ -60,9 +60,9 @@ func TestPortsTheHostTalksFromAreNotGivenOut(t *testing.T) {
 	tcp, err := r.Host.DialFrom(ctx, "tcp4", lab.HostAddress+":5003", lab.RemoteAddress+":7000")
 	must(t, err)
 	defer tcp.Close()
-	r.atRemote.await(t, "the host's packets", 2, func(p packet) bool { return p.protocol == nat.UDP })
-	wantPorts(t, r.usable(t, nat.UDP), 5000, 5003)
-	wantPorts(t, r.usable(t, nat.TCP), 5000, 5001, 5002)
+	r.atRemote.await(t, "the host's packets", 2, func(p packet) bool { return p.protocol == model.UDP })
+	wantPorts(t, r.usable(t, model.UDP), 5000, 5003)
+	wantPorts(t, r.usable(t, model.TCP), 5000, 5001, 5002)
 }
 
 // The host's ping identifiers are the host's.
@@ -72,7 +72,7 @@ func TestEchoIdentifiersOfTheHostAreNotGivenOut(t *testing.T) {
 	if _, err := (lab.EchoRequest{To: remoteAddress, ID: 5001}).Send(withTimeout(t), r.Host); err != nil {
 		t.Fatal(err)
 	}
-	wantPorts(t, r.usable(t, nat.ICMP), 5000, 5002)
+	wantPorts(t, r.usable(t, model.ICMP), 5000, 5002)
 }
 
 // A port that a NAT's flows use does not become the host's by that.
@@ -81,7 +81,7 @@ func TestOwnFlowsDoNotBlockTheirPorts(t *testing.T) {
 	r := newTinyRig(t, 1)
 	r.mute(t, 0)
 	for range 3 {
-		if r.flow(t, nat.UDP, 4000) != 5000 {
+		if r.flow(t, model.UDP, 4000) != 5000 {
 			t.Fatal("the only port was not given out")
 		}
 		must(t, r.dp.EndSessions(func(Session) bool { return true }))
@@ -180,7 +180,7 @@ func TestMappingComesBeforeHostProgram(t *testing.T) {
 	t.Parallel()
 	r := newRig(t, 1)
 	program := listen(t, r.Host, ":8080")
-	r.config.Mappings[1] = mapping(nat.UDP, "203.0.113.1:8080", inside(0, 80))
+	r.config.Mappings[1] = mapping(model.UDP, "203.0.113.1:8080", inside(0, 80))
 	r.apply(t)
 	server := listen(t, r.Endpoints[0], text(endpointAddress(0), "80"))
 	client := listen(t, r.Remote, lab.RemoteAddress+":7000")
@@ -198,7 +198,7 @@ func TestHostTalksFromMappedPort(t *testing.T) {
 	r := newRig(t, 1)
 	ctx, cancel := context.WithTimeout(t.Context(), patience)
 	defer cancel()
-	for id, protocol := range map[uint32]nat.Protocol{1: nat.TCP, 2: nat.UDP} {
+	for id, protocol := range map[uint32]model.Protocol{1: model.TCP, 2: model.UDP} {
 		r.config.Mappings[id] = mapping(protocol, "0.0.0.0:40000", inside(0, 80))
 	}
 	r.apply(t)

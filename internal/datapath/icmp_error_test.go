@@ -11,8 +11,8 @@ import (
 	"testing"
 	"time"
 
-	"github.com/hostnat/hostnat/internal/lab"
-	"github.com/hostnat/hostnat/internal/nat"
+	"github.com/hostnat/hostnat/dev/lab"
+	"github.com/hostnat/hostnat/internal/model"
 )
 
 // refused sends datagrams until an ICMP error comes back as ECONNREFUSED.
@@ -50,7 +50,7 @@ func TestICMPErrorFromOutsideReachesSender(t *testing.T) {
 func TestICMPErrorFromEndpointReachesRemote(t *testing.T) {
 	t.Parallel()
 	r := newRig(t, 1)
-	r.config.Mappings[1] = mapping(nat.UDP, "0.0.0.0:8080", inside(0, 80))
+	r.config.Mappings[1] = mapping(model.UDP, "0.0.0.0:8080", inside(0, 80))
 	r.apply(t)
 	r.withoutOffloads(t)
 	ctx, cancel := context.WithTimeout(t.Context(), patience)
@@ -174,7 +174,7 @@ func TestTCPFindsNarrowerWayOut(t *testing.T) {
 func TestOutOfPortsIsAnswered(t *testing.T) {
 	t.Parallel()
 	r := newRig(t, 1)
-	r.config.Pools[0].Addresses[0].Ports = []nat.PortRange{{Low: 5000, High: 5000}}
+	r.config.Pools[0].Addresses[0].Ports = []model.PortRange{{Low: 5000, High: 5000}}
 	r.apply(t)
 	ctx, cancel := context.WithTimeout(t.Context(), patience)
 	defer cancel()

@@ -7,7 +7,7 @@ import (
 	"net/netip"
 	"testing"
 
-	"github.com/hostnat/hostnat/internal/nat"
+	"github.com/hostnat/hostnat/internal/model"
 )
 
 // icmpError is an IP packet with an error about a packet: type, code, and the
@@ -20,7 +20,7 @@ type icmpError struct {
 }
 
 func (e icmpError) ip() []byte {
-	s := segment{protocol: nat.ICMP, from: netip.AddrPortFrom(e.from, 0), to: netip.AddrPortFrom(e.to, 0), payload: e.quote}
+	s := segment{protocol: model.ICMP, from: netip.AddrPortFrom(e.from, 0), to: netip.AddrPortFrom(e.to, 0), payload: e.quote}
 	ip := s.ip()
 	icmp := ip[20:]
 	icmp[0], icmp[1], icmp[2], icmp[3] = e.kind, e.code, 0, 0
@@ -56,10 +56,10 @@ var errorShapes = []struct {
 // errorFlows are the sessions that errors are about.
 func errorFlows() []segment {
 	var flows []segment
-	for i, p := range []nat.Protocol{nat.TCP, nat.UDP, nat.ICMP} {
+	for i, p := range []model.Protocol{model.TCP, model.UDP, model.ICMP} {
 		s := segment{protocol: p, flags: syn, from: inside(0, 4000+uint16(i)), payload: []byte("some data")}
 		s.to = stranger(7, 80)
-		if p == nat.ICMP {
+		if p == model.ICMP {
 			s.to = stranger(7, 0)
 		}
 		flows = append(flows, s)
@@ -74,8 +74,8 @@ func errorFlows() []segment {
 func newErrorRig(t *testing.T) *rig {
 	r := newRig(t, 1)
 	r.mute(t, 0)
-	r.config.Mappings[1] = mapping(nat.TCP, "0.0.0.0:5000", inside(0, 5000))
-	r.config.Mappings[2] = mapping(nat.UDP, "203.0.113.1:5001", inside(0, 5001))
+	r.config.Mappings[1] = mapping(model.TCP, "0.0.0.0:5000", inside(0, 5000))
+	r.config.Mappings[2] = mapping(model.UDP, "203.0.113.1:5001", inside(0, 5001))
 	r.apply(t)
 	return r
 }
@@ -96,7 +96,7 @@ func checkError(t *testing.T, w *wire, want icmpError) {
 	t.Helper()
 	bytesWanted := want.ip()
 	matches := func(p packet) bool {
-		return p.protocol == nat.ICMP && len(p.data) > 14+20+8 && p.data[14+20] == want.kind && p.to.Addr() == want.to &&
+		return p.protocol == model.ICMP && len(p.data) > 14+20+8 && p.data[14+20] == want.kind && p.to.Addr() == want.to &&
 			bytes.Equal(p.data[14+20:min(len(p.data), 14+len(bytesWanted))], bytesWanted[20:])
 	}
 	for _, p := range w.await(t, fmt.Sprintf("error %x", bytesWanted[20:]), 1, matches) {
@@ -148,19 +148,19 @@ func (r *rig) untouched(t *testing.T, s segment, before Session) {
 func TestICMPErrorsWithOptionsAndFragmentsArrive(t *testing.T) {
 	t.Parallel()
 	r := newErrorRig(t)
-	s := segment{protocol: nat.UDP, from: inside(0, 4000), to: stranger(7, 80)}
+	s := segment{protocol: model.UDP, from: inside(0, 4000), to: stranger(7, 80)}
 	r.fromEndpoint(t, 0, s)
 	translated := s
 	translated.from, translated.ttl = r.seenAs(t, s), 63
 	s.ttl = 63
 	for _, fragment := range []uint16{0, 0x2000} {
-		e := segment{protocol: nat.ICMP, from: stranger(9, 0), to: netip.AddrPortFrom(hostAddress, 0), options: ipOptions, fragment: fragment, payload: translated.ip()}.ip()
+		e := segment{protocol: model.ICMP, from: stranger(9, 0), to: netip.AddrPortFrom(hostAddress, 0), options: ipOptions, fragment: fragment, payload: translated.ip()}.ip()
 		icmp := e[20+len(ipOptions):]
 		icmp[0], icmp[1], icmp[2], icmp[3] = 3, 1, 0, 0
 		binary.BigEndian.PutUint16(icmp[2:], ^checksum(0, icmp))
 		r.send(t, r.Remote, "eth0", ethernet(r.macOf(t, r.Remote, "eth0"), r.macOf(t, r.Host, "out0"), etherIPv4, e))
 		r.atEndpoint[0].await(t, "error", 1, func(p packet) bool {
-			return p.protocol == nat.ICMP && p.options == string(ipOptions) && binary.BigEndian.Uint16(p.data[14+6:]) == fragment &&
+			return p.protocol == model.ICMP && p.options == string(ipOptions) && binary.BigEndian.Uint16(p.data[14+6:]) == fragment &&
 				bytes.Equal(p.data[14+20+len(ipOptions)+8:][:28], s.ip())
 		})
 	}
@@ -199,29 +199,29 @@ func TestICMPErrorsFromEndpoint(t *testing.T) {
 func TestICMPErrorsAboutNothingReachNobody(t *testing.T) {
 	t.Parallel()
 	r := newErrorRig(t)
-	s := segment{protocol: nat.UDP, from: inside(0, 4000), to: stranger(7, 80)}
+	s := segment{protocol: model.UDP, from: inside(0, 4000), to: stranger(7, 80)}
 	r.fromEndpoint(t, 0, s)
-	external := r.external(t, nat.UDP, s.from)
+	external := r.external(t, model.UDP, s.from)
 	send := func(quoted segment, cut int) {
 		q := quoted.ip()
 		e := icmpError{from: stranger(7, 0).Addr(), to: hostAddress, kind: 3, code: 3, quote: q[:min(len(q), cut)]}
 		r.send(t, r.Remote, "eth0", ethernet(r.macOf(t, r.Remote, "eth0"), r.macOf(t, r.Host, "out0"), etherIPv4, e.ip()))
 	}
-	send(segment{protocol: nat.UDP, from: external, to: stranger(7, 81)}, 28)                                        // another remote port
-	send(segment{protocol: nat.UDP, from: external, to: stranger(8, 80)}, 28)                                        // another remote
-	send(segment{protocol: nat.TCP, flags: syn, from: external, to: stranger(7, 80)}, 28)                            // another protocol
-	send(segment{protocol: nat.UDP, from: netip.AddrPortFrom(hostAddress, 9), to: stranger(7, 80)}, 28)              // another port
-	send(segment{protocol: nat.UDP, from: external, to: stranger(7, 80)}, 27)                                        // cut short
-	send(segment{protocol: nat.UDP, from: external, to: stranger(7, 80), fragment: 10, payload: []byte("xxxx")}, 32) // no ports: cilium#48174
-	r.fromRemote(t, segment{protocol: nat.UDP, from: stranger(7, 80), to: external, payload: []byte("marker")})
+	send(segment{protocol: model.UDP, from: external, to: stranger(7, 81)}, 28)                                        // another remote port
+	send(segment{protocol: model.UDP, from: external, to: stranger(8, 80)}, 28)                                        // another remote
+	send(segment{protocol: model.TCP, flags: syn, from: external, to: stranger(7, 80)}, 28)                            // another protocol
+	send(segment{protocol: model.UDP, from: netip.AddrPortFrom(hostAddress, 9), to: stranger(7, 80)}, 28)              // another port
+	send(segment{protocol: model.UDP, from: external, to: stranger(7, 80)}, 27)                                        // cut short
+	send(segment{protocol: model.UDP, from: external, to: stranger(7, 80), fragment: 10, payload: []byte("xxxx")}, 32) // no ports: cilium#48174
+	r.fromRemote(t, segment{protocol: model.UDP, from: stranger(7, 80), to: external, payload: []byte("marker")})
 	r.atEndpoint[0].await(t, "marker", 1, says("marker"))
-	if got := r.atEndpoint[0].came(func(p packet) bool { return p.protocol == nat.ICMP }); len(got) != 0 {
+	if got := r.atEndpoint[0].came(func(p packet) bool { return p.protocol == model.ICMP }); len(got) != 0 {
 		t.Errorf("came in: %v", got)
 	}
 	// And outward: a packet that never came to this endpoint, and one that came to another.
 	for _, quoted := range []segment{
-		{protocol: nat.UDP, from: stranger(7, 81), to: s.from},
-		{protocol: nat.UDP, from: stranger(7, 80), to: inside(1, 4000)},
+		{protocol: model.UDP, from: stranger(7, 81), to: s.from},
+		{protocol: model.UDP, from: stranger(7, 80), to: inside(1, 4000)},
 		{protocol: 132, from: stranger(7, 80), to: s.from, payload: make([]byte, 12)},
 	} {
 		e := icmpError{from: s.from.Addr(), to: stranger(7, 0).Addr(), kind: 3, code: 3, quote: quoted.ip()}
@@ -237,7 +237,7 @@ func TestICMPErrorIsHairpinned(t *testing.T) {
 	r := newMappedRig(t, 2)
 	r.mute(t, 0)
 	r.mute(t, 1)
-	for i, p := range []nat.Protocol{nat.UDP, nat.TCP} {
+	for i, p := range []model.Protocol{model.UDP, model.TCP} {
 		s := segment{protocol: p, flags: syn, from: inside(1, uint16(4000+i)), to: published, payload: []byte("question")}
 		r.fromEndpoint(t, 1, s)
 		external := r.external(t, p, s.from)
@@ -269,13 +269,13 @@ func TestForgedErrorAboutHairpinReachesNobody(t *testing.T) {
 	r := newMappedRig(t, 2)
 	r.mute(t, 0)
 	r.mute(t, 1)
-	s := segment{protocol: nat.UDP, from: inside(1, 4000), to: published, payload: []byte("question")}
+	s := segment{protocol: model.UDP, from: inside(1, 4000), to: published, payload: []byte("question")}
 	r.fromEndpoint(t, 1, s)
-	quoted := segment{protocol: nat.UDP, from: r.external(t, nat.UDP, s.from), to: published}
+	quoted := segment{protocol: model.UDP, from: r.external(t, model.UDP, s.from), to: published}
 	e := icmpError{from: stranger(7, 0).Addr(), to: hostAddress, kind: 3, code: 3, quote: quoted.ip()}
 	r.send(t, r.Remote, "eth0", ethernet(r.macOf(t, r.Remote, "eth0"), r.macOf(t, r.Host, "out0"), etherIPv4, e.ip()))
 	r.marker(t)
-	if got := r.atEndpoint[1].came(func(p packet) bool { return p.protocol == nat.ICMP }); len(got) != 0 {
+	if got := r.atEndpoint[1].came(func(p packet) bool { return p.protocol == model.ICMP }); len(got) != 0 {
 		t.Errorf("came in: %v", got)
 	}
 }

@@ -4,7 +4,7 @@ import (
 	"net/netip"
 	"testing"
 
-	"github.com/hostnat/hostnat/internal/nat"
+	"github.com/hostnat/hostnat/internal/model"
 )
 
 // RFC 5508 REQ-4 and REQ-5 for bindings that are not one port each: a range, a
@@ -12,7 +12,7 @@ import (
 
 // errorsBothWays sends errors about a session's packets, from the remote and
 // from the endpoint.
-func (r *rig) errorsBothWays(t *testing.T, i int, p nat.Protocol, internal, external, remote netip.AddrPort) {
+func (r *rig) errorsBothWays(t *testing.T, i int, p model.Protocol, internal, external, remote netip.AddrPort) {
 	t.Helper()
 	out := segment{protocol: p, flags: ack, from: internal, to: remote, ttl: 63, payload: []byte("some data")}
 	sent, in, came := out, out, out
@@ -40,13 +40,13 @@ func TestICMPErrorsAboutRange(t *testing.T) {
 	t.Parallel()
 	r := newRig(t, 1)
 	r.mute(t, 0)
-	r.config.Mappings[1] = ranged(t, nat.UDP, "0.0.0.0:8000-8099", "172.16.1.2:80-179")
+	r.config.Mappings[1] = ranged(t, model.UDP, "0.0.0.0:8000-8099", "172.16.1.2:80-179")
 	r.apply(t)
 	for port := uint16(0); port < 100; port += 33 {
 		internal, external := inside(0, 80+port), netip.AddrPortFrom(hostAddress, 8000+port)
-		r.fromRemote(t, segment{protocol: nat.UDP, from: stranger(7, 80), to: external})
-		r.atEndpoint[0].await(t, "datagram", 1, is(nat.UDP, stranger(7, 80), internal))
-		r.errorsBothWays(t, 0, nat.UDP, internal, external, stranger(7, 80))
+		r.fromRemote(t, segment{protocol: model.UDP, from: stranger(7, 80), to: external})
+		r.atEndpoint[0].await(t, "datagram", 1, is(model.UDP, stranger(7, 80), internal))
+		r.errorsBothWays(t, 0, model.UDP, internal, external, stranger(7, 80))
 	}
 }
 
@@ -55,12 +55,12 @@ func TestICMPErrorsAboutSpreadMapping(t *testing.T) {
 	r := newRig(t, 2)
 	r.mute(t, 0)
 	r.mute(t, 1)
-	r.config.Mappings[1] = ranged(t, nat.UDP, spreadAt.String(), "172.16.1.2:80", "172.16.1.3:80")
+	r.config.Mappings[1] = ranged(t, model.UDP, spreadAt.String(), "172.16.1.2:80", "172.16.1.3:80")
 	r.apply(t)
 	seen := map[int]bool{}
 	for remote, i := range r.knock(t, 8, 80) {
 		if !seen[i] {
-			r.errorsBothWays(t, i, nat.UDP, inside(i, 80), spreadAt, stranger(byte(remote), 80))
+			r.errorsBothWays(t, i, model.UDP, inside(i, 80), spreadAt, stranger(byte(remote), 80))
 		}
 		seen[i] = true
 	}
@@ -71,12 +71,12 @@ func TestICMPErrorsAboutSpreadMapping(t *testing.T) {
 
 func TestICMPErrorsAboutOverflow(t *testing.T) {
 	t.Parallel()
-	for _, p := range []nat.Protocol{nat.UDP, nat.TCP} {
+	for _, p := range []model.Protocol{model.UDP, model.TCP} {
 		t.Run(p.String(), func(t *testing.T) {
 			t.Parallel()
 			r := newTinyRig(t, 2)
 			r.mute(t, 0)
-			r.setNAT(t, func(n *nat.NAT) { n.Overflow = true })
+			r.setNAT(t, func(n *model.NAT) { n.Overflow = true })
 			const flows = 5
 			for i := range flows {
 				r.fromEndpoint(t, 0, segment{protocol: p, flags: syn, from: inside(0, uint16(4000+i)), to: stranger(byte(i), 80)})

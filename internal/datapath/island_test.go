@@ -8,7 +8,7 @@ import (
 	"github.com/cilium/ebpf"
 	"github.com/cilium/ebpf/link"
 
-	"github.com/hostnat/hostnat/internal/nat"
+	"github.com/hostnat/hostnat/internal/model"
 )
 
 // order returns the names of the programs of an interface's ingress, the first
@@ -75,8 +75,8 @@ func TestInsideOfIsland(t *testing.T) {
 		Insides: map[uint32]Inside{9: {Network: 6, Island: true, Address: netip.MustParseAddr("172.16.1.2"), MAC: "02:00:00:00:00:77"}},
 	}
 	got := insideValues(c)[9]
-	if got.Address != addressOf(netip.MustParseAddr("172.16.1.2")) || got.Mac != macOf(nat.MAC("02:00:00:00:00:77")) ||
-		got.GatewayMac != macOf(nat.MAC("02:68:6e:80:00:03")) || got.Flags != 2|4 || got.Compartment != 6 || got.Network != 6 {
+	if got.Address != addressOf(netip.MustParseAddr("172.16.1.2")) || got.Mac != macOf(model.MAC("02:00:00:00:00:77")) ||
+		got.GatewayMac != macOf(model.MAC("02:68:6e:80:00:03")) || got.Flags != 2|4 || got.Compartment != 6 || got.Network != 6 {
 		t.Errorf("%+v", got)
 	}
 	if n := networkValues(c)[6]; n.BridgeIfindex != 9 {

@@ -5,11 +5,11 @@ import (
 	"net/netip"
 	"testing"
 
-	"github.com/hostnat/hostnat/internal/lab"
-	"github.com/hostnat/hostnat/internal/nat"
+	"github.com/hostnat/hostnat/dev/lab"
+	"github.com/hostnat/hostnat/internal/model"
 )
 
-const secondMAC = nat.MAC("02:00:00:00:00:02")
+const secondMAC = model.MAC("02:00:00:00:00:02")
 
 // newTwoNetworkRig has endpoint 0 in 172.16.1.0/24 as always, and endpoint 1 in
 // a second network on its own bridge.
@@ -18,7 +18,7 @@ func newTwoNetworkRig(t *testing.T, second Network, address string) *rig {
 	r := newBareRig(t, 2)
 	r.secondAddress(t)
 	if second.NAT != rigNAT {
-		r.config.NATs[second.NAT] = defaultNAT(nat.ProfileRFC)
+		r.config.NATs[second.NAT] = defaultNAT(model.ProfileRFC)
 		r.config.Pools = append(r.config.Pools, r.pool(second.NAT, netip.MustParseAddr("203.0.113.10"), rigPorts...))
 	}
 	r.addNetwork(t, rigNetwork, "br1", Network{
@@ -102,7 +102,7 @@ func (r *rig) isolated(t *testing.T) {
 	for round, forward := range []string{"0", "1"} {
 		must(t, r.Host.Sysctl("net/ipv4/ip_forward", forward))
 		must(t, r.Host.Sysctl("net/ipv4/conf/hostnat0/forwarding", "1"))
-		for _, p := range []nat.Protocol{nat.UDP, nat.TCP, nat.ICMP} {
+		for _, p := range []model.Protocol{model.UDP, model.TCP, model.ICMP} {
 			r.fromEndpoint(t, 0, segment{protocol: p, flags: syn, from: first, to: second})
 			r.send(t, r.Endpoints[1], "eth0",
 				ethernet(endpointMAC(1), secondMAC, etherIPv4, segment{protocol: p, flags: syn, from: second, to: first}.ip()))
@@ -122,8 +122,8 @@ func TestSameAddressInTwoCompartments(t *testing.T) {
 	r := newTwoNetworkRig(t, Network{
 		Compartment: rigCompartment + 10, NAT: rigNAT, Subnet: netip.MustParsePrefix("172.16.1.0/24"), Gateway: netip.MustParseAddr("172.16.1.1"),
 	}, "172.16.1.2")
-	r.config.Mappings[1] = mapping(nat.TCP, "203.0.113.1:8080", inside(0, 80))
-	m := mapping(nat.TCP, "203.0.113.1:8081", inside(0, 80))
+	r.config.Mappings[1] = mapping(model.TCP, "203.0.113.1:8080", inside(0, 80))
+	m := mapping(model.TCP, "203.0.113.1:8081", inside(0, 80))
 	m.Targets[0].Network, m.Compartment = rigNetwork+10, rigCompartment+10
 	r.config.Mappings[2] = m
 	r.apply(t)
@@ -159,6 +159,6 @@ func TestNetworkWithoutNATStaysInside(t *testing.T) {
 	r.config.Networks[rigNetwork] = n
 	r.apply(t)
 	r.mute(t, 0)
-	r.fromEndpoint(t, 0, segment{protocol: nat.UDP, from: inside(0, 4000), to: stranger(7, 80)})
+	r.fromEndpoint(t, 0, segment{protocol: model.UDP, from: inside(0, 4000), to: stranger(7, 80)})
 	r.dropped(t, "no-nat", 1)
 }

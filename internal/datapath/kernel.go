@@ -10,13 +10,13 @@ import (
 	"github.com/cilium/ebpf/features"
 	"golang.org/x/sys/unix"
 
-	"github.com/hostnat/hostnat/internal/nat"
+	"github.com/hostnat/hostnat/internal/model"
 )
 
 // The oldest kernel with TCX links.
 const minMajor, minMinor = 6, 6
 
-// CheckKernel returns a *nat.Error that names the first feature the running
+// CheckKernel returns a *model.Error that names the first feature the running
 // kernel lacks, or nil.
 func CheckKernel() error {
 	var uname unix.Utsname
@@ -44,14 +44,14 @@ func CheckKernel() error {
 			return missing(release, "the BPF helper "+helper.name)
 		}
 		if errors.Is(err, unix.EPERM) {
-			return nat.Errorf(nat.Denied, "no right to use BPF").WithHint("run the daemon as root")
+			return model.Errorf(model.Denied, "no right to use BPF").WithHint("run the daemon as root")
 		}
 	}
 	return nil
 }
 
 func missing(release, feature string) error {
-	return nat.Errorf(nat.Unavailable, "Linux %s lacks %s, which hostnat's data path needs", release, feature).
+	return model.Errorf(model.Unavailable, "Linux %s lacks %s, which hostnat's data path needs", release, feature).
 		WithHint("use a newer kernel")
 }
 

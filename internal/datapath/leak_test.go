@@ -7,8 +7,8 @@ import (
 	"github.com/cilium/ebpf"
 	"github.com/cilium/ebpf/link"
 
-	"github.com/hostnat/hostnat/internal/lab"
-	"github.com/hostnat/hostnat/internal/nat"
+	"github.com/hostnat/hostnat/dev/lab"
+	"github.com/hostnat/hostnat/internal/model"
 )
 
 // Design, rule 1: nothing leaks. Every rig looks for inside addresses outside
@@ -69,15 +69,15 @@ func (r *rig) stopsLeaks(t *testing.T) {
 	r.mute(t, 0)
 	remote := stranger(7, 80)
 	r.fromEndpoint(t, 0,
-		segment{protocol: nat.UDP, from: inside(0, 4000), to: remote},
-		segment{protocol: nat.TCP, flags: syn, from: inside(0, 4000), to: remote},
-		segment{protocol: nat.TCP, flags: rst, from: inside(0, 4000), to: remote},
-		segment{protocol: nat.ICMP, from: inside(0, 77), to: remote},
-		segment{protocol: nat.Protocol(47), from: inside(0, 0), to: remote, payload: make([]byte, 20)},
-		segment{protocol: nat.UDP, from: inside(0, 4000), to: remote, fragment: 0x2000, payload: make([]byte, 16)},
-		segment{protocol: nat.UDP, from: inside(0, 4000), to: remote, fragment: 100, payload: make([]byte, 16)},
-		segment{protocol: nat.UDP, from: inside(0, 4000), to: remote, options: ipOptions},
-		segment{protocol: nat.UDP, from: inside(200, 4000), to: remote}) // no endpoint's
+		segment{protocol: model.UDP, from: inside(0, 4000), to: remote},
+		segment{protocol: model.TCP, flags: syn, from: inside(0, 4000), to: remote},
+		segment{protocol: model.TCP, flags: rst, from: inside(0, 4000), to: remote},
+		segment{protocol: model.ICMP, from: inside(0, 77), to: remote},
+		segment{protocol: model.Protocol(47), from: inside(0, 0), to: remote, payload: make([]byte, 20)},
+		segment{protocol: model.UDP, from: inside(0, 4000), to: remote, fragment: 0x2000, payload: make([]byte, 16)},
+		segment{protocol: model.UDP, from: inside(0, 4000), to: remote, fragment: 100, payload: make([]byte, 16)},
+		segment{protocol: model.UDP, from: inside(0, 4000), to: remote, options: ipOptions},
+		segment{protocol: model.UDP, from: inside(200, 4000), to: remote}) // no endpoint's
 	r.dropped(t, "untranslated-inside-source", 9)
 	host := listen(t, r.Host, lab.HostAddress+":4000")
 	host.send(t, netip.AddrPortFrom(remoteAddress, 7000), "marker")
@@ -105,7 +105,7 @@ func TestInsideAddressesFromOutsideAreDropped(t *testing.T) {
 	}
 	var forged []segment
 	remote, host := netip.AddrPortFrom(remoteAddress, 99), netip.AddrPortFrom(hostAddress, 9)
-	for _, p := range []nat.Protocol{nat.UDP, nat.TCP, nat.ICMP, 47} {
+	for _, p := range []model.Protocol{model.UDP, model.TCP, model.ICMP, 47} {
 		for _, s := range []segment{
 			{from: remote, to: inside(0, 4000)},
 			{from: remote, to: netip.MustParseAddrPort("172.16.1.1:22")}, // the gateway's
@@ -138,7 +138,7 @@ func TestWhatTheHostHasElsewhere(t *testing.T) {
 	n := r.config.Networks[rigNetwork]
 	n.Elsewhere = []netip.Prefix{netip.MustParsePrefix("172.16.1.128/25")}
 	r.config.Networks[rigNetwork] = n
-	r.config.Mappings[1] = mapping(nat.UDP, "203.0.113.1:8080", inside(0, 80))
+	r.config.Mappings[1] = mapping(model.UDP, "203.0.113.1:8080", inside(0, 80))
 	r.apply(t)
 	for _, conf := range []string{"all", lab.HostLink} { // the bridge's route is the rig's only one
 		must(t, r.Host.Sysctl("net/ipv4/conf/"+conf+"/rp_filter", "0"))
@@ -146,10 +146,10 @@ func TestWhatTheHostHasElsewhere(t *testing.T) {
 	host := listen(t, r.Host, lab.HostAddress+":4000")
 	to, there, here := netip.AddrPortFrom(hostAddress, 4000), netip.MustParseAddrPort("172.16.1.200:80"), netip.MustParseAddrPort("172.16.1.99:80")
 	r.fromRemote(t,
-		segment{protocol: nat.UDP, from: here, to: to, payload: []byte("here")},
-		segment{protocol: nat.UDP, from: there, to: published, payload: []byte("to the endpoint")},
-		segment{protocol: nat.UDP, from: there, to: netip.MustParseAddrPort("172.16.1.1:4000"), payload: []byte("to the gateway")},
-		segment{protocol: nat.UDP, from: there, to: to, payload: []byte("there")})
+		segment{protocol: model.UDP, from: here, to: to, payload: []byte("here")},
+		segment{protocol: model.UDP, from: there, to: published, payload: []byte("to the endpoint")},
+		segment{protocol: model.UDP, from: there, to: netip.MustParseAddrPort("172.16.1.1:4000"), payload: []byte("to the gateway")},
+		segment{protocol: model.UDP, from: there, to: to, payload: []byte("there")})
 	if from := host.expect(t, "there"); from != there {
 		t.Errorf("the host got it from %v", from)
 	}
@@ -186,7 +186,7 @@ func TestHostsOwnTrafficPasses(t *testing.T) {
 func TestExpiringTTLShowsNoInsideAddress(t *testing.T) {
 	t.Parallel()
 	r := newRig(t, 1)
-	r.config.Mappings[1] = mapping(nat.UDP, "203.0.113.1:8080", inside(0, 80))
+	r.config.Mappings[1] = mapping(model.UDP, "203.0.113.1:8080", inside(0, 80))
 	r.apply(t)
 	client := listen(t, r.Endpoints[0], text(endpointAddress(0), "4000"))
 	server := listen(t, r.Endpoints[0], text(endpointAddress(0), "80"))
@@ -194,13 +194,13 @@ func TestExpiringTTLShowsNoInsideAddress(t *testing.T) {
 	to := netip.AddrPortFrom(remoteAddress, 7000)
 	client.send(t, to, "first")
 	external := remote.expect(t, "first")
-	from := segment{protocol: nat.UDP, from: inside(0, 4000), to: to, payload: []byte("expired")}
+	from := segment{protocol: model.UDP, from: inside(0, 4000), to: to, payload: []byte("expired")}
 	for _, ttl := range []byte{1, 2} {
 		from.ttl = ttl
 		r.fromEndpoint(t, 0, from)
 		r.fromRemote(t,
-			segment{protocol: nat.UDP, ttl: ttl, from: to, to: external, payload: []byte("expired")},
-			segment{protocol: nat.UDP, ttl: ttl, from: to, to: published, payload: []byte("expired")})
+			segment{protocol: model.UDP, ttl: ttl, from: to, to: external, payload: []byte("expired")},
+			segment{protocol: model.UDP, ttl: ttl, from: to, to: published, payload: []byte("expired")})
 	}
 	remote.expect(t, "expired") // the ones of TTL 2, which arrive with 1
 	client.expect(t, "expired")

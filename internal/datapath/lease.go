@@ -4,7 +4,7 @@ import (
 	"net/netip"
 	"time"
 
-	"github.com/hostnat/hostnat/internal/nat"
+	"github.com/hostnat/hostnat/internal/model"
 )
 
 // Lease is an address that somebody who is no managed endpoint has by DHCP: from
@@ -12,7 +12,7 @@ import (
 type Lease struct {
 	Compartment uint32
 	Address     netip.Addr
-	MAC         nat.MAC
+	MAC         model.MAC
 	Until       time.Time
 }
 

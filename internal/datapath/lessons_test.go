@@ -5,8 +5,8 @@ import (
 	"net/netip"
 	"testing"
 
-	"github.com/hostnat/hostnat/internal/lab"
-	"github.com/hostnat/hostnat/internal/nat"
+	"github.com/hostnat/hostnat/dev/lab"
+	"github.com/hostnat/hostnat/internal/model"
 )
 
 // Bugs that users of other systems met, and that no other file here has.
@@ -24,8 +24,8 @@ func TestMappingAddedUnderTrafficWorksAtOnce(t *testing.T) {
 	}
 	must(t, host.Close())
 	client.send(t, published, "refused")
-	r.atRemote.await(t, "the host's port unreachable", 1, func(p packet) bool { return p.protocol == nat.ICMP })
-	r.config.Mappings[1] = mapping(nat.UDP, "0.0.0.0:8080", inside(0, 80))
+	r.atRemote.await(t, "the host's port unreachable", 1, func(p packet) bool { return p.protocol == model.ICMP })
+	r.config.Mappings[1] = mapping(model.UDP, "0.0.0.0:8080", inside(0, 80))
 	r.apply(t)
 	client.send(t, published, "late")
 	server.send(t, server.expect(t, "late"), "answer")
@@ -41,7 +41,7 @@ func TestMappingOutlivesRestartOfService(t *testing.T) {
 	t.Parallel()
 	r := newRig(t, 1)
 	r.withoutOffloads(t)
-	r.config.Mappings[1] = mapping(nat.UDP, "0.0.0.0:8080", inside(0, 80))
+	r.config.Mappings[1] = mapping(model.UDP, "0.0.0.0:8080", inside(0, 80))
 	r.apply(t)
 	client := listen(t, r.Remote, lab.RemoteAddress+":5000")
 	for round := range 3 {
@@ -52,7 +52,7 @@ func TestMappingOutlivesRestartOfService(t *testing.T) {
 		client.expect(t, "answer")
 		must(t, server.Close())
 		client.send(t, published, "anybody?")
-		r.atRemote.await(t, "port unreachable", round+1, func(p packet) bool { return p.protocol == nat.ICMP })
+		r.atRemote.await(t, "port unreachable", round+1, func(p packet) bool { return p.protocol == model.ICMP })
 	}
 	if sessions := r.sessions(t); len(sessions) != 1 || sessions[0].PacketsIn != 6 {
 		t.Errorf("sessions %+v, want one with all six datagrams", sessions)
@@ -70,7 +70,7 @@ func TestPortOfClosingConnectionIsNotGivenAway(t *testing.T) {
 	} {
 		f := r.openTCP(t, 4000, stranger(7, 80))
 		f.play(t, path[1:]...)
-		if port := r.flow(t, nat.TCP, 4001); port != 0 {
+		if port := r.flow(t, model.TCP, 4001); port != 0 {
 			t.Errorf("after %v port %d was given to another connection", path, port)
 		}
 		// The connection itself goes on, or begins again, on its port.
@@ -99,12 +99,12 @@ func TestInsideIsNotReachedPastTheMapping(t *testing.T) {
 	r.mute(t, 0)
 	must(t, r.Host.Sysctl("net/ipv4/ip_forward", "1"))
 	must(t, r.Host.Sysctl("net/ipv4/conf/all/route_localnet", "1"))
-	r.config.Mappings[1] = mapping(nat.UDP, "0.0.0.0:8080", inside(0, 80))
+	r.config.Mappings[1] = mapping(model.UDP, "0.0.0.0:8080", inside(0, 80))
 	r.apply(t)
 	for _, to := range []string{"172.16.1.2:80", "172.16.1.2:8080", "127.0.0.1:8080", "127.0.0.1:80"} {
-		r.fromRemote(t, segment{protocol: nat.UDP, from: stranger(7, 80), to: netip.MustParseAddrPort(to), payload: []byte("past")})
+		r.fromRemote(t, segment{protocol: model.UDP, from: stranger(7, 80), to: netip.MustParseAddrPort(to), payload: []byte("past")})
 	}
-	r.fromRemote(t, segment{protocol: nat.UDP, from: stranger(7, 80), to: published, payload: []byte("marker")})
+	r.fromRemote(t, segment{protocol: model.UDP, from: stranger(7, 80), to: published, payload: []byte("marker")})
 	r.atEndpoint[0].await(t, "marker", 1, says("marker"))
 	if got := r.atEndpoint[0].came(says("past")); len(got) != 0 {
 		t.Errorf("came in: %v", got)

@@ -4,8 +4,8 @@ import (
 	"net/netip"
 	"testing"
 
-	"github.com/hostnat/hostnat/internal/lab"
-	"github.com/hostnat/hostnat/internal/nat"
+	"github.com/hostnat/hostnat/dev/lab"
+	"github.com/hostnat/hostnat/internal/model"
 )
 
 // RFC 4787 REQ-1, RFC 5382 REQ-1: one inside port has one external port,
@@ -30,7 +30,7 @@ func TestOutboundReachesRemote(t *testing.T) {
 	if _, err := lab.Ping(ctx, r.Endpoints[0], lab.RemoteAddress); err != nil {
 		t.Fatalf("ping: %v; drops %v", err, r.drops(t))
 	}
-	protocols := map[nat.Protocol]bool{}
+	protocols := map[model.Protocol]bool{}
 	for _, s := range r.sessions(t) {
 		protocols[s.Protocol] = true
 		if s.PacketsOut == 0 || s.PacketsIn == 0 || s.NAT != rigNAT || s.Network != rigNetwork || s.Compartment != rigCompartment {
@@ -110,11 +110,11 @@ func TestEchoIdentifiersAreKeptApart(t *testing.T) {
 		t.Errorf("bindings %v, %d sessions; want 3 different ones and 4 sessions", external, len(r.sessions(t)))
 	}
 	// An identifier that nobody asked with gets no answer through.
-	id := r.external(t, nat.ICMP, inside(0, 77))
+	id := r.external(t, model.ICMP, inside(0, 77))
 	r.fromRemote(t,
-		segment{protocol: nat.ICMP, reply: true, from: netip.AddrPortFrom(netip.MustParseAddr("203.0.113.9"), 0), to: id},
-		segment{protocol: nat.ICMP, reply: true, from: netip.AddrPortFrom(remoteAddress, 0), to: id, payload: []byte("marker")})
-	r.atEndpoint[0].await(t, "third reply", 3, is(nat.ICMP, netip.AddrPort{}, inside(0, 77)))
+		segment{protocol: model.ICMP, reply: true, from: netip.AddrPortFrom(netip.MustParseAddr("203.0.113.9"), 0), to: id},
+		segment{protocol: model.ICMP, reply: true, from: netip.AddrPortFrom(remoteAddress, 0), to: id, payload: []byte("marker")})
+	r.atEndpoint[0].await(t, "third reply", 3, is(model.ICMP, netip.AddrPort{}, inside(0, 77)))
 	if got := r.atEndpoint[0].came(func(p packet) bool { return p.from.Addr() == netip.MustParseAddr("203.0.113.9") }); len(got) != 0 {
 		t.Errorf("echo reply of another remote came in: %v", got)
 	}
@@ -144,13 +144,13 @@ func TestProtocolsDoNotShareBindings(t *testing.T) {
 	t.Parallel()
 	r := newRig(t, 1)
 	r.mute(t, 0)
-	r.fromEndpoint(t, 0, segment{protocol: nat.UDP, from: inside(0, 4000), to: stranger(7, 80)})
-	external := r.external(t, nat.UDP, inside(0, 4000))
+	r.fromEndpoint(t, 0, segment{protocol: model.UDP, from: inside(0, 4000), to: stranger(7, 80)})
+	external := r.external(t, model.UDP, inside(0, 4000))
 	r.fromRemote(t,
-		segment{protocol: nat.TCP, flags: syn, from: stranger(7, 80), to: external},
-		segment{protocol: nat.UDP, from: stranger(7, 80), to: external, payload: []byte("marker")})
+		segment{protocol: model.TCP, flags: syn, from: stranger(7, 80), to: external},
+		segment{protocol: model.UDP, from: stranger(7, 80), to: external, payload: []byte("marker")})
 	r.atEndpoint[0].await(t, "marker", 1, says("marker"))
-	if got := r.atEndpoint[0].came(is(nat.TCP, netip.AddrPort{}, netip.AddrPort{})); len(got) != 0 {
+	if got := r.atEndpoint[0].came(is(model.TCP, netip.AddrPort{}, netip.AddrPort{})); len(got) != 0 {
 		t.Errorf("a TCP segment came in by a UDP binding: %v", got)
 	}
 }

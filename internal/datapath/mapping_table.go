@@ -3,7 +3,7 @@ package datapath
 import "slices"
 
 // mappingTable is all mappings, and how they are found. No two of them have one
-// port of one protocol on the same address (nat.Config refuses that); one on an
+// port of one protocol on the same address (config.Config refuses that); one on an
 // address may be beside one on any.
 type mappingTable struct {
 	all     map[uint32]Mapping              // by id

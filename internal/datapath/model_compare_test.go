@@ -12,7 +12,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
-	"github.com/hostnat/hostnat/internal/nat"
+	"github.com/hostnat/hostnat/internal/model"
 	"github.com/hostnat/hostnat/internal/natmodel"
 )
 
@@ -192,10 +192,10 @@ func (p *pairOf) compareContacts() string {
 
 func (p *pairOf) needsContact(protocol uint8, s *natmodel.Session) bool {
 	filtering := p.rules.UDP
-	if nat.Protocol(protocol) == nat.TCP {
+	if model.Protocol(protocol) == model.TCP {
 		filtering = p.rules.TCP
 	}
-	return s.IsSpread() || !s.IsOverflow() && nat.Protocol(protocol) != nat.ICMP && filtering == nat.AddressDependent
+	return s.IsSpread() || !s.IsOverflow() && model.Protocol(protocol) != model.ICMP && filtering == model.AddressDependent
 }
 
 // pass lets time pass on both sides.
@@ -264,7 +264,7 @@ func (p *pairOf) compareDrops() string {
 type sessionView struct {
 	NAT, Network                             uint32
 	External                                 netip.AddrPort
-	State                                    nat.TCPState
+	State                                    model.TCPState
 	Overflow, Hairpin                        bool
 	Lifetime, Age, Idle                      time.Duration // the latter two in whole seconds
 	PacketsOut, BytesOut, PacketsIn, BytesIn uint64
@@ -286,7 +286,7 @@ func (p *pairOf) compareSessions(have map[bpfSessionKey]bpfSession) string {
 			return fmt.Sprintf("the data path has a session %v that the model has not", key)
 		}
 		got := sessionView{
-			NAT: s.Nat, Network: s.Network, External: toAddrPort(s.ExternalAddress, s.ExternalPort), State: nat.TCPState(s.State),
+			NAT: s.Nat, Network: s.Network, External: toAddrPort(s.ExternalAddress, s.ExternalPort), State: model.TCPState(s.State),
 			Overflow: s.Flags&sessionEndpointDependent != 0, Hairpin: s.Flags&sessionHairpin != 0,
 			Lifetime: time.Duration(s.Lifetime) * time.Second, Age: age(s.Created), Idle: age(s.Refreshed),
 			PacketsOut: s.PacketsOut, BytesOut: s.BytesOut, PacketsIn: s.PacketsIn, BytesIn: s.BytesIn,
@@ -317,7 +317,7 @@ func (p *pairOf) compareBindings() string {
 		if b.Compartment == dummy {
 			continue
 		}
-		got[natmodel.BindingKey{Protocol: nat.Protocol(k.Protocol), External: toAddrPort(k.Address, k.Port)}] = natmodel.Binding{
+		got[natmodel.BindingKey{Protocol: model.Protocol(k.Protocol), External: toAddrPort(k.Address, k.Port)}] = natmodel.Binding{
 			NAT: b.Nat, Network: b.Network, Compartment: b.Compartment, Internal: toAddrPort(b.InternalAddress, b.InternalPort),
 			Sessions: int(b.Sessions), Configured: b.Flags&bindingConfigured != 0, Held: b.Flags&bindingHoldDown != 0,
 		}

@@ -12,7 +12,7 @@ import (
 
 	"github.com/cilium/ebpf/ringbuf"
 
-	"github.com/hostnat/hostnat/internal/nat"
+	"github.com/hostnat/hostnat/internal/model"
 	"github.com/hostnat/hostnat/internal/natmodel"
 )
 
@@ -51,9 +51,9 @@ func (w *twin) readEvents() ([]natmodel.Event, error) {
 
 func modelEvent(raw bpfEvent) natmodel.Event {
 	return natmodel.Event{
-		ID: natmodel.EventID(raw.Id), NAT: raw.Nat, Network: raw.Network, Compartment: raw.Compartment, Protocol: nat.Protocol(raw.Protocol),
+		ID: natmodel.EventID(raw.Id), NAT: raw.Nat, Network: raw.Network, Compartment: raw.Compartment, Protocol: model.Protocol(raw.Protocol),
 		Internal: toAddrPort(raw.InternalAddress, raw.InternalPort), External: toAddrPort(raw.ExternalAddress, raw.ExternalPort),
-		Remote: toAddrPort(raw.RemoteAddress, raw.RemotePort), State: nat.TCPState(raw.State),
+		Remote: toAddrPort(raw.RemoteAddress, raw.RemotePort), State: model.TCPState(raw.State),
 		Lifetime: time.Duration(raw.Lifetime) * time.Second, Sessions: int(raw.Sessions), Configured: raw.Configured != 0,
 	}
 }

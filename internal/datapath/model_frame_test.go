@@ -5,13 +5,13 @@ import (
 	"net/netip"
 	"testing"
 
-	"github.com/hostnat/hostnat/internal/nat"
+	"github.com/hostnat/hostnat/internal/model"
 	"github.com/hostnat/hostnat/internal/natmodel"
 )
 
 // busyWorld has everything that a frame may meet, whatever is in it.
 var busyWorld = world{
-	Rules:    rules{HoldDown: 120, Overflow: true, Limits: nat.Limits{Sessions: 20, Ports: 20}},
+	Rules:    rules{HoldDown: 120, Overflow: true, Limits: model.Limits{Sessions: 20, Ports: 20}},
 	Mappings: map[uint32]bool{1: true, 3: true, 5: true, 6: true, 7: true, 8: true, 9: true},
 	Whole:    true, Open: true, Apart: true, Socket: true, Sessions: twinSessions, Bindings: twinBindings,
 }
@@ -26,10 +26,10 @@ func FuzzFrame(f *testing.F) {
 	}
 	gateway, to := twinNetworks[1].GatewayMAC, at(remoteAddress, 80)
 	for i, s := range []segment{
-		{protocol: nat.TCP, flags: synAck, from: to, to: at(hostAddress, 2000)},
-		{protocol: nat.UDP, from: at(inside2, 1000), to: to, fragment: 0x2000, options: []byte{1, 1, 131, 3, 4, 0, 0, 0}},
-		{protocol: nat.ICMP, from: at(inside2, 7), to: to},
-		{protocol: nat.TCP, flags: syn, from: to, to: at(hostAddress, 9100), options: []byte{7, 7, 4, 1, 1, 1, 1, 0}},
+		{protocol: model.TCP, flags: synAck, from: to, to: at(hostAddress, 2000)},
+		{protocol: model.UDP, from: at(inside2, 1000), to: to, fragment: 0x2000, options: []byte{1, 1, 131, 3, 4, 0, 0, 0}},
+		{protocol: model.ICMP, from: at(inside2, 7), to: to},
+		{protocol: model.TCP, flags: syn, from: to, to: at(hostAddress, 9100), options: []byte{7, 7, 4, 1, 1, 1, 1, 0}},
 	} {
 		f.Add(uint8(i), ethernet(natMAC(twinMAC(0x21)), gateway, etherIPv4, s.ip()), ethernet(natMAC(twinMAC(0x31)), natMAC(outsideMAC), etherIPv4, s.ip()))
 	}
@@ -41,7 +41,7 @@ func FuzzFrame(f *testing.F) {
 
 // openers open a session each.
 var openers = []operation{
-	{Protocol: nat.UDP}, {Protocol: nat.TCP, Flags: syn, Port: 1}, {Protocol: nat.ICMP, Who: 1}, {Protocol: nat.UDP, Who: 2},
+	{Protocol: model.UDP}, {Protocol: model.TCP, Flags: syn, Port: 1}, {Protocol: model.ICMP, Who: 1}, {Protocol: model.UDP, Who: 2},
 }
 
 func (w *twin) frames(arrivals ...natmodel.Arrival) error {

@@ -5,7 +5,7 @@ import (
 
 	"pgregory.net/rapid"
 
-	"github.com/hostnat/hostnat/internal/nat"
+	"github.com/hostnat/hostnat/internal/model"
 )
 
 // kind is what an operation does.
@@ -44,7 +44,7 @@ type operation struct {
 	Port             int
 	Remote           int
 	RemotePort       int
-	Protocol         nat.Protocol
+	Protocol         model.Protocol
 	Flags            byte
 	Size             int // of the payload
 	ICMPType         int // of errors and odd messages
@@ -80,7 +80,7 @@ const (
 
 var (
 	tcpFlags  = []byte{syn, synAck, ack, finAck, rst, rst | ack, fin, 0, syn | fin, syn | rst}
-	protocols = []nat.Protocol{nat.UDP, nat.TCP, nat.ICMP}
+	protocols = []model.Protocol{model.UDP, model.TCP, model.ICMP}
 	// How often the kinds are drawn.
 	weights = []kind{
 		kindOut, kindOut, kindOut, kindOut, kindReply, kindReply, kindReply, kindIn, kindIn, kindIn, kindIn, kindNear, kindNear,

@@ -7,7 +7,7 @@ import (
 	"net/netip"
 	"slices"
 
-	"github.com/hostnat/hostnat/internal/nat"
+	"github.com/hostnat/hostnat/internal/model"
 	"github.com/hostnat/hostnat/internal/natmodel"
 )
 
@@ -128,7 +128,7 @@ func (o operation) fromInside(p party, from, to netip.AddrPort) natmodel.Arrival
 		}
 	}
 	a := natmodel.Arrival{Hook: p.hook, Endpoint: p.endpoint, Network: p.network, Turns: o.turns()}
-	a.Frame = o.frame(p.mac, gateway, from, to, o.Protocol == nat.ICMP && o.Kind == kindIn)
+	a.Frame = o.frame(p.mac, gateway, from, to, o.Protocol == model.ICMP && o.Kind == kindIn)
 	return o.segmented(a)
 }
 
@@ -154,7 +154,7 @@ func (o operation) fromOutside(from, to netip.AddrPort) natmodel.Arrival {
 	if o.Odd == oddMAC {
 		host = []natmodel.MAC{{255, 255, 255, 255, 255, 255}, twinMAC(0x77)}[o.Value%2]
 	}
-	return o.segmented(natmodel.Arrival{Hook: natmodel.FromOutside, Turns: o.turns(), Frame: o.frame(twinMAC(0x31), host, from, to, o.Protocol == nat.ICMP)})
+	return o.segmented(natmodel.Arrival{Hook: natmodel.FromOutside, Turns: o.turns(), Frame: o.frame(twinMAC(0x31), host, from, to, o.Protocol == model.ICMP)})
 }
 
 // shortestFrame is the least of IPv4 that a test run takes: both headers.
@@ -170,7 +170,7 @@ func (o operation) turns() int {
 
 // segmented makes a packet one that the kernel cuts up later.
 func (o operation) segmented(a natmodel.Arrival) natmodel.Arrival {
-	if o.Odd == oddGSO && o.Protocol != nat.ICMP && o.Kind != kindErrorIn && o.Kind != kindErrorOut {
+	if o.Odd == oddGSO && o.Protocol != model.ICMP && o.Kind != kindErrorIn && o.Kind != kindErrorOut {
 		a.Segments = 1 + o.Bit
 		a.Segment = []int{500, twinMTU - 40, twinMTU - 39, twinMTU - 28, twinMTU - 27}[o.Value%5]
 	}
@@ -282,18 +282,18 @@ func (o operation) frame(src, dst natmodel.MAC, from, to netip.AddrPort, reply b
 	case oddProtocol:
 		ip[9] = []byte{47, 50, 132, 2, 0, 136, 33}[o.Value%7]
 	case oddQuery:
-		if s.protocol == nat.ICMP {
+		if s.protocol == model.ICMP {
 			ip[l4] = byte(o.Value % 20)
 		}
 	case oddNoChecksum:
-		if s.protocol == nat.UDP {
+		if s.protocol == model.UDP {
 			ip[l4+6], ip[l4+7] = 0, 0
 			if o.Bit == 1 {
 				ip[l4+6], ip[l4+7] = 255, 255
 			}
 		}
 	case oddChecksum:
-		at := l4 + map[nat.Protocol]int{nat.TCP: 16, nat.UDP: 6, nat.ICMP: 2}[s.protocol]
+		at := l4 + map[model.Protocol]int{model.TCP: 16, model.UDP: 6, model.ICMP: 2}[s.protocol]
 		ip[at], ip[at+1] = byte(o.Value), byte(o.Byte)
 	case oddLength:
 		binary.BigEndian.PutUint16(ip[2:], uint16(len(ip)-o.Value%48))
@@ -338,7 +338,7 @@ func (o operation) quoted(from, to netip.AddrPort, reply bool) []byte {
 	if q.Odd == oddOptions && o.Bit == 1 {
 		q.Odd = plain // the error's own then
 	}
-	if o.Protocol == nat.ICMP {
+	if o.Protocol == model.ICMP {
 		from, to = netip.AddrPortFrom(from.Addr(), max(from.Port(), to.Port())), netip.AddrPortFrom(to.Addr(), max(from.Port(), to.Port()))
 	}
 	return q.frame(twinMAC(1), twinMAC(2), from, to, reply)[14:]
@@ -359,7 +359,7 @@ func (o operation) errorFrom(a natmodel.Arrival, from, to netip.Addr, quoted []b
 		icmp = append(icmp, 0x20, 0, 0, 0, 0, 8, 1, 1, 0, 1, 2, 3)
 	}
 	binary.BigEndian.PutUint16(icmp[2:], ^checksum(0, icmp))
-	s := segment{protocol: nat.ICMP, from: netip.AddrPortFrom(from, 0), to: netip.AddrPortFrom(to, 0)}
+	s := segment{protocol: model.ICMP, from: netip.AddrPortFrom(from, 0), to: netip.AddrPortFrom(to, 0)}
 	if o.Odd == oddTTL {
 		s.ttl = []byte{1, 2, 255}[o.Value%3]
 	}

@@ -7,7 +7,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/hostnat/hostnat/internal/nat"
+	"github.com/hostnat/hostnat/internal/model"
 	"github.com/hostnat/hostnat/internal/natmodel"
 )
 
@@ -24,49 +24,49 @@ var disagreements = []struct {
 	{
 		name: "RFC 1812 section 4.3.2.7, no answer to an ICMP error",
 		sequence: func(p *pairOf) error {
-			return p.inside(3, segment{protocol: nat.ICMP, from: at(inside3, 0), to: at(remoteAddress, 0)}, func(ip []byte) { ip[20] = 3 })
+			return p.inside(3, segment{protocol: model.ICMP, from: at(inside3, 0), to: at(remoteAddress, 0)}, func(ip []byte) { ip[20] = 3 })
 		},
 	},
 	{
 		name: "RFC 1812 section 4.3.2.7, no answer to a later fragment",
 		sequence: func(p *pairOf) error {
-			return p.inside(3, segment{protocol: nat.UDP, from: at(inside3, 1000), to: at(remoteAddress, 80), fragment: 1})
+			return p.inside(3, segment{protocol: model.UDP, from: at(inside3, 1000), to: at(remoteAddress, 80), fragment: 1})
 		},
 	},
 	{
 		name: "RFC 1812 section 4.3.2.7, no answer to a redirect for an isolated network",
 		sequence: func(p *pairOf) error {
-			return p.inside(0, segment{protocol: nat.ICMP, from: at(inside2, 7), to: at(inside3, 7)}, func(ip []byte) { ip[20] = 5 })
+			return p.inside(0, segment{protocol: model.ICMP, from: at(inside2, 7), to: at(inside3, 7)}, func(ip []byte) { ip[20] = 5 })
 		},
 	},
 	{
 		name: "RFC 1812 section 5.3.7, an inside source from outside to a mapping", mappings: map[uint32]bool{3: true},
 		sequence: func(p *pairOf) error {
-			return p.fromOutside(segment{protocol: nat.UDP, from: at(inside3, 1000), to: at(hostAddress, 8080)})
+			return p.fromOutside(segment{protocol: model.UDP, from: at(inside3, 1000), to: at(hostAddress, 8080)})
 		},
 	},
 	{
 		name: "RFC 1812 section 5.3.7, a loopback source to a mapping", mappings: map[uint32]bool{1: true},
 		sequence: func(p *pairOf) error {
-			return p.fromOutside(segment{protocol: nat.TCP, flags: syn, from: at(netip.MustParseAddr("127.0.0.1"), 1000), to: at(hostAddress, 2003)})
+			return p.fromOutside(segment{protocol: model.TCP, flags: syn, from: at(netip.MustParseAddr("127.0.0.1"), 1000), to: at(hostAddress, 2003)})
 		},
 	},
 	{
 		name: "RFC 1812 section 5.3.7, a broadcast source to a mapping", mappings: map[uint32]bool{3: true},
 		sequence: func(p *pairOf) error {
-			return p.fromOutside(segment{protocol: nat.UDP, from: at(netip.MustParseAddr("255.255.255.255"), 1000), to: at(hostAddress, 8080)})
+			return p.fromOutside(segment{protocol: model.UDP, from: at(netip.MustParseAddr("255.255.255.255"), 1000), to: at(hostAddress, 8080)})
 		},
 	},
 	{
 		name: "RFC 1812 section 5.3.7, our own source to a mapping (LAND)", mappings: map[uint32]bool{3: true},
 		sequence: func(p *pairOf) error {
-			return p.fromOutside(segment{protocol: nat.UDP, from: at(hostAddress, 8080), to: at(hostAddress, 8080)})
+			return p.fromOutside(segment{protocol: model.UDP, from: at(hostAddress, 8080), to: at(hostAddress, 8080)})
 		},
 	},
 	{
 		name: "RFC 1812 section 5.3.4, a link-layer broadcast from outside is not forwarded", mappings: map[uint32]bool{3: true},
 		sequence: func(p *pairOf) error {
-			s := segment{protocol: nat.UDP, from: at(remoteAddress, 80), to: at(hostAddress, 8080)}
+			s := segment{protocol: model.UDP, from: at(remoteAddress, 80), to: at(hostAddress, 8080)}
 			frame := ethernet(natMAC(twinMAC(0x31)), "ff:ff:ff:ff:ff:ff", etherIPv4, s.ip())
 			return p.step(natmodel.Arrival{Hook: natmodel.FromOutside, Frame: frame})
 		},
@@ -74,7 +74,7 @@ var disagreements = []struct {
 	{
 		name: "RFC 1812 section 5.3.4, a link-layer broadcast on a bridge is not forwarded",
 		sequence: func(p *pairOf) error {
-			s := segment{protocol: nat.UDP, from: at(unplugged, 1000), to: at(remoteAddress, 80)}
+			s := segment{protocol: model.UDP, from: at(unplugged, 1000), to: at(remoteAddress, 80)}
 			frame := ethernet(natMAC(twinMAC(0x29)), "ff:ff:ff:ff:ff:ff", etherIPv4, s.ip())
 			return p.step(natmodel.Arrival{Hook: natmodel.FromBridge, Network: 1, Frame: frame})
 		},
@@ -88,23 +88,23 @@ var disagreements = []struct {
 		sequence: func(p *pairOf) error {
 			// Of 2000 to 2003 and 2006 the host has 2001 and the mapping 2002: three flows, the fourth is refused.
 			for port := range uint16(4) {
-				if err := p.inside(0, segment{protocol: nat.UDP, from: at(inside2, 1000+port), to: at(remoteAddress, 80)}); err != nil {
+				if err := p.inside(0, segment{protocol: model.UDP, from: at(inside2, 1000+port), to: at(remoteAddress, 80)}); err != nil {
 					return err
 				}
 			}
 			if err := p.setMappings(nil); err != nil {
 				return err
 			}
-			return p.inside(0, segment{protocol: nat.UDP, from: at(inside2, 1003), to: at(remoteAddress, 80)})
+			return p.inside(0, segment{protocol: model.UDP, from: at(inside2, 1003), to: at(remoteAddress, 80)})
 		},
 	},
 	{
 		name: "RFC 4787 REQ-1, a binding survives that a mapping comes and goes",
 		sequence: func(p *pairOf) error {
 			// The host talks from 2002, so the binding does not take the mapping's port.
-			host := segment{protocol: nat.UDP, from: at(hostAddress, 2002), to: at(remoteAddress, 80)}
-			first := segment{protocol: nat.UDP, from: at(unplugged, 1001), to: at(remoteAddress, 80)}
-			second := segment{protocol: nat.UDP, from: at(unplugged, 1001), to: at(remoteAddress, 7777)}
+			host := segment{protocol: model.UDP, from: at(hostAddress, 2002), to: at(remoteAddress, 80)}
+			first := segment{protocol: model.UDP, from: at(unplugged, 1001), to: at(remoteAddress, 80)}
+			second := segment{protocol: model.UDP, from: at(unplugged, 1001), to: at(remoteAddress, 7777)}
 			return errors.Join(p.toOutside(host), p.inside(2, first),
 				p.setMappings(map[uint32]bool{2: true}), p.setMappings(nil), p.inside(2, second))
 		},
@@ -112,15 +112,15 @@ var disagreements = []struct {
 	{
 		name: "RFC 4787 REQ-3, a mapping on any address, and one on the address that has its port", mappings: map[uint32]bool{1: true, 10: true},
 		sequence: func(p *pairOf) error {
-			out := segment{protocol: nat.TCP, flags: syn, from: at(inside2, 1001), to: at(remoteAddress, 80)}
-			in := segment{protocol: nat.TCP, flags: synAck, from: at(remoteAddress, 80), to: at(hostAddress, 2003)}
+			out := segment{protocol: model.TCP, flags: syn, from: at(inside2, 1001), to: at(remoteAddress, 80)}
+			in := segment{protocol: model.TCP, flags: synAck, from: at(remoteAddress, 80), to: at(hostAddress, 2003)}
 			return errors.Join(p.inside(0, out), p.fromOutside(in))
 		},
 	},
 	{
 		name: "RFC 4787 REQ-1, a mapping is the way out whichever address it has", mappings: map[uint32]bool{4: true},
 		sequence: func(p *pairOf) error {
-			return p.inside(0, segment{protocol: nat.TCP, flags: syn, from: at(inside2, 1001), to: at(remoteAddress, 80)})
+			return p.inside(0, segment{protocol: model.TCP, flags: syn, from: at(inside2, 1001), to: at(remoteAddress, 80)})
 		},
 	},
 	{
@@ -128,7 +128,7 @@ var disagreements = []struct {
 		world: func(w *world) { w.Rules.HoldDown = 120 },
 		sequence: func(p *pairOf) error {
 			echo := func(id uint16) error {
-				return p.inside(0, segment{protocol: nat.ICMP, from: at(inside2, id), to: at(remoteAddress, id)})
+				return p.inside(0, segment{protocol: model.ICMP, from: at(inside2, id), to: at(remoteAddress, id)})
 			}
 			shorter := p.rules
 			shorter.HoldDown = 25
@@ -179,12 +179,12 @@ var disagreements = []struct {
 		world: func(w *world) { w.Bindings = 1 },
 		sequence: func(p *pairOf) error {
 			return errors.Join(p.udp(2, 1000, at(remoteAddress, 80)),
-				p.fromOutside(segment{protocol: nat.UDP, from: at(remoteAddress, 80), to: at(hostAddress, 4000)}))
+				p.fromOutside(segment{protocol: model.UDP, from: at(remoteAddress, 80), to: at(hostAddress, 4000)}))
 		},
 	},
 	{
 		name:  "RFC 6888 REQ-8, a hairpin does not take up a port that rests",
-		world: func(w *world) { w.Rules.HoldDown, w.Rules.UDP = 120, nat.EndpointIndependent },
+		world: func(w *world) { w.Rules.HoldDown, w.Rules.UDP = 120, model.EndpointIndependent },
 		sequence: func(p *pairOf) error {
 			if err := p.udp(0, 1000, at(remoteAddress, 80)); err != nil {
 				return err
@@ -200,20 +200,20 @@ var disagreements = []struct {
 		name:  "design section 3, networks are isolated for what has no ports too",
 		world: func(w *world) { w.Whole = true },
 		sequence: func(p *pairOf) error {
-			return p.inside(0, segment{protocol: nat.UDP, from: at(inside2, 1000), to: at(inside3, 1000)}, func(ip []byte) { ip[9] = 47 })
+			return p.inside(0, segment{protocol: model.UDP, from: at(inside2, 1000), to: at(inside3, 1000)}, func(ip []byte) { ip[9] = 47 })
 		},
 	},
 	{
 		name: "design, rule 7: a mapping on any address does not end sessions of one on an address", mappings: map[uint32]bool{10: true},
 		sequence: func(p *pairOf) error {
-			visit := segment{protocol: nat.TCP, flags: syn, from: at(remoteAddress, 80), to: at(hostAddress, 2003)}
+			visit := segment{protocol: model.TCP, flags: syn, from: at(remoteAddress, 80), to: at(hostAddress, 2003)}
 			return errors.Join(p.fromOutside(visit), p.setMappings(map[uint32]bool{1: true, 10: true}), p.fromOutside(visit))
 		},
 	},
 	{
 		name: "design, rule 7: a range on an address does not end sessions through another", mappings: map[uint32]bool{1: true},
 		sequence: func(p *pairOf) error {
-			visit := segment{protocol: nat.TCP, flags: syn, from: at(remoteAddress, 80), to: at(secondAddress, 2003)}
+			visit := segment{protocol: model.TCP, flags: syn, from: at(remoteAddress, 80), to: at(secondAddress, 2003)}
 			return errors.Join(p.fromOutside(visit), p.setMappings(map[uint32]bool{1: true, 10: true}), p.fromOutside(visit))
 		},
 	},
@@ -222,12 +222,12 @@ var disagreements = []struct {
 		sequence: func(p *pairOf) error {
 			far, refused := at(secondAddress, 8080), at(hostAddress, 8080)
 			for _, to := range []netip.AddrPort{far, refused} {
-				if err := p.inside(0, segment{protocol: nat.UDP, from: at(inside2, 1000), to: to}); err != nil {
+				if err := p.inside(0, segment{protocol: model.UDP, from: at(inside2, 1000), to: to}); err != nil {
 					return err
 				}
 			}
-			o := operation{Kind: kindErrorOut, Protocol: nat.UDP, Size: 1}
-			clashed := natmodel.SessionKey{Compartment: 1, Protocol: nat.UDP, Internal: at(inside2, 1000), Remote: refused}
+			o := operation{Kind: kindErrorOut, Protocol: model.UDP, Size: 1}
+			clashed := natmodel.SessionKey{Compartment: 1, Protocol: model.UDP, Internal: at(inside2, 1000), Remote: refused}
 			return p.step(o.onSession(clashed, &natmodel.Session{}))
 		},
 	},
@@ -238,7 +238,7 @@ var disagreements = []struct {
 				return err
 			}
 			key, s, _ := operation{}.session(p.model)
-			o := operation{Kind: kindErrorIn, Protocol: nat.TCP, Size: 1}
+			o := operation{Kind: kindErrorIn, Protocol: model.TCP, Size: 1}
 			a := o.onSession(key, s)
 			a.Frame = append(a.Frame, bytes.Repeat([]byte{0xee}, 16)...)
 			return p.step(a)
@@ -253,7 +253,7 @@ func TestDisagreements(t *testing.T) {
 			var err error
 			check(t, w.host.Do(func() error {
 				start := world{
-					Rules: rules{TCP: nat.AddressDependent, UDP: nat.AddressDependent}, Mappings: d.mappings,
+					Rules: rules{TCP: model.AddressDependent, UDP: model.AddressDependent}, Mappings: d.mappings,
 					Sessions: twinSessions, Bindings: twinBindings,
 				}
 				if d.world != nil {
@@ -304,10 +304,10 @@ func (p *pairOf) talk(steps ...step) error {
 	for _, s := range steps {
 		err := error(nil)
 		if s.out {
-			err = p.inside(0, segment{protocol: nat.TCP, flags: s.flags, from: from, to: to})
+			err = p.inside(0, segment{protocol: model.TCP, flags: s.flags, from: from, to: to})
 		} else {
 			_, session, _ := operation{}.session(p.model)
-			err = p.fromOutside(segment{protocol: nat.TCP, flags: s.flags, from: to, to: session.External})
+			err = p.fromOutside(segment{protocol: model.TCP, flags: s.flags, from: to, to: session.External})
 		}
 		if err != nil {
 			return err
@@ -318,5 +318,5 @@ func (p *pairOf) talk(steps ...step) error {
 
 // udp is a datagram of one of the parties.
 func (p *pairOf) udp(party int, port uint16, to netip.AddrPort) error {
-	return p.inside(party, segment{protocol: nat.UDP, from: at(parties[party].address, port), to: to})
+	return p.inside(party, segment{protocol: model.UDP, from: at(parties[party].address, port), to: to})
 }

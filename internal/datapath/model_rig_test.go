@@ -12,9 +12,9 @@ import (
 	"github.com/cilium/ebpf"
 	"github.com/cilium/ebpf/ringbuf"
 
+	"github.com/hostnat/hostnat/dev/lab"
 	"github.com/hostnat/hostnat/internal/event"
-	"github.com/hostnat/hostnat/internal/lab"
-	"github.com/hostnat/hostnat/internal/nat"
+	"github.com/hostnat/hostnat/internal/model"
 	"github.com/hostnat/hostnat/internal/natmodel"
 )
 
@@ -139,7 +139,7 @@ func (w *twin) links() error {
 }
 
 func (w *twin) listen(t testing.TB, l natmodel.Listener) error {
-	if l.Protocol == nat.TCP {
+	if l.Protocol == model.TCP {
 		listener, err := w.host.Listen("tcp4", l.Address.String())
 		if err == nil {
 			t.Cleanup(func() { listener.Close() })
@@ -167,8 +167,8 @@ func (w *twin) configure() error {
 	c := Config{
 		Anchor:     w.index("hostnat0"),
 		Room:       w.index(twinRoom), // what goes in there does not come out
-		LocalPorts: nat.PortRange{Low: 32768, High: 60999},
-		NATs:       map[uint32]nat.NAT{1: twinNAT(rules{}), 2: twinNAT(rules{})},
+		LocalPorts: model.PortRange{Low: 32768, High: 60999},
+		NATs:       map[uint32]model.NAT{1: twinNAT(rules{}), 2: twinNAT(rules{})},
 		Networks:   make(map[uint32]Network),
 		Insides:    make(map[uint32]Inside),
 		Outsides:   map[uint32]Outside{w.outside: {}},
@@ -228,7 +228,7 @@ func (w *twin) reset(begin world) error {
 // config is what differs between worlds.
 func (w *twin) config(r rules, mappings map[uint32]bool) Config {
 	return Config{
-		NATs: map[uint32]nat.NAT{1: twinNAT(r), 2: twinNAT(r)}, Pools: w.pools(), Mappings: pickMappings(mappings), Transparent: w.socket,
+		NATs: map[uint32]model.NAT{1: twinNAT(r), 2: twinNAT(r)}, Pools: w.pools(), Mappings: pickMappings(mappings), Transparent: w.socket,
 	}
 }
 
@@ -454,7 +454,7 @@ func frameID(frame []byte) uint16 {
 
 func toKey(k bpfSessionKey) natmodel.SessionKey {
 	return natmodel.SessionKey{
-		Compartment: k.Compartment, Protocol: nat.Protocol(k.Protocol),
+		Compartment: k.Compartment, Protocol: model.Protocol(k.Protocol),
 		Internal: toAddrPort(k.InternalAddress, k.InternalPort), Remote: toAddrPort(k.RemoteAddress, k.RemotePort),
 	}
 }

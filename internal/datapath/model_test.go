@@ -10,7 +10,7 @@ import (
 
 	"pgregory.net/rapid"
 
-	"github.com/hostnat/hostnat/internal/nat"
+	"github.com/hostnat/hostnat/internal/model"
 )
 
 // TestModel runs generated packet sequences through the data path and through
@@ -142,13 +142,13 @@ func (w *twin) tell(start world, ops []operation) string {
 }
 
 var worlds = rapid.Custom(func(t *rapid.T) world {
-	filterings := []nat.Filtering{nat.AddressDependent, nat.EndpointIndependent, nat.AddressAndPortDependent}
+	filterings := []model.Filtering{model.AddressDependent, model.EndpointIndependent, model.AddressAndPortDependent}
 	w := world{
 		Rules: rules{
 			TCP: rapid.SampledFrom(filterings).Draw(t, "TCP"), UDP: rapid.SampledFrom(filterings).Draw(t, "UDP"),
 			Refresh: rapid.Bool().Draw(t, "refresh"), Arbitrary: rapid.Bool().Draw(t, "arbitrary"), Overflow: rapid.Bool().Draw(t, "overflow"),
-			HoldDown:   rapid.SampledFrom([]nat.Seconds{0, 25, 120}).Draw(t, "hold-down"),
-			Exhaustion: rapid.SampledFrom([]nat.Exhaustion{nat.Prohibited, nat.Unreachable, nat.Silent}).Draw(t, "exhaustion"),
+			HoldDown:   rapid.SampledFrom([]model.Seconds{0, 25, 120}).Draw(t, "hold-down"),
+			Exhaustion: rapid.SampledFrom([]model.Exhaustion{model.Prohibited, model.Unreachable, model.Silent}).Draw(t, "exhaustion"),
 		},
 		Whole: rapid.Bool().Draw(t, "whole"), Open: rapid.Bool().Draw(t, "open"),
 		Kept: rapid.Bool().Draw(t, "kept apart"), Apart: rapid.Bool().Draw(t, "apart"), Elsewhere: rapid.Bool().Draw(t, "elsewhere"), Socket: rapid.Bool().Draw(t, "socket"),
@@ -163,7 +163,7 @@ var worlds = rapid.Custom(func(t *rapid.T) world {
 		w.Bindings = rapid.IntRange(6, 10).Draw(t, "bindings")
 	}
 	if rapid.IntRange(0, 3).Draw(t, "limited") == 3 {
-		w.Rules.Limits = nat.Limits{
+		w.Rules.Limits = model.Limits{
 			Sessions: rapid.Uint32Range(0, 5).Draw(t, "max-sessions"), Ports: rapid.Uint32Range(0, 4).Draw(t, "max-ports"),
 			Rate: rapid.Uint32Range(0, 4).Draw(t, "max-rate"),
 		}

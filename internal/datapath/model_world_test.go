@@ -5,7 +5,7 @@ import (
 	"net/netip"
 	"time"
 
-	"github.com/hostnat/hostnat/internal/nat"
+	"github.com/hostnat/hostnat/internal/model"
 	"github.com/hostnat/hostnat/internal/natmodel"
 )
 
@@ -29,22 +29,22 @@ var (
 
 var outsideMAC = twinMAC(0x32) // the host's
 
-func twinMAC(last byte) natmodel.MAC { return natmodel.MAC{2, 0, 0, 0, 1, last} }
-func natMAC(m natmodel.MAC) nat.MAC  { return nat.MAC(hardwareString(m)) }
+func twinMAC(last byte) natmodel.MAC  { return natmodel.MAC{2, 0, 0, 0, 1, last} }
+func natMAC(m natmodel.MAC) model.MAC { return model.MAC(hardwareString(m)) }
 
 // rules are what a NAT is told to do; a generated world draws them.
 type rules struct {
-	TCP, UDP            nat.Filtering
+	TCP, UDP            model.Filtering
 	Refresh, Short      bool
 	Arbitrary, Overflow bool
-	HoldDown            nat.Seconds
-	Limits              nat.Limits
-	Exhaustion          nat.Exhaustion
+	HoldDown            model.Seconds
+	Limits              model.Limits
+	Exhaustion          model.Exhaustion
 }
 
 // changed is with one of them another.
 func (r rules) changed(which, to int) rules {
-	filtering := []nat.Filtering{nat.AddressDependent, nat.EndpointIndependent, nat.AddressAndPortDependent}[to%3]
+	filtering := []model.Filtering{model.AddressDependent, model.EndpointIndependent, model.AddressAndPortDependent}[to%3]
 	switch which {
 	case 0:
 		r.TCP = filtering
@@ -57,24 +57,24 @@ func (r rules) changed(which, to int) rules {
 	case 4:
 		r.Arbitrary = !r.Arbitrary
 	case 5:
-		r.HoldDown = []nat.Seconds{0, 25, 120}[to%3]
+		r.HoldDown = []model.Seconds{0, 25, 120}[to%3]
 	case 6:
 		r.Limits.Sessions, r.Limits.Ports = uint32(to%3)*2, uint32(to%2)*3
 	case 7:
-		r.Exhaustion = []nat.Exhaustion{nat.Prohibited, nat.Unreachable, nat.Silent}[to%3]
+		r.Exhaustion = []model.Exhaustion{model.Prohibited, model.Unreachable, model.Silent}[to%3]
 	}
 	return r
 }
 
-func twinNAT(r rules) nat.NAT {
-	timeouts := nat.Timeouts{UDP: 100, TCPEstablished: 400, TCPTransitory: 60, ICMP: 30}
+func twinNAT(r rules) model.NAT {
+	timeouts := model.Timeouts{UDP: 100, TCPEstablished: 400, TCPTransitory: 60, ICMP: 30}
 	if r.Short {
-		timeouts = nat.Timeouts{UDP: 40, TCPEstablished: 150, TCPTransitory: 30, ICMP: 12}
+		timeouts = model.Timeouts{UDP: 40, TCPEstablished: 150, TCPTransitory: 30, ICMP: 12}
 	}
-	return nat.NAT{
+	return model.NAT{
 		Timeouts:     timeouts,
 		TCPFiltering: r.TCP, UDPFiltering: r.UDP, UDPInboundRefresh: r.Refresh,
-		Pooling: map[bool]nat.Pooling{false: nat.Paired, true: nat.Arbitrary}[r.Arbitrary], Overflow: r.Overflow, HoldDown: r.HoldDown,
+		Pooling: map[bool]model.Pooling{false: model.Paired, true: model.Arbitrary}[r.Arbitrary], Overflow: r.Overflow, HoldDown: r.HoldDown,
 		Limits: r.Limits, Exhaustion: r.Exhaustion,
 	}
 }
@@ -83,16 +83,16 @@ func twinNAT(r rules) nat.NAT {
 // what is kept for overflow.
 var twinPools = map[uint32][]PoolAddress{
 	1: {
-		{Address: hostAddress, Ports: []nat.PortRange{{Low: 2000, High: 2003}, {Low: 2006, High: 2006}}},
-		{Address: secondAddress, Ports: []nat.PortRange{{Low: 3000, High: 3001}}},
+		{Address: hostAddress, Ports: []model.PortRange{{Low: 2000, High: 2003}, {Low: 2006, High: 2006}}},
+		{Address: secondAddress, Ports: []model.PortRange{{Low: 3000, High: 3001}}},
 	},
-	2: {{Address: hostAddress, Ports: []nat.PortRange{{Low: 2002, High: 2002}, {Low: 2004, High: 2005}}}},
+	2: {{Address: hostAddress, Ports: []model.PortRange{{Low: 2002, High: 2002}, {Low: 2004, High: 2005}}}},
 }
 
 // twinListeners are sockets of the host within these ranges.
 var twinListeners = []natmodel.Listener{
-	{Protocol: nat.UDP, Address: netip.AddrPortFrom(hostAddress, 2001)},
-	{Protocol: nat.TCP, Address: netip.AddrPortFrom(hostAddress, 2002)},
+	{Protocol: model.UDP, Address: netip.AddrPortFrom(hostAddress, 2001)},
+	{Protocol: model.TCP, Address: netip.AddrPortFrom(hostAddress, 2002)},
 }
 
 // transparentFlow is a socket of the host that speaks to an endpoint as a remote.
@@ -103,22 +103,22 @@ const drawnMappings = 10
 
 // twinMappings are those that a world may have.
 var twinMappings = map[uint32]Mapping{
-	1: {NAT: 1, Compartment: 1, Protocol: nat.TCP, External: external0(2003), Targets: target(1, netip.AddrPortFrom(inside2, 1001))},
-	2: {NAT: 1, Compartment: 1, Protocol: nat.UDP, External: nat.SinglePort(netip.AddrPortFrom(hostAddress, 2002)),
+	1: {NAT: 1, Compartment: 1, Protocol: model.TCP, External: external0(2003), Targets: target(1, netip.AddrPortFrom(inside2, 1001))},
+	2: {NAT: 1, Compartment: 1, Protocol: model.UDP, External: model.SinglePort(netip.AddrPortFrom(hostAddress, 2002)),
 		Targets: target(1, netip.AddrPortFrom(unplugged, 1001)), From: []netip.Prefix{netip.MustParsePrefix("198.51.100.7/32")}},
-	3: {NAT: 2, Compartment: 2, Protocol: nat.UDP, External: external0(8080), Targets: target(2, netip.AddrPortFrom(inside2, 1002))},
-	4: {NAT: 1, Compartment: 1, Protocol: nat.TCP, External: nat.SinglePort(netip.AddrPortFrom(secondAddress, 8080)),
+	3: {NAT: 2, Compartment: 2, Protocol: model.UDP, External: external0(8080), Targets: target(2, netip.AddrPortFrom(inside2, 1002))},
+	4: {NAT: 1, Compartment: 1, Protocol: model.TCP, External: model.SinglePort(netip.AddrPortFrom(secondAddress, 8080)),
 		Targets: target(1, netip.AddrPortFrom(inside2, 1001))},
-	5: {NAT: 1, Compartment: 1, Protocol: nat.TCP, External: nat.SinglePort(netip.AddrPortFrom(hostAddress, 8081)),
+	5: {NAT: 1, Compartment: 1, Protocol: model.TCP, External: model.SinglePort(netip.AddrPortFrom(hostAddress, 8081)),
 		Targets: target(1, netip.AddrPortFrom(unplugged, 1002))},
-	6: {NAT: 1, Compartment: 1, Protocol: nat.UDP, External: run(hostAddress, 4000, 4003), Targets: []Target{{1, run(inside2, 1000, 1003)}},
+	6: {NAT: 1, Compartment: 1, Protocol: model.UDP, External: run(hostAddress, 4000, 4003), Targets: []Target{{1, run(inside2, 1000, 1003)}},
 		From: []netip.Prefix{netip.MustParsePrefix("198.51.100.0/24"), netip.MustParsePrefix("203.0.113.0/24")}},
-	7: {NAT: 1, Compartment: 1, Protocol: nat.TCP, External: run(netip.IPv4Unspecified(), 2005, 2007), Targets: []Target{{1, run(unplugged, 1000, 1002)}}},
-	8: {NAT: 1, Compartment: 1, Protocol: nat.UDP, External: external0(9000),
+	7: {NAT: 1, Compartment: 1, Protocol: model.TCP, External: run(netip.IPv4Unspecified(), 2005, 2007), Targets: []Target{{1, run(unplugged, 1000, 1002)}}},
+	8: {NAT: 1, Compartment: 1, Protocol: model.UDP, External: external0(9000),
 		Targets: []Target{{1, run(inside2, 1001, 1001)}, {1, run(unplugged, 1001, 1001)}}},
-	9: {NAT: 1, Compartment: 1, Protocol: nat.TCP, External: run(hostAddress, 9100, 9101),
+	9: {NAT: 1, Compartment: 1, Protocol: model.TCP, External: run(hostAddress, 9100, 9101),
 		Targets: []Target{{1, run(unplugged, 1000, 1001)}, {1, run(inside2, 1001, 1002)}}},
-	10: {NAT: 1, Compartment: 1, Protocol: nat.TCP, External: run(hostAddress, 2003, 2004), Targets: []Target{{1, run(unplugged, 1000, 1001)}}}, // before 1
+	10: {NAT: 1, Compartment: 1, Protocol: model.TCP, External: run(hostAddress, 2003, 2004), Targets: []Target{{1, run(unplugged, 1000, 1001)}}}, // before 1
 }
 
 // twinWhole is the mapping of a whole address that a world may have.
@@ -159,12 +159,12 @@ func leased(a netip.Addr, mac byte) Lease {
 	return Lease{Compartment: 1, Address: a, MAC: natMAC(twinMAC(mac)), Until: time.Now().Add(24 * time.Hour)}
 }
 
-func run(a netip.Addr, low, high uint16) nat.AddrPorts {
-	return nat.AddrPorts{Address: a, Ports: nat.PortRange{Low: low, High: high}}
+func run(a netip.Addr, low, high uint16) model.AddrPorts {
+	return model.AddrPorts{Address: a, Ports: model.PortRange{Low: low, High: high}}
 }
 
-func external0(port uint16) nat.AddrPorts {
-	return nat.SinglePort(netip.AddrPortFrom(netip.IPv4Unspecified(), port))
+func external0(port uint16) model.AddrPorts {
+	return model.SinglePort(netip.AddrPortFrom(netip.IPv4Unspecified(), port))
 }
 
 func pickMappings(ids map[uint32]bool) map[uint32]Mapping {
@@ -196,7 +196,7 @@ func modelConfig(w world) natmodel.Config {
 		HostAddresses: []netip.Addr{hostAddress, secondAddress, gateway1, gateway3},
 		OutsideMAC:    outsideMAC,
 		Listeners:     twinListeners,
-		Ephemeral:     nat.PortRange{Low: 32768, High: 60999},
+		Ephemeral:     model.PortRange{Low: 32768, High: 60999},
 		MTU:           twinMTU,
 		Room:          true,
 		MaxSessions:   w.Sessions,

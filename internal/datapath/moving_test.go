@@ -4,8 +4,8 @@ import (
 	"net/netip"
 	"testing"
 
-	"github.com/hostnat/hostnat/internal/lab"
-	"github.com/hostnat/hostnat/internal/nat"
+	"github.com/hostnat/hostnat/dev/lab"
+	"github.com/hostnat/hostnat/internal/model"
 )
 
 // A session on an address that the NAT lost would go on sending from it, and
@@ -25,7 +25,7 @@ func TestSessionsEndWithTheirExternalAddress(t *testing.T) {
 	must(t, r.Host.AddAddress(lab.HostLink, second+lab.OutsideBits))
 	must(t, r.Host.AddRoute("0.0.0.0/0", lab.RemoteAddress))
 	moved := netip.MustParseAddr(second)
-	r.config.Pools = []Pool{r.pool(rigNAT, moved, nat.PortRange{Low: 2000, High: 2999})}
+	r.config.Pools = []Pool{r.pool(rigNAT, moved, model.PortRange{Low: 2000, High: 2999})}
 	delete(r.config.HostAddresses, hostAddress)
 	r.config.HostAddresses[moved] = r.outside
 	r.apply(t)
@@ -51,7 +51,7 @@ func TestSessionsFollowTheRoute(t *testing.T) {
 	r.config.Outsides[other] = Outside{}
 	r.config.HostAddresses[netip.MustParseAddr("198.51.100.1")] = other
 	r.config.Pools = append(r.config.Pools, Pool{NAT: rigNAT, Interface: other, Addresses: []PoolAddress{{
-		Address: netip.MustParseAddr("198.51.100.1"), Ports: []nat.PortRange{{Low: 2000, High: 2999}},
+		Address: netip.MustParseAddr("198.51.100.1"), Ports: []model.PortRange{{Low: 2000, High: 2999}},
 	}}})
 	r.apply(t)
 	r.attach(t, other, OutsideIngress, OutsideEgress)

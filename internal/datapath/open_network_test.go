@@ -5,8 +5,8 @@ import (
 	"net/netip"
 	"testing"
 
-	"github.com/hostnat/hostnat/internal/lab"
-	"github.com/hostnat/hostnat/internal/nat"
+	"github.com/hostnat/hostnat/dev/lab"
+	"github.com/hostnat/hostnat/internal/model"
 )
 
 var openAddress = netip.MustParseAddr("172.16.2.2")
@@ -117,7 +117,7 @@ func TestOpenNetworksOfTwoCompartments(t *testing.T) {
 		compartment, n := uint32(rigCompartment+i/2), 1+i%2
 		r.addNetwork(t, uint32(rigNetwork+i), fmt.Sprint("br", i), Network{
 			Compartment: compartment, NAT: rigNAT, Subnet: subnet(n), Open: true,
-			Gateway: subnet(n).Addr().Next(), GatewayMAC: nat.MAC(fmt.Sprintf("02:00:00:00:00:0%d", i+1)),
+			Gateway: subnet(n).Addr().Next(), GatewayMAC: model.MAC(fmt.Sprintf("02:00:00:00:00:0%d", i+1)),
 		})
 		r.addEndpoint(t, i, uint32(rigNetwork+i), subnet(n).Addr().Next().Next())
 	}
@@ -127,7 +127,7 @@ func TestOpenNetworksOfTwoCompartments(t *testing.T) {
 	}
 	for i := range 4 {
 		from, to := subnet(1+i%2).Addr().Next().Next(), subnet(2-i%2).Addr().Next().Next()
-		s := segment{protocol: nat.UDP, from: netip.AddrPortFrom(from, 4000), to: netip.AddrPortFrom(to, 5000), payload: []byte(fmt.Sprint("from ", i))}
+		s := segment{protocol: model.UDP, from: netip.AddrPortFrom(from, 4000), to: netip.AddrPortFrom(to, 5000), payload: []byte(fmt.Sprint("from ", i))}
 		r.send(t, r.Endpoints[i], "eth0", ethernet(endpointMAC(i), r.config.Networks[uint32(rigNetwork+i)].GatewayMAC, etherIPv4, s.ip()))
 	}
 	for i := range 4 {
@@ -145,12 +145,12 @@ func TestHopLimitBetweenOpenNetworks(t *testing.T) {
 	r := newOpenRig(t)
 	r.mute(t, 0)
 	r.muteAt(t, 1, openAddress)
-	r.fromEndpoint(t, 0, segment{protocol: nat.UDP, ttl: 1, from: inside(0, 4000), to: atOpen(33434), payload: []byte("too far")})
+	r.fromEndpoint(t, 0, segment{protocol: model.UDP, ttl: 1, from: inside(0, 4000), to: atOpen(33434), payload: []byte("too far")})
 	r.atEndpoint[0].await(t, "time exceeded", 1, func(p packet) bool {
-		return p.protocol == nat.ICMP && p.data[34] == 11 && p.from.Addr() == netip.MustParseAddr("172.16.1.1")
+		return p.protocol == model.ICMP && p.data[34] == 11 && p.from.Addr() == netip.MustParseAddr("172.16.1.1")
 	})
 	r.dropped(t, "hop-limit", 1)
-	r.fromEndpoint(t, 0, segment{protocol: nat.UDP, ttl: 2, from: inside(0, 4000), to: atOpen(33434), payload: []byte("just")})
+	r.fromEndpoint(t, 0, segment{protocol: model.UDP, ttl: 2, from: inside(0, 4000), to: atOpen(33434), payload: []byte("just")})
 	if p := r.atEndpoint[1].await(t, "the next", 1, says("just"))[0]; p.ttl != 1 {
 		t.Errorf("TTL %d", p.ttl)
 	}
@@ -166,7 +166,7 @@ func TestErrorsBetweenOpenNetworks(t *testing.T) {
 	client := listen(t, r.Endpoints[0], text(endpointAddress(0), "4000"))
 	client.send(t, atOpen(9), "nobody there")
 	r.atEndpoint[0].await(t, "port unreachable", 1, func(p packet) bool {
-		return p.protocol == nat.ICMP && p.data[34] == 3 && p.data[35] == 3 && p.from.Addr() == openAddress
+		return p.protocol == model.ICMP && p.data[34] == 3 && p.data[35] == 3 && p.from.Addr() == openAddress
 	})
 	r.noDrops(t)
 }
@@ -196,9 +196,9 @@ func TestMTUBetweenOpenNetworks(t *testing.T) {
 	}
 	at.checkPieces(t, narrow)
 	r.noDrops(t)
-	r.fromEndpoint(t, 0, segment{protocol: nat.UDP, fragment: 0x4000, from: inside(0, 4500), to: atOpen(53), payload: long("not to be cut", 1400)})
+	r.fromEndpoint(t, 0, segment{protocol: model.UDP, fragment: 0x4000, from: inside(0, 4500), to: atOpen(53), payload: long("not to be cut", 1400)})
 	r.atEndpoint[0].await(t, "fragmentation needed", 1, func(p packet) bool {
-		return p.protocol == nat.ICMP && p.data[34] == 3 && p.data[35] == 4 && int(p.data[40])<<8|int(p.data[41]) == narrow
+		return p.protocol == model.ICMP && p.data[34] == 3 && p.data[35] == 4 && int(p.data[40])<<8|int(p.data[41]) == narrow
 	})
 	r.dropped(t, "packet-too-big", 1)
 }
@@ -211,9 +211,9 @@ func TestFragmentsBetweenOpenNetworks(t *testing.T) {
 	at := assemble(t, r.Endpoints[1], "eth0")
 	for i, order := range [][]int{{0, 1, 2}, {2, 1, 0}, {1, 2, 0}} {
 		text := fmt.Sprint("order ", i)
-		d := segment{protocol: nat.UDP, from: inside(0, 4000), to: atOpen(53), id: uint16(10 + i), payload: long(text, 4000)}.ip()
+		d := segment{protocol: model.UDP, from: inside(0, 4000), to: atOpen(53), id: uint16(10 + i), payload: long(text, 4000)}.ip()
 		r.ipFromEndpoint(t, 0, pick(cutUp(d, 1480), order...)...)
-		if _, w := at.await(t, nat.UDP, text); w.pieces != 3 {
+		if _, w := at.await(t, model.UDP, text); w.pieces != 3 {
 			t.Errorf("%s in %d pieces", text, w.pieces)
 		}
 	}
@@ -227,7 +227,7 @@ func TestForgeriesBetweenOpenNetworks(t *testing.T) {
 	r.mute(t, 0)
 	r.muteAt(t, 1, openAddress)
 	forged := func(from, to string) segment {
-		return segment{protocol: nat.UDP, from: netip.MustParseAddrPort(from), to: netip.MustParseAddrPort(to), payload: []byte("forged")}
+		return segment{protocol: model.UDP, from: netip.MustParseAddrPort(from), to: netip.MustParseAddrPort(to), payload: []byte("forged")}
 	}
 	r.fromEndpoint(t, 0,
 		forged("172.16.1.3:4000", "172.16.2.2:53"), forged("172.16.2.3:4000", "172.16.2.2:53"),
@@ -254,7 +254,7 @@ func TestUnmanagedPortOfOpenNetwork(t *testing.T) {
 			t.Errorf("%s: seen as %v", network, seen)
 		}
 	}
-	r.fromSecond(t, segment{protocol: nat.UDP, from: netip.MustParseAddrPort("172.16.1.9:4000"), to: inside(0, 53), payload: []byte("forged")})
+	r.fromSecond(t, segment{protocol: model.UDP, from: netip.MustParseAddrPort("172.16.1.9:4000"), to: inside(0, 53), payload: []byte("forged")})
 	r.dropped(t, "spoofed-source", 1)
 }
 
@@ -270,6 +270,6 @@ func TestOpenNetworkWithoutNAT(t *testing.T) {
 		t.Errorf("seen as %v", seen)
 	}
 	r.mute(t, 0)
-	r.fromEndpoint(t, 0, segment{protocol: nat.UDP, from: inside(0, 4000), to: stranger(7, 80)})
+	r.fromEndpoint(t, 0, segment{protocol: model.UDP, from: inside(0, 4000), to: stranger(7, 80)})
 	r.dropped(t, "no-nat", 1)
 }

@@ -5,11 +5,11 @@ import (
 	"testing"
 
 	"github.com/hostnat/hostnat/internal/event"
-	"github.com/hostnat/hostnat/internal/nat"
+	"github.com/hostnat/hostnat/internal/model"
 )
 
 // setNAT changes the rig's NAT.
-func (r *rig) setNAT(t *testing.T, change func(*nat.NAT)) {
+func (r *rig) setNAT(t *testing.T, change func(*model.NAT)) {
 	t.Helper()
 	n := r.config.NATs[rigNAT]
 	change(&n)
@@ -21,12 +21,12 @@ func (r *rig) setNAT(t *testing.T, change func(*nat.NAT)) {
 // remote. Endpoint-independent bindings stay as they are.
 func TestOverflowGoesOnWithEndpointDependentMapping(t *testing.T) {
 	t.Parallel()
-	for _, p := range []nat.Protocol{nat.UDP, nat.TCP} {
+	for _, p := range []model.Protocol{model.UDP, model.TCP} {
 		t.Run(p.String(), func(t *testing.T) {
 			t.Parallel()
 			r := newTinyRig(t, 4) // one of them is kept for overflow
 			r.mute(t, 0)
-			r.setNAT(t, func(n *nat.NAT) { n.Overflow = true })
+			r.setNAT(t, func(n *model.NAT) { n.Overflow = true })
 			w := r.watchEvents(t)
 			const flows = 20
 			for i := range flows {
@@ -65,7 +65,7 @@ func TestOverflowGoesOnWithEndpointDependentMapping(t *testing.T) {
 }
 
 // answersOf lets each remote answer, and checks that it reaches its own endpoint's port.
-func (r *rig) answersOf(t *testing.T, p nat.Protocol, flows int) {
+func (r *rig) answersOf(t *testing.T, p model.Protocol, flows int) {
 	t.Helper()
 	for i := range flows {
 		s, has := r.session(t, p, inside(0, uint16(4000+i)), stranger(byte(i), 80))
@@ -82,14 +82,14 @@ func TestMappingTakesPortThatRests(t *testing.T) {
 	t.Parallel()
 	r := newTinyRig(t, 1)
 	r.mute(t, 0)
-	r.setNAT(t, func(n *nat.NAT) { n.HoldDown = 1 })
-	r.flow(t, nat.UDP, 4000)
+	r.setNAT(t, func(n *model.NAT) { n.HoldDown = 1 })
+	r.flow(t, model.UDP, 4000)
 	must(t, r.dp.EndSessions(func(Session) bool { return true }))
-	r.config.Mappings[1] = mapping(nat.UDP, "0.0.0.0:5000", inside(0, 80))
+	r.config.Mappings[1] = mapping(model.UDP, "0.0.0.0:5000", inside(0, 80))
 	r.apply(t)
-	r.fromRemote(t, segment{protocol: nat.UDP, from: stranger(7, 1), to: netip.AddrPortFrom(hostAddress, 5000)})
-	r.atEndpoint[0].await(t, "packet to the mapping", 1, is(nat.UDP, stranger(7, 1), inside(0, 80)))
+	r.fromRemote(t, segment{protocol: model.UDP, from: stranger(7, 1), to: netip.AddrPortFrom(hostAddress, 5000)})
+	r.atEndpoint[0].await(t, "packet to the mapping", 1, is(model.UDP, stranger(7, 1), inside(0, 80)))
 	delete(r.config.Mappings, 1)
 	r.apply(t)
-	eventually(t, "the port is free again", func() bool { return r.flow(t, nat.UDP, 4001) == 5000 })
+	eventually(t, "the port is free again", func() bool { return r.flow(t, model.UDP, 4001) == 5000 })
 }

@@ -3,7 +3,7 @@ package datapath
 import (
 	"slices"
 
-	"github.com/hostnat/hostnat/internal/nat"
+	"github.com/hostnat/hostnat/internal/model"
 )
 
 // poolValues are the external addresses of each NAT and way out, with the ports
@@ -36,7 +36,7 @@ func poolValue(p Pool, c Config) bpfPool {
 		value.Count++
 		ranges := a.Ports
 		if c.NATs[p.NAT].Overflow {
-			var kept nat.PortRange
+			var kept model.PortRange
 			ranges, kept = splitOverflow(ranges)
 			to.Dependent.Low, to.Dependent.High = kept.Low, kept.High
 		}
@@ -49,7 +49,7 @@ func poolValue(p Pool, c Config) bpfPool {
 	return value
 }
 
-func withoutOthersOverflow(ranges []nat.PortRange, of Pool, at PoolAddress, c Config) []nat.PortRange {
+func withoutOthersOverflow(ranges []model.PortRange, of Pool, at PoolAddress, c Config) []model.PortRange {
 	for _, other := range c.Pools {
 		if other.NAT == of.NAT || !c.NATs[other.NAT].Overflow {
 			continue
@@ -66,21 +66,21 @@ func withoutOthersOverflow(ranges []nat.PortRange, of Pool, at PoolAddress, c Co
 }
 
 // subtract takes the ports of out away; out of 0-0 takes none.
-func subtract(ranges []nat.PortRange, out nat.PortRange) []nat.PortRange {
+func subtract(ranges []model.PortRange, out model.PortRange) []model.PortRange {
 	if out.High == 0 {
 		return ranges
 	}
-	var rest []nat.PortRange
+	var rest []model.PortRange
 	for _, r := range ranges {
 		if out.High < r.Low || out.Low > r.High {
 			rest = append(rest, r)
 			continue
 		}
 		if r.Low < out.Low {
-			rest = append(rest, nat.PortRange{Low: r.Low, High: out.Low - 1})
+			rest = append(rest, model.PortRange{Low: r.Low, High: out.Low - 1})
 		}
 		if out.High < r.High {
-			rest = append(rest, nat.PortRange{Low: out.High + 1, High: r.High})
+			rest = append(rest, model.PortRange{Low: out.High + 1, High: r.High})
 		}
 	}
 	return rest
@@ -88,7 +88,7 @@ func subtract(ranges []nat.PortRange, out nat.PortRange) []nat.PortRange {
 
 // splitOverflow keeps the upper end of the largest range, an eighth of all
 // ports, for endpoint-dependent mapping. One port alone is not split.
-func splitOverflow(ranges []nat.PortRange) (rest []nat.PortRange, overflow nat.PortRange) {
+func splitOverflow(ranges []model.PortRange) (rest []model.PortRange, overflow model.PortRange) {
 	const share = 8
 	rest = slices.Clone(ranges)
 	total, largest := 0, 0
@@ -99,11 +99,11 @@ func splitOverflow(ranges []nat.PortRange) (rest []nat.PortRange, overflow nat.P
 		}
 	}
 	if len(rest) == 0 || rest[largest].Size() < 2 {
-		return rest, nat.PortRange{}
+		return rest, model.PortRange{}
 	}
 	r := &rest[largest]
 	n := min(max(1, total/share), r.Size()-1)
-	overflow = nat.PortRange{Low: r.High - uint16(n) + 1, High: r.High}
+	overflow = model.PortRange{Low: r.High - uint16(n) + 1, High: r.High}
 	r.High -= uint16(n)
 	return rest, overflow
 }

@@ -4,7 +4,7 @@ import (
 	"net/netip"
 	"testing"
 
-	"github.com/hostnat/hostnat/internal/nat"
+	"github.com/hostnat/hostnat/internal/model"
 )
 
 // RFC 6888 REQ-2 and its opposite, by choice: with arbitrary pooling the ports
@@ -12,25 +12,25 @@ import (
 func TestPooling(t *testing.T) {
 	t.Parallel()
 	for _, tt := range []struct {
-		pooling   nat.Pooling
+		pooling   model.Pooling
 		flows     int // of one endpoint that are let through
 		addresses int
 	}{
-		{nat.Paired, 3, 1},
-		{nat.Arbitrary, 6, 2},
+		{model.Paired, 3, 1},
+		{model.Arbitrary, 6, 2},
 	} {
 		t.Run(string(tt.pooling), func(t *testing.T) {
 			t.Parallel()
 			r := newRig(t, 1)
 			r.secondAddress(t)
 			r.mute(t, 0)
-			ports := []nat.PortRange{{Low: 5000, High: 5001}, {Low: 7000, High: 7000}} // disjoint
+			ports := []model.PortRange{{Low: 5000, High: 5001}, {Low: 7000, High: 7000}} // disjoint
 			r.config.Pools[0].Addresses = []PoolAddress{
 				{Address: hostAddress, Ports: ports}, {Address: netip.MustParseAddr("203.0.113.10"), Ports: ports},
 			}
-			r.setNAT(t, func(n *nat.NAT) { n.Pooling = tt.pooling })
+			r.setNAT(t, func(n *model.NAT) { n.Pooling = tt.pooling })
 			got := 0
-			for port := uint16(4000); r.flow(t, nat.UDP, port) != 0; port++ {
+			for port := uint16(4000); r.flow(t, model.UDP, port) != 0; port++ {
 				got++
 			}
 			addresses := map[netip.Addr]bool{}
@@ -42,8 +42,8 @@ func TestPooling(t *testing.T) {
 			}
 			// A binding keeps its address and port (RFC 4787 REQ-1).
 			for _, b := range r.bindings(t) {
-				r.fromEndpoint(t, 0, segment{protocol: nat.UDP, from: b.Internal, to: stranger(9, 90)})
-				r.atRemote.await(t, "second flow of a binding", 1, is(nat.UDP, b.External, stranger(9, 90)))
+				r.fromEndpoint(t, 0, segment{protocol: model.UDP, from: b.Internal, to: stranger(9, 90)})
+				r.atRemote.await(t, "second flow of a binding", 1, is(model.UDP, b.External, stranger(9, 90)))
 			}
 			r.consistent(t)
 		})

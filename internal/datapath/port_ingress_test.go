@@ -5,8 +5,8 @@ import (
 	"testing"
 	"time"
 
-	"github.com/hostnat/hostnat/internal/lab"
-	"github.com/hostnat/hostnat/internal/nat"
+	"github.com/hostnat/hostnat/dev/lab"
+	"github.com/hostnat/hostnat/internal/model"
 )
 
 // newPluggedRig is newUnmanagedRig whose unmanaged port has been noticed.
@@ -39,17 +39,17 @@ func TestPluggedPortReachesAll(t *testing.T) {
 // way of its holder, or of a client that asks for its address of before.
 func TestPluggedPortCannotForgeALease(t *testing.T) {
 	t.Parallel()
-	const holder, other = nat.MAC("02:00:00:00:01:73"), nat.MAC("02:00:00:00:01:74")
+	const holder, other = model.MAC("02:00:00:00:01:73"), model.MAC("02:00:00:00:01:74")
 	r := newPluggedRig(t)
 	r.muteAt(t, 1, unmanaged.Addr())
 	gateway, taken := netip.MustParseAddr("172.16.1.1"), netip.MustParseAddr("172.16.1.70")
-	lease := func(mac nat.MAC, left time.Duration) {
+	lease := func(mac model.MAC, left time.Duration) {
 		t.Helper()
 		must(t, r.dp.ChangeLeases([]Lease{{Compartment: rigCompartment, Address: taken, MAC: mac, Until: time.Now().Add(left)}}))
 	}
 	send := func(frame []byte) { t.Helper(); r.send(t, r.Endpoints[1], "eth0", frame) }
-	from := func(mac, to nat.MAC, port uint16, target netip.AddrPort, text string) []byte {
-		return ethernet(mac, to, etherIPv4, segment{protocol: nat.UDP, from: netip.AddrPortFrom(taken, port), to: target, payload: []byte(text)}.ip())
+	from := func(mac, to model.MAC, port uint16, target netip.AddrPort, text string) []byte {
+		return ethernet(mac, to, etherIPv4, segment{protocol: model.UDP, from: netip.AddrPortFrom(taken, port), to: target, payload: []byte(text)}.ip())
 	}
 	spoofed := func(want uint64) { t.Helper(); r.dropped(t, "spoofed-source", want) }
 	atNeighbour, atRemote := r.atEndpoint[0], r.atRemote
@@ -86,10 +86,10 @@ func TestPluggedPortCannotForgeALease(t *testing.T) {
 // DHCP server.
 func TestPluggedPortCannotForge(t *testing.T) {
 	t.Parallel()
-	const broadcast, other = nat.MAC("ff:ff:ff:ff:ff:ff"), nat.MAC("02:00:00:00:01:03")
+	const broadcast, other = model.MAC("ff:ff:ff:ff:ff:ff"), model.MAC("02:00:00:00:01:03")
 	gateway, client := netip.MustParseAddr("172.16.1.1"), netip.MustParseAddrPort("255.255.255.255:68")
 	udp := func(from, to netip.AddrPort) []byte {
-		return segment{protocol: nat.UDP, from: from, to: to, payload: []byte("forged")}.ip()
+		return segment{protocol: model.UDP, from: from, to: to, payload: []byte("forged")}.ip()
 	}
 	at := func(a netip.Addr, port uint16) netip.AddrPort { return netip.AddrPortFrom(a, port) }
 	r, want := newPluggedRig(t), make(map[string]uint64)

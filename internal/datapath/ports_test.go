@@ -6,7 +6,7 @@ import (
 	"testing"
 
 	"github.com/hostnat/hostnat/internal/event"
-	"github.com/hostnat/hostnat/internal/nat"
+	"github.com/hostnat/hostnat/internal/model"
 )
 
 // RFC 6056, RFC 6888 REQ-15: ports are hard to guess.
@@ -17,7 +17,7 @@ func TestPortsAreRandomWithinThePool(t *testing.T) {
 	const flows = 1000
 	segments := make([]segment, flows)
 	for i := range segments {
-		segments[i] = segment{protocol: nat.UDP, from: inside(0, uint16(4000+i)), to: stranger(7, 80)}
+		segments[i] = segment{protocol: model.UDP, from: inside(0, uint16(4000+i)), to: stranger(7, 80)}
 	}
 	r.fromEndpoint(t, 0, segments...)
 	eventually(t, "bindings", func() bool { return len(r.bindings(t)) == flows })
@@ -55,14 +55,14 @@ func TestPortsAreRandomWithinThePool(t *testing.T) {
 func newTinyRig(t *testing.T, ports uint16) *rig {
 	t.Helper()
 	r := newRig(t, 1)
-	r.config.Pools[0].Addresses[0].Ports = []nat.PortRange{{Low: 5000, High: 5000 + ports - 1}}
+	r.config.Pools[0].Addresses[0].Ports = []model.PortRange{{Low: 5000, High: 5000 + ports - 1}}
 	r.apply(t)
 	return r
 }
 
 // flow sends the first packet of a flow of its own and returns its external
 // port, 0 if it was refused.
-func (r *rig) flow(t *testing.T, p nat.Protocol, port uint16) uint16 {
+func (r *rig) flow(t *testing.T, p model.Protocol, port uint16) uint16 {
 	t.Helper()
 	before := r.drops(t)["out-of-ports"]
 	r.fromEndpoint(t, 0, segment{protocol: p, flags: syn, from: inside(0, port), to: stranger(7, 80)})
@@ -79,7 +79,7 @@ func (r *rig) flow(t *testing.T, p nat.Protocol, port uint16) uint16 {
 }
 
 // usable opens flows until one is refused, and returns the ports they got.
-func (r *rig) usable(t *testing.T, p nat.Protocol) map[uint16]bool {
+func (r *rig) usable(t *testing.T, p model.Protocol) map[uint16]bool {
 	t.Helper()
 	got := map[uint16]bool{}
 	for port := uint16(4000); port < 4100; port++ {
@@ -111,7 +111,7 @@ func wantPorts(t *testing.T, got map[uint16]bool, want ...uint16) {
 // Design, rule 2; RFC 6888 REQ-11D and REQ-13.
 func TestPoolIsUsedToTheLastPortAndRefusesThen(t *testing.T) {
 	t.Parallel()
-	for _, p := range []nat.Protocol{nat.UDP, nat.TCP, nat.ICMP} {
+	for _, p := range []model.Protocol{model.UDP, model.TCP, model.ICMP} {
 		t.Run(p.String(), func(t *testing.T) {
 			t.Parallel()
 			r := newTinyRig(t, 4)
@@ -136,7 +136,7 @@ func TestPoolIsUsedToTheLastPortAndRefusesThen(t *testing.T) {
 }
 
 // oldFlowsLive sends over the flows from 4000 to 4003, both ways.
-func (r *rig) oldFlowsLive(t *testing.T, p nat.Protocol) {
+func (r *rig) oldFlowsLive(t *testing.T, p model.Protocol) {
 	t.Helper()
 	for port := uint16(4000); port < 4004; port++ {
 		external := r.external(t, p, inside(0, port))
@@ -151,9 +151,9 @@ func (r *rig) oldFlowsLive(t *testing.T, p nat.Protocol) {
 func TestAllRangesOfPoolAreUsed(t *testing.T) {
 	t.Parallel()
 	r := newRig(t, 1)
-	r.config.Pools[0].Addresses[0].Ports = []nat.PortRange{{Low: 5000, High: 5001}, {Low: 7000, High: 7000}, {Low: 65534, High: 65535}}
+	r.config.Pools[0].Addresses[0].Ports = []model.PortRange{{Low: 5000, High: 5001}, {Low: 7000, High: 7000}, {Low: 65534, High: 65535}}
 	r.apply(t)
-	wantPorts(t, r.usable(t, nat.UDP), 5000, 5001, 7000, 65534, 65535)
+	wantPorts(t, r.usable(t, model.UDP), 5000, 5001, 7000, 65534, 65535)
 }
 
 // RFC 4787 REQ-2: an endpoint keeps to one of several addresses.
@@ -170,12 +170,12 @@ func TestPoolingIsPaired(t *testing.T) {
 	for i := range r.Endpoints {
 		var segments []segment
 		for port := range uint16(5) {
-			for _, p := range []nat.Protocol{nat.UDP, nat.TCP, nat.ICMP} {
+			for _, p := range []model.Protocol{model.UDP, model.TCP, model.ICMP} {
 				segments = append(segments, segment{protocol: p, flags: syn, from: inside(i, 4000+port), to: stranger(byte(port), 80)})
 			}
 		}
 		r.fromEndpoint(t, i, segments...)
-		own := r.external(t, nat.ICMP, inside(i, 4004)).Addr()
+		own := r.external(t, model.ICMP, inside(i, 4004)).Addr()
 		for _, b := range r.bindings(t) {
 			if b.Internal.Addr() == endpointAddress(i) && b.External.Addr() != own {
 				t.Errorf("endpoint %d uses %v and %v", i, own, b.External.Addr())
@@ -192,12 +192,12 @@ func TestPoolingIsPaired(t *testing.T) {
 func TestMappedPortsAreNotGivenOut(t *testing.T) {
 	t.Parallel()
 	r := newTinyRig(t, 4)
-	r.config.Mappings[1] = mapping(nat.UDP, "0.0.0.0:5001", inside(0, 80))
-	r.config.Mappings[2] = mapping(nat.UDP, "203.0.113.1:5002", inside(0, 81))
-	r.config.Mappings[3] = mapping(nat.TCP, "0.0.0.0:5003", inside(0, 82))
+	r.config.Mappings[1] = mapping(model.UDP, "0.0.0.0:5001", inside(0, 80))
+	r.config.Mappings[2] = mapping(model.UDP, "203.0.113.1:5002", inside(0, 81))
+	r.config.Mappings[3] = mapping(model.TCP, "0.0.0.0:5003", inside(0, 82))
 	r.apply(t)
-	wantPorts(t, r.usable(t, nat.UDP), 5000, 5003)
-	wantPorts(t, r.usable(t, nat.TCP), 5000, 5001, 5002)
+	wantPorts(t, r.usable(t, model.UDP), 5000, 5003)
+	wantPorts(t, r.usable(t, model.TCP), 5000, 5001, 5002)
 }
 
 // Ten thousand flows of several senders at once.

@@ -8,19 +8,19 @@ import (
 	"testing"
 	"time"
 
-	"github.com/hostnat/hostnat/internal/lab"
-	"github.com/hostnat/hostnat/internal/nat"
+	"github.com/hostnat/hostnat/dev/lab"
+	"github.com/hostnat/hostnat/internal/model"
 )
 
 // Protocols that a NAT with ports cannot carry.
 const (
-	igmp    = nat.Protocol(2)
-	ipip    = nat.Protocol(4)
-	dccp    = nat.Protocol(33)
-	gre     = nat.Protocol(47)
-	esp     = nat.Protocol(50)
-	sctp    = nat.Protocol(132)
-	udpLite = nat.Protocol(136)
+	igmp    = model.Protocol(2)
+	ipip    = model.Protocol(4)
+	dccp    = model.Protocol(33)
+	gre     = model.Protocol(47)
+	esp     = model.Protocol(50)
+	sctp    = model.Protocol(132)
+	udpLite = model.Protocol(136)
 )
 
 // What has no ports, or ports that we do not know, does not leave: there would
@@ -29,13 +29,13 @@ func TestOtherProtocolsAreRefusedAndCounted(t *testing.T) {
 	t.Parallel()
 	r := newRig(t, 1)
 	r.mute(t, 0)
-	for i, p := range []nat.Protocol{sctp, gre, esp, udpLite, dccp, ipip, 0, 255} {
+	for i, p := range []model.Protocol{sctp, gre, esp, udpLite, dccp, ipip, 0, 255} {
 		r.fromEndpoint(t, 0, segment{protocol: p, from: inside(0, 0), to: stranger(7, 0), payload: make([]byte, 32)})
 		r.dropped(t, "protocol-unsupported", uint64(i+1))
 	}
-	r.fromEndpoint(t, 0, segment{protocol: nat.UDP, from: inside(0, 4000), to: stranger(7, 80), payload: []byte("marker")})
+	r.fromEndpoint(t, 0, segment{protocol: model.UDP, from: inside(0, 4000), to: stranger(7, 80), payload: []byte("marker")})
 	r.atRemote.await(t, "marker", 1, says("marker"))
-	if got := r.atRemote.came(func(p packet) bool { return p.to.Addr() == stranger(7, 0).Addr() && p.protocol != nat.UDP }); len(got) != 0 {
+	if got := r.atRemote.came(func(p packet) bool { return p.to.Addr() == stranger(7, 0).Addr() && p.protocol != model.UDP }); len(got) != 0 {
 		t.Errorf("went out: %v", got)
 	}
 	if n := len(r.sessions(t)); n != 1 {
@@ -47,9 +47,9 @@ func TestOtherProtocolsAreRefusedAndCounted(t *testing.T) {
 func TestOtherProtocolsFromOutsideReachHost(t *testing.T) {
 	t.Parallel()
 	r := newRig(t, 1)
-	r.config.Mappings[1] = mapping(nat.UDP, "0.0.0.0:8080", inside(0, 80))
+	r.config.Mappings[1] = mapping(model.UDP, "0.0.0.0:8080", inside(0, 80))
 	r.apply(t)
-	for _, p := range []nat.Protocol{sctp, gre, esp, udpLite, dccp, 255} {
+	for _, p := range []model.Protocol{sctp, gre, esp, udpLite, dccp, 255} {
 		var conn net.PacketConn
 		must(t, r.Host.Do(func() (err error) {
 			conn, err = net.ListenPacket(fmt.Sprintf("ip4:%d", p), lab.HostAddress)
@@ -84,7 +84,7 @@ func TestGroupAndLinkTrafficStaysInside(t *testing.T) {
 	}
 	for _, to := range destinations {
 		address := netip.MustParseAddr(to)
-		s := segment{protocol: nat.UDP, from: inside(0, 4000), to: netip.AddrPortFrom(address, 5353), payload: []byte("group")}
+		s := segment{protocol: model.UDP, from: inside(0, 4000), to: netip.AddrPortFrom(address, 5353), payload: []byte("group")}
 		frames = append(frames,
 			ethernet(endpointMAC(0), "01:00:5e:00:00:fb", etherIPv4, s.ip()),
 			ethernet(endpointMAC(0), "ff:ff:ff:ff:ff:ff", etherIPv4, s.ip()),
@@ -95,7 +95,7 @@ func TestGroupAndLinkTrafficStaysInside(t *testing.T) {
 	r.send(t, r.Endpoints[0], "eth0", frames...)
 	// The bridge carries both kinds of group frames to the neighbour.
 	r.atEndpoint[1].await(t, "group frames at the neighbour", 2*len(destinations), says("group"))
-	r.fromEndpoint(t, 0, segment{protocol: nat.UDP, from: inside(0, 4000), to: stranger(7, 80), payload: []byte("marker")})
+	r.fromEndpoint(t, 0, segment{protocol: model.UDP, from: inside(0, 4000), to: stranger(7, 80), payload: []byte("marker")})
 	r.atRemote.await(t, "marker", 1, says("marker"))
 	if got := r.atRemote.came(says("group")); len(got) != 0 {
 		t.Errorf("went out: %v", got)
@@ -110,7 +110,7 @@ func TestDirectedBroadcastIsNotForwarded(t *testing.T) {
 	t.Parallel()
 	r := newRig(t, 1)
 	r.mute(t, 0)
-	r.fromEndpoint(t, 0, segment{protocol: nat.UDP, from: inside(0, 4000), to: netip.MustParseAddrPort("203.0.113.255:9"), payload: []byte("all")})
+	r.fromEndpoint(t, 0, segment{protocol: model.UDP, from: inside(0, 4000), to: netip.MustParseAddrPort("203.0.113.255:9"), payload: []byte("all")})
 	r.dropped(t, "no-route", 1)
 	if got := r.atRemote.came(says("all")); len(got) != 0 || len(r.sessions(t)) != 0 {
 		t.Errorf("went out: %v; sessions %+v", got, r.sessions(t))
@@ -123,18 +123,18 @@ func TestGroupTrafficFromOutsideReachesNoEndpoint(t *testing.T) {
 	t.Parallel()
 	r := newRig(t, 1)
 	r.mute(t, 0)
-	r.config.Mappings[1] = mapping(nat.UDP, "0.0.0.0:8080", inside(0, 80))
+	r.config.Mappings[1] = mapping(model.UDP, "0.0.0.0:8080", inside(0, 80))
 	r.apply(t)
 	remote, host := r.macOf(t, r.Remote, lab.RemoteLink), r.macOf(t, r.Host, lab.HostLink)
 	for _, to := range []string{"203.0.113.1", "203.0.113.255", "203.0.113.0", "255.255.255.255", "224.0.0.251", "239.1.1.1", "127.0.0.1", "0.0.0.0", "240.0.0.1"} {
-		s := segment{protocol: nat.UDP, from: stranger(7, 80), to: netip.AddrPortFrom(netip.MustParseAddr(to), 8080), payload: []byte("group")}
-		for _, mac := range []nat.MAC{"ff:ff:ff:ff:ff:ff", "01:00:5e:00:00:fb", host} {
+		s := segment{protocol: model.UDP, from: stranger(7, 80), to: netip.AddrPortFrom(netip.MustParseAddr(to), 8080), payload: []byte("group")}
+		for _, mac := range []model.MAC{"ff:ff:ff:ff:ff:ff", "01:00:5e:00:00:fb", host} {
 			if to != "203.0.113.1" || mac != host {
 				r.send(t, r.Remote, lab.RemoteLink, ethernet(remote, mac, etherIPv4, s.ip()))
 			}
 		}
 	}
-	r.fromRemote(t, segment{protocol: nat.UDP, from: stranger(8, 80), to: published, payload: []byte("marker")})
+	r.fromRemote(t, segment{protocol: model.UDP, from: stranger(8, 80), to: published, payload: []byte("marker")})
 	r.atEndpoint[0].await(t, "marker", 1, says("marker"))
 	if got := r.atEndpoint[0].came(says("group")); len(got) != 0 {
 		t.Errorf("came in: %v", got)
@@ -151,12 +151,12 @@ func TestOtherICMPMessagesAreNotTranslated(t *testing.T) {
 	t.Parallel()
 	r := newRig(t, 1)
 	r.mute(t, 0)
-	r.fromEndpoint(t, 0, segment{protocol: nat.ICMP, from: inside(0, 77), to: stranger(7, 0), payload: []byte("marker")})
-	id := r.external(t, nat.ICMP, inside(0, 77))
+	r.fromEndpoint(t, 0, segment{protocol: model.ICMP, from: inside(0, 77), to: stranger(7, 0), payload: []byte("marker")})
+	id := r.external(t, model.ICMP, inside(0, 77))
 	remote, host := r.macOf(t, r.Remote, lab.RemoteLink), r.macOf(t, r.Host, lab.HostLink)
 	types := []byte{0, 4, 5, 9, 10, 13, 14, 15, 16, 17, 18, 40, 42, 43, 255}
 	message := func(from, to netip.AddrPort, kind byte) []byte {
-		ip := segment{protocol: nat.ICMP, from: from, to: to, payload: make([]byte, 28)}.ip()
+		ip := segment{protocol: model.ICMP, from: from, to: to, payload: make([]byte, 28)}.ip()
 		icmp := ip[20:]
 		icmp[0], icmp[2], icmp[3] = kind, 0, 0
 		binary.BigEndian.PutUint16(icmp[4:], max(from.Port(), to.Port()))
@@ -170,13 +170,15 @@ func TestOtherICMPMessagesAreNotTranslated(t *testing.T) {
 			r.send(t, r.Remote, lab.RemoteLink, ethernet(remote, host, etherIPv4, message(stranger(7, 0), id, kind)))
 		}
 	}
-	r.fromRemote(t, segment{protocol: nat.ICMP, reply: true, from: stranger(7, 0), to: id, payload: []byte("marker")})
-	r.atEndpoint[0].await(t, "the reply", 1, is(nat.ICMP, netip.AddrPort{}, inside(0, 77)))
-	if n := len(r.atEndpoint[0].came(func(p packet) bool { return p.protocol == nat.ICMP })); n != 1 {
+	r.fromRemote(t, segment{protocol: model.ICMP, reply: true, from: stranger(7, 0), to: id, payload: []byte("marker")})
+	r.atEndpoint[0].await(t, "the reply", 1, is(model.ICMP, netip.AddrPort{}, inside(0, 77)))
+	if n := len(r.atEndpoint[0].came(func(p packet) bool { return p.protocol == model.ICMP })); n != 1 {
 		t.Errorf("%d ICMP messages came in, want the reply alone", n)
 	}
 	const timestampReply = 14 // the host's own, to the request that came for it
-	went := func(p packet) bool { return p.protocol == nat.ICMP && p.data[34] != 8 && p.data[34] != timestampReply }
+	went := func(p packet) bool {
+		return p.protocol == model.ICMP && p.data[34] != 8 && p.data[34] != timestampReply
+	}
 	if got := r.atRemote.came(went); len(got) != 0 {
 		t.Errorf("went out: %v", got)
 	}
@@ -191,13 +193,13 @@ func TestSourceRoutesAreDropped(t *testing.T) {
 	for _, options := range [][]byte{
 		{131, 7, 4, 198, 51, 100, 7, 0}, {137, 7, 4, 198, 51, 100, 7, 0}, {1, 1, 1, 131, 7, 4, 1, 2, 3, 4, 0, 0}, {7, 7, 4, 0, 0, 0, 0, 131, 7, 4, 1, 2, 3, 4, 0, 0},
 	} {
-		r.fromEndpoint(t, 0, segment{protocol: nat.UDP, from: inside(0, 4000), to: stranger(7, 80), options: options, payload: []byte("routed")})
-		r.fromRemote(t, segment{protocol: nat.UDP, from: stranger(7, 80), to: published, options: options, payload: []byte("routed")})
+		r.fromEndpoint(t, 0, segment{protocol: model.UDP, from: inside(0, 4000), to: stranger(7, 80), options: options, payload: []byte("routed")})
+		r.fromRemote(t, segment{protocol: model.UDP, from: stranger(7, 80), to: published, options: options, payload: []byte("routed")})
 		count += 2
 		r.dropped(t, "source-route", count)
 	}
 	// The numbers inside another option's data are none.
-	r.fromEndpoint(t, 0, segment{protocol: nat.UDP, from: inside(0, 4000), to: stranger(7, 80), options: []byte{68, 8, 9, 0, 131, 137, 131, 137}, payload: []byte("honest")})
+	r.fromEndpoint(t, 0, segment{protocol: model.UDP, from: inside(0, 4000), to: stranger(7, 80), options: []byte{68, 8, 9, 0, 131, 137, 131, 137}, payload: []byte("honest")})
 	r.atRemote.await(t, "a timestamp option", 1, says("honest"))
 	if got := append(r.atRemote.came(says("routed")), r.atEndpoint[0].came(says("routed"))...); len(got) != 0 {
 		t.Errorf("passed: %v", got)
@@ -209,10 +211,10 @@ func TestOtherProtocolsFromEndpointReachHost(t *testing.T) {
 	t.Parallel()
 	r := newRig(t, 1)
 	r.mute(t, 0)
-	for _, p := range []nat.Protocol{sctp, gre, esp, udpLite, dccp} {
+	for _, p := range []model.Protocol{sctp, gre, esp, udpLite, dccp} {
 		r.fromEndpoint(t, 0, segment{protocol: p, from: inside(0, 0), to: netip.AddrPortFrom(hostAddress, 0), payload: make([]byte, 20)})
 	}
-	r.fromEndpoint(t, 0, segment{protocol: nat.UDP, from: inside(0, 4000), to: stranger(7, 80), payload: []byte("marker")})
+	r.fromEndpoint(t, 0, segment{protocol: model.UDP, from: inside(0, 4000), to: stranger(7, 80), payload: []byte("marker")})
 	r.atRemote.await(t, "marker", 1, says("marker"))
 	if drops := r.drops(t); len(drops) != 0 {
 		t.Errorf("drops %v", drops)

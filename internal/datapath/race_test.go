@@ -9,8 +9,8 @@ import (
 
 	"golang.org/x/sys/unix"
 
-	"github.com/hostnat/hostnat/internal/lab"
-	"github.com/hostnat/hostnat/internal/nat"
+	"github.com/hostnat/hostnat/dev/lab"
+	"github.com/hostnat/hostnat/internal/model"
 )
 
 // race runs two functions at once, each on a CPU of its own.
@@ -55,7 +55,7 @@ func TestFirstPacketsOnTwoCPUsMakeOneFlow(t *testing.T) {
 	const rounds = 1000
 	send := func(sender int, remote netip.AddrPort) error {
 		for i := range rounds {
-			s := segment{protocol: nat.UDP, from: inside(0, uint16(4000+i)), to: remote}
+			s := segment{protocol: model.UDP, from: inside(0, uint16(4000+i)), to: remote}
 			if _, err := unix.Write(sockets[sender], ethernet(endpointMAC(0), gatewayMAC, etherIPv4, s.ip())); err != nil {
 				return fmt.Errorf("sender %d: %w", sender, err)
 			}
@@ -114,7 +114,7 @@ func TestBindingsStayConsistentWhileSessionsComeAndGo(t *testing.T) {
 	race(t, func() error {
 		defer close(stop)
 		for i := range rounds {
-			s := segment{protocol: nat.UDP, from: inside(0, uint16(4000+i%8)), to: stranger(byte(i%3), 80)}
+			s := segment{protocol: model.UDP, from: inside(0, uint16(4000+i%8)), to: stranger(byte(i%3), 80)}
 			if _, err := unix.Write(socket, ethernet(endpointMAC(0), gatewayMAC, etherIPv4, s.ip())); err != nil {
 				return err
 			}

@@ -5,7 +5,7 @@ import (
 	"math/bits"
 	"slices"
 
-	"github.com/hostnat/hostnat/internal/nat"
+	"github.com/hostnat/hostnat/internal/model"
 )
 
 // portPrefix is a run of ports that a longest-prefix match finds: all that
@@ -16,7 +16,7 @@ type portPrefix struct {
 }
 
 // portPrefixes splits a range into the fewest prefixes: 30 at the most.
-func portPrefixes(r nat.PortRange) []portPrefix {
+func portPrefixes(r model.PortRange) []portPrefix {
 	var list []portPrefix
 	for low, high := uint32(r.Low), uint32(r.High); low <= high; {
 		free := bits.TrailingZeros32(low | 1<<16) // the largest aligned block that starts here
@@ -86,7 +86,7 @@ func reservedValues(pools []Pool, mappings *mappingTable) map[bpfPortBitsKey]bpf
 	values := make(map[bpfPortBitsKey]bpfPortBits)
 	for _, p := range pools {
 		for _, a := range p.Addresses {
-			for _, protocol := range []nat.Protocol{nat.TCP, nat.UDP} {
+			for _, protocol := range []model.Protocol{model.TCP, model.UDP} {
 				key := bpfPortBitsKey{Address: addressOf(a.Address), Protocol: uint8(protocol)}
 				if _, known := values[key]; known {
 					continue

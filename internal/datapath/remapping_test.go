@@ -9,8 +9,8 @@ import (
 
 	"golang.org/x/sys/unix"
 
-	"github.com/hostnat/hostnat/internal/lab"
-	"github.com/hostnat/hostnat/internal/nat"
+	"github.com/hostnat/hostnat/dev/lab"
+	"github.com/hostnat/hostnat/internal/model"
 )
 
 // Design, rule 7: a change of the mappings takes effect at once, for clients
@@ -28,7 +28,7 @@ var published = netip.MustParseAddrPort("203.0.113.1:8080")
 func newRemapRig(t *testing.T) *remapRig {
 	t.Helper()
 	r := &remapRig{rig: newRig(t, 2)}
-	r.config.Mappings[1] = mapping(nat.UDP, "0.0.0.0:8080", inside(0, 80))
+	r.config.Mappings[1] = mapping(model.UDP, "0.0.0.0:8080", inside(0, 80))
 	r.apply(t)
 	for i := range r.Endpoints {
 		r.servers = append(r.servers, listen(t, r.Endpoints[i], text(endpointAddress(i), "80")))
@@ -69,7 +69,7 @@ func TestDeletedMappingEndsItsSessionsAtOnce(t *testing.T) {
 func TestMovedMappingReachesNewTargetAtOnce(t *testing.T) {
 	t.Parallel()
 	r := newRemapRig(t)
-	r.config.Mappings[1] = mapping(nat.UDP, "0.0.0.0:8080", inside(1, 80))
+	r.config.Mappings[1] = mapping(model.UDP, "0.0.0.0:8080", inside(1, 80))
 	r.apply(t)
 	r.client.send(t, published, "second")
 	r.servers[1].send(t, r.servers[1].expect(t, "second"), "moved")
@@ -107,7 +107,7 @@ func TestMappingMovesUnderFire(t *testing.T) {
 	}()
 	for round := range 20 {
 		target := round % 2
-		r.config.Mappings[1] = mapping(nat.UDP, "0.0.0.0:8080", inside(target, 80))
+		r.config.Mappings[1] = mapping(model.UDP, "0.0.0.0:8080", inside(target, 80))
 		r.apply(t)
 		other := listen(t, r.Remote, fmt.Sprintf("%s:%d", lab.RemoteAddress, 6000+round))
 		other.send(t, published, "marker")
@@ -129,27 +129,27 @@ func TestSessionsThatWouldClashAreRefused(t *testing.T) {
 	t.Parallel()
 	r := newRig(t, 1)
 	r.mute(t, 0)
-	r.config.Mappings[1] = mapping(nat.UDP, "0.0.0.0:8080", inside(0, 80))
-	r.config.Mappings[2] = mapping(nat.UDP, "0.0.0.0:8081", inside(0, 80))
+	r.config.Mappings[1] = mapping(model.UDP, "0.0.0.0:8080", inside(0, 80))
+	r.config.Mappings[2] = mapping(model.UDP, "0.0.0.0:8081", inside(0, 80))
 	r.apply(t)
 	second := netip.AddrPortFrom(hostAddress, 8081)
 	r.fromRemote(t,
-		segment{protocol: nat.UDP, from: stranger(7, 80), to: published},
-		segment{protocol: nat.UDP, from: stranger(7, 80), to: second},
-		segment{protocol: nat.UDP, from: stranger(7, 81), to: second})
+		segment{protocol: model.UDP, from: stranger(7, 80), to: published},
+		segment{protocol: model.UDP, from: stranger(7, 80), to: second},
+		segment{protocol: model.UDP, from: stranger(7, 81), to: second})
 	r.dropped(t, "session-clash", 1)
 	for from, external := range map[netip.AddrPort]netip.AddrPort{stranger(7, 80): published, stranger(7, 81): second} {
-		r.atEndpoint[0].await(t, "packet in", 1, is(nat.UDP, from, inside(0, 80)))
-		r.fromEndpoint(t, 0, segment{protocol: nat.UDP, from: inside(0, 80), to: from})
-		r.atRemote.await(t, "answer", 1, is(nat.UDP, external, from))
+		r.atEndpoint[0].await(t, "packet in", 1, is(model.UDP, from, inside(0, 80)))
+		r.fromEndpoint(t, 0, segment{protocol: model.UDP, from: inside(0, 80), to: from})
+		r.atRemote.await(t, "answer", 1, is(model.UDP, external, from))
 	}
 	// Outward the oldest mapping counts, and the next one after it.
-	r.fromEndpoint(t, 0, segment{protocol: nat.UDP, from: inside(0, 80), to: stranger(8, 80)})
-	r.atRemote.await(t, "packet out", 1, is(nat.UDP, published, stranger(8, 80)))
+	r.fromEndpoint(t, 0, segment{protocol: model.UDP, from: inside(0, 80), to: stranger(8, 80)})
+	r.atRemote.await(t, "packet out", 1, is(model.UDP, published, stranger(8, 80)))
 	delete(r.config.Mappings, 1)
 	r.apply(t)
-	r.fromEndpoint(t, 0, segment{protocol: nat.UDP, from: inside(0, 80), to: stranger(8, 80)})
-	r.atRemote.await(t, "packet out", 1, is(nat.UDP, second, stranger(8, 80)))
+	r.fromEndpoint(t, 0, segment{protocol: model.UDP, from: inside(0, 80), to: stranger(8, 80)})
+	r.atRemote.await(t, "packet out", 1, is(model.UDP, second, stranger(8, 80)))
 	r.consistent(t)
 }
 
@@ -157,7 +157,7 @@ func TestUnchangedMappingKeepsItsSessions(t *testing.T) {
 	t.Parallel()
 	r := newRemapRig(t)
 	before := r.sessions(t)
-	r.config.Mappings[2] = mapping(nat.UDP, "0.0.0.0:9999", inside(1, 80))
+	r.config.Mappings[2] = mapping(model.UDP, "0.0.0.0:9999", inside(1, 80))
 	r.apply(t)
 	r.apply(t)
 	delete(r.config.Mappings, 2)
@@ -173,7 +173,7 @@ func TestUnchangedMappingKeepsItsSessions(t *testing.T) {
 func TestMappingTakesPortInDynamicUse(t *testing.T) {
 	t.Parallel()
 	r := newRig(t, 2)
-	r.config.Pools[0].Addresses[0].Ports = []nat.PortRange{{Low: 8080, High: 8081}}
+	r.config.Pools[0].Addresses[0].Ports = []model.PortRange{{Low: 8080, High: 8081}}
 	r.apply(t)
 	client := listen(t, r.Endpoints[0], text(endpointAddress(0), "4000"))
 	server := listen(t, r.Endpoints[1], text(endpointAddress(1), "80"))
@@ -182,7 +182,7 @@ func TestMappingTakesPortInDynamicUse(t *testing.T) {
 	taken := remote.expect(t, "ask")
 
 	external := netip.AddrPortFrom(netip.IPv4Unspecified(), taken.Port())
-	r.config.Mappings[1] = mapping(nat.UDP, external.String(), inside(1, 80))
+	r.config.Mappings[1] = mapping(model.UDP, external.String(), inside(1, 80))
 	r.apply(t)
 	remote.send(t, taken, "for the mapping")
 	server.expect(t, "for the mapping")
@@ -199,7 +199,7 @@ func TestMappingTakesPortInDynamicUse(t *testing.T) {
 func TestDeletedMappingCutsOpenTCPConnection(t *testing.T) {
 	t.Parallel()
 	r := newRig(t, 1)
-	r.config.Mappings[1] = mapping(nat.TCP, "203.0.113.1:8080", inside(0, 80))
+	r.config.Mappings[1] = mapping(model.TCP, "203.0.113.1:8080", inside(0, 80))
 	r.apply(t)
 	server, err := lab.EchoServer(r.Endpoints[0], "tcp", text(endpointAddress(0), "80"))
 	must(t, err)
@@ -246,23 +246,23 @@ func TestMappingTakesOverWhatItsEndpointOpened(t *testing.T) {
 	r := newRig(t, 1)
 	r.mute(t, 0)
 	r.fromEndpoint(t, 0,
-		segment{protocol: nat.UDP, from: inside(0, 80), to: stranger(7, 1)},
-		segment{protocol: nat.TCP, flags: syn, from: inside(0, 80), to: stranger(7, 1)})
-	r.external(t, nat.UDP, inside(0, 80))
-	own := r.external(t, nat.TCP, inside(0, 80))
+		segment{protocol: model.UDP, from: inside(0, 80), to: stranger(7, 1)},
+		segment{protocol: model.TCP, flags: syn, from: inside(0, 80), to: stranger(7, 1)})
+	r.external(t, model.UDP, inside(0, 80))
+	own := r.external(t, model.TCP, inside(0, 80))
 	published := netip.AddrPortFrom(hostAddress, 8080)
-	r.config.Mappings[1] = mapping(nat.UDP, "0.0.0.0:8080", inside(0, 80))
-	r.config.Mappings[2] = mapping(nat.TCP, "0.0.0.0:8080", inside(0, 80))
+	r.config.Mappings[1] = mapping(model.UDP, "0.0.0.0:8080", inside(0, 80))
+	r.config.Mappings[2] = mapping(model.TCP, "0.0.0.0:8080", inside(0, 80))
 	r.apply(t)
 	r.fromRemote(t,
-		segment{protocol: nat.UDP, from: stranger(7, 1), to: published},
-		segment{protocol: nat.TCP, flags: syn, from: stranger(7, 1), to: published})
-	r.atEndpoint[0].await(t, "packet to the mapping", 1, is(nat.UDP, stranger(7, 1), inside(0, 80)))
-	r.fromEndpoint(t, 0, segment{protocol: nat.UDP, from: inside(0, 80), to: stranger(7, 1)})
-	r.atRemote.await(t, "answer of the mapping", 1, is(nat.UDP, published, stranger(7, 1)))
+		segment{protocol: model.UDP, from: stranger(7, 1), to: published},
+		segment{protocol: model.TCP, flags: syn, from: stranger(7, 1), to: published})
+	r.atEndpoint[0].await(t, "packet to the mapping", 1, is(model.UDP, stranger(7, 1), inside(0, 80)))
+	r.fromEndpoint(t, 0, segment{protocol: model.UDP, from: inside(0, 80), to: stranger(7, 1)})
+	r.atRemote.await(t, "answer of the mapping", 1, is(model.UDP, published, stranger(7, 1)))
 	// With TCP a forged SYN would cut the connection: that one stays.
 	r.dropped(t, "session-clash", 1)
-	if s, has := r.session(t, nat.TCP, inside(0, 80), stranger(7, 1)); !has || s.External != own {
+	if s, has := r.session(t, model.TCP, inside(0, 80), stranger(7, 1)); !has || s.External != own {
 		t.Errorf("the endpoint's own connection: %+v (%v), want it by %v", s, has, own)
 	}
 	r.consistent(t)

@@ -15,8 +15,8 @@ import (
 
 	"golang.org/x/sys/unix"
 
-	"github.com/hostnat/hostnat/internal/lab"
-	"github.com/hostnat/hostnat/internal/nat"
+	"github.com/hostnat/hostnat/dev/lab"
+	"github.com/hostnat/hostnat/internal/model"
 )
 
 // rig is a topology whose host runs the data path, set up by hand: one network
@@ -39,23 +39,23 @@ type rig struct {
 
 	mu      sync.Mutex
 	senders map[string]int // packet sockets by NAMESPACE/LINK
-	macs    map[string]nat.MAC
+	macs    map[string]model.MAC
 }
 
 const (
 	rigNAT, rigNetwork, rigCompartment = 1, 2, 3
-	gatewayMAC                         = nat.MAC("02:00:00:00:00:01")
+	gatewayMAC                         = model.MAC("02:00:00:00:00:01")
 	patience                           = 5 * time.Second
 )
 
 var (
 	hostAddress   = netip.MustParseAddr(lab.HostAddress)
 	remoteAddress = netip.MustParseAddr(lab.RemoteAddress)
-	rigPorts      = []nat.PortRange{{Low: 1024, High: 32767}, {Low: 61000, High: 65535}}
+	rigPorts      = []model.PortRange{{Low: 1024, High: 32767}, {Low: 61000, High: 65535}}
 )
 
 func endpointAddress(i int) netip.Addr { return netip.AddrFrom4([4]byte{172, 16, 1, byte(i + 2)}) }
-func endpointMAC(i int) nat.MAC        { return nat.MAC(fmt.Sprintf("02:00:00:00:01:%02x", i+2)) }
+func endpointMAC(i int) model.MAC      { return model.MAC(fmt.Sprintf("02:00:00:00:01:%02x", i+2)) }
 
 // mountBPF gives the test a BPF filesystem of its own.
 func mountBPF(t *testing.T) string {
@@ -92,7 +92,7 @@ func newBareRig(t *testing.T, endpoints int) *rig {
 	t.Helper()
 	r := &rig{
 		Topology: lab.StartTopology(t, endpoints), dir: mountBPF(t), atEndpoint: make([]*wire, endpoints),
-		senders: make(map[string]int), macs: make(map[string]nat.MAC), loaded: make(map[string]bool),
+		senders: make(map[string]int), macs: make(map[string]model.MAC), loaded: make(map[string]bool),
 	}
 	for _, name := range firstPrograms {
 		r.loaded[name] = true
@@ -120,8 +120,8 @@ func newBareRig(t *testing.T, endpoints int) *rig {
 	r.outside = ifindex(t, host, lab.HostLink)
 	r.config = Config{
 		Anchor:        ifindex(t, host, "hostnat0"),
-		LocalPorts:    nat.PortRange{Low: 32768, High: 60999},
-		NATs:          map[uint32]nat.NAT{rigNAT: defaultNAT(nat.ProfileRFC)},
+		LocalPorts:    model.PortRange{Low: 32768, High: 60999},
+		NATs:          map[uint32]model.NAT{rigNAT: defaultNAT(model.ProfileRFC)},
 		Pools:         []Pool{r.pool(rigNAT, hostAddress, rigPorts...)},
 		Networks:      map[uint32]Network{},
 		Insides:       map[uint32]Inside{},
@@ -135,12 +135,12 @@ func newBareRig(t *testing.T, endpoints int) *rig {
 	return r
 }
 
-func defaultNAT(p nat.Profile) nat.NAT {
+func defaultNAT(p model.Profile) model.NAT {
 	timeouts, filtering := p.Defaults()
-	return nat.NAT{Timeouts: timeouts, TCPFiltering: filtering, UDPFiltering: filtering}
+	return model.NAT{Timeouts: timeouts, TCPFiltering: filtering, UDPFiltering: filtering}
 }
 
-func (r *rig) pool(id uint32, address netip.Addr, ports ...nat.PortRange) Pool {
+func (r *rig) pool(id uint32, address netip.Addr, ports ...model.PortRange) Pool {
 	return Pool{NAT: id, Interface: r.outside, Addresses: []PoolAddress{{Address: address, Ports: ports}}}
 }
 
@@ -256,7 +256,7 @@ func ifindex(t *testing.T, n *lab.Namespace, link string) uint32 {
 	return uint32(attrs.Index)
 }
 
-func hardware(m nat.MAC) net.HardwareAddr {
+func hardware(m model.MAC) net.HardwareAddr {
 	mac := macOf(m)
 	return mac[:]
 }

@@ -4,7 +4,7 @@ import (
 	"testing"
 
 	"github.com/hostnat/hostnat/internal/event"
-	"github.com/hostnat/hostnat/internal/nat"
+	"github.com/hostnat/hostnat/internal/model"
 )
 
 // TestSharedNumbers: what other packages call by names of their own has the
@@ -24,14 +24,14 @@ func TestSharedNumbers(t *testing.T) {
 		"endpoint-dependent begins": {uint32(bpfEventIdEVENT_ENDPOINT_DEPENDENT_BEGIN), uint32(event.OverflowBegin)},
 		"endpoint-dependent ends":   {uint32(bpfEventIdEVENT_ENDPOINT_DEPENDENT_END), uint32(event.OverflowEnd)},
 		"endpoint's limit":          {uint32(bpfEventIdEVENT_ENDPOINT_LIMIT), uint32(event.EndpointLimited)},
-		"state: none":               {uint32(bpfTcpStateSTATE_NONE), uint32(nat.StateNone)},
-		"state: internal SYN":       {uint32(bpfTcpStateSTATE_INTERNAL_SYN), uint32(nat.StateInternalSYN)},
-		"state: external SYN":       {uint32(bpfTcpStateSTATE_EXTERNAL_SYN), uint32(nat.StateExternalSYN)},
-		"state: established":        {uint32(bpfTcpStateSTATE_ESTABLISHED), uint32(nat.StateEstablished)},
-		"state: internal FIN":       {uint32(bpfTcpStateSTATE_INTERNAL_FIN), uint32(nat.StateInternalFIN)},
-		"state: external FIN":       {uint32(bpfTcpStateSTATE_EXTERNAL_FIN), uint32(nat.StateExternalFIN)},
-		"state: both FIN":           {uint32(bpfTcpStateSTATE_BOTH_FIN), uint32(nat.StateBothFIN)},
-		"state: time wait":          {uint32(bpfTcpStateSTATE_TIME_WAIT), uint32(nat.StateTimeWait)},
+		"state: none":               {uint32(bpfTcpStateSTATE_NONE), uint32(model.StateNone)},
+		"state: internal SYN":       {uint32(bpfTcpStateSTATE_INTERNAL_SYN), uint32(model.StateInternalSYN)},
+		"state: external SYN":       {uint32(bpfTcpStateSTATE_EXTERNAL_SYN), uint32(model.StateExternalSYN)},
+		"state: established":        {uint32(bpfTcpStateSTATE_ESTABLISHED), uint32(model.StateEstablished)},
+		"state: internal FIN":       {uint32(bpfTcpStateSTATE_INTERNAL_FIN), uint32(model.StateInternalFIN)},
+		"state: external FIN":       {uint32(bpfTcpStateSTATE_EXTERNAL_FIN), uint32(model.StateExternalFIN)},
+		"state: both FIN":           {uint32(bpfTcpStateSTATE_BOTH_FIN), uint32(model.StateBothFIN)},
+		"state: time wait":          {uint32(bpfTcpStateSTATE_TIME_WAIT), uint32(model.StateTimeWait)},
 	} {
 		if pair[0] != pair[1] {
 			t.Errorf("%s: %d in the object, %d here", name, pair[0], pair[1])

@@ -6,11 +6,11 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/hostnat/hostnat/internal/nat"
+	"github.com/hostnat/hostnat/internal/model"
 )
 
 // arp is a frame of endpoint 0's that says that sender address is at MAC.
-func arp(operation uint16, mac nat.MAC, sender, target netip.Addr) []byte {
+func arp(operation uint16, mac model.MAC, sender, target netip.Addr) []byte {
 	b := []byte{0, 1, 8, 0, 6, 4}
 	b = binary.BigEndian.AppendUint16(b, operation)
 	b = append(append(b, hardware(mac)...), sender.AsSlice()...)
@@ -22,9 +22,9 @@ func arp(operation uint16, mac nat.MAC, sender, target netip.Addr) []byte {
 // the same bridge; the bridge itself and the outside are looked at too.
 func TestForgedFramesArriveNowhere(t *testing.T) {
 	t.Parallel()
-	const broadcast = nat.MAC("ff:ff:ff:ff:ff:ff")
+	const broadcast = model.MAC("ff:ff:ff:ff:ff:ff")
 	gateway := netip.MustParseAddr("172.16.1.1")
-	udp := segment{protocol: nat.UDP, from: inside(0, 4000), to: stranger(7, 80), payload: []byte("forged")}
+	udp := segment{protocol: model.UDP, from: inside(0, 4000), to: stranger(7, 80), payload: []byte("forged")}
 	foreign, neighbour := udp, udp
 	foreign.from = inside(1, 4000)
 	neighbour.from, neighbour.to = inside(9, 4000), inside(1, 4000)

@@ -4,7 +4,7 @@ import (
 	"net/netip"
 	"testing"
 
-	"github.com/hostnat/hostnat/internal/nat"
+	"github.com/hostnat/hostnat/internal/model"
 )
 
 var spreadAt = netip.AddrPortFrom(hostAddress, 8080)
@@ -16,10 +16,10 @@ func (r *rig) knock(t *testing.T, remotes, port int) []int {
 	got := make([]int, remotes)
 	for i := range remotes {
 		from := netip.AddrPortFrom(netip.AddrFrom4([4]byte{198, 51, 100, byte(i)}), uint16(port))
-		r.fromRemote(t, segment{protocol: nat.UDP, from: from, to: spreadAt})
+		r.fromRemote(t, segment{protocol: model.UDP, from: from, to: spreadAt})
 		eventually(t, "packet at an endpoint", func() bool {
 			for e := range r.atEndpoint {
-				if len(r.atEndpoint[e].came(is(nat.UDP, from, inside(e, 80)))) > 0 {
+				if len(r.atEndpoint[e].came(is(model.UDP, from, inside(e, 80)))) > 0 {
 					got[i] = e
 					return true
 				}
@@ -39,7 +39,7 @@ func TestMappingWithSeveralTargets(t *testing.T) {
 	for i := range 3 {
 		r.mute(t, i)
 	}
-	r.config.Mappings[1] = ranged(t, nat.UDP, "0.0.0.0:8080", "172.16.1.2:80", "172.16.1.3:80", "172.16.1.4:80")
+	r.config.Mappings[1] = ranged(t, model.UDP, "0.0.0.0:8080", "172.16.1.2:80", "172.16.1.3:80", "172.16.1.4:80")
 	r.apply(t)
 	first := r.knock(t, remotes, 1000)
 	count := map[int]int{}
@@ -60,7 +60,7 @@ func TestMappingWithSeveralTargets(t *testing.T) {
 	if got := len(r.sessions(t)); got != 2*remotes {
 		t.Errorf("%d sessions, want %d", got, 2*remotes)
 	}
-	r.config.Mappings[1] = ranged(t, nat.UDP, "0.0.0.0:8080", "172.16.1.2:80", "172.16.1.4:80")
+	r.config.Mappings[1] = ranged(t, model.UDP, "0.0.0.0:8080", "172.16.1.2:80", "172.16.1.4:80")
 	r.apply(t)
 	if got, want := len(r.sessions(t)), 2*(remotes-count[1]); got != want {
 		t.Errorf("%d sessions after endpoint 1 went, want the %d of the others", got, want)
@@ -81,26 +81,26 @@ func TestNewTargetLeavesRemotesWhereTheyAre(t *testing.T) {
 	r := newRig(t, 2)
 	r.mute(t, 0)
 	r.mute(t, 1)
-	r.config.Mappings[1] = ranged(t, nat.UDP, "0.0.0.0:8080", "172.16.1.2:80", "172.16.1.9:80")
+	r.config.Mappings[1] = ranged(t, model.UDP, "0.0.0.0:8080", "172.16.1.2:80", "172.16.1.9:80")
 	r.apply(t)
 	// .9 is nobody: remotes that hash there are not asked.
 	var here []netip.AddrPort
 	for i := range remotes {
 		from := netip.AddrPortFrom(netip.AddrFrom4([4]byte{198, 51, 100, byte(i)}), 1)
-		r.fromRemote(t, segment{protocol: nat.UDP, from: from, to: spreadAt})
-		if _, has := r.session(t, nat.UDP, inside(0, 80), from); has {
+		r.fromRemote(t, segment{protocol: model.UDP, from: from, to: spreadAt})
+		if _, has := r.session(t, model.UDP, inside(0, 80), from); has {
 			here = append(here, from)
 		}
 	}
 	if len(here) == 0 {
 		t.Fatal("no remote came to endpoint 0")
 	}
-	r.config.Mappings[1] = ranged(t, nat.UDP, "0.0.0.0:8080", "172.16.1.2:80", "172.16.1.9:80", "172.16.1.3:80")
+	r.config.Mappings[1] = ranged(t, model.UDP, "0.0.0.0:8080", "172.16.1.2:80", "172.16.1.9:80", "172.16.1.3:80")
 	r.apply(t)
 	for _, from := range here {
 		again := netip.AddrPortFrom(from.Addr(), 2)
-		r.fromRemote(t, segment{protocol: nat.UDP, from: again, to: spreadAt})
-		r.atEndpoint[0].await(t, "second flow of a remote", 1, is(nat.UDP, again, inside(0, 80)))
+		r.fromRemote(t, segment{protocol: model.UDP, from: again, to: spreadAt})
+		r.atEndpoint[0].await(t, "second flow of a remote", 1, is(model.UDP, again, inside(0, 80)))
 	}
 }
 
@@ -110,13 +110,13 @@ func TestOutboundFromTargetOfSeveral(t *testing.T) {
 	t.Parallel()
 	r := newRig(t, 2)
 	r.mute(t, 0)
-	r.config.Mappings[1] = ranged(t, nat.UDP, "0.0.0.0:8080", "172.16.1.2:80", "172.16.1.3:80")
+	r.config.Mappings[1] = ranged(t, model.UDP, "0.0.0.0:8080", "172.16.1.2:80", "172.16.1.3:80")
 	r.apply(t)
-	r.fromEndpoint(t, 0, segment{protocol: nat.UDP, from: inside(0, 80), to: stranger(7, 1)})
-	external := r.external(t, nat.UDP, inside(0, 80))
+	r.fromEndpoint(t, 0, segment{protocol: model.UDP, from: inside(0, 80), to: stranger(7, 1)})
+	external := r.external(t, model.UDP, inside(0, 80))
 	if external.Port() == 8080 {
 		t.Errorf("external %v is the mapping's", external)
 	}
-	r.fromRemote(t, segment{protocol: nat.UDP, from: stranger(7, 1), to: external})
-	r.atEndpoint[0].await(t, "answer", 1, is(nat.UDP, stranger(7, 1), inside(0, 80)))
+	r.fromRemote(t, segment{protocol: model.UDP, from: stranger(7, 1), to: external})
+	r.atEndpoint[0].await(t, "answer", 1, is(model.UDP, stranger(7, 1), inside(0, 80)))
 }

@@ -10,15 +10,15 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/hostnat/hostnat/internal/event"
-	"github.com/hostnat/hostnat/internal/nat"
+	"github.com/hostnat/hostnat/internal/model"
 )
 
 // Session is a session as the kernel has it: ids instead of names.
 type Session struct {
 	NAT, Network, Compartment  uint32
-	Protocol                   nat.Protocol
+	Protocol                   model.Protocol
 	Internal, External, Remote netip.AddrPort
-	State                      nat.TCPState
+	State                      model.TCPState
 	Created                    time.Time
 	Left                       time.Duration // until it ends if nothing is sent
 	PacketsOut, BytesOut       uint64
@@ -28,7 +28,7 @@ type Session struct {
 // Binding is a binding as the kernel has it: ids instead of names.
 type Binding struct {
 	NAT, Network, Compartment uint32
-	Protocol                  nat.Protocol
+	Protocol                  model.Protocol
 	Internal, External        netip.AddrPort
 	Sessions                  uint32
 	Configured                bool
@@ -100,7 +100,7 @@ func (d *Datapath) Bindings(visit func(Binding) error) error {
 		}
 		return visit(Binding{
 			NAT: v.Nat, Network: v.Network, Compartment: v.Compartment,
-			Protocol:   nat.Protocol(k.Protocol),
+			Protocol:   model.Protocol(k.Protocol),
 			Internal:   toAddrPort(v.InternalAddress, v.InternalPort),
 			External:   toAddrPort(k.Address, k.Port),
 			Sessions:   v.Sessions,
@@ -117,11 +117,11 @@ func toSession(k *bpfSessionKey, v *bpfSession, clock clock) Session {
 	ends := clock.time(v.Refreshed).Add(time.Duration(v.Lifetime) * time.Second)
 	return Session{
 		NAT: v.Nat, Network: v.Network, Compartment: k.Compartment,
-		Protocol:   nat.Protocol(k.Protocol),
+		Protocol:   model.Protocol(k.Protocol),
 		Internal:   toAddrPort(k.InternalAddress, k.InternalPort),
 		External:   toAddrPort(v.ExternalAddress, v.ExternalPort),
 		Remote:     toAddrPort(k.RemoteAddress, k.RemotePort),
-		State:      nat.TCPState(v.State),
+		State:      model.TCPState(v.State),
 		Created:    clock.time(v.Created),
 		Left:       max(0, ends.Sub(clock.wall)),
 		PacketsOut: v.PacketsOut, BytesOut: v.BytesOut,

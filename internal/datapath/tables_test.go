@@ -8,7 +8,7 @@ import (
 
 	"github.com/cilium/ebpf"
 
-	"github.com/hostnat/hostnat/internal/nat"
+	"github.com/hostnat/hostnat/internal/model"
 )
 
 func (r *rig) sessions(t *testing.T) []Session {
@@ -33,7 +33,7 @@ func (r *rig) drops(t *testing.T) map[string]uint64 {
 }
 
 // session returns the one session between internal and remote.
-func (r *rig) session(t *testing.T, p nat.Protocol, internal, remote netip.AddrPort) (Session, bool) {
+func (r *rig) session(t *testing.T, p model.Protocol, internal, remote netip.AddrPort) (Session, bool) {
 	t.Helper()
 	list := r.sessions(t)
 	i := slices.IndexFunc(list, func(s Session) bool {
@@ -47,7 +47,7 @@ func (r *rig) session(t *testing.T, p nat.Protocol, internal, remote netip.AddrP
 
 // external waits for the binding of an internal address and port, and returns
 // its outside.
-func (r *rig) external(t *testing.T, p nat.Protocol, internal netip.AddrPort) netip.AddrPort {
+func (r *rig) external(t *testing.T, p model.Protocol, internal netip.AddrPort) netip.AddrPort {
 	t.Helper()
 	var found netip.AddrPort
 	eventually(t, "binding of "+p.String()+" "+internal.String(), func() bool {
@@ -151,14 +151,14 @@ func size(t *testing.T, m *ebpf.Map) int {
 }
 
 func target(network uint32, internal netip.AddrPort) []Target {
-	return []Target{{Network: network, Internal: nat.SinglePort(internal)}}
+	return []Target{{Network: network, Internal: model.SinglePort(internal)}}
 }
 
 // mapping is a mapping of the rig's first network.
-func mapping(p nat.Protocol, external string, internal netip.AddrPort, from ...string) Mapping {
+func mapping(p model.Protocol, external string, internal netip.AddrPort, from ...string) Mapping {
 	m := Mapping{
 		NAT: rigNAT, Compartment: rigCompartment, Protocol: p,
-		External: nat.SinglePort(netip.MustParseAddrPort(external)), Targets: target(rigNetwork, internal),
+		External: model.SinglePort(netip.MustParseAddrPort(external)), Targets: target(rigNetwork, internal),
 	}
 	for _, f := range from {
 		m.From = append(m.From, netip.MustParsePrefix(f))

@@ -9,8 +9,8 @@ import (
 
 	"golang.org/x/sys/unix"
 
-	"github.com/hostnat/hostnat/internal/lab"
-	"github.com/hostnat/hostnat/internal/nat"
+	"github.com/hostnat/hostnat/dev/lab"
+	"github.com/hostnat/hostnat/internal/model"
 )
 
 // tapRig has endpoint 172.16.1.2 on a TAP, as a VM: DELIVER_LINK.
@@ -26,7 +26,7 @@ func newTapRig(t *testing.T, flags uint16) (*rig, *device) {
 		MAC: endpointMAC(0), GatewayMAC: gatewayMAC,
 	})
 	r.attach(t, index, InsideIngress)
-	r.config.Mappings[1] = mapping(nat.TCP, "203.0.113.1:8080", inside(0, 80))
+	r.config.Mappings[1] = mapping(model.TCP, "203.0.113.1:8080", inside(0, 80))
 	r.apply(t)
 	for link, n := range map[string]*lab.Namespace{"tap0": r.Host, lab.HostLink: r.Host, lab.RemoteLink: r.Remote} {
 		must(t, n.SetMTU(link, 9000))
@@ -42,7 +42,7 @@ func TestTAPEndpoint(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			r, tap := newTapRig(t, flags)
-			for i, p := range []nat.Protocol{nat.UDP, nat.TCP, nat.ICMP} {
+			for i, p := range []model.Protocol{model.UDP, model.TCP, model.ICMP} {
 				from, remote := inside(0, 4000+uint16(i)), stranger(7, 80)
 				tap.inject(t, virtio{}, fromVM(segment{protocol: p, flags: syn, from: from, to: remote}))
 				external := r.external(t, p, from)
@@ -54,8 +54,8 @@ func TestTAPEndpoint(t *testing.T) {
 					t.Errorf("%v: Ethernet header % x, want % x", p, got.data[tap.header:tap.header+12], wantHeader)
 				}
 			}
-			r.fromRemote(t, segment{protocol: nat.TCP, flags: syn, from: stranger(9, 99), to: published})
-			tap.await(t, "SYN to the mapping", is(nat.TCP, stranger(9, 99), inside(0, 80)))
+			r.fromRemote(t, segment{protocol: model.TCP, flags: syn, from: stranger(9, 99), to: published})
+			tap.await(t, "SYN to the mapping", is(model.TCP, stranger(9, 99), inside(0, 80)))
 			r.consistent(t)
 		})
 	}
@@ -67,7 +67,7 @@ func TestHeadersOutsideLinearPartFromTAP(t *testing.T) {
 	t.Parallel()
 	r, tap := newTapRig(t, unix.IFF_VNET_HDR)
 	for i, linear := range []uint16{0, 14, 20, 33, 34, 38, 42, 53, 54} {
-		for _, p := range []nat.Protocol{nat.UDP, nat.TCP, nat.ICMP} {
+		for _, p := range []model.Protocol{model.UDP, model.TCP, model.ICMP} {
 			from := inside(0, 4000+uint16(i))
 			tap.inject(t, virtio{HeaderLength: linear},
 				fromVM(segment{protocol: p, flags: syn, from: from, to: stranger(7, 80), options: ipOptions, payload: make([]byte, 8000)}))
@@ -82,7 +82,7 @@ func TestHeadersOutsideLinearPartFromTAP(t *testing.T) {
 func TestTAPChecksumLeftToDevice(t *testing.T) {
 	t.Parallel()
 	r, tap := newTapRig(t, unix.IFF_VNET_HDR)
-	for _, p := range []nat.Protocol{nat.UDP, nat.TCP} {
+	for _, p := range []model.Protocol{model.UDP, model.TCP} {
 		s := segment{protocol: p, flags: syn, from: inside(0, 4000), to: stranger(7, 80), payload: []byte("left to the device")}
 		frame, at := partial(s)
 		tap.inject(t, virtio{Flags: needsChecksum, HeaderLength: 54, ChecksumStart: 34, ChecksumAt: at}, frame)
@@ -107,10 +107,10 @@ func TestTAPSegmentationOffload(t *testing.T) {
 			r, tap := newTapRig(t, unix.IFF_VNET_HDR)
 			must(t, r.Host.SetOffloads(lab.HostLink, offloads))
 			from, remote := inside(0, 4000), stranger(7, 80)
-			tap.inject(t, virtio{}, fromVM(segment{protocol: nat.TCP, flags: syn, from: from, to: remote}))
-			external := r.external(t, nat.TCP, from)
+			tap.inject(t, virtio{}, fromVM(segment{protocol: model.TCP, flags: syn, from: from, to: remote}))
+			external := r.external(t, model.TCP, from)
 			const size, gso = 30000, 1448
-			s := segment{protocol: nat.TCP, flags: ack, from: from, to: remote, payload: []byte(strings.Repeat("0123456789", size/10))}
+			s := segment{protocol: model.TCP, flags: ack, from: from, to: remote, payload: []byte(strings.Repeat("0123456789", size/10))}
 			frame, at := partial(s)
 			tap.inject(t, virtio{
 				Flags: needsChecksum, GSOType: gsoTCPv4, HeaderLength: 54, GSOSize: gso, ChecksumStart: 34, ChecksumAt: at,
@@ -141,7 +141,7 @@ func TestHeadersOutsideLinearPartFromPacketSocket(t *testing.T) {
 	}
 	must(t, r.Endpoints[0].SetMTU("eth0", 9000))
 	for i, options := range [][]byte{nil, ipOptions} {
-		for _, p := range []nat.Protocol{nat.UDP, nat.TCP, nat.ICMP} {
+		for _, p := range []model.Protocol{model.UDP, model.TCP, model.ICMP} {
 			from, remote := inside(0, 4000+uint16(i)), stranger(7, 80)
 			r.fromEndpoint(t, 0, segment{protocol: p, flags: syn, from: from, to: remote, options: options, payload: make([]byte, 8001)})
 			external := r.external(t, p, from)
@@ -151,6 +151,6 @@ func TestHeadersOutsideLinearPartFromPacketSocket(t *testing.T) {
 		}
 	}
 	before := r.drops(t)["spoofed-source"]
-	r.fromEndpoint(t, 0, segment{protocol: nat.UDP, from: inside(5, 4000), to: stranger(7, 80), payload: make([]byte, 8000)})
+	r.fromEndpoint(t, 0, segment{protocol: model.UDP, from: inside(5, 4000), to: stranger(7, 80), payload: make([]byte, 8000)})
 	r.dropped(t, "spoofed-source", before+1)
 }

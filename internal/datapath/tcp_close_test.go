@@ -8,8 +8,8 @@ import (
 	"testing"
 	"time"
 
-	"github.com/hostnat/hostnat/internal/lab"
-	"github.com/hostnat/hostnat/internal/nat"
+	"github.com/hostnat/hostnat/dev/lab"
+	"github.com/hostnat/hostnat/internal/model"
 )
 
 // RFC 5382 REQ-2: every order of the end passes, with what is repeated or comes late.
@@ -28,9 +28,9 @@ func TestFINInEachOrder(t *testing.T) {
 		f := r.openTCP(t, uint16(4000+i), stranger(7, 80))
 		f.play(t, in(synAck), out(ack))
 		f.play(t, steps...)
-		f.state(t, nat.StateBothFIN, transitory)
+		f.state(t, model.StateBothFIN, transitory)
 		f.play(t, in(finAck), out(ack), in(ack), out(rst), in(rst)) // late ones, and the answer to them
-		f.state(t, nat.StateBothFIN, transitory)
+		f.state(t, model.StateBothFIN, transitory)
 	}
 	if drops := r.drops(t); len(drops) != 0 {
 		t.Errorf("drops %v", drops)
@@ -85,10 +85,10 @@ func TestBlindRSTDoesNotCutConnection(t *testing.T) {
 	must(t, err)
 	remote := netip.AddrPortFrom(remoteAddress, 7000)
 	// Sequence number 0 is outside the window, but once in 2^16 runs.
-	r.fromRemote(t, segment{protocol: nat.TCP, flags: rst, from: remote, to: external})
-	r.atEndpoint[0].await(t, "the RST", 1, func(p packet) bool { return p.protocol == nat.TCP && p.flags == rst && p.from == remote })
-	s, has := r.session(t, nat.TCP, inside(0, 4000), remote)
-	if !has || s.State != nat.StateTimeWait || s.Left > transitory || s.Left < transitory-clockSlack {
+	r.fromRemote(t, segment{protocol: model.TCP, flags: rst, from: remote, to: external})
+	r.atEndpoint[0].await(t, "the RST", 1, func(p packet) bool { return p.protocol == model.TCP && p.flags == rst && p.from == remote })
+	s, has := r.session(t, model.TCP, inside(0, 4000), remote)
+	if !has || s.State != model.StateTimeWait || s.Left > transitory || s.Left < transitory-clockSlack {
 		t.Errorf("after a RST: %+v (%v), want one that ends in 4 minutes", s, has)
 	}
 	must(t, conn.SetDeadline(time.Now().Add(patience)))
@@ -99,7 +99,7 @@ func TestBlindRSTDoesNotCutConnection(t *testing.T) {
 	if err != nil || string(echoed) != "still there" {
 		t.Errorf("after a blind RST the connection says %q, %v; drops %v", echoed, err, r.drops(t))
 	}
-	if s, _ = r.session(t, nat.TCP, inside(0, 4000), remote); s.State != nat.StateEstablished || s.Left < established-clockSlack {
+	if s, _ = r.session(t, model.TCP, inside(0, 4000), remote); s.State != model.StateEstablished || s.Left < established-clockSlack {
 		t.Errorf("after data: %+v, want an established session", s)
 	}
 }
@@ -114,10 +114,10 @@ func TestRSTKeepsBinding(t *testing.T) {
 		f := r.openTCP(t, uint16(4000+i), stranger(7, 80))
 		f.play(t, in(synAck), out(ack))
 		f.play(t, steps...)
-		f.state(t, nat.StateTimeWait, transitory)
+		f.state(t, model.StateTimeWait, transitory)
 		f.play(t, out(syn), in(synAck), out(ack))
-		f.state(t, nat.StateEstablished, established)
-		if again := r.external(t, nat.TCP, f.internal); again != f.external {
+		f.state(t, model.StateEstablished, established)
+		if again := r.external(t, model.TCP, f.internal); again != f.external {
 			t.Errorf("%v: external %v, before the RST %v", steps, again, f.external)
 		}
 	}
@@ -140,10 +140,10 @@ func TestSYNOnClosingSession(t *testing.T) {
 			f.play(t, end...)
 			f.play(t, begin...)
 			f.play(t, in(ack), out(ack))
-			if again := r.external(t, nat.TCP, f.internal); again != f.external {
+			if again := r.external(t, model.TCP, f.internal); again != f.external {
 				t.Errorf("%v, then %v: external %v, before %v", end, begin, again, f.external)
 			}
-			if s, has := r.session(t, nat.TCP, f.internal, f.remote); !has || len(end) > 1 && s.State != nat.StateEstablished {
+			if s, has := r.session(t, model.TCP, f.internal, f.remote); !has || len(end) > 1 && s.State != model.StateEstablished {
 				t.Errorf("%v, then %v: session %+v (%v)", end, begin, s, has)
 			}
 			port++
@@ -168,7 +168,7 @@ func TestBlindRSTAndSYNDoNotCutConnection(t *testing.T) {
 		f.play(t, in(synAck), out(ack))
 		f.play(t, blind...)
 		f.play(t, out(ack), in(ack)) // the true ones go on
-		if s, has := r.session(t, nat.TCP, f.internal, f.remote); !has || s.Left < transitory-clockSlack {
+		if s, has := r.session(t, model.TCP, f.internal, f.remote); !has || s.Left < transitory-clockSlack {
 			t.Errorf("after %v and data: %+v (%v)", blind, s, has)
 		}
 	}

@@ -4,7 +4,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/hostnat/hostnat/internal/nat"
+	"github.com/hostnat/hostnat/internal/model"
 )
 
 // scaled makes a second of the test stand for 2,480 of the connection's: 2 h 4
@@ -12,7 +12,7 @@ import (
 func (r *rig) scaled(t *testing.T) {
 	t.Helper()
 	n := r.config.NATs[rigNAT]
-	n.Timeouts = nat.Timeouts{UDP: 3, ICMP: 3, TCPEstablished: 3, TCPTransitory: 1}
+	n.Timeouts = model.Timeouts{UDP: 3, ICMP: 3, TCPEstablished: 3, TCPTransitory: 1}
 	r.config.NATs[rigNAT] = n
 	r.apply(t)
 }
@@ -38,7 +38,7 @@ func TestIdleConnectionIsKept(t *testing.T) {
 	closed.play(t, in(synAck), out(finAck), in(finAck))
 	f.idle(t, 2500*time.Millisecond)
 	f.play(t, in(ack))
-	if _, has := r.session(t, nat.TCP, closed.internal, closed.remote); has {
+	if _, has := r.session(t, model.TCP, closed.internal, closed.remote); has {
 		t.Error("the closed connection is still there")
 	}
 	f.idle(t, 2500*time.Millisecond)
@@ -58,12 +58,12 @@ func TestOneWayTrafficKeepsConnection(t *testing.T) {
 	upload.play(t, in(synAck), out(ack))
 	began := time.Now()
 	eventually(t, "2.5 seconds", func() bool {
-		r.fromRemote(t, segment{protocol: nat.TCP, flags: ack, from: download.remote, to: download.external})
-		r.fromEndpoint(t, 0, segment{protocol: nat.TCP, flags: ack, from: upload.internal, to: upload.remote})
+		r.fromRemote(t, segment{protocol: model.TCP, flags: ack, from: download.remote, to: download.external})
+		r.fromEndpoint(t, 0, segment{protocol: model.TCP, flags: ack, from: upload.internal, to: upload.remote})
 		return time.Since(began) > 2500*time.Millisecond
 	})
 	for name, f := range map[string]*tcpFlow{"download": download, "upload": upload} {
-		if s, has := r.session(t, nat.TCP, f.internal, f.remote); !has || s.State != nat.StateEstablished {
+		if s, has := r.session(t, model.TCP, f.internal, f.remote); !has || s.State != model.StateEstablished {
 			t.Errorf("%s: %+v (%v)", name, s, has)
 		}
 	}

@@ -6,7 +6,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/hostnat/hostnat/internal/nat"
+	"github.com/hostnat/hostnat/internal/model"
 )
 
 // step is a TCP segment out of the endpoint or in from the remote.
@@ -28,59 +28,59 @@ func (s step) String() string {
 }
 
 // tcpPaths are the shortest ways to each state that a session can be in.
-var tcpPaths = map[nat.TCPState][]step{
-	nat.StateInternalSYN: {out(syn)},
-	nat.StateExternalSYN: {in(syn)},
-	nat.StateEstablished: {out(syn), in(synAck)},
-	nat.StateInternalFIN: {out(syn), in(synAck), out(finAck)},
-	nat.StateExternalFIN: {out(syn), in(synAck), in(finAck)},
-	nat.StateBothFIN:     {out(syn), in(synAck), in(finAck), out(finAck)},
-	nat.StateTimeWait:    {out(syn), in(synAck), in(rst)},
+var tcpPaths = map[model.TCPState][]step{
+	model.StateInternalSYN: {out(syn)},
+	model.StateExternalSYN: {in(syn)},
+	model.StateEstablished: {out(syn), in(synAck)},
+	model.StateInternalFIN: {out(syn), in(synAck), out(finAck)},
+	model.StateExternalFIN: {out(syn), in(synAck), in(finAck)},
+	model.StateBothFIN:     {out(syn), in(synAck), in(finAck), out(finAck)},
+	model.StateTimeWait:    {out(syn), in(synAck), in(rst)},
 }
 
 // tcpTransitions is RFC 6146 section 3.5.2 with decision D5. What is not
 // listed changes nothing.
-var tcpTransitions = map[nat.TCPState]map[step]nat.TCPState{
-	nat.StateInternalSYN: {
-		in(synAck): nat.StateEstablished,
-		in(syn):    nat.StateEstablished, // simultaneous open
+var tcpTransitions = map[model.TCPState]map[step]model.TCPState{
+	model.StateInternalSYN: {
+		in(synAck): model.StateEstablished,
+		in(syn):    model.StateEstablished, // simultaneous open
 	},
-	nat.StateExternalSYN: {
-		out(synAck): nat.StateEstablished,
-		out(syn):    nat.StateEstablished,
+	model.StateExternalSYN: {
+		out(synAck): model.StateEstablished,
+		out(syn):    model.StateEstablished,
 	},
-	nat.StateEstablished: {
-		out(finAck): nat.StateInternalFIN, in(finAck): nat.StateExternalFIN,
-		out(rst): nat.StateTimeWait, in(rst): nat.StateTimeWait,
-		out(rst | ack): nat.StateTimeWait, in(rst | ack): nat.StateTimeWait,
+	model.StateEstablished: {
+		out(finAck): model.StateInternalFIN, in(finAck): model.StateExternalFIN,
+		out(rst): model.StateTimeWait, in(rst): model.StateTimeWait,
+		out(rst | ack): model.StateTimeWait, in(rst | ack): model.StateTimeWait,
 	},
-	nat.StateInternalFIN: {
-		out(syn):   nat.StateInternalSYN,
-		in(finAck): nat.StateBothFIN,
-		out(rst):   nat.StateTimeWait, in(rst): nat.StateTimeWait,
-		out(rst | ack): nat.StateTimeWait, in(rst | ack): nat.StateTimeWait,
+	model.StateInternalFIN: {
+		out(syn):   model.StateInternalSYN,
+		in(finAck): model.StateBothFIN,
+		out(rst):   model.StateTimeWait, in(rst): model.StateTimeWait,
+		out(rst | ack): model.StateTimeWait, in(rst | ack): model.StateTimeWait,
 	},
-	nat.StateExternalFIN: {
-		out(syn):    nat.StateInternalSYN,
-		out(finAck): nat.StateBothFIN,
-		out(rst):    nat.StateTimeWait, in(rst): nat.StateTimeWait,
-		out(rst | ack): nat.StateTimeWait, in(rst | ack): nat.StateTimeWait,
+	model.StateExternalFIN: {
+		out(syn):    model.StateInternalSYN,
+		out(finAck): model.StateBothFIN,
+		out(rst):    model.StateTimeWait, in(rst): model.StateTimeWait,
+		out(rst | ack): model.StateTimeWait, in(rst | ack): model.StateTimeWait,
 	},
-	nat.StateBothFIN: {
-		out(syn): nat.StateInternalSYN, in(syn): nat.StateExternalSYN,
+	model.StateBothFIN: {
+		out(syn): model.StateInternalSYN, in(syn): model.StateExternalSYN,
 		// a RST changes nothing: RFC 6146 section 3.5.2.2
 	},
-	nat.StateTimeWait: {
-		out(syn):    nat.StateInternalSYN, // one from outside may be forged: RFC 7857 section 2.3
-		out(synAck): nat.StateEstablished, in(synAck): nat.StateEstablished,
-		out(ack): nat.StateEstablished, in(ack): nat.StateEstablished,
-		out(finAck): nat.StateEstablished, in(finAck): nat.StateEstablished,
+	model.StateTimeWait: {
+		out(syn):    model.StateInternalSYN, // one from outside may be forged: RFC 7857 section 2.3
+		out(synAck): model.StateEstablished, in(synAck): model.StateEstablished,
+		out(ack): model.StateEstablished, in(ack): model.StateEstablished,
+		out(finAck): model.StateEstablished, in(finAck): model.StateEstablished,
 	},
 }
 
 type tcpCase struct {
 	steps []step
-	want  nat.TCPState
+	want  model.TCPState
 }
 
 // tcpCases is every segment in every state.
@@ -101,11 +101,11 @@ func tcpCases() []tcpCase {
 	return cases
 }
 
-func tcpLifetime(s nat.TCPState, of nat.Timeouts) time.Duration {
+func tcpLifetime(s model.TCPState, of model.Timeouts) time.Duration {
 	switch s {
-	case nat.StateExternalSYN:
+	case model.StateExternalSYN:
 		return 6 * time.Second // TCP_INCOMING_SYN, RFC 6146 section 4
-	case nat.StateEstablished, nat.StateInternalFIN, nat.StateExternalFIN:
+	case model.StateEstablished, model.StateInternalFIN, model.StateExternalFIN:
 		return of.TCPEstablished.Duration()
 	}
 	return of.TCPTransitory.Duration()
@@ -114,14 +114,14 @@ func tcpLifetime(s nat.TCPState, of nat.Timeouts) time.Duration {
 // halfOpen reports whether the remote opened the connection and has not sent the
 // handshake's last ACK: it may be a flood under forged addresses.
 func (c tcpCase) halfOpen() bool {
-	return c.want == nat.StateEstablished && c.steps[0] == in(syn)
+	return c.want == model.StateEstablished && c.steps[0] == in(syn)
 }
 
 // Each case has a mapped internal port of its own, so that its external one is
 // known before the first segment.
 func TestTCPStatesAndLifetimes(t *testing.T) {
 	t.Parallel()
-	for _, profile := range []nat.Profile{nat.ProfileRFC, nat.ProfileWinNAT} {
+	for _, profile := range []model.Profile{model.ProfileRFC, model.ProfileWinNAT} {
 		t.Run(string(profile), func(t *testing.T) {
 			t.Parallel()
 			r := newRig(t, 1)
@@ -131,7 +131,7 @@ func TestTCPStatesAndLifetimes(t *testing.T) {
 			for i := range cases {
 				port := uint16(10000 + i)
 				external := netip.AddrPortFrom(netip.IPv4Unspecified(), port)
-				r.config.Mappings[uint32(i+1)] = mapping(nat.TCP, external.String(), inside(0, port))
+				r.config.Mappings[uint32(i+1)] = mapping(model.TCP, external.String(), inside(0, port))
 			}
 			r.apply(t)
 			for round := range 5 {
@@ -155,10 +155,10 @@ func (r *rig) playRound(t *testing.T, cases []tcpCase, round int) {
 		switch {
 		case round >= len(c.steps):
 		case c.steps[round].out:
-			outward = append(outward, segment{protocol: nat.TCP, flags: c.steps[round].flags, from: inside(0, port), to: stranger(7, 80)})
+			outward = append(outward, segment{protocol: model.TCP, flags: c.steps[round].flags, from: inside(0, port), to: stranger(7, 80)})
 		default:
 			to := netip.AddrPortFrom(hostAddress, port)
-			inward = append(inward, segment{protocol: nat.TCP, flags: c.steps[round].flags, from: stranger(7, 80), to: to})
+			inward = append(inward, segment{protocol: model.TCP, flags: c.steps[round].flags, from: stranger(7, 80), to: to})
 		}
 	}
 	r.fromEndpoint(t, 0, outward...)
@@ -175,9 +175,9 @@ func (r *rig) playRound(t *testing.T, cases []tcpCase, round int) {
 	})
 }
 
-func (r *rig) checkCase(t *testing.T, c tcpCase, internal netip.AddrPort, profile nat.Profile) {
+func (r *rig) checkCase(t *testing.T, c tcpCase, internal netip.AddrPort, profile model.Profile) {
 	t.Helper()
-	got, has := r.session(t, nat.TCP, internal, stranger(7, 80))
+	got, has := r.session(t, model.TCP, internal, stranger(7, 80))
 	if !has || got.State != c.want {
 		t.Errorf("%v: state %v, want %v", c.steps, got.State, c.want)
 		return
@@ -198,15 +198,15 @@ func TestIdleLifetimesOfProfiles(t *testing.T) {
 	r := newRig(t, 1)
 	r.mute(t, 0)
 	for i, tt := range []struct {
-		profile   nat.Profile
+		profile   model.Profile
 		udp, icmp time.Duration
 	}{
-		{nat.ProfileRFC, 300 * time.Second, 60 * time.Second},
-		{nat.ProfileWinNAT, 120 * time.Second, 30 * time.Second},
+		{model.ProfileRFC, 300 * time.Second, 60 * time.Second},
+		{model.ProfileWinNAT, 120 * time.Second, 30 * time.Second},
 	} {
 		r.config.NATs[rigNAT] = defaultNAT(tt.profile)
 		r.apply(t)
-		for p, want := range map[nat.Protocol]time.Duration{nat.UDP: tt.udp, nat.ICMP: tt.icmp} {
+		for p, want := range map[model.Protocol]time.Duration{model.UDP: tt.udp, model.ICMP: tt.icmp} {
 			from := inside(0, uint16(4000+i))
 			r.fromEndpoint(t, 0, segment{protocol: p, from: from, to: stranger(7, 0)})
 			r.external(t, p, from)

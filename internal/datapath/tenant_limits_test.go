@@ -5,11 +5,11 @@ import (
 	"testing"
 	"time"
 
-	"github.com/hostnat/hostnat/internal/nat"
+	"github.com/hostnat/hostnat/internal/model"
 )
 
 // limited sets the NAT's limits for an endpoint.
-func (r *rig) limited(t *testing.T, limits nat.Limits) {
+func (r *rig) limited(t *testing.T, limits model.Limits) {
 	t.Helper()
 	n := r.config.NATs[rigNAT]
 	n.Limits = limits
@@ -39,9 +39,9 @@ func TestSessionsOfEndpointAreLimited(t *testing.T) {
 	r := newRig(t, 2)
 	r.mute(t, 0)
 	r.mute(t, 1)
-	r.limited(t, nat.Limits{Sessions: 4})
+	r.limited(t, model.Limits{Sessions: 4})
 	open := func(i int, remote byte) {
-		r.fromEndpoint(t, i, segment{protocol: nat.UDP, from: inside(i, 4000), to: stranger(remote, 80)})
+		r.fromEndpoint(t, i, segment{protocol: model.UDP, from: inside(i, 4000), to: stranger(remote, 80)})
 	}
 	for remote := range byte(6) {
 		open(0, remote)
@@ -51,7 +51,7 @@ func TestSessionsOfEndpointAreLimited(t *testing.T) {
 	r.count(t, 1, 1, 2)
 	open(0, 0) // an old one goes on
 	r.atRemote.await(t, "old session's packet", 2, func(p packet) bool {
-		return p.from == r.external(t, nat.UDP, inside(0, 4000)) && p.to == stranger(0, 80)
+		return p.from == r.external(t, model.UDP, inside(0, 4000)) && p.to == stranger(0, 80)
 	})
 	must(t, r.dp.EndSessions(func(s Session) bool { return s.Internal == inside(0, 4000) && s.Remote == stranger(1, 80) }))
 	open(0, 9)
@@ -68,20 +68,20 @@ func TestPortsOfEndpointAreLimited(t *testing.T) {
 	r := newRig(t, 2)
 	r.mute(t, 0)
 	r.mute(t, 1)
-	r.limited(t, nat.Limits{Ports: 3})
+	r.limited(t, model.Limits{Ports: 3})
 	for port := range uint16(5) {
-		r.fromEndpoint(t, 0, segment{protocol: nat.UDP, from: inside(0, 4000+port), to: stranger(7, 80)})
+		r.fromEndpoint(t, 0, segment{protocol: model.UDP, from: inside(0, 4000+port), to: stranger(7, 80)})
 	}
 	r.count(t, 0, 3, 2)
-	r.atEndpoint[0].await(t, "ICMP 3/13", 2, func(p packet) bool { return p.protocol == nat.ICMP && p.data[34] == 3 && p.data[35] == 13 })
+	r.atEndpoint[0].await(t, "ICMP 3/13", 2, func(p packet) bool { return p.protocol == model.ICMP && p.data[34] == 3 && p.data[35] == 13 })
 	for remote := range byte(5) { // more sessions of a port that it has
-		r.fromEndpoint(t, 0, segment{protocol: nat.UDP, from: inside(0, 4000), to: stranger(20+remote, 80)})
+		r.fromEndpoint(t, 0, segment{protocol: model.UDP, from: inside(0, 4000), to: stranger(20+remote, 80)})
 	}
 	r.count(t, 0, 8, 2)
-	r.fromEndpoint(t, 1, segment{protocol: nat.UDP, from: inside(1, 4004), to: stranger(7, 80)})
+	r.fromEndpoint(t, 1, segment{protocol: model.UDP, from: inside(1, 4004), to: stranger(7, 80)})
 	r.count(t, 1, 1, 2)
 	must(t, r.dp.EndSessions(func(s Session) bool { return s.Internal == inside(0, 4001) }))
-	r.fromEndpoint(t, 0, segment{protocol: nat.UDP, from: inside(0, 4004), to: stranger(7, 80)})
+	r.fromEndpoint(t, 0, segment{protocol: model.UDP, from: inside(0, 4004), to: stranger(7, 80)})
 	r.count(t, 0, 8, 2)
 }
 
@@ -92,16 +92,16 @@ func TestNewSessionsOfEndpointAreLimited(t *testing.T) {
 	r := newRig(t, 2)
 	r.mute(t, 0)
 	r.mute(t, 1)
-	r.limited(t, nat.Limits{Rate: 10})
+	r.limited(t, model.Limits{Rate: 10})
 	flood := make([]segment, 500)
 	for i := range flood {
-		flood[i] = segment{protocol: nat.TCP, flags: syn, from: inside(0, uint16(4000+i)), to: stranger(7, 80)}
+		flood[i] = segment{protocol: model.TCP, flags: syn, from: inside(0, uint16(4000+i)), to: stranger(7, 80)}
 	}
 	began := time.Now()
 	r.fromEndpoint(t, 0, flood...)
 	for port := range uint16(5) {
-		r.fromEndpoint(t, 1, segment{protocol: nat.TCP, flags: syn, from: inside(1, 4000+port), to: stranger(7, 80)})
-		r.external(t, nat.TCP, inside(1, 4000+port))
+		r.fromEndpoint(t, 1, segment{protocol: model.TCP, flags: syn, from: inside(1, 4000+port), to: stranger(7, 80)})
+		r.external(t, model.TCP, inside(1, 4000+port))
 	}
 	eventually(t, "every packet's fate", func() bool {
 		return len(r.sessions(t))-5+int(r.drops(t)["endpoint-limit"]) == len(flood)
@@ -123,7 +123,7 @@ func TestFreedPortRests(t *testing.T) {
 	r.config.NATs[rigNAT] = n
 	r.apply(t)
 	end := func() { must(t, r.dp.EndSessions(func(Session) bool { return true })) }
-	for _, p := range []nat.Protocol{nat.UDP, nat.ICMP} {
+	for _, p := range []model.Protocol{model.UDP, model.ICMP} {
 		first := r.flow(t, p, 4000)
 		end()
 		if got := r.flow(t, p, 4001); got != 0 {
@@ -141,9 +141,9 @@ func TestFreedPortRests(t *testing.T) {
 		}
 		end()
 	}
-	first := r.flow(t, nat.TCP, 4000)
+	first := r.flow(t, model.TCP, 4000)
 	end()
-	if got := r.flow(t, nat.TCP, 4001); got != first {
+	if got := r.flow(t, model.TCP, 4001); got != first {
 		t.Errorf("TCP: got port %d, want %d at once", got, first)
 	}
 }
@@ -154,15 +154,15 @@ func TestFloodAtMappingSparesNeighbours(t *testing.T) {
 	r := newRig(t, 2)
 	r.mute(t, 0)
 	r.mute(t, 1)
-	r.config.Mappings[1] = mapping(nat.TCP, "0.0.0.0:8080", inside(0, 80))
-	r.setNAT(t, func(n *nat.NAT) { n.Limits.Sessions = 100 })
+	r.config.Mappings[1] = mapping(model.TCP, "0.0.0.0:8080", inside(0, 80))
+	r.setNAT(t, func(n *model.NAT) { n.Limits.Sessions = 100 })
 	segments := make([]segment, 500)
 	for i := range segments {
 		from := netip.AddrPortFrom(netip.AddrFrom4([4]byte{198, 51, 100, byte(i)}), uint16(1000+i))
-		segments[i] = segment{protocol: nat.TCP, flags: syn, from: from, to: netip.AddrPortFrom(hostAddress, 8080)}
+		segments[i] = segment{protocol: model.TCP, flags: syn, from: from, to: netip.AddrPortFrom(hostAddress, 8080)}
 	}
 	r.fromRemote(t, segments...)
 	r.dropped(t, "endpoint-limit", 400)
-	r.fromEndpoint(t, 1, segment{protocol: nat.TCP, flags: syn, from: inside(1, 4000), to: stranger(7, 81)})
+	r.fromEndpoint(t, 1, segment{protocol: model.TCP, flags: syn, from: inside(1, 4000), to: stranger(7, 81)})
 	r.atRemote.await(t, "the neighbour's connection", 1, func(p packet) bool { return p.to == stranger(7, 81) })
 }

@@ -6,8 +6,8 @@ import (
 
 	"golang.org/x/sys/unix"
 
-	"github.com/hostnat/hostnat/internal/lab"
-	"github.com/hostnat/hostnat/internal/nat"
+	"github.com/hostnat/hostnat/dev/lab"
+	"github.com/hostnat/hostnat/internal/model"
 )
 
 // An outside without Ethernet, as most VPNs are: the way to 192.0.2.0/24.
@@ -22,13 +22,13 @@ func TestOutsideWithoutEthernet(t *testing.T) {
 	r.config.Outsides[index] = Outside{NoEthernet: true}
 	r.config.HostAddresses[own] = index
 	r.config.Pools = append(r.config.Pools, Pool{NAT: rigNAT, Interface: index, Addresses: []PoolAddress{{Address: own, Ports: rigPorts}}})
-	r.config.Mappings[1] = mapping(nat.UDP, "0.0.0.0:8080", inside(0, 80))
+	r.config.Mappings[1] = mapping(model.UDP, "0.0.0.0:8080", inside(0, 80))
 	r.apply(t)
 	r.attach(t, index, OutsideIngressL3, OutsideEgressL3)
 	r.mute(t, 0)
 
 	remote := netip.MustParseAddrPort("192.0.2.9:99")
-	for i, p := range []nat.Protocol{nat.UDP, nat.TCP, nat.ICMP} {
+	for i, p := range []model.Protocol{model.UDP, model.TCP, model.ICMP} {
 		from := inside(0, 4000+uint16(i))
 		r.fromEndpoint(t, 0, segment{protocol: p, flags: syn, from: from, to: remote, payload: []byte("out")})
 		external := r.external(t, p, from)
@@ -40,8 +40,8 @@ func TestOutsideWithoutEthernet(t *testing.T) {
 		tun.inject(t, virtio{}, segment{protocol: p, flags: synAck, reply: true, from: remote, to: external, payload: []byte("in")}.ip())
 		r.atEndpoint[0].await(t, p.String()+" in", 1, is(p, netip.AddrPort{}, from))
 	}
-	tun.inject(t, virtio{}, segment{protocol: nat.UDP, from: remote, to: netip.AddrPortFrom(own, 8080)}.ip())
-	r.atEndpoint[0].await(t, "packet to the mapping", 1, is(nat.UDP, remote, inside(0, 80)))
+	tun.inject(t, virtio{}, segment{protocol: model.UDP, from: remote, to: netip.AddrPortFrom(own, 8080)}.ip())
+	r.atEndpoint[0].await(t, "packet to the mapping", 1, is(model.UDP, remote, inside(0, 80)))
 	// The delivered frames have the header of the inside.
 	for _, p := range r.atEndpoint[0].came(func(p packet) bool { return p.from.Addr() == remote.Addr() }) {
 		if want := string(append(hardware(endpointMAC(0)), hardware(gatewayMAC)...)); string(p.data[:12]) != want {
@@ -49,8 +49,8 @@ func TestOutsideWithoutEthernet(t *testing.T) {
 		}
 	}
 	// To the other outside the same endpoint goes from the other address.
-	r.fromEndpoint(t, 0, segment{protocol: nat.UDP, from: inside(0, 4100), to: stranger(7, 80)})
-	if external := r.external(t, nat.UDP, inside(0, 4100)); external.Addr() != hostAddress {
+	r.fromEndpoint(t, 0, segment{protocol: model.UDP, from: inside(0, 4100), to: stranger(7, 80)})
+	if external := r.external(t, model.UDP, inside(0, 4100)); external.Addr() != hostAddress {
 		t.Errorf("the flow to the first outside leaves from %v", external)
 	}
 	r.consistent(t)
@@ -78,7 +78,7 @@ func TestLeakGuardOnOutsideWithoutEthernet(t *testing.T) {
 	if leaked := tun.came(says("leak")); len(leaked) != 0 {
 		t.Errorf("left untranslated: %v", leaked)
 	}
-	tun.inject(t, virtio{}, segment{protocol: nat.UDP, from: remote, to: inside(0, 4000)}.ip())
+	tun.inject(t, virtio{}, segment{protocol: model.UDP, from: remote, to: inside(0, 4000)}.ip())
 	r.dropped(t, "inside-address-from-outside", 1)
 }
 

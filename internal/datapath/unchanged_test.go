@@ -10,8 +10,8 @@ import (
 	"testing"
 	"time"
 
-	"github.com/hostnat/hostnat/internal/lab"
-	"github.com/hostnat/hostnat/internal/nat"
+	"github.com/hostnat/hostnat/dev/lab"
+	"github.com/hostnat/hostnat/internal/model"
 )
 
 // wordsOfALGs are what a NAT with an application gateway would change: the
@@ -74,7 +74,7 @@ func TestHeadersAreOtherwiseUnchanged(t *testing.T) {
 	r := newRig(t, 1)
 	r.mute(t, 0)
 	remote, host := r.macOf(t, r.Remote, lab.RemoteLink), r.macOf(t, r.Host, lab.HostLink)
-	for i, p := range []nat.Protocol{nat.TCP, nat.UDP, nat.ICMP} {
+	for i, p := range []model.Protocol{model.TCP, model.UDP, model.ICMP} {
 		out := segment{protocol: p, flags: syn, from: inside(0, uint16(4000+i)), to: stranger(7, 80), fragment: 0x4000, options: ipOptions, payload: []byte("payload")}
 		r.send(t, r.Endpoints[0], "eth0", ethernet(endpointMAC(0), gatewayMAC, etherIPv4, adorned(out)))
 		external := r.external(t, p, out.from)
@@ -99,13 +99,13 @@ func adorned(s segment) []byte {
 	header := int(ip[0]&15) * 4
 	binary.BigEndian.PutUint16(ip[10:], ^checksum(0, ip[:header]))
 	l4 := ip[header:]
-	at := map[nat.Protocol]int{nat.TCP: 16, nat.UDP: 6, nat.ICMP: 2}[s.protocol]
+	at := map[model.Protocol]int{model.TCP: 16, model.UDP: 6, model.ICMP: 2}[s.protocol]
 	switch s.protocol {
-	case nat.TCP:
+	case model.TCP:
 		copy(l4[4:], []byte{0xff, 0xff, 0xff, 0xff, 0x80, 0, 0, 1}) // sequence, acknowledgment
 		l4[13] |= 0xc8                                              // CWR, ECE, PSH
 		copy(l4[18:], []byte{0x56, 0x78})                           // urgent pointer
-	case nat.ICMP:
+	case model.ICMP:
 		copy(l4[6:], []byte{0xab, 0xcd}) // sequence
 	}
 	l4[at], l4[at+1] = 0, 0
@@ -117,7 +117,7 @@ func adorned(s segment) []byte {
 func (r *rig) same(t *testing.T, w *wire, what string, want segment) {
 	t.Helper()
 	from, to := want.from, want.to
-	if want.protocol == nat.ICMP { // the identifier is the port of both
+	if want.protocol == model.ICMP { // the identifier is the port of both
 		from, to = netip.AddrPort{}, netip.AddrPort{}
 	}
 	ip := adorned(want)
@@ -137,11 +137,11 @@ func TestIdentificationsOfTwoEndpointsDoNotMeet(t *testing.T) {
 	const each = 50
 	for i := range each { // all with identification 0
 		for e := range 2 {
-			r.fromEndpoint(t, e, segment{protocol: nat.UDP, from: inside(e, 4000), to: stranger(7, 80), payload: []byte{byte(i)}})
+			r.fromEndpoint(t, e, segment{protocol: model.UDP, from: inside(e, 4000), to: stranger(7, 80), payload: []byte{byte(i)}})
 		}
 	}
 	seen := map[string]bool{}
-	for _, p := range r.atRemote.await(t, "datagrams", 2*each, func(p packet) bool { return p.protocol == nat.UDP && p.to == stranger(7, 80) }) {
+	for _, p := range r.atRemote.await(t, "datagrams", 2*each, func(p packet) bool { return p.protocol == model.UDP && p.to == stranger(7, 80) }) {
 		id := string(p.data[14+4 : 14+6])
 		if seen[id] {
 			t.Fatalf("identification %x twice", id)

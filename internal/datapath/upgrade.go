@@ -10,7 +10,7 @@ import (
 
 	"github.com/cilium/ebpf"
 
-	"github.com/hostnat/hostnat/internal/nat"
+	"github.com/hostnat/hostnat/internal/model"
 )
 
 // A new version of hostnat may have other tables. Those that are as they were
@@ -139,7 +139,7 @@ func (u *upgrade) refusal() error {
 	if len(u.lost) == 0 {
 		return nil
 	}
-	return nat.Errorf(nat.Conflict, "this version of hostnat keeps its tables in another way, and would lose %s; nothing was changed",
+	return model.Errorf(model.Conflict, "this version of hostnat keeps its tables in another way, and would lose %s; nothing was changed",
 		strings.Join(u.lost, ", ")).
 		WithHint("start it with `hostnat daemon --discard-sessions`: open connections end, the configuration stays; or go back to the version before")
 }

@@ -12,8 +12,8 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"github.com/google/go-cmp/cmp/cmpopts"
 
-	"github.com/hostnat/hostnat/internal/lab"
-	"github.com/hostnat/hostnat/internal/nat"
+	"github.com/hostnat/hostnat/dev/lab"
+	"github.com/hostnat/hostnat/internal/model"
 )
 
 // version is a hostnat with other tables than this one: the spec of this one,
@@ -133,8 +133,8 @@ func TestUpgradeCarriesSessionsOver(t *testing.T) {
 			s := r.startStream(t)
 			s.runs(t)
 			r.mute(t, 1)
-			r.fromEndpoint(t, 1, segment{protocol: nat.ICMP, from: inside(1, 77), to: stranger(7, 80)},
-				segment{protocol: nat.TCP, flags: syn, from: inside(1, 5001), to: stranger(7, 80)})
+			r.fromEndpoint(t, 1, segment{protocol: model.ICMP, from: inside(1, 77), to: stranger(7, 80)},
+				segment{protocol: model.TCP, flags: syn, from: inside(1, 5001), to: stranger(7, 80)})
 			eventually(t, "three sessions", func() bool { return len(r.living(t)) == 3 })
 			before, ids, drops := r.living(t), r.ids(t), r.drops(t)
 
@@ -227,7 +227,7 @@ func TestUpgradeRefusesToLoseSessions(t *testing.T) {
 	ids := r.ids(t)
 	err := r.openVersion(otherKey, options{})
 	const want = "would lose 1 sessions (its key has the field tenant now); nothing was changed"
-	if nat.CodeOf(err) != nat.Conflict || !strings.Contains(err.Error(), want) {
+	if model.CodeOf(err) != model.Conflict || !strings.Contains(err.Error(), want) {
 		t.Errorf("got %v, want %q", err, want)
 	}
 	if changed := changedIDs(ids, r.ids(t)); len(changed) > 0 {
@@ -257,7 +257,7 @@ func TestFailedStartChangesNothing(t *testing.T) {
 	r := newRig(t, 2)
 	s := r.startStream(t)
 	r.mute(t, 1)
-	r.fromEndpoint(t, 1, segment{protocol: nat.UDP, from: inside(1, 4444), to: stranger(7, 80)}) // two sessions at least
+	r.fromEndpoint(t, 1, segment{protocol: model.UDP, from: inside(1, 4444), to: stranger(7, 80)}) // two sessions at least
 	for name, broken := range map[string]version{
 		"a program that the verifier refuses": func(s *ebpf.CollectionSpec) {
 			s.Programs["outside_egress"].Instructions = s.Programs["outside_egress"].Instructions[:1]
@@ -331,15 +331,15 @@ func TestUpgradeCatchesUp(t *testing.T) {
 			r := newRig(t, 1)
 			r.become(t, otherSession)
 			r.mute(t, 0)
-			tcp := segment{protocol: nat.TCP, flags: syn, from: inside(0, 5001), to: stranger(7, 80)}
-			r.fromEndpoint(t, 0, tcp, segment{protocol: nat.UDP, from: inside(0, 4000), to: stranger(7, 80)})
+			tcp := segment{protocol: model.TCP, flags: syn, from: inside(0, 5001), to: stranger(7, 80)}
+			r.fromEndpoint(t, 0, tcp, segment{protocol: model.UDP, from: inside(0, 4000), to: stranger(7, 80)})
 			eventually(t, "two sessions", func() bool { return len(r.living(t)) == 2 })
 			half := r.startUpgrade(t)
-			r.follow(t, inside(0, 5001), stranger(7, 80), tcpPaths[nat.StateEstablished][1:])
+			r.follow(t, inside(0, 5001), stranger(7, 80), tcpPaths[model.StateEstablished][1:])
 			r.fromEndpoint(t, 0,
-				segment{protocol: nat.UDP, from: inside(0, 4000), to: stranger(8, 80)}, // a known binding
-				segment{protocol: nat.UDP, from: inside(0, 4001), to: stranger(8, 80)}, // and two new ones
-				segment{protocol: nat.ICMP, from: inside(0, 77), to: stranger(8, 80)})
+				segment{protocol: model.UDP, from: inside(0, 4000), to: stranger(8, 80)}, // a known binding
+				segment{protocol: model.UDP, from: inside(0, 4001), to: stranger(8, 80)}, // and two new ones
+				segment{protocol: model.ICMP, from: inside(0, 77), to: stranger(8, 80)})
 			want := 5
 			eventually(t, "five sessions", func() bool { return len(r.living(t)) == want })
 			before, old := r.living(t), r.dp
@@ -361,7 +361,7 @@ func TestUpgradeCatchesUp(t *testing.T) {
 				t.Errorf("sessions (-before +after):\n%s", diff)
 			}
 			for _, b := range r.bindings(t) {
-				if sessions := map[bool]uint32{true: 2, false: 1}[b.Protocol == nat.UDP && b.Internal.Port() == 4000]; b.Sessions != sessions {
+				if sessions := map[bool]uint32{true: 2, false: 1}[b.Protocol == model.UDP && b.Internal.Port() == 4000]; b.Sessions != sessions {
 					t.Errorf("%+v, want %d sessions", b, sessions)
 				}
 			}

@@ -12,7 +12,7 @@ import (
 	"github.com/cilium/ebpf/ringbuf"
 
 	"github.com/hostnat/hostnat/internal/event"
-	"github.com/hostnat/hostnat/internal/nat"
+	"github.com/hostnat/hostnat/internal/model"
 )
 
 // The data path sends events until a moment that Watch keeps moving: should
@@ -91,7 +91,7 @@ func toEvent(sample []byte, clock clock) (Event, bool) {
 		return Event{}, false
 	}
 	e := event.New(event.ID(raw.Id), clock.time(raw.Time))
-	e.Protocol = nat.Protocol(raw.Protocol)
+	e.Protocol = model.Protocol(raw.Protocol)
 	e.Internal = toAddrPort(raw.InternalAddress, raw.InternalPort)
 	if raw.ExternalAddress != 0 || raw.ExternalPort != 0 {
 		e.External = toAddrPort(raw.ExternalAddress, raw.ExternalPort)
@@ -101,7 +101,7 @@ func toEvent(sample []byte, clock clock) (Event, bool) {
 		e.InternalDestination, e.ExternalDestination = remote, remote
 	}
 	e.LifetimeSeconds = raw.Lifetime
-	e.TCPState = nat.TCPState(raw.State)
+	e.TCPState = model.TCPState(raw.State)
 	e.SessionCount = raw.Sessions
 	e.Configured = raw.Configured != 0
 	if e.ID == event.MemoryAllocationFailure {

@@ -6,7 +6,7 @@ import (
 
 	"github.com/cilium/ebpf"
 
-	"github.com/hostnat/hostnat/internal/nat"
+	"github.com/hostnat/hostnat/internal/model"
 )
 
 // startWheel starts the clock by which sessions end, or hands it over to the
@@ -29,6 +29,6 @@ func (d *Datapath) startWheel() error {
 		}
 		time.Sleep(pause)
 	}
-	return nat.Errorf(nat.Unavailable, "the kernel has no memory for the data path's clock").
+	return model.Errorf(model.Unavailable, "the kernel has no memory for the data path's clock").
 		WithHint("free some memory and start the daemon again")
 }

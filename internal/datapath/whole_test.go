@@ -8,13 +8,13 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/hostnat/hostnat/internal/lab"
-	"github.com/hostnat/hostnat/internal/nat"
+	"github.com/hostnat/hostnat/dev/lab"
+	"github.com/hostnat/hostnat/internal/model"
 )
 
 // portless are the protocols that a mapping of a whole address carries beside
 // TCP and UDP, and one that has no name.
-var portless = []nat.Protocol{sctp, gre, esp, udpLite, dccp, ipip, 99}
+var portless = []model.Protocol{sctp, gre, esp, udpLite, dccp, ipip, 99}
 
 var mappedAddress = netip.MustParseAddr("203.0.113.9")
 
@@ -22,14 +22,14 @@ func atMapped(port uint16) netip.AddrPort { return netip.AddrPortFrom(mappedAddr
 
 // wholes is a mapping of 203.0.113.9 to endpoint i, as package reconcile tells it.
 func (r *rig) wholes(i int, from ...string) {
-	all := nat.PortRange{Low: 1, High: 65535}
-	m := mapping(nat.TCP, "203.0.113.9:1", inside(i, 1), from...)
+	all := model.PortRange{Low: 1, High: 65535}
+	m := mapping(model.TCP, "203.0.113.9:1", inside(i, 1), from...)
 	m.External.Ports, m.Targets[0].Internal.Ports = all, all
 	r.config.Wholes = map[uint32]Whole{7: {
 		Compartment: rigCompartment, Network: rigNetwork, External: mappedAddress, Internal: endpointAddress(i), From: m.From,
 	}}
 	r.config.Mappings[7|1<<30] = m
-	m.Protocol = nat.UDP
+	m.Protocol = model.UDP
 	r.config.Mappings[7|1<<31] = m
 }
 
@@ -48,7 +48,7 @@ func newWholeRig(t *testing.T, endpoints int) *rig {
 
 // portlessPacket is a packet of such a protocol with 8 bytes in front of the
 // payload, in them the checksum that counts the addresses, if there is one.
-func portlessPacket(p nat.Protocol, from, to netip.Addr, payload string) segment {
+func portlessPacket(p model.Protocol, from, to netip.Addr, payload string) segment {
 	s := segment{protocol: p, from: netip.AddrPortFrom(from, 0), to: netip.AddrPortFrom(to, 0)}
 	// To IPIP this is an inner header without length: the kernel looks for its transport header.
 	s.payload = append([]byte{0x10, 0x90, 0x1f, 0x90, 0, 0, 0, 0}, payload...)
@@ -60,7 +60,7 @@ func portlessPacket(p nat.Protocol, from, to netip.Addr, payload string) segment
 
 // carries matches packets that are the same as if they had been sent with these
 // addresses, checksum included.
-func carries(p nat.Protocol, from, to netip.Addr, payload string, ttl byte) func(packet) bool {
+func carries(p model.Protocol, from, to netip.Addr, payload string, ttl byte) func(packet) bool {
 	want := portlessPacket(p, from, to, payload).payload
 	return func(got packet) bool {
 		return is(p, netip.AddrPortFrom(from, 0), netip.AddrPortFrom(to, 0))(got) && got.ttl == ttl &&
@@ -129,7 +129,7 @@ func TestWholeAddressesTalkToEachOther(t *testing.T) {
 // marks sends a datagram to the endpoint behind what was sent before, and waits for it.
 func (r *rig) marks(t *testing.T) {
 	t.Helper()
-	r.fromRemote(t, segment{protocol: nat.UDP, from: stranger(9, 99), to: atMapped(99), payload: []byte("marker")})
+	r.fromRemote(t, segment{protocol: model.UDP, from: stranger(9, 99), to: atMapped(99), payload: []byte("marker")})
 	r.atEndpoint[0].await(t, "marker", 1, says("marker"))
 }
 
@@ -138,7 +138,7 @@ func TestWholeAddressHasAllPorts(t *testing.T) {
 	t.Parallel()
 	r := newWholeRig(t, 1)
 	for i, port := range []uint16{1, 22, 1024, 40000, 65535} {
-		for _, p := range []nat.Protocol{nat.TCP, nat.UDP} {
+		for _, p := range []model.Protocol{model.TCP, model.UDP} {
 			from := stranger(byte(10+i), 4000)
 			r.fromRemote(t, segment{protocol: p, flags: syn, from: from, to: atMapped(port)})
 			r.atEndpoint[0].await(t, fmt.Sprint(p, " to port ", port), 1, is(p, from, inside(0, port)))
@@ -146,11 +146,11 @@ func TestWholeAddressHasAllPorts(t *testing.T) {
 			r.atRemote.await(t, fmt.Sprint(p, " from port ", port), 1, is(p, atMapped(port), from))
 		}
 	}
-	r.fromRemote(t, segment{protocol: nat.ICMP, from: netip.AddrPortFrom(remoteAddress, 5), to: atMapped(0), payload: []byte("ping")})
+	r.fromRemote(t, segment{protocol: model.ICMP, from: netip.AddrPortFrom(remoteAddress, 5), to: atMapped(0), payload: []byte("ping")})
 	r.atRemote.await(t, "the host's answer", 1, func(p packet) bool {
-		return p.protocol == nat.ICMP && p.from.Addr() == mappedAddress && p.data[34] == 0
+		return p.protocol == model.ICMP && p.from.Addr() == mappedAddress && p.data[34] == 0
 	})
-	if got := r.atEndpoint[0].came(func(p packet) bool { return p.protocol == nat.ICMP }); len(got) != 0 {
+	if got := r.atEndpoint[0].came(func(p packet) bool { return p.protocol == model.ICMP }); len(got) != 0 {
 		t.Errorf("the ping came in: %v", got)
 	}
 }
@@ -255,7 +255,7 @@ func TestTooBigWithoutPorts(t *testing.T) {
 
 func tooBig(from, to netip.Addr) func(packet) bool {
 	return func(p packet) bool {
-		return p.protocol == nat.ICMP && p.from.Addr() == from && p.to.Addr() == to && p.data[34] == 3 && p.data[35] == 4 &&
+		return p.protocol == model.ICMP && p.from.Addr() == from && p.to.Addr() == to && p.data[34] == 3 && p.data[35] == 4 &&
 			binary.BigEndian.Uint16(p.data[34+6:]) == narrow
 	}
 }
@@ -267,11 +267,11 @@ func TestWholeAddressIsOpenToAllowedRemotesAlone(t *testing.T) {
 	r := newWholeRig(t, 1)
 	r.wholes(0, "198.51.100.8/31")
 	r.apply(t)
-	all := append([]nat.Protocol{nat.TCP, nat.UDP}, portless...)
+	all := append([]model.Protocol{model.TCP, model.UDP}, portless...)
 	for i, p := range all {
 		for _, from := range []byte{7, 8, 9, 10} {
 			s := portlessPacket(p, stranger(from, 0).Addr(), mappedAddress, "asks")
-			if p == nat.TCP || p == nat.UDP {
+			if p == model.TCP || p == model.UDP {
 				s = segment{protocol: p, flags: syn, from: stranger(from, 80), to: atMapped(80)}
 			}
 			r.fromRemote(t, s)
@@ -295,7 +295,7 @@ func TestWholeAddressIsOpenToAllowedRemotesAlone(t *testing.T) {
 		r.fromRemote(t, last)
 		r.dropped(t, "hop-limit", uint64(ttl)+1)
 	}
-	if got := r.atRemote.came(is(nat.ICMP, netip.AddrPort{}, netip.AddrPort{})); len(got) != 0 {
+	if got := r.atRemote.came(is(model.ICMP, netip.AddrPort{}, netip.AddrPort{})); len(got) != 0 {
 		t.Errorf("told: %v", got)
 	}
 }
@@ -315,7 +315,7 @@ func TestHopLimitWithoutPorts(t *testing.T) {
 	}
 	exceeded := func(from, to netip.Addr) func(packet) bool {
 		return func(p packet) bool {
-			return p.protocol == nat.ICMP && p.from.Addr() == from && p.to.Addr() == to && p.data[34] == 11
+			return p.protocol == model.ICMP && p.from.Addr() == from && p.to.Addr() == to && p.data[34] == 11
 		}
 	}
 	r.atEndpoint[0].await(t, "errors inside", len(portless), exceeded(netip.MustParseAddr("172.16.1.1"), endpointAddress(0)))
@@ -352,7 +352,7 @@ func TestMartiansWithoutPorts(t *testing.T) {
 	r.fromEndpoint(t, 0, routed)
 	r.dropped(t, "source-route", 2)
 	r.marks(t)
-	bad := func(p packet) bool { return strings.Contains(string(p.data), "martian") && p.protocol != nat.ICMP }
+	bad := func(p packet) bool { return strings.Contains(string(p.data), "martian") && p.protocol != model.ICMP }
 	if got := append(r.atEndpoint[0].came(bad), r.atRemote.came(bad)...); len(got) != 0 {
 		t.Errorf("passed: %v", got)
 	}
@@ -373,7 +373,7 @@ func TestWholeAddressMovesAndGoes(t *testing.T) {
 			r.fromEndpoint(t, to, portlessPacket(p, endpointAddress(to), remote, text))
 			r.atRemote.await(t, text, 1, carries(p, mappedAddress, remote, text, 63))
 		}
-		r.fromRemote(t, segment{protocol: nat.UDP, from: stranger(7, 80), to: atMapped(80), payload: []byte(text)})
+		r.fromRemote(t, segment{protocol: model.UDP, from: stranger(7, 80), to: atMapped(80), payload: []byte(text)})
 		r.atEndpoint[to].await(t, text, 1, says(text))
 	}
 	r.config.Wholes = nil
@@ -388,7 +388,7 @@ func TestWholeAddressMovesAndGoes(t *testing.T) {
 		r.fromEndpoint(t, 0, portlessPacket(p, endpointAddress(0), remote, "after"))
 		r.dropped(t, "protocol-unsupported", uint64(i+1))
 	}
-	r.fromEndpoint(t, 0, segment{protocol: nat.UDP, from: inside(0, 4000), to: stranger(7, 80), payload: []byte("marker")})
+	r.fromEndpoint(t, 0, segment{protocol: model.UDP, from: inside(0, 4000), to: stranger(7, 80), payload: []byte("marker")})
 	r.atRemote.await(t, "marker", 1, says("marker"))
 	after := func(p packet) bool {
 		return strings.HasSuffix(string(p.data), "after") && slices.Contains(portless, p.protocol)
@@ -430,10 +430,10 @@ func TestErrorsAboutProtocolsWithoutPorts(t *testing.T) {
 }
 
 // quotes matches ICMP errors by their addresses and those of what they quote.
-func quotes(p nat.Protocol, from, to, quotedFrom, quotedTo netip.Addr) func(packet) bool {
+func quotes(p model.Protocol, from, to, quotedFrom, quotedTo netip.Addr) func(packet) bool {
 	return func(got packet) bool {
 		const quoted = 14 + 20 + 8
-		return got.protocol == nat.ICMP && got.from.Addr() == from && got.to.Addr() == to && len(got.data) >= quoted+20 &&
-			nat.Protocol(got.data[quoted+9]) == p && string(got.data[quoted+12:quoted+20]) == string(slices.Concat(quotedFrom.AsSlice(), quotedTo.AsSlice()))
+		return got.protocol == model.ICMP && got.from.Addr() == from && got.to.Addr() == to && len(got.data) >= quoted+20 &&
+			model.Protocol(got.data[quoted+9]) == p && string(got.data[quoted+12:quoted+20]) == string(slices.Concat(quotedFrom.AsSlice(), quotedTo.AsSlice()))
 	}
 }

@@ -7,8 +7,8 @@ import (
 	"sync"
 	"testing"
 
-	"github.com/hostnat/hostnat/internal/lab"
-	"github.com/hostnat/hostnat/internal/nat"
+	"github.com/hostnat/hostnat/dev/lab"
+	"github.com/hostnat/hostnat/internal/model"
 )
 
 // wire is a capture of one link in both directions. Every packet that came in
@@ -26,7 +26,7 @@ type wire struct {
 type packet struct {
 	ether    uint16
 	from, to netip.AddrPort // for ICMP queries the identifier is the port of both
-	protocol nat.Protocol
+	protocol model.Protocol
 	flags    byte // of TCP
 	ttl      byte
 	size     int    // of the frame
@@ -106,18 +106,18 @@ func (d *packet) decodeIP(ip []byte) {
 	source, _ := netip.AddrFromSlice(ip[12:16])
 	destination, _ := netip.AddrFromSlice(ip[16:20])
 	var ports [2]uint16
-	d.protocol, d.ttl, d.options = nat.Protocol(ip[9]), ip[8], string(ip[20:int(ip[0]&15)*4])
+	d.protocol, d.ttl, d.options = model.Protocol(ip[9]), ip[8], string(ip[20:int(ip[0]&15)*4])
 	switch d.protocol {
-	case nat.ICMP:
+	case model.ICMP:
 		ports[0] = binary.BigEndian.Uint16(l4[4:])
 		ports[1] = ports[0]
-	case nat.TCP, nat.UDP:
+	case model.TCP, model.UDP:
 		ports = [2]uint16{binary.BigEndian.Uint16(l4), binary.BigEndian.Uint16(l4[2:])}
 	}
-	if d.protocol == nat.TCP && len(l4) >= 20 {
+	if d.protocol == model.TCP && len(l4) >= 20 {
 		d.flags = l4[13]
 	}
-	if d.protocol == nat.UDP {
+	if d.protocol == model.UDP {
 		d.checksum = binary.BigEndian.Uint16(l4[6:])
 		end := min(len(l4), max(8, int(binary.BigEndian.Uint16(l4[4:]))))
 		d.payload = string(l4[8:min(end, 40)])
@@ -160,7 +160,7 @@ func (w *wire) checkLeaks(t *testing.T) {
 	inside := netip.MustParsePrefix("172.16.0.0/12")
 	for _, p := range w.came(func(packet) bool { return true }) {
 		quoted := packet{}
-		if p.protocol == nat.ICMP && len(p.data) > 14+20+8+28 && slices.Contains([]byte{3, 4, 5, 11, 12}, p.data[14+20]) {
+		if p.protocol == model.ICMP && len(p.data) > 14+20+8+28 && slices.Contains([]byte{3, 4, 5, 11, 12}, p.data[14+20]) {
 			quoted.decodeIP(p.data[14+20+8:])
 		}
 		for _, a := range []netip.AddrPort{p.from, p.to, quoted.from, quoted.to} {
@@ -173,7 +173,7 @@ func (w *wire) checkLeaks(t *testing.T) {
 
 // is matches packets of a protocol between two addresses with ports; what is
 // not valid matches all.
-func is(p nat.Protocol, from, to netip.AddrPort) func(packet) bool {
+func is(p model.Protocol, from, to netip.AddrPort) func(packet) bool {
 	return func(got packet) bool {
 		return got.protocol == p && (!from.IsValid() || got.from == from) && (!to.IsValid() || got.to == to)
 	}
@@ -181,5 +181,5 @@ func is(p nat.Protocol, from, to netip.AddrPort) func(packet) bool {
 
 // says matches UDP packets by their payload.
 func says(text string) func(packet) bool {
-	return func(got packet) bool { return got.protocol == nat.UDP && got.payload == text }
+	return func(got packet) bool { return got.protocol == model.UDP && got.payload == text }
 }

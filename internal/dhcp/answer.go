@@ -7,15 +7,15 @@ import (
 
 	"github.com/insomniacslk/dhcp/dhcpv4"
 
-	"github.com/hostnat/hostnat/internal/nat"
+	"github.com/hostnat/hostnat/internal/model"
 )
 
 // Outcome is what comes of a request.
 type Outcome struct {
 	Reply   *dhcpv4.DHCPv4 // nil: none
 	To      netip.Addr     // where the reply goes; the Ethernet address is the client's unless this is the broadcast one
-	Changed []nat.Lease    // to be stored before the reply is sent
-	Dropped []nat.Lease    // to be taken out of what is stored
+	Changed []model.Lease  // to be stored before the reply is sent
+	Dropped []model.Lease  // to be taken out of what is stored
 	Renewed bool           // of what is to be stored nothing is new but how long it lasts
 	Probe   netip.Addr     // the reply is to be held back until it is known that nobody has this address
 	Forged  bool           // another machine speaks in the client's name
@@ -28,7 +28,7 @@ var broadcast = netip.AddrFrom4([4]byte{255, 255, 255, 255})
 type Sender struct {
 	Port    int                 // of the bridge, its index; 0: not known
 	MTU     int                 // of that port, bytes; 0: not known
-	MAC     nat.MAC             // the frame's source; empty: not known
+	MAC     model.MAC           // the frame's source; empty: not known
 	HasPort func(port int) bool // whether the bridge still has a port; nil: it has
 }
 
@@ -93,15 +93,15 @@ func (s *Scope) discover(t *Table, r *request, from Sender, now time.Time) Outco
 	had, known := t.of(r.mac)
 	here := known && had.Address == a
 	switch {
-	case here && had.State == nat.LeaseBound && had.Holds(now):
+	case here && had.State == model.LeaseBound && had.Holds(now):
 		return out
 	case here && had.probing && had.Holds(now):
 		return Outcome{Why: fmt.Sprintf("whether somebody has %s is being asked", a)}
-	case !claimed && !(here && had.State == nat.LeaseOffered):
+	case !claimed && !(here && had.State == model.LeaseOffered):
 		out.Probe = a
 	}
-	e := &entry{Lease: s.lease(t, r, a, nat.LeaseOffered, now, offerTime), place: t.placeOf(r, from, now), claimed: claimed, probing: out.Probe.IsValid()}
-	if here && had.State == nat.LeaseOffered {
+	e := &entry{Lease: s.lease(t, r, a, model.LeaseOffered, now, offerTime), place: t.placeOf(r, from, now), claimed: claimed, probing: out.Probe.IsValid()}
+	if here && had.State == model.LeaseOffered {
 		e.before = had.before
 	} else if here {
 		e.before = &had.Lease
@@ -137,7 +137,7 @@ func (s *Scope) request(t *Table, r *request, from Sender, now time.Time) Outcom
 	switch {
 	case r.server.IsValid() && r.server != s.Gateway:
 		// It took another server's offer.
-		if e, ok := t.of(r.mac); ok && e.State == nat.LeaseOffered {
+		if e, ok := t.of(r.mac); ok && e.State == model.LeaseOffered {
 			t.drop(e.Address)
 		}
 		return Outcome{Why: "meant for server " + r.server.String()}
@@ -150,12 +150,12 @@ func (s *Scope) request(t *Table, r *request, from Sender, now time.Time) Outcom
 	if why := s.refusal(t, r, asked, from, now); why != "" {
 		return s.nak(r, why)
 	}
-	lease := s.lease(t, r, asked, nat.LeaseBound, now, s.Lease.Duration())
+	lease := s.lease(t, r, asked, model.LeaseBound, now, s.Lease.Duration())
 	out := s.reply(r, dhcpv4.MessageTypeAck, asked)
 	_, kept := s.own(r)
 	had, known := t.of(r.mac)
 	out.Renewed = known && had.isRenewedBy(lease)
-	out.Changed = []nat.Lease{lease}
+	out.Changed = []model.Lease{lease}
 	out.Dropped = t.put(&entry{Lease: lease, place: t.placeOf(r, from, now), claimed: kept})
 	return out
 }
@@ -187,12 +187,12 @@ func (s *Scope) refusal(t *Table, r *request, asked netip.Addr, from Sender, now
 	return ""
 }
 
-func (s *Scope) lease(t *Table, r *request, a netip.Addr, state nat.LeaseState, now time.Time, lasts time.Duration) nat.Lease {
+func (s *Scope) lease(t *Table, r *request, a netip.Addr, state model.LeaseState, now time.Time, lasts time.Duration) model.Lease {
 	since := now
-	if e, ok := t.of(r.mac); ok && e.Address == a && e.State == nat.LeaseBound && e.Holds(now) {
+	if e, ok := t.of(r.mac); ok && e.Address == a && e.State == model.LeaseBound && e.Holds(now) {
 		since = e.Since
 	}
-	return nat.Lease{
+	return model.Lease{
 		Network: s.Network, Address: a, MAC: r.mac, ClientID: r.id, Hostname: r.hostname,
 		State: state, Since: since, Expires: now.Add(lasts),
 	}
@@ -215,28 +215,28 @@ func (s *Scope) decline(t *Table, r *request, from Sender, now time.Time) Outcom
 	if !t.mayDecline(s, now) {
 		gone := e.Lease
 		t.drop(e.Address)
-		return Outcome{Dropped: []nat.Lease{gone}, Why: "too many addresses are declined"}
+		return Outcome{Dropped: []model.Lease{gone}, Why: "too many addresses are declined"}
 	}
 	declined := e.Lease
-	declined.State, declined.Since, declined.Expires = nat.LeaseDeclined, now, now.Add(declineTime)
+	declined.State, declined.Since, declined.Expires = model.LeaseDeclined, now, now.Add(declineTime)
 	t.put(&entry{Lease: declined, place: e.place})
 	t.counts.at = time.Time{}
-	return Outcome{Changed: []nat.Lease{declined}, Why: "declined " + declined.Address.String()}
+	return Outcome{Changed: []model.Lease{declined}, Why: "declined " + declined.Address.String()}
 }
 
 // release takes an address back (section 4.3.4). It is remembered whose it was.
 func (s *Scope) release(t *Table, r *request, from Sender, now time.Time) Outcome {
 	e, ok := t.of(r.mac)
-	if !ok || e.Address != r.current || e.State != nat.LeaseBound || r.server.IsValid() && r.server != s.Gateway {
+	if !ok || e.Address != r.current || e.State != model.LeaseBound || r.server.IsValid() && r.server != s.Gateway {
 		return Outcome{Why: "releases what it does not have"}
 	}
 	if !e.isAt(from) {
 		return Outcome{Forged: true, Why: fmt.Sprintf("%s is released from another port than its client's", e.Address)}
 	}
 	released := e.Lease
-	released.State, released.Expires = nat.LeaseReleased, now
+	released.State, released.Expires = model.LeaseReleased, now
 	t.put(&entry{Lease: released, place: e.place})
-	return Outcome{Changed: []nat.Lease{released}, Why: "released " + released.Address.String()}
+	return Outcome{Changed: []model.Lease{released}, Why: "released " + released.Address.String()}
 }
 
 // inform tells a client that has its address from elsewhere the rest (section 4.3.5).

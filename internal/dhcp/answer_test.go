@@ -9,7 +9,8 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"github.com/insomniacslk/dhcp/dhcpv4"
 
-	"github.com/hostnat/hostnat/internal/nat"
+	"github.com/hostnat/hostnat/internal/config"
+	"github.com/hostnat/hostnat/internal/model"
 )
 
 var start = time.Date(2026, 11, 21, 12, 0, 0, 0, time.UTC)
@@ -17,32 +18,32 @@ var start = time.Date(2026, 11, 21, 12, 0, 0, 0, time.UTC)
 func addr(s string) netip.Addr { return netip.MustParseAddr(s) }
 
 // webConfig has network web, 172.16.1.0/24, with endpoint c1 and reservations.
-func webConfig() nat.Config {
-	c := nat.NewConfig()
-	c.Networks = []nat.Network{{
+func webConfig() config.Config {
+	c := config.NewConfig()
+	c.Networks = []model.Network{{
 		Name: "web", Bridge: "hn-web", Subnet: netip.MustParsePrefix("172.16.1.0/24"), Gateway: addr("172.16.1.1"),
-		Ranges:  []nat.AddressRange{{Low: addr("172.16.1.10"), High: addr("172.16.1.19")}},
-		Exclude: []nat.AddressRange{{Low: addr("172.16.1.19"), High: addr("172.16.1.19")}},
-		NTP:     []netip.Addr{addr("172.16.1.1")}, Compartment: nat.DefaultCompartment,
-		Routes: []nat.Route{{Prefix: netip.MustParsePrefix("10.9.0.0/16"), Via: addr("172.16.1.9")}},
+		Ranges:  []model.AddressRange{{Low: addr("172.16.1.10"), High: addr("172.16.1.19")}},
+		Exclude: []model.AddressRange{{Low: addr("172.16.1.19"), High: addr("172.16.1.19")}},
+		NTP:     []netip.Addr{addr("172.16.1.1")}, Compartment: model.DefaultCompartment,
+		Routes: []model.Route{{Prefix: netip.MustParsePrefix("10.9.0.0/16"), Via: addr("172.16.1.9")}},
 	}}
-	c.Endpoints = []nat.Endpoint{{Name: "c1", Network: "web", Address: addr("172.16.1.11"), MAC: "02:00:00:00:00:11"}}
-	c.Reservations = []nat.Reservation{
+	c.Endpoints = []model.Endpoint{{Name: "c1", Network: "web", Address: addr("172.16.1.11"), MAC: "02:00:00:00:00:11"}}
+	c.Reservations = []model.Reservation{
 		{Network: "web", MAC: "02:00:00:00:00:50", Address: addr("172.16.1.50")},
 		{Network: "web", Name: "printer", Address: addr("172.16.1.12")},
 	}
 	return c
 }
 
-func webScope() *Scope { return scopeOf(webConfig(), nat.HostFacts{MTU: 1400}) }
+func webScope() *Scope { return scopeOf(webConfig(), model.HostFacts{MTU: 1400}) }
 
 // scopeOf is what the server of the only network serves.
-func scopeOf(c nat.Config, host nat.HostFacts) *Scope {
+func scopeOf(c config.Config, host model.HostFacts) *Scope {
 	return NewScope(c.Networks[0], c.Endpoints, c.Reservations, host)
 }
 
 // newTable returns a table with leases that were stored.
-func newTable(stored ...nat.Lease) *Table {
+func newTable(stored ...model.Lease) *Table {
 	t, _ := NewTable(stored)
 	return t
 }
@@ -151,10 +152,10 @@ func TestHostsOwnAddress(t *testing.T) {
 	t.Parallel()
 	c := webConfig()
 	table := newTable()
-	if got := take(t, scopeOf(c, nat.HostFacts{}), table, card(0x70, wants("172.16.1.15")), start); got != "172.16.1.15" {
+	if got := take(t, scopeOf(c, model.HostFacts{}), table, card(0x70, wants("172.16.1.15")), start); got != "172.16.1.15" {
 		t.Fatalf("the client has %s", got)
 	}
-	host := nat.HostFacts{Addresses: []nat.HostAddress{{Address: addr("172.16.1.15"), Interface: "br0"}, {Address: addr("172.16.1.50"), Interface: "br0"}}}
+	host := model.HostFacts{Addresses: []model.HostAddress{{Address: addr("172.16.1.15"), Interface: "br0"}, {Address: addr("172.16.1.50"), Interface: "br0"}}}
 	s := scopeOf(c, host)
 	if got := short(Answer(s, table, card(0x70).message(dhcpv4.MessageTypeRequest, has("172.16.1.15")), Sender{Port: 1}, start)); got.Kind != "NAK" {
 		t.Errorf("who renews it is answered %+v", got)
@@ -214,8 +215,8 @@ func TestRequests(t *testing.T) {
 			t.Parallel()
 			s := webScope()
 			table := newTable(
-				nat.Lease{Network: "web", Address: addr("172.16.1.15"), MAC: "02:00:00:00:00:70", State: nat.LeaseBound, Since: start, Expires: start.Add(time.Hour)},
-				nat.Lease{Network: "web", Address: addr("172.16.1.16"), MAC: "02:00:00:00:00:71", State: nat.LeaseBound, Since: start, Expires: start.Add(time.Hour)},
+				model.Lease{Network: "web", Address: addr("172.16.1.15"), MAC: "02:00:00:00:00:70", State: model.LeaseBound, Since: start, Expires: start.Add(time.Hour)},
+				model.Lease{Network: "web", Address: addr("172.16.1.16"), MAC: "02:00:00:00:00:71", State: model.LeaseBound, Since: start, Expires: start.Add(time.Hour)},
 			)
 			got := Answer(s, table, tt.message, Sender{Port: 1}, start.Add(time.Minute))
 			if diff := cmp.Diff(tt.want, short(got)); diff != "" {
@@ -270,8 +271,8 @@ func TestOptions(t *testing.T) {
 		t.Errorf("options of one who asks for the router alone (-want +got):\n%s", diff)
 	}
 	c := webConfig()
-	c.Networks[0].DNS, c.Networks[0].MTU = nat.Off, 9000
-	other := Answer(scopeOf(c, nat.HostFacts{MTU: 1400}), newTable(), card(0x11).message(dhcpv4.MessageTypeDiscover), Sender{Port: 1}, start).Reply
+	c.Networks[0].DNS, c.Networks[0].MTU = model.Off, 9000
+	other := Answer(scopeOf(c, model.HostFacts{MTU: 1400}), newTable(), card(0x11).message(dhcpv4.MessageTypeDiscover), Sender{Port: 1}, start).Reply
 	if len(other.DNS()) != 0 || string(other.Options.Get(dhcpv4.OptionInterfaceMTU)) != "\x23\x28" {
 		t.Errorf("without DNS and with MTU 9000: %v", other)
 	}
@@ -281,18 +282,18 @@ func TestOptions(t *testing.T) {
 func TestTimesOfANetworkThatMoves(t *testing.T) {
 	t.Parallel()
 	tests := []struct {
-		overlap nat.Overlap
-		lease   nat.Seconds
+		overlap model.Overlap
+		lease   model.Seconds
 		want    [3]time.Duration // lease, T1, T2
 	}{
-		{nat.Keep, 3600, [3]time.Duration{time.Hour, 30 * time.Minute, 52*time.Minute + 30*time.Second}},
-		{nat.Renumber, 3600, [3]time.Duration{time.Hour, 4 * time.Second, 8 * time.Second}},
-		{nat.Renumber, 6, [3]time.Duration{6 * time.Second, 3 * time.Second, 5 * time.Second}},
+		{model.Keep, 3600, [3]time.Duration{time.Hour, 30 * time.Minute, 52*time.Minute + 30*time.Second}},
+		{model.Renumber, 3600, [3]time.Duration{time.Hour, 4 * time.Second, 8 * time.Second}},
+		{model.Renumber, 6, [3]time.Duration{6 * time.Second, 3 * time.Second, 5 * time.Second}},
 	}
 	for _, tt := range tests {
 		c := webConfig()
 		c.Networks[0].Overlap, c.Networks[0].LeaseTime = tt.overlap, tt.lease
-		r := Answer(scopeOf(c, nat.HostFacts{MTU: 1500}), newTable(), card(0x11).message(dhcpv4.MessageTypeDiscover), Sender{Port: 1}, start).Reply
+		r := Answer(scopeOf(c, model.HostFacts{MTU: 1500}), newTable(), card(0x11).message(dhcpv4.MessageTypeDiscover), Sender{Port: 1}, start).Reply
 		got := [3]time.Duration{r.IPAddressLeaseTime(0), r.IPAddressRenewalTime(0), r.IPAddressRebindingTime(0)}
 		if got != tt.want {
 			t.Errorf("overlap %s, lease %d s: %v, want %v", tt.overlap, tt.lease, got, tt.want)

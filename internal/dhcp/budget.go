@@ -3,7 +3,7 @@ package dhcp
 import (
 	"time"
 
-	"github.com/hostnat/hostnat/internal/nat"
+	"github.com/hostnat/hostnat/internal/model"
 )
 
 // What one port of the bridge may take. One that floods the server with made-up
@@ -100,7 +100,7 @@ func (t *Table) count(now time.Time) counts {
 		}
 		c.held++
 		c.byPort[e.port]++
-		if e.State == nat.LeaseDeclined {
+		if e.State == model.LeaseDeclined {
 			c.declined++
 		}
 	}

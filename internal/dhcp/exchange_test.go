@@ -6,7 +6,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/hostnat/hostnat/internal/nat"
+	"github.com/hostnat/hostnat/internal/model"
 	"github.com/hostnat/hostnat/internal/store"
 )
 
@@ -14,7 +14,7 @@ import (
 // disk before its ACK. The bar is 500 a second. Probing has a client wait for as
 // long as the real thing does.
 func BenchmarkExchanges(b *testing.B) {
-	probe := func(ctx context.Context, _ int, _ netip.Addr) (nat.MAC, bool) {
+	probe := func(ctx context.Context, _ int, _ netip.Addr) (model.MAC, bool) {
 		ctx, cancel := context.WithTimeout(ctx, 80*time.Millisecond)
 		defer cancel()
 		<-ctx.Done() // nobody answers
@@ -23,7 +23,7 @@ func BenchmarkExchanges(b *testing.B) {
 	for _, bench := range []struct {
 		name   string
 		window int // clients at a time
-		probe  func(context.Context, int, netip.Addr) (nat.MAC, bool)
+		probe  func(context.Context, int, netip.Addr) (model.MAC, bool)
 	}{{"one by one", 1, nil}, {"32 at a time", 32, nil}, {"32 at a time, probed", 32, probe}} {
 		b.Run(bench.name, func(b *testing.B) {
 			s, err := store.Open(b.TempDir())

@@ -6,7 +6,7 @@ import (
 
 	"github.com/insomniacslk/dhcp/dhcpv4"
 
-	"github.com/hostnat/hostnat/internal/nat"
+	"github.com/hostnat/hostnat/internal/model"
 )
 
 // Another machine of the bridge sends what a client could send, with the client's
@@ -42,7 +42,7 @@ func TestForgedFromAnotherPort(t *testing.T) {
 				Answer(s, table, m, forger, start)
 			}
 			e, ok := table.of("02:00:00:00:00:70")
-			if !ok || e.Address != addr("172.16.1.15") || e.State != nat.LeaseBound || e.Hostname != "vm" || e.port != victim.Port {
+			if !ok || e.Address != addr("172.16.1.15") || e.State != model.LeaseBound || e.Hostname != "vm" || e.port != victim.Port {
 				t.Fatalf("the client's lease: %+v", e)
 			}
 			if out := Answer(s, table, vm.message(dhcpv4.MessageTypeRelease, has("172.16.1.15")), victim, start); len(out.Changed) != 1 {
@@ -81,7 +81,7 @@ func TestClientMovesToAnotherPort(t *testing.T) {
 // address before it was heard from may be anybody.
 func TestReleaseAfterARestart(t *testing.T) {
 	t.Parallel()
-	s, table := webScope(), newTable(nat.Lease{Network: "web", Address: addr("172.16.1.15"), MAC: "02:00:00:00:00:70", State: nat.LeaseBound, Since: start, Expires: start.Add(time.Hour)})
+	s, table := webScope(), newTable(model.Lease{Network: "web", Address: addr("172.16.1.15"), MAC: "02:00:00:00:00:70", State: model.LeaseBound, Since: start, Expires: start.Add(time.Hour)})
 	release := card(0x70).message(dhcpv4.MessageTypeRelease, has("172.16.1.15"))
 	if out := Answer(s, table, release, Sender{Port: 1}, start); len(out.Changed) != 0 {
 		t.Errorf("somebody's release ends it: %+v", out)

@@ -7,16 +7,16 @@ import (
 	"sync"
 	"time"
 
-	"github.com/hostnat/hostnat/internal/nat"
+	"github.com/hostnat/hostnat/internal/model"
 )
 
 // Store stores leases. Package store has the real one.
 type Store interface {
 	// Leases returns what is stored.
-	Leases() ([]nat.Lease, error)
+	Leases() ([]model.Lease, error)
 	// SaveLeases stores some and takes others out, all or none. After it
 	// returns they are on the disk.
-	SaveLeases(save, drop []nat.Lease) error
+	SaveLeases(save, drop []model.Lease) error
 }
 
 // Leases has the tables of all networks. It is safe for concurrent use.
@@ -34,12 +34,12 @@ func NewLeases(s Store) (*Leases, error) {
 	if err != nil {
 		return nil, err
 	}
-	byNetwork := make(map[string][]nat.Lease)
+	byNetwork := make(map[string][]model.Lease)
 	for _, lease := range stored {
 		byNetwork[lease.Network] = append(byNetwork[lease.Network], lease)
 	}
 	l := &Leases{store: s, tables: make(map[string]*Table)}
-	var older []nat.Lease
+	var older []model.Lease
 	for network, leases := range byNetwork {
 		table, superseded := NewTable(leases)
 		l.tables[network] = table
@@ -62,23 +62,23 @@ func (l *Leases) table(network string) *Table {
 
 // Leases returns all leases as they are now, expired and released ones too,
 // ordered by network and address.
-func (l *Leases) Leases(now time.Time) []nat.Lease {
+func (l *Leases) Leases(now time.Time) []model.Lease {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	var list []nat.Lease
+	var list []model.Lease
 	for _, table := range l.tables {
 		for _, e := range table.leases {
 			list = append(list, e.At(now))
 		}
 	}
-	slices.SortFunc(list, nat.Lease.Compare)
+	slices.SortFunc(list, model.Lease.Compare)
 	return list
 }
 
 // Hold keeps an address of a network for an endpoint that is being attached,
 // for a minute: then the configuration says so. It is false if a client with
 // another MAC has the address.
-func (l *Leases) Hold(network string, a netip.Addr, mac nat.MAC, now time.Time) bool {
+func (l *Leases) Hold(network string, a netip.Addr, mac model.MAC, now time.Time) bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	return l.table(network).hold(a, mac, now)
@@ -86,21 +86,21 @@ func (l *Leases) Hold(network string, a netip.Addr, mac nat.MAC, now time.Time) 
 
 // Forget drops the lease of an address, if there is one. The client is not
 // told; it asks again when it wants to renew.
-func (l *Leases) Forget(network string, a netip.Addr) (nat.Lease, bool, error) {
+func (l *Leases) Forget(network string, a netip.Addr) (model.Lease, bool, error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	table := l.tables[network]
 	if table == nil {
-		return nat.Lease{}, false, nil
+		return model.Lease{}, false, nil
 	}
 	delete(table.held, a) // of an endpoint that was attached just before
 	e, ok := table.leases[a]
 	if !ok {
-		return nat.Lease{}, false, nil
+		return model.Lease{}, false, nil
 	}
 	gone := e.Lease
-	if err := l.store.SaveLeases(nil, []nat.Lease{gone}); err != nil {
-		return nat.Lease{}, false, err
+	if err := l.store.SaveLeases(nil, []model.Lease{gone}); err != nil {
+		return model.Lease{}, false, err
 	}
 	table.drop(a)
 	l.tell()
@@ -109,14 +109,14 @@ func (l *Leases) Forget(network string, a netip.Addr) (nat.Lease, bool, error) {
 
 // Keep forgets the leases of networks that are not there any more, and those of
 // addresses that a network does not have any more.
-func (l *Leases) Keep(networks []nat.Network) error {
+func (l *Leases) Keep(networks []model.Network) error {
 	subnets := make(map[string]netip.Prefix)
 	for _, n := range networks {
 		subnets[n.Name] = n.Subnet
 	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	var gone []nat.Lease
+	var gone []model.Lease
 	for network, table := range l.tables {
 		subnet := subnets[network]
 		for a, e := range table.leases {
@@ -164,12 +164,12 @@ type arrival struct {
 	from    Sender
 }
 
-func (l *Leases) enter(s *Scope, batch []arrival, now time.Time) (outcomes []Outcome, save, drop []nat.Lease) {
+func (l *Leases) enter(s *Scope, batch []arrival, now time.Time) (outcomes []Outcome, save, drop []model.Lease) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	table := l.table(s.Network)
 	// Of an address that several messages are about, the last word counts.
-	saved, dropped := make(map[netip.Addr]nat.Lease), make(map[netip.Addr]nat.Lease)
+	saved, dropped := make(map[netip.Addr]model.Lease), make(map[netip.Addr]model.Lease)
 	for _, a := range batch {
 		out := Answer(s, table, a.payload, a.from, now)
 		outcomes = append(outcomes, out)

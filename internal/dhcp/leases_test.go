@@ -6,13 +6,13 @@ import (
 
 	"github.com/insomniacslk/dhcp/dhcpv4"
 
-	"github.com/hostnat/hostnat/internal/nat"
+	"github.com/hostnat/hostnat/internal/model"
 )
 
 // Messages that come together are stored together; the last word counts.
 func TestBatch(t *testing.T) {
 	t.Parallel()
-	store := &memory{leases: map[netip.Addr]nat.Lease{}}
+	store := &memory{leases: map[netip.Addr]model.Lease{}}
 	b, err := NewLeases(store)
 	if err != nil {
 		t.Fatal(err)
@@ -29,7 +29,7 @@ func TestBatch(t *testing.T) {
 	if err != nil || len(outcomes) != 5 {
 		t.Fatalf("%d outcomes, %v", len(outcomes), err)
 	}
-	owners := map[string]nat.MAC{}
+	owners := map[string]model.MAC{}
 	for a, table := range store.leases {
 		owners[a.String()] = table.MAC
 	}
@@ -44,7 +44,7 @@ func TestBatch(t *testing.T) {
 	// Only the leases of networks and addresses that are there are kept.
 	moved := webConfig().Networks[0]
 	moved.Subnet = netip.MustParsePrefix("10.66.0.0/24")
-	if err := b.Keep([]nat.Network{moved}); err != nil || len(store.leases) != 0 || len(b.Leases(start)) != 0 {
+	if err := b.Keep([]model.Network{moved}); err != nil || len(store.leases) != 0 || len(b.Leases(start)) != 0 {
 		t.Errorf("%v, stored %v, known %v", err, store.leases, b.Leases(start))
 	}
 }
@@ -53,7 +53,7 @@ func TestBatch(t *testing.T) {
 // whoever asks, its own machine say.
 func TestForgottenIsNotHeld(t *testing.T) {
 	t.Parallel()
-	b, err := NewLeases(&memory{leases: map[netip.Addr]nat.Lease{}})
+	b, err := NewLeases(&memory{leases: map[netip.Addr]model.Lease{}})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -7,7 +7,7 @@ import (
 
 	"github.com/insomniacslk/dhcp/dhcpv4"
 
-	"github.com/hostnat/hostnat/internal/nat"
+	"github.com/hostnat/hostnat/internal/model"
 )
 
 // A machine asks as its boot ROM, as iPXE, as an installer and as its system. It is
@@ -28,9 +28,9 @@ func TestOneCardIsOneClient(t *testing.T) {
 	for _, reserved := range []string{"", "172.16.1.9", "172.16.1.14"} {
 		c := webConfig()
 		if reserved != "" {
-			c.Reservations = append(c.Reservations, nat.Reservation{Network: "web", MAC: "02:00:00:00:00:70", Address: addr(reserved)})
+			c.Reservations = append(c.Reservations, model.Reservation{Network: "web", MAC: "02:00:00:00:00:70", Address: addr(reserved)})
 		}
-		s, table, want := scopeOf(c, nat.HostFacts{MTU: 1500}), newTable(), reserved
+		s, table, want := scopeOf(c, model.HostFacts{MTU: 1500}), newTable(), reserved
 		for i, ask := range asks {
 			now := start.Add(time.Duration(i) * time.Minute)
 			got := take(t, s, table, card(0x70, ask.with...), now)
@@ -48,11 +48,11 @@ func TestOneCardIsOneClient(t *testing.T) {
 // A tree that told clients apart by their identifiers has left two leases of one card.
 func TestLeasesOfOneCard(t *testing.T) {
 	t.Parallel()
-	of := func(a, id string, ends time.Duration) nat.Lease {
-		return nat.Lease{Network: "web", Address: addr(a), MAC: "02:00:00:00:00:70", ClientID: id, State: nat.LeaseBound, Since: start, Expires: start.Add(ends)}
+	of := func(a, id string, ends time.Duration) model.Lease {
+		return model.Lease{Network: "web", Address: addr(a), MAC: "02:00:00:00:00:70", ClientID: id, State: model.LeaseBound, Since: start, Expires: start.Add(ends)}
 	}
-	store := &memory{leases: map[netip.Addr]nat.Lease{}}
-	for _, l := range []nat.Lease{of("172.16.1.15", "00aa", 2*time.Hour), of("172.16.1.16", "", time.Hour), of("172.16.1.17", "ff", time.Minute)} {
+	store := &memory{leases: map[netip.Addr]model.Lease{}}
+	for _, l := range []model.Lease{of("172.16.1.15", "00aa", 2*time.Hour), of("172.16.1.16", "", time.Hour), of("172.16.1.17", "ff", time.Minute)} {
 		store.leases[l.Address] = l
 	}
 	leases, err := NewLeases(store)

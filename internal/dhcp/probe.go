@@ -6,7 +6,7 @@ import (
 	"net/netip"
 	"time"
 
-	"github.com/hostnat/hostnat/internal/nat"
+	"github.com/hostnat/hostnat/internal/model"
 )
 
 // Before an address is offered to a client that does not have it, it is asked for
@@ -52,7 +52,7 @@ func (v *Server) probed(ctx context.Context, s *Scope, a arrival, out Outcome) {
 }
 
 // client is the card that a reply is for.
-func (o Outcome) client() nat.MAC { return nat.MAC(o.Reply.ClientHWAddr.String()) }
+func (o Outcome) client() model.MAC { return model.MAC(o.Reply.ClientHWAddr.String()) }
 
 // probed notes that nobody was found to have an offered address.
 func (l *Leases) probed(network string, a netip.Addr) {
@@ -73,7 +73,7 @@ func (l *Leases) drop(network string, a netip.Addr) {
 }
 
 // isTaken sets an address apart that somebody has whom the table does not know.
-func (l *Leases) isTaken(s *Scope, a netip.Addr, holder nat.MAC, now time.Time) error {
+func (l *Leases) isTaken(s *Scope, a netip.Addr, holder model.MAC, now time.Time) error {
 	l.mu.Lock()
 	t := l.table(s.Network)
 	e, ok := t.leases[a]
@@ -87,11 +87,11 @@ func (l *Leases) isTaken(s *Scope, a netip.Addr, holder nat.MAC, now time.Time) 
 		l.mu.Unlock()
 		return nil
 	}
-	declined := nat.Lease{Network: s.Network, Address: a, MAC: holder, State: nat.LeaseDeclined, Since: now, Expires: now.Add(declineTime)}
+	declined := model.Lease{Network: s.Network, Address: a, MAC: holder, State: model.LeaseDeclined, Since: now, Expires: now.Add(declineTime)}
 	t.put(&entry{Lease: declined})
 	t.counts.at = time.Time{}
 	l.mu.Unlock()
-	if err := l.store.SaveLeases([]nat.Lease{declined}, nil); err != nil {
+	if err := l.store.SaveLeases([]model.Lease{declined}, nil); err != nil {
 		return fmt.Errorf("set address %s apart: %w", a, err)
 	}
 	return nil

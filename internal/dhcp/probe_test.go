@@ -11,7 +11,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"github.com/insomniacslk/dhcp/dhcpv4"
 
-	"github.com/hostnat/hostnat/internal/nat"
+	"github.com/hostnat/hostnat/internal/model"
 )
 
 // Only an address that is new to its client is asked for.
@@ -50,11 +50,11 @@ func TestWhatIsProbed(t *testing.T) {
 // squatters have addresses that they did not ask for.
 type squatters struct {
 	mu    sync.Mutex
-	has   func(netip.Addr) (nat.MAC, bool)
+	has   func(netip.Addr) (model.MAC, bool)
 	asked []netip.Addr
 }
 
-func (q *squatters) holderOf(_ context.Context, _ int, a netip.Addr) (nat.MAC, bool) {
+func (q *squatters) holderOf(_ context.Context, _ int, a netip.Addr) (model.MAC, bool) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	q.asked = append(q.asked, a)
@@ -70,10 +70,10 @@ func (q *squatters) askedFor() []netip.Addr {
 
 func TestTakenAddressIsNotOffered(t *testing.T) {
 	t.Parallel()
-	const squatter = nat.MAC("02:00:00:00:00:99")
+	const squatter = model.MAC("02:00:00:00:00:99")
 	q := &squatters{}
-	q.has = func(a netip.Addr) (nat.MAC, bool) { return squatter, a == q.asked[0] }
-	store := &memory{leases: map[netip.Addr]nat.Lease{}}
+	q.has = func(a netip.Addr) (model.MAC, bool) { return squatter, a == q.asked[0] }
+	store := &memory{leases: map[netip.Addr]model.Lease{}}
 	r := newRig(t, store)
 	r.holderOf = q.holderOf
 	r.serve(webConfig())
@@ -86,14 +86,14 @@ func TestTakenAddressIsNotOffered(t *testing.T) {
 	if got == taken || len(q.askedFor()) < 2 {
 		t.Errorf("the client got %s; asked for %v", got, q.askedFor())
 	}
-	states := map[string]nat.LeaseState{}
+	states := map[string]model.LeaseState{}
 	stored, _ := store.Leases()
 	for _, table := range stored {
 		states[table.Address.String()+" "+string(table.MAC)] = table.State
 	}
-	want := map[string]nat.LeaseState{
-		taken.String() + " " + string(squatter):              nat.LeaseDeclined,
-		got.String() + " " + lease.ACK.ClientHWAddr.String(): nat.LeaseBound,
+	want := map[string]model.LeaseState{
+		taken.String() + " " + string(squatter):              model.LeaseDeclined,
+		got.String() + " " + lease.ACK.ClientHWAddr.String(): model.LeaseBound,
 	}
 	if diff := cmp.Diff(want, states); diff != "" {
 		t.Errorf("stored (-want +got):\n%s", diff)
@@ -103,12 +103,12 @@ func TestTakenAddressIsNotOffered(t *testing.T) {
 // The client itself may still have the address that it is given again.
 func TestClientAnswersItsOwnProbe(t *testing.T) {
 	t.Parallel()
-	r := newRig(t, &memory{leases: map[netip.Addr]nat.Lease{}})
+	r := newRig(t, &memory{leases: map[netip.Addr]model.Lease{}})
 	own, err := r.machine.Link("eth0")
 	if err != nil {
 		t.Fatal(err)
 	}
-	q := &squatters{has: func(netip.Addr) (nat.MAC, bool) { return nat.MAC(own.HardwareAddr.String()), true }}
+	q := &squatters{has: func(netip.Addr) (model.MAC, bool) { return model.MAC(own.HardwareAddr.String()), true }}
 	r.holderOf = q.holderOf
 	r.serve(webConfig())
 	if _, err := r.client().Request(patience(t)); err != nil || len(q.askedFor()) != 1 {
@@ -120,8 +120,8 @@ func TestClientAnswersItsOwnProbe(t *testing.T) {
 // declines may take.
 func TestEverythingIsTaken(t *testing.T) {
 	t.Parallel()
-	q := &squatters{has: func(netip.Addr) (nat.MAC, bool) { return "02:00:00:00:00:99", true }}
-	r := newRig(t, &memory{leases: map[netip.Addr]nat.Lease{}})
+	q := &squatters{has: func(netip.Addr) (model.MAC, bool) { return "02:00:00:00:00:99", true }}
+	r := newRig(t, &memory{leases: map[netip.Addr]model.Lease{}})
 	r.holderOf = q.holderOf
 	r.serve(webConfig())
 	ctx, cancel := context.WithTimeout(t.Context(), 500*time.Millisecond)
@@ -131,7 +131,7 @@ func TestEverythingIsTaken(t *testing.T) {
 	}
 	declined := 0
 	for _, table := range r.leases.Leases(time.Now()) {
-		if table.State == nat.LeaseDeclined {
+		if table.State == model.LeaseDeclined {
 			declined++
 		}
 	}

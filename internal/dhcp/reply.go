@@ -8,7 +8,7 @@ import (
 	"github.com/insomniacslk/dhcp/dhcpv4"
 	"github.com/insomniacslk/dhcp/rfc1035label"
 
-	"github.com/hostnat/hostnat/internal/nat"
+	"github.com/hostnat/hostnat/internal/model"
 )
 
 // reply makes an OFFER or ACK of address a; not valid: the answer to an INFORM.
@@ -86,7 +86,7 @@ func destination(r *request, a netip.Addr) netip.Addr {
 func (s *Scope) options(r *request, m *dhcpv4.DHCPv4) {
 	gateway := net.IP(s.Gateway.AsSlice())
 	m.UpdateOption(dhcpv4.OptSubnetMask(net.CIDRMask(s.Subnet.Bits(), 32)))
-	m.UpdateOption(dhcpv4.OptBroadcastAddress(nat.LastAddress(s.Subnet).AsSlice()))
+	m.UpdateOption(dhcpv4.OptBroadcastAddress(model.LastAddress(s.Subnet).AsSlice()))
 	m.UpdateOption(dhcpv4.OptRouter(gateway))
 	if s.DNS {
 		m.UpdateOption(dhcpv4.OptDNS(gateway))

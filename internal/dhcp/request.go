@@ -11,7 +11,7 @@ import (
 	"github.com/insomniacslk/dhcp/dhcpv4"
 	"github.com/insomniacslk/dhcp/iana"
 
-	"github.com/hostnat/hostnat/internal/nat"
+	"github.com/hostnat/hostnat/internal/model"
 )
 
 // request is a client's message, checked and in our own values.
@@ -22,7 +22,7 @@ import (
 type request struct {
 	message  *dhcpv4.DHCPv4
 	kind     dhcpv4.MessageType
-	mac      nat.MAC    // what the client is known by
+	mac      model.MAC  // what the client is known by
 	id       string     // option 61 in hexadecimal; "" if there is none, or it only repeats the MAC; for people alone
 	hostname string     // one label in lower case, or ""
 	wanted   netip.Addr // option 50
@@ -49,7 +49,7 @@ func parse(payload []byte) (*request, error) {
 	case address(m.GatewayIPAddr).IsValid() || m.Options.Has(dhcpv4.OptionRelayAgentInformation):
 		return nil, fmt.Errorf("relayed")
 	}
-	if r.mac, err = nat.ParseMAC(m.ClientHWAddr.String()); err != nil {
+	if r.mac, err = model.ParseMAC(m.ClientHWAddr.String()); err != nil {
 		return nil, err
 	}
 	r.id = clientID(m)
@@ -74,7 +74,7 @@ func clientID(m *dhcpv4.DHCPv4) string {
 // hostname is what the client calls itself: option 12, or else the client's
 // FQDN, option 81 (RFC 4702 section 2.1).
 func hostname(m *dhcpv4.DHCPv4) string {
-	if name := nat.HostLabel(text(m.Options.Get(dhcpv4.OptionHostName))); name != "" {
+	if name := model.HostLabel(text(m.Options.Get(dhcpv4.OptionHostName))); name != "" {
 		return name
 	}
 	const flags, encoded = 3, 0x04
@@ -89,7 +89,7 @@ func hostname(m *dhcpv4.DHCPv4) string {
 		}
 		name = name[1 : 1+int(name[0])]
 	}
-	return nat.HostLabel(text(name))
+	return model.HostLabel(text(name))
 }
 
 // text ends at the first zero byte, which some clients send along.

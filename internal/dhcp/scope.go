@@ -4,7 +4,7 @@ import (
 	"net/netip"
 	"strings"
 
-	"github.com/hostnat/hostnat/internal/nat"
+	"github.com/hostnat/hostnat/internal/model"
 )
 
 // Scope is what the server of one network serves.
@@ -13,17 +13,17 @@ type Scope struct {
 	Bridge  string
 	Subnet  netip.Prefix
 	Gateway netip.Addr // of the network, and the server's identifier
-	Lease   nat.Seconds
+	Lease   model.Seconds
 	Moves   bool   // the network may move to another subnet at any moment: clients ask again soon
 	MTU     int    // bytes
 	Domain  string // DNS domain
 	DNS     bool   // the gateway answers DNS queries
 	NTP     []netip.Addr
-	Routes  []nat.Route // beside the default route
+	Routes  []model.Route // beside the default route
 
-	dynamic  []nat.AddressRange
-	exclude  []nat.AddressRange
-	fixed    map[nat.MAC]fixed         // endpoints that hostnat attached, and reservations by MAC
+	dynamic  []model.AddressRange
+	exclude  []model.AddressRange
+	fixed    map[model.MAC]fixed       // endpoints that hostnat attached, and reservations by MAC
 	named    map[string]netip.Addr     // reservations by name
 	keptFrom map[netip.Addr]keptReason // addresses that no dynamic client gets
 }
@@ -37,19 +37,19 @@ type fixed struct {
 
 // keptReason says for whom an address is kept.
 type keptReason struct {
-	mac  nat.MAC // of the only client that may have it
-	name string  // likewise, by the name that it gives itself
+	mac  model.MAC // of the only client that may have it
+	name string    // likewise, by the name that it gives itself
 }
 
 // NewScope is what a network's server serves, by the network's settings and its
 // endpoints and reservations. The MTU is that of the host's outgoing interface; the
 // network's own setting wins. What the host has itself nobody gets.
-func NewScope(n nat.Network, endpoints []nat.Endpoint, reservations []nat.Reservation, host nat.HostFacts) *Scope {
+func NewScope(n model.Network, endpoints []model.Endpoint, reservations []model.Reservation, host model.HostFacts) *Scope {
 	s := &Scope{
-		Network: n.Name, Bridge: n.Bridge, Subnet: n.Subnet, Gateway: n.Gateway, Lease: n.LeaseDuration(), Moves: n.Overlap == nat.Renumber,
+		Network: n.Name, Bridge: n.Bridge, Subnet: n.Subnet, Gateway: n.Gateway, Lease: n.LeaseDuration(), Moves: n.Overlap == model.Renumber,
 		MTU: n.LinkMTU(host.MTU), Domain: n.DomainName(), DNS: n.DNS.On(), NTP: n.NTP, Routes: n.Routes,
 		dynamic: n.Dynamic(), exclude: n.Exclude,
-		fixed: make(map[nat.MAC]fixed), named: make(map[string]netip.Addr),
+		fixed: make(map[model.MAC]fixed), named: make(map[string]netip.Addr),
 		keptFrom: map[netip.Addr]keptReason{n.Gateway: {}},
 	}
 	if n.IsIsland() { // one endpoint, and nobody else
@@ -66,13 +66,13 @@ func NewScope(n nat.Network, endpoints []nat.Endpoint, reservations []nat.Reserv
 		}
 	}
 	for _, e := range endpoints {
-		s.fixed[e.MAC] = fixed{address: e.Address, hostname: nat.HostLabel(e.Name), attached: true}
+		s.fixed[e.MAC] = fixed{address: e.Address, hostname: model.HostLabel(e.Name), attached: true}
 		s.keptFrom[e.Address] = keptReason{mac: e.MAC}
 	}
 	return s
 }
 
-func (s *Scope) reserve(r nat.Reservation) {
+func (s *Scope) reserve(r model.Reservation) {
 	if r.MAC != "" {
 		s.fixed[r.MAC] = fixed{address: r.Address}
 		s.keptFrom[r.Address] = keptReason{mac: r.MAC}
@@ -131,7 +131,7 @@ func (s *Scope) own(r *request) (fixed, bool) {
 	return fixed{}, false
 }
 
-func contains(ranges []nat.AddressRange, a netip.Addr) bool {
+func contains(ranges []model.AddressRange, a netip.Addr) bool {
 	for _, r := range ranges {
 		if r.Contains(a) {
 			return true

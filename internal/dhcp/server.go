@@ -11,7 +11,7 @@ import (
 	"sync/atomic"
 	"time"
 
-	"github.com/hostnat/hostnat/internal/nat"
+	"github.com/hostnat/hostnat/internal/model"
 )
 
 // Server serves one network.
@@ -34,7 +34,7 @@ type Bridge struct {
 	MTUOf func(link int) int
 	// HolderOf asks on the bridge who has an address. It returns soon: a client
 	// waits. Nil: nobody is asked.
-	HolderOf func(ctx context.Context, bridge int, a netip.Addr) (holder nat.MAC, taken bool)
+	HolderOf func(ctx context.Context, bridge int, a netip.Addr) (holder model.MAC, taken bool)
 	// Named returns the links of these names that are there. Nil: all are listed.
 	Named func(ctx context.Context, names []string) ([]net.Interface, error)
 }
@@ -157,7 +157,7 @@ func (v *Server) handle(ctx context.Context, frames [][]byte, probing *sync.Wait
 
 // sender is who a MAC on the bridge is.
 func (b Bridge) sender(bridge int, mac net.HardwareAddr) Sender {
-	s := Sender{Port: b.PortOf(bridge, mac), MAC: nat.MAC(mac.String())}
+	s := Sender{Port: b.PortOf(bridge, mac), MAC: model.MAC(mac.String())}
 	if b.HasPort != nil {
 		s.HasPort = func(port int) bool { return b.HasPort(bridge, port) }
 	}

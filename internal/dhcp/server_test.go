@@ -18,18 +18,19 @@ import (
 	"github.com/mdlayher/packet"
 	"golang.org/x/sys/unix"
 
-	"github.com/hostnat/hostnat/internal/lab"
-	"github.com/hostnat/hostnat/internal/nat"
+	"github.com/hostnat/hostnat/dev/lab"
+	"github.com/hostnat/hostnat/internal/config"
+	"github.com/hostnat/hostnat/internal/model"
 )
 
 // memory keeps leases in memory, as a store that survives the server.
 type memory struct {
 	mu     sync.Mutex
-	leases map[netip.Addr]nat.Lease
+	leases map[netip.Addr]model.Lease
 	broken error
 }
 
-func (m *memory) Leases() (list []nat.Lease, err error) {
+func (m *memory) Leases() (list []model.Lease, err error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	for _, l := range m.leases {
@@ -38,7 +39,7 @@ func (m *memory) Leases() (list []nat.Lease, err error) {
 	return list, nil
 }
 
-func (m *memory) SaveLeases(save, drop []nat.Lease) error {
+func (m *memory) SaveLeases(save, drop []model.Lease) error {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	for _, l := range drop {
@@ -57,7 +58,7 @@ type rig struct {
 	store         Store
 	leases        *Leases
 	stop          func()
-	holderOf      func(ctx context.Context, bridge int, a netip.Addr) (nat.MAC, bool) // of Bridge
+	holderOf      func(ctx context.Context, bridge int, a netip.Addr) (model.MAC, bool) // of Bridge
 }
 
 func newRig(t testing.TB, store Store) *rig {
@@ -89,7 +90,7 @@ func namespace(t testing.TB, name string) *lab.Namespace {
 }
 
 // serve runs a server as the daemon does, until the test or kill ends it.
-func (r *rig) serve(c nat.Config) {
+func (r *rig) serve(c config.Config) {
 	r.t.Helper()
 	var err error
 	if r.leases, err = NewLeases(r.store); err != nil {
@@ -102,7 +103,7 @@ func (r *rig) serve(c nat.Config) {
 		if err != nil {
 			return err
 		}
-		server, err = Open(scopeOf(c, nat.HostFacts{MTU: 1500}), i, r.leases, Bridge{PortOf: func(int, net.HardwareAddr) int { return 1 }, HolderOf: r.holderOf}, slog.New(slog.DiscardHandler))
+		server, err = Open(scopeOf(c, model.HostFacts{MTU: 1500}), i, r.leases, Bridge{PortOf: func(int, net.HardwareAddr) int { return 1 }, HolderOf: r.holderOf}, slog.New(slog.DiscardHandler))
 		return err
 	})
 	if err != nil {
@@ -144,27 +145,27 @@ func patience(t testing.TB) context.Context {
 // over renewal and a crash of the server; what it gave back goes to the next.
 func TestServer(t *testing.T) {
 	t.Parallel()
-	r := newRig(t, &memory{leases: map[netip.Addr]nat.Lease{}})
-	config := webConfig()
-	r.serve(config)
+	r := newRig(t, &memory{leases: map[netip.Addr]model.Lease{}})
+	cfg := webConfig()
+	r.serve(cfg)
 	c := r.client()
 	lease, err := c.Request(patience(t), dhcpv4.WithOption(dhcpv4.OptHostName("vm1")))
 	if err != nil {
 		t.Fatal(err)
 	}
 	got := address(lease.ACK.YourIPAddr)
-	if s := scopeOf(config, nat.HostFacts{MTU: 1500}); !s.forAnybody(got) {
+	if s := scopeOf(cfg, model.HostFacts{MTU: 1500}); !s.forAnybody(got) {
 		t.Errorf("the client got %s", got)
 	}
 	known := r.leases.Leases(time.Now())
-	if len(known) != 1 || known[0].Hostname != "vm1" || known[0].State != nat.LeaseBound || known[0].Address != got {
+	if len(known) != 1 || known[0].Hostname != "vm1" || known[0].State != model.LeaseBound || known[0].Address != got {
 		t.Errorf("leases: %+v", known)
 	}
 	if err := r.machine.AddAddress("eth0", got.String()+"/24"); err != nil {
 		t.Fatal(err)
 	}
 	r.stop() // what was not stored is lost
-	r.serve(config)
+	r.serve(cfg)
 	renewed, err := c.Renew(patience(t), lease)
 	if err != nil || address(renewed.ACK.YourIPAddr) != got {
 		t.Fatalf("renewed after a crash: %v, %v", renewed, err)
@@ -175,13 +176,13 @@ func TestServer(t *testing.T) {
 	if err := c.Release(renewed); err != nil {
 		t.Fatal(err)
 	}
-	waitUntil(t, "the release", func() bool { return r.leases.Leases(time.Now())[0].State == nat.LeaseReleased })
+	waitUntil(t, "the release", func() bool { return r.leases.Leases(time.Now())[0].State == model.LeaseReleased })
 }
 
 // Nothing is promised that is not stored.
 func TestServerThatCannotStore(t *testing.T) {
 	t.Parallel()
-	store := &memory{leases: map[netip.Addr]nat.Lease{}, broken: errors.New("disk full")}
+	store := &memory{leases: map[netip.Addr]model.Lease{}, broken: errors.New("disk full")}
 	r := newRig(t, store)
 	r.serve(webConfig())
 	ctx, cancel := context.WithTimeout(t.Context(), 700*time.Millisecond)
@@ -199,7 +200,7 @@ func TestServerThatCannotStore(t *testing.T) {
 // The host does not answer a renewal with 'port unreachable'.
 func TestHostKeepsQuietAboutThePort(t *testing.T) {
 	t.Parallel()
-	r := newRig(t, &memory{leases: map[netip.Addr]nat.Lease{}})
+	r := newRig(t, &memory{leases: map[netip.Addr]model.Lease{}})
 	r.serve(webConfig())
 	if err := r.machine.AddAddress("eth0", "172.16.1.15/24"); err != nil {
 		t.Fatal(err)
@@ -328,7 +329,7 @@ func (f *flood) exchanges(first, count, window int) (map[string]string, error) {
 	return got, nil
 }
 
-func bigConfig() nat.Config {
+func bigConfig() config.Config {
 	c := webConfig()
 	c.Networks[0].Subnet, c.Networks[0].Ranges = netip.MustParsePrefix("172.16.0.0/15"), nil
 	return c
@@ -338,7 +339,7 @@ func bigConfig() nat.Config {
 // an address of its own, and those that were there keep theirs.
 func TestManyClientsAndACrash(t *testing.T) {
 	t.Parallel()
-	r := newRig(t, &memory{leases: map[netip.Addr]nat.Lease{}})
+	r := newRig(t, &memory{leases: map[netip.Addr]model.Lease{}})
 	r.serve(bigConfig())
 	f := r.flood()
 	before, err := f.exchanges(0, 300, 16)

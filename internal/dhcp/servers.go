@@ -10,7 +10,8 @@ import (
 
 	"golang.org/x/sync/errgroup"
 
-	"github.com/hostnat/hostnat/internal/nat"
+	"github.com/hostnat/hostnat/internal/config"
+	"github.com/hostnat/hostnat/internal/model"
 )
 
 // Servers are the servers of all networks of a configuration.
@@ -42,7 +43,7 @@ func NewServers(leases *Leases, bridge Bridge, log *slog.Logger) *Servers {
 
 // Sync starts a server for each network that wants one and has a bridge, tells
 // those that run what has changed, and stops the others.
-func (v *Servers) Sync(ctx context.Context, c nat.Config, host nat.HostFacts) {
+func (v *Servers) Sync(ctx context.Context, c config.Config, host model.HostFacts) {
 	v.mu.Lock()
 	defer v.mu.Unlock()
 	if err := v.leases.Keep(c.Networks); err != nil {
@@ -55,7 +56,7 @@ func (v *Servers) Sync(ctx context.Context, c nat.Config, host nat.HostFacts) {
 	}
 	var seats []seat
 	wanted := make(map[string]seat) // by network
-	endpoints, reservations := make(map[string][]nat.Endpoint), make(map[string][]nat.Reservation)
+	endpoints, reservations := make(map[string][]model.Endpoint), make(map[string][]model.Reservation)
 	for _, e := range c.Endpoints {
 		endpoints[e.Network] = append(endpoints[e.Network], e)
 	}
@@ -91,7 +92,7 @@ type seat struct {
 }
 
 // links returns the networks' bridges that are there, by name.
-func (b Bridge) links(ctx context.Context, networks []nat.Network) (map[string]*net.Interface, error) {
+func (b Bridge) links(ctx context.Context, networks []model.Network) (map[string]*net.Interface, error) {
 	var list []net.Interface
 	var err error
 	if b.Named == nil {

@@ -6,7 +6,7 @@ import (
 	"slices"
 	"time"
 
-	"github.com/hostnat/hostnat/internal/nat"
+	"github.com/hostnat/hostnat/internal/model"
 )
 
 // How long addresses are kept from others.
@@ -19,7 +19,7 @@ const (
 // Table has the leases of one network. Not safe for concurrent use.
 type Table struct {
 	leases  map[netip.Addr]*entry
-	clients map[nat.MAC]netip.Addr
+	clients map[model.MAC]netip.Addr
 	offers  map[netip.Addr]struct{}  // those of leases that are only offered
 	held    map[netip.Addr]time.Time // for an endpoint that is being attached, until when
 	ports   map[int]*portUse         // by index of the bridge's port
@@ -28,18 +28,18 @@ type Table struct {
 }
 
 type entry struct {
-	nat.Lease
+	model.Lease
 	place
-	claimed bool       // the configuration has the address for this client
-	probing bool       // an offer that nobody was told of yet
-	before  *nat.Lease // of an offered one: what the client had there before
+	claimed bool         // the configuration has the address for this client
+	probing bool         // an offer that nobody was told of yet
+	before  *model.Lease // of an offered one: what the client had there before
 }
 
 // place is where on the bridge a client is.
 type place struct {
-	heard  bool    // since the daemon's start
-	port   int     // of the bridge, its index; 0: not known
-	sender nat.MAC // of the frame in which it asked; empty: not known
+	heard  bool      // since the daemon's start
+	port   int       // of the bridge, its index; 0: not known
+	sender model.MAC // of the frame in which it asked; empty: not known
 }
 
 // isAt reports whether a message comes from where the client is for certain.
@@ -52,32 +52,32 @@ func (e *entry) isElsewhere(from Sender, now time.Time) bool {
 }
 
 // stored is what the store may have of the entry.
-func (e *entry) stored() []nat.Lease {
+func (e *entry) stored() []model.Lease {
 	switch {
-	case e.State != nat.LeaseOffered:
-		return []nat.Lease{e.Lease}
+	case e.State != model.LeaseOffered:
+		return []model.Lease{e.Lease}
 	case e.before != nil:
-		return []nat.Lease{*e.before}
+		return []model.Lease{*e.before}
 	}
 	return nil
 }
 
 // isRenewedBy reports whether a client's next lease is the one that it has, but
 // for its end.
-func (e *entry) isRenewedBy(next nat.Lease) bool {
+func (e *entry) isRenewedBy(next model.Lease) bool {
 	next.Expires = e.Expires
 	return next == e.Lease
 }
 
 // NewTable returns a table with leases that were stored. A client has one: of
 // several, those that ended earlier are superseded.
-func NewTable(stored []nat.Lease) (t *Table, superseded []nat.Lease) {
+func NewTable(stored []model.Lease) (t *Table, superseded []model.Lease) {
 	t = &Table{
-		leases: make(map[netip.Addr]*entry), clients: make(map[nat.MAC]netip.Addr),
+		leases: make(map[netip.Addr]*entry), clients: make(map[model.MAC]netip.Addr),
 		offers: make(map[netip.Addr]struct{}), held: make(map[netip.Addr]time.Time), ports: make(map[int]*portUse),
 	}
 	stored = slices.Clone(stored)
-	slices.SortStableFunc(stored, func(a, b nat.Lease) int { return a.Expires.Compare(b.Expires) })
+	slices.SortStableFunc(stored, func(a, b model.Lease) int { return a.Expires.Compare(b.Expires) })
 	for _, lease := range stored {
 		superseded = append(superseded, t.put(&entry{Lease: lease})...)
 	}
@@ -86,13 +86,13 @@ func NewTable(stored []nat.Lease) (t *Table, superseded []nat.Lease) {
 
 // put enters a lease in place of what the address and the client had, and
 // returns what may be stored of that and is not overwritten.
-func (t *Table) put(e *entry) (gone []nat.Lease) {
-	declined := e.State == nat.LeaseDeclined // that is nobody's
+func (t *Table) put(e *entry) (gone []model.Lease) {
+	declined := e.State == model.LeaseDeclined // that is nobody's
 	if old, ok := t.of(e.MAC); ok && !declined && old.Address != e.Address {
 		gone = append(gone, old.stored()...)
 		t.drop(old.Address)
 	}
-	if old, ok := t.leases[e.Address]; ok && old.MAC != e.MAC && e.State == nat.LeaseOffered {
+	if old, ok := t.leases[e.Address]; ok && old.MAC != e.MAC && e.State == model.LeaseOffered {
 		gone = append(gone, old.stored()...)
 	}
 	t.drop(e.Address)
@@ -100,7 +100,7 @@ func (t *Table) put(e *entry) (gone []nat.Lease) {
 	if !declined {
 		t.clients[e.MAC] = e.Address
 	}
-	if e.State == nat.LeaseOffered {
+	if e.State == model.LeaseOffered {
 		t.offers[e.Address] = struct{}{}
 	}
 	t.counts.add(e)
@@ -121,7 +121,7 @@ func (t *Table) drop(a netip.Addr) {
 }
 
 // of returns what a client has or had.
-func (t *Table) of(mac nat.MAC) (*entry, bool) {
+func (t *Table) of(mac model.MAC) (*entry, bool) {
 	a, ok := t.clients[mac]
 	if !ok {
 		return nil, false
@@ -147,7 +147,7 @@ func (t *Table) placeOf(r *request, from Sender, now time.Time) place {
 }
 
 // free reports whether nobody but the client has the address now.
-func (t *Table) free(a netip.Addr, mac nat.MAC, now time.Time) bool {
+func (t *Table) free(a netip.Addr, mac model.MAC, now time.Time) bool {
 	if now.Before(t.held[a]) {
 		return false
 	}
@@ -155,7 +155,7 @@ func (t *Table) free(a netip.Addr, mac nat.MAC, now time.Time) bool {
 	if !known || !e.Holds(now) {
 		return true
 	}
-	return e.MAC == mac && e.State != nat.LeaseDeclined
+	return e.MAC == mac && e.State != model.LeaseDeclined
 }
 
 // choose returns the address for a client that has no claim to one: what it
@@ -193,7 +193,7 @@ func (t *Table) choose(s *Scope, r *request, now time.Time) (netip.Addr, bool) {
 	return oldest.Address, true // that client has been away longest
 }
 
-func hashed(mac nat.MAC, size int) int {
+func hashed(mac model.MAC, size int) int {
 	h := fnv.New32a()
 	h.Write([]byte(mac))
 	return int(h.Sum32() % uint32(size))
@@ -201,7 +201,7 @@ func hashed(mac nat.MAC, size int) int {
 
 // hold keeps an address for an endpoint that is being attached. It fails if a
 // client with another MAC has the address.
-func (t *Table) hold(a netip.Addr, mac nat.MAC, now time.Time) bool {
+func (t *Table) hold(a netip.Addr, mac model.MAC, now time.Time) bool {
 	if e, known := t.leases[a]; known && e.Holds(now) && (mac == "" || e.MAC != mac) {
 		return false
 	}

@@ -9,7 +9,7 @@ import (
 	"github.com/insomniacslk/dhcp/dhcpv4"
 	"pgregory.net/rapid"
 
-	"github.com/hostnat/hostnat/internal/nat"
+	"github.com/hostnat/hostnat/internal/model"
 )
 
 func TestLifeOfALease(t *testing.T) {
@@ -20,7 +20,7 @@ func TestLifeOfALease(t *testing.T) {
 		t.Errorf("the same client gets %s, then %s", a, again)
 	}
 	release := card(0x70).message(dhcpv4.MessageTypeRelease, has(a), server("172.16.1.1"))
-	if out := Answer(s, table, release, Sender{Port: 1}, now); out.Reply != nil || len(out.Changed) != 1 || out.Changed[0].State != nat.LeaseReleased {
+	if out := Answer(s, table, release, Sender{Port: 1}, now); out.Reply != nil || len(out.Changed) != 1 || out.Changed[0].State != model.LeaseReleased {
 		t.Errorf("RELEASE: %+v", out)
 	}
 	if out := Answer(s, table, release, Sender{Port: 1}, now); len(out.Changed) != 0 {
@@ -61,7 +61,7 @@ func TestDeclinedAddressIsKeptFromAll(t *testing.T) {
 	s, table := webScope(), newTable()
 	a := take(t, s, table, card(0x70), start)
 	decline := card(0x70).message(dhcpv4.MessageTypeDecline, wants(a), server("172.16.1.1"))
-	if out := Answer(s, table, decline, Sender{Port: 1}, start); len(out.Changed) != 1 || out.Changed[0].State != nat.LeaseDeclined {
+	if out := Answer(s, table, decline, Sender{Port: 1}, start); len(out.Changed) != 1 || out.Changed[0].State != model.LeaseDeclined {
 		t.Fatalf("DECLINE: %+v", out)
 	}
 	for i, c := range []client{card(0x70), card(0x71)} {
@@ -80,7 +80,7 @@ func TestDeclinedAddressIsKeptFromAll(t *testing.T) {
 		Answer(s, table, card(0x72).message(dhcpv4.MessageTypeDecline, wants(b)), Sender{Port: 1}, now)
 	}
 	for _, e := range table.leases {
-		if e.State == nat.LeaseDeclined {
+		if e.State == model.LeaseDeclined {
 			declined++
 		}
 	}
@@ -126,7 +126,7 @@ func TestFlood(t *testing.T) {
 	t.Parallel()
 	c := webConfig()
 	c.Networks[0].Ranges = nil
-	s, table := scopeOf(c, nat.HostFacts{MTU: 1500}), newTable()
+	s, table := scopeOf(c, model.HostFacts{MTU: 1500}), newTable()
 	bob := take(t, s, table, card(0x70), start)
 	made := func(i int) client {
 		return client{mac: net.HardwareAddr{2, 9, 9, 9, byte(i >> 8), byte(i)}}
@@ -206,8 +206,8 @@ func TestNoAddressTwice(t *testing.T) {
 	t.Parallel()
 	rapid.Check(t, func(t *rapid.T) {
 		s, table, now := webScope(), newTable(), start
-		stored := map[netip.Addr]nat.Lease{} // what a kill leaves
-		holders := map[string]struct {       // what clients believe
+		stored := map[netip.Addr]model.Lease{} // what a kill leaves
+		holders := map[string]struct {         // what clients believe
 			who   byte
 			until time.Time
 		}{}
@@ -293,7 +293,7 @@ func TestNoAddressTwice(t *testing.T) {
 				now = now.Add(time.Duration(rapid.IntRange(1, 4000).Draw(t, "seconds")) * time.Second)
 			},
 			"kill": func(t *rapid.T) {
-				var list []nat.Lease
+				var list []model.Lease
 				for _, v := range stored {
 					list = append(list, v)
 				}
@@ -305,17 +305,17 @@ func TestNoAddressTwice(t *testing.T) {
 						t.Fatalf("the table says that %v has %s, and %s has %+v", mac, a, a, e)
 					}
 				}
-				once := map[nat.MAC]netip.Addr{}
+				once := map[model.MAC]netip.Addr{}
 				for a, v := range stored {
-					if other, twice := once[v.MAC]; twice && v.State != nat.LeaseDeclined {
+					if other, twice := once[v.MAC]; twice && v.State != model.LeaseDeclined {
 						t.Fatalf("%v has both %s and %s stored", v.MAC, a, other)
 					}
-					if v.State != nat.LeaseDeclined {
+					if v.State != model.LeaseDeclined {
 						once[v.MAC] = a
 					}
 				}
 				for a := range table.offers {
-					if table.leases[a] == nil || table.leases[a].State != nat.LeaseOffered {
+					if table.leases[a] == nil || table.leases[a].State != model.LeaseOffered {
 						t.Fatalf("%s is among the offers: %+v", a, table.leases[a])
 					}
 				}

@@ -6,7 +6,7 @@ import (
 	"strings"
 	"sync"
 
-	"github.com/hostnat/hostnat/internal/nat"
+	"github.com/hostnat/hostnat/internal/model"
 )
 
 // directory has the names of a network, or of several. It is filled when it is
@@ -33,7 +33,7 @@ func (d *directory) filled() *directory {
 }
 
 // addNetwork adds a network's own names.
-func (d *directory) addNetwork(n nat.Network, endpoints []nat.Endpoint) {
+func (d *directory) addNetwork(n model.Network, endpoints []model.Endpoint) {
 	d.subnets = append(d.subnets, n.Subnet)
 	d.addresses[hostName] = []netip.Addr{n.Gateway}
 	d.names[n.Gateway] = hostName
@@ -75,7 +75,7 @@ func (d *directory) join(o *directory) {
 	d.subnets = append(d.subnets, o.subnets...)
 }
 
-func (d *directory) addDomains(n nat.Network) {
+func (d *directory) addDomains(n model.Network) {
 	for _, name := range []string{n.DomainName(), n.OwnDomain()} {
 		domain := fqdn(name)
 		if domain == "" || d.domains[domain] {
@@ -91,12 +91,12 @@ func (d *directory) addDomains(n nat.Network) {
 // mayClaim reports whether a client that named itself may have that name.
 func (d *directory) mayClaim(name string) bool {
 	_, taken := d.addresses[fqdn(name)]
-	return !taken && nat.IsHostLabel(name) && !slices.Contains(untold, strings.ToLower(name))
+	return !taken && model.IsHostLabel(name) && !slices.Contains(untold, strings.ToLower(name))
 }
 
 // addEndpoint adds an endpoint's name and aliases, bare and in its network's
 // domains. Its name in the network's domain is that of its address.
-func (d *directory) addEndpoint(e nat.Endpoint, n nat.Network) {
+func (d *directory) addEndpoint(e model.Endpoint, n model.Network) {
 	for _, name := range append([]string{e.Name}, e.Aliases...) {
 		d.add(fqdn(name), e.Address)
 		for _, domain := range []string{n.DomainName(), n.OwnDomain()} {

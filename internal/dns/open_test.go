@@ -6,29 +6,30 @@ import (
 
 	"github.com/miekg/dns"
 
-	"github.com/hostnat/hostnat/internal/nat"
+	"github.com/hostnat/hostnat/internal/config"
+	"github.com/hostnat/hostnat/internal/model"
 )
 
 // neighbours has two networks that are open to each other, one that is not, and
 // one that is open but of another compartment.
 func neighbours(t *testing.T) map[string]*Zone {
 	t.Helper()
-	network := func(name, subnet, gateway, compartment string, isolation nat.Isolation) nat.Network {
-		return nat.Network{Name: name, Subnet: prefix(subnet), Gateway: address(gateway), Compartment: compartment, Isolation: isolation}
+	network := func(name, subnet, gateway, compartment string, isolation model.Isolation) model.Network {
+		return model.Network{Name: name, Subnet: prefix(subnet), Gateway: address(gateway), Compartment: compartment, Isolation: isolation}
 	}
-	vms := network("vms", "10.0.1.0/24", "10.0.1.1", "default", nat.NotIsolated)
-	containers := network("containers", "10.0.2.0/24", "10.0.2.1", "default", nat.NotIsolated)
+	vms := network("vms", "10.0.1.0/24", "10.0.1.1", "default", model.NotIsolated)
+	containers := network("containers", "10.0.2.0/24", "10.0.2.1", "default", model.NotIsolated)
 	containers.Domain = "shared.example"
-	containers.DNS = nat.Off // its names are known all the same
-	same := network("same", "10.0.3.0/24", "10.0.3.1", "default", nat.NotIsolated)
-	same.Domain, same.NAT = "shared.example", nat.NoNAT
-	return Zones(nat.Config{
-		Networks: []nat.Network{
+	containers.DNS = model.Off // its names are known all the same
+	same := network("same", "10.0.3.0/24", "10.0.3.1", "default", model.NotIsolated)
+	same.Domain, same.NAT = "shared.example", model.NoNAT
+	return Zones(config.Config{
+		Networks: []model.Network{
 			vms, containers, same,
-			network("alone", "10.0.4.0/24", "10.0.4.1", "default", nat.IsolatedNetwork),
-			network("blue", "10.0.5.0/24", "10.0.5.1", "blue", nat.NotIsolated),
+			network("alone", "10.0.4.0/24", "10.0.4.1", "default", model.IsolatedNetwork),
+			network("blue", "10.0.5.0/24", "10.0.5.1", "blue", model.NotIsolated),
 		},
-		Endpoints: []nat.Endpoint{
+		Endpoints: []model.Endpoint{
 			{Name: "vm1", Network: "vms", Address: address("10.0.1.2")},
 			{Name: "db", Network: "containers", Address: address("10.0.2.2"), Aliases: []string{"sql"}},
 			{Name: "s1", Network: "same", Address: address("10.0.3.2"), Aliases: []string{"sql"}},

@@ -9,7 +9,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/hostnat/hostnat/internal/lab"
+	"github.com/hostnat/hostnat/dev/lab"
 )
 
 func TestResolvers(t *testing.T) {

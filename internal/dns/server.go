@@ -13,7 +13,8 @@ import (
 
 	"golang.org/x/sys/unix"
 
-	"github.com/hostnat/hostnat/internal/nat"
+	"github.com/hostnat/hostnat/internal/config"
+	"github.com/hostnat/hostnat/internal/model"
 )
 
 // openAgain is how long a network is left alone whose port is taken, tryAgain
@@ -40,7 +41,7 @@ type Server struct {
 	forward *forwarder
 
 	mu        sync.Mutex
-	config    nat.Config         // that is served
+	config    config.Config      // that is served
 	networks  map[string]*served // by name
 	resolvers []netip.AddrPort   // in use
 	problem   string             // with them
@@ -90,17 +91,17 @@ func (s *Server) repair(ctx context.Context) {
 // Configure serves the networks of a configuration that want it, and no others.
 // Called again it repairs: a port that was taken is tried again, a bridge that
 // was made anew is listened on.
-func (s *Server) Configure(ctx context.Context, config nat.Config) {
+func (s *Server) Configure(ctx context.Context, cfg config.Config) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.config = config
+	s.config = cfg
 	s.configure(ctx)
 }
 
 // configure serves s.config. The caller holds mu.
 func (s *Server) configure(ctx context.Context) {
 	zones := Zones(s.config)
-	wanted := make(map[string]nat.Network)
+	wanted := make(map[string]model.Network)
 	for _, n := range s.config.Networks {
 		if zones[n.Name] != nil {
 			wanted[n.Name] = n
@@ -122,7 +123,7 @@ func (s *Server) configure(ctx context.Context) {
 
 // serve opens a network's server if it is missing, and has it answer from the
 // zone.
-func (s *Server) serve(ctx context.Context, n nat.Network, zone *Zone) {
+func (s *Server) serve(ctx context.Context, n model.Network, zone *Zone) {
 	v := s.networks[n.Name]
 	if v == nil {
 		v = &served{bridge: n.Bridge, gateway: n.Gateway, subnet: n.Subnet}
@@ -136,7 +137,7 @@ func (s *Server) serve(ctx context.Context, n nat.Network, zone *Zone) {
 	}
 }
 
-func (s *Server) open(ctx context.Context, n nat.Network, v *served, zone *Zone) {
+func (s *Server) open(ctx context.Context, n model.Network, v *served, zone *Zone) {
 	opened, err := openSockets(ctx, v.bridge, v.gateway)
 	if n.IsIsland() && errors.Is(err, unix.ENODEV) { // its endpoint is away: the report on that says so
 		v.problem = ""
@@ -172,7 +173,7 @@ func (s *Server) explain(ctx context.Context, name string, v *served, err error)
 }
 
 // fits reports whether the server is that of a network as it is now.
-func (v *served) fits(n nat.Network) bool {
+func (v *served) fits(n model.Network) bool {
 	return v.bridge == n.Bridge && v.gateway == n.Gateway && v.subnet == n.Subnet &&
 		(v.listener == nil || v.listener.sockets.bound())
 }
@@ -191,7 +192,7 @@ func (s *Server) readResolvers() {
 
 // readResolversLocked reads whom the host asks. The gateways are ours: whoever
 // asks there asks us.
-func (s *Server) readResolversLocked(wanted map[string]nat.Network) {
+func (s *Server) readResolversLocked(wanted map[string]model.Network) {
 	own := make(map[netip.Addr]bool)
 	for _, v := range s.networks {
 		own[v.gateway] = true

@@ -17,8 +17,9 @@ import (
 	"github.com/miekg/dns"
 	"golang.org/x/sys/unix"
 
-	"github.com/hostnat/hostnat/internal/lab"
-	"github.com/hostnat/hostnat/internal/nat"
+	"github.com/hostnat/hostnat/dev/lab"
+	"github.com/hostnat/hostnat/internal/config"
+	"github.com/hostnat/hostnat/internal/model"
 )
 
 func newTestServer(f Files) *Server {
@@ -31,19 +32,19 @@ type rig struct {
 	*lab.Topology
 	t      testing.TB
 	server *Server
-	config nat.Config
+	config config.Config
 	files  Files
 }
 
 func startRig(t testing.TB) *rig {
 	t.Helper()
 	top := lab.StartTopology(t, 3)
-	r := &rig{Topology: top, t: t, files: filesIn(t.TempDir()), config: nat.Config{
-		Networks: []nat.Network{
+	r := &rig{Topology: top, t: t, files: filesIn(t.TempDir()), config: config.Config{
+		Networks: []model.Network{
 			{Name: "web", Subnet: prefix("172.16.1.0/24"), Gateway: address("172.16.1.1"), Bridge: "hn-web"},
 			{Name: "twin", Subnet: prefix("172.16.1.0/24"), Gateway: address("172.16.1.1"), Bridge: "hn-twin"},
 		},
-		Endpoints: []nat.Endpoint{
+		Endpoints: []model.Endpoint{
 			{Name: "c1", Network: "web", Address: address("172.16.1.2")},
 			{Name: "c2", Network: "twin", Address: address("172.16.1.2")},
 			{Name: "c3", Network: "web", Address: address("172.16.1.3")},
@@ -55,7 +56,7 @@ func startRig(t testing.TB) *rig {
 	r.server = newTestServer(r.files)
 	r.server.forward.dial = top.Host.Dial
 	r.configure()
-	t.Cleanup(func() { r.server.Configure(context.Background(), nat.Config{}) })
+	t.Cleanup(func() { r.server.Configure(context.Background(), config.Config{}) })
 	return r
 }
 
@@ -170,11 +171,11 @@ func TestServerFollowsConfiguration(t *testing.T) {
 	t.Parallel()
 	r := startRig(t)
 	c1 := r.Endpoints[0]
-	r.config.Endpoints = append(r.config.Endpoints, nat.Endpoint{Name: "new", Network: "web", Address: address("172.16.1.9")})
+	r.config.Endpoints = append(r.config.Endpoints, model.Endpoint{Name: "new", Network: "web", Address: address("172.16.1.9")})
 	r.configure()
 	r.want("NOERROR A 172.16.1.9", r.ask(c1, "udp", gateway, "new.web.internal.", dns.TypeA))
 
-	r.config.Networks[0].DNS = nat.Off
+	r.config.Networks[0].DNS = model.Off
 	r.configure()
 	for _, network := range []string{"udp", "tcp"} {
 		if got := r.ask(c1, network, gateway, "c1.web.internal.", dns.TypeA); !strings.Contains(got, "refused") {
@@ -183,7 +184,7 @@ func TestServerFollowsConfiguration(t *testing.T) {
 	}
 	r.want("NOERROR A 172.16.1.2", r.ask(r.Endpoints[1], "udp", gateway, "c2.", dns.TypeA))
 
-	r.config.Networks[0].DNS = nat.On
+	r.config.Networks[0].DNS = model.On
 	r.configure()
 	r.want("NOERROR A 172.16.1.2", r.ask(c1, "udp", gateway, "c1.", dns.TypeA))
 }
@@ -213,7 +214,7 @@ func TestServerPortTaken(t *testing.T) {
 		t.Run(network, func(t *testing.T) {
 			t.Parallel()
 			r := startRig(t)
-			r.server.Configure(t.Context(), nat.Config{})
+			r.server.Configure(t.Context(), config.Config{})
 			var other io.Closer
 			var err error
 			if network == "udp" {

@@ -7,7 +7,8 @@ import (
 
 	"github.com/miekg/dns"
 
-	"github.com/hostnat/hostnat/internal/nat"
+	"github.com/hostnat/hostnat/internal/config"
+	"github.com/hostnat/hostnat/internal/model"
 )
 
 // hostName leads to the host: its address on the network of whoever asks.
@@ -32,17 +33,17 @@ var untold = []string{"wpad", "isatap", "localhost", "host", "gateway"}
 // itself is answered for the names of all networks, in full: where several have
 // the same gateway address, it cannot choose whom it asks. Clones it cannot tell
 // from each other.
-func Zones(config nat.Config) map[string]*Zone {
-	endpoints := make(map[string][]nat.Endpoint)
-	for _, e := range slices.Concat(config.Endpoints, config.Learnt) {
+func Zones(cfg config.Config) map[string]*Zone {
+	endpoints := make(map[string][]model.Endpoint)
+	for _, e := range slices.Concat(cfg.Endpoints, cfg.Learnt) {
 		endpoints[e.Network] = append(endpoints[e.Network], e)
 	}
 	own := make(map[string]*directory)
 	open := make(map[string][]*directory) // of networks that are open to each other, by compartment
 	var here, elsewhere []*directory      // in the host's compartment, and in others
-	for _, n := range config.Networks {
+	for _, n := range cfg.Networks {
 		own[n.Name] = &directory{fill: func(d *directory) { d.addNetwork(n, endpoints[n.Name]) }}
-		if n.Isolation == nat.NotIsolated {
+		if n.Isolation == model.NotIsolated {
 			open[n.Compartment] = append(open[n.Compartment], own[n.Name])
 		}
 		switch {
@@ -60,13 +61,13 @@ func Zones(config nat.Config) map[string]*Zone {
 	}
 	all := &directory{fill: func(d *directory) { d.joinAll(slices.Concat(here, elsewhere)) }}
 	zones := make(map[string]*Zone)
-	for _, n := range config.Networks {
+	for _, n := range cfg.Networks {
 		if !n.DNS.On() {
 			continue
 		}
 		z := &Zone{closed: !n.HasNAT(), own: own[n.Name]}
 		z.host = &Zone{closed: z.closed, own: z.own, near: all}
-		if n.Isolation == nat.NotIsolated {
+		if n.Isolation == model.NotIsolated {
 			z.near = near[n.Compartment]
 		}
 		zones[n.Name] = z
@@ -143,7 +144,7 @@ func above(name string) string {
 func fqdn(name string) string {
 	f := strings.ToLower(dns.Fqdn(name))
 	for label := range strings.SplitSeq(strings.TrimSuffix(f, "."), ".") {
-		if !nat.IsHostLabel(label) {
+		if !model.IsHostLabel(label) {
 			return ""
 		}
 	}

@@ -5,7 +5,7 @@ import (
 	"net/netip"
 	"slices"
 
-	"github.com/hostnat/hostnat/internal/nat"
+	"github.com/hostnat/hostnat/internal/model"
 )
 
 var addressesCheck = check{
@@ -36,7 +36,7 @@ var addressesCheck = check{
 }
 
 // taken are the addresses of a network that nobody new gets.
-func (f Facts) taken(n nat.Network) map[netip.Addr]bool {
+func (f Facts) taken(n model.Network) map[netip.Addr]bool {
 	taken := map[netip.Addr]bool{n.Gateway: true}
 	for _, e := range slices.Concat(f.Config.Endpoints, f.Config.Learnt) {
 		if e.Network == n.Name {
@@ -57,12 +57,12 @@ func (f Facts) taken(n nat.Network) map[netip.Addr]bool {
 }
 
 // left is how many addresses of the ranges are neither taken nor excluded.
-func left(n nat.Network, ranges []nat.AddressRange, taken map[netip.Addr]bool) (count int) {
+func left(n model.Network, ranges []model.AddressRange, taken map[netip.Addr]bool) (count int) {
 	for _, r := range ranges {
 		count += r.Size()
 		for _, e := range n.Exclude {
 			if e.Overlaps(r) {
-				count -= nat.AddressRange{Low: later(e.Low, r.Low), High: earlier(e.High, r.High)}.Size()
+				count -= model.AddressRange{Low: later(e.Low, r.Low), High: earlier(e.High, r.High)}.Size()
 			}
 		}
 		for a := range taken {

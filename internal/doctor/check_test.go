@@ -8,8 +8,9 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/hostnat/hostnat/internal/config"
 	"github.com/hostnat/hostnat/internal/host"
-	"github.com/hostnat/hostnat/internal/nat"
+	"github.com/hostnat/hostnat/internal/model"
 )
 
 func pre(s string) netip.Prefix { return netip.MustParsePrefix(s) }
@@ -17,17 +18,17 @@ func pre(s string) netip.Prefix { return netip.MustParsePrefix(s) }
 // healthy is a host on which nothing is wrong: network web with endpoint c1 and
 // port 8080 published, and a network on an adopted bridge.
 func healthy() Facts {
-	c := nat.NewConfig()
-	c.Networks = []nat.Network{
+	c := config.NewConfig()
+	c.Networks = []model.Network{
 		{Name: "web", ID: 3, NAT: "default", Compartment: "default", Bridge: "hn-web", Subnet: pre("172.16.1.0/24"), Gateway: netip.MustParseAddr("172.16.1.1")},
 		{Name: "lan", ID: 4, NAT: "default", Compartment: "default", Bridge: "br0", Adopted: true, Subnet: pre("172.16.2.0/24"), Gateway: netip.MustParseAddr("172.16.2.1")},
 	}
-	c.Endpoints = []nat.Endpoint{{Name: "c1", Network: "web", Kind: nat.KindNetns, Interface: "hv-c1", Address: netip.MustParseAddr("172.16.1.2")}}
-	c.Mappings = []nat.Mapping{{ID: 1, NAT: "default", Protocol: nat.TCP,
-		External: nat.SinglePort(netip.MustParseAddrPort("0.0.0.0:8080")),
-		Targets:  []nat.Target{{Endpoint: "c1", Network: "web", Internal: nat.SinglePort(netip.MustParseAddrPort("172.16.1.2:80"))}}}}
+	c.Endpoints = []model.Endpoint{{Name: "c1", Network: "web", Kind: model.KindNetns, Interface: "hv-c1", Address: netip.MustParseAddr("172.16.1.2")}}
+	c.Mappings = []model.Mapping{{ID: 1, NAT: "default", Protocol: model.TCP,
+		External: model.SinglePort(netip.MustParseAddrPort("0.0.0.0:8080")),
+		Targets:  []model.Target{{Endpoint: "c1", Network: "web", Internal: model.SinglePort(netip.MustParseAddrPort("172.16.1.2:80"))}}}}
 	return Facts{
-		Config: c, HasConfig: true, Root: true, Daemon: &Daemon{PID: 77, Counters: nat.Counters{Sessions: 10, MaxSessions: 100}},
+		Config: c, HasConfig: true, Root: true, Daemon: &Daemon{PID: 77, Counters: model.Counters{Sessions: 10, MaxSessions: 100}},
 		Host: host.Examination{
 			Kernel:   host.Release{Text: "6.18.0", Major: 6, Minor: 18},
 			Features: []host.Feature{{Name: "TCX", Lost: "nothing works"}, {Name: "cgroup v2", Lost: "host"}},
@@ -40,8 +41,8 @@ func healthy() Facts {
 				{Prefix: pre("0.0.0.0/0"), Link: "eth0", Table: 254}, {Prefix: pre("203.0.113.0/24"), Link: "eth0", Table: 254},
 				{Prefix: pre("172.16.1.0/24"), Link: "hn-web", Table: 254}, {Prefix: pre("172.16.2.0/24"), Link: "br0", Table: 254},
 			},
-			Host: nat.HostFacts{
-				Prefixes:         []nat.HostPrefix{{Prefix: pre("203.0.113.0/24"), Source: "address of eth0"}},
+			Host: model.HostFacts{
+				Prefixes:         []model.HostPrefix{{Prefix: pre("203.0.113.0/24"), Source: "address of eth0"}},
 				DefaultInterface: "eth0", MTU: 1500,
 			},
 			Sysctls: map[string]string{
@@ -49,9 +50,9 @@ func healthy() Facts {
 				"net/core/bpf_jit_enable": "1", "kernel/unprivileged_bpf_disabled": "2", "net/bridge/bridge-nf-call-iptables": "1",
 				"net/ipv4/neigh/default/gc_thresh3": "1024", "net/netfilter/nf_conntrack_count": "10", "net/netfilter/nf_conntrack_max": "1000",
 			},
-			Listeners: []nat.Listener{
-				{Program: "hostnat", PID: 77, Protocol: nat.UDP, Address: netip.MustParseAddrPort("0.0.0.0:67")},
-				{Program: "dnsmasq", PID: 8, Protocol: nat.UDP, Address: netip.MustParseAddrPort("192.168.122.1:53")},
+			Listeners: []model.Listener{
+				{Program: "hostnat", PID: 77, Protocol: model.UDP, Address: netip.MustParseAddrPort("0.0.0.0:67")},
+				{Program: "dnsmasq", PID: 8, Protocol: model.UDP, Address: netip.MustParseAddrPort("192.168.122.1:53")},
 			},
 			Resolvers: []host.Resolver{{Address: netip.MustParseAddr("192.0.2.53")}},
 		},
@@ -59,10 +60,10 @@ func healthy() Facts {
 }
 
 // addEndpoints adds so many more of a kind.
-func (f *Facts) addEndpoints(network string, count int, kind nat.EndpointKind) {
+func (f *Facts) addEndpoints(network string, count int, kind model.EndpointKind) {
 	for i := range count {
 		name := fmt.Sprintf("more%d", len(f.Config.Endpoints))
-		f.Config.Endpoints = append(f.Config.Endpoints, nat.Endpoint{
+		f.Config.Endpoints = append(f.Config.Endpoints, model.Endpoint{
 			ID: uint32(1000 + i), Name: name, Network: network, Kind: kind, Target: name, Interface: "m-" + name, Address: netip.AddrFrom4([4]byte{172, 20, byte(i >> 8), byte(i)}),
 		})
 	}
@@ -108,15 +109,15 @@ func TestChecks(t *testing.T) {
 			f.Host.Routes = append(f.Host.Routes, host.Route{Prefix: pre("0.0.0.0/0"), Link: "hn-web", Table: 100})
 		}, []want{{"inside-route", Problem, "the route 0.0.0.0/0 leads into network web (table 100)", "ip route del 0.0.0.0/0 dev hn-web table 100", false}}},
 		{"the same LAN", func(f *Facts) {
-			f.Host.Host.Prefixes = append(f.Host.Host.Prefixes, nat.HostPrefix{Prefix: pre("172.16.1.0/24"), Source: "address of wlan0"})
+			f.Host.Host.Prefixes = append(f.Host.Host.Prefixes, model.HostPrefix{Prefix: pre("172.16.1.0/24"), Source: "address of wlan0"})
 		}, []want{{"overlap", Problem, "network web (172.16.1.0/24) overlaps 172.16.1.0/24 of the host (address of wlan0)", "hostnat network renumber web", false}}},
 		{"the same LAN, apart", func(f *Facts) {
 			f.Config.Networks[0].Compartment = "blue"
-			f.Host.Host.Prefixes = append(f.Host.Host.Prefixes, nat.HostPrefix{Prefix: pre("172.16.1.0/24"), Source: "address of wlan0"})
+			f.Host.Host.Prefixes = append(f.Host.Host.Prefixes, model.HostPrefix{Prefix: pre("172.16.1.0/24"), Source: "address of wlan0"})
 		}, []want{{"overlap", Note, "network web (172.16.1.0/24) has the same addresses as 172.16.1.0/24 of the host (address of wlan0)", "", false}}},
 		{"the LAN's router, apart", func(f *Facts) {
 			f.Config.Networks[0].Compartment = "blue"
-			f.Host.Host.Routers = []nat.HostRouter{{Address: f.Config.Networks[0].Gateway, Source: "router of the default route via wlan0"}}
+			f.Host.Host.Routers = []model.HostRouter{{Address: f.Config.Networks[0].Gateway, Source: "router of the default route via wlan0"}}
 		}, []want{{"overlap", Problem, "network web (172.16.1.0/24) has the gateway 172.16.1.1, which the host's own network has too (router of the default route via wlan0)", "hostnat network renumber web", false}}},
 		{"two networks alike", func(f *Facts) {
 			f.Config.Networks[1].Subnet = pre("172.16.1.128/25")
@@ -171,21 +172,21 @@ func TestChecks(t *testing.T) {
 		{"iptables-legacy", func(f *Facts) { f.Host.LegacyTables = []string{"filter", "nat"} },
 			[]want{{"iptables-legacy", Note, "iptables-legacy has tables: filter, nat", "iptables-legacy -S FORWARD; iptables-legacy -t nat -S", false}}},
 		{"another DHCP server", func(f *Facts) {
-			f.Host.Listeners = append(f.Host.Listeners, nat.Listener{Program: "dnsmasq", PID: 9, Protocol: nat.UDP, Address: netip.MustParseAddrPort("[::]:67")})
+			f.Host.Listeners = append(f.Host.Listeners, model.Listener{Program: "dnsmasq", PID: 9, Protocol: model.UDP, Address: netip.MustParseAddrPort("[::]:67")})
 		}, []want{{"dhcp-servers", Warning, "dnsmasq (pid 9) listens on the DHCP server's port ([::]:67)",
 			"keep it off the bridges of hostnat (dnsmasq: except-interface=hn-*), or end it: kill 9", false}}},
 		{"a DHCP server of another bridge", func(f *Facts) {
-			f.Host.Listeners = append(f.Host.Listeners, nat.Listener{Program: "dnsmasq", PID: 9, Protocol: nat.UDP, Address: netip.MustParseAddrPort("0.0.0.0:67"), Interface: "virbr0"})
+			f.Host.Listeners = append(f.Host.Listeners, model.Listener{Program: "dnsmasq", PID: 9, Protocol: model.UDP, Address: netip.MustParseAddrPort("0.0.0.0:67"), Interface: "virbr0"})
 		}, nil},
 		{"a DHCP server of our bridge", func(f *Facts) {
-			f.Host.Listeners = append(f.Host.Listeners, nat.Listener{Program: "dnsmasq", PID: 9, Protocol: nat.UDP, Address: netip.MustParseAddrPort("0.0.0.0:67"), Interface: "br0"})
+			f.Host.Listeners = append(f.Host.Listeners, model.Listener{Program: "dnsmasq", PID: 9, Protocol: model.UDP, Address: netip.MustParseAddrPort("0.0.0.0:67"), Interface: "br0"})
 		}, []want{{"dhcp-servers", Warning, "dnsmasq (pid 9) listens on the DHCP server's port (0.0.0.0:67 on br0)",
 			"keep it off the bridges of hostnat (dnsmasq: except-interface=hn-*), or end it: kill 9", false}}},
 		{"port 53 on all addresses", func(f *Facts) { f.Host.Listeners[1].Address = netip.MustParseAddrPort("0.0.0.0:53") },
 			[]want{{"dns-port", Warning, "dnsmasq (pid 8) listens on udp 0.0.0.0:53, which takes the networks' gateways in",
 				"have it listen on the addresses that it is for (dnsmasq: bind-interfaces, unbound: interface:)", false}}},
 		{"port 53 on a gateway", func(f *Facts) {
-			f.Host.Listeners[1] = nat.Listener{Program: "named", Protocol: nat.TCP, Address: netip.MustParseAddrPort("172.16.1.1:53")}
+			f.Host.Listeners[1] = model.Listener{Program: "named", Protocol: model.TCP, Address: netip.MustParseAddrPort("172.16.1.1:53")}
 		},
 			[]want{{"dns-port", Warning, "named listens on tcp 172.16.1.1:53, which takes the networks' gateways in",
 				"have it listen on the addresses that it is for (dnsmasq: bind-interfaces, unbound: interface:)", false}}},
@@ -200,43 +201,43 @@ func TestChecks(t *testing.T) {
 			[]want{{"addresses", Note, "network web (172.16.1.0/30) has no address left", "hostnat network renumber web --subnet PREFIX, a larger one", false}}},
 		{"a network that is full of others", func(f *Facts) {
 			a := func(last byte) netip.Addr { return netip.AddrFrom4([4]byte{172, 16, 1, last}) }
-			f.Config.Networks[0].Subnet, f.Config.Networks[0].Exclude = pre("172.16.1.0/28"), []nat.AddressRange{{Low: a(2), High: a(11)}}
-			f.Config.Reservations = []nat.Reservation{{Network: "web", Name: "x", Address: a(12)}}
-			f.Config.Leases = []nat.Lease{{Network: "web", Address: a(13)}, {Network: "lan", Address: a(14)}}
-			f.Config.Learnt = []nat.Endpoint{{Network: "web", Address: a(13)}, {Network: "web", Address: a(14)}}
+			f.Config.Networks[0].Subnet, f.Config.Networks[0].Exclude = pre("172.16.1.0/28"), []model.AddressRange{{Low: a(2), High: a(11)}}
+			f.Config.Reservations = []model.Reservation{{Network: "web", Name: "x", Address: a(12)}}
+			f.Config.Leases = []model.Lease{{Network: "web", Address: a(13)}, {Network: "lan", Address: a(14)}}
+			f.Config.Learnt = []model.Endpoint{{Network: "web", Address: a(13)}, {Network: "web", Address: a(14)}}
 		}, []want{{"addresses", Note, "network web (172.16.1.0/28) has no address left", "hostnat network renumber web --subnet PREFIX, a larger one", false}}},
 		{"a network with one left", func(f *Facts) {
 			f.Config.Networks[0].Subnet = pre("172.16.1.0/29")
-			f.Config.Networks[0].Exclude = []nat.AddressRange{{Low: netip.MustParseAddr("172.16.1.3"), High: netip.MustParseAddr("172.16.1.5")}}
+			f.Config.Networks[0].Exclude = []model.AddressRange{{Low: netip.MustParseAddr("172.16.1.3"), High: netip.MustParseAddr("172.16.1.5")}}
 		}, nil},
 		{"a range that is used up", func(f *Facts) {
 			a := netip.MustParseAddr("172.16.1.9")
-			f.Config.Networks[0].Ranges, f.Config.Leases = []nat.AddressRange{{Low: a, High: a}}, []nat.Lease{{Network: "web", Address: a}}
+			f.Config.Networks[0].Ranges, f.Config.Leases = []model.AddressRange{{Low: a, High: a}}, []model.Lease{{Network: "web", Address: a}}
 		}, []want{{"addresses", Note, "the range of network web for DHCP clients is used up", "hostnat network set web range=LO-HI, a larger one, or all", false}}},
-		{"as many neighbours as there is place for", func(f *Facts) { f.addEndpoints("web", 1022, nat.KindTAP) }, nil},
-		{"too many neighbours", func(f *Facts) { f.addEndpoints("web", 1023, nat.KindTAP) },
+		{"as many neighbours as there is place for", func(f *Facts) { f.addEndpoints("web", 1022, model.KindTAP) }, nil},
+		{"too many neighbours", func(f *Facts) { f.addEndpoints("web", 1023, model.KindTAP) },
 			[]want{{"neighbours", Warning, "the kernel has place for 1024 neighbours (net.ipv4.neigh.default.gc_thresh3), and 1024 endpoints may need 1025 at once",
 				"echo net.ipv4.neigh.default.gc_thresh3=4096 > /etc/sysctl.d/60-neighbours.conf && sysctl -p /etc/sysctl.d/60-neighbours.conf", true}}},
 		{"too many neighbours in namespaces, noticed before", func(f *Facts) {
 			f.Host.NeighboursRefused = 7
-			f.addEndpoints("web", 511, nat.KindNetns)
-			f.addEndpoints("web", 1, nat.KindTAP)
+			f.addEndpoints("web", 511, model.KindNetns)
+			f.addEndpoints("web", 1, model.KindTAP)
 		},
 			[]want{{"neighbours", Warning, "the kernel has place for 1024 neighbours (net.ipv4.neigh.default.gc_thresh3), and 513 endpoints may need 1025 at once; " +
 				"there was none left 7 times since the machine started",
 				"echo net.ipv4.neigh.default.gc_thresh3=4096 > /etc/sysctl.d/60-neighbours.conf && sysctl -p /etc/sysctl.d/60-neighbours.conf", true}}},
 		{"many endpoints in one namespace", func(f *Facts) {
-			f.addEndpoints("web", 1000, nat.KindNetns)
+			f.addEndpoints("web", 1000, model.KindNetns)
 			for i := range f.Config.Endpoints {
 				f.Config.Endpoints[i].Target = "router"
 			}
 		}, nil},
 		{"many private endpoints, which are pinned", func(f *Facts) {
-			f.addEndpoints("snap", 2000, nat.KindTAP)
-			f.Config.Networks = append(f.Config.Networks, nat.Network{Name: "snap", ID: 9, Compartment: nat.EachCompartment, Subnet: pre("172.16.3.0/24"), Gateway: netip.MustParseAddr("172.16.3.1")})
+			f.addEndpoints("snap", 2000, model.KindTAP)
+			f.Config.Networks = append(f.Config.Networks, model.Network{Name: "snap", ID: 9, Compartment: model.EachCompartment, Subnet: pre("172.16.3.0/24"), Gateway: netip.MustParseAddr("172.16.3.1")})
 		}, nil},
 		{"many neighbours, where the limit is not to be seen", func(f *Facts) {
-			f.addEndpoints("web", 2000, nat.KindTAP)
+			f.addEndpoints("web", 2000, model.KindTAP)
 			delete(f.Host.Sysctls, "net/ipv4/neigh/default/gc_thresh3")
 		}, nil},
 		{"events lost", func(f *Facts) { f.Daemon.Counters.EventsLost = 3 }, []want{{"events", Note, "3 events were not delivered", "", false}}},

@@ -1,53 +1,54 @@
 package doctor
 
 import (
+	"github.com/hostnat/hostnat/internal/config"
 	"github.com/hostnat/hostnat/internal/host"
-	"github.com/hostnat/hostnat/internal/nat"
+	"github.com/hostnat/hostnat/internal/model"
 )
 
 // Facts is all that the checks look at.
 type Facts struct {
 	Host       host.Examination
-	Config     nat.Config // the daemon's; without one, what is stored
-	HasConfig  bool       // Config was read
-	Root       bool       // who looks may look at everything
-	StateFiles []string   // what is wrong with the stored state, one line each
-	Daemon     *Daemon    // nil: none is running
+	Config     config.Config // the daemon's; without one, what is stored
+	HasConfig  bool          // Config was read
+	Root       bool          // who looks may look at everything
+	StateFiles []string      // what is wrong with the stored state, one line each
+	Daemon     *Daemon       // nil: none is running
 }
 
 // Daemon is what only a running daemon knows.
 type Daemon struct {
 	PID      int
-	Counters nat.Counters
+	Counters model.Counters
 	Absent   map[string]error // endpoints that are not attached, and why
 	Problems []string         // of its own, one line each
 }
 
 // networks are the configuration's, with an island for each endpoint that is by
 // itself: there the link is what is looked at.
-func (f Facts) networks() []nat.Network { return f.Config.Unfolded().Networks }
+func (f Facts) networks() []model.Network { return f.Config.Unfolded().Networks }
 
 // examples are the same, but one island for all of a private network, which are
 // alike.
-func (f Facts) examples() (list []nat.Network) {
+func (f Facts) examples() (list []model.Network) {
 	seen := make(map[uint32]bool)
 	for _, n := range f.networks() {
 		if n.IsIsland() && seen[n.IslandOf] {
 			continue
 		}
 		seen[n.IslandOf] = true
-		n.Name, _ = nat.CutIsland(n.Name)
+		n.Name, _ = model.CutIsland(n.Name)
 		list = append(list, n)
 	}
 	return list
 }
 
 // networksOn are the networks whose switch is that link.
-func (f Facts) networkOn(link string) (nat.Network, bool) {
+func (f Facts) networkOn(link string) (model.Network, bool) {
 	for _, n := range f.networks() {
 		if n.Bridge == link {
 			return n, true
 		}
 	}
-	return nat.Network{}, false
+	return model.Network{}, false
 }

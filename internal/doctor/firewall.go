@@ -6,7 +6,7 @@ import (
 	"strings"
 
 	"github.com/hostnat/hostnat/internal/host"
-	"github.com/hostnat/hostnat/internal/nat"
+	"github.com/hostnat/hostnat/internal/model"
 )
 
 var forwardFirewallCheck = check{
@@ -20,7 +20,7 @@ var forwardFirewallCheck = check{
 			if n.Private() {
 				continue // nobody there to send frames to
 			}
-			p := packet{in: n.Bridge, out: n.Bridge, source: n.Gateway.Next(), destination: n.Gateway.Next().Next(), protocol: uint8(nat.TCP), port: 80}
+			p := packet{in: n.Bridge, out: n.Bridge, source: n.Gateway.Next(), destination: n.Gateway.Next().Next(), protocol: uint8(model.TCP), port: 80}
 			chain, eaten := firewall(f.Host.Chains).eats(families, "forward", p)
 			if !eaten {
 				continue
@@ -38,7 +38,7 @@ func (f Facts) framesPassIPTables() bool {
 	return on != 0
 }
 
-func bridgedFinding(n nat.Network, chain host.Chain, all []host.Chain) Finding {
+func bridgedFinding(n model.Network, chain host.Chain, all []host.Chain) Finding {
 	finding := Finding{
 		Severity: Problem, What: fmt.Sprintf("the firewall (%s) drops what endpoints of network %s send to each other", chainName(chain), n.Name),
 		Why:     "frames of a bridge pass it because br_netfilter is loaded (Docker does that); what goes to the outside does not",
@@ -72,9 +72,9 @@ var inputFirewallCheck = check{
 	find: func(f Facts) (found []Finding) {
 		services := []struct {
 			name     string
-			protocol nat.Protocol
+			protocol model.Protocol
 			port     uint16
-		}{{"DNS", nat.UDP, 53}, {"DNS over TCP", nat.TCP, 53}} // the DHCP server has the frames before the firewall
+		}{{"DNS", model.UDP, 53}, {"DNS over TCP", model.TCP, 53}} // the DHCP server has the frames before the firewall
 		for _, n := range f.examples() {
 			var eaten []string
 			var by host.Chain

@@ -6,7 +6,7 @@ import (
 	"testing"
 
 	"github.com/hostnat/hostnat/internal/host"
-	"github.com/hostnat/hostnat/internal/nat"
+	"github.com/hostnat/hostnat/internal/model"
 )
 
 // withClones is a healthy host with two private networks of one prefix, and two
@@ -15,12 +15,12 @@ func withClones() Facts {
 	f := healthy()
 	gateway := []netip.Prefix{pre("172.16.9.1/24")}
 	for i, name := range []string{"snap", "snip"} {
-		f.Config.Networks = append(f.Config.Networks, nat.Network{Name: name, ID: uint32(10 + i), NAT: "default", Compartment: nat.EachCompartment,
+		f.Config.Networks = append(f.Config.Networks, model.Network{Name: name, ID: uint32(10 + i), NAT: "default", Compartment: model.EachCompartment,
 			Subnet: pre("172.16.9.0/24"), Gateway: gateway[0].Addr()})
 	}
 	for i, link := range []string{"hv-e1", "tap0"} {
-		f.Config.Endpoints = append(f.Config.Endpoints, nat.Endpoint{Name: fmt.Sprintf("e%d", i), ID: uint32(20 + i), Network: "snap", Interface: link,
-			Kind: nat.KindTAP, Address: netip.MustParseAddr("172.16.9.2")})
+		f.Config.Endpoints = append(f.Config.Endpoints, model.Endpoint{Name: fmt.Sprintf("e%d", i), ID: uint32(20 + i), Network: "snap", Interface: link,
+			Kind: model.KindTAP, Address: netip.MustParseAddr("172.16.9.2")})
 		f.Host.Sysctls["net/ipv4/conf/"+link+"/rp_filter"] = "0"
 	}
 	f.Host.Links = append(f.Host.Links,

@@ -4,13 +4,13 @@ import (
 	"fmt"
 	"net/netip"
 
-	"github.com/hostnat/hostnat/internal/nat"
+	"github.com/hostnat/hostnat/internal/model"
 )
 
 var dhcpCheck = check{
 	name: "dhcp-servers", looks: "who else listens on the DHCP port",
 	find: func(f Facts) (found []Finding) {
-		for _, l := range f.foreign(nat.UDP, 67) {
+		for _, l := range f.foreign(model.UDP, 67) {
 			found = append(found, Finding{
 				Severity: Warning, What: fmt.Sprintf("%s listens on the DHCP server's port (%s)", program(l), place(l)),
 				Why:     "two servers on one bridge give out addresses against each other; if it serves another bridge only, nothing is wrong",
@@ -24,7 +24,7 @@ var dhcpCheck = check{
 var dnsPortCheck = check{
 	name: "dns-port", looks: "who else listens on port 53 of the gateways",
 	find: func(f Facts) (found []Finding) {
-		for _, protocol := range []nat.Protocol{nat.UDP, nat.TCP} {
+		for _, protocol := range []model.Protocol{model.UDP, model.TCP} {
 			for _, l := range f.foreign(protocol, 53) {
 				found = append(found, Finding{
 					Severity: Warning, What: fmt.Sprintf("%s listens on %s %s, which takes the networks' gateways in", program(l), protocol, place(l)),
@@ -39,7 +39,7 @@ var dnsPortCheck = check{
 
 // foreign are the programs that hold a port at an address of our gateways and
 // are not the daemon.
-func (f Facts) foreign(protocol nat.Protocol, port uint16) (list []nat.Listener) {
+func (f Facts) foreign(protocol model.Protocol, port uint16) (list []model.Listener) {
 	if len(f.Config.Networks) == 0 {
 		return nil
 	}
@@ -57,14 +57,14 @@ func (f Facts) foreign(protocol nat.Protocol, port uint16) (list []nat.Listener)
 	return list
 }
 
-func program(l nat.Listener) string {
+func program(l model.Listener) string {
 	if l.PID == 0 {
 		return l.Program
 	}
 	return fmt.Sprintf("%s (pid %d)", l.Program, l.PID)
 }
 
-func place(l nat.Listener) string {
+func place(l model.Listener) string {
 	if l.Interface == "" {
 		return l.Address.String()
 	}

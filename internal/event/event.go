@@ -5,7 +5,7 @@ import (
 	"net/netip"
 	"time"
 
-	"github.com/hostnat/hostnat/internal/nat"
+	"github.com/hostnat/hostnat/internal/model"
 )
 
 // Event is one thing that happened in the data path.
@@ -19,7 +19,7 @@ type Event struct {
 	ID                  ID             `json:"id"`
 	Name                string         `json:"name"` // "SessionCreate"
 	Level               Level          `json:"level"`
-	Protocol            nat.Protocol   `json:"protocol,omitzero"`
+	Protocol            model.Protocol `json:"protocol,omitzero"`
 	NAT                 string         `json:"nat,omitempty"`
 	Network             string         `json:"network,omitempty"`
 	Compartment         string         `json:"compartment,omitempty"`
@@ -28,7 +28,7 @@ type Event struct {
 	External            netip.AddrPort `json:"external,omitzero"`
 	ExternalDestination netip.AddrPort `json:"externalDestination,omitzero"`
 	LifetimeSeconds     uint32         `json:"lifetimeSeconds,omitempty"` // always there for sessions
-	TCPState            nat.TCPState   `json:"tcpState,omitzero"`         // always there for sessions
+	TCPState            model.TCPState `json:"tcpState,omitzero"`         // always there for sessions
 	SessionCount        uint32         `json:"sessionCount,omitempty"`    // always there for bindings
 	Configured          bool           `json:"configured,omitempty"`      // always there for bindings
 	Description         string         `json:"description,omitempty"`     // what is full, what overlaps, what moved
@@ -47,8 +47,8 @@ func (e Event) MarshalJSON() ([]byte, error) {
 	case session:
 		return json.Marshal(struct {
 			plain
-			LifetimeSeconds uint32       `json:"lifetimeSeconds"`
-			TCPState        nat.TCPState `json:"tcpState"`
+			LifetimeSeconds uint32         `json:"lifetimeSeconds"`
+			TCPState        model.TCPState `json:"tcpState"`
 		}{plain(e), e.LifetimeSeconds, e.TCPState})
 	case binding:
 		return json.Marshal(struct {

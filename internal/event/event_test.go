@@ -9,14 +9,14 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
-	"github.com/hostnat/hostnat/internal/nat"
+	"github.com/hostnat/hostnat/internal/model"
 )
 
 var at = time.Date(2026, 11, 21, 12, 0, 0, 0, time.UTC)
 
 func sessionEvent(id ID) Event {
 	e := New(id, at)
-	e.Protocol, e.NAT, e.Network, e.Compartment = nat.TCP, "default", "web", "default"
+	e.Protocol, e.NAT, e.Network, e.Compartment = model.TCP, "default", "web", "default"
 	e.Internal = netip.MustParseAddrPort("172.16.1.2:40000")
 	e.InternalDestination = netip.MustParseAddrPort("192.0.2.7:80")
 	e.External = netip.MustParseAddrPort("203.0.113.5:1227")
@@ -27,7 +27,7 @@ func sessionEvent(id ID) Event {
 
 func bindingEvent(id ID) Event {
 	e := New(id, at)
-	e.Protocol, e.NAT, e.Network, e.Compartment = nat.UDP, "default", "web", "default"
+	e.Protocol, e.NAT, e.Network, e.Compartment = model.UDP, "default", "web", "default"
 	e.Internal = netip.MustParseAddrPort("172.16.1.2:40000")
 	e.External = netip.MustParseAddrPort("203.0.113.5:1227")
 	return e
@@ -45,7 +45,7 @@ const fourAddresses = "Internal source 172.16.1.2:40000 (compartment default), i
 func TestMessage(t *testing.T) {
 	t.Parallel()
 	established := sessionEvent(SessionTCPStateUpdate)
-	established.TCPState = nat.StateEstablished
+	established.TCPState = model.StateEstablished
 	counted := bindingEvent(BindingSessionCount)
 	counted.SessionCount, counted.Configured = 2, true
 	tests := []struct {
@@ -61,7 +61,7 @@ func TestMessage(t *testing.T) {
 		{"binding", bindingEvent(BindingCreate), "UDP binding created. Internal address 172.16.1.2:40000 (compartment default), external address 203.0.113.5:1227, session count 0, configured false."},
 		{"binding end", bindingEvent(BindingDelete), "UDP binding deleted. Internal address 172.16.1.2:40000 (compartment default), external address 203.0.113.5:1227, session count 0, configured false."},
 		{"count", counted, "UDP binding session count updated. Internal address 172.16.1.2:40000 (compartment default), external address 203.0.113.5:1227, session count 2, configured true."},
-		{"ports", otherEvent(OutOfPorts, func(e *Event) { e.NAT, e.Protocol = "default", nat.UDP }), "NAT default has no free UDP port: all ports it may use are taken."},
+		{"ports", otherEvent(OutOfPorts, func(e *Event) { e.NAT, e.Protocol = "default", model.UDP }), "NAT default has no free UDP port: all ports it may use are taken."},
 		{"full", otherEvent(MemoryAllocationFailure, func(e *Event) { e.Description = "the session table is full" }), "No room for a new entry: the session table is full."},
 		{"overlap", otherEvent(NetworkOverlap, func(e *Event) {
 			e.Network, e.Description = "web", "(172.16.1.0/24) overlaps 172.16.0.0/16 of the host (route via tun0)"
@@ -93,7 +93,7 @@ func TestJSON(t *testing.T) {
 	}{
 		{"session", sessionEvent(SessionCreate), `{"time":"2026-11-21T12:00:00Z","id":1001,"name":"SessionCreate","level":"information","protocol":"tcp","nat":"default","network":"web","compartment":"default","internal":"172.16.1.2:40000","internalDestination":"192.0.2.7:80","external":"203.0.113.5:1227","externalDestination":"192.0.2.7:80","lifetimeSeconds":6,"tcpState":"none"}`},
 		{"binding", bindingEvent(BindingDelete), `{"time":"2026-11-21T12:00:00Z","id":1007,"name":"BindingDelete","level":"information","protocol":"udp","nat":"default","network":"web","compartment":"default","internal":"172.16.1.2:40000","external":"203.0.113.5:1227","sessionCount":0,"configured":false}`},
-		{"ports", otherEvent(OutOfPorts, func(e *Event) { e.NAT, e.Protocol = "default", nat.UDP }), `{"time":"2026-11-21T12:00:00Z","id":1033,"name":"OutOfPorts","level":"warning","protocol":"udp","nat":"default"}`},
+		{"ports", otherEvent(OutOfPorts, func(e *Event) { e.NAT, e.Protocol = "default", model.UDP }), `{"time":"2026-11-21T12:00:00Z","id":1033,"name":"OutOfPorts","level":"warning","protocol":"udp","nat":"default"}`},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {

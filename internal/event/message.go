@@ -5,7 +5,7 @@ import (
 	"net/netip"
 	"strings"
 
-	"github.com/hostnat/hostnat/internal/nat"
+	"github.com/hostnat/hostnat/internal/model"
 )
 
 // stateNames is WinNAT's value map of TCP states.
@@ -14,7 +14,7 @@ var stateNames = [...]string{"Closed/NA", "Internal SYN received", "External SYN
 	"4 minute timewait"}
 
 // StateName returns the state in WinNAT's words.
-func StateName(s nat.TCPState) string {
+func StateName(s model.TCPState) string {
 	if int(s) < len(stateNames) {
 		return stateNames[s]
 	}

@@ -8,15 +8,15 @@ import (
 	"net"
 	"net/netip"
 
-	"github.com/hostnat/hostnat/internal/nat"
+	"github.com/hostnat/hostnat/internal/model"
 	"github.com/vishvananda/netlink"
 )
 
 // Bridge is a switch of hostnat's own as it should be.
 type Bridge struct {
 	Name    string
-	MAC     nat.MAC // fixed, so that it does not follow the ports
-	MTU     int     // bytes
+	MAC     model.MAC // fixed, so that it does not follow the ports
+	MTU     int       // bytes
 	Gateway netip.Prefix
 	Apart   bool // the host's routing tables shall not know the subnet, which another link may have too. Gateway is one address then
 }
@@ -102,10 +102,10 @@ func findBridge(name string) (netlink.Link, error) {
 		return nil, err
 	}
 	if link == nil {
-		return nil, nat.Errorf(nat.NotFound, "bridge %s does not exist", name).WithHint("'ip link show type bridge' lists those that do")
+		return nil, model.Errorf(model.NotFound, "bridge %s does not exist", name).WithHint("'ip link show type bridge' lists those that do")
 	}
 	if link.Type() != "bridge" {
-		return nil, nat.Errorf(nat.Conflict, "link %s is not a bridge but of type %s", name, link.Type()).WithHint("name a bridge, or leave --adopt out and choose another name")
+		return nil, model.Errorf(model.Conflict, "link %s is not a bridge but of type %s", name, link.Type()).WithHint("name a bridge, or leave --adopt out and choose another name")
 	}
 	return link, nil
 }

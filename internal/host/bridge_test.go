@@ -7,8 +7,8 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/google/go-cmp/cmp/cmpopts"
-	"github.com/hostnat/hostnat/internal/lab"
-	"github.com/hostnat/hostnat/internal/nat"
+	"github.com/hostnat/hostnat/dev/lab"
+	"github.com/hostnat/hostnat/internal/model"
 )
 
 var comparePrefixes = cmpopts.EquateComparable(netip.Prefix{}, netip.Addr{}, netip.AddrPort{})
@@ -73,8 +73,8 @@ func TestForeignBridgeIsLeftAlone(t *testing.T) {
 	must(t, n.AddBridge("hn-web"))
 	on(t, n, func() error {
 		_, err := EnsureBridge(t.Context(), testBridge())
-		wantRefusal(t, err, nat.Conflict, "hn-web")
-		wantRefusal(t, DeleteLink("hn-web"), nat.Conflict, "hn-web")
+		wantRefusal(t, err, model.Conflict, "hn-web")
+		wantRefusal(t, DeleteLink("hn-web"), model.Conflict, "hn-web")
 		return nil
 	})
 }
@@ -110,9 +110,9 @@ func TestAdoptBridge(t *testing.T) {
 	adopt(false) // the host's own address
 	on(t, n, func() error {
 		_, _, err := AdoptBridge(t.Context(), "br9", gateway, false)
-		wantRefusal(t, err, nat.NotFound, "br9")
+		wantRefusal(t, err, model.NotFound, "br9")
 		_, _, err = AdoptBridge(t.Context(), "tap0", gateway, false)
-		wantRefusal(t, err, nat.Conflict, "tap0")
+		wantRefusal(t, err, model.Conflict, "tap0")
 		return ReleaseBridge(t.Context(), "br9", gateway)
 	})
 }
@@ -145,7 +145,7 @@ func wantSysctl(t *testing.T, n *lab.Namespace, path, want string) {
 func TestLinkNamesThatAreNotLinks(t *testing.T) {
 	t.Parallel()
 	for _, name := range []string{"", "all", "default", "..", ".", "a/b", "../all", "a b", "0123456789abcdef"} {
-		if err := DeleteLink(name); nat.CodeOf(err) != nat.Invalid {
+		if err := DeleteLink(name); model.CodeOf(err) != model.Invalid {
 			t.Errorf("DeleteLink(%q) = %v, want it refused as invalid", name, err)
 		}
 	}

@@ -6,7 +6,7 @@ import (
 	"os"
 	"strings"
 
-	"github.com/hostnat/hostnat/internal/nat"
+	"github.com/hostnat/hostnat/internal/model"
 	"golang.org/x/sys/unix"
 )
 
@@ -27,7 +27,7 @@ func CgroupRoot() (string, error) {
 	if err := lines.Err(); err != nil {
 		return "", fmt.Errorf("look for cgroup v2: %w", err)
 	}
-	return "", nat.Errorf(nat.Unavailable, "cgroup v2 is not mounted").WithHint("mount it: mount -t cgroup2 none /sys/fs/cgroup/unified")
+	return "", model.Errorf(model.Unavailable, "cgroup v2 is not mounted").WithHint("mount it: mount -t cgroup2 none /sys/fs/cgroup/unified")
 }
 
 // cgroupMount reads a line of mountinfo (proc(5)): the root within the

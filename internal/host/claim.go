@@ -10,7 +10,7 @@ import (
 	"syscall"
 	"time"
 
-	"github.com/hostnat/hostnat/internal/nat"
+	"github.com/hostnat/hostnat/internal/model"
 	"golang.org/x/sys/unix"
 )
 
@@ -24,7 +24,7 @@ type Claim struct{ listener *net.UnixListener } // nil: a user without rights si
 // ClaimHost makes the caller the only one who changes this host's network until
 // it releases the claim or ends. Two daemons would take each other's links for
 // leftovers, whatever directories they use. If somebody else has the claim, the
-// *nat.Error names the process. One that is ending is waited for.
+// *model.Error names the process. One that is ending is waited for.
 func ClaimHost() (*Claim, error) {
 	address := &net.UnixAddr{Name: claimName, Net: "unix"}
 	for begin := time.Now(); ; time.Sleep(dyingPoll) {
@@ -43,7 +43,7 @@ func ClaimHost() (*Claim, error) {
 			continue // it has just gone, perhaps
 		}
 		if !known || !isEnding(peer.Pid) || time.Since(begin) > dyingPatience {
-			return nil, nat.Errorf(nat.Conflict, "another hostnat daemon%s manages this host's network", pidOf(peer, known)).
+			return nil, model.Errorf(model.Conflict, "another hostnat daemon%s manages this host's network", pidOf(peer, known)).
 				WithHint("use that one, or end it first")
 		}
 	}

@@ -5,7 +5,7 @@ import (
 	"strconv"
 	"testing"
 
-	"github.com/hostnat/hostnat/internal/nat"
+	"github.com/hostnat/hostnat/internal/model"
 )
 
 func TestClaimHost(t *testing.T) {
@@ -16,7 +16,7 @@ func TestClaimHost(t *testing.T) {
 	for range 3 {
 		on(t, n, func() error {
 			_, err := ClaimHost()
-			wantRefusal(t, err, nat.Conflict, "pid "+strconv.Itoa(os.Getpid()))
+			wantRefusal(t, err, model.Conflict, "pid "+strconv.Itoa(os.Getpid()))
 			return nil
 		})
 	}

@@ -6,7 +6,7 @@ import (
 	"fmt"
 	"net"
 
-	"github.com/hostnat/hostnat/internal/nat"
+	"github.com/hostnat/hostnat/internal/model"
 	"github.com/vishvananda/netlink"
 	"golang.org/x/sys/unix"
 )
@@ -51,7 +51,7 @@ func claim(link, wanted netlink.Link) (netlink.Link, error) {
 	unfinished := a.Alias == "" && a.RawFlags&unix.IFF_UP == 0 && len(a.HardwareAddr) > 0 &&
 		bytes.Equal(a.HardwareAddr, wanted.Attrs().HardwareAddr)
 	if link.Type() != wanted.Type() || !ours && !unfinished {
-		return nil, nat.Errorf(nat.Conflict, "link %s exists and was not made by hostnat", a.Name).WithHint("delete it or choose another name")
+		return nil, model.Errorf(model.Conflict, "link %s exists and was not made by hostnat", a.Name).WithHint("delete it or choose another name")
 	}
 	if ours {
 		return link, nil
@@ -96,7 +96,7 @@ func setMaster(link netlink.Link, bridge int) error {
 	}
 	err := netlink.LinkSetMasterByIndex(link, bridge)
 	if errors.Is(err, unix.EXFULL) {
-		return nat.Errorf(nat.Exhausted, "link %s finds no place: its bridge has %d ports, as many as one can have", link.Attrs().Name, maxPorts).
+		return model.Errorf(model.Exhausted, "link %s finds no place: its bridge has %d ports, as many as one can have", link.Attrs().Name, maxPorts).
 			WithHint("detach an endpoint, or use another network; 'isolation=off' opens the two to each other")
 	}
 	return onLink("enslave", link, err)
@@ -110,7 +110,7 @@ func onLink(action string, link netlink.Link, err error) error {
 		return nil
 	}
 	if errors.Is(err, unix.ENODEV) {
-		return nat.Errorf(nat.NotFound, "link %s was deleted meanwhile", link.Attrs().Name)
+		return model.Errorf(model.NotFound, "link %s was deleted meanwhile", link.Attrs().Name)
 	}
 	return fmt.Errorf("%s link %s: %w", action, link.Attrs().Name, err)
 }

@@ -8,7 +8,7 @@ import (
 
 	"github.com/vishvananda/netlink"
 
-	"github.com/hostnat/hostnat/internal/nat"
+	"github.com/hostnat/hostnat/internal/model"
 )
 
 // Examination is what package doctor looks at. Gathering it changes nothing.
@@ -17,11 +17,11 @@ type Examination struct {
 	Features     []Feature
 	Links        []Link
 	Routes       []Route           // of all tables that lead to a link
-	Host         nat.HostFacts     // as Facts returns them, of links that are not ours
+	Host         model.HostFacts   // as Facts returns them, of links that are not ours
 	Sysctls      map[string]string // by path below /proc/sys; what is not there is left out
 	Chains       []Chain
 	LegacyTables []string // of iptables-legacy
-	Listeners    []nat.Listener
+	Listeners    []model.Listener
 	Resolvers    []Resolver // AskResolvers finds them
 	Unread       []string   // what could not be looked at, and why: one line each
 

@@ -4,11 +4,11 @@ import (
 	"context"
 	"net/netip"
 
-	"github.com/hostnat/hostnat/internal/nat"
+	"github.com/hostnat/hostnat/internal/model"
 )
 
 // AddExternal gives a link an address of a NAT, unless another machine on the
-// wire has it: then the *nat.Error, of code Conflict, names that one's MAC. The
+// wire has it: then the *model.Error, of code Conflict, names that one's MAC. The
 // address is marked as hostnat's (Link.External), and the neighbours are told.
 func AddExternal(ctx context.Context, name string, a netip.Addr) error {
 	link, err := findLink(name)
@@ -16,7 +16,7 @@ func AddExternal(ctx context.Context, name string, a netip.Addr) error {
 		return err
 	}
 	if link == nil {
-		return nat.Errorf(nat.NotFound, "interface %s does not exist", name).WithHint("'ip link' lists those that do")
+		return model.Errorf(model.NotFound, "interface %s does not exist", name).WithHint("'ip link' lists those that do")
 	}
 	wire, err := openWire(link)
 	if err != nil {
@@ -26,7 +26,7 @@ func AddExternal(ctx context.Context, name string, a netip.Addr) error {
 	if mac, taken, err := wire.holder(ctx, a); err != nil {
 		return err
 	} else if taken {
-		return nat.Errorf(nat.Conflict, "external address %s belongs to another machine on %s (MAC %s)", a, name, mac).
+		return model.Errorf(model.Conflict, "external address %s belongs to another machine on %s (MAC %s)", a, name, mac).
 			WithHint("choose a free address, or end its use there")
 	}
 	if err := addMarkedAddress(link, netip.PrefixFrom(a, a.BitLen()), externalMark); err != nil {

@@ -6,8 +6,8 @@ import (
 	"net/netip"
 	"testing"
 
-	"github.com/hostnat/hostnat/internal/lab"
-	"github.com/hostnat/hostnat/internal/nat"
+	"github.com/hostnat/hostnat/dev/lab"
+	"github.com/hostnat/hostnat/internal/model"
 )
 
 // neighbours returns a host and another machine on one wire: out0 with
@@ -55,10 +55,10 @@ func TestExternalOfAnotherMachineIsRefused(t *testing.T) {
 	must(t, other.AddAddress("eth0", "198.51.100.7/32"))
 	on(t, n, func() error {
 		for _, a := range []string{"192.0.2.2", "198.51.100.7"} {
-			wantRefusal(t, AddExternal(t.Context(), "out0", netip.MustParseAddr(a)), nat.Conflict,
+			wantRefusal(t, AddExternal(t.Context(), "out0", netip.MustParseAddr(a)), model.Conflict,
 				"external address "+a+" belongs to another machine on out0 (MAC 02:00:00:00:00:02)")
 		}
-		wantRefusal(t, AddExternal(t.Context(), "gone0", netip.MustParseAddr("192.0.2.9")), nat.NotFound, "interface gone0 does not exist")
+		wantRefusal(t, AddExternal(t.Context(), "gone0", netip.MustParseAddr("192.0.2.9")), model.NotFound, "interface gone0 does not exist")
 		return nil
 	})
 	if l := linkNamed(t, n, "out0"); len(l.Addresses) != 1 {

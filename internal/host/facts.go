@@ -7,7 +7,7 @@ import (
 	"os"
 	"slices"
 
-	"github.com/hostnat/hostnat/internal/nat"
+	"github.com/hostnat/hostnat/internal/model"
 	"github.com/vishvananda/netlink"
 	"golang.org/x/sys/unix"
 )
@@ -18,23 +18,23 @@ const defaultMTU = 1500
 // Facts returns what the host itself uses. Links for which exclude is true are
 // left out with their addresses and routes, but for what the host has by itself on
 // those that it has not from hostnat; loopback counts only as a prefix.
-func Facts(ctx context.Context, exclude func(link string) bool) (nat.HostFacts, error) {
+func Facts(ctx context.Context, exclude func(link string) bool) (model.HostFacts, error) {
 	links, err := Links(ctx)
 	if err != nil {
-		return nat.HostFacts{}, err
+		return model.HostFacts{}, err
 	}
 	return FactsOf(ctx, links, exclude)
 }
 
 // FactsOf is Facts for who has just listed the links.
-func FactsOf(ctx context.Context, links []Link, exclude func(link string) bool) (nat.HostFacts, error) {
+func FactsOf(ctx context.Context, links []Link, exclude func(link string) bool) (model.HostFacts, error) {
 	routes, err := listRoutes(ctx)
 	if err != nil {
-		return nat.HostFacts{}, err
+		return model.HostFacts{}, err
 	}
 	ports, err := localPorts()
 	if err != nil {
-		return nat.HostFacts{}, err
+		return model.HostFacts{}, err
 	}
 	var own, adopted []Link
 	for _, l := range links {
@@ -45,7 +45,7 @@ func FactsOf(ctx context.Context, links []Link, exclude func(link string) bool) 
 			adopted = append(adopted, l)
 		}
 	}
-	facts := nat.HostFacts{LocalPorts: ports, MTU: defaultMTU}
+	facts := model.HostFacts{LocalPorts: ports, MTU: defaultMTU}
 	addLinks(&facts, own)
 	addRoutes(&facts, own, routes)
 	for _, l := range adopted {
@@ -56,23 +56,23 @@ func FactsOf(ctx context.Context, links []Link, exclude func(link string) bool) 
 
 // addAdopted notes what the host has by itself on a link that a network has
 // adopted.
-func addAdopted(facts *nat.HostFacts, l Link, routes []netlink.Route) {
+func addAdopted(facts *model.HostFacts, l Link, routes []netlink.Route) {
 	seen := map[netip.Prefix]bool{}
 	for _, p := range l.Addresses {
 		seen[p.Masked()] = true // the route says no more, and that of a lent one is ours
 		if !slices.Contains(l.Lent, p) {
-			facts.Adopted = append(facts.Adopted, nat.HostPrefix{Prefix: p, Source: "address of " + l.Name})
+			facts.Adopted = append(facts.Adopted, model.HostPrefix{Prefix: p, Source: "address of " + l.Name})
 		}
 	}
 	for _, r := range routes {
 		if prefix := destination(r); outgoing(r) == l.Index && prefix.Bits() > defaultBits && !seen[prefix] {
 			seen[prefix] = true
-			facts.Adopted = append(facts.Adopted, nat.HostPrefix{Prefix: prefix, Source: "route via " + l.Name})
+			facts.Adopted = append(facts.Adopted, model.HostPrefix{Prefix: prefix, Source: "route via " + l.Name})
 		}
 	}
 }
 
-func addLinks(facts *nat.HostFacts, links []Link) {
+func addLinks(facts *model.HostFacts, links []Link) {
 	for _, l := range links {
 		if !l.Loopback {
 			facts.Interfaces = append(facts.Interfaces, l.Name)
@@ -83,16 +83,16 @@ func addLinks(facts *nat.HostFacts, links []Link) {
 			}
 			added := slices.Contains(l.External, p)
 			if !added {
-				facts.Prefixes = append(facts.Prefixes, nat.HostPrefix{Prefix: p.Masked(), Source: "address of " + l.Name})
+				facts.Prefixes = append(facts.Prefixes, model.HostPrefix{Prefix: p.Masked(), Source: "address of " + l.Name})
 			}
 			if !p.Addr().IsLoopback() {
-				facts.Addresses = append(facts.Addresses, nat.HostAddress{Address: p.Addr(), Interface: l.Name, Added: added})
+				facts.Addresses = append(facts.Addresses, model.HostAddress{Address: p.Addr(), Interface: l.Name, Added: added})
 			}
 		}
 	}
 }
 
-func addRoutes(facts *nat.HostFacts, links []Link, routes []netlink.Route) {
+func addRoutes(facts *model.HostFacts, links []Link, routes []netlink.Route) {
 	byIndex := map[int]Link{}
 	for _, l := range links {
 		byIndex[l.Index] = l
@@ -113,7 +113,7 @@ func addRoutes(facts *nat.HostFacts, links []Link, routes []netlink.Route) {
 		if prefix := destination(r); prefix.Bits() > defaultBits {
 			if !seen[prefix] {
 				seen[prefix] = true
-				facts.Prefixes = append(facts.Prefixes, nat.HostPrefix{Prefix: prefix, Source: "route via " + link.Name})
+				facts.Prefixes = append(facts.Prefixes, model.HostPrefix{Prefix: prefix, Source: "route via " + link.Name})
 			}
 		} else if r.Table == unix.RT_TABLE_MAIN && prefersDefault(r, best) {
 			best = &r
@@ -127,7 +127,7 @@ func addRoutes(facts *nat.HostFacts, links []Link, routes []netlink.Route) {
 
 // addRouter notes a next hop by way of one of the host's own links. That of a
 // default route is called so, whatever else goes by way of it.
-func addRouter(facts *nat.HostFacts, link string, prefix netip.Prefix, router netip.Addr) {
+func addRouter(facts *model.HostFacts, link string, prefix netip.Prefix, router netip.Addr) {
 	if link == "" {
 		return
 	}
@@ -136,9 +136,9 @@ func addRouter(facts *nat.HostFacts, link string, prefix netip.Prefix, router ne
 	if isDefault {
 		source = "router of the default route via " + link
 	}
-	i := slices.IndexFunc(facts.Routers, func(h nat.HostRouter) bool { return h.Address == router })
+	i := slices.IndexFunc(facts.Routers, func(h model.HostRouter) bool { return h.Address == router })
 	if i < 0 {
-		facts.Routers = append(facts.Routers, nat.HostRouter{Address: router, Source: source})
+		facts.Routers = append(facts.Routers, model.HostRouter{Address: router, Source: source})
 	} else if isDefault {
 		facts.Routers[i].Source = source
 	}
@@ -160,15 +160,15 @@ func prefersDefault(r netlink.Route, best *netlink.Route) bool {
 }
 
 // localPorts reads the range from which the kernel gives ports to clients.
-func localPorts() (nat.PortRange, error) {
+func localPorts() (model.PortRange, error) {
 	const path = "/proc/sys/net/ipv4/ip_local_port_range"
 	text, err := os.ReadFile(path)
 	if err != nil {
-		return nat.PortRange{}, fmt.Errorf("read local port range: %w", err)
+		return model.PortRange{}, fmt.Errorf("read local port range: %w", err)
 	}
-	var r nat.PortRange
+	var r model.PortRange
 	if _, err := fmt.Sscan(string(text), &r.Low, &r.High); err != nil {
-		return nat.PortRange{}, fmt.Errorf("read local port range %q: %w", text, err)
+		return model.PortRange{}, fmt.Errorf("read local port range %q: %w", text, err)
 	}
 	return r, nil
 }

@@ -5,8 +5,8 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
-	"github.com/hostnat/hostnat/internal/lab"
-	"github.com/hostnat/hostnat/internal/nat"
+	"github.com/hostnat/hostnat/dev/lab"
+	"github.com/hostnat/hostnat/internal/model"
 	"github.com/vishvananda/netlink"
 )
 
@@ -18,31 +18,31 @@ func TestFacts(t *testing.T) {
 		top.Host.AddRoute("10.99.0.0/16", "10.20.0.2"), top.Host.SetMTU(lab.HostLink, 1450),
 		top.Host.Sysctl("net/ipv4/ip_local_port_range", "40000 40999"))
 	addOtherTable(t, top.Host, "10.77.0.0/16", "10.20.0.3")
-	var got nat.HostFacts
+	var got model.HostFacts
 	on(t, top.Host, func() (err error) {
 		got, err = Facts(t.Context(), func(link string) bool { return link == "hn-web" })
 		return err
 	})
-	want := nat.HostFacts{
-		Prefixes: []nat.HostPrefix{
+	want := model.HostFacts{
+		Prefixes: []model.HostPrefix{
 			{Prefix: netip.MustParsePrefix("127.0.0.0/8"), Source: "address of lo"},
 			{Prefix: netip.MustParsePrefix("203.0.113.0/24"), Source: "address of out0"},
 			{Prefix: netip.MustParsePrefix("10.20.0.0/16"), Source: "address of lan1"},
 			{Prefix: netip.MustParsePrefix("10.77.0.0/16"), Source: "route via lan1"},
 			{Prefix: netip.MustParsePrefix("10.99.0.0/16"), Source: "route via lan1"},
 		},
-		Addresses: []nat.HostAddress{
+		Addresses: []model.HostAddress{
 			{Address: netip.MustParseAddr("203.0.113.1"), Interface: "out0"},
 			{Address: netip.MustParseAddr("10.20.0.1"), Interface: "lan1"},
 		},
-		Routers: []nat.HostRouter{
+		Routers: []model.HostRouter{
 			{Address: netip.MustParseAddr("10.20.0.3"), Source: "router of 10.77.0.0/16 via lan1"},
 			{Address: netip.MustParseAddr("203.0.113.2"), Source: "router of the default route via out0"},
 			{Address: netip.MustParseAddr("10.20.0.2"), Source: "router of 10.99.0.0/16 via lan1"},
 		},
 		DefaultInterface: "out0",
 		Interfaces:       []string{"out0", "lan1"},
-		LocalPorts:       nat.PortRange{Low: 40000, High: 40999},
+		LocalPorts:       model.PortRange{Low: 40000, High: 40999},
 		MTU:              1450,
 	}
 	if diff := cmp.Diff(want, got, comparePrefixes); diff != "" {
@@ -56,7 +56,7 @@ func TestFactsOfAnAdoptedBridge(t *testing.T) {
 	t.Parallel()
 	n := newHost(t)
 	must(t, n.AddBridge("br0"), n.AddAddress("br0", "10.5.0.3/24"), n.AddRoute("10.9.0.0/16", "10.5.0.9"))
-	var got nat.HostFacts
+	var got model.HostFacts
 	on(t, n, func() error {
 		if _, _, err := AdoptBridge(t.Context(), "br0", netip.MustParsePrefix("172.16.1.1/24"), false); err != nil {
 			return err
@@ -65,7 +65,7 @@ func TestFactsOfAnAdoptedBridge(t *testing.T) {
 		got, err = Facts(t.Context(), func(link string) bool { return link == "br0" })
 		return err
 	})
-	want := []nat.HostPrefix{
+	want := []model.HostPrefix{
 		{Prefix: netip.MustParsePrefix("10.5.0.3/24"), Source: "address of br0"},
 		{Prefix: netip.MustParsePrefix("10.9.0.0/16"), Source: "route via br0"},
 	}

@@ -5,7 +5,7 @@ import (
 	"fmt"
 	"net"
 
-	"github.com/hostnat/hostnat/internal/nat"
+	"github.com/hostnat/hostnat/internal/model"
 	"github.com/vishvananda/netlink"
 	"github.com/vishvananda/netlink/nl"
 	"golang.org/x/sys/unix"
@@ -33,7 +33,7 @@ func BridgePort(bridge int, mac net.HardwareAddr) int {
 // comes from that has the MAC as its source: otherwise whoever sends one has the
 // traffic for that MAC (a bridge learns from what it sees). The port, by its
 // index, must be a bridge's; the entry goes when it leaves. Safe to repeat.
-func PinMAC(port int, mac nat.MAC) error {
+func PinMAC(port int, mac model.MAC) error {
 	address, err := net.ParseMAC(string(mac))
 	if err != nil {
 		return fmt.Errorf("pin a MAC to port %d: %w", port, err)

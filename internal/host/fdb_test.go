@@ -5,8 +5,8 @@ import (
 	"testing"
 	"time"
 
-	"github.com/hostnat/hostnat/internal/lab"
-	"github.com/hostnat/hostnat/internal/nat"
+	"github.com/hostnat/hostnat/dev/lab"
+	"github.com/hostnat/hostnat/internal/model"
 )
 
 func TestBridgePort(t *testing.T) {
@@ -70,7 +70,7 @@ func TestPinMAC(t *testing.T) {
 		t.Fatalf("the forger does not get what it forges: the MAC is behind %d", got)
 	}
 	for range 2 {
-		on(t, n, func() error { return PinMAC(port.Index, nat.MAC(own.HardwareAddr.String())) })
+		on(t, n, func() error { return PinMAC(port.Index, model.MAC(own.HardwareAddr.String())) })
 		ping(forger)
 		if got := behind(); got != port.Index {
 			t.Errorf("the MAC is behind port %d, want %d", got, port.Index)

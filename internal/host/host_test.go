@@ -8,8 +8,8 @@ import (
 	"testing"
 	"time"
 
-	"github.com/hostnat/hostnat/internal/lab"
-	"github.com/hostnat/hostnat/internal/nat"
+	"github.com/hostnat/hostnat/dev/lab"
+	"github.com/hostnat/hostnat/internal/model"
 )
 
 // newHost returns a namespace that stands for a host.
@@ -45,10 +45,10 @@ func must(t *testing.T, errs ...error) {
 }
 
 // wantRefusal checks the kind of an error and that it names the thing.
-func wantRefusal(t *testing.T, err error, code nat.Code, naming string) {
+func wantRefusal(t *testing.T, err error, code model.Code, naming string) {
 	t.Helper()
-	if err == nil || nat.CodeOf(err) != code || !strings.Contains(err.Error(), naming) {
-		t.Errorf("got %v (%s), want %s naming %q", err, nat.CodeOf(err), code, naming)
+	if err == nil || model.CodeOf(err) != code || !strings.Contains(err.Error(), naming) {
+		t.Errorf("got %v (%s), want %s naming %q", err, model.CodeOf(err), code, naming)
 	}
 }
 

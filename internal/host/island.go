@@ -9,7 +9,7 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/hostnat/hostnat/internal/nat"
+	"github.com/hostnat/hostnat/internal/model"
 	"github.com/vishvananda/netlink"
 	"golang.org/x/sys/unix"
 )
@@ -17,14 +17,14 @@ import (
 // Island is what an endpoint's link has on the host's side if it is a network by
 // itself, without a switch.
 type Island struct {
-	MAC     nat.MAC      // the gateway's: clones of one machine find it wherever they wake up
+	MAC     model.MAC    // the gateway's: clones of one machine find it wherever they wake up
 	Gateway netip.Prefix // the host's address on it, which other links may have too: without a route
 
 	Endpoint    netip.Addr // who is at the other end
-	EndpointMAC nat.MAC
+	EndpointMAC model.MAC
 }
 
-// CheckIsland refuses by a *nat.Error a link that cannot be an island.
+// CheckIsland refuses by a *model.Error a link that cannot be an island.
 func CheckIsland(ctx context.Context, name string) error {
 	_, err := findIsland(ctx, name)
 	return err
@@ -181,7 +181,7 @@ func noteWas(link netlink.Link) error {
 	mark := fmt.Sprintf("%s%s-%s-%d", wasMark, strings.ReplaceAll(mac.String(), ":", ""), was+settings[len(was):], a.Index)
 	err = netlink.LinkAddAltName(link, mark)
 	if errors.Is(err, unix.EEXIST) {
-		return nat.Errorf(nat.Conflict, "another link has the name %s", mark).WithHint("remove it: ip link property del dev LINK altname %s", mark)
+		return model.Errorf(model.Conflict, "another link has the name %s", mark).WithHint("remove it: ip link property del dev LINK altname %s", mark)
 	}
 	if err == nil && before != "" {
 		err = netlink.LinkDelAltName(link, before)

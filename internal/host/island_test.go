@@ -8,8 +8,8 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/hostnat/hostnat/internal/lab"
-	"github.com/hostnat/hostnat/internal/nat"
+	"github.com/hostnat/hostnat/dev/lab"
+	"github.com/hostnat/hostnat/internal/model"
 	"github.com/vishvananda/netlink"
 )
 
@@ -109,10 +109,10 @@ func TestEnsureIslandRefuses(t *testing.T) {
 	n := newHost(t)
 	must(t, n.AddTAP("tap0"), n.AddBridge("other", "tap0"), lab.Veth(n, "uplink", n, "x"), n.AddAddress("uplink", "192.0.2.7/24"))
 	for link, want := range map[string]struct {
-		code   nat.Code
+		code   model.Code
 		naming string
 	}{
-		"tap9": {nat.NotFound, "tap9"}, "tap0": {nat.Conflict, "other"}, "lo": {nat.Conflict, "lo"}, "uplink": {nat.Conflict, "192.0.2.7"},
+		"tap9": {model.NotFound, "tap9"}, "tap0": {model.Conflict, "other"}, "lo": {model.Conflict, "lo"}, "uplink": {model.Conflict, "192.0.2.7"},
 	} {
 		on(t, n, func() error {
 			_, err := EnsureIsland(t.Context(), link, testIsland(), noGuard)

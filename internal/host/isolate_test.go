@@ -14,8 +14,8 @@ import (
 	"github.com/vishvananda/netlink"
 	"golang.org/x/sys/unix"
 
-	"github.com/hostnat/hostnat/internal/lab"
-	"github.com/hostnat/hostnat/internal/nat"
+	"github.com/hostnat/hostnat/dev/lab"
+	"github.com/hostnat/hostnat/internal/model"
 )
 
 func TestIsolatePort(t *testing.T) {
@@ -64,7 +64,7 @@ func TestBridgesApart(t *testing.T) {
 	var clients []*net.UDPConn
 	for i, name := range []string{"hn-a", "hn-b"} {
 		b := testBridge()
-		b.Name, b.MAC, b.Apart = name, nat.MAC(fmt.Sprintf("02:68:00:00:00:0%d", i+1)), true
+		b.Name, b.MAC, b.Apart = name, model.MAC(fmt.Sprintf("02:68:00:00:00:0%d", i+1)), true
 		index := ensureBridge(t, n, b)
 		wantQuiet(t, n, func() error { _, err := EnsureBridge(t.Context(), b); return err })
 		client, link := newHost(t), "to-"+name

@@ -8,7 +8,7 @@ import (
 	"net/netip"
 	"slices"
 
-	"github.com/hostnat/hostnat/internal/nat"
+	"github.com/hostnat/hostnat/internal/model"
 	"github.com/vishvananda/netlink"
 	"golang.org/x/sys/unix"
 )
@@ -21,7 +21,7 @@ type Link struct {
 	Index       int
 	Name        string
 	Type        string // "veth", "bridge", "tuntap"...; "device" for hardware and loopback
-	MAC         nat.MAC
+	MAC         model.MAC
 	MTU         int  // bytes
 	MasterIndex int  // of the bridge or bond it is a port of; 0: none
 	Up          bool // administratively
@@ -89,7 +89,7 @@ func DeleteLink(name string) error {
 		return err
 	}
 	if link.Attrs().Alias != Owner {
-		return nat.Errorf(nat.Conflict, "link %s was not made by hostnat and stays", name)
+		return model.Errorf(model.Conflict, "link %s was not made by hostnat and stays", name)
 	}
 	if err := netlink.LinkDel(link); err != nil && !errors.Is(err, unix.ENODEV) {
 		return fmt.Errorf("delete link %s: %w", name, err)
@@ -118,7 +118,7 @@ func linkFrom(l netlink.Link) Link {
 		Index:       a.Index,
 		Name:        a.Name,
 		Type:        l.Type(),
-		MAC:         nat.MAC(a.HardwareAddr.String()),
+		MAC:         model.MAC(a.HardwareAddr.String()),
 		MTU:         a.MTU,
 		MasterIndex: a.MasterIndex,
 		Up:          a.RawFlags&unix.IFF_UP != 0,

@@ -12,7 +12,7 @@ import (
 	"github.com/vishvananda/netlink/nl"
 	"golang.org/x/sys/unix"
 
-	"github.com/hostnat/hostnat/internal/nat"
+	"github.com/hostnat/hostnat/internal/model"
 )
 
 // skipStatistics is RTEXT_FILTER_SKIP_STATS of linux/rtnetlink.h: counters are
@@ -92,7 +92,7 @@ func (l *Link) setAttribute(a syscall.NetlinkRouteAttr) error {
 		l.Alias = text(a.Value)
 	case unix.IFLA_ADDRESS:
 		if len(bytes.Trim(a.Value, "\x00")) > 0 { // loopback has none
-			l.MAC = nat.MAC(net.HardwareAddr(a.Value).String())
+			l.MAC = model.MAC(net.HardwareAddr(a.Value).String())
 		}
 	case unix.IFLA_MTU:
 		l.MTU = number(a.Value)

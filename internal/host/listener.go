@@ -7,7 +7,7 @@ import (
 	"net/netip"
 	"slices"
 
-	"github.com/hostnat/hostnat/internal/nat"
+	"github.com/hostnat/hostnat/internal/model"
 )
 
 // Listener returns the host's program that holds one of the TCP or UDP ports at
@@ -15,8 +15,8 @@ import (
 // included; of several the one with the lowest port, nil if nobody does. With
 // the address 0.0.0.0 any IPv4 address counts, as for bind(2). UDP sockets that
 // are connected hold nothing. With an IPv6 address, IPv6 sockets alone count.
-func Listener(ctx context.Context, p nat.Protocol, external nat.AddrPorts) (*nat.Listener, error) {
-	if p != nat.TCP && p != nat.UDP {
+func Listener(ctx context.Context, p model.Protocol, external model.AddrPorts) (*model.Listener, error) {
+	if p != model.TCP && p != model.UDP {
 		return nil, nil
 	}
 	sockets, err := boundSockets(ctx, p)
@@ -39,9 +39,9 @@ func Listener(ctx context.Context, p nat.Protocol, external nat.AddrPorts) (*nat
 }
 
 // Listeners returns all that Listener would find.
-func Listeners(ctx context.Context) ([]nat.Listener, error) {
-	var all []nat.Listener
-	for _, p := range []nat.Protocol{nat.TCP, nat.UDP} {
+func Listeners(ctx context.Context) ([]model.Listener, error) {
+	var all []model.Listener
+	for _, p := range []model.Protocol{model.TCP, model.UDP} {
 		sockets, err := boundSockets(ctx, p)
 		if err != nil {
 			return nil, fmt.Errorf("look for who listens on %s: %w", p, err)
@@ -60,7 +60,7 @@ func Listeners(ctx context.Context) ([]nat.Listener, error) {
 }
 
 // listeners finds the programs that sockets belong to.
-func listeners(ctx context.Context, p nat.Protocol, sockets []boundSocket) ([]nat.Listener, error) {
+func listeners(ctx context.Context, p model.Protocol, sockets []boundSocket) ([]model.Listener, error) {
 	owners := make(map[uint32]owner, len(sockets))
 	for _, s := range sockets {
 		owners[s.inode] = owner{program: unknownProgram}
@@ -68,10 +68,10 @@ func listeners(ctx context.Context, p nat.Protocol, sockets []boundSocket) ([]na
 	if err := findOwners(ctx, owners); err != nil {
 		return nil, fmt.Errorf("look for who has %s sockets: %w", p, err)
 	}
-	list := make([]nat.Listener, len(sockets))
+	list := make([]model.Listener, len(sockets))
 	for i, s := range sockets {
 		o := owners[s.inode]
-		list[i] = nat.Listener{Program: o.program, PID: o.pid, Protocol: p, Address: s.local}
+		list[i] = model.Listener{Program: o.program, PID: o.pid, Protocol: p, Address: s.local}
 		if s.link != 0 {
 			list[i].Interface = linkName(int(s.link))
 		}
@@ -87,7 +87,7 @@ type boundSocket struct {
 	v6only bool
 }
 
-func (s boundSocket) holds(external nat.AddrPorts) bool {
+func (s boundSocket) holds(external model.AddrPorts) bool {
 	a := s.local.Addr()
 	takes := s.takesIPv4()
 	if external.Address.Is6() {

@@ -7,8 +7,8 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
-	"github.com/hostnat/hostnat/internal/lab"
-	"github.com/hostnat/hostnat/internal/nat"
+	"github.com/hostnat/hostnat/dev/lab"
+	"github.com/hostnat/hostnat/internal/model"
 )
 
 func TestListener(t *testing.T) {
@@ -26,27 +26,27 @@ func TestListener(t *testing.T) {
 	defer client.Close()
 	tests := []struct {
 		name     string
-		protocol nat.Protocol
+		protocol model.Protocol
 		external string
 		want     string // where it listens; empty: nobody
 	}{
-		{"same address", nat.TCP, "192.0.2.1:80", "192.0.2.1:80"},
-		{"other address", nat.TCP, "192.0.2.2:80", ""},
-		{"any address", nat.TCP, "0.0.0.0:80", "192.0.2.1:80"},
-		{"wildcard", nat.TCP, "192.0.2.2:81", "0.0.0.0:81"},
-		{"wildcard both", nat.TCP, "0.0.0.0:81", "0.0.0.0:81"},
-		{"dual stack", nat.TCP, "192.0.2.1:82", "[::]:82"},
-		{"IPv6 only", nat.TCP, "192.0.2.1:83", ""},
-		{"IPv6 address", nat.TCP, "0.0.0.0:84", ""},
-		{"nobody", nat.TCP, "0.0.0.0:85", ""},
-		{"UDP", nat.UDP, "192.0.2.1:80", "192.0.2.1:80"},
-		{"UDP dual stack", nat.UDP, "0.0.0.0:82", "[::]:82"},
-		{"UDP other", nat.UDP, "0.0.0.0:81", ""},
-		{"UDP client", nat.UDP, "0.0.0.0:90", ""},
-		{"range", nat.TCP, "0.0.0.0:81-82", "0.0.0.0:81"},
-		{"range, the lowest of several", nat.TCP, "192.0.2.1:1-65535", "192.0.2.1:80"},
-		{"range beside", nat.TCP, "192.0.2.1:83-65535", ""},
-		{"ICMP", nat.ICMP, "0.0.0.0:80", ""},
+		{"same address", model.TCP, "192.0.2.1:80", "192.0.2.1:80"},
+		{"other address", model.TCP, "192.0.2.2:80", ""},
+		{"any address", model.TCP, "0.0.0.0:80", "192.0.2.1:80"},
+		{"wildcard", model.TCP, "192.0.2.2:81", "0.0.0.0:81"},
+		{"wildcard both", model.TCP, "0.0.0.0:81", "0.0.0.0:81"},
+		{"dual stack", model.TCP, "192.0.2.1:82", "[::]:82"},
+		{"IPv6 only", model.TCP, "192.0.2.1:83", ""},
+		{"IPv6 address", model.TCP, "0.0.0.0:84", ""},
+		{"nobody", model.TCP, "0.0.0.0:85", ""},
+		{"UDP", model.UDP, "192.0.2.1:80", "192.0.2.1:80"},
+		{"UDP dual stack", model.UDP, "0.0.0.0:82", "[::]:82"},
+		{"UDP other", model.UDP, "0.0.0.0:81", ""},
+		{"UDP client", model.UDP, "0.0.0.0:90", ""},
+		{"range", model.TCP, "0.0.0.0:81-82", "0.0.0.0:81"},
+		{"range, the lowest of several", model.TCP, "192.0.2.1:1-65535", "192.0.2.1:80"},
+		{"range beside", model.TCP, "192.0.2.1:83-65535", ""},
+		{"ICMP", model.ICMP, "0.0.0.0:80", ""},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) { wantListener(t, n, tt.protocol, tt.external, tt.want) })
@@ -80,13 +80,13 @@ func TestListenerMultipathTCP(t *testing.T) {
 	var ln net.Listener
 	on(t, n, func() (err error) { ln, err = config.Listen(t.Context(), "tcp4", "127.0.0.1:80"); return err })
 	defer ln.Close()
-	wantListener(t, n, nat.TCP, "0.0.0.0:80", "127.0.0.1:80")
+	wantListener(t, n, model.TCP, "0.0.0.0:80", "127.0.0.1:80")
 }
 
-func wantListener(t *testing.T, n *lab.Namespace, p nat.Protocol, external, want string) {
+func wantListener(t *testing.T, n *lab.Namespace, p model.Protocol, external, want string) {
 	t.Helper()
 	on(t, n, func() error {
-		var at nat.AddrPorts
+		var at model.AddrPorts
 		if err := at.UnmarshalText([]byte(external)); err != nil {
 			return err
 		}

@@ -5,7 +5,7 @@ import (
 	"net/netip"
 	"strings"
 
-	"github.com/hostnat/hostnat/internal/nat"
+	"github.com/hostnat/hostnat/internal/model"
 )
 
 // mendable are the settings of the whole host that Mend may change; those of
@@ -27,7 +27,7 @@ func MendSysctl(path, value string) error {
 			return setSysctl(path, value)
 		}
 	}
-	return nat.Errorf(nat.Invalid, "sysctl %s is not hostnat's to set", path)
+	return model.Errorf(model.Invalid, "sysctl %s is not hostnat's to set", path)
 }
 
 // MendBridge takes an address away from a bridge that hostnat lent it.

@@ -9,7 +9,7 @@ import (
 	"strconv"
 	"strings"
 
-	"github.com/hostnat/hostnat/internal/nat"
+	"github.com/hostnat/hostnat/internal/model"
 	"golang.org/x/sys/unix"
 )
 
@@ -24,17 +24,17 @@ type Namespace struct {
 
 // OpenNamespace opens the namespace of an endpoint of kind netns (a name below
 // /run/netns, or a path) or pid. What is not there, is no network namespace or
-// is the host's own is refused by a *nat.Error.
-func OpenNamespace(kind nat.EndpointKind, target string) (*Namespace, error) {
+// is the host's own is refused by a *model.Error.
+func OpenNamespace(kind model.EndpointKind, target string) (*Namespace, error) {
 	var n *Namespace
 	var err error
 	switch kind {
-	case nat.KindNetns:
+	case model.KindNetns:
 		n, err = openNamed(target)
-	case nat.KindPID:
+	case model.KindPID:
 		n, err = openProcess(target)
 	default:
-		err = nat.Errorf(nat.Invalid, "an endpoint of kind %s is not in a namespace", kind)
+		err = model.Errorf(model.Invalid, "an endpoint of kind %s is not in a namespace", kind)
 	}
 	if err != nil {
 		return nil, err
@@ -56,25 +56,25 @@ func openNamed(target string) (*Namespace, error) {
 	}
 	label := "namespace " + target
 	if target == "" || target == "." || target == ".." {
-		return nil, nat.Errorf(nat.Invalid, "namespace %q is not a name", target)
+		return nil, model.Errorf(model.Invalid, "namespace %q is not a name", target)
 	}
-	missing := nat.Errorf(nat.NotFound, "%s does not exist", label).WithHint("'ip netns list' shows those that do")
+	missing := model.Errorf(model.NotFound, "%s does not exist", label).WithHint("'ip netns list' shows those that do")
 	return openNamespace(label, path, missing)
 }
 
 func openProcess(target string) (*Namespace, error) {
 	pid, err := strconv.Atoi(target)
 	if err != nil || pid <= 0 {
-		return nil, nat.Errorf(nat.Invalid, "process id %q is not a positive number", target)
+		return nil, model.Errorf(model.Invalid, "process id %q is not a positive number", target)
 	}
 	label := fmt.Sprintf("process %d", pid)
-	missing := nat.Errorf(nat.NotFound, "%s does not exist", label).WithHint("give the process id of a running container")
+	missing := model.Errorf(model.NotFound, "%s does not exist", label).WithHint("give the process id of a running container")
 	return openNamespace(label, filepath.Join("/proc", strconv.Itoa(pid), "ns/net"), missing)
 }
 
 // openNamespace opens path only after it has seen that it is a namespace: to
 // open a device or a FIFO can have effects.
-func openNamespace(label, path string, missing *nat.Error) (*Namespace, error) {
+func openNamespace(label, path string, missing *model.Error) (*Namespace, error) {
 	var stat unix.Statfs_t
 	err := unix.Statfs(path, &stat)
 	if err == nil && stat.Type != unix.NSFS_MAGIC {
@@ -88,7 +88,7 @@ func openNamespace(label, path string, missing *nat.Error) (*Namespace, error) {
 	case errors.Is(err, fs.ErrNotExist), errors.Is(err, unix.ESRCH), errors.Is(err, unix.ENOTDIR):
 		return nil, missing
 	case errors.Is(err, fs.ErrPermission):
-		return nil, nat.Errorf(nat.Denied, "%s may not be entered: %v", label, err)
+		return nil, model.Errorf(model.Denied, "%s may not be entered: %v", label, err)
 	case err != nil:
 		return nil, fmt.Errorf("open %s: %w", label, err)
 	}
@@ -100,8 +100,8 @@ func openNamespace(label, path string, missing *nat.Error) (*Namespace, error) {
 	return &Namespace{label: label, file: file}, nil
 }
 
-func notNamespace(label, path string) *nat.Error {
-	return nat.Errorf(nat.Invalid, "%s is not a network namespace (%s)", label, path)
+func notNamespace(label, path string) *model.Error {
+	return model.Errorf(model.Invalid, "%s is not a network namespace (%s)", label, path)
 }
 
 func (n *Namespace) refuseHost() error {
@@ -113,7 +113,7 @@ func (n *Namespace) refuseHost() error {
 		return fmt.Errorf("look at %s: %w", n.label, err)
 	}
 	if own.Ino == other.Ino && own.Dev == other.Dev {
-		return nat.Errorf(nat.Conflict, "%s is in the host's own network namespace", n.label).
+		return model.Errorf(model.Conflict, "%s is in the host's own network namespace", n.label).
 			WithHint("start it with one of its own (docker run --network none, ip netns exec)")
 	}
 	return nil

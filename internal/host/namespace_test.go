@@ -7,8 +7,8 @@ import (
 	"strconv"
 	"testing"
 
-	"github.com/hostnat/hostnat/internal/lab"
-	"github.com/hostnat/hostnat/internal/nat"
+	"github.com/hostnat/hostnat/dev/lab"
+	"github.com/hostnat/hostnat/internal/model"
 	"golang.org/x/sys/unix"
 )
 
@@ -22,24 +22,24 @@ func TestOpenNamespaceRefuses(t *testing.T) {
 	must(t, gone.Run())
 	tests := []struct {
 		name   string
-		kind   nat.EndpointKind
+		kind   model.EndpointKind
 		target string
-		code   nat.Code
+		code   model.Code
 		naming string
 	}{
-		{"missing name", nat.KindNetns, "hosttest-nobody", nat.NotFound, "hosttest-nobody"},
-		{"missing path", nat.KindNetns, "/run/netns/none/x", nat.NotFound, "/run/netns/none/x"},
-		{"dots", nat.KindNetns, "..", nat.Invalid, ".."},
-		{"empty", nat.KindNetns, "", nat.Invalid, "namespace"},
-		{"plain file", nat.KindNetns, plain, nat.Invalid, plain},
-		{"FIFO", nat.KindNetns, fifo, nat.Invalid, fifo},
-		{"other kind of namespace", nat.KindNetns, "/proc/self/ns/mnt", nat.Invalid, "/proc/self/ns/mnt"},
-		{"ended process", nat.KindPID, strconv.Itoa(gone.Process.Pid), nat.NotFound, "process " + strconv.Itoa(gone.Process.Pid)},
-		{"pid 0", nat.KindPID, "0", nat.Invalid, `"0"`},
-		{"no pid", nat.KindPID, "../1", nat.Invalid, "../1"},
-		{"host's own by pid", nat.KindPID, strconv.Itoa(os.Getpid()), nat.Conflict, "host's own"},
-		{"host's own by path", nat.KindNetns, "/proc/self/ns/net", nat.Conflict, "host's own"},
-		{"TAP", nat.KindTAP, "tap0", nat.Invalid, "tap"},
+		{"missing name", model.KindNetns, "hosttest-nobody", model.NotFound, "hosttest-nobody"},
+		{"missing path", model.KindNetns, "/run/netns/none/x", model.NotFound, "/run/netns/none/x"},
+		{"dots", model.KindNetns, "..", model.Invalid, ".."},
+		{"empty", model.KindNetns, "", model.Invalid, "namespace"},
+		{"plain file", model.KindNetns, plain, model.Invalid, plain},
+		{"FIFO", model.KindNetns, fifo, model.Invalid, fifo},
+		{"other kind of namespace", model.KindNetns, "/proc/self/ns/mnt", model.Invalid, "/proc/self/ns/mnt"},
+		{"ended process", model.KindPID, strconv.Itoa(gone.Process.Pid), model.NotFound, "process " + strconv.Itoa(gone.Process.Pid)},
+		{"pid 0", model.KindPID, "0", model.Invalid, `"0"`},
+		{"no pid", model.KindPID, "../1", model.Invalid, "../1"},
+		{"host's own by pid", model.KindPID, strconv.Itoa(os.Getpid()), model.Conflict, "host's own"},
+		{"host's own by path", model.KindNetns, "/proc/self/ns/net", model.Conflict, "host's own"},
+		{"TAP", model.KindTAP, "tap0", model.Invalid, "tap"},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
@@ -48,8 +48,8 @@ func TestOpenNamespaceRefuses(t *testing.T) {
 		})
 	}
 	on(t, n, func() error { // seen from inside, the namespace is the host's
-		_, err := OpenNamespace(nat.KindNetns, n.Name)
-		wantRefusal(t, err, nat.Conflict, "host's own")
+		_, err := OpenNamespace(model.KindNetns, n.Name)
+		wantRefusal(t, err, model.Conflict, "host's own")
 		return nil
 	})
 }
@@ -61,9 +61,9 @@ func TestOpenNamespace(t *testing.T) {
 	must(t, sleep.Start())
 	defer func() { _ = sleep.Process.Kill(); _ = sleep.Wait() }()
 	waitInside(t, sleep.Process.Pid)
-	for kind, target := range map[nat.EndpointKind][]string{
-		nat.KindNetns: {n.Name, n.Path()},
-		nat.KindPID:   {strconv.Itoa(sleep.Process.Pid)},
+	for kind, target := range map[model.EndpointKind][]string{
+		model.KindNetns: {n.Name, n.Path()},
+		model.KindPID:   {strconv.Itoa(sleep.Process.Pid)},
 	} {
 		for _, s := range target {
 			ns, err := OpenNamespace(kind, s)
@@ -80,7 +80,7 @@ func TestOpenNamespace(t *testing.T) {
 func waitInside(t *testing.T, pid int) {
 	t.Helper()
 	err := lab.WaitFor(t.Context(), func() bool {
-		ns, err := OpenNamespace(nat.KindPID, strconv.Itoa(pid))
+		ns, err := OpenNamespace(model.KindPID, strconv.Itoa(pid))
 		if err != nil { // still in the host's
 			return false
 		}

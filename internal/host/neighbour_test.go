@@ -4,7 +4,7 @@ import (
 	"slices"
 	"testing"
 
-	"github.com/hostnat/hostnat/internal/lab"
+	"github.com/hostnat/hostnat/dev/lab"
 )
 
 func TestNeighbours(t *testing.T) {

@@ -10,8 +10,8 @@ import (
 
 	"golang.org/x/sys/unix"
 
-	"github.com/hostnat/hostnat/internal/lab"
-	"github.com/hostnat/hostnat/internal/nat"
+	"github.com/hostnat/hostnat/dev/lab"
+	"github.com/hostnat/hostnat/internal/model"
 )
 
 // hostnat's own servers, which are bound to links, are nobody who holds a port;
@@ -26,7 +26,7 @@ func TestListenersWithoutOwnServers(t *testing.T) {
 		}
 		return err
 	}}
-	var found []nat.Listener
+	var found []model.Listener
 	err := top.Host.Do(func() error {
 		for addr, config := range map[string]net.ListenConfig{lab.HostAddress + ":53": bound, lab.HostAddress + ":54": {}} {
 			udp, err := config.ListenPacket(context.Background(), "udp4", addr)
@@ -49,7 +49,7 @@ func TestListenersWithoutOwnServers(t *testing.T) {
 	}
 	for port, want := range map[uint16]int{53: 0, 54: 2} {
 		at := netip.AddrPortFrom(netip.MustParseAddr(lab.HostAddress), port)
-		got := len(slices.DeleteFunc(slices.Clone(found), func(l nat.Listener) bool { return l.Address != at }))
+		got := len(slices.DeleteFunc(slices.Clone(found), func(l model.Listener) bool { return l.Address != at }))
 		if got != want {
 			t.Errorf("%d listeners on %s, want %d: %v", got, at, want, found)
 		}

@@ -7,7 +7,7 @@ import (
 	"net"
 	"net/netip"
 
-	"github.com/hostnat/hostnat/internal/nat"
+	"github.com/hostnat/hostnat/internal/model"
 	"github.com/vishvananda/netlink"
 	"github.com/vishvananda/netlink/nl"
 	"golang.org/x/sys/unix"
@@ -18,7 +18,7 @@ import (
 // for 1024 neighbours that it was not told of, in all namespaces together
 // (gc_thresh3), which a thousand endpoints that begin to talk at once would use
 // up.
-func pinNeighbour(set func(*netlink.Neigh) error, link netlink.Link, a netip.Addr, mac nat.MAC) error {
+func pinNeighbour(set func(*netlink.Neigh) error, link netlink.Link, a netip.Addr, mac model.MAC) error {
 	hw, err := net.ParseMAC(string(mac))
 	if err == nil {
 		err = set(&netlink.Neigh{LinkIndex: link.Attrs().Index, Family: unix.AF_INET, State: unix.NUD_PERMANENT, IP: a.AsSlice(), HardwareAddr: hw})
@@ -31,7 +31,7 @@ func pinNeighbour(set func(*netlink.Neigh) error, link netlink.Link, a netip.Add
 
 // onlyNeighbour is pinNeighbour for a link of the host at whose other end there
 // is nobody else: who else was pinned there is forgotten.
-func onlyNeighbour(ctx context.Context, link netlink.Link, a netip.Addr, mac nat.MAC) error {
+func onlyNeighbour(ctx context.Context, link netlink.Link, a netip.Addr, mac model.MAC) error {
 	have, err := dump(ctx, func() ([]netlink.Neigh, error) { return neighboursOn(link.Attrs().Index) })
 	if err != nil {
 		return fmt.Errorf("list neighbours on %s: %w", link.Attrs().Name, err)

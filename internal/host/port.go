@@ -6,11 +6,11 @@ import (
 	"fmt"
 	"time"
 
-	"github.com/hostnat/hostnat/internal/nat"
+	"github.com/hostnat/hostnat/internal/model"
 	"github.com/vishvananda/netlink"
 )
 
-// CheckPort refuses by a *nat.Error a link that cannot be (or is not) a port of
+// CheckPort refuses by a *model.Error a link that cannot be (or is not) a port of
 // the bridge with that index; 0 stands for a bridge that does not exist yet.
 func CheckPort(ctx context.Context, name string, bridge int) error {
 	_, err := findPort(ctx, name, bridge)
@@ -46,21 +46,21 @@ func findPort(ctx context.Context, name string, bridge int) (netlink.Link, error
 		return nil, err
 	}
 	if link == nil {
-		return nil, nat.Errorf(nat.NotFound, "link %s does not exist", name).WithHint("'ip link' lists those that do")
+		return nil, model.Errorf(model.NotFound, "link %s does not exist", name).WithHint("'ip link' lists those that do")
 	}
 	l := linkFrom(link)
 	if master := l.MasterIndex; master != 0 && master != bridge {
-		return nil, nat.Errorf(nat.Conflict, "link %s is a port of %s", name, linkName(master)).WithHint("take it out there, or use another link")
+		return nil, model.Errorf(model.Conflict, "link %s is a port of %s", name, linkName(master)).WithHint("take it out there, or use another link")
 	}
 	if !l.HasEthernet || l.Loopback || l.Type == "bridge" {
-		return nil, nat.Errorf(nat.Conflict, "link %s of type %s cannot be a port of a bridge", name, l.Type).WithHint("use a link with Ethernet frames, such as a TAP")
+		return nil, model.Errorf(model.Conflict, "link %s of type %s cannot be a port of a bridge", name, l.Type).WithHint("use a link with Ethernet frames, such as a TAP")
 	}
 	addrs, err := addressesOf(ctx, link)
 	if err != nil {
 		return nil, err
 	}
 	if len(addrs) > 0 && l.MasterIndex == 0 { // as a port it would not be reached any more
-		return nil, nat.Errorf(nat.Conflict, "link %s has the host's address %s", name, addrs[0].prefix.Addr()).WithHint("use a link that is there for the endpoint alone")
+		return nil, model.Errorf(model.Conflict, "link %s has the host's address %s", name, addrs[0].prefix.Addr()).WithHint("use a link that is there for the endpoint alone")
 	}
 	return link, nil
 }
@@ -92,7 +92,7 @@ func Replug(ports []int) error {
 		switch {
 		case err == nil:
 			links = append(links, link)
-		case nat.CodeOf(err) != nat.NotFound && !errors.As(err, new(netlink.LinkNotFoundError)):
+		case model.CodeOf(err) != model.NotFound && !errors.As(err, new(netlink.LinkNotFoundError)):
 			errs = append(errs, fmt.Errorf("replug link %d: %w", index, err))
 		}
 	}
@@ -100,7 +100,7 @@ func Replug(ports []int) error {
 		time.Sleep(plugOut)
 	}
 	for _, link := range links {
-		if err := onLink("set up", link, netlink.LinkSetUp(link)); nat.CodeOf(err) != nat.NotFound {
+		if err := onLink("set up", link, netlink.LinkSetUp(link)); model.CodeOf(err) != model.NotFound {
 			errs = append(errs, err)
 		}
 	}

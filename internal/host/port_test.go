@@ -5,8 +5,8 @@ import (
 	"fmt"
 	"testing"
 
-	"github.com/hostnat/hostnat/internal/lab"
-	"github.com/hostnat/hostnat/internal/nat"
+	"github.com/hostnat/hostnat/dev/lab"
+	"github.com/hostnat/hostnat/internal/model"
 	"github.com/vishvananda/netlink"
 	"github.com/vishvananda/netlink/nl"
 	"golang.org/x/sys/unix"
@@ -38,15 +38,15 @@ func TestEnsurePortRefuses(t *testing.T) {
 	must(t, n.AddTAP("tap0"), n.AddBridge("other", "tap0"), lab.Veth(n, "uplink", n, "x"), n.AddAddress("uplink", "192.0.2.7/24"))
 	tests := []struct {
 		name, link string
-		code       nat.Code
+		code       model.Code
 		naming     string
 	}{
-		{"missing", "tap9", nat.NotFound, "tap9"},
-		{"port of another", "tap0", nat.Conflict, "other"},
-		{"loopback", "lo", nat.Conflict, "lo"},
-		{"bridge", "other", nat.Conflict, "other"},
-		{"host's link", "uplink", nat.Conflict, "192.0.2.7"},
-		{"no name", "a/b", nat.Invalid, "a/b"},
+		{"missing", "tap9", model.NotFound, "tap9"},
+		{"port of another", "tap0", model.Conflict, "other"},
+		{"loopback", "lo", model.Conflict, "lo"},
+		{"bridge", "other", model.Conflict, "other"},
+		{"host's link", "uplink", model.Conflict, "192.0.2.7"},
+		{"no name", "a/b", model.Invalid, "a/b"},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
@@ -125,7 +125,7 @@ func TestPortTooMany(t *testing.T) {
 			}
 		}
 		_, err = EnsurePort(t.Context(), fmt.Sprintf("p%d", maxPorts), bridge.Attrs().Index)
-		wantRefusal(t, err, nat.Exhausted, "1023 ports")
+		wantRefusal(t, err, model.Exhausted, "1023 ports")
 		return nil
 	})
 }

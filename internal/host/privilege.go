@@ -4,7 +4,7 @@ import (
 	"fmt"
 	"strings"
 
-	"github.com/hostnat/hostnat/internal/nat"
+	"github.com/hostnat/hostnat/internal/model"
 	"golang.org/x/sys/unix"
 )
 
@@ -19,7 +19,7 @@ var needed = []struct {
 	{"CAP_SYS_ADMIN", unix.CAP_SYS_ADMIN},
 }
 
-// CheckPrivileges returns a *nat.Error that names what is missing to change the
+// CheckPrivileges returns a *model.Error that names what is missing to change the
 // host's network.
 func CheckPrivileges() error {
 	var data [2]unix.CapUserData
@@ -41,5 +41,5 @@ func missingPrivileges(effective uint64) error {
 	if len(missing) == 0 {
 		return nil
 	}
-	return nat.Errorf(nat.Denied, "the daemon needs root: it lacks %s", strings.Join(missing, " and ")).WithHint("run it with sudo")
+	return model.Errorf(model.Denied, "the daemon needs root: it lacks %s", strings.Join(missing, " and ")).WithHint("run it with sudo")
 }

@@ -3,15 +3,15 @@ package host
 import (
 	"testing"
 
-	"github.com/hostnat/hostnat/internal/lab"
-	"github.com/hostnat/hostnat/internal/nat"
+	"github.com/hostnat/hostnat/dev/lab"
+	"github.com/hostnat/hostnat/internal/model"
 	"golang.org/x/sys/unix"
 )
 
 func TestPrivileges(t *testing.T) {
 	t.Parallel()
-	wantRefusal(t, missingPrivileges(0), nat.Denied, "CAP_NET_ADMIN and CAP_SYS_ADMIN")
-	wantRefusal(t, missingPrivileges(1<<unix.CAP_NET_ADMIN), nat.Denied, "lacks CAP_SYS_ADMIN")
+	wantRefusal(t, missingPrivileges(0), model.Denied, "CAP_NET_ADMIN and CAP_SYS_ADMIN")
+	wantRefusal(t, missingPrivileges(1<<unix.CAP_NET_ADMIN), model.Denied, "lacks CAP_SYS_ADMIN")
 	lab.RequireRoot(t)
 	must(t, CheckPrivileges())
 }

@@ -7,8 +7,8 @@ import (
 	"runtime"
 	"testing"
 
-	"github.com/hostnat/hostnat/internal/lab"
-	"github.com/hostnat/hostnat/internal/nat"
+	"github.com/hostnat/hostnat/dev/lab"
+	"github.com/hostnat/hostnat/internal/model"
 )
 
 func ensureRoom(t *testing.T, n *lab.Namespace, keep bool, attach func() error) (index int) {
@@ -108,7 +108,7 @@ func TestRoomOfSomebodyElse(t *testing.T) {
 	must(t, n.AddBridge(RoomName))
 	on(t, n, func() error {
 		_, err := EnsureRoom(t.Context(), false, func() error { return nil })
-		wantRefusal(t, err, nat.Conflict, RoomName)
+		wantRefusal(t, err, model.Conflict, RoomName)
 		return nil
 	})
 }

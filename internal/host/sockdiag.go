@@ -6,7 +6,7 @@ import (
 	"fmt"
 	"net/netip"
 
-	"github.com/hostnat/hostnat/internal/nat"
+	"github.com/hostnat/hostnat/internal/model"
 	"github.com/vishvananda/netlink/nl"
 	"golang.org/x/sys/unix"
 )
@@ -27,9 +27,9 @@ const (
 
 // boundSockets lists the IPv4 and IPv6 sockets that listen. A listener for
 // multipath TCP, as Go programs open, is among those for TCP.
-func boundSockets(ctx context.Context, p nat.Protocol) ([]boundSocket, error) {
+func boundSockets(ctx context.Context, p model.Protocol) ([]boundSocket, error) {
 	state := stateClosed
-	if p == nat.TCP {
+	if p == model.TCP {
 		state = stateListen
 	}
 	var all []boundSocket
@@ -46,7 +46,7 @@ func boundSockets(ctx context.Context, p nat.Protocol) ([]boundSocket, error) {
 // diagRequest is struct inet_diag_req_v2.
 type diagRequest struct {
 	family   uint8
-	protocol nat.Protocol
+	protocol model.Protocol
 	states   uint32 // bits
 }
 
@@ -59,7 +59,7 @@ func (r diagRequest) Serialize() []byte {
 	return b
 }
 
-func diag(family uint8, protocol nat.Protocol, states uint32) ([]boundSocket, error) {
+func diag(family uint8, protocol model.Protocol, states uint32) ([]boundSocket, error) {
 	req := nl.NewNetlinkRequest(sockDiagByFamily, unix.NLM_F_DUMP)
 	req.AddData(diagRequest{family: family, protocol: protocol, states: states})
 	messages, err := req.Execute(unix.NETLINK_SOCK_DIAG, 0)

@@ -8,18 +8,18 @@ import (
 	"path/filepath"
 	"strings"
 
-	"github.com/hostnat/hostnat/internal/nat"
+	"github.com/hostnat/hostnat/internal/model"
 )
 
 // checkLink refuses names that are not a link's own: nothing else may become
 // part of a path below /proc/sys, where "all" and "default" stand for the
 // whole host.
 func checkLink(name string) error {
-	if err := nat.CheckLink("link", name); err != nil {
+	if err := model.CheckLink("link", name); err != nil {
 		return err
 	}
 	if name == "all" || name == "default" {
-		return nat.Errorf(nat.Invalid, "link name %q is reserved: its settings would be the whole host's", name).WithHint("use another name")
+		return model.Errorf(model.Invalid, "link name %q is reserved: its settings would be the whole host's", name).WithHint("use another name")
 	}
 	return nil
 }

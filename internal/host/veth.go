@@ -8,7 +8,7 @@ import (
 	"net"
 	"net/netip"
 
-	"github.com/hostnat/hostnat/internal/nat"
+	"github.com/hostnat/hostnat/internal/model"
 	"github.com/vishvananda/netlink"
 	"github.com/vishvananda/netns"
 	"golang.org/x/sys/unix"
@@ -21,12 +21,12 @@ type Veth struct {
 	Island    Island
 	Namespace *Namespace
 	IfName    string // inside
-	MAC       nat.MAC
+	MAC       model.MAC
 	Address   netip.Prefix // inside: the endpoint's address, the network's length
 	Gateway   netip.Addr
 	MTU       int // bytes
 
-	GatewayMAC nat.MAC // known inside for good; empty: left to ARP
+	GatewayMAC model.MAC // known inside for good; empty: left to ARP
 
 	// Guard, if set, is called with the host side's index when that is in
 	// place and before the end inside is brought up: the place to attach the
@@ -158,7 +158,7 @@ func (v Veth) create(in *inside) (link, peer netlink.Link, err error) {
 }
 
 func (v Veth) taken() error {
-	return nat.Errorf(nat.Conflict, "%s has a link %s already", v.Namespace.label, v.IfName).WithHint("choose another name inside with --ifname")
+	return model.Errorf(model.Conflict, "%s has a link %s already", v.Namespace.label, v.IfName).WithHint("choose another name inside with --ifname")
 }
 
 // open makes a netlink socket inside the namespace.

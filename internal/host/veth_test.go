@@ -6,8 +6,8 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
-	"github.com/hostnat/hostnat/internal/lab"
-	"github.com/hostnat/hostnat/internal/nat"
+	"github.com/hostnat/hostnat/dev/lab"
+	"github.com/hostnat/hostnat/internal/model"
 )
 
 // attachment is a host with a bridge and a namespace to be attached to it.
@@ -29,7 +29,7 @@ func newAttachment(t *testing.T) *attachment {
 
 func openNS(t *testing.T, host, inside *lab.Namespace) (n *Namespace) {
 	t.Helper()
-	on(t, host, func() (err error) { n, err = OpenNamespace(nat.KindNetns, inside.Name); return err })
+	on(t, host, func() (err error) { n, err = OpenNamespace(model.KindNetns, inside.Name); return err })
 	t.Cleanup(func() { n.Close() })
 	return n
 }
@@ -129,7 +129,7 @@ func TestVethRefusesTakenName(t *testing.T) {
 	must(t, lab.Veth(a.inside, "eth0", a.inside, "x"))
 	on(t, a.host, func() error {
 		_, err := EnsureVeth(t.Context(), a.veth)
-		wantRefusal(t, err, nat.Conflict, "eth0")
+		wantRefusal(t, err, model.Conflict, "eth0")
 		return nil
 	})
 	if _, err := a.host.Link(a.veth.Name); err == nil {
@@ -143,7 +143,7 @@ func TestVethRefusesForeignHostLink(t *testing.T) {
 	must(t, lab.Veth(a.host, a.veth.Name, a.host, "x"))
 	on(t, a.host, func() error {
 		_, err := EnsureVeth(t.Context(), a.veth)
-		wantRefusal(t, err, nat.Conflict, a.veth.Name)
+		wantRefusal(t, err, model.Conflict, a.veth.Name)
 		return nil
 	})
 }

@@ -6,7 +6,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/hostnat/hostnat/internal/lab"
+	"github.com/hostnat/hostnat/dev/lab"
 )
 
 func TestWatch(t *testing.T) {

@@ -9,7 +9,7 @@ import (
 	"os"
 	"time"
 
-	"github.com/hostnat/hostnat/internal/nat"
+	"github.com/hostnat/hostnat/internal/model"
 	"github.com/mdlayher/packet"
 	"github.com/vishvananda/netlink"
 	"golang.org/x/sys/unix"
@@ -50,7 +50,7 @@ func openWire(link netlink.Link) (*wire, error) {
 // AddressHolder asks on a bridge of ours who has an address, and waits for 80 ms:
 // machines there are on this host, and a DHCP client waits for its offer. A bridge
 // that cannot be asked has nobody.
-func AddressHolder(ctx context.Context, bridge int, a netip.Addr) (nat.MAC, bool) {
+func AddressHolder(ctx context.Context, bridge int, a netip.Addr) (model.MAC, bool) {
 	link, err := netlink.LinkByIndex(bridge)
 	if err != nil {
 		return "", false
@@ -62,12 +62,12 @@ func AddressHolder(ctx context.Context, bridge int, a netip.Addr) (nat.MAC, bool
 	defer wire.Close()
 	wire.probes, wire.space = 2, 40*time.Millisecond
 	mac, taken, err := wire.holder(ctx, a)
-	return nat.MAC(mac.String()), taken && err == nil
+	return model.MAC(mac.String()), taken && err == nil
 }
 
 // Holder asks on a link of the host who has an address (RFC 5227 section 2.1.1).
 // Nobody is found on a link that is not there or cannot be asked.
-func Holder(ctx context.Context, name string, a netip.Addr) (nat.MAC, bool, error) {
+func Holder(ctx context.Context, name string, a netip.Addr) (model.MAC, bool, error) {
 	link, err := findLink(name)
 	if err != nil || link == nil {
 		return "", false, err
@@ -78,7 +78,7 @@ func Holder(ctx context.Context, name string, a netip.Addr) (nat.MAC, bool, erro
 	}
 	defer wire.Close()
 	mac, taken, err := wire.holder(ctx, a)
-	return nat.MAC(mac.String()), taken, err
+	return model.MAC(mac.String()), taken, err
 }
 
 // Close ends listening.

@@ -5,25 +5,25 @@ package ipam
 import (
 	"net/netip"
 
-	"github.com/hostnat/hostnat/internal/nat"
+	"github.com/hostnat/hostnat/internal/model"
 )
 
 // FreeAddress returns the lowest address of the network that no endpoint of it
 // has. The gateway, the network and the broadcast address, and what the network
 // excludes, are never returned.
-func FreeAddress(network nat.Network, endpoints []nat.Endpoint) (netip.Addr, error) {
+func FreeAddress(network model.Network, endpoints []model.Endpoint) (netip.Addr, error) {
 	used := map[netip.Addr]bool{network.Gateway: true}
 	for _, e := range endpoints {
 		if e.Network == network.Name {
 			used[e.Address] = true
 		}
 	}
-	broadcast := nat.LastAddress(network.Subnet)
+	broadcast := model.LastAddress(network.Subnet)
 	for a := network.Subnet.Addr().Next(); a.Less(broadcast); a = a.Next() {
 		if !used[a] && !network.Excludes(a) {
 			return a, nil
 		}
 	}
-	return netip.Addr{}, nat.Errorf(nat.Exhausted, "network %q (%s) has no free address", network.Name, network.Subnet).
+	return netip.Addr{}, model.Errorf(model.Exhausted, "network %q (%s) has no free address", network.Name, network.Subnet).
 		WithHint("detach an endpoint, or create a larger network")
 }

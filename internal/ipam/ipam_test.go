@@ -5,17 +5,18 @@ import (
 	"net/netip"
 	"testing"
 
-	"github.com/hostnat/hostnat/internal/nat"
+	"github.com/hostnat/hostnat/internal/config"
+	"github.com/hostnat/hostnat/internal/model"
 )
 
 func TestFreeAddress(t *testing.T) {
 	t.Parallel()
-	network := func(subnet, gateway string) nat.Network {
-		return nat.Network{Name: "web", Subnet: netip.MustParsePrefix(subnet), Gateway: netip.MustParseAddr(gateway)}
+	network := func(subnet, gateway string) model.Network {
+		return model.Network{Name: "web", Subnet: netip.MustParsePrefix(subnet), Gateway: netip.MustParseAddr(gateway)}
 	}
 	tests := []struct {
 		name    string
-		network nat.Network
+		network model.Network
 		used    []string
 		want    string // empty: none is free
 	}{
@@ -31,13 +32,13 @@ func TestFreeAddress(t *testing.T) {
 			t.Parallel()
 			tt.network.Subnet = tt.network.Subnet.Masked()
 			// The same address in another network is not in the way.
-			endpoints := []nat.Endpoint{{Network: "other", Address: netip.MustParseAddr("172.16.1.2")}}
+			endpoints := []model.Endpoint{{Network: "other", Address: netip.MustParseAddr("172.16.1.2")}}
 			for _, u := range tt.used {
-				endpoints = append(endpoints, nat.Endpoint{Network: "web", Address: netip.MustParseAddr(u)})
+				endpoints = append(endpoints, model.Endpoint{Network: "web", Address: netip.MustParseAddr(u)})
 			}
 			got, err := FreeAddress(tt.network, endpoints)
 			if tt.want == "" {
-				if nat.CodeOf(err) != nat.Exhausted {
+				if model.CodeOf(err) != model.Exhausted {
 					t.Errorf("got %v, %v, want exhausted", got, err)
 				}
 				return
@@ -67,26 +68,26 @@ func TestFreeSubnet(t *testing.T) {
 		{"covering all", []string{"128.0.0.0/2", "192.0.0.0/2", "10.0.0.0/8"}, nil, ""},
 		{"none", []string{"172.16.0.0/12", "10.0.0.0/8", "192.168.0.0/16"}, nil, ""},
 	}
-	adopted := nat.HostFacts{Adopted: []nat.HostPrefix{
+	adopted := model.HostFacts{Adopted: []model.HostPrefix{
 		{Prefix: netip.MustParsePrefix("172.16.0.9/24"), Source: "address of br0"}, {Prefix: netip.MustParsePrefix("172.16.1.0/24"), Source: "route via br0"},
 	}}
-	if p, err := FreeSubnetIn(nat.DefaultPools())(adopted, nil); err != nil || p.String() != "172.16.2.0/24" {
+	if p, err := FreeSubnetIn(model.DefaultPools())(adopted, nil); err != nil || p.String() != "172.16.2.0/24" {
 		t.Errorf("beside an adopted bridge's addresses and routes: %v, %v", p, err)
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()
-			var facts nat.HostFacts
+			var facts model.HostFacts
 			for _, p := range tt.host {
-				facts.Prefixes = append(facts.Prefixes, nat.HostPrefix{Prefix: netip.MustParsePrefix(p)})
+				facts.Prefixes = append(facts.Prefixes, model.HostPrefix{Prefix: netip.MustParsePrefix(p)})
 			}
-			var networks []nat.Network
+			var networks []model.Network
 			for i, p := range tt.networks {
-				networks = append(networks, nat.Network{Compartment: fmt.Sprint(i), Subnet: netip.MustParsePrefix(p)})
+				networks = append(networks, model.Network{Compartment: fmt.Sprint(i), Subnet: netip.MustParsePrefix(p)})
 			}
-			got, err := FreeSubnetIn(nat.DefaultPools())(facts, networks)
+			got, err := FreeSubnetIn(model.DefaultPools())(facts, networks)
 			if tt.want == "" {
-				if nat.CodeOf(err) != nat.Exhausted {
+				if model.CodeOf(err) != model.Exhausted {
 					t.Errorf("got %v, %v, want exhausted", got, err)
 				}
 				return
@@ -101,15 +102,15 @@ func TestFreeSubnet(t *testing.T) {
 // Each subnet that is handed out is accepted by nat's rules, down to the last.
 func TestFreeSubnetsDoNotOverlap(t *testing.T) {
 	t.Parallel()
-	c := nat.NewConfig()
-	facts := nat.HostFacts{Prefixes: []nat.HostPrefix{{Prefix: netip.MustParsePrefix("172.16.4.0/23"), Source: "address of eth0"}}}
+	c := config.NewConfig()
+	facts := model.HostFacts{Prefixes: []model.HostPrefix{{Prefix: netip.MustParsePrefix("172.16.4.0/23"), Source: "address of eth0"}}}
 	for i := range 300 {
-		chosen, err := c.AddNetwork(nat.NetworkSpec{Name: fmt.Sprintf("n%d", i)}, facts, FreeSubnetIn(nat.DefaultPools()))
+		chosen, err := c.AddNetwork(config.NetworkSpec{Name: fmt.Sprintf("n%d", i)}, facts, FreeSubnetIn(model.DefaultPools()))
 		if err != nil {
 			t.Fatal(err)
 		}
-		other := nat.NewConfig()
-		if _, err := other.AddNetwork(nat.NetworkSpec{Name: "x", Subnet: chosen.Subnet.String()}, facts, FreeSubnetIn(nat.DefaultPools())); err != nil {
+		other := config.NewConfig()
+		if _, err := other.AddNetwork(config.NetworkSpec{Name: "x", Subnet: chosen.Subnet.String()}, facts, FreeSubnetIn(model.DefaultPools())); err != nil {
 			t.Fatal(err)
 		}
 	}

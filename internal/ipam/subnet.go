@@ -5,14 +5,15 @@ import (
 	"net/netip"
 	"strings"
 
-	"github.com/hostnat/hostnat/internal/nat"
+	"github.com/hostnat/hostnat/internal/config"
+	"github.com/hostnat/hostnat/internal/model"
 )
 
 // FreeSubnetIn returns what finds the first subnet of the pools that overlaps
 // no network of any compartment and nothing that the host reaches by itself:
 // its addresses, and its routes, those of VPNs included.
-func FreeSubnetIn(pools []nat.Pool) nat.ChooseSubnet {
-	return func(facts nat.HostFacts, networks []nat.Network) (netip.Prefix, error) {
+func FreeSubnetIn(pools []model.Pool) config.ChooseSubnet {
+	return func(facts model.HostFacts, networks []model.Network) (netip.Prefix, error) {
 		var used []netip.Prefix
 		for _, n := range networks {
 			used = append(used, n.Subnet)
@@ -27,23 +28,23 @@ func FreeSubnetIn(pools []nat.Pool) nat.ChooseSubnet {
 				return p, nil
 			}
 		}
-		return netip.Prefix{}, nat.Errorf(nat.Exhausted, "no subnet is free in the pools %s: the host's routes and the networks use them all", names(pools)).
+		return netip.Prefix{}, model.Errorf(model.Exhausted, "no subnet is free in the pools %s: the host's routes and the networks use them all", names(pools)).
 			WithHint("choose a subnet with --subnet, or add a pool: hostnat pool add PREFIX")
 	}
 }
 
 // FreeSubnetLike returns what finds a subnet as large as the given one.
-func FreeSubnetLike(subnet netip.Prefix, pools []nat.Pool) nat.ChooseSubnet {
-	var like []nat.Pool
+func FreeSubnetLike(subnet netip.Prefix, pools []model.Pool) config.ChooseSubnet {
+	var like []model.Pool
 	for _, p := range pools {
 		if p.Prefix.Bits() <= subnet.Bits() {
-			like = append(like, nat.Pool{Prefix: p.Prefix, Size: subnet.Bits()})
+			like = append(like, model.Pool{Prefix: p.Prefix, Size: subnet.Bits()})
 		}
 	}
 	return FreeSubnetIn(like)
 }
 
-func names(pools []nat.Pool) string {
+func names(pools []model.Pool) string {
 	var texts []string
 	for _, p := range pools {
 		texts = append(texts, p.Prefix.String())
@@ -51,7 +52,7 @@ func names(pools []nat.Pool) string {
 	return strings.Join(texts, ", ")
 }
 
-func freeIn(pool nat.Pool, used []netip.Prefix) (netip.Prefix, bool) {
+func freeIn(pool model.Pool, used []netip.Prefix) (netip.Prefix, bool) {
 	for a := pool.Prefix.Addr(); pool.Prefix.Contains(a); {
 		p := netip.PrefixFrom(a, pool.Size)
 		in, taken := overlapping(p, used)
@@ -81,7 +82,7 @@ func overlapping(p netip.Prefix, used []netip.Prefix) (netip.Prefix, bool) {
 
 // after returns the address behind a prefix; behind the last one, 0.0.0.0.
 func after(p netip.Prefix) netip.Addr {
-	last := nat.LastAddress(p).As4()
+	last := model.LastAddress(p).As4()
 	var next [4]byte
 	binary.BigEndian.PutUint32(next[:], binary.BigEndian.Uint32(last[:])+1)
 	return netip.AddrFrom4(next)

@@ -3,7 +3,7 @@ package natmodel
 import (
 	"net/netip"
 
-	"github.com/hostnat/hostnat/internal/nat"
+	"github.com/hostnat/hostnat/internal/model"
 )
 
 // wayOut is what a flow from the inside has outside: a binding that it has
@@ -31,7 +31,7 @@ func (m *Model) bind(key SessionKey, network uint32) (wayOut, Reason) {
 		}
 		return wayBy(at, paired.Address), ""
 	}
-	if !has && rules.Pooling == nat.Arbitrary {
+	if !has && rules.Pooling == model.Arbitrary {
 		at, has = m.firstBinding(key, func(at BindingKey, _ *Binding) bool { return rules.has(at.External.Addr()) })
 	}
 	if !has {
@@ -97,7 +97,7 @@ func (m *Model) bindNew(key SessionKey, id, network uint32, paired PoolAddress) 
 		return wayOut{}, m.refused(LimitReached, key, id, network)
 	}
 	free := m.freePorts(key.Protocol, paired)
-	if rules.Pooling == nat.Arbitrary {
+	if rules.Pooling == model.Arbitrary {
 		for _, a := range rules.Pool {
 			if a.Address != paired.Address {
 				free = append(free, m.freePorts(key.Protocol, a)...)

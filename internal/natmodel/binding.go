@@ -4,12 +4,12 @@ import (
 	"net/netip"
 	"time"
 
-	"github.com/hostnat/hostnat/internal/nat"
+	"github.com/hostnat/hostnat/internal/model"
 )
 
 // BindingKey is a binding's outside. Address 0.0.0.0: any of the host's.
 type BindingKey struct {
-	Protocol nat.Protocol
+	Protocol model.Protocol
 	External netip.AddrPort
 }
 
@@ -53,7 +53,7 @@ func (m *Model) leave(at BindingKey, used bool) {
 	}
 	m.bindingEvent(BindingDelete, at, 0)
 	rest := m.config.NATs[b.NAT].HoldDown
-	if b.Configured || !used || at.Protocol == nat.TCP || rest == 0 {
+	if b.Configured || !used || at.Protocol == model.TCP || rest == 0 {
 		delete(m.bindings, at)
 		return
 	}

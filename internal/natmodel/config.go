@@ -5,7 +5,7 @@ import (
 	"slices"
 	"time"
 
-	"github.com/hostnat/hostnat/internal/nat"
+	"github.com/hostnat/hostnat/internal/model"
 )
 
 // Config is the world that a Model lives in. Ids are the caller's.
@@ -16,13 +16,13 @@ type Config struct {
 	Mappings      map[uint32]Mapping
 	Wholes        []Whole
 	HostAddresses []netip.Addr
-	Listeners     []Listener    // sockets of the host, not connected
-	Transparent   []Transparent // sockets of ours, connected
-	Leases        []Lease       // of clients on bridges
-	Ephemeral     nat.PortRange // from which the host's programs talk
-	MTU           int           // of the way out
-	OutsideMAC    MAC           // of the host's outside link
-	Room          bool          // there is one, for fragments out of order and for what is too big
+	Listeners     []Listener      // sockets of the host, not connected
+	Transparent   []Transparent   // sockets of ours, connected
+	Leases        []Lease         // of clients on bridges
+	Ephemeral     model.PortRange // from which the host's programs talk
+	MTU           int             // of the way out
+	OutsideMAC    MAC             // of the host's outside link
+	Room          bool            // there is one, for fragments out of order and for what is too big
 	MaxSessions   int
 	MaxBindings   int // mappings of one port count
 
@@ -33,22 +33,22 @@ type Config struct {
 
 // NAT is a NAT with what it may use outside.
 type NAT struct {
-	Timeouts                   nat.Timeouts
-	TCPFiltering, UDPFiltering nat.Filtering
+	Timeouts                   model.Timeouts
+	TCPFiltering, UDPFiltering model.Filtering
 	UDPInboundRefresh          bool
 	Pool                       []PoolAddress
-	Pooling                    nat.Pooling   // RFC 4787 REQ-2
+	Pooling                    model.Pooling // RFC 4787 REQ-2
 	Overflow                   bool          // go on with endpoint-dependent mapping when the ports are used up
 	HoldDown                   time.Duration // that a freed port rests: RFC 6888 REQ-8
-	Limits                     nat.Limits    // an endpoint's: RFC 6888 REQ-4, REQ-5
-	Exhaustion                 nat.Exhaustion
+	Limits                     model.Limits  // an endpoint's: RFC 6888 REQ-4, REQ-5
+	Exhaustion                 model.Exhaustion
 }
 
 // PoolAddress is an external address with its dynamic ports.
 type PoolAddress struct {
 	Address  netip.Addr
-	Ports    []nat.PortRange
-	Overflow nat.PortRange // kept for endpoint-dependent mapping; 0-0: none
+	Ports    []model.PortRange
+	Overflow model.PortRange // kept for endpoint-dependent mapping; 0-0: none
 }
 
 // Network is an inside network. NAT 0: internal only.
@@ -76,8 +76,8 @@ type Endpoint struct {
 type Mapping struct {
 	NAT         uint32
 	Compartment uint32
-	Protocol    nat.Protocol
-	External    nat.AddrPorts
+	Protocol    model.Protocol
+	External    model.AddrPorts
 	Targets     []Target
 	From        []netip.Prefix // empty: every remote
 }
@@ -93,12 +93,12 @@ type Whole struct {
 // Target is where a mapping leads; several share its remotes.
 type Target struct {
 	Network  uint32
-	Internal nat.AddrPorts
+	Internal model.AddrPorts
 }
 
 // Listener is a socket of the host.
 type Listener struct {
-	Protocol nat.Protocol
+	Protocol model.Protocol
 	Address  netip.AddrPort
 }
 
@@ -179,7 +179,7 @@ func (c *Config) networkOf(compartment uint32, a netip.Addr) (uint32, bool) {
 	return 0, false
 }
 
-func (c *Config) listens(p nat.Protocol, external netip.AddrPort) bool {
+func (c *Config) listens(p model.Protocol, external netip.AddrPort) bool {
 	return slices.Contains(c.Listeners, Listener{p, external})
 }
 
@@ -197,8 +197,8 @@ func (n NAT) has(a netip.Addr) bool {
 	return slices.ContainsFunc(n.Pool, func(p PoolAddress) bool { return p.Address == a })
 }
 
-func (n NAT) filtering(p nat.Protocol) nat.Filtering {
-	if p == nat.TCP {
+func (n NAT) filtering(p model.Protocol) model.Filtering {
+	if p == model.TCP {
 		return n.TCPFiltering
 	}
 	return n.UDPFiltering

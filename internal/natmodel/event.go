@@ -4,7 +4,7 @@ import (
 	"net/netip"
 	"time"
 
-	"github.com/hostnat/hostnat/internal/nat"
+	"github.com/hostnat/hostnat/internal/model"
 )
 
 // EventID is the number of a kind of event: WinNAT's.
@@ -30,9 +30,9 @@ const (
 type Event struct {
 	ID                         EventID
 	NAT, Network, Compartment  uint32
-	Protocol                   nat.Protocol
+	Protocol                   model.Protocol
 	Internal, External, Remote netip.AddrPort
-	State                      nat.TCPState
+	State                      model.TCPState
 	Lifetime                   time.Duration
 	Sessions                   int
 	Configured                 bool

@@ -4,7 +4,7 @@ import (
 	"net/netip"
 	"time"
 
-	"github.com/hostnat/hostnat/internal/nat"
+	"github.com/hostnat/hostnat/internal/model"
 )
 
 // fragmentMemory is how long a datagram's first fragment is remembered. RFC 6146
@@ -22,7 +22,7 @@ type fragmentKey struct {
 	realm        uint32
 	source, dest netip.Addr
 	id           uint16
-	protocol     nat.Protocol
+	protocol     model.Protocol
 }
 
 // fragment is how the first one was translated; the others have no ports.

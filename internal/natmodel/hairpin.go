@@ -1,12 +1,12 @@
 package natmodel
 
-import "github.com/hostnat/hostnat/internal/nat"
+import "github.com/hostnat/hostnat/internal/model"
 
 // isPublished reports whether an address and port of the host leads to an
 // endpoint. An echo to its address the host answers itself.
 func (m *Model) isPublished(p *packet) bool {
 	o, found := m.ownerOf(p.protocol, p.dest, p.source)
-	return p.protocol != nat.ICMP && found && !o.rests() && (o.mapping != 0 || !m.config.listens(p.protocol, p.dest))
+	return p.protocol != model.ICMP && found && !o.rests() && (o.mapping != 0 || !m.config.listens(p.protocol, p.dest))
 }
 
 // hairpin hands a packet to the endpoint that its destination leads to, which

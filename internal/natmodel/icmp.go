@@ -5,7 +5,7 @@ import (
 	"net/netip"
 	"slices"
 
-	"github.com/hostnat/hostnat/internal/nat"
+	"github.com/hostnat/hostnat/internal/model"
 )
 
 // quote is the packet inside an ICMP error, of which no more than 8 bytes behind
@@ -25,15 +25,15 @@ func (p *packet) parseQuote() (*quote, bool) {
 	}
 	ip := p.frame[q.at:]
 	q.l4 = q.at + int(ip[0]&15)*4
-	q.protocol = nat.Protocol(ip[9])
+	q.protocol = model.Protocol(ip[9])
 	laterFragment := binary.BigEndian.Uint16(ip[6:])&0x1fff != 0
 	if ip[0]>>4 != 4 || ip[0]&15 < 5 || laterFragment || q.end < q.l4+8 {
 		return nil, false
 	}
 	from, to := p.u16(q.l4), p.u16(q.l4+2)
 	switch q.protocol {
-	case nat.TCP, nat.UDP:
-	case nat.ICMP: // only queries have sessions
+	case model.TCP, model.UDP:
+	case model.ICMP: // only queries have sessions
 		if t := p.frame[q.l4]; t != echoRequest && t != echoReply {
 			return nil, false
 		}
@@ -54,14 +54,14 @@ func (q *quote) translate(end side, to netip.AddrPort, errorSum int) {
 	copy(q.frame[q.at+end.address:], to.Addr().AsSlice())
 	q.put16(q.at+10, adjust(q.u16(q.at+10), addresses(before), addresses(q.frame)))
 	switch {
-	case q.protocol == nat.ICMP:
+	case q.protocol == model.ICMP:
 		q.put16(q.l4+4, to.Port())
 		q.put16(q.l4+2, adjust(q.u16(q.l4+2), before[q.l4+4:q.l4+6], q.frame[q.l4+4:q.l4+6]))
 	case q.hasPorts():
 		q.put16(q.l4+end.port, to.Port())
 		covered := func(frame []byte) []byte { return slices.Concat(addresses(frame), frame[q.l4:q.l4+4]) }
 		switch {
-		case q.protocol == nat.UDP:
+		case q.protocol == model.UDP:
 			q.put16(q.l4+6, adjustUDP(q.u16(q.l4+6), covered(before), covered(q.frame)))
 		case q.end >= q.l4+18: // else the checksum was not quoted
 			q.put16(q.l4+16, adjust(q.u16(q.l4+16), covered(before), covered(q.frame)))
@@ -85,7 +85,7 @@ func (m *Model) errorInward(p *packet) Result {
 		return m.foreign(p)
 	}
 	key := SessionKey{o.compartment, q.protocol, o.internal, q.dest}
-	if q.protocol == nat.ICMP {
+	if q.protocol == model.ICMP {
 		key.Remote = netip.AddrPortFrom(q.dest.Addr(), 0)
 	}
 	s, known := m.sessions[key]
@@ -111,7 +111,7 @@ func (m *Model) errorOutward(p *packet, compartment uint32) Result {
 		return dropped(ICMPErrorInvalid)
 	}
 	key := SessionKey{compartment, q.protocol, q.dest, q.source}
-	if q.protocol == nat.ICMP {
+	if q.protocol == model.ICMP {
 		key.Remote = netip.AddrPortFrom(q.source.Addr(), 0)
 	}
 	if q.dest.Addr() != p.source.Addr() || q.source.Addr() != p.dest.Addr() {

@@ -4,7 +4,7 @@ import (
 	"net/netip"
 	"slices"
 
-	"github.com/hostnat/hostnat/internal/nat"
+	"github.com/hostnat/hostnat/internal/model"
 )
 
 // sender is who is told if a packet cannot go on.
@@ -53,13 +53,13 @@ var broadcast = netip.AddrFrom4([4]byte{255, 255, 255, 255})
 
 // fromDHCPClient: it may have no address yet, or one of before (RFC 2131 section 4.1).
 func (p *packet) fromDHCPClient() bool {
-	return p.protocol == nat.UDP && !p.isFragment() && p.parseL4() == "" &&
+	return p.protocol == model.UDP && !p.isFragment() && p.parseL4() == "" &&
 		p.source.Port() == dhcpClient && p.dest.Port() == dhcpServer
 }
 
 // forDHCPClient: nobody inside answers as a server.
 func (p *packet) forDHCPClient() bool {
-	return p.protocol == nat.UDP && !p.isLaterFragment() && p.parseL4() == "" && p.dest.Port() == dhcpClient
+	return p.protocol == model.UDP && !p.isLaterFragment() && p.parseL4() == "" && p.dest.Port() == dhcpClient
 }
 
 // checkARP: an endpoint speaks of itself; RFC 5227 section 1.1's probe claims nothing.
@@ -117,7 +117,7 @@ func (m *Model) routed(p *packet, from sender) Result {
 		}
 		return m.errorOutward(p, from.Compartment)
 	}
-	if p.protocol == nat.ICMP && p.icmpType != echoRequest { // RFC 5508 REQ-11: of the rest, requests alone have sessions
+	if p.protocol == model.ICMP && p.icmpType != echoRequest { // RFC 5508 REQ-11: of the rest, requests alone have sessions
 		if m.config.isHost(p.dest.Addr()) {
 			return passed()
 		}
@@ -128,7 +128,7 @@ func (m *Model) routed(p *packet, from sender) Result {
 
 func outwardKey(p *packet, compartment uint32) SessionKey {
 	key := SessionKey{compartment, p.protocol, p.source, p.dest}
-	if p.protocol == nat.ICMP {
+	if p.protocol == model.ICMP {
 		key.Remote = netip.AddrPortFrom(p.dest.Addr(), 0)
 	}
 	return key
@@ -194,5 +194,5 @@ func (m *Model) openOutward(key SessionKey, from sender, hairpin bool) Reason {
 // isTransparent: the answer to a program of ours that speaks to the endpoint
 // under the address of a remote.
 func (m *Model) isTransparent(p *packet) bool {
-	return p.protocol == nat.TCP && slices.Contains(m.config.Transparent, Transparent{Remote: p.dest, Internal: p.source})
+	return p.protocol == model.TCP && slices.Contains(m.config.Transparent, Transparent{Remote: p.dest, Internal: p.source})
 }

@@ -4,10 +4,10 @@ import (
 	"net/netip"
 	"slices"
 
-	"github.com/hostnat/hostnat/internal/nat"
+	"github.com/hostnat/hostnat/internal/model"
 )
 
-func (mapping Mapping) has(p nat.Protocol, external netip.AddrPort) bool {
+func (mapping Mapping) has(p model.Protocol, external netip.AddrPort) bool {
 	a := mapping.External.Address
 	return mapping.Protocol == p && (a.IsUnspecified() || a == external.Addr()) && mapping.External.Ports.Contains(external.Port())
 }
@@ -19,7 +19,7 @@ func (mapping Mapping) letsIn(remote netip.Addr) bool {
 
 // mappingOn returns the mapping that has a port on an address of the host, that
 // address's own before one on any; 0: none has.
-func (m *Model) mappingOn(p nat.Protocol, external netip.AddrPort) uint32 {
+func (m *Model) mappingOn(p model.Protocol, external netip.AddrPort) uint32 {
 	for id, mapping := range m.config.Mappings {
 		if mapping.has(p, external) && !mapping.External.Address.IsUnspecified() {
 			return id

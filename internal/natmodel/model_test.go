@@ -10,7 +10,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"pgregory.net/rapid"
 
-	"github.com/hostnat/hostnat/internal/nat"
+	"github.com/hostnat/hostnat/internal/model"
 )
 
 var (
@@ -21,11 +21,11 @@ var (
 )
 
 func testConfig() Config {
-	timeouts, filtering := nat.ProfileRFC.Defaults()
+	timeouts, filtering := model.ProfileRFC.Defaults()
 	return Config{
 		NATs: map[uint32]NAT{1: {
 			Timeouts: timeouts, TCPFiltering: filtering, UDPFiltering: filtering,
-			Pool: []PoolAddress{{Address: outside.Addr(), Ports: []nat.PortRange{{Low: 2000, High: 2001}}}},
+			Pool: []PoolAddress{{Address: outside.Addr(), Ports: []model.PortRange{{Low: 2000, High: 2001}}}},
 		}},
 		Networks: map[uint32]Network{1: {
 			Compartment: 1, NAT: 1, Subnet: netip.MustParsePrefix("172.16.1.0/24"),
@@ -43,26 +43,26 @@ func udp(from, to netip.AddrPort) []byte {
 	u := binary.BigEndian.AppendUint16(nil, from.Port())
 	u = binary.BigEndian.AppendUint16(u, to.Port())
 	u = append(u, 0, 12, 0, 0, 'd', 'a', 't', 'a')
-	return ip(nat.UDP, from, to, u)
+	return ip(model.UDP, from, to, u)
 }
 
 func tcp(flags byte, from, to netip.AddrPort) []byte {
 	s := binary.BigEndian.AppendUint16(nil, from.Port())
 	s = binary.BigEndian.AppendUint16(s, to.Port())
 	s = append(s, 0, 0, 0, 0, 0, 0, 0, 0, 5<<4, flags, 16, 0, 0, 0, 0, 0)
-	return ip(nat.TCP, from, to, s)
+	return ip(model.TCP, from, to, s)
 }
 
 // ip puts headers before a transport packet, and computes all checksums.
-func ip(protocol nat.Protocol, from, to netip.AddrPort, payload []byte) []byte {
+func ip(protocol model.Protocol, from, to netip.AddrPort, payload []byte) []byte {
 	b := []byte{0x45, 0, 0, 0, 0, 1, 0, 0, 64, byte(protocol), 0, 0}
 	binary.BigEndian.PutUint16(b[2:], uint16(20+len(payload)))
 	b = slices.Concat(b, from.Addr().AsSlice(), to.Addr().AsSlice())
 	binary.BigEndian.PutUint16(b[10:], ^sum(b))
-	at := map[nat.Protocol]int{nat.UDP: 6, nat.TCP: 16}[protocol]
+	at := map[model.Protocol]int{model.UDP: 6, model.TCP: 16}[protocol]
 	pseudo := []byte{0, byte(protocol), 0, byte(len(payload))}
 	check := ^sum(b[12:20], pseudo, payload)
-	if protocol == nat.UDP && check == 0 {
+	if protocol == model.UDP && check == 0 {
 		check = 0xffff
 	}
 	binary.BigEndian.PutUint16(payload[at:], check)

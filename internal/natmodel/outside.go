@@ -3,7 +3,7 @@ package natmodel
 import (
 	"net/netip"
 
-	"github.com/hostnat/hostnat/internal/nat"
+	"github.com/hostnat/hostnat/internal/model"
 )
 
 const arpRequest = 1
@@ -32,7 +32,7 @@ func (m *Model) fromOutside(p *packet) Result {
 		return m.errorInward(p)
 	}
 	o, found := m.ownerOf(p.protocol, p.dest, p.source)
-	if !found || p.protocol == nat.ICMP && p.icmpType != echoReply {
+	if !found || p.protocol == model.ICMP && p.icmpType != echoReply {
 		return m.foreign(p)
 	}
 	return m.inward(p, o)
@@ -52,7 +52,7 @@ func (m *Model) foreign(p *packet) Result {
 
 func inwardKey(p *packet, o owner) SessionKey {
 	key := SessionKey{o.compartment, p.protocol, o.internal, p.source}
-	if p.protocol == nat.ICMP {
+	if p.protocol == model.ICMP {
 		key.Remote = netip.AddrPortFrom(p.source.Addr(), 0)
 	}
 	return key
@@ -108,7 +108,7 @@ func (m *Model) inward(p *packet, o owner) Result {
 // way to a mapping, but not with TCP: a forged SYN would cut a connection.
 func (m *Model) takeOver(key SessionKey, o owner, p *packet, s *Session) Reason {
 	other := m.bindings[s.binding]
-	if o.mapping == 0 || key.Protocol == nat.TCP || other != nil && other.Configured {
+	if o.mapping == 0 || key.Protocol == model.TCP || other != nil && other.Configured {
 		return SessionClash
 	}
 	m.endSession(key)
@@ -146,7 +146,7 @@ func (m *Model) impossible(source netip.Addr) bool {
 // keeps a port that it binds while a NAT uses it; a mapping's port is the
 // mapping's. A mapping on any address means the host's.
 func (m *Model) isHosts(p *packet, o owner) bool {
-	if p.protocol == nat.ICMP {
+	if p.protocol == model.ICMP {
 		return true
 	}
 	if o.at.External.Addr().IsUnspecified() && !m.config.isHost(p.dest.Addr()) {
@@ -165,9 +165,9 @@ func (m *Model) admit(key SessionKey, o owner) Reason {
 		return ""
 	}
 	switch m.config.NATs[o.binding.NAT].filtering(key.Protocol) {
-	case nat.EndpointIndependent:
+	case model.EndpointIndependent:
 		return ""
-	case nat.AddressDependent:
+	case model.AddressDependent:
 		for known, s := range m.sessions {
 			if s.binding == o.at && known.Remote.Addr() == key.Remote.Addr() {
 				return ""
@@ -210,7 +210,7 @@ func (m *Model) toOutside(p *packet, marked bool) Result {
 	}
 	port := p.source.Port()
 	free := m.config.Ephemeral
-	if p.protocol != nat.ICMP && (port < 1024 || port >= free.Low && port <= free.High) {
+	if p.protocol != model.ICMP && (port < 1024 || port >= free.Low && port <= free.High) {
 		return passed() // no NAT takes such a port by itself
 	}
 	key := BindingKey{p.protocol, p.source}

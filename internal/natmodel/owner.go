@@ -3,7 +3,7 @@ package natmodel
 import (
 	"net/netip"
 
-	"github.com/hostnat/hostnat/internal/nat"
+	"github.com/hostnat/hostnat/internal/model"
 )
 
 // owner is whose an external address and port is to one remote.
@@ -20,7 +20,7 @@ func (o owner) rests() bool { return o.binding != nil && o.binding.Held }
 
 // ownerOf finds whose an external address and port is. The most specific wins:
 // what has this address, a port before a range, then what has any.
-func (m *Model) ownerOf(p nat.Protocol, external, remote netip.AddrPort) (owner, bool) {
+func (m *Model) ownerOf(p model.Protocol, external, remote netip.AddrPort) (owner, bool) {
 	anywhere := netip.AddrPortFrom(netip.IPv4Unspecified(), external.Port())
 	if b := m.bindings[BindingKey{p, external}]; b != nil {
 		return m.ownerBy(BindingKey{p, external}, b.mapping, external, remote), true
@@ -51,7 +51,7 @@ func (m *Model) ownerBy(at BindingKey, id uint32, external, remote netip.AddrPor
 
 // insideOf is where a mapping leads a remote: with several targets to that which
 // it has, as long as it has sessions there.
-func (m *Model) insideOf(id uint32, p nat.Protocol, external netip.AddrPort, remote netip.Addr) (network uint32, internal netip.AddrPort) {
+func (m *Model) insideOf(id uint32, p model.Protocol, external netip.AddrPort, remote netip.Addr) (network uint32, internal netip.AddrPort) {
 	mapping := m.config.Mappings[id]
 	if len(mapping.Targets) > 1 {
 		for key, s := range m.sessions {
@@ -67,8 +67,8 @@ func (m *Model) insideOf(id uint32, p nat.Protocol, external netip.AddrPort, rem
 
 // overflowAt finds the endpoint-dependent session that a remote reaches at an
 // external address and port.
-func (m *Model) overflowAt(p nat.Protocol, external, remote netip.AddrPort) (SessionKey, bool) {
-	if p == nat.ICMP {
+func (m *Model) overflowAt(p model.Protocol, external, remote netip.AddrPort) (SessionKey, bool) {
+	if p == model.ICMP {
 		remote = netip.AddrPortFrom(remote.Addr(), 0)
 	}
 	for key, s := range m.sessions {

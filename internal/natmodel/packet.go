@@ -5,7 +5,7 @@ import (
 	"net/netip"
 	"slices"
 
-	"github.com/hostnat/hostnat/internal/nat"
+	"github.com/hostnat/hostnat/internal/model"
 )
 
 const (
@@ -38,7 +38,7 @@ const (
 type packet struct {
 	frame    []byte
 	l4       int // offset of the transport header
-	protocol nat.Protocol
+	protocol model.Protocol
 	source   netip.AddrPort
 	dest     netip.AddrPort
 	length   int // of the IP datagram
@@ -80,7 +80,7 @@ func (p *packet) parseIP() bool {
 	}
 	p.l4 = ethernet + header
 	p.id, p.fragment = p.u16(ethernet+4), p.u16(ethernet+6)
-	p.ttl, p.protocol = ip[8], nat.Protocol(ip[9])
+	p.ttl, p.protocol = ip[8], model.Protocol(ip[9])
 	p.source = netip.AddrPortFrom(p.address(ethernet+12), 0)
 	p.dest = netip.AddrPortFrom(p.address(ethernet+16), 0)
 	return true
@@ -112,9 +112,9 @@ func (p *packet) hasSourceRoute() bool {
 func (p *packet) parseL4() Reason {
 	need := 8
 	switch p.protocol {
-	case nat.TCP:
+	case model.TCP:
 		need = 20
-	case nat.UDP, nat.ICMP:
+	case model.UDP, model.ICMP:
 	default:
 		return Protocol
 	}
@@ -122,12 +122,12 @@ func (p *packet) parseL4() Reason {
 		return Malformed
 	}
 	from, to := p.u16(p.l4), p.u16(p.l4+2)
-	if p.protocol == nat.ICMP {
+	if p.protocol == model.ICMP {
 		p.icmpType = p.frame[p.l4]
 		from = p.u16(p.l4 + 4)
 		to = from
 	}
-	if p.protocol == nat.TCP {
+	if p.protocol == model.TCP {
 		p.tcpFlags = p.frame[p.l4+13]
 	}
 	p.source = netip.AddrPortFrom(p.source.Addr(), from)
@@ -141,7 +141,7 @@ func (p *packet) wireLength() int {
 		return p.length
 	}
 	header := p.l4 - ethernet + 8
-	if p.protocol == nat.TCP {
+	if p.protocol == model.TCP {
 		header += int(p.frame[p.l4+12]>>4)*4 - 8
 	}
 	return header + p.segment
@@ -159,7 +159,7 @@ func (p *packet) isFragment() bool      { return p.fragment&0x3fff != 0 }
 func (p *packet) isLaterFragment() bool { return p.fragment&0x1fff != 0 }
 
 func (p *packet) isICMPError() bool {
-	return p.protocol == nat.ICMP && isError(p.icmpType)
+	return p.protocol == model.ICMP && isError(p.icmpType)
 }
 
 // isError names the errors that are translated (RFC 5508 section 7).
@@ -171,9 +171,9 @@ func isError(icmpType byte) bool {
 // inside, any datagram.
 func (p *packet) isFirst() bool {
 	switch p.protocol {
-	case nat.TCP:
+	case model.TCP:
 		return p.tcpFlags&(flagSYN|flagACK|flagRST) == flagSYN
-	case nat.ICMP:
+	case model.ICMP:
 		return p.icmpType == echoRequest
 	}
 	return true
@@ -218,7 +218,7 @@ func (p *packet) translate(end side, to netip.AddrPort) {
 func (p *packet) rewrite(end side, to netip.AddrPort) {
 	before := slices.Clone(p.frame)
 	p.readdress(end, to.Addr())
-	if p.protocol == nat.ICMP { // no pseudo-header: RFC 792
+	if p.protocol == model.ICMP { // no pseudo-header: RFC 792
 		p.put16(p.l4+4, to.Port())
 		p.put16(p.l4+2, adjust(p.u16(p.l4+2), before[p.l4+4:p.l4+6], p.frame[p.l4+4:p.l4+6]))
 		return
@@ -228,7 +228,7 @@ func (p *packet) rewrite(end side, to netip.AddrPort) {
 		return slices.Concat(frame[ethernet+12:ethernet+20], frame[p.l4:p.l4+4])
 	}
 	at := p.l4 + 16
-	if p.protocol == nat.UDP {
+	if p.protocol == model.UDP {
 		at = p.l4 + 6
 		p.put16(at, adjustUDP(p.u16(at), covered(before), covered(p.frame)))
 		return

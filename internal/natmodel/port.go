@@ -4,12 +4,12 @@ import (
 	"net/netip"
 	"slices"
 
-	"github.com/hostnat/hostnat/internal/nat"
+	"github.com/hostnat/hostnat/internal/model"
 )
 
 // freePorts are those of a pool's address that nobody has: no other binding (RFC
 // 4787 REQ-3), no mapping, no program of the host (design, rule 4), none that rests.
-func (m *Model) freePorts(p nat.Protocol, a PoolAddress) []netip.AddrPort {
+func (m *Model) freePorts(p model.Protocol, a PoolAddress) []netip.AddrPort {
 	var free []netip.AddrPort
 	for _, r := range a.Ports {
 		for port := int(r.Low); port <= int(r.High); port++ {

@@ -4,7 +4,7 @@ import (
 	"encoding/binary"
 	"slices"
 
-	"github.com/hostnat/hostnat/internal/nat"
+	"github.com/hostnat/hostnat/internal/model"
 )
 
 // answers are the errors that a sender inside gets: type, code.
@@ -39,9 +39,9 @@ func (m *Model) answerTo(id uint32, why Reason) (code [2]byte, has bool) {
 		return code, has
 	}
 	switch m.config.NATs[id].Exhaustion {
-	case nat.Silent:
+	case model.Silent:
 		return code, false
-	case nat.Unreachable:
+	case model.Unreachable:
 		return [2]byte{unreachable, 1}, true
 	}
 	return [2]byte{unreachable, 13}, true
@@ -53,7 +53,7 @@ func (p *packet) mayBeAnswered() bool {
 	if p.isLaterFragment() || p.l4 != ethernet+20 {
 		return false
 	}
-	if p.protocol != nat.ICMP {
+	if p.protocol != model.ICMP {
 		return true
 	}
 	// Source quench (4) and redirect (5) are errors too: RFC 1122 section 3.2.2.
@@ -64,7 +64,7 @@ func (p *packet) mayBeAnswered() bool {
 // quoting the packet as its sender knows it. Of TCP the whole fixed header.
 func (p *packet) answer(to sender, code [2]byte, mtu int) []byte {
 	quoted := 20 + 8
-	if p.protocol == nat.TCP {
+	if p.protocol == model.TCP {
 		quoted = 20 + 20
 	}
 	quotation := make([]byte, quoted) // zeros where the packet is shorter
@@ -79,7 +79,7 @@ func (p *packet) answer(to sender, code [2]byte, mtu int) []byte {
 	ip := make([]byte, 20)
 	ip[0], ip[1] = 0x45, 0xc0 // precedence internetwork control: RFC 1812 section 4.3.2.5
 	binary.BigEndian.PutUint16(ip[2:], uint16(20+len(icmp)))
-	ip[8], ip[9] = 64, byte(nat.ICMP)
+	ip[8], ip[9] = 64, byte(model.ICMP)
 	copy(ip[12:], to.Gateway.AsSlice())
 	copy(ip[16:], p.source.Addr().AsSlice())
 	binary.BigEndian.PutUint16(ip[10:], ^sum(ip))

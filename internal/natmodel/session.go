@@ -4,14 +4,14 @@ import (
 	"net/netip"
 	"time"
 
-	"github.com/hostnat/hostnat/internal/nat"
+	"github.com/hostnat/hostnat/internal/model"
 )
 
 // SessionKey is a session as its endpoint sees it. For ICMP the internal port
 // is the query identifier and the remote's is 0.
 type SessionKey struct {
 	Compartment uint32
-	Protocol    nat.Protocol
+	Protocol    model.Protocol
 	Internal    netip.AddrPort
 	Remote      netip.AddrPort
 }
@@ -20,7 +20,7 @@ type SessionKey struct {
 type Session struct {
 	NAT, Network uint32
 	External     netip.AddrPort
-	State        nat.TCPState
+	State        model.TCPState
 	Created      time.Duration
 	Refreshed    time.Duration
 	Lifetime     time.Duration
@@ -70,11 +70,11 @@ func (m *Model) release(key SessionKey, s *Session, used bool) {
 	m.forget(key.owner())
 }
 
-func firstLifetime(p nat.Protocol, t nat.Timeouts) time.Duration {
+func firstLifetime(p model.Protocol, t model.Timeouts) time.Duration {
 	switch p {
-	case nat.TCP:
-		return lifetime(nat.StateNone, t)
-	case nat.UDP:
+	case model.TCP:
+		return lifetime(model.StateNone, t)
+	case model.UDP:
 		return t.UDP.Duration() // RFC 4787 REQ-5
 	}
 	return t.ICMP.Duration() // RFC 5508 REQ-2
@@ -102,9 +102,9 @@ func (m *Model) track(key SessionKey, s *Session, p *packet, outward bool) {
 		s.PacketsIn += packets
 		s.BytesIn += bytes
 	}
-	if p.protocol != nat.TCP {
+	if p.protocol != model.TCP {
 		// RFC 4787 REQ-6: outward always; inward is a choice, and never for ICMP.
-		if outward || p.protocol == nat.UDP && rules.UDPInboundRefresh {
+		if outward || p.protocol == model.UDP && rules.UDPInboundRefresh {
 			s.Refreshed = m.now
 		}
 		return
@@ -113,7 +113,7 @@ func (m *Model) track(key SessionKey, s *Session, p *packet, outward bool) {
 	switch {
 	case next != s.State:
 		// A flood under forged sources gets no further than this: RFC 5382 REQ-5.
-		s.halfOpen = s.State == nat.StateExternalSYN && next == nat.StateEstablished
+		s.halfOpen = s.State == model.StateExternalSYN && next == model.StateEstablished
 		s.State, s.Lifetime, s.Refreshed = next, lifetime(next, rules.Timeouts), m.now
 		if s.halfOpen {
 			s.Lifetime = rules.Timeouts.TCPTransitory.Duration()

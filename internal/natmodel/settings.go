@@ -3,7 +3,7 @@ package natmodel
 import (
 	"time"
 
-	"github.com/hostnat/hostnat/internal/nat"
+	"github.com/hostnat/hostnat/internal/model"
 )
 
 // SetNAT changes a NAT's settings, which count for its live sessions too: one
@@ -18,9 +18,9 @@ func (m *Model) SetNAT(id uint32, n NAT) {
 	m.Advance(m.now)
 }
 
-func currentLifetime(p nat.Protocol, s *Session, t nat.Timeouts) time.Duration {
+func currentLifetime(p model.Protocol, s *Session, t model.Timeouts) time.Duration {
 	switch {
-	case p != nat.TCP:
+	case p != model.TCP:
 		return firstLifetime(p, t)
 	case s.halfOpen:
 		return t.TCPTransitory.Duration()

@@ -3,7 +3,7 @@ package natmodel
 import (
 	"time"
 
-	"github.com/hostnat/hostnat/internal/nat"
+	"github.com/hostnat/hostnat/internal/model"
 )
 
 // incomingSYN is how long a session waits for the answer to a SYN from outside
@@ -11,53 +11,53 @@ import (
 const incomingSYN = 6 * time.Second
 
 // nextState is RFC 6146 section 3.5.2.2's machine, with RFC 7857 section 2.
-func nextState(state nat.TCPState, outward bool, flags byte) nat.TCPState {
+func nextState(state model.TCPState, outward bool, flags byte) model.TCPState {
 	has := func(f byte) bool { return flags&f != 0 }
 	newSYN := has(flagSYN) && !has(flagACK)
 	if has(flagRST) {
-		if state >= nat.StateEstablished && state != nat.StateBothFIN {
-			return nat.StateTimeWait // RFC 7857 section 2.3: kept for 4 minutes
+		if state >= model.StateEstablished && state != model.StateBothFIN {
+			return model.StateTimeWait // RFC 7857 section 2.3: kept for 4 minutes
 		}
 		return state // a refused handshake, or a closed connection, just runs out
 	}
 	switch state {
-	case nat.StateInternalSYN: // SYN-ACK, or a simultaneous open (RFC 5382 REQ-2a)
+	case model.StateInternalSYN: // SYN-ACK, or a simultaneous open (RFC 5382 REQ-2a)
 		if !outward && has(flagSYN) {
-			return nat.StateEstablished
+			return model.StateEstablished
 		}
-	case nat.StateExternalSYN:
+	case model.StateExternalSYN:
 		if outward && has(flagSYN) {
-			return nat.StateEstablished
+			return model.StateEstablished
 		}
-	case nat.StateEstablished:
+	case model.StateEstablished:
 		if has(flagFIN) {
-			return pick(outward, nat.StateInternalFIN, nat.StateExternalFIN)
+			return pick(outward, model.StateInternalFIN, model.StateExternalFIN)
 		}
-	case nat.StateInternalFIN, nat.StateExternalFIN:
+	case model.StateInternalFIN, model.StateExternalFIN:
 		if newSYN && outward { // decision D5, where nobody outside can do it
-			return nat.StateInternalSYN
+			return model.StateInternalSYN
 		}
-		if has(flagFIN) && outward == (state == nat.StateExternalFIN) {
-			return nat.StateBothFIN
+		if has(flagFIN) && outward == (state == model.StateExternalFIN) {
+			return model.StateBothFIN
 		}
-	case nat.StateBothFIN:
+	case model.StateBothFIN:
 		if newSYN { // decision D5: a new connection on old ports
-			return pick(outward, nat.StateInternalSYN, nat.StateExternalSYN)
+			return pick(outward, model.StateInternalSYN, model.StateExternalSYN)
 		}
-	case nat.StateTimeWait:
+	case model.StateTimeWait:
 		if newSYN { // from outside it may be forged, and the connection alive
-			return pick(outward, nat.StateInternalSYN, nat.StateTimeWait)
+			return pick(outward, model.StateInternalSYN, model.StateTimeWait)
 		}
-		return nat.StateEstablished // RFC 6146: any packet but a RST
-	case nat.StateNone:
+		return model.StateEstablished // RFC 6146: any packet but a RST
+	case model.StateNone:
 		if has(flagSYN) {
-			return pick(outward, nat.StateInternalSYN, nat.StateExternalSYN)
+			return pick(outward, model.StateInternalSYN, model.StateExternalSYN)
 		}
 	}
 	return state
 }
 
-func pick(outward bool, out, in nat.TCPState) nat.TCPState {
+func pick(outward bool, out, in model.TCPState) model.TCPState {
 	if outward {
 		return out
 	}
@@ -65,11 +65,11 @@ func pick(outward bool, out, in nat.TCPState) nat.TCPState {
 }
 
 // lifetime is how long a TCP session lives without a packet (RFC 5382 REQ-5).
-func lifetime(state nat.TCPState, t nat.Timeouts) time.Duration {
+func lifetime(state model.TCPState, t model.Timeouts) time.Duration {
 	switch state {
-	case nat.StateNone, nat.StateExternalSYN:
+	case model.StateNone, model.StateExternalSYN:
 		return incomingSYN
-	case nat.StateEstablished, nat.StateInternalFIN, nat.StateExternalFIN:
+	case model.StateEstablished, model.StateInternalFIN, model.StateExternalFIN:
 		return t.TCPEstablished.Duration()
 	default:
 		return t.TCPTransitory.Duration()
@@ -79,11 +79,11 @@ func lifetime(state nat.TCPState, t nat.Timeouts) time.Duration {
 // keepsAlive reports whether a packet that does not change the state refreshes
 // the session: not where the connection is closing, so that its end comes
 // (RFC 6146 section 3.5.2.2).
-func keepsAlive(state nat.TCPState, outward bool, flags byte) bool {
+func keepsAlive(state model.TCPState, outward bool, flags byte) bool {
 	switch state {
-	case nat.StateEstablished, nat.StateInternalFIN, nat.StateExternalFIN:
+	case model.StateEstablished, model.StateInternalFIN, model.StateExternalFIN:
 		return true
-	case nat.StateInternalSYN:
+	case model.StateInternalSYN:
 		return outward && flags&flagSYN != 0 // sent again
 	}
 	return false

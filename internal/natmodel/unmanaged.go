@@ -4,7 +4,7 @@ import (
 	"net/netip"
 	"slices"
 
-	"github.com/hostnat/hostnat/internal/nat"
+	"github.com/hostnat/hostnat/internal/model"
 )
 
 // fromBridge handles what comes up a bridge from a port that is not managed.
@@ -33,9 +33,9 @@ func (m *Model) toHostApart(p *packet, from sender) Result {
 		return passed()
 	case p.isFragment() || p.parseL4() != "":
 		return m.refuse(p, from, Isolated)
-	case p.protocol == nat.ICMP && p.icmpType == echoRequest && m.config.isHost(p.dest.Addr()):
+	case p.protocol == model.ICMP && p.icmpType == echoRequest && m.config.isHost(p.dest.Addr()):
 		return Result{Verdict: Answered, Frame: p.echoed()}
-	case p.protocol == nat.ICMP && p.icmpType == echoReply, p.fromDHCPClient():
+	case p.protocol == model.ICMP && p.icmpType == echoReply, p.fromDHCPClient():
 		return passed()
 	}
 	return m.refuse(p, from, Isolated)

@@ -4,7 +4,7 @@ import (
 	"net/netip"
 	"time"
 
-	"github.com/hostnat/hostnat/internal/nat"
+	"github.com/hostnat/hostnat/internal/model"
 )
 
 // owned is whose sessions and ports are counted: RFC 6888 REQ-4, REQ-5.
@@ -40,12 +40,12 @@ func (m *Model) portsOf(who owned) (count uint32) {
 	return count
 }
 
-func (m *Model) tooManyPorts(key SessionKey, limits nat.Limits) bool {
+func (m *Model) tooManyPorts(key SessionKey, limits model.Limits) bool {
 	return limits.Ports > 0 && m.portsOf(key.owner()) >= limits.Ports
 }
 
 // mayOpen counts a session more, unless the endpoint has had enough.
-func (m *Model) mayOpen(key SessionKey, limits nat.Limits) bool {
+func (m *Model) mayOpen(key SessionKey, limits model.Limits) bool {
 	who := key.owner()
 	r, second := m.rates[who], m.now.Truncate(time.Second)
 	if r.second != second {

@@ -4,14 +4,14 @@ import (
 	"net/netip"
 	"slices"
 
-	"github.com/hostnat/hostnat/internal/nat"
+	"github.com/hostnat/hostnat/internal/model"
 )
 
 const dccp, udpLite = 33, 136
 
 // hasPorts: the rest is translated by its address alone, if at all.
 func (p *packet) hasPorts() bool {
-	return p.protocol == nat.TCP || p.protocol == nat.UDP || p.protocol == nat.ICMP
+	return p.protocol == model.TCP || p.protocol == model.UDP || p.protocol == model.ICMP
 }
 
 // basic replaces an address of a packet without ports. Two such protocols count

@@ -12,16 +12,16 @@ import (
 	"testing"
 	"time"
 
-	"github.com/hostnat/hostnat/internal/nat"
+	"github.com/hostnat/hostnat/internal/model"
 )
 
 // byNameRule is a proxy on a free port of loopback with routes "PATTERN=TARGET".
-func byNameRule(t testing.TB, routes ...string) nat.Proxy {
+func byNameRule(t testing.TB, routes ...string) model.Proxy {
 	t.Helper()
-	p := nat.Proxy{ID: 1, Kind: nat.ByName, Protocol: nat.TCP, Listen: hostPorts(t, freePort(t, nat.TCP, "127.0.0.1:0"))}
+	p := model.Proxy{ID: 1, Kind: model.ByName, Protocol: model.TCP, Listen: hostPorts(t, freePort(t, model.TCP, "127.0.0.1:0"))}
 	for _, r := range routes {
 		pattern, target, _ := strings.Cut(r, "=")
-		p.Routes = append(p.Routes, nat.ProxyRoute{Pattern: pattern, Connect: hostPorts(t, target)})
+		p.Routes = append(p.Routes, model.ProxyRoute{Pattern: pattern, Connect: hostPorts(t, target)})
 	}
 	return p
 }
@@ -36,7 +36,7 @@ func echoAs(t testing.TB, name string) (address string) {
 }
 
 // say sends pieces, ends, and returns the answer.
-func say(t testing.TB, p nat.Proxy, pause time.Duration, pieces ...[]byte) string {
+func say(t testing.TB, p model.Proxy, pause time.Duration, pieces ...[]byte) string {
 	t.Helper()
 	conn, err := net.Dial("tcp", p.Listen.String())
 	if err != nil {
@@ -62,7 +62,7 @@ func TestByNameReachesTheServer(t *testing.T) {
 	t.Parallel()
 	p := byNameRule(t, "www.a.example="+echoAs(t, "a"), "*.b.example="+echoAs(t, "b"), "*="+echoAs(t, "rest"))
 	e := start(t, nil)
-	e.Apply(config(p))
+	e.Apply(configuration(p))
 	long := "GET / HTTP/1.1\r\nX: " + strings.Repeat("x", 12<<10) + "\r\nHost: www.a.example\r\n\r\n"
 	tests := []struct {
 		name, to string
@@ -98,7 +98,7 @@ func TestByNameWithProxyProtocol(t *testing.T) {
 	p := byNameRule(t, "a.example="+echoAs(t, "a"))
 	p.ProxyProtocol = true
 	e := start(t, nil)
-	e.Apply(config(p))
+	e.Apply(configuration(p))
 	got := say(t, p, 0, helloFor("a.example"))
 	const signature = "a:\r\n\r\n\x00\r\nQUIT\n\x21\x11\x00\x0c\x7f\x00\x00\x01\x7f\x00\x00\x01" // version 2, TCP over IPv4, 12 bytes
 	if !strings.HasPrefix(got, signature) || !strings.HasSuffix(got, string(helloFor("a.example"))) {
@@ -110,7 +110,7 @@ func TestByNameWithProxyProtocol(t *testing.T) {
 // rule's last error.
 func TestByNameTellsWhy(t *testing.T) {
 	t.Parallel()
-	gone := freePort(t, nat.TCP, "127.0.0.1:0")
+	gone := freePort(t, model.TCP, "127.0.0.1:0")
 	tests := []struct {
 		name, alert string
 		said        []byte
@@ -129,7 +129,7 @@ func TestByNameTellsWhy(t *testing.T) {
 			t.Parallel()
 			p := byNameRule(t, "a.example="+gone)
 			e := start(t, nil)
-			e.Apply(config(p))
+			e.Apply(configuration(p))
 			answer := say(t, p, 0, test.said)
 			if test.alert != "" && answer != test.alert {
 				t.Errorf("the client is told %q, want %q", answer, test.alert)
@@ -164,7 +164,7 @@ func TestByNameSlowClient(t *testing.T) {
 	t.Parallel()
 	p := byNameRule(t, "a.example="+echoAs(t, "a"))
 	e := start(t, nil)
-	e.Apply(config(p))
+	e.Apply(configuration(p))
 	clients := map[string]net.Conn{"": nil, "\x16\x03\x01\x02": nil, "GET / HTTP/1.1\r\nHost: a.ex": nil}
 	for said := range clients { // all at once: each takes its time
 		conn, err := net.Dial("tcp", p.Listen.String())

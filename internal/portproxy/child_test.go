@@ -7,7 +7,8 @@ import (
 	"syscall"
 	"testing"
 
-	"github.com/hostnat/hostnat/internal/nat"
+	"github.com/hostnat/hostnat/internal/config"
+	"github.com/hostnat/hostnat/internal/model"
 )
 
 // relayOnly makes this program a relay from one address to another, under one of
@@ -19,7 +20,7 @@ var limits = map[string]func(*Engine) error{"no copying": forbidCopying, "few de
 // relayChild starts such a program and returns where it listens.
 func relayChild(t *testing.T, limit, server string, output *os.File) (listen string) {
 	t.Helper()
-	listen = freePort(t, nat.TCP, "127.0.0.1:0")
+	listen = freePort(t, model.TCP, "127.0.0.1:0")
 	self, err := os.Executable()
 	if err != nil {
 		t.Fatal(err)
@@ -47,7 +48,7 @@ func relayChild(t *testing.T, limit, server string, output *os.File) (listen str
 
 // relayWith is that program.
 func relayWith(limit func(*Engine) error, listen, server string) error {
-	p := nat.Proxy{ID: 1, Kind: nat.V4ToV4, Protocol: nat.TCP}
+	p := model.Proxy{ID: 1, Kind: model.V4ToV4, Protocol: model.TCP}
 	if err := p.Listen.UnmarshalText([]byte(listen)); err != nil {
 		return err
 	}
@@ -55,7 +56,7 @@ func relayWith(limit func(*Engine) error, listen, server string) error {
 		return err
 	}
 	e := New(Options{Loops: 2})
-	e.Apply(nat.Config{Proxies: []nat.Proxy{p}})
+	e.Apply(config.Config{Proxies: []model.Proxy{p}})
 	if err := limit(e); err != nil {
 		return err
 	}

@@ -1,6 +1,6 @@
 package portproxy
 
-import "github.com/hostnat/hostnat/internal/nat"
+import "github.com/hostnat/hostnat/internal/model"
 
 // maxHead is how much of what a client says a Chooser gets to see, in bytes.
 const maxHead = 16 << 10
@@ -13,5 +13,5 @@ type Chooser interface {
 	// that is not enough to tell, enough is false, and Choose is called again
 	// with more. The bytes belong to the engine, which sends them on to the
 	// server. With an error the client is reset; the error is the rule's last.
-	Choose(head []byte) (target nat.HostPorts, enough bool, err error)
+	Choose(head []byte) (target model.HostPorts, enough bool, err error)
 }

@@ -8,7 +8,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/hostnat/hostnat/internal/nat"
+	"github.com/hostnat/hostnat/internal/model"
 )
 
 // Connections of one proxy come and go, end well and by reset, while another is
@@ -16,10 +16,10 @@ import (
 func TestChurn(t *testing.T) {
 	t.Parallel()
 	server := serve(t, "127.0.0.1:0", echo)
-	p, q := proxy(t, nat.V4ToV4, nat.TCP, server), proxy(t, nat.V4ToV4, nat.TCP, server)
+	p, q := proxy(t, model.V4ToV4, model.TCP, server), proxy(t, model.V4ToV4, model.TCP, server)
 	q.Listen.Host = "127.0.0.31"
 	e := start(t, nil)
-	e.Apply(config(p))
+	e.Apply(configuration(p))
 	stop, changed := make(chan struct{}), make(chan struct{})
 	go func() {
 		defer close(changed)
@@ -30,9 +30,9 @@ func TestChurn(t *testing.T) {
 			default:
 			}
 			q.ID = id
-			e.Apply(config(p, q))
+			e.Apply(configuration(p, q))
 			go hangUp(q.Listen.String())
-			e.Apply(config(p))
+			e.Apply(configuration(p))
 		}
 	}()
 	var clients sync.WaitGroup

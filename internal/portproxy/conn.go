@@ -9,7 +9,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
-	"github.com/hostnat/hostnat/internal/nat"
+	"github.com/hostnat/hostnat/internal/model"
 )
 
 // setupTime is how long a client has to say which server it wants, and each
@@ -67,7 +67,7 @@ type conn struct {
 	deadline time.Time
 	from     netip.AddrPort // the client
 	offset   int
-	target   nat.HostPorts
+	target   model.HostPorts
 	servers  []server // addresses that were not tried yet
 }
 

@@ -12,7 +12,8 @@ import (
 
 	"golang.org/x/sync/errgroup"
 
-	"github.com/hostnat/hostnat/internal/nat"
+	"github.com/hostnat/hostnat/internal/config"
+	"github.com/hostnat/hostnat/internal/model"
 )
 
 // retryEvery is how often a listener that could not be opened is tried again.
@@ -138,14 +139,14 @@ func (e *Engine) stop(loops []*loop) {
 // proxy that is the same as before keeps its connections; those of one that is
 // gone are ended. When it returns, the new ones listen, or their state says
 // what is in the way.
-func (e *Engine) Apply(c nat.Config) {
+func (e *Engine) Apply(c config.Config) {
 	e.applying.Lock()
 	defer e.applying.Unlock()
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	e.names.want(hosts(c.Proxies), endpoints(c))
-	e.names.sight.Store(nat.NewClientSight(c))
-	wanted := make(map[uint32]nat.Proxy)
+	e.names.sight.Store(config.NewClientSight(c))
+	wanted := make(map[uint32]model.Proxy)
 	for _, p := range c.Proxies {
 		wanted[p.ID] = p
 	}
@@ -173,10 +174,10 @@ func (e *Engine) again() {
 }
 
 // States returns the states of all proxies, by id.
-func (e *Engine) States() map[uint32]nat.ProxyState {
+func (e *Engine) States() map[uint32]model.ProxyState {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	out := make(map[uint32]nat.ProxyState, len(e.rules))
+	out := make(map[uint32]model.ProxyState, len(e.rules))
 	for id, r := range e.rules {
 		out[id] = r.view()
 	}
@@ -210,7 +211,7 @@ func (e *Engine) remove(r *rule) {
 }
 
 // locate says where things are now.
-func (e *Engine) locate() nat.Locate {
+func (e *Engine) locate() config.Locate {
 	own := make(map[netip.Addr]bool)
 	addresses, _ := net.InterfaceAddrs() // none: loopback alone is ours
 	for _, a := range addresses {
@@ -220,7 +221,7 @@ func (e *Engine) locate() nat.Locate {
 			}
 		}
 	}
-	return nat.Locate{Resolve: e.names.addresses, Local: func(a netip.Addr) bool { return own[a] }}
+	return config.Locate{Resolve: e.names.addresses, Local: func(a netip.Addr) bool { return own[a] }}
 }
 
 // findLoops marks the rules that would relay to themselves: names may lead
@@ -230,13 +231,13 @@ func (e *Engine) findLoops() {
 		return
 	}
 	at := e.locate()
-	all := make([]nat.Proxy, 0, len(e.rules))
+	all := make([]model.Proxy, 0, len(e.rules))
 	for _, r := range e.rules {
 		all = append(all, r.proxy)
 	}
 	for _, r := range e.rules {
-		others := slices.DeleteFunc(slices.Clone(all), func(p nat.Proxy) bool { return p.ID == r.proxy.ID })
-		if err := nat.ProxyLoop(r.proxy, others, at); err != nil {
+		others := slices.DeleteFunc(slices.Clone(all), func(p model.Proxy) bool { return p.ID == r.proxy.ID })
+		if err := config.ProxyLoop(r.proxy, others, at); err != nil {
 			r.loops.Store(&err)
 		} else {
 			r.loops.Store(nil)
@@ -245,7 +246,7 @@ func (e *Engine) findLoops() {
 }
 
 // hosts lists the hosts that proxies name.
-func hosts(proxies []nat.Proxy) (list []string) {
+func hosts(proxies []model.Proxy) (list []string) {
 	for _, p := range proxies {
 		list = append(list, p.Listen.Host)
 		for _, t := range p.Targets() {
@@ -257,7 +258,7 @@ func hosts(proxies []nat.Proxy) (list []string) {
 
 // endpoints says where the endpoints are. Two compartments may have the same
 // address: the link tells which is meant.
-func endpoints(c nat.Config) map[string]server {
+func endpoints(c config.Config) map[string]server {
 	bridges := make(map[string]string)
 	for _, n := range c.Networks {
 		bridges[n.Name] = n.Bridge

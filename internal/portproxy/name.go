@@ -5,33 +5,33 @@ import (
 	"fmt"
 	"os"
 
-	"github.com/hostnat/hostnat/internal/nat"
+	"github.com/hostnat/hostnat/internal/model"
 	"github.com/hostnat/hostnat/internal/sniff"
 )
 
-// newNameChooser returns the chooser of a rule of kind nat.ByName.
-func newNameChooser(routes []nat.ProxyRoute) Chooser { return byName{nat.NewServerNames(routes)} }
+// newNameChooser returns the chooser of a rule of kind model.ByName.
+func newNameChooser(routes []model.ProxyRoute) Chooser { return byName{model.NewServerNames(routes)} }
 
 // byName sends a connection where the name leads that the client says first. Of
 // several HTTP requests on one connection the first one's counts, as the server
 // name of TLS holds for a whole connection.
-type byName struct{ names *nat.ServerNames }
+type byName struct{ names *model.ServerNames }
 
 // errHeadTooLong says that a client has sent maxHead and no name yet.
 var errHeadTooLong = fmt.Errorf("the client's first message is longer than %d bytes", maxHead)
 
 // Choose looks for the name.
-func (b byName) Choose(head []byte) (target nat.HostPorts, enough bool, err error) {
+func (b byName) Choose(head []byte) (target model.HostPorts, enough bool, err error) {
 	hello, err := sniff.Parse(head)
 	if errors.Is(err, sniff.ErrIncomplete) {
-		return nat.HostPorts{}, false, nil
+		return model.HostPorts{}, false, nil
 	}
 	if err != nil {
-		return nat.HostPorts{}, true, fmt.Errorf("choose a server: %w", err)
+		return model.HostPorts{}, true, fmt.Errorf("choose a server: %w", err)
 	}
 	target, ok := b.names.Lookup(hello.Name)
 	if !ok {
-		return nat.HostPorts{}, true, noRouteError{hello.Name}
+		return model.HostPorts{}, true, noRouteError{hello.Name}
 	}
 	return target, true, nil
 }

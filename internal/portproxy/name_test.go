@@ -7,7 +7,7 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/hostnat/hostnat/internal/nat"
+	"github.com/hostnat/hostnat/internal/model"
 	"github.com/hostnat/hostnat/internal/sniff"
 )
 
@@ -25,17 +25,17 @@ func requestFor(host string) []byte {
 	return fmt.Appendf(nil, "GET / HTTP/1.1\r\nHost: %s\r\n\r\n", host)
 }
 
-func target(host string) nat.HostPorts {
-	return nat.HostPorts{Host: host, Ports: nat.PortRange{Low: 443, High: 443}}
+func target(host string) model.HostPorts {
+	return model.HostPorts{Host: host, Ports: model.PortRange{Low: 443, High: 443}}
 }
 
 func TestChooseByName(t *testing.T) {
 	t.Parallel()
-	routes := []nat.ProxyRoute{{Pattern: "www.a.example", Connect: target("c1")}, {Pattern: "*.b.example", Connect: target("c2")}}
-	withDefault := append(routes, nat.ProxyRoute{Pattern: "*", Connect: target("c3")})
+	routes := []model.ProxyRoute{{Pattern: "www.a.example", Connect: target("c1")}, {Pattern: "*.b.example", Connect: target("c2")}}
+	withDefault := append(routes, model.ProxyRoute{Pattern: "*", Connect: target("c3")})
 	tests := []struct {
 		name   string
-		routes []nat.ProxyRoute
+		routes []model.ProxyRoute
 		head   []byte
 		want   string // empty: an error
 		enough bool

@@ -11,7 +11,8 @@ import (
 	"sync/atomic"
 	"time"
 
-	"github.com/hostnat/hostnat/internal/nat"
+	"github.com/hostnat/hostnat/internal/config"
+	"github.com/hostnat/hostnat/internal/model"
 )
 
 // How often names are looked up.
@@ -34,7 +35,7 @@ func systemLookup(ctx context.Context, name string) ([]netip.Addr, error) {
 type names struct {
 	lookup Lookup
 	wake   chan struct{} // something is to be looked up
-	sight  atomic.Pointer[nat.ClientSight]
+	sight  atomic.Pointer[config.ClientSight]
 
 	mu        sync.RWMutex
 	endpoints map[string]server
@@ -51,7 +52,7 @@ type answer struct {
 
 func newNames(lookup Lookup) *names {
 	n := &names{lookup: lookup, wake: make(chan struct{}, 1), endpoints: map[string]server{}, known: map[string]*answer{}}
-	n.sight.Store(nat.NewClientSight(nat.Config{}))
+	n.sight.Store(config.NewClientSight(config.Config{}))
 	return n
 }
 
@@ -65,7 +66,7 @@ func (n *names) want(hosts []string, endpoints map[string]server) {
 	for _, h := range hosts {
 		_, isEndpoint := endpoints[h]
 		switch _, err := netip.ParseAddr(h); {
-		case err == nil || isEndpoint || h == nat.AnyHost:
+		case err == nil || isEndpoint || h == model.AnyHost:
 		case old[h] != nil:
 			n.known[h] = old[h]
 		default:
@@ -113,7 +114,7 @@ func (n *names) addresses(host string) []netip.Addr {
 }
 
 // problem says which of the targets' names do not resolve.
-func (n *names) problem(targets []nat.HostPorts) string {
+func (n *names) problem(targets []model.HostPorts) string {
 	for _, t := range targets {
 		if _, err := n.servers(t.Host); err != nil {
 			return fmt.Sprintf("%s: %v", t.Host, err)

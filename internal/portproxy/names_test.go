@@ -9,7 +9,7 @@ import (
 	"sync"
 	"testing"
 
-	"github.com/hostnat/hostnat/internal/nat"
+	"github.com/hostnat/hostnat/internal/model"
 )
 
 // book is a stub resolver.
@@ -43,9 +43,9 @@ func TestNameMoves(t *testing.T) {
 	_, port, _ := net.SplitHostPort(first)
 	second := "127.0.0.2:" + port
 	var dns book
-	p := proxy(t, nat.V4ToV4, nat.TCP, "web.example:"+port)
+	p := proxy(t, model.V4ToV4, model.TCP, "web.example:"+port)
 	e := start(t, dns.lookup)
-	e.Apply(config(p))
+	e.Apply(configuration(p))
 	ask := func() string {
 		got, _ := ask(t, p.Listen.String())
 		return got
@@ -85,10 +85,10 @@ func TestNameLeadsToItself(t *testing.T) {
 	t.Parallel()
 	var dns book
 	dns.set("me.example", address(t, "127.0.0.1"))
-	p := proxy(t, nat.V4ToV4, nat.TCP, "me.example:1")
+	p := proxy(t, model.V4ToV4, model.TCP, "me.example:1")
 	p.Connect.Ports = p.Listen.Ports
 	e := start(t, dns.lookup)
-	e.Apply(config(p))
+	e.Apply(configuration(p))
 	eventually(t, func() bool { return strings.Contains(e.States()[1].Problem, "would connect to itself") })
 	if b, err := ask(t, p.Listen.String()); err == nil {
 		t.Errorf("got %q", b)
@@ -103,15 +103,15 @@ func TestEndpointName(t *testing.T) {
 	server := serve(t, "127.0.0.1:0", func(c *net.TCPConn) { _, _ = io.WriteString(c, "c1") })
 	_, port, _ := net.SplitHostPort(server)
 	var dns book
-	p := proxy(t, nat.V4ToV4, nat.TCP, "c1:"+port)
-	c := config(p)
+	p := proxy(t, model.V4ToV4, model.TCP, "c1:"+port)
+	c := configuration(p)
 	e := start(t, dns.lookup)
 	e.Apply(c)
 	if b, err := ask(t, p.Listen.String()); err == nil {
 		t.Errorf("before it is attached: got %q", b)
 	}
-	c.Endpoints = []nat.Endpoint{{Name: "c1", Network: "web", Address: address(t, "127.0.0.1")}}
-	c.Networks = []nat.Network{{Name: "web", Bridge: "lo"}}
+	c.Endpoints = []model.Endpoint{{Name: "c1", Network: "web", Address: address(t, "127.0.0.1")}}
+	c.Networks = []model.Network{{Name: "web", Bridge: "lo"}}
 	e.Apply(c)
 	if b, err := ask(t, p.Listen.String()); b != "c1" {
 		t.Errorf("got %q, %v", b, err)
@@ -127,10 +127,10 @@ func TestListenTrouble(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	p, q := proxy(t, nat.V4ToV4, nat.TCP, server), proxy(t, nat.V4ToV4, nat.TCP, server)
+	p, q := proxy(t, model.V4ToV4, model.TCP, server), proxy(t, model.V4ToV4, model.TCP, server)
 	p.Listen, q.ID, q.Listen.Host = hostPorts(t, l.Addr().String()), 2, "192.0.2.1"
 	e := start(t, nil)
-	e.Apply(config(p, q))
+	e.Apply(configuration(p, q))
 	states := e.States()
 	if got := states[1].Problem; !strings.Contains(got, "another program has the port") || states[1].Listening {
 		t.Errorf("in use: %+v", states[1])

@@ -7,7 +7,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
-	"github.com/hostnat/hostnat/internal/nat"
+	"github.com/hostnat/hostnat/internal/model"
 )
 
 // socketKey is what a rule listens on.
@@ -74,7 +74,7 @@ func explain(err error) error {
 
 // optional reports whether a proxy for both families can do without this one.
 func (r *rule) optional(key socketKey, err error) bool {
-	return r.proxy.Kind == nat.ByName && r.proxy.Listen.Host == nat.AnyHost && key.at.Addr().Is6() &&
+	return r.proxy.Kind == model.ByName && r.proxy.Listen.Host == model.AnyHost && key.at.Addr().Is6() &&
 		(errors.Is(err, unix.EAFNOSUPPORT) || errors.Is(err, unix.EADDRNOTAVAIL))
 }
 
@@ -93,7 +93,7 @@ func (r *rule) wanted() (map[socketKey]bool, error) {
 func (r *rule) listenAddresses() ([]netip.Addr, error) {
 	p := r.proxy
 	var all []netip.Addr
-	if p.Listen.Host == nat.AnyHost {
+	if p.Listen.Host == model.AnyHost {
 		all = []netip.Addr{netip.IPv4Unspecified(), netip.IPv6Unspecified()}
 	} else {
 		servers, err := r.names.servers(p.Listen.Host)
@@ -117,7 +117,7 @@ func (r *rule) listenAddresses() ([]netip.Addr, error) {
 }
 
 func (e *Engine) open(r *rule, key socketKey) error {
-	if r.proxy.Protocol == nat.UDP {
+	if r.proxy.Protocol == model.UDP {
 		return e.openUDP(r, key)
 	}
 	fd, err := listenSocket(key.at)

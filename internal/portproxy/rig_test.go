@@ -13,7 +13,8 @@ import (
 	"testing"
 	"time"
 
-	"github.com/hostnat/hostnat/internal/nat"
+	"github.com/hostnat/hostnat/internal/config"
+	"github.com/hostnat/hostnat/internal/model"
 )
 
 // patience is how long a condition may take to become true.
@@ -107,19 +108,19 @@ func eventuallyWithin(t testing.TB, limit time.Duration, ok func() bool) {
 }
 
 // proxy returns a proxy from a free port of the kind's loopback to a target.
-func proxy(t testing.TB, kind nat.ProxyKind, p nat.Protocol, target string) nat.Proxy {
+func proxy(t testing.TB, kind model.ProxyKind, p model.Protocol, target string) model.Proxy {
 	t.Helper()
 	listen := "127.0.0.1:0"
-	if kind == nat.V6ToV4 || kind == nat.V6ToV6 {
+	if kind == model.V6ToV4 || kind == model.V6ToV6 {
 		listen = "[::1]:0"
 	}
-	return nat.Proxy{ID: 1, Kind: kind, Protocol: p, Listen: hostPorts(t, freePort(t, p, listen)), Connect: hostPorts(t, target)}
+	return model.Proxy{ID: 1, Kind: kind, Protocol: p, Listen: hostPorts(t, freePort(t, p, listen)), Connect: hostPorts(t, target)}
 }
 
 // freePort returns an address with a port that was free a moment ago.
-func freePort(t testing.TB, p nat.Protocol, listen string) string {
+func freePort(t testing.TB, p model.Protocol, listen string) string {
 	t.Helper()
-	if p == nat.UDP {
+	if p == model.UDP {
 		c, err := net.ListenPacket("udp", listen)
 		if err != nil {
 			t.Fatal(err)
@@ -135,7 +136,7 @@ func freePort(t testing.TB, p nat.Protocol, listen string) string {
 	return l.Addr().String()
 }
 
-func hostPorts(t testing.TB, text string) (h nat.HostPorts) {
+func hostPorts(t testing.TB, text string) (h model.HostPorts) {
 	t.Helper()
 	if err := h.UnmarshalText([]byte(text)); err != nil {
 		t.Fatal(err)
@@ -143,8 +144,8 @@ func hostPorts(t testing.TB, text string) (h nat.HostPorts) {
 	return h
 }
 
-func config(proxies ...nat.Proxy) nat.Config {
-	c := nat.NewConfig()
+func configuration(proxies ...model.Proxy) config.Config {
+	c := config.NewConfig()
 	c.Proxies = proxies
 	return c
 }

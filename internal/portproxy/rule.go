@@ -6,12 +6,12 @@ import (
 	"sync/atomic"
 	"time"
 
-	"github.com/hostnat/hostnat/internal/nat"
+	"github.com/hostnat/hostnat/internal/model"
 )
 
 // rule is a proxy at work.
 type rule struct {
-	proxy   nat.Proxy
+	proxy   model.Proxy
 	chooser Chooser // nil: there is one target
 	names   *names
 	stats   stats
@@ -21,9 +21,9 @@ type rule struct {
 	trouble   string                // why it does not listen everywhere; guarded by Engine.mu
 }
 
-func newRule(p nat.Proxy, n *names) *rule {
+func newRule(p model.Proxy, n *names) *rule {
 	r := &rule{proxy: p, names: n, listening: make(map[socketKey]*socket)}
-	if p.Kind == nat.ByName {
+	if p.Kind == model.ByName {
 		r.chooser = newNameChooser(p.Routes)
 	}
 	return r
@@ -36,7 +36,7 @@ type server struct {
 }
 
 // servers returns where a target is now.
-func (r *rule) servers(target nat.HostPorts) ([]server, error) {
+func (r *rule) servers(target model.HostPorts) ([]server, error) {
 	if err := r.loops.Load(); err != nil {
 		return nil, *err
 	}
@@ -57,11 +57,11 @@ func (r *rule) servers(target nat.HostPorts) ([]server, error) {
 }
 
 // failed has a target's name looked up again soon.
-func (r *rule) failed(target nat.HostPorts) { r.names.doubt(target.Host) }
+func (r *rule) failed(target model.HostPorts) { r.names.doubt(target.Host) }
 
 // view is the rule's state for people. The caller holds Engine.mu.
-func (r *rule) view() nat.ProxyState {
-	s := nat.ProxyState{
+func (r *rule) view() model.ProxyState {
+	s := model.ProxyState{
 		Connections: r.stats.now.Load(), TotalConnections: r.stats.total.Load(),
 		BytesIn: r.stats.in.Load(), BytesOut: r.stats.out.Load(),
 		Listening: len(r.listening) > 0 && r.trouble == "", Problem: r.trouble,

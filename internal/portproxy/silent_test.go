@@ -11,7 +11,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
-	"github.com/hostnat/hostnat/internal/nat"
+	"github.com/hostnat/hostnat/internal/model"
 )
 
 // A server that does not answer has its time; then comes the next address, and
@@ -21,15 +21,15 @@ func TestServerDoesNotAnswer(t *testing.T) {
 	_, port, _ := net.SplitHostPort(serve(t, "127.0.0.22:0", echo))
 	number, _ := strconv.Atoi(port)
 	neverAccepts(t, netip.AddrPortFrom(address(t, "127.0.0.21"), uint16(number)))
-	two, one := proxy(t, nat.V4ToV4, nat.TCP, "two.example:"+port), proxy(t, nat.V4ToV4, nat.TCP, "127.0.0.21:"+port)
+	two, one := proxy(t, model.V4ToV4, model.TCP, "two.example:"+port), proxy(t, model.V4ToV4, model.TCP, "127.0.0.21:"+port)
 	one.ID = 2
 	e := start(t, func(context.Context, string) ([]netip.Addr, error) {
 		return []netip.Addr{address(t, "127.0.0.21"), address(t, "127.0.0.22")}, nil
 	})
-	e.Apply(config(two, one))
+	e.Apply(configuration(two, one))
 	eventually(t, func() bool { return e.States()[1].Problem == "" })
 
-	for _, p := range []nat.Proxy{two, one} {
+	for _, p := range []model.Proxy{two, one} {
 		c := dial(t, p.Listen.String())
 		_ = c.SetDeadline(time.Now().Add(setupTime + patience))
 		_, _ = c.Write([]byte("x"))

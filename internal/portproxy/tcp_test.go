@@ -12,7 +12,7 @@ import (
 
 	"github.com/pires/go-proxyproto"
 
-	"github.com/hostnat/hostnat/internal/nat"
+	"github.com/hostnat/hostnat/internal/model"
 )
 
 func loopback(six bool) string {
@@ -24,13 +24,13 @@ func loopback(six bool) string {
 
 func TestTCPKinds(t *testing.T) {
 	t.Parallel()
-	for _, kind := range []nat.ProxyKind{nat.V4ToV4, nat.V4ToV6, nat.V6ToV4, nat.V6ToV6} {
+	for _, kind := range []model.ProxyKind{model.V4ToV4, model.V4ToV6, model.V6ToV4, model.V6ToV6} {
 		t.Run(string(kind), func(t *testing.T) {
 			t.Parallel()
 			server := serve(t, loopback(strings.HasSuffix(string(kind), "v6")), echo)
-			p := proxy(t, kind, nat.TCP, server)
+			p := proxy(t, kind, model.TCP, server)
 			e := start(t, nil)
-			e.Apply(config(p))
+			e.Apply(configuration(p))
 			for _, size := range []int{0, 1, 255, 256, 300_000, 5 << 20} {
 				exchange(t, p.Listen.String(), size)
 			}
@@ -56,10 +56,10 @@ func TestTCPHalfClose(t *testing.T) {
 		_ = c.CloseWrite()
 		_, _ = io.Copy(io.Discard, c)
 	})
-	p, q := proxy(t, nat.V4ToV4, nat.TCP, server), proxy(t, nat.V4ToV4, nat.TCP, early)
+	p, q := proxy(t, model.V4ToV4, model.TCP, server), proxy(t, model.V4ToV4, model.TCP, early)
 	q.ID = 2
 	e := start(t, nil)
-	e.Apply(config(p, q))
+	e.Apply(configuration(p, q))
 
 	c := dial(t, p.Listen.String())
 	_, _ = c.Write(make([]byte, 1000))
@@ -86,10 +86,10 @@ func TestTCPReset(t *testing.T) {
 		serverSaw <- err
 	})
 	resetting := serve(t, loopback(false), func(c *net.TCPConn) { _ = c.SetLinger(0) })
-	p, q := proxy(t, nat.V4ToV4, nat.TCP, server), proxy(t, nat.V4ToV4, nat.TCP, resetting)
+	p, q := proxy(t, model.V4ToV4, model.TCP, server), proxy(t, model.V4ToV4, model.TCP, resetting)
 	q.ID = 2
 	e := start(t, nil)
-	e.Apply(config(p, q))
+	e.Apply(configuration(p, q))
 
 	c := dial(t, p.Listen.String())
 	eventually(t, func() bool { return e.States()[1].Connections == 1 })
@@ -113,9 +113,9 @@ func TestTCPBackpressure(t *testing.T) {
 		n, _ := io.Copy(io.Discard, c)
 		total <- n
 	})
-	p := proxy(t, nat.V4ToV4, nat.TCP, server)
+	p := proxy(t, model.V4ToV4, model.TCP, server)
 	e := start(t, nil)
-	e.Apply(config(p))
+	e.Apply(configuration(p))
 	c := dial(t, p.Listen.String())
 	chunk := make([]byte, 1<<20)
 	var sent int64
@@ -145,10 +145,10 @@ func TestTCPBackpressure(t *testing.T) {
 
 func TestTCPRefused(t *testing.T) {
 	t.Parallel()
-	nobody := freePort(t, nat.TCP, loopback(false))
-	p := proxy(t, nat.V4ToV4, nat.TCP, nobody)
+	nobody := freePort(t, model.TCP, loopback(false))
+	p := proxy(t, model.V4ToV4, model.TCP, nobody)
 	e := start(t, nil)
-	e.Apply(config(p))
+	e.Apply(configuration(p))
 	if _, err := ask(t, p.Listen.String()); !errors.Is(err, syscall.ECONNRESET) {
 		t.Errorf("the client saw %v", err)
 	}
@@ -160,7 +160,7 @@ func TestTCPRefused(t *testing.T) {
 
 func TestProxyProtocol(t *testing.T) {
 	t.Parallel()
-	for _, kind := range []nat.ProxyKind{nat.V4ToV4, nat.V6ToV4} {
+	for _, kind := range []model.ProxyKind{model.V4ToV4, model.V6ToV4} {
 		inner, err := net.Listen("tcp", loopback(false))
 		if err != nil {
 			t.Fatal(err)
@@ -178,10 +178,10 @@ func TestProxyProtocol(t *testing.T) {
 			b, _ := io.ReadAll(c)
 			seen <- c.RemoteAddr().String() + " to " + c.LocalAddr().String() + " " + string(b)
 		}()
-		p := proxy(t, kind, nat.TCP, inner.Addr().String())
+		p := proxy(t, kind, model.TCP, inner.Addr().String())
 		p.ProxyProtocol = true
 		e := start(t, nil)
-		e.Apply(config(p))
+		e.Apply(configuration(p))
 		c := dial(t, p.Listen.String())
 		_, _ = c.Write([]byte("hello"))
 		_ = c.CloseWrite()
@@ -196,11 +196,11 @@ func TestProxyProtocol(t *testing.T) {
 func TestApplyChanges(t *testing.T) {
 	t.Parallel()
 	server := serve(t, loopback(false), echo)
-	p, q := proxy(t, nat.V4ToV4, nat.TCP, server), proxy(t, nat.V4ToV4, nat.TCP, server)
+	p, q := proxy(t, model.V4ToV4, model.TCP, server), proxy(t, model.V4ToV4, model.TCP, server)
 	q.ID = 2
 	p.Listen.Host = "127.0.0.30" // no other test gets the port when it is free
 	e := start(t, nil)
-	e.Apply(config(p, q))
+	e.Apply(configuration(p, q))
 	staying, going := dial(t, p.Listen.String()), dial(t, q.Listen.String())
 	for _, c := range []*net.TCPConn{staying, going} {
 		_, _ = c.Write([]byte("x"))
@@ -210,7 +210,7 @@ func TestApplyChanges(t *testing.T) {
 	}
 	r := q
 	r.ID = 3
-	e.Apply(config(p, r))
+	e.Apply(configuration(p, r))
 	if _, err := going.Read(make([]byte, 1)); !errors.Is(err, syscall.ECONNRESET) {
 		t.Errorf("the connection of the deleted proxy: %v", err)
 	}
@@ -219,7 +219,7 @@ func TestApplyChanges(t *testing.T) {
 	if _, err := io.ReadFull(staying, make([]byte, 1)); err != nil {
 		t.Errorf("the other's connection: %v", err)
 	}
-	e.Apply(config())
+	e.Apply(configuration())
 	if c, err := net.Dial("tcp", p.Listen.String()); err == nil {
 		c.Close()
 		t.Error("it still listens")
@@ -232,7 +232,7 @@ func TestApplyChanges(t *testing.T) {
 func TestPortRange(t *testing.T) {
 	t.Parallel()
 	first, second := adjacent(t)
-	p := proxy(t, nat.V4ToV4, nat.TCP, first)
+	p := proxy(t, model.V4ToV4, model.TCP, first)
 	for low := 20000; ; low += 2 {
 		if low > 30000 {
 			t.Fatal("no two free ports")
@@ -245,13 +245,13 @@ func TestPortRange(t *testing.T) {
 		a.Close()
 		if err == nil {
 			b.Close()
-			p.Listen.Ports = nat.PortRange{Low: uint16(low), High: uint16(low + 1)}
+			p.Listen.Ports = model.PortRange{Low: uint16(low), High: uint16(low + 1)}
 			break
 		}
 	}
 	p.Connect.Ports.High++
 	e := start(t, nil)
-	e.Apply(config(p))
+	e.Apply(configuration(p))
 	for i, want := range []string{first, second} {
 		c := dial(t, "127.0.0.1:"+strconv.Itoa(int(p.Listen.Port(i))))
 		if got, err := io.ReadAll(c); err != nil || string(got) != want {
@@ -265,7 +265,7 @@ func adjacent(t *testing.T) (first, second string) {
 	t.Helper()
 	tell := func(c *net.TCPConn) { _, _ = io.WriteString(c, c.LocalAddr().String()) }
 	for range 100 {
-		h := hostPorts(t, freePort(t, nat.TCP, loopback(false)))
+		h := hostPorts(t, freePort(t, model.TCP, loopback(false)))
 		h.Ports.Low, h.Ports.High = h.Ports.Low+1, h.Ports.Low+1
 		l, err := net.Listen("tcp", h.String())
 		if err != nil {

@@ -14,7 +14,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
-	"github.com/hostnat/hostnat/internal/nat"
+	"github.com/hostnat/hostnat/internal/model"
 )
 
 func echoUDP(t *testing.T, listen string) string {
@@ -50,12 +50,12 @@ func dialUDP(t *testing.T, to string) net.Conn {
 
 func TestUDPKinds(t *testing.T) {
 	t.Parallel()
-	for _, kind := range []nat.ProxyKind{nat.V4ToV4, nat.V4ToV6, nat.V6ToV4, nat.V6ToV6} {
+	for _, kind := range []model.ProxyKind{model.V4ToV4, model.V4ToV6, model.V6ToV4, model.V6ToV6} {
 		t.Run(string(kind), func(t *testing.T) {
 			t.Parallel()
-			p := proxy(t, kind, nat.UDP, echoUDP(t, loopback(strings.HasSuffix(string(kind), "v6"))))
+			p := proxy(t, kind, model.UDP, echoUDP(t, loopback(strings.HasSuffix(string(kind), "v6"))))
 			e := start(t, nil)
-			e.Apply(config(p))
+			e.Apply(configuration(p))
 			for range 3 {
 				c := dialUDP(t, p.Listen.String())
 				for _, size := range []int{1, 0, 1400, 65000} {
@@ -82,10 +82,10 @@ func TestUDPKinds(t *testing.T) {
 // On all addresses, the answer comes from the one that was asked.
 func TestUDPAnswersFromTheAddressAsked(t *testing.T) {
 	t.Parallel()
-	p := proxy(t, nat.V4ToV4, nat.UDP, echoUDP(t, loopback(false)))
-	p.Listen.Host = nat.AnyHost
+	p := proxy(t, model.V4ToV4, model.UDP, echoUDP(t, loopback(false)))
+	p.Listen.Host = model.AnyHost
 	e := start(t, nil)
-	e.Apply(config(p))
+	e.Apply(configuration(p))
 	for _, a := range []string{"127.0.0.1", "127.0.0.77"} {
 		to := p.Listen
 		to.Host = a
@@ -100,10 +100,10 @@ func TestUDPAnswersFromTheAddressAsked(t *testing.T) {
 // A server that comes later is reached, and ICMP errors are told.
 func TestUDPServerComesLater(t *testing.T) {
 	t.Parallel()
-	at := freePort(t, nat.UDP, loopback(false))
-	p := proxy(t, nat.V4ToV4, nat.UDP, at)
+	at := freePort(t, model.UDP, loopback(false))
+	p := proxy(t, model.V4ToV4, model.UDP, at)
 	e := start(t, nil)
-	e.Apply(config(p))
+	e.Apply(configuration(p))
 	c := dialUDP(t, p.Listen.String())
 	eventually(t, func() bool {
 		_, _ = c.Write([]byte("x"))
@@ -123,9 +123,9 @@ func TestUDPServerComesLater(t *testing.T) {
 func TestUDPManyClients(t *testing.T) {
 	t.Parallel()
 	enoughDescriptors(t, 2*maxSessions+1000)
-	p := proxy(t, nat.V4ToV4, nat.UDP, echoUDP(t, loopback(false)))
+	p := proxy(t, model.V4ToV4, model.UDP, echoUDP(t, loopback(false)))
 	e := start(t, nil)
-	e.Apply(config(p))
+	e.Apply(configuration(p))
 	clients := make([]net.Conn, maxSessions)
 	for i := range clients {
 		clients[i] = dialUDP(t, p.Listen.String())

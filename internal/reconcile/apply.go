@@ -5,65 +5,66 @@ import (
 	"fmt"
 	"slices"
 
+	"github.com/hostnat/hostnat/internal/config"
 	"github.com/hostnat/hostnat/internal/datapath"
 	"github.com/hostnat/hostnat/internal/host"
-	"github.com/hostnat/hostnat/internal/nat"
+	"github.com/hostnat/hostnat/internal/model"
 )
 
 // Apply makes the kernel equal to c. It may be repeated at any time and be cut
 // off anywhere: the next one goes on. Programs are attached before a link is
 // brought up and told what to do afterwards, so that nothing slips past them.
-func (k *Kernel) Apply(ctx context.Context, c nat.Config) (nat.Report, error) {
+func (k *Kernel) Apply(ctx context.Context, c config.Config) (model.Report, error) {
 	k.made = nil // until it is
 	k.use(c)
 	k.mirror.begin()
 	links, err := k.mirror.reload(ctx)
 	if err != nil {
-		return nat.Report{}, err
+		return model.Report{}, err
 	}
 	facts, err := k.mirror.hostFacts(ctx)
 	if err != nil {
-		return nat.Report{}, err
+		return model.Report{}, err
 	}
 	attached, err := k.datapath.Attachments()
 	if err != nil {
-		return nat.Report{}, err
+		return model.Report{}, err
 	}
 	plan := Make(c, links, attached, facts.MTU)
 	if err := k.remove(ctx, plan); err != nil {
-		return nat.Report{}, err
+		return model.Report{}, err
 	}
 	anchor, err := host.AnchorLink()
 	if err != nil {
-		return nat.Report{}, err
+		return model.Report{}, err
 	}
-	report := nat.Report{Active: make(map[uint32]bool), Absent: make(map[string]error), Host: facts}
+	report := model.Report{Active: make(map[uint32]bool), Absent: make(map[string]error), Host: facts}
 	if err := k.attachHost(); err != nil {
 		report.Problems = append(report.Problems, "the host's own programs do not reach published ports: "+err.Error())
 	}
 	room := k.room(ctx, &report)
 	if err := k.build(ctx, plan, view{config: c, attached: setOf(attached)}.withLinks(links), facts.MTU, &report); err != nil {
-		return nat.Report{}, err
+		return model.Report{}, err
 	}
 	if err := host.SetTransparentRoute(ctx, transparentLinks(c)); err != nil {
-		return nat.Report{}, err
+		return model.Report{}, err
 	}
 	k.place(ctx, MakeExternals(c, links, facts.DefaultInterface), &report)
 	if links, err = k.mirror.look(ctx); err != nil { // with what was just made
-		return nat.Report{}, err
+		return model.Report{}, err
 	}
 	if err := isolate(c, links); err != nil {
-		return nat.Report{}, err
+		return model.Report{}, err
 	}
 	report.Problems = append(report.Problems, bridgesDown(c, links)...)
 	k.mirror.tell(links)
 	cookie, err := host.NetnsCookie()
 	if err != nil {
-		return nat.Report{}, err
+		return model.Report{}, err
 	}
 	v := view{config: c, anchor: uint32(anchor), room: uint32(room), cookie: cookie, local: facts.LocalPorts, host: facts, absent: report.Absent}.withLinks(links)
 	if err := k.steer(v, &report); err != nil {
-		return nat.Report{}, err
+		return model.Report{}, err
 	}
 	k.made = &made{config: c, report: report}
 	return report, nil
@@ -71,7 +72,7 @@ func (k *Kernel) Apply(ctx context.Context, c nat.Config) (nat.Report, error) {
 
 // bridgesDown says which adopted bridges are down: to set them up is their owner's
 // business.
-func bridgesDown(c nat.Config, links []host.Link) (problems []string) {
+func bridgesDown(c config.Config, links []host.Link) (problems []string) {
 	adopted := make(map[string]string) // networks by bridge
 	for _, n := range c.Networks {
 		if n.Adopted {
@@ -87,7 +88,7 @@ func bridgesDown(c nat.Config, links []host.Link) (problems []string) {
 }
 
 // use has what is read from the kernel, and about it, go by a configuration.
-func (k *Kernel) use(c nat.Config) {
+func (k *Kernel) use(c config.Config) {
 	k.mu.Lock()
 	k.config = c.Clone()
 	k.names = namesOf(c)
@@ -96,7 +97,7 @@ func (k *Kernel) use(c nat.Config) {
 }
 
 // bridgesOf are the links that the networks' gateways are on.
-func bridgesOf(c nat.Config) map[string]bool {
+func bridgesOf(c config.Config) map[string]bool {
 	bridges := make(map[string]bool, len(c.Networks))
 	for _, n := range c.Networks {
 		bridges[n.Bridge] = true
@@ -106,7 +107,7 @@ func bridgesOf(c nat.Config) map[string]bool {
 
 // transparentLinks are those on which endpoints answer to clients whose
 // connection ends at the host.
-func transparentLinks(c nat.Config) (links []string) {
+func transparentLinks(c config.Config) (links []string) {
 	for _, n := range c.TransparentNetworks() {
 		links = append(links, n.Bridge)
 	}
@@ -115,7 +116,7 @@ func transparentLinks(c nat.Config) (links []string) {
 
 // room makes the room for fragments, and returns 0 if the kernel has none:
 // everything else works without.
-func (k *Kernel) room(ctx context.Context, report *nat.Report) int {
+func (k *Kernel) room(ctx context.Context, report *model.Report) int {
 	index, err := host.EnsureRoom(ctx, k.datapath.HasRoom(), k.datapath.KeepRoom)
 	if err != nil {
 		report.Problems = append(report.Problems, "fragments that come out of order are dropped: "+err.Error())
@@ -151,7 +152,7 @@ func (k *Kernel) remove(ctx context.Context, p Plan) error {
 }
 
 // build makes bridges and attaches endpoints.
-func (k *Kernel) build(ctx context.Context, p Plan, v view, mtu int, report *nat.Report) error {
+func (k *Kernel) build(ctx context.Context, p Plan, v view, mtu int, report *model.Report) error {
 	isNew := func(bridge string, index int) bool {
 		l, there := v.link(bridge)
 		return !there || l.Index != index
@@ -172,7 +173,7 @@ func (k *Kernel) build(ctx context.Context, p Plan, v view, mtu int, report *nat
 	}
 	for _, a := range p.Adopt {
 		index, _, err := host.AdoptBridge(ctx, a.Name, a.Gateway, a.Apart)
-		if nat.CodeOf(err) == nat.NotFound {
+		if model.CodeOf(err) == model.NotFound {
 			report.Problems = append(report.Problems, err.Error())
 			continue
 		}
@@ -207,7 +208,7 @@ func (k *Kernel) build(ctx context.Context, p Plan, v view, mtu int, report *nat
 
 // steer attaches the outside programs, tells the data path everything, and
 // takes off what is not wanted.
-func (k *Kernel) steer(v view, report *nat.Report) error {
+func (k *Kernel) steer(v view, report *model.Report) error {
 	c := v.datapathConfig()
 	want := attachments(c)
 	// Told first, then attached: an interface without configuration is let pass.
@@ -239,7 +240,7 @@ func (k *Kernel) steer(v view, report *nat.Report) error {
 	}
 	report.Problems = append(report.Problems, v.outsideProblems()...)
 	report.Problems = append(report.Problems, v.wholeProblems()...)
-	if len(c.Pools) == 0 && slices.ContainsFunc(v.config.Networks, nat.Network.HasNAT) {
+	if len(c.Pools) == 0 && slices.ContainsFunc(v.config.Networks, model.Network.HasNAT) {
 		report.Problems = append(report.Problems, "no NAT has an external address: no outside interface has an IPv4 address")
 	}
 	return nil

@@ -10,19 +10,19 @@ import (
 
 	"github.com/hostnat/hostnat/internal/datapath"
 	"github.com/hostnat/hostnat/internal/host"
-	"github.com/hostnat/hostnat/internal/nat"
+	"github.com/hostnat/hostnat/internal/model"
 )
 
 // absent reports whether an endpoint's own side is missing, which the rest of
 // the configuration need not suffer from.
 func absent(err error) bool {
-	var refusal *nat.Error
+	var refusal *model.Error
 	return errors.As(err, &refusal)
 }
 
 // attach connects one endpoint; v has the bridges. What is right already is
 // left alone.
-func (k *Kernel) attach(ctx context.Context, v view, e nat.Endpoint, mtu int) error {
+func (k *Kernel) attach(ctx context.Context, v view, e model.Endpoint, mtu int) error {
 	n, err := v.config.Network(e.Network)
 	if err != nil {
 		return err
@@ -32,7 +32,7 @@ func (k *Kernel) attach(ctx context.Context, v view, e nat.Endpoint, mtu int) er
 	}
 	bridge, ok := v.link(n.Bridge)
 	if !ok {
-		return nat.Errorf(nat.NotFound, "bridge %s of network %s does not exist", n.Bridge, n.Name)
+		return model.Errorf(model.NotFound, "bridge %s of network %s does not exist", n.Bridge, n.Name)
 	}
 	link, linked := v.link(e.Interface)
 	is := shapeOf(e, n, bridge, link, mtu)
@@ -49,9 +49,9 @@ func (k *Kernel) attach(ctx context.Context, v view, e nat.Endpoint, mtu int) er
 	return nil
 }
 
-func (k *Kernel) attachTo(ctx context.Context, v view, n nat.Network, bridge host.Link, e nat.Endpoint, mtu int) error {
+func (k *Kernel) attachTo(ctx context.Context, v view, n model.Network, bridge host.Link, e model.Endpoint, mtu int) error {
 	protect := k.guard
-	if link, ok := v.link(e.Interface); n.Isolation == nat.IsolatedEndpoints && (!ok || link.MasterIndex != bridge.Index) {
+	if link, ok := v.link(e.Interface); n.Isolation == model.IsolatedEndpoints && (!ok || link.MasterIndex != bridge.Index) {
 		protect = k.guardNew // of others, isolate takes care
 	}
 	guard := func(port int) error { return cmp.Or(protect(port), host.PinMAC(port, e.MAC)) }
@@ -67,7 +67,7 @@ func (k *Kernel) attachTo(ctx context.Context, v view, n nat.Network, bridge hos
 		return err
 	}
 	defer ns.Close()
-	var pinned nat.MAC
+	var pinned model.MAC
 	if !n.Adopted { // that bridge may get another
 		pinned = gatewayMAC(n)
 	}
@@ -86,7 +86,7 @@ func (k *Kernel) guard(index int) error {
 // goneIfGone makes the endpoint absent whose link went while it was attached.
 func goneIfGone(err error) error {
 	if errors.Is(err, unix.ENODEV) {
-		return nat.Errorf(nat.NotFound, "its link was deleted meanwhile")
+		return model.Errorf(model.NotFound, "its link was deleted meanwhile")
 	}
 	return err
 }
@@ -98,14 +98,14 @@ func (k *Kernel) guardNew(index int) error {
 
 // openNamespace opens the endpoint's namespace. It returns nil if that cannot
 // be reached by its name any more, but its link is there and works.
-func (k *Kernel) openNamespace(v view, e nat.Endpoint) (*host.Namespace, error) {
+func (k *Kernel) openNamespace(v view, e model.Endpoint) (*host.Namespace, error) {
 	link, linked := v.link(e.Interface)
-	if e.Kind == nat.KindPID && !linked && !k.named(e) {
+	if e.Kind == model.KindPID && !linked && !k.named(e) {
 		// After a reboot the number may be any other process's.
-		return nil, nat.Errorf(nat.NotFound, "its process %s is of an earlier run", e.Target).WithHint("attach it again with --pid")
+		return nil, model.Errorf(model.NotFound, "its process %s is of an earlier run", e.Target).WithHint("attach it again with --pid")
 	}
 	ns, err := host.OpenNamespace(e.Kind, e.Target)
-	if nat.CodeOf(err) != nat.NotFound {
+	if model.CodeOf(err) != model.NotFound {
 		return ns, err
 	}
 	k.forget(e)
@@ -116,7 +116,7 @@ func (k *Kernel) openNamespace(v view, e nat.Endpoint) (*host.Namespace, error) 
 }
 
 // named reports whether this daemon was given the endpoint's process.
-func (k *Kernel) named(e nat.Endpoint) bool {
+func (k *Kernel) named(e model.Endpoint) bool {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	return k.seen[e.Name] == e.Target
@@ -124,7 +124,7 @@ func (k *Kernel) named(e nat.Endpoint) bool {
 
 // forget makes sure that a process id which is used again is not taken for the
 // endpoint's.
-func (k *Kernel) forget(e nat.Endpoint) {
+func (k *Kernel) forget(e model.Endpoint) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	delete(k.seen, e.Name)

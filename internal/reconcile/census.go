@@ -6,18 +6,18 @@ import (
 	"time"
 
 	"github.com/hostnat/hostnat/internal/datapath"
-	"github.com/hostnat/hostnat/internal/nat"
+	"github.com/hostnat/hostnat/internal/model"
 )
 
 // Counters returns drops by reason, and how full the tables are. Counting a
 // million sessions takes a good part of a second, so what was counted of such a
 // table may be some seconds old.
-func (k *Kernel) Counters(context.Context) (nat.Counters, error) {
+func (k *Kernel) Counters(context.Context) (model.Counters, error) {
 	drops, err := k.datapath.Drops()
 	if err != nil {
-		return nat.Counters{}, err
+		return model.Counters{}, err
 	}
-	c := nat.Counters{Drops: drops, MaxSessions: k.datapath.MaxSessions(), EventsLost: k.events.eventsLost()}
+	c := model.Counters{Drops: drops, MaxSessions: k.datapath.MaxSessions(), EventsLost: k.events.eventsLost()}
 	c.Sessions, c.Bindings, err = k.tables.counts(time.Now, k.countTables)
 	return c, err
 }

@@ -5,20 +5,21 @@ import (
 	"maps"
 	"slices"
 
+	"github.com/hostnat/hostnat/internal/config"
 	"github.com/hostnat/hostnat/internal/datapath"
-	"github.com/hostnat/hostnat/internal/nat"
+	"github.com/hostnat/hostnat/internal/model"
 )
 
 // made is what is in the kernel, as far as it was told.
 type made struct {
-	config nat.Config
-	report nat.Report
+	config config.Config
+	report model.Report
 }
 
 // Change makes the kernel equal to c, of which a user, or a lease, has changed
 // something. If that is mappings alone, nothing else is looked at: what happens
 // on the host beside that is for the next Apply to find.
-func (k *Kernel) Change(ctx context.Context, c nat.Config) (nat.Report, error) {
+func (k *Kernel) Change(ctx context.Context, c config.Config) (model.Report, error) {
 	if k.made == nil {
 		return k.Apply(ctx, c)
 	}
@@ -26,8 +27,8 @@ func (k *Kernel) Change(ctx context.Context, c nat.Config) (nat.Report, error) {
 		return k.changeInside(ctx, c)
 	}
 	before := *k.made
-	changed, deleted := nat.ChangedMappings(before.config.Mappings, c.Mappings)
-	if slices.ContainsFunc(slices.Concat(changed, deleted), nat.Mapping.IsWhole) {
+	changed, deleted := config.ChangedMappings(before.config.Mappings, c.Mappings)
+	if slices.ContainsFunc(slices.Concat(changed, deleted), model.Mapping.IsWhole) {
 		return k.Apply(ctx, c)
 	}
 	k.made = nil // until it is
@@ -46,7 +47,7 @@ func (k *Kernel) Change(ctx context.Context, c nat.Config) (nat.Report, error) {
 // changeMappings tells the data path what mappings have changed, and who has an
 // address by DHCP: a mapping may have changed since a client has moved. It returns
 // the report on the mappings.
-func (k *Kernel) changeMappings(report nat.Report, c nat.Config, changed, deleted []nat.Mapping) (nat.Report, error) {
+func (k *Kernel) changeMappings(report model.Report, c config.Config, changed, deleted []model.Mapping) (model.Report, error) {
 	if err := k.tellLeases(c); err != nil || len(changed)+len(deleted) == 0 {
 		return report, err
 	}
@@ -66,7 +67,7 @@ func (k *Kernel) changeMappings(report nat.Report, c nat.Config, changed, delete
 
 // changes says what ChangeMappings must be told. It needs no look at the host:
 // names and ids are the configuration's.
-func (v view) changes(changed, deleted []nat.Mapping) (put map[uint32]datapath.Mapping, gone []uint32) {
+func (v view) changes(changed, deleted []model.Mapping) (put map[uint32]datapath.Mapping, gone []uint32) {
 	for _, m := range deleted {
 		gone = append(gone, m.ID)
 	}

@@ -6,17 +6,18 @@ import (
 	"fmt"
 	"slices"
 
+	"github.com/hostnat/hostnat/internal/config"
 	"github.com/hostnat/hostnat/internal/datapath"
 	"github.com/hostnat/hostnat/internal/host"
-	"github.com/hostnat/hostnat/internal/nat"
+	"github.com/hostnat/hostnat/internal/model"
 )
 
 // insideChange is a change of networks and endpoints on its way into the kernel.
 type insideChange struct {
-	nat.InsideChange
-	was   nat.Config // in the kernel
-	is    nat.Config
-	host  nat.HostFacts
+	config.InsideChange
+	was   config.Config // in the kernel
+	is    config.Config
+	host  model.HostFacts
 	gone  []host.Link // that are to be deleted
 	links []host.Link // that were made or plugged in, and the bridges that endpoints' are in
 
@@ -31,11 +32,11 @@ var errNotPlain = errors.New("a link has more to it than an endpoint")
 // changeInside is Change where networks or endpoints came or went: it makes and
 // takes away those, and costs the same however many others there are. What it is
 // not for, and what goes wrong, is for Apply.
-func (k *Kernel) changeInside(ctx context.Context, c nat.Config) (nat.Report, error) {
+func (k *Kernel) changeInside(ctx context.Context, c config.Config) (model.Report, error) {
 	before := *k.made
-	diff, only := nat.ChangedInside(before.config, c)
-	changed, deleted := nat.ChangedMappings(before.config.Mappings, c.Mappings)
-	if !only || !isPlain(before, c, diff) || slices.ContainsFunc(slices.Concat(changed, deleted), nat.Mapping.IsWhole) {
+	diff, only := config.ChangedInside(before.config, c)
+	changed, deleted := config.ChangedMappings(before.config.Mappings, c.Mappings)
+	if !only || !isPlain(before, c, diff) || slices.ContainsFunc(slices.Concat(changed, deleted), model.Mapping.IsWhole) {
 		return k.Apply(ctx, c)
 	}
 	k.made = nil // until it is
@@ -58,24 +59,24 @@ func (k *Kernel) changeInside(ctx context.Context, c nat.Config) (nat.Report, er
 
 // isPlain reports whether a change concerns nothing but endpoints' links and
 // bridges that hostnat makes, and nothing that follows from all networks together.
-func isPlain(before made, c nat.Config, d nat.InsideChange) bool {
+func isPlain(before made, c config.Config, d config.InsideChange) bool {
 	islands := make(map[string]bool)
 	for _, n := range slices.Concat(d.Networks, d.GoneNetworks) {
 		islands[n.Name] = n.IsIsland()
 	}
-	special := func(e nat.Endpoint) bool {
+	special := func(e model.Endpoint) bool {
 		return before.report.Absent[e.Name] != nil || !e.InNamespace() && (islands[e.Network] || isExternal(c, e.Interface))
 	}
-	adopted := func(n nat.Network) bool { return n.Adopted }
+	adopted := func(n model.Network) bool { return n.Adopted }
 	return !slices.ContainsFunc(d.Endpoints, special) && !slices.ContainsFunc(d.GoneEndpoints, special) &&
 		!slices.ContainsFunc(d.Networks, adopted) && !slices.ContainsFunc(d.GoneNetworks, adopted) &&
-		slices.ContainsFunc(c.Networks, nat.Network.HasNAT) == slices.ContainsFunc(before.config.Networks, nat.Network.HasNAT) &&
+		slices.ContainsFunc(c.Networks, model.Network.HasNAT) == slices.ContainsFunc(before.config.Networks, model.Network.HasNAT) &&
 		slices.Equal(transparentLinks(c), transparentLinks(before.config))
 }
 
 // isExternal reports whether a NAT is bound to a link.
-func isExternal(c nat.Config, link string) bool {
-	return slices.ContainsFunc(c.NATs, func(n nat.NAT) bool { return slices.Contains(n.ExternalInterfaces, link) })
+func isExternal(c config.Config, link string) bool {
+	return slices.ContainsFunc(c.NATs, func(n model.NAT) bool { return slices.Contains(n.ExternalInterfaces, link) })
 }
 
 // carryOut goes in the order of Apply: what nobody wants is taken away, links are

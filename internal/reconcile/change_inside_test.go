@@ -8,46 +8,47 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"github.com/google/go-cmp/cmp/cmpopts"
 
+	"github.com/hostnat/hostnat/internal/config"
 	"github.com/hostnat/hostnat/internal/datapath"
 	"github.com/hostnat/hostnat/internal/host"
-	"github.com/hostnat/hostnat/internal/nat"
+	"github.com/hostnat/hostnat/internal/model"
 )
 
 func TestIsPlain(t *testing.T) {
 	t.Parallel()
-	inside := nat.Endpoint{Name: "c2", Network: "web", Kind: nat.KindNetns, Interface: "hv-c2"}
-	tap := nat.Endpoint{Name: "vm", Network: "web", Kind: nat.KindTAP, Interface: "tap0"}
+	inside := model.Endpoint{Name: "c2", Network: "web", Kind: model.KindNetns, Interface: "hv-c2"}
+	tap := model.Endpoint{Name: "vm", Network: "web", Kind: model.KindTAP, Interface: "tap0"}
 	tests := []struct {
 		name string
-		diff nat.InsideChange
-		edit func(before *made, c *nat.Config)
+		diff config.InsideChange
+		edit func(before *made, c *config.Config)
 		want bool
 	}{
-		{name: "endpoint in a namespace", diff: nat.InsideChange{Endpoints: []nat.Endpoint{inside}}, want: true},
-		{name: "TAP", diff: nat.InsideChange{Endpoints: []nat.Endpoint{tap}}, want: true},
+		{name: "endpoint in a namespace", diff: config.InsideChange{Endpoints: []model.Endpoint{inside}}, want: true},
+		{name: "TAP", diff: config.InsideChange{Endpoints: []model.Endpoint{tap}}, want: true},
 		{
-			name: "TAP that a NAT is bound to", diff: nat.InsideChange{Endpoints: []nat.Endpoint{tap}},
-			edit: func(_ *made, c *nat.Config) { c.NATs[0].ExternalInterfaces = []string{"tap0"} },
+			name: "TAP that a NAT is bound to", diff: config.InsideChange{Endpoints: []model.Endpoint{tap}},
+			edit: func(_ *made, c *config.Config) { c.NATs[0].ExternalInterfaces = []string{"tap0"} },
 		},
-		{name: "TAP of its own network", diff: nat.InsideChange{
-			Networks: []nat.Network{{Name: "web", IslandOf: 7}}, Endpoints: []nat.Endpoint{tap},
+		{name: "TAP of its own network", diff: config.InsideChange{
+			Networks: []model.Network{{Name: "web", IslandOf: 7}}, Endpoints: []model.Endpoint{tap},
 		}},
 		{
-			name: "endpoint that was not there", diff: nat.InsideChange{GoneEndpoints: []nat.Endpoint{inside}},
-			edit: func(before *made, _ *nat.Config) { before.report.Absent["c2"] = errors.New("gone") },
+			name: "endpoint that was not there", diff: config.InsideChange{GoneEndpoints: []model.Endpoint{inside}},
+			edit: func(before *made, _ *config.Config) { before.report.Absent["c2"] = errors.New("gone") },
 		},
-		{name: "bridge of others", diff: nat.InsideChange{Networks: []nat.Network{{Name: "theirs", Adopted: true}}}},
+		{name: "bridge of others", diff: config.InsideChange{Networks: []model.Network{{Name: "theirs", Adopted: true}}}},
 		{
-			name: "first network behind a NAT", diff: nat.InsideChange{Networks: []nat.Network{{Name: "web"}}},
-			edit: func(before *made, _ *nat.Config) { before.config.Networks = nil },
+			name: "first network behind a NAT", diff: config.InsideChange{Networks: []model.Network{{Name: "web"}}},
+			edit: func(before *made, _ *config.Config) { before.config.Networks = nil },
 		},
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
 			t.Parallel()
-			c := nat.NewConfig()
-			c.Networks = []nat.Network{{Name: "web", ID: 3, NAT: nat.DefaultNAT}}
-			before := made{config: c.Clone(), report: nat.Report{Absent: make(map[string]error)}}
+			c := config.NewConfig()
+			c.Networks = []model.Network{{Name: "web", ID: 3, NAT: model.DefaultNAT}}
+			before := made{config: c.Clone(), report: model.Report{Absent: make(map[string]error)}}
 			if test.edit != nil {
 				test.edit(&before, &c)
 			}
@@ -61,25 +62,25 @@ func TestIsPlain(t *testing.T) {
 // The data path is told of a TAP that it is an endpoint's and outside no more.
 func TestPartsOfAPluggedLink(t *testing.T) {
 	t.Parallel()
-	c := nat.NewConfig()
-	c.Networks = []nat.Network{{
-		Name: "web", ID: 3, NAT: nat.DefaultNAT, Compartment: nat.DefaultCompartment, Bridge: "hn-web",
+	c := config.NewConfig()
+	c.Networks = []model.Network{{
+		Name: "web", ID: 3, NAT: model.DefaultNAT, Compartment: model.DefaultCompartment, Bridge: "hn-web",
 		Subnet: netip.MustParsePrefix("172.16.1.0/24"), Gateway: netip.MustParseAddr("172.16.1.1"),
 	}}
-	tap := nat.Endpoint{Name: "vm", ID: 4, Network: "web", Kind: nat.KindTAP, Interface: "tap0", Address: netip.MustParseAddr("172.16.1.2"), MAC: "02:00:00:00:00:02"}
+	tap := model.Endpoint{Name: "vm", ID: 4, Network: "web", Kind: model.KindTAP, Interface: "tap0", Address: netip.MustParseAddr("172.16.1.2"), MAC: "02:00:00:00:00:02"}
 	after := c.Clone()
-	after.Endpoints = []nat.Endpoint{tap}
+	after.Endpoints = []model.Endpoint{tap}
 	bridge := host.Link{Index: 5, Name: "hn-web", Type: "bridge", MAC: "02:00:00:00:00:01"}
 	free := host.Link{Index: 6, Name: "tap0", HasEthernet: true, MTU: 1500}
 	port := free
 	port.MasterIndex = 5
 	x := insideChange{
-		InsideChange: nat.InsideChange{Endpoints: []nat.Endpoint{tap}}, was: c, is: after,
+		InsideChange: config.InsideChange{Endpoints: []model.Endpoint{tap}}, was: c, is: after,
 		plugged: []host.Link{free}, links: []host.Link{bridge, port},
 	}
 	was, is := x.parts(x.links, x.links)
 	network := map[uint32]datapath.Network{3: {
-		Compartment: c.CompartmentID(nat.DefaultCompartment), NAT: c.NATs[0].ID, Bridge: 5,
+		Compartment: c.CompartmentID(model.DefaultCompartment), NAT: c.NATs[0].ID, Bridge: 5,
 		Subnet: c.Networks[0].Subnet, Gateway: c.Networks[0].Gateway, GatewayMAC: bridge.MAC,
 	}}
 	wantWas := datapath.Config{

@@ -5,7 +5,7 @@ import (
 
 	"github.com/hostnat/hostnat/internal/datapath"
 	"github.com/hostnat/hostnat/internal/host"
-	"github.com/hostnat/hostnat/internal/nat"
+	"github.com/hostnat/hostnat/internal/model"
 )
 
 // parts are what the data path was told and is to be told of what has changed. If
@@ -17,9 +17,9 @@ func (x *insideChange) parts(told, links []host.Link) (was, is datapath.Config) 
 	if x.hasNetworks() {
 		return before.part(x.was.Networks, x.GoneEndpoints, true), after.part(x.is.Networks, x.Endpoints, true)
 	}
-	var networks []nat.Network
+	var networks []model.Network
 	for _, n := range x.is.Networks {
-		of := func(e nat.Endpoint) bool { return e.Network == n.Name }
+		of := func(e model.Endpoint) bool { return e.Network == n.Name }
 		if slices.ContainsFunc(x.Endpoints, of) || slices.ContainsFunc(x.GoneEndpoints, of) {
 			networks = append(networks, n)
 		}
@@ -36,7 +36,7 @@ func outsideOf(links []host.Link) map[uint32]datapath.Outside {
 }
 
 // part is what the data path must be told of some networks and endpoints.
-func (v view) part(networks []nat.Network, endpoints []nat.Endpoint, addresses bool) datapath.Config {
+func (v view) part(networks []model.Network, endpoints []model.Endpoint, addresses bool) datapath.Config {
 	c := datapath.Config{Networks: make(map[uint32]datapath.Network), Insides: make(map[uint32]datapath.Inside)}
 	for _, n := range networks {
 		v.addNetwork(&c, n)

@@ -8,26 +8,29 @@ import (
 	"slices"
 	"testing"
 
+	"github.com/hostnat/hostnat/internal/config"
 	"github.com/hostnat/hostnat/internal/datapath"
-	"github.com/hostnat/hostnat/internal/nat"
+	"github.com/hostnat/hostnat/internal/model"
 )
 
 // What a change is made of, put onto what there was, is what Apply would tell.
 func TestChangesLeadToTheSameMappings(t *testing.T) {
 	t.Parallel()
-	c := nat.NewConfig()
-	if _, err := c.AddNetwork(nat.NetworkSpec{Name: "web", Subnet: "172.16.1.0/24"}, nat.HostFacts{}, nil); err != nil {
+	c := config.NewConfig()
+	if _, err := c.AddNetwork(config.NetworkSpec{Name: "web", Subnet: "172.16.1.0/24"}, model.HostFacts{}, nil); err != nil {
 		t.Fatal(err)
 	}
-	at := func(nat.Network, []nat.Endpoint) (netip.Addr, error) { return netip.MustParseAddr("172.16.1.2"), nil }
-	if _, err := c.AddEndpoint(nat.EndpointSpec{Network: "web", Name: "c1", Netns: "c1"}, nat.HostFacts{}, at); err != nil {
+	at := func(model.Network, []model.Endpoint) (netip.Addr, error) {
+		return netip.MustParseAddr("172.16.1.2"), nil
+	}
+	if _, err := c.AddEndpoint(config.EndpointSpec{Network: "web", Name: "c1", Netns: "c1"}, model.HostFacts{}, at); err != nil {
 		t.Fatal(err)
 	}
 	told := view{config: c}.datapathConfig().Mappings
 	steps := []func() error{
 		func() error {
 			for i := range 5 {
-				spec := nat.MappingSpec{Protocol: "udp", External: fmt.Sprint(7000 + i), Internal: c.Endpoints[0].Name + ":53"}
+				spec := config.MappingSpec{Protocol: "udp", External: fmt.Sprint(7000 + i), Internal: c.Endpoints[0].Name + ":53"}
 				if _, err := c.AddMapping(spec, nil); err != nil {
 					return err
 				}
@@ -43,7 +46,7 @@ func TestChangesLeadToTheSameMappings(t *testing.T) {
 			t.Fatal(err)
 		}
 		after := c.Effective()
-		changed, deleted := nat.ChangedMappings(before.Mappings, after.Mappings)
+		changed, deleted := config.ChangedMappings(before.Mappings, after.Mappings)
 		put, gone := view{config: after}.changes(changed, deleted)
 		maps.DeleteFunc(told, func(id uint32, _ datapath.Mapping) bool { return slices.Contains(gone, id) })
 		maps.Copy(told, put)

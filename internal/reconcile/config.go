@@ -4,14 +4,15 @@ import (
 	"net/netip"
 	"slices"
 
+	"github.com/hostnat/hostnat/internal/config"
 	"github.com/hostnat/hostnat/internal/datapath"
 	"github.com/hostnat/hostnat/internal/host"
-	"github.com/hostnat/hostnat/internal/nat"
+	"github.com/hostnat/hostnat/internal/model"
 )
 
 // view is the host with the configuration on it, as the data path must see it.
 type view struct {
-	config nat.Config
+	config config.Config
 	links  []host.Link
 	byName map[string]int // index in links; nil: not made
 
@@ -20,8 +21,8 @@ type view struct {
 	anchor uint32
 	room   uint32           // 0: there is none
 	cookie uint64           // of the host's network namespace
-	local  nat.PortRange    // the host's ephemeral ports
-	host   nat.HostFacts    // what the host reaches by itself
+	local  model.PortRange  // the host's ephemeral ports
+	host   model.HostFacts  // what the host reaches by itself
 	absent map[string]error // endpoints that are not there at the moment, by name
 }
 
@@ -57,7 +58,7 @@ func (v view) datapathConfig() datapath.Config {
 		Room:        v.room,
 		NetnsCookie: v.cookie,
 		LocalPorts:  v.local,
-		NATs:        make(map[uint32]nat.NAT),
+		NATs:        make(map[uint32]model.NAT),
 		Networks:    make(map[uint32]datapath.Network),
 		Insides:     make(map[uint32]datapath.Inside),
 		Outsides:    make(map[uint32]datapath.Outside),
@@ -75,7 +76,7 @@ func (v view) datapathConfig() datapath.Config {
 		c.Pools = append(c.Pools, v.pools(n)...)
 	}
 	if overlaps(c.Pools, v.local) {
-		c.LocalPorts = nat.PortRange{} // then every port the host talks from is watched
+		c.LocalPorts = model.PortRange{} // then every port the host talks from is watched
 	}
 	for _, n := range v.config.Networks {
 		v.addNetwork(&c, n)
@@ -129,11 +130,11 @@ func (v view) outsides() []host.Link {
 	return list
 }
 
-func (v view) addNetwork(c *datapath.Config, n nat.Network) {
+func (v view) addNetwork(c *datapath.Config, n model.Network) {
 	network := datapath.Network{
 		Compartment: v.config.CompartmentID(n.Compartment),
 		Subnet:      n.Subnet, Gateway: n.Gateway,
-		Open: n.Isolation == nat.NotIsolated, KeptApart: n.Isolation == nat.IsolatedEndpoints, Apart: n.Apart(),
+		Open: n.Isolation == model.NotIsolated, KeptApart: n.Isolation == model.IsolatedEndpoints, Apart: n.Apart(),
 		Elsewhere: n.Elsewhere(v.host),
 	}
 	if t, err := v.config.NAT(n.NAT); err == nil {
@@ -149,7 +150,7 @@ func (v view) addNetwork(c *datapath.Config, n nat.Network) {
 	c.Networks[n.ID] = network
 }
 
-func (v view) addEndpoint(c *datapath.Config, e nat.Endpoint) {
+func (v view) addEndpoint(c *datapath.Config, e model.Endpoint) {
 	link, ok := v.link(e.Interface)
 	n, err := v.config.Network(e.Network)
 	if !ok || err != nil {
@@ -164,7 +165,7 @@ func (v view) addEndpoint(c *datapath.Config, e nat.Endpoint) {
 	})
 }
 
-func (v view) addMapping(c *datapath.Config, m nat.Mapping) {
+func (v view) addMapping(c *datapath.Config, m model.Mapping) {
 	mapping, leads := v.mapping(m)
 	switch {
 	case !leads:
@@ -191,7 +192,7 @@ func (v view) addPorts(c *datapath.Config) {
 
 // mapping is what the data path is told of a mapping; false: nothing, as there
 // is nothing that it could lead to.
-func (v view) mapping(m nat.Mapping) (datapath.Mapping, bool) {
+func (v view) mapping(m model.Mapping) (datapath.Mapping, bool) {
 	t, err := v.config.NAT(m.NAT)
 	if err != nil {
 		return datapath.Mapping{}, false
@@ -210,7 +211,7 @@ func (v view) mapping(m nat.Mapping) (datapath.Mapping, bool) {
 
 // pools are the external addresses of a NAT: its own, or what the outgoing
 // interfaces have.
-func (v view) pools(n nat.NAT) []datapath.Pool {
+func (v view) pools(n model.NAT) []datapath.Pool {
 	interfaces := make(map[string]bool)
 	for _, name := range n.ExternalInterfaces {
 		interfaces[name] = true
@@ -229,7 +230,7 @@ func (v view) pools(n nat.NAT) []datapath.Pool {
 		}
 		addresses := fixed
 		if a := firstAddress(l); len(addresses) == 0 && a.IsValid() {
-			addresses = []datapath.PoolAddress{{Address: a, Ports: nat.DefaultPorts.Without(v.local)}}
+			addresses = []datapath.PoolAddress{{Address: a, Ports: model.DefaultPorts.Without(v.local)}}
 		}
 		if len(addresses) > 0 {
 			list = append(list, datapath.Pool{NAT: n.ID, Interface: uint32(l.Index), Addresses: addresses})
@@ -238,7 +239,7 @@ func (v view) pools(n nat.NAT) []datapath.Pool {
 	return list
 }
 
-func (v view) fixedAddresses(n nat.NAT) []datapath.PoolAddress {
+func (v view) fixedAddresses(n model.NAT) []datapath.PoolAddress {
 	var list []datapath.PoolAddress
 	for _, a := range n.ExternalAddresses {
 		if !v.has(a.Address) {
@@ -273,7 +274,7 @@ func firstAddress(l host.Link) netip.Addr {
 	return netip.Addr{}
 }
 
-func overlaps(pools []datapath.Pool, local nat.PortRange) bool {
+func overlaps(pools []datapath.Pool, local model.PortRange) bool {
 	for _, p := range pools {
 		for _, a := range p.Addresses {
 			for _, r := range a.Ports {

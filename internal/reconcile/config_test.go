@@ -11,7 +11,7 @@ import (
 
 	"github.com/hostnat/hostnat/internal/datapath"
 	"github.com/hostnat/hostnat/internal/host"
-	"github.com/hostnat/hostnat/internal/nat"
+	"github.com/hostnat/hostnat/internal/model"
 )
 
 var compareNetip = gocmp.Options{
@@ -21,10 +21,10 @@ var compareNetip = gocmp.Options{
 	cmpopts.EquateEmpty(),
 }
 
-var localPorts = nat.PortRange{Low: 32768, High: 60999}
+var localPorts = model.PortRange{Low: 32768, High: 60999}
 
 // dynamicPorts are the default ones without the host's ephemeral ports.
-var dynamicPorts = []nat.PortRange{{Low: 1024, High: 32767}, {Low: 61000, High: 65535}}
+var dynamicPorts = []model.PortRange{{Low: 1024, High: 32767}, {Low: 61000, High: 65535}}
 
 func prefixes(list ...string) []netip.Prefix {
 	var out []netip.Prefix
@@ -58,12 +58,12 @@ func hostView() view {
 	}}
 }
 
-func pool(id, index uint32, address string, ports ...nat.PortRange) datapath.Pool {
+func pool(id, index uint32, address string, ports ...model.PortRange) datapath.Pool {
 	return datapath.Pool{NAT: id, Interface: index, Addresses: []datapath.PoolAddress{{Address: netip.MustParseAddr(address), Ports: ports}}}
 }
 
-func ports(text string) nat.AddrPorts {
-	var a nat.AddrPorts
+func ports(text string) model.AddrPorts {
+	var a model.AddrPorts
 	if err := a.UnmarshalText([]byte(text)); err != nil {
 		panic(err)
 	}
@@ -73,14 +73,14 @@ func ports(text string) nat.AddrPorts {
 func TestDatapathConfig(t *testing.T) {
 	t.Parallel()
 	v := hostView()
-	v.config.Mappings = []nat.Mapping{{
-		ID: 7, NAT: "default", Protocol: nat.TCP, From: prefixes("192.0.2.0/24"), External: ports("0.0.0.0:8080-8081"),
-		Targets: []nat.Target{{Network: "web", Internal: ports("172.16.1.2:80-81")}, {Network: "lan", Internal: ports("172.16.2.9:90-91")}},
+	v.config.Mappings = []model.Mapping{{
+		ID: 7, NAT: "default", Protocol: model.TCP, From: prefixes("192.0.2.0/24"), External: ports("0.0.0.0:8080-8081"),
+		Targets: []model.Target{{Network: "web", Internal: ports("172.16.1.2:80-81")}, {Network: "lan", Internal: ports("172.16.2.9:90-91")}},
 	}}
 	subnet := netip.MustParsePrefix
 	want := datapath.Config{
 		Anchor: 3, Room: 15, LocalPorts: localPorts,
-		NATs: map[uint32]nat.NAT{1: v.config.NATs[0]},
+		NATs: map[uint32]model.NAT{1: v.config.NATs[0]},
 		Pools: []datapath.Pool{
 			pool(1, 2, "192.0.2.1", dynamicPorts...), pool(1, 9, "10.8.0.2", dynamicPorts...),
 			pool(1, 10, "172.17.0.1", dynamicPorts...), pool(1, 14, "198.51.100.1", dynamicPorts...),
@@ -107,7 +107,7 @@ func TestDatapathConfig(t *testing.T) {
 			netip.MustParseAddr("198.51.100.1"): 14,
 		},
 		Mappings: map[uint32]datapath.Mapping{7: {
-			NAT: 1, Compartment: 2, Protocol: nat.TCP, From: prefixes("192.0.2.0/24"), External: ports("0.0.0.0:8080-8081"),
+			NAT: 1, Compartment: 2, Protocol: model.TCP, From: prefixes("192.0.2.0/24"), External: ports("0.0.0.0:8080-8081"),
 			Targets: []datapath.Target{{Network: 3, Internal: ports("172.16.1.2:80-81")}, {Network: 4, Internal: ports("172.16.2.9:90-91")}},
 		}},
 	}
@@ -121,12 +121,12 @@ func TestDatapathConfigOfWhatIsMissing(t *testing.T) {
 	t.Parallel()
 	v := hostView()
 	v.links = slices.DeleteFunc(v.links, func(l host.Link) bool { return l.Name == "hv-c1" || l.Name == "br0" || l.Name == "eth0" })
-	v.config.Mappings = []nat.Mapping{
-		{ID: 1, NAT: "gone", Targets: []nat.Target{{Network: "web"}}}, {ID: 2, NAT: "default", Targets: []nat.Target{{Network: "gone"}}},
-		{ID: 3, NAT: "default", Protocol: nat.UDP, Targets: []nat.Target{{Network: "gone"}, {Network: "lan"}}},
+	v.config.Mappings = []model.Mapping{
+		{ID: 1, NAT: "gone", Targets: []model.Target{{Network: "web"}}}, {ID: 2, NAT: "default", Targets: []model.Target{{Network: "gone"}}},
+		{ID: 3, NAT: "default", Protocol: model.UDP, Targets: []model.Target{{Network: "gone"}, {Network: "lan"}}},
 	}
-	v.config.Endpoints = append(v.config.Endpoints, nat.Endpoint{Name: "x", Network: "gone", Interface: "tun0"})
-	v.config.Networks = append(v.config.Networks, nat.Network{Name: "lonely", ID: 9, NAT: "gone", Compartment: "gone"})
+	v.config.Endpoints = append(v.config.Endpoints, model.Endpoint{Name: "x", Network: "gone", Interface: "tun0"})
+	v.config.Networks = append(v.config.Networks, model.Network{Name: "lonely", ID: 9, NAT: "gone", Compartment: "gone"})
 	c := v.datapathConfig()
 	if len(c.Endpoints) != 1 || c.Endpoints[0].Interface != 6 {
 		t.Errorf("endpoints %+v, want the TAP alone", c.Endpoints)
@@ -147,10 +147,10 @@ func TestDatapathConfigOfWhatIsMissing(t *testing.T) {
 
 func TestPools(t *testing.T) {
 	t.Parallel()
-	fixed := func(list ...string) []nat.ExternalAddress {
-		var out []nat.ExternalAddress
+	fixed := func(list ...string) []model.ExternalAddress {
+		var out []model.ExternalAddress
 		for _, text := range list {
-			a, err := nat.ParseExternalAddress(text)
+			a, err := model.ParseExternalAddress(text)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -160,35 +160,35 @@ func TestPools(t *testing.T) {
 	}
 	for _, tt := range []struct {
 		name  string
-		nat   nat.NAT
+		nat   model.NAT
 		want  []datapath.Pool
-		watch nat.PortRange // ports that need no watch for the host's own use
+		watch model.PortRange // ports that need no watch for the host's own use
 	}{
-		{"one interface", nat.NAT{ID: 5, ExternalInterfaces: []string{"eth0"}},
+		{"one interface", model.NAT{ID: 5, ExternalInterfaces: []string{"eth0"}},
 			[]datapath.Pool{pool(5, 2, "192.0.2.1", dynamicPorts...)}, localPorts},
-		{"interface without address", nat.NAT{ID: 5, ExternalInterfaces: []string{"eth1"}}, nil, localPorts},
-		{"interface that is not there", nat.NAT{ID: 5, ExternalInterfaces: []string{"eth9"}}, nil, localPorts},
-		{"interface that is inside", nat.NAT{ID: 5, ExternalInterfaces: []string{"br0", "hn-web"}}, nil, localPorts},
-		{"fixed address", nat.NAT{ID: 5, ExternalAddresses: fixed("192.0.2.2")},
+		{"interface without address", model.NAT{ID: 5, ExternalInterfaces: []string{"eth1"}}, nil, localPorts},
+		{"interface that is not there", model.NAT{ID: 5, ExternalInterfaces: []string{"eth9"}}, nil, localPorts},
+		{"interface that is inside", model.NAT{ID: 5, ExternalInterfaces: []string{"br0", "hn-web"}}, nil, localPorts},
+		{"fixed address", model.NAT{ID: 5, ExternalAddresses: fixed("192.0.2.2")},
 			[]datapath.Pool{pool(5, 0, "192.0.2.2", dynamicPorts...)}, localPorts},
-		{"fixed address on one interface", nat.NAT{ID: 5, ExternalInterfaces: []string{"eth1", "tun0"}, ExternalAddresses: fixed("192.0.2.2:2000-2999")},
-			[]datapath.Pool{pool(5, 9, "192.0.2.2", nat.PortRange{Low: 2000, High: 2999}), pool(5, 12, "192.0.2.2", nat.PortRange{Low: 2000, High: 2999})}, localPorts},
-		{"range across the host's", nat.NAT{ID: 5, ExternalAddresses: fixed("192.0.2.2:30000-40000")},
-			[]datapath.Pool{pool(5, 0, "192.0.2.2", nat.PortRange{Low: 30000, High: 32767})}, localPorts},
-		{"range in the host's", nat.NAT{ID: 5, ExternalAddresses: fixed("192.0.2.2:40000-40009")},
-			[]datapath.Pool{pool(5, 0, "192.0.2.2", nat.PortRange{Low: 40000, High: 40009})}, nat.PortRange{}},
-		{"one port", nat.NAT{ID: 5, ExternalAddresses: fixed("192.0.2.2:65535-65535")},
-			[]datapath.Pool{pool(5, 0, "192.0.2.2", nat.PortRange{Low: 65535, High: 65535})}, localPorts},
-		{"two ranges of an address", nat.NAT{ID: 5, ExternalAddresses: fixed("192.0.2.2:2000-2999", "192.0.2.1", "192.0.2.2:4000-4999")},
+		{"fixed address on one interface", model.NAT{ID: 5, ExternalInterfaces: []string{"eth1", "tun0"}, ExternalAddresses: fixed("192.0.2.2:2000-2999")},
+			[]datapath.Pool{pool(5, 9, "192.0.2.2", model.PortRange{Low: 2000, High: 2999}), pool(5, 12, "192.0.2.2", model.PortRange{Low: 2000, High: 2999})}, localPorts},
+		{"range across the host's", model.NAT{ID: 5, ExternalAddresses: fixed("192.0.2.2:30000-40000")},
+			[]datapath.Pool{pool(5, 0, "192.0.2.2", model.PortRange{Low: 30000, High: 32767})}, localPorts},
+		{"range in the host's", model.NAT{ID: 5, ExternalAddresses: fixed("192.0.2.2:40000-40009")},
+			[]datapath.Pool{pool(5, 0, "192.0.2.2", model.PortRange{Low: 40000, High: 40009})}, model.PortRange{}},
+		{"one port", model.NAT{ID: 5, ExternalAddresses: fixed("192.0.2.2:65535-65535")},
+			[]datapath.Pool{pool(5, 0, "192.0.2.2", model.PortRange{Low: 65535, High: 65535})}, localPorts},
+		{"two ranges of an address", model.NAT{ID: 5, ExternalAddresses: fixed("192.0.2.2:2000-2999", "192.0.2.1", "192.0.2.2:4000-4999")},
 			[]datapath.Pool{{NAT: 5, Addresses: []datapath.PoolAddress{
-				{Address: netip.MustParseAddr("192.0.2.2"), Ports: []nat.PortRange{{Low: 2000, High: 2999}, {Low: 4000, High: 4999}}},
+				{Address: netip.MustParseAddr("192.0.2.2"), Ports: []model.PortRange{{Low: 2000, High: 2999}, {Low: 4000, High: 4999}}},
 				{Address: netip.MustParseAddr("192.0.2.1"), Ports: dynamicPorts},
 			}}}, localPorts},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()
 			v := hostView()
-			v.config.NATs = []nat.NAT{tt.nat}
+			v.config.NATs = []model.NAT{tt.nat}
 			c := v.datapathConfig()
 			slices.SortFunc(c.Pools, func(a, b datapath.Pool) int { return cmp.Compare(a.Interface, b.Interface) })
 			if diff := gocmp.Diff(tt.want, c.Pools, compareNetip); diff != "" {

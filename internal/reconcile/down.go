@@ -4,9 +4,9 @@ import (
 	"context"
 	"errors"
 
+	"github.com/hostnat/hostnat/internal/config"
 	"github.com/hostnat/hostnat/internal/datapath"
 	"github.com/hostnat/hostnat/internal/host"
-	"github.com/hostnat/hostnat/internal/nat"
 )
 
 // Down takes everything of ours out of the kernel.
@@ -37,7 +37,7 @@ func takeDown(ctx context.Context, bpf string, attached []datapath.Attachment) e
 		return err
 	}
 	var errs []error
-	plan := Make(nat.Config{}, links, attached, 0)
+	plan := Make(config.Config{}, links, attached, 0)
 	for _, r := range plan.Release {
 		errs = append(errs, host.ReleasePort(r.Link, r.Bridge))
 	}

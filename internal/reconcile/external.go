@@ -8,8 +8,9 @@ import (
 	"slices"
 	"time"
 
+	"github.com/hostnat/hostnat/internal/config"
 	"github.com/hostnat/hostnat/internal/host"
-	"github.com/hostnat/hostnat/internal/nat"
+	"github.com/hostnat/hostnat/internal/model"
 )
 
 // External is an address of a NAT on an interface of the host.
@@ -28,7 +29,7 @@ type Externals struct {
 // MakeExternals compares the addresses that hostnat is to add with those that
 // the host has. One that the host has by itself is left to it. It changes
 // nothing.
-func MakeExternals(c nat.Config, links []host.Link, defaultInterface string) Externals {
+func MakeExternals(c config.Config, links []host.Link, defaultInterface string) Externals {
 	var e Externals
 	home := make(map[netip.Addr]string) // of the addresses that are ours
 	for _, n := range c.NATs {
@@ -58,7 +59,7 @@ func MakeExternals(c nat.Config, links []host.Link, defaultInterface string) Ext
 // homeOf is the interface on which an address of a NAT belongs: the first of
 // those the NAT is bound to; else the one whose own prefix holds the address, as
 // that net's machines ask for it there; else the way out; else where it is.
-func homeOf(n nat.NAT, a netip.Addr, c nat.Config, links []host.Link, defaultInterface string) string {
+func homeOf(n model.NAT, a netip.Addr, c config.Config, links []host.Link, defaultInterface string) string {
 	if len(n.ExternalInterfaces) > 0 {
 		for _, name := range n.ExternalInterfaces {
 			if slices.ContainsFunc(links, func(l host.Link) bool { return l.Name == name }) {
@@ -107,7 +108,7 @@ type refusal struct {
 const retryRefused = time.Minute
 
 // place carries out e. What does not work is reported; the rest need not suffer.
-func (k *Kernel) place(ctx context.Context, e Externals, report *nat.Report) {
+func (k *Kernel) place(ctx context.Context, e Externals, report *model.Report) {
 	report.Addresses = make(map[netip.Addr]error)
 	fail := func(a netip.Addr, err error) {
 		report.Addresses[a] = err
@@ -119,7 +120,7 @@ func (k *Kernel) place(ctx context.Context, e Externals, report *nat.Report) {
 		}
 	}
 	for _, a := range e.Homeless {
-		fail(a, nat.Errorf(nat.NotFound, "no interface of the host is on the way out").WithHint("bring one up, or bind the NAT to one: nat set NAT external-interface=IF"))
+		fail(a, model.Errorf(model.NotFound, "no interface of the host is on the way out").WithHint("bring one up, or bind the NAT to one: nat set NAT external-interface=IF"))
 	}
 	refused := make(map[netip.Addr]refusal)
 	for _, x := range e.Add {
@@ -131,7 +132,7 @@ func (k *Kernel) place(ctx context.Context, e Externals, report *nat.Report) {
 		if r.err != nil {
 			fail(a, r.err)
 		}
-		if nat.CodeOf(r.err) == nat.Conflict {
+		if model.CodeOf(r.err) == model.Conflict {
 			refused[a] = r
 		}
 	}
@@ -166,7 +167,7 @@ func (v view) has(a netip.Addr) bool {
 // removeExternals takes all addresses that hostnat added away.
 func removeExternals(ctx context.Context, links []host.Link) error {
 	var errs []error
-	for _, x := range MakeExternals(nat.Config{}, links, "").Remove {
+	for _, x := range MakeExternals(config.Config{}, links, "").Remove {
 		errs = append(errs, host.RemoveExternal(ctx, x.Link, x.Address))
 	}
 	return errors.Join(errs...)

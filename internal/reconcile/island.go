@@ -7,7 +7,7 @@ import (
 
 	"github.com/hostnat/hostnat/internal/datapath"
 	"github.com/hostnat/hostnat/internal/host"
-	"github.com/hostnat/hostnat/internal/nat"
+	"github.com/hostnat/hostnat/internal/model"
 )
 
 // islandHooks are the programs of a link that is a network by itself: what
@@ -17,14 +17,14 @@ var islandHooks = []datapath.Hook{datapath.InsideIngress, datapath.PointToPointI
 // islandOf is what the host has on the link of a network that has no switch.
 // All of one private network have one gateway MAC: a clone that wakes up finds
 // the gateway that it knew.
-func islandOf(n nat.Network, e nat.Endpoint) host.Island {
+func islandOf(n model.Network, e model.Endpoint) host.Island {
 	return host.Island{MAC: islandMAC(n), Gateway: n.GatewayPrefix(), Endpoint: e.Address, EndpointMAC: e.MAC}
 }
 
-func islandMAC(n nat.Network) nat.MAC { return gatewayMAC(nat.Network{ID: n.IslandOf}) }
+func islandMAC(n model.Network) model.MAC { return gatewayMAC(model.Network{ID: n.IslandOf}) }
 
 // attachIsland is attach for an endpoint that is by itself.
-func (k *Kernel) attachIsland(ctx context.Context, v view, n nat.Network, e nat.Endpoint, mtu int) error {
+func (k *Kernel) attachIsland(ctx context.Context, v view, n model.Network, e model.Endpoint, mtu int) error {
 	link, linked := v.link(e.Interface)
 	is := shapeOf(e, n, host.Link{}, link, mtu)
 	if linked && isIsland(link, n) && v.isGuarded(link) && k.isSettled(v, e, is, link) {
@@ -42,7 +42,7 @@ func (k *Kernel) attachIsland(ctx context.Context, v view, n nat.Network, e nat.
 
 // isIsland reports whether the host's side is as it should be, as far as a list
 // of links shows it.
-func isIsland(l host.Link, n nat.Network) bool {
+func isIsland(l host.Link, n model.Network) bool {
 	return l.MAC == islandMAC(n) && slices.Contains(l.Unrouted, n.GatewayPrefix())
 }
 
@@ -52,7 +52,7 @@ func (v view) isGuarded(l host.Link) bool {
 	})
 }
 
-func (k *Kernel) makeIsland(ctx context.Context, v view, n nat.Network, e nat.Endpoint, mtu int) error {
+func (k *Kernel) makeIsland(ctx context.Context, v view, n model.Network, e model.Endpoint, mtu int) error {
 	if !e.InNamespace() {
 		_, err := host.EnsureIsland(ctx, e.Target, islandOf(n, e), k.guardIsland)
 		return err

@@ -7,25 +7,26 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/hostnat/hostnat/internal/config"
 	"github.com/hostnat/hostnat/internal/datapath"
 	"github.com/hostnat/hostnat/internal/host"
-	"github.com/hostnat/hostnat/internal/nat"
+	"github.com/hostnat/hostnat/internal/model"
 )
 
 // privateConfig has two clones, one in a namespace and one behind a TAP.
-func privateConfig() nat.Config {
-	c := nat.NewConfig()
+func privateConfig() config.Config {
+	c := config.NewConfig()
 	address := netip.MustParseAddr("172.16.1.2")
-	c.Networks = []nat.Network{{Name: "snap", ID: 3, NAT: "default", Compartment: nat.EachCompartment,
+	c.Networks = []model.Network{{Name: "snap", ID: 3, NAT: "default", Compartment: model.EachCompartment,
 		Subnet: netip.MustParsePrefix("172.16.1.0/24"), Gateway: netip.MustParseAddr("172.16.1.1")}}
-	c.Endpoints = []nat.Endpoint{
-		{Name: "c1", ID: 5, Network: "snap", Kind: nat.KindNetns, Interface: "hv-c1", Address: address, MAC: "02:00:00:00:00:77"},
-		{Name: "vm", ID: 6, Network: "snap", Kind: nat.KindTAP, Interface: "tap0", Address: address, MAC: "02:00:00:00:00:77"},
+	c.Endpoints = []model.Endpoint{
+		{Name: "c1", ID: 5, Network: "snap", Kind: model.KindNetns, Interface: "hv-c1", Address: address, MAC: "02:00:00:00:00:77"},
+		{Name: "vm", ID: 6, Network: "snap", Kind: model.KindTAP, Interface: "tap0", Address: address, MAC: "02:00:00:00:00:77"},
 	}
 	return c
 }
 
-const cloneGateway = nat.MAC("02:68:6e:80:00:03")
+const cloneGateway = model.MAC("02:68:6e:80:00:03")
 
 func islandLinks() []host.Link {
 	gateway := []netip.Prefix{netip.MustParsePrefix("172.16.1.1/32")}
@@ -47,20 +48,20 @@ func TestMakeIslands(t *testing.T) {
 	oneLess.Endpoints = oneLess.Endpoints[:1]
 	bridged := privateConfig() // the TAP is another network's port now
 	bridged.Endpoints = bridged.Endpoints[:1]
-	bridged.Networks = append(bridged.Networks, nat.Network{Name: "web", ID: 7, NAT: "default", Compartment: "default", Bridge: "hn-web",
+	bridged.Networks = append(bridged.Networks, model.Network{Name: "web", ID: 7, NAT: "default", Compartment: "default", Bridge: "hn-web",
 		Subnet: netip.MustParsePrefix("172.16.2.0/24"), Gateway: netip.MustParseAddr("172.16.2.1")})
-	bridged.Endpoints = append(bridged.Endpoints, nat.Endpoint{Name: "vm", ID: 8, Network: "web", Kind: nat.KindTAP, Interface: "tap0"})
+	bridged.Endpoints = append(bridged.Endpoints, model.Endpoint{Name: "vm", ID: 8, Network: "web", Kind: model.KindTAP, Interface: "tap0"})
 	web := host.Bridge{Name: "hn-web", MAC: "02:68:6e:80:00:07", MTU: 1400, Gateway: netip.MustParsePrefix("172.16.2.1/24")}
 	tests := []struct {
 		name   string
-		config nat.Config
+		config config.Config
 		want   Plan
 	}{
 		{"as it is", privateConfig(), Plan{}},
 		{"another gateway", moved, Plan{Return: []Adoption{lent}}},
 		{"one is detached", oneLess, Plan{Return: []Adoption{lent}, Restore: []string{"tap0"}}},
 		{"one is in a network with a bridge now", bridged, Plan{Bridges: []host.Bridge{web}, Return: []Adoption{lent}, Restore: []string{"tap0"}}},
-		{"nothing wanted", nat.NewConfig(), Plan{Delete: []string{"hv-c1"}, Return: []Adoption{lent}, Restore: []string{"tap0"}}},
+		{"nothing wanted", config.NewConfig(), Plan{Delete: []string{"hv-c1"}, Return: []Adoption{lent}, Restore: []string{"tap0"}}},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
@@ -75,11 +76,11 @@ func TestMakeIslands(t *testing.T) {
 
 func TestDatapathConfigOfIslands(t *testing.T) {
 	t.Parallel()
-	config := privateConfig()
-	if _, err := config.AddMapping(nat.MappingSpec{Protocol: "tcp", External: "8080", Internal: "vm:80"}, nil); err != nil {
+	cfg := privateConfig()
+	if _, err := cfg.AddMapping(config.MappingSpec{Protocol: "tcp", External: "8080", Internal: "vm:80"}, nil); err != nil {
 		t.Fatal(err)
 	}
-	c := view{config: config.Unfolded(), links: islandLinks()}.datapathConfig()
+	c := view{config: cfg.Unfolded(), links: islandLinks()}.datapathConfig()
 	want := datapath.Network{
 		Compartment: 6, NAT: 1, Bridge: 6, Subnet: netip.MustParsePrefix("172.16.1.0/24"), Gateway: netip.MustParseAddr("172.16.1.1"),
 		GatewayMAC: cloneGateway, KeptApart: true, Apart: true,
@@ -127,8 +128,8 @@ func TestNamesOfIslands(t *testing.T) {
 
 func TestIsIsland(t *testing.T) {
 	t.Parallel()
-	config := privateConfig().Unfolded()
-	n, err := config.Network("snap/vm")
+	cfg := privateConfig().Unfolded()
+	n, err := cfg.Network("snap/vm")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -144,7 +145,7 @@ func TestIsIsland(t *testing.T) {
 func TestPluggedInIsland(t *testing.T) {
 	t.Parallel()
 	c := privateConfig()
-	c.Endpoints = append(c.Endpoints, nat.Endpoint{Name: "p", ID: 7, Network: "snap", Kind: nat.KindPort, Interface: "p0"})
+	c.Endpoints = append(c.Endpoints, model.Endpoint{Name: "p", ID: 7, Network: "snap", Kind: model.KindPort, Interface: "p0"})
 	links := append(islandLinks(), host.Link{Index: 7, Name: "p0", Type: "veth", Up: true, Island: true})
 	links[4].Type, links[4].Up = "veth", true // ours
 	links[5].Type, links[5].Up = "tuntap", true

@@ -1,20 +1,21 @@
 package reconcile
 
 import (
+	"github.com/hostnat/hostnat/internal/config"
 	"github.com/hostnat/hostnat/internal/host"
-	"github.com/hostnat/hostnat/internal/nat"
+	"github.com/hostnat/hostnat/internal/model"
 )
 
 // isolate has the bridges keep the ports of networks apart that want it, and no
 // others.
-func isolate(c nat.Config, links []host.Link) error {
+func isolate(c config.Config, links []host.Link) error {
 	wanted := isolation(c, links)
 	for i, l := range links {
 		isolated, concerned := wanted[l.Index]
 		if !concerned || isolated == l.Isolated {
 			continue
 		}
-		if err := host.IsolatePort(l.Index, isolated); err != nil && nat.CodeOf(err) != nat.NotFound {
+		if err := host.IsolatePort(l.Index, isolated); err != nil && model.CodeOf(err) != model.NotFound {
 			return err
 		}
 		links[i].Isolated = isolated
@@ -24,8 +25,8 @@ func isolate(c nat.Config, links []host.Link) error {
 
 // isolation says which ports, by index, are to be kept apart and which not. On an
 // adopted bridge the ports that are no endpoint's are its owner's.
-func isolation(c nat.Config, links []host.Link) map[int]bool {
-	networks := make(map[string]nat.Network, len(c.Networks)) // by bridge
+func isolation(c config.Config, links []host.Link) map[int]bool {
+	networks := make(map[string]model.Network, len(c.Networks)) // by bridge
 	for _, n := range c.Networks {
 		networks[n.Bridge] = n
 	}
@@ -33,7 +34,7 @@ func isolation(c nat.Config, links []host.Link) map[int]bool {
 	for _, e := range c.Endpoints {
 		endpoints[e.Interface] = true
 	}
-	bridges := make(map[int]nat.Network, len(c.Networks))
+	bridges := make(map[int]model.Network, len(c.Networks))
 	for _, l := range links {
 		if n, ok := networks[l.Name]; ok {
 			bridges[l.Index] = n
@@ -42,7 +43,7 @@ func isolation(c nat.Config, links []host.Link) map[int]bool {
 	ports := make(map[int]bool)
 	for _, l := range links {
 		if n, ok := bridges[l.MasterIndex]; ok && l.MasterIndex != 0 && (!n.Adopted || endpoints[l.Name]) {
-			ports[l.Index] = n.Isolation == nat.IsolatedEndpoints
+			ports[l.Index] = n.Isolation == model.IsolatedEndpoints
 		}
 	}
 	return ports

@@ -10,9 +10,10 @@ import (
 	"sync"
 	"time"
 
+	"github.com/hostnat/hostnat/internal/config"
 	"github.com/hostnat/hostnat/internal/datapath"
 	"github.com/hostnat/hostnat/internal/host"
-	"github.com/hostnat/hostnat/internal/nat"
+	"github.com/hostnat/hostnat/internal/model"
 )
 
 // Kernel is the running host: its links and the data path.
@@ -30,7 +31,7 @@ type Kernel struct {
 	tables census // how full they are
 
 	mu      sync.Mutex
-	config  nat.Config               // of the last Apply
+	config  config.Config            // of the last Apply
 	names   names                    // that its ids stand for
 	settled map[string]settled       // endpoints that are as they should be, by name
 	bridges map[string]settledBridge // by name; Apply's alone
@@ -98,26 +99,26 @@ func mountPoint(runDir string) string { return filepath.Join(runDir, "bpf") }
 func (k *Kernel) Close() error { return errors.Join(k.mirror.watcher.Close(), k.datapath.Close()) }
 
 // Facts returns what the host itself uses: our own links are left out.
-func (k *Kernel) Facts(ctx context.Context) (nat.HostFacts, error) {
+func (k *Kernel) Facts(ctx context.Context) (model.HostFacts, error) {
 	return k.mirror.hostFacts(ctx)
 }
 
 // Listener returns the host's program that holds the lowest held one of the
 // external ports, if any.
-func (k *Kernel) Listener(ctx context.Context, p nat.Protocol, external nat.AddrPorts) (*nat.Listener, error) {
+func (k *Kernel) Listener(ctx context.Context, p model.Protocol, external model.AddrPorts) (*model.Listener, error) {
 	return host.Listener(ctx, p, external)
 }
 
 // Listeners returns the host's programs that hold external ports.
-func (k *Kernel) Listeners(ctx context.Context) ([]nat.Listener, error) { return host.Listeners(ctx) }
+func (k *Kernel) Listeners(ctx context.Context) ([]model.Listener, error) { return host.Listeners(ctx) }
 
 // Holder asks on a link of the host who has an address there.
-func (k *Kernel) Holder(ctx context.Context, link string, a netip.Addr) (mac nat.MAC, taken bool, err error) {
+func (k *Kernel) Holder(ctx context.Context, link string, a netip.Addr) (mac model.MAC, taken bool, err error) {
 	return host.Holder(ctx, link, a)
 }
 
 // CheckTarget refuses an endpoint whose namespace, process or link is not there.
-func (k *Kernel) CheckTarget(ctx context.Context, e nat.Endpoint) error {
+func (k *Kernel) CheckTarget(ctx context.Context, e model.Endpoint) error {
 	k.unsettle(e.Name)
 	if !e.InNamespace() {
 		if bridge := k.bridgeIndex(ctx, e.Network); bridge != 0 {
@@ -136,8 +137,8 @@ func (k *Kernel) CheckTarget(ctx context.Context, e nat.Endpoint) error {
 }
 
 func (k *Kernel) bridgeIndex(ctx context.Context, network string) int {
-	config := k.lastConfig()
-	n, err := config.Network(network)
+	cfg := k.lastConfig()
+	n, err := cfg.Network(network)
 	if err != nil {
 		return 0
 	}
@@ -176,7 +177,7 @@ func (k *Kernel) lastNames() names {
 	return k.names
 }
 
-func (k *Kernel) lastConfig() nat.Config {
+func (k *Kernel) lastConfig() config.Config {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	return k.config

@@ -3,12 +3,12 @@ package reconcile
 import (
 	"context"
 
+	"github.com/hostnat/hostnat/internal/config"
 	"github.com/hostnat/hostnat/internal/datapath"
-	"github.com/hostnat/hostnat/internal/nat"
 )
 
 // Learn tells the data path of a configuration in which nothing but leases is new.
-func (k *Kernel) Learn(_ context.Context, c nat.Config) error {
+func (k *Kernel) Learn(_ context.Context, c config.Config) error {
 	if k.made == nil {
 		return nil // Apply is due, and tells it
 	}
@@ -16,7 +16,7 @@ func (k *Kernel) Learn(_ context.Context, c nat.Config) error {
 }
 
 // tellLeases tells the data path who has an address by DHCP.
-func (k *Kernel) tellLeases(c nat.Config) error {
+func (k *Kernel) tellLeases(c config.Config) error {
 	if err := k.datapath.ChangeLeases(leasesOf(c)); err != nil {
 		k.made = nil // what is known is to be found out anew
 		return err
@@ -25,7 +25,7 @@ func (k *Kernel) tellLeases(c nat.Config) error {
 }
 
 // leasesOf are those of clients that are no endpoints of ours.
-func leasesOf(c nat.Config) []datapath.Lease {
+func leasesOf(c config.Config) []datapath.Lease {
 	leases := c.ClientLeases()
 	if len(leases) == 0 {
 		return nil

@@ -8,7 +8,7 @@ import (
 	"sync"
 
 	"github.com/hostnat/hostnat/internal/host"
-	"github.com/hostnat/hostnat/internal/nat"
+	"github.com/hostnat/hostnat/internal/model"
 )
 
 // manyLinks is how many links are looked at one by one; of more, all are listed.
@@ -24,7 +24,7 @@ type mirror struct {
 	known bool              // links are all that there are
 	links map[int]host.Link // by index
 	index map[string]int    // by name
-	facts *nat.HostFacts    // nil: something that they follow from has changed
+	facts *model.HostFacts  // nil: something that they follow from has changed
 
 	told   map[int]host.Link // as they were when the data path was told
 	differ map[int]bool      // links that are not as told
@@ -274,11 +274,11 @@ func (m *mirror) compareOne(index int) {
 
 // hostFacts gathers what the host itself uses, unless nothing of it has changed
 // since that was done last.
-func (m *mirror) hostFacts(ctx context.Context) (nat.HostFacts, error) {
+func (m *mirror) hostFacts(ctx context.Context) (model.HostFacts, error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if err := m.refresh(ctx); err != nil {
-		return nat.HostFacts{}, err
+		return model.HostFacts{}, err
 	}
 	if m.facts == nil {
 		names := make(map[string]bool)
@@ -287,7 +287,7 @@ func (m *mirror) hostFacts(ctx context.Context) (nat.HostFacts, error) {
 		}
 		facts, err := host.FactsOf(ctx, m.list(), func(link string) bool { return names[link] })
 		if err != nil {
-			return nat.HostFacts{}, err
+			return model.HostFacts{}, err
 		}
 		m.facts = &facts
 	}

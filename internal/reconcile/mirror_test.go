@@ -5,8 +5,8 @@ import (
 	"slices"
 	"testing"
 
+	"github.com/hostnat/hostnat/dev/lab"
 	"github.com/hostnat/hostnat/internal/host"
-	"github.com/hostnat/hostnat/internal/lab"
 )
 
 // mirrorRig is a mirror of a namespace with the links a and b, and of ours hn-x.

@@ -5,21 +5,22 @@ import (
 	"net"
 	"net/netip"
 
+	"github.com/hostnat/hostnat/internal/config"
 	"github.com/hostnat/hostnat/internal/host"
-	"github.com/hostnat/hostnat/internal/nat"
+	"github.com/hostnat/hostnat/internal/model"
 )
 
 // Neighbours returns who is on networks' bridges and no attached endpoint: who has
 // exchanged ARP with the host, and whom the bridge has heard of lately (five minutes, if
 // nobody has changed that) behind a port that is still there.
-func (k *Kernel) Neighbours(ctx context.Context) ([]nat.Neighbour, error) {
+func (k *Kernel) Neighbours(ctx context.Context) ([]model.Neighbour, error) {
 	found, err := host.Neighbours(ctx)
 	if err != nil {
 		return nil, err
 	}
 	stranger := strangers(k.lastConfig())
 	bridges := make(map[int]string) // by index
-	list := []nat.Neighbour{}
+	list := []model.Neighbour{}
 	for _, f := range found {
 		bridge, known := bridges[f.Link]
 		if !known {
@@ -28,7 +29,7 @@ func (k *Kernel) Neighbours(ctx context.Context) ([]nat.Neighbour, error) {
 		}
 		mac := net.HardwareAddr(f.MAC[:])
 		if stranger(bridge, f.Address) && host.BridgePort(f.Link, mac) != 0 {
-			list = append(list, nat.Neighbour{Bridge: bridge, Address: f.Address, MAC: nat.MAC(mac.String())})
+			list = append(list, model.Neighbour{Bridge: bridge, Address: f.Address, MAC: model.MAC(mac.String())})
 		}
 	}
 	return list, nil
@@ -36,13 +37,13 @@ func (k *Kernel) Neighbours(ctx context.Context) ([]nat.Neighbour, error) {
 
 // strangers returns a function that reports whether an address on a link is that of
 // somebody on a network's bridge whom hostnat did not attach.
-func strangers(c nat.Config) func(link string, a netip.Addr) bool {
+func strangers(c config.Config) func(link string, a netip.Addr) bool {
 	type place struct {
 		link    string
 		address netip.Addr
 	}
-	bridges := make(map[string]nat.Network, len(c.Networks)) // by link
-	links := make(map[string]string, len(c.Networks))        // by network
+	bridges := make(map[string]model.Network, len(c.Networks)) // by link
+	links := make(map[string]string, len(c.Networks))          // by network
 	for _, n := range c.Networks {
 		bridges[n.Bridge], links[n.Name] = n, n.Bridge
 	}

@@ -5,9 +5,10 @@ import (
 	"net/netip"
 	"slices"
 
+	"github.com/hostnat/hostnat/internal/config"
 	"github.com/hostnat/hostnat/internal/datapath"
 	"github.com/hostnat/hostnat/internal/host"
-	"github.com/hostnat/hostnat/internal/nat"
+	"github.com/hostnat/hostnat/internal/model"
 )
 
 // Plan is what to do to the host's links: what should be there, and what is
@@ -37,7 +38,7 @@ type PortRelease struct {
 
 // Make compares the configuration with the host's links and the data path's
 // attachments. It changes nothing.
-func Make(c nat.Config, links []host.Link, attached []datapath.Attachment, mtu int) Plan {
+func Make(c config.Config, links []host.Link, attached []datapath.Attachment, mtu int) Plan {
 	var p Plan
 	pinned := setOf(attached)
 	wanted := map[string]bool{host.AnchorName: true, host.RoomName: true}
@@ -77,12 +78,12 @@ func Make(c nat.Config, links []host.Link, attached []datapath.Attachment, mtu i
 }
 
 // bridgeOf is the switch of a network that has one of ours.
-func bridgeOf(n nat.Network, mtu int) host.Bridge {
+func bridgeOf(n model.Network, mtu int) host.Bridge {
 	return host.Bridge{Name: n.Bridge, MAC: gatewayMAC(n), MTU: n.LinkMTU(mtu), Gateway: n.GatewayPrefix(), Apart: n.Apart()}
 }
 
 // gatewayMAC is the host vNIC's address on a bridge of ours: fixed for the
 // network's life, so that endpoints' ARP caches stay right over restarts.
-func gatewayMAC(n nat.Network) nat.MAC {
-	return nat.MAC(fmt.Sprintf("02:68:6e:%02x:%02x:%02x", byte(n.ID>>16)|0x80, byte(n.ID>>8), byte(n.ID)))
+func gatewayMAC(n model.Network) model.MAC {
+	return model.MAC(fmt.Sprintf("02:68:6e:%02x:%02x:%02x", byte(n.ID>>16)|0x80, byte(n.ID>>8), byte(n.ID)))
 }

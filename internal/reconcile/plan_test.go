@@ -6,24 +6,25 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/hostnat/hostnat/internal/config"
 	"github.com/hostnat/hostnat/internal/datapath"
 	"github.com/hostnat/hostnat/internal/host"
-	"github.com/hostnat/hostnat/internal/nat"
+	"github.com/hostnat/hostnat/internal/model"
 )
 
 // testConfig has a network on a bridge of ours, with an endpoint in a namespace
 // and a TAP, and one on an adopted bridge.
-func testConfig() nat.Config {
-	c := nat.NewConfig()
-	c.Networks = []nat.Network{
+func testConfig() config.Config {
+	c := config.NewConfig()
+	c.Networks = []model.Network{
 		{Name: "web", ID: 3, NAT: "default", Compartment: "default", Bridge: "hn-web",
 			Subnet: netip.MustParsePrefix("172.16.1.0/24"), Gateway: netip.MustParseAddr("172.16.1.1")},
 		{Name: "lan", ID: 4, NAT: "default", Compartment: "default", Bridge: "br0", Adopted: true,
 			Subnet: netip.MustParsePrefix("172.16.2.0/24"), Gateway: netip.MustParseAddr("172.16.2.1")},
 	}
-	c.Endpoints = []nat.Endpoint{
-		{Name: "c1", ID: 5, Network: "web", Kind: nat.KindNetns, Interface: "hv-c1"},
-		{Name: "vm", ID: 6, Network: "web", Kind: nat.KindTAP, Interface: "tap0"},
+	c.Endpoints = []model.Endpoint{
+		{Name: "c1", ID: 5, Network: "web", Kind: model.KindNetns, Interface: "hv-c1"},
+		{Name: "vm", ID: 6, Network: "web", Kind: model.KindTAP, Interface: "tap0"},
 	}
 	return c
 }
@@ -57,11 +58,11 @@ func TestMake(t *testing.T) {
 	forgotten.Endpoints = nil
 	tests := []struct {
 		name   string
-		config nat.Config
+		config config.Config
 		want   Plan
 	}{
 		{"as it is", testConfig(), Plan{Bridges: []host.Bridge{web}, Adopt: []Adoption{adoption}}},
-		{"nothing wanted", nat.NewConfig(), Plan{
+		{"nothing wanted", config.NewConfig(), Plan{
 			Delete: []string{"hn-web", "hv-c1"}, Release: []PortRelease{{Link: "tap0", Bridge: 4}}, Return: []Adoption{adoption},
 		}},
 		{"without endpoints", forgotten, Plan{

@@ -3,8 +3,9 @@ package reconcile
 import (
 	"context"
 
+	"github.com/hostnat/hostnat/internal/config"
 	"github.com/hostnat/hostnat/internal/host"
-	"github.com/hostnat/hostnat/internal/nat"
+	"github.com/hostnat/hostnat/internal/model"
 )
 
 // Replug has the machines on a network's bridge see their link go and come back,
@@ -13,15 +14,15 @@ import (
 // others have made; hostnat's own are configured anew by Apply, and a VM does not
 // see what becomes of its TAP.
 func (k *Kernel) Replug(ctx context.Context, network string) error {
-	config := k.lastConfig()
+	cfg := k.lastConfig()
 	links, err := host.Links(ctx)
 	if err != nil {
 		return err
 	}
 	var ports []int
-	for _, n := range config.Networks {
-		if name, _ := nat.CutIsland(n.Name); name == network { // a private one is many
-			ports = append(ports, pluggedIn(config, n, links)...)
+	for _, n := range cfg.Networks {
+		if name, _ := model.CutIsland(n.Name); name == network { // a private one is many
+			ports = append(ports, pluggedIn(cfg, n, links)...)
 		}
 	}
 	return host.Replug(ports)
@@ -29,7 +30,7 @@ func (k *Kernel) Replug(ctx context.Context, network string) error {
 
 // pluggedIn returns the ports of a network's bridge whose other end is to notice.
 // On an adopted bridge those that are no endpoint's are its owner's.
-func pluggedIn(c nat.Config, n nat.Network, links []host.Link) (ports []int) {
+func pluggedIn(c config.Config, n model.Network, links []host.Link) (ports []int) {
 	endpoints := make(map[string]bool)
 	for _, e := range c.EndpointsOf(n.Name) {
 		endpoints[e.Interface] = true

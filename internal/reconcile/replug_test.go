@@ -6,7 +6,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/hostnat/hostnat/internal/host"
-	"github.com/hostnat/hostnat/internal/nat"
+	"github.com/hostnat/hostnat/internal/model"
 )
 
 func TestPluggedIn(t *testing.T) {
@@ -18,7 +18,7 @@ func TestPluggedIn(t *testing.T) {
 	down, tap := veth(11, 4, "down"), veth(12, 4, "vm0")
 	down.Up, tap.Type = false, "tuntap"
 	links := append(testLinks(), veth(9, 4, "lxc0"), veth(10, 7, "lxc1"), down, tap, veth(13, 7, "ep"), veth(14, 99, "elsewhere"))
-	c.Endpoints = append(c.Endpoints, nat.Endpoint{Name: "ep", Network: "lan", Kind: nat.KindPort, Interface: "ep"})
+	c.Endpoints = append(c.Endpoints, model.Endpoint{Name: "ep", Network: "lan", Kind: model.KindPort, Interface: "ep"})
 	if diff := cmp.Diff([]int{9}, pluggedIn(c, c.Networks[0], links)); diff != "" {
 		t.Errorf("on a bridge of ours (-want +got):\n%s", diff)
 	}

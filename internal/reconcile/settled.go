@@ -7,7 +7,7 @@ import (
 
 	"github.com/hostnat/hostnat/internal/datapath"
 	"github.com/hostnat/hostnat/internal/host"
-	"github.com/hostnat/hostnat/internal/nat"
+	"github.com/hostnat/hostnat/internal/model"
 )
 
 // lookInside is how long, for each endpoint, nothing that is not announced is
@@ -21,13 +21,13 @@ const (
 
 // shape is all that an endpoint's attachment follows from.
 type shape struct {
-	kind                 nat.EndpointKind
+	kind                 model.EndpointKind
 	target, name, ifName string
-	mac                  nat.MAC
+	mac                  model.MAC
 	address              netip.Prefix
 	gateway              netip.Addr
 	mtu, bridge          int
-	isolation            nat.Isolation
+	isolation            model.Isolation
 
 	link, peer, peerNamespace, linkMTU int // as the kernel has it
 }
@@ -38,7 +38,7 @@ type settled struct {
 	until time.Time
 }
 
-func shapeOf(e nat.Endpoint, n nat.Network, bridge, link host.Link, mtu int) shape {
+func shapeOf(e model.Endpoint, n model.Network, bridge, link host.Link, mtu int) shape {
 	return shape{
 		kind: e.Kind, target: e.Target, name: e.Interface, ifName: e.IfName, mac: e.MAC,
 		address: netip.PrefixFrom(e.Address, n.Subnet.Bits()), gateway: n.Gateway, mtu: n.LinkMTU(mtu), bridge: bridge.Index,
@@ -48,7 +48,7 @@ func shapeOf(e nat.Endpoint, n nat.Network, bridge, link host.Link, mtu int) sha
 
 // isSettled reports whether an endpoint was found to be right a moment ago, and
 // nothing of it has changed since that the host can see.
-func (k *Kernel) isSettled(v view, e nat.Endpoint, is shape, link host.Link) bool {
+func (k *Kernel) isSettled(v view, e model.Endpoint, is shape, link host.Link) bool {
 	if !link.Up || link.MasterIndex != is.bridge || !v.attached[datapath.Attachment{Interface: uint32(link.Index), Hook: datapath.InsideIngress}] {
 		return false
 	}
@@ -60,7 +60,7 @@ func (k *Kernel) isSettled(v view, e nat.Endpoint, is shape, link host.Link) boo
 
 // settle remembers that an endpoint is right. Not all are due at the same time
 // again.
-func (k *Kernel) settle(v view, e nat.Endpoint, is shape) {
+func (k *Kernel) settle(v view, e model.Endpoint, is shape) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	k.settled[e.Name] = settled{is, time.Now().Add(turn(len(v.config.Endpoints), int(e.ID)))}

@@ -5,8 +5,9 @@ import (
 	"math"
 	"time"
 
+	"github.com/hostnat/hostnat/internal/config"
 	"github.com/hostnat/hostnat/internal/datapath"
-	"github.com/hostnat/hostnat/internal/nat"
+	"github.com/hostnat/hostnat/internal/model"
 )
 
 // names gives the kernel's ids their names. An id without one belongs to
@@ -21,7 +22,7 @@ type endpointKey struct {
 	address     [4]byte
 }
 
-func namesOf(c nat.Config) names {
+func namesOf(c config.Config) names {
 	n := names{
 		nats: make(map[uint32]string), networks: make(map[uint32]string), compartments: make(map[uint32]string),
 		endpoints: make(map[endpointKey]string),
@@ -31,7 +32,7 @@ func namesOf(c nat.Config) names {
 	}
 	compartment := make(map[string]uint32)
 	for _, v := range c.Networks {
-		n.networks[v.ID], _ = nat.CutIsland(v.Name)
+		n.networks[v.ID], _ = model.CutIsland(v.Name)
 		compartment[v.Name] = c.CompartmentID(v.Compartment)
 	}
 	for _, v := range c.Compartments {
@@ -44,9 +45,9 @@ func namesOf(c nat.Config) names {
 }
 
 // Sessions returns the kernel's sessions.
-func (k *Kernel) Sessions(context.Context) ([]nat.Session, error) {
+func (k *Kernel) Sessions(context.Context) ([]model.Session, error) {
 	names := k.lastNames()
-	list := []nat.Session{}
+	list := []model.Session{}
 	err := k.datapath.Sessions(func(s datapath.Session) error {
 		list = append(list, names.session(s))
 		return nil
@@ -56,7 +57,7 @@ func (k *Kernel) Sessions(context.Context) ([]nat.Session, error) {
 
 // EndSessions ends the sessions that the predicate picks and returns how many
 // those were. A binding goes with its last session, unless it is configured.
-func (k *Kernel) EndSessions(_ context.Context, picks func(nat.Session) bool) (int, error) {
+func (k *Kernel) EndSessions(_ context.Context, picks func(model.Session) bool) (int, error) {
 	names := k.lastNames()
 	ended := 0
 	err := k.datapath.EndSessions(func(s datapath.Session) bool {
@@ -69,8 +70,8 @@ func (k *Kernel) EndSessions(_ context.Context, picks func(nat.Session) bool) (i
 	return ended, err
 }
 
-func (n names) session(s datapath.Session) nat.Session {
-	return nat.Session{
+func (n names) session(s datapath.Session) model.Session {
+	return model.Session{
 		NAT: n.nats[s.NAT], Network: n.networks[s.Network], Compartment: n.compartments[s.Compartment],
 		Endpoint: n.endpoints[endpointKey{s.Compartment, s.Internal.Addr().As4()}],
 		Protocol: s.Protocol, Internal: s.Internal, External: s.External, Remote: s.Remote, State: s.State,
@@ -80,11 +81,11 @@ func (n names) session(s datapath.Session) nat.Session {
 }
 
 // Bindings returns the kernel's bindings, configured ones too.
-func (k *Kernel) Bindings(context.Context) ([]nat.Binding, error) {
+func (k *Kernel) Bindings(context.Context) ([]model.Binding, error) {
 	names := k.lastNames()
-	list := []nat.Binding{}
+	list := []model.Binding{}
 	err := k.datapath.Bindings(func(b datapath.Binding) error {
-		list = append(list, nat.Binding{
+		list = append(list, model.Binding{
 			NAT: names.nats[b.NAT], Network: names.networks[b.Network], Compartment: names.compartments[b.Compartment],
 			Endpoint: names.endpoints[endpointKey{b.Compartment, b.Internal.Addr().As4()}],
 			Protocol: b.Protocol, Internal: b.Internal, External: b.External,

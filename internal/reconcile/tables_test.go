@@ -4,23 +4,24 @@ import (
 	"net/netip"
 	"testing"
 
+	"github.com/hostnat/hostnat/internal/config"
 	"github.com/hostnat/hostnat/internal/host"
-	"github.com/hostnat/hostnat/internal/nat"
+	"github.com/hostnat/hostnat/internal/model"
 )
 
 // An address alone is nobody's name: the compartment says whose it is.
 func TestNamesOfCompartments(t *testing.T) {
 	t.Parallel()
-	c := nat.NewConfig()
-	c.Compartments = append(c.Compartments, nat.Compartment{Name: "blue", ID: 8})
+	c := config.NewConfig()
+	c.Compartments = append(c.Compartments, model.Compartment{Name: "blue", ID: 8})
 	address := netip.MustParseAddr("172.16.1.2")
-	c.Networks = []nat.Network{{Name: "web", ID: 3, Compartment: "default"}, {Name: "blueweb", ID: 4, Compartment: "blue"}}
-	c.Endpoints = []nat.Endpoint{{Name: "c1", Network: "web", Address: address}, {Name: "c2", Network: "blueweb", Address: address}}
+	c.Networks = []model.Network{{Name: "web", ID: 3, Compartment: "default"}, {Name: "blueweb", ID: 4, Compartment: "blue"}}
+	c.Endpoints = []model.Endpoint{{Name: "c1", Network: "web", Address: address}, {Name: "c2", Network: "blueweb", Address: address}}
 	n := namesOf(c)
 	if n.endpoints[endpointKey{2, address.As4()}] != "c1" || n.endpoints[endpointKey{8, address.As4()}] != "c2" || len(n.endpoints) != 2 {
 		t.Errorf("endpoints %v", n.endpoints)
 	}
-	if n.nats[1] != nat.DefaultNAT || n.networks[4] != "blueweb" || n.compartments[8] != "blue" {
+	if n.nats[1] != model.DefaultNAT || n.networks[4] != "blueweb" || n.compartments[8] != "blue" {
 		t.Errorf("names %+v", n)
 	}
 }
@@ -29,13 +30,13 @@ func TestNamesOfCompartments(t *testing.T) {
 // administered, whatever the id.
 func TestGatewayMAC(t *testing.T) {
 	t.Parallel()
-	seen := map[nat.MAC]bool{}
+	seen := map[model.MAC]bool{}
 	for _, id := range []uint32{1, 2, 255, 256, 65535, 65536, 1 << 22} {
-		mac := gatewayMAC(nat.Network{ID: id})
-		if parsed, err := nat.ParseMAC(string(mac)); err != nil || parsed != mac {
+		mac := gatewayMAC(model.Network{ID: id})
+		if parsed, err := model.ParseMAC(string(mac)); err != nil || parsed != mac {
 			t.Errorf("id %d: %s, %v", id, mac, err)
 		}
-		if seen[mac] || mac != gatewayMAC(nat.Network{ID: id, Name: "renamed"}) {
+		if seen[mac] || mac != gatewayMAC(model.Network{ID: id, Name: "renamed"}) {
 			t.Errorf("id %d: %s is another's, or changes", id, mac)
 		}
 		seen[mac] = true
@@ -49,7 +50,7 @@ func TestMakeLeavesForeignLinksAlone(t *testing.T) {
 		{Index: 2, Name: "eth0"}, {Index: 3, Name: "hn-web"}, {Index: 4, Name: "hv-c1", MasterIndex: 3}, // named like ours
 		{Index: 5, Name: "docker0", Type: "bridge"}, {Index: 6, Name: "veth1", MasterIndex: 5},
 	}
-	p := Make(nat.NewConfig(), links, nil, 1500)
+	p := Make(config.NewConfig(), links, nil, 1500)
 	if len(p.Delete)+len(p.Release)+len(p.Return)+len(p.Bridges)+len(p.Adopt) != 0 {
 		t.Errorf("plan %+v, want nothing", p)
 	}

@@ -5,7 +5,7 @@ import (
 	"slices"
 
 	"github.com/hostnat/hostnat/internal/datapath"
-	"github.com/hostnat/hostnat/internal/nat"
+	"github.com/hostnat/hostnat/internal/model"
 )
 
 // A mapping of a whole address is three things to the data path: a mapping of
@@ -25,17 +25,17 @@ func addWhole(c *datapath.Config, id uint32, m datapath.Mapping) {
 		Compartment: m.Compartment, Network: to.Network,
 		External: m.External.Address, Internal: to.Internal.Address, From: m.From,
 	}
-	all := nat.Mapping{Protocol: nat.AnyProtocol}.Ports()
+	all := model.Mapping{Protocol: model.AnyProtocol}.Ports()
 	m.External.Ports, to.Internal.Ports = all, all
 	m.Targets = []datapath.Target{to}
-	for bit, p := range map[uint32]nat.Protocol{wholeTCP: nat.TCP, wholeUDP: nat.UDP} {
+	for bit, p := range map[uint32]model.Protocol{wholeTCP: model.TCP, wholeUDP: model.UDP} {
 		m.Protocol = p
 		c.Mappings[id|bit] = m
 	}
 }
 
 // isServed reports whether the data path has the mapping and packets for it come.
-func (v view) isServed(c datapath.Config, m nat.Mapping) bool {
+func (v view) isServed(c datapath.Config, m model.Mapping) bool {
 	if m.IsWhole() {
 		_, told := c.Wholes[m.ID]
 		return told && v.has(m.External.Address)
@@ -62,13 +62,13 @@ func (v view) withoutWholes(addresses []datapath.PoolAddress) []datapath.PoolAdd
 	return append(free, mapped...)
 }
 
-func (v view) wholeOf(a datapath.PoolAddress) (nat.Mapping, bool) {
+func (v view) wholeOf(a datapath.PoolAddress) (model.Mapping, bool) {
 	for _, m := range v.config.Mappings {
 		if m.IsWhole() && m.External.Address == a.Address {
 			return m, true
 		}
 	}
-	return nat.Mapping{}, false
+	return model.Mapping{}, false
 }
 
 // wholeProblems says what is wrong with whole addresses: those that the host

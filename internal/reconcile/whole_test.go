@@ -7,13 +7,13 @@ import (
 	gocmp "github.com/google/go-cmp/cmp"
 
 	"github.com/hostnat/hostnat/internal/datapath"
-	"github.com/hostnat/hostnat/internal/nat"
+	"github.com/hostnat/hostnat/internal/model"
 )
 
-func wholeMapping(id uint32, external string) nat.Mapping {
-	return nat.Mapping{
-		ID: id, NAT: "default", Protocol: nat.AnyProtocol, External: ports(external), From: prefixes("10.0.0.0/8"),
-		Targets: []nat.Target{{Endpoint: "c1", Network: "web", Internal: ports("172.16.1.2")}},
+func wholeMapping(id uint32, external string) model.Mapping {
+	return model.Mapping{
+		ID: id, NAT: "default", Protocol: model.AnyProtocol, External: ports(external), From: prefixes("10.0.0.0/8"),
+		Targets: []model.Target{{Endpoint: "c1", Network: "web", Internal: ports("172.16.1.2")}},
 	}
 }
 
@@ -22,7 +22,7 @@ func wholeMapping(id uint32, external string) nat.Mapping {
 func TestWholeMappingIsThree(t *testing.T) {
 	t.Parallel()
 	v := hostView()
-	v.config.Mappings = []nat.Mapping{wholeMapping(7, "192.0.2.2")}
+	v.config.Mappings = []model.Mapping{wholeMapping(7, "192.0.2.2")}
 	c := v.datapathConfig()
 	want := map[uint32]datapath.Whole{7: {
 		Compartment: 2, Network: 3, External: netip.MustParseAddr("192.0.2.2"), Internal: netip.MustParseAddr("172.16.1.2"), From: prefixes("10.0.0.0/8"),
@@ -31,11 +31,11 @@ func TestWholeMappingIsThree(t *testing.T) {
 		t.Errorf("(-want +got):\n%s", diff)
 	}
 	ofPorts := datapath.Mapping{
-		NAT: 1, Compartment: 2, Protocol: nat.TCP, From: prefixes("10.0.0.0/8"), External: ports("192.0.2.2:1-65535"),
+		NAT: 1, Compartment: 2, Protocol: model.TCP, From: prefixes("10.0.0.0/8"), External: ports("192.0.2.2:1-65535"),
 		Targets: []datapath.Target{{Network: 3, Internal: ports("172.16.1.2:1-65535")}},
 	}
 	mappings := map[uint32]datapath.Mapping{7 | wholeTCP: ofPorts}
-	ofPorts.Protocol = nat.UDP
+	ofPorts.Protocol = model.UDP
 	mappings[7|wholeUDP] = ofPorts
 	if diff := gocmp.Diff(mappings, c.Mappings, compareNetip); diff != "" {
 		t.Errorf("(-want +got):\n%s", diff)
@@ -65,10 +65,10 @@ func TestWholeAddressIsNotGivenOut(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()
 			v := hostView()
-			v.config.Mappings = []nat.Mapping{wholeMapping(7, tt.mapped)}
+			v.config.Mappings = []model.Mapping{wholeMapping(7, tt.mapped)}
 			v.config.NATs[0].ExternalInterfaces = []string{"eth0"}
 			for _, a := range tt.addresses {
-				v.config.NATs[0].ExternalAddresses = append(v.config.NATs[0].ExternalAddresses, nat.ExternalAddress{Address: netip.MustParseAddr(a), Ports: nat.DefaultPorts})
+				v.config.NATs[0].ExternalAddresses = append(v.config.NATs[0].ExternalAddresses, model.ExternalAddress{Address: netip.MustParseAddr(a), Ports: model.DefaultPorts})
 			}
 			c := v.datapathConfig()
 			var got []string

@@ -13,7 +13,7 @@ import (
 
 	"github.com/godbus/dbus/v5"
 
-	"github.com/hostnat/hostnat/internal/nat"
+	"github.com/hostnat/hostnat/internal/config"
 )
 
 const (
@@ -73,8 +73,8 @@ func linkIndex(name string) (int, error) {
 
 // Configure has the host find the names of a configuration's networks. It does
 // not wait for that.
-func (h *Host) Configure(config nat.Config) {
-	list := wishes(config, h.extent)
+func (h *Host) Configure(cfg config.Config) {
+	list := wishes(cfg, h.extent)
 	h.mu.Lock()
 	same := slices.EqualFunc(h.wishes, list, wish.equal)
 	h.wishes = list

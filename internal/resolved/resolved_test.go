@@ -18,12 +18,13 @@ import (
 	"github.com/godbus/dbus/v5"
 	"github.com/google/go-cmp/cmp"
 
-	"github.com/hostnat/hostnat/internal/lab"
-	"github.com/hostnat/hostnat/internal/nat"
+	"github.com/hostnat/hostnat/dev/lab"
+	"github.com/hostnat/hostnat/internal/config"
+	"github.com/hostnat/hostnat/internal/model"
 )
 
-func network(name, gateway string, change ...func(*nat.Network)) nat.Network {
-	n := nat.Network{Name: name, Bridge: "hn-" + name, Compartment: nat.DefaultCompartment, Gateway: netip.MustParseAddr(gateway)}
+func network(name, gateway string, change ...func(*model.Network)) model.Network {
+	n := model.Network{Name: name, Bridge: "hn-" + name, Compartment: model.DefaultCompartment, Gateway: netip.MustParseAddr(gateway)}
 	for _, c := range change {
 		c(&n)
 	}
@@ -32,16 +33,16 @@ func network(name, gateway string, change ...func(*nat.Network)) nat.Network {
 
 func TestWishes(t *testing.T) {
 	t.Parallel()
-	config := nat.Config{Networks: []nat.Network{
+	cfg := config.Config{Networks: []model.Network{
 		network("web", "172.16.1.1"),
-		network("Lab", "172.16.2.1", func(n *nat.Network) { n.Domain = "example.org" }),
-		network("same", "172.16.3.1", func(n *nat.Network) { n.Domain = "same.internal" }),
-		network("lan", "172.16.4.1", func(n *nat.Network) { n.Bridge, n.Adopted, n.Domain = "br0", true, "home.arpa" }),
-		network("mute", "172.16.5.1", func(n *nat.Network) { n.DNS = nat.Off }),
-		network("red", "172.16.1.1", func(n *nat.Network) { n.Compartment = "red" }),
+		network("Lab", "172.16.2.1", func(n *model.Network) { n.Domain = "example.org" }),
+		network("same", "172.16.3.1", func(n *model.Network) { n.Domain = "same.internal" }),
+		network("lan", "172.16.4.1", func(n *model.Network) { n.Bridge, n.Adopted, n.Domain = "br0", true, "home.arpa" }),
+		network("mute", "172.16.5.1", func(n *model.Network) { n.DNS = model.Off }),
+		network("red", "172.16.1.1", func(n *model.Network) { n.Compartment = "red" }),
 	}}
 	describe := func(extent Extent) (list []string) {
-		for _, w := range wishes(config, extent) {
+		for _, w := range wishes(cfg, extent) {
 			list = append(list, fmt.Sprint(w.network, " ", w.bridge, " ", w.adopted, " ", w.server, " ", w.domains))
 		}
 		return list
@@ -252,13 +253,13 @@ func TestHost(t *testing.T) {
 		f := newFake()
 		h, stop := f.run(t)
 		web := network("web", "172.16.1.1")
-		config := nat.Config{Networks: []nat.Network{web}}
+		cfg := config.Config{Networks: []model.Network{web}}
 		settle := func() { time.Sleep(time.Second); synctest.Wait() }
 
-		h.Configure(config)
+		h.Configure(cfg)
 		settle()
 		want(t, "created", f.told(), "set 7 172.16.1.1 [web.internal]")
-		h.Configure(config)
+		h.Configure(cfg)
 		time.Sleep(time.Minute)
 		want(t, "nothing new", f.told())
 
@@ -275,19 +276,19 @@ func TestHost(t *testing.T) {
 		time.Sleep(lookAgain + time.Second)
 		want(t, "the bridge was made again", f.told(), "set 9 172.16.1.1 [web.internal]")
 
-		config.Networks = []nat.Network{network("web", "172.16.5.1")}
-		h.Configure(config)
+		cfg.Networks = []model.Network{network("web", "172.16.5.1")}
+		h.Configure(cfg)
 		settle()
 		want(t, "moved", f.told(), "set 9 172.16.5.1 [web.internal]")
 
 		f.change(func() { f.indices["hn-lab"], f.unheard[11] = 11, 3 })
-		config.Networks = append(config.Networks, network("lab", "172.16.2.1"))
-		h.Configure(config)
+		cfg.Networks = append(cfg.Networks, network("lab", "172.16.2.1"))
+		h.Configure(cfg)
 		settle()
 		want(t, "a new link that it has not heard of yet", f.told(), "set 11 172.16.2.1 [lab.internal]")
 
-		config.Networks = config.Networks[1:]
-		h.Configure(config)
+		cfg.Networks = cfg.Networks[1:]
+		h.Configure(cfg)
 		settle()
 		want(t, "turned off", f.told(), "revert 9")
 		want(t, "problems", h.Problems())
@@ -304,7 +305,7 @@ func TestHostWithoutResolved(t *testing.T) {
 		f := newFake()
 		f.absent = true
 		h, stop := f.run(t)
-		h.Configure(nat.Config{Networks: []nat.Network{network("web", "172.16.1.1")}})
+		h.Configure(config.Config{Networks: []model.Network{network("web", "172.16.1.1")}})
 		time.Sleep(time.Minute)
 		want(t, "not there", f.told())
 		want(t, "problems", h.Problems())
@@ -325,9 +326,9 @@ func TestHostProblems(t *testing.T) {
 		f.indices["br0"] = 8
 		f.links[8] = setting{servers: []netip.Addr{netip.MustParseAddr("192.0.2.9")}}
 		h, stop := f.run(t)
-		h.Configure(nat.Config{Networks: []nat.Network{
+		h.Configure(config.Config{Networks: []model.Network{
 			network("web", "172.16.1.1"),
-			network("lan", "10.0.0.1", func(n *nat.Network) { n.Bridge, n.Adopted = "br0", true }),
+			network("lan", "10.0.0.1", func(n *model.Network) { n.Bridge, n.Adopted = "br0", true }),
 		}})
 		time.Sleep(time.Second)
 		want(t, "problems", h.Problems(),

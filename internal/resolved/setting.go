@@ -6,7 +6,7 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/hostnat/hostnat/internal/nat"
+	"github.com/hostnat/hostnat/internal/config"
 )
 
 // wish is what systemd-resolved is to know of one network.
@@ -56,12 +56,12 @@ func (e *Extent) UnmarshalText(text []byte) error {
 // wishes are those of all networks whose names mean something to the host. An
 // address of another compartment does not: the host would take it for one of its
 // own compartment, or of the outside.
-func wishes(config nat.Config, extent Extent) []wish {
+func wishes(cfg config.Config, extent Extent) []wish {
 	var list []wish
 	if extent == NoNames {
 		return nil
 	}
-	for _, n := range config.Networks {
+	for _, n := range cfg.Networks {
 		if !n.DNS.On() || n.Apart() {
 			continue
 		}

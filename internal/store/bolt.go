@@ -17,7 +17,8 @@ import (
 	"go.etcd.io/bbolt"
 	berrors "go.etcd.io/bbolt/errors"
 
-	"github.com/hostnat/hostnat/internal/nat"
+	"github.com/hostnat/hostnat/internal/config"
+	"github.com/hostnat/hostnat/internal/model"
 )
 
 // version is the layout's. A layout that this hostnat could not read gets a
@@ -56,7 +57,7 @@ func openBolt(path string) (db *bbolt.DB, err error) {
 	defer recoverAsDamage(&err)()
 	db, err = bbolt.Open(path, 0o600, &bbolt.Options{Timeout: openTimeout, NoFreelistSync: true})
 	if errors.Is(err, berrors.ErrTimeout) {
-		return nil, nat.Errorf(nat.Conflict, "another program has %s open", path).WithHint("end it and start again")
+		return nil, model.Errorf(model.Conflict, "another program has %s open", path).WithHint("end it and start again")
 	}
 	if err != nil {
 		return nil, fmt.Errorf("open %s: %w", path, err)
@@ -66,7 +67,7 @@ func openBolt(path string) (db *bbolt.DB, err error) {
 
 // read returns the configuration, a damage, or a refusal of a newer layout.
 // isOld: it is of an older layout.
-func read(db *bbolt.DB) (c nat.Config, isOld bool, err error) {
+func read(db *bbolt.DB) (c config.Config, isOld bool, err error) {
 	defer recoverAsDamage(&err)()
 	err = db.View(func(tx *bbolt.Tx) error {
 		if err := refuseNewer(tx, db.Path()); err != nil {
@@ -85,7 +86,7 @@ func read(db *bbolt.DB) (c nat.Config, isOld bool, err error) {
 	return c, isOld, err
 }
 
-func readObjects(b *bbolt.Bucket, c *nat.Config) error {
+func readObjects(b *bbolt.Bucket, c *config.Config) error {
 	rest := b.Get([]byte(restKey))
 	if rest == nil {
 		return damagef("there is no configuration in it")
@@ -113,7 +114,7 @@ func readObjects(b *bbolt.Bucket, c *nat.Config) error {
 	return err
 }
 
-func readWhole(b *bbolt.Bucket, c *nat.Config) error {
+func readWhole(b *bbolt.Bucket, c *config.Config) error {
 	text := b.Get(configKey1)
 	if sum := sha256.Sum256(text); !bytes.Equal(sum[:], b.Get(sumKey1)) {
 		return damagef("the configuration does not match its checksum")
@@ -128,7 +129,7 @@ func refuseNewer(tx *bbolt.Tx, path string) error {
 	return tx.ForEach(func(name []byte, _ *bbolt.Bucket) error {
 		digits, _ := strings.CutPrefix(string(name), "v")
 		if v, err := strconv.ParseUint(digits, 10, 31); err == nil && v > version {
-			return nat.Errorf(nat.Unavailable, "%s was written by a newer hostnat (layout %d; this one knows %d)", path, v, version).
+			return model.Errorf(model.Unavailable, "%s was written by a newer hostnat (layout %d; this one knows %d)", path, v, version).
 				WithHint("use that version, or another --state-dir")
 		}
 		return nil
@@ -136,7 +137,7 @@ func refuseNewer(tx *bbolt.Tx, path string) error {
 }
 
 // write puts a whole configuration in the place of what is there.
-func write(db *bbolt.DB, c nat.Config) (err error) {
+func write(db *bbolt.DB, c config.Config) (err error) {
 	defer recoverAsDamage(&err)()
 	return db.Update(func(tx *bbolt.Tx) error {
 		for _, name := range [][]byte{bucketName, bucketName1} {

@@ -11,11 +11,11 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"go.etcd.io/bbolt"
 
-	"github.com/hostnat/hostnat/internal/nat"
+	"github.com/hostnat/hostnat/internal/config"
 )
 
 // goodFile returns the bytes of a state file with n endpoints.
-func goodFile(t testing.TB, n int) (data []byte, c nat.Config) {
+func goodFile(t testing.TB, n int) (data []byte, c config.Config) {
 	t.Helper()
 	dir := t.TempDir()
 	s, err := Open(dir)
@@ -36,7 +36,7 @@ func goodFile(t testing.TB, n int) (data []byte, c nat.Config) {
 
 // openBytes starts on a file with the given content. It fails the test unless
 // the result is what it was, or a report of the damage with the file kept.
-func openBytes(t testing.TB, data []byte, want nat.Config) (damaged bool) {
+func openBytes(t testing.TB, data []byte, want config.Config) (damaged bool) {
 	t.Helper()
 	dir := t.TempDir()
 	path := filepath.Join(dir, FileName)
@@ -74,7 +74,7 @@ func openBytes(t testing.TB, data []byte, want nat.Config) (damaged bool) {
 	if len(s.Problems()) != 1 || !strings.Contains(s.Problems()[0], aside[0]) || strings.Contains(s.Problems()[0], "\n") {
 		t.Fatalf("problems: %q", s.Problems())
 	}
-	if diff := cmp.Diff(nat.NewConfig(), got, compareNetip); diff != "" {
+	if diff := cmp.Diff(config.NewConfig(), got, compareNetip); diff != "" {
 		t.Fatalf("started with (-want +got):\n%s", diff)
 	}
 	return true
@@ -126,10 +126,10 @@ func TestRubbish(t *testing.T) {
 		for i := range data {
 			data[i] = byte(random.Uint32())
 		}
-		if !openBytes(t, data, nat.NewConfig()) {
+		if !openBytes(t, data, config.NewConfig()) {
 			t.Errorf("%d random bytes are taken for a state file", size)
 		}
-		if !openBytes(t, make([]byte, size), nat.NewConfig()) {
+		if !openBytes(t, make([]byte, size), config.NewConfig()) {
 			t.Errorf("%d zero bytes are taken for a state file", size)
 		}
 	}
@@ -146,7 +146,7 @@ func TestSoundButEmpty(t *testing.T) {
 	}
 	db.Close()
 	data, _ := os.ReadFile(path)
-	if !openBytes(t, data, nat.NewConfig()) {
+	if !openBytes(t, data, config.NewConfig()) {
 		t.Error("a file without a configuration is taken for whole")
 	}
 }

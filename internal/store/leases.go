@@ -8,7 +8,7 @@ import (
 
 	"go.etcd.io/bbolt"
 
-	"github.com/hostnat/hostnat/internal/nat"
+	"github.com/hostnat/hostnat/internal/model"
 )
 
 // LeasesFileName is the name of the DHCP leases' file inside the state
@@ -59,7 +59,7 @@ func (s *Store) tryLeases(path string) error {
 
 // Leases returns the stored leases. One that cannot be read is left out: its
 // client asks again, and at worst gets another address.
-func (s *Store) Leases() (list []nat.Lease, err error) {
+func (s *Store) Leases() (list []model.Lease, err error) {
 	defer recoverAsDamage(&err)()
 	err = s.leases.View(func(tx *bbolt.Tx) error {
 		b := tx.Bucket(leaseBucket)
@@ -67,7 +67,7 @@ func (s *Store) Leases() (list []nat.Lease, err error) {
 			return nil
 		}
 		return b.ForEach(func(key, text []byte) error {
-			var l nat.Lease
+			var l model.Lease
 			if json.Unmarshal(text, &l) == nil && string(leaseKey(l)) == string(key) {
 				list = append(list, l)
 			}
@@ -82,7 +82,7 @@ func (s *Store) Leases() (list []nat.Lease, err error) {
 
 // SaveLeases stores some leases and takes others out, all or none. After it
 // returns, the daemon may be killed.
-func (s *Store) SaveLeases(save, drop []nat.Lease) (err error) {
+func (s *Store) SaveLeases(save, drop []model.Lease) (err error) {
 	defer recoverAsDamage(&err)()
 	err = s.leases.Update(func(tx *bbolt.Tx) error {
 		b, err := tx.CreateBucketIfNotExists(leaseBucket)
@@ -111,6 +111,6 @@ func (s *Store) SaveLeases(save, drop []nat.Lease) (err error) {
 	return nil
 }
 
-func leaseKey(l nat.Lease) []byte {
+func leaseKey(l model.Lease) []byte {
 	return append(append([]byte(l.Network), 0), l.Address.String()...)
 }

@@ -9,16 +9,16 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
-	"github.com/hostnat/hostnat/internal/nat"
+	"github.com/hostnat/hostnat/internal/model"
 )
 
-func lease(network, a string) nat.Lease {
+func lease(network, a string) model.Lease {
 	at := time.Date(2026, 11, 21, 12, 0, 0, 123, time.UTC)
-	return nat.Lease{Network: network, Address: netip.MustParseAddr(a), MAC: "02:00:00:00:00:01", ClientID: "ff01",
-		Hostname: "vm1", State: nat.LeaseBound, Since: at, Expires: at.Add(time.Hour)}
+	return model.Lease{Network: network, Address: netip.MustParseAddr(a), MAC: "02:00:00:00:00:01", ClientID: "ff01",
+		Hostname: "vm1", State: model.LeaseBound, Since: at, Expires: at.Add(time.Hour)}
 }
 
-func leasesIn(t *testing.T, dir string) ([]nat.Lease, []string) {
+func leasesIn(t *testing.T, dir string) ([]model.Lease, []string) {
 	t.Helper()
 	s, err := Open(dir)
 	if err != nil {
@@ -42,12 +42,12 @@ func TestLeases(t *testing.T) {
 		t.Fatal(err)
 	}
 	a, b, other := lease("web", "172.16.1.2"), lease("web", "172.16.1.3"), lease("lab", "172.16.1.2")
-	if err := s.SaveLeases([]nat.Lease{a, b, other}, nil); err != nil {
+	if err := s.SaveLeases([]model.Lease{a, b, other}, nil); err != nil {
 		t.Fatal(err)
 	}
 	renewed := a
 	renewed.MAC, renewed.Expires = "02:00:00:00:00:02", a.Expires.Add(time.Hour)
-	if err := s.SaveLeases([]nat.Lease{renewed}, []nat.Lease{b}); err != nil {
+	if err := s.SaveLeases([]model.Lease{renewed}, []model.Lease{b}); err != nil {
 		t.Fatal(err)
 	}
 	// What a killed daemon leaves: the file as it is now, without Close.
@@ -66,7 +66,7 @@ func TestLeases(t *testing.T) {
 	}
 	for _, d := range []string{dir, copied} {
 		got, problems := leasesIn(t, d)
-		if diff := cmp.Diff([]nat.Lease{other, renewed}, got, byText); diff != "" || len(problems) > 0 {
+		if diff := cmp.Diff([]model.Lease{other, renewed}, got, byText); diff != "" || len(problems) > 0 {
 			t.Errorf("%v (-want +got):\n%s", problems, diff)
 		}
 	}
@@ -85,7 +85,7 @@ func TestDamagedLeases(t *testing.T) {
 	if err := s.Save(c); err != nil {
 		t.Fatal(err)
 	}
-	if err := s.SaveLeases([]nat.Lease{lease("web", "172.16.1.2")}, nil); err != nil {
+	if err := s.SaveLeases([]model.Lease{lease("web", "172.16.1.2")}, nil); err != nil {
 		t.Fatal(err)
 	}
 	if err := s.Close(); err != nil {

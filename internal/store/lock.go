@@ -11,7 +11,7 @@ import (
 	"syscall"
 	"time"
 
-	"github.com/hostnat/hostnat/internal/nat"
+	"github.com/hostnat/hostnat/internal/model"
 )
 
 // lockWait is how long a daemon that is just ending may take to let go.
@@ -37,7 +37,7 @@ func lockDir(dir string) (*os.File, error) {
 	}
 	defer f.Close()
 	if errors.Is(err, syscall.EWOULDBLOCK) {
-		return nil, nat.Errorf(nat.Conflict, "another hostnat daemon%s uses %s", holder(f), dir).
+		return nil, model.Errorf(model.Conflict, "another hostnat daemon%s uses %s", holder(f), dir).
 			WithHint("use that one, end it first, or give this one another --state-dir")
 	}
 	return nil, fmt.Errorf("lock the state directory: %w", err)

@@ -7,7 +7,8 @@ import (
 	"reflect"
 	"slices"
 
-	"github.com/hostnat/hostnat/internal/nat"
+	"github.com/hostnat/hostnat/internal/config"
+	"github.com/hostnat/hostnat/internal/model"
 )
 
 // A configuration is kept as objects, so that a change writes what has changed.
@@ -20,23 +21,23 @@ const restKey = "rest"
 // kind is one of the lists of a configuration, each element of which is an object.
 type kind struct {
 	letter byte
-	encode func(into map[string]any, c nat.Config)
-	change func(into map[string]any, before, after nat.Config)
-	decode func(c *nat.Config, text []byte) error
-	empty  func(c *nat.Config)
+	encode func(into map[string]any, c config.Config)
+	change func(into map[string]any, before, after config.Config)
+	decode func(c *config.Config, text []byte) error
+	empty  func(c *config.Config)
 }
 
 var kinds = []kind{
-	listOf('a', func(c *nat.Config) *[]nat.NAT { return &c.NATs }, func(v *nat.NAT) uint32 { return v.ID }, nil),
-	listOf('b', func(c *nat.Config) *[]nat.Network { return &c.Networks }, func(v *nat.Network) uint32 { return v.ID }, (*nat.Network).Equal),
-	listOf('c', func(c *nat.Config) *[]nat.Endpoint { return &c.Endpoints }, func(v *nat.Endpoint) uint32 { return v.ID }, (*nat.Endpoint).Equal),
-	listOf('d', func(c *nat.Config) *[]nat.Mapping { return &c.Mappings }, func(v *nat.Mapping) uint32 { return v.ID }, (*nat.Mapping).Equal),
-	listOf('e', func(c *nat.Config) *[]nat.Proxy { return &c.Proxies }, func(v *nat.Proxy) uint32 { return v.ID }, nil),
+	listOf('a', func(c *config.Config) *[]model.NAT { return &c.NATs }, func(v *model.NAT) uint32 { return v.ID }, nil),
+	listOf('b', func(c *config.Config) *[]model.Network { return &c.Networks }, func(v *model.Network) uint32 { return v.ID }, (*model.Network).Equal),
+	listOf('c', func(c *config.Config) *[]model.Endpoint { return &c.Endpoints }, func(v *model.Endpoint) uint32 { return v.ID }, (*model.Endpoint).Equal),
+	listOf('d', func(c *config.Config) *[]model.Mapping { return &c.Mappings }, func(v *model.Mapping) uint32 { return v.ID }, (*model.Mapping).Equal),
+	listOf('e', func(c *config.Config) *[]model.Proxy { return &c.Proxies }, func(v *model.Proxy) uint32 { return v.ID }, nil),
 }
 
 // listOf describes a list whose elements are ordered by id. equal is for lists
 // that are long; nil: any way will do.
-func listOf[T any](letter byte, list func(*nat.Config) *[]T, id func(*T) uint32, equal func(a, b *T) bool) kind {
+func listOf[T any](letter byte, list func(*config.Config) *[]T, id func(*T) uint32, equal func(a, b *T) bool) kind {
 	if equal == nil {
 		equal = func(a, b *T) bool { return reflect.DeepEqual(a, b) }
 	}
@@ -45,13 +46,13 @@ func listOf[T any](letter byte, list func(*nat.Config) *[]T, id func(*T) uint32,
 	}
 	return kind{
 		letter: letter,
-		encode: func(into map[string]any, c nat.Config) {
+		encode: func(into map[string]any, c config.Config) {
 			for i := range *list(&c) {
 				v := &(*list(&c))[i]
 				into[key(v)] = v
 			}
 		},
-		change: func(into map[string]any, before, after nat.Config) {
+		change: func(into map[string]any, before, after config.Config) {
 			old, now := *list(&before), *list(&after)
 			for len(old) > 0 || len(now) > 0 {
 				switch {
@@ -69,7 +70,7 @@ func listOf[T any](letter byte, list func(*nat.Config) *[]T, id func(*T) uint32,
 				}
 			}
 		},
-		decode: func(c *nat.Config, text []byte) error {
+		decode: func(c *config.Config, text []byte) error {
 			var v T
 			if err := json.Unmarshal(text, &v); err != nil {
 				return err
@@ -77,12 +78,12 @@ func listOf[T any](letter byte, list func(*nat.Config) *[]T, id func(*T) uint32,
 			*list(c) = append(*list(c), v)
 			return nil
 		},
-		empty: func(c *nat.Config) { *list(c) = []T{} },
+		empty: func(c *config.Config) { *list(c) = []T{} },
 	}
 }
 
 // allObjects are the objects of a configuration, by key.
-func allObjects(c nat.Config) map[string]any {
+func allObjects(c config.Config) map[string]any {
 	objects := map[string]any{restKey: restOf(c)}
 	for _, k := range kinds {
 		k.encode(objects, c)
@@ -92,7 +93,7 @@ func allObjects(c nat.Config) map[string]any {
 
 // changedObjects are those in which two configurations differ; nil for one that
 // is gone.
-func changedObjects(before, after nat.Config) map[string]any {
+func changedObjects(before, after config.Config) map[string]any {
 	objects := make(map[string]any)
 	if old, now := restOf(before), restOf(after); !reflect.DeepEqual(old, now) {
 		objects[restKey] = now
@@ -103,7 +104,7 @@ func changedObjects(before, after nat.Config) map[string]any {
 	return objects
 }
 
-func restOf(c nat.Config) nat.Config {
+func restOf(c config.Config) config.Config {
 	for _, k := range kinds {
 		k.empty(&c)
 	}
@@ -113,7 +114,7 @@ func restOf(c nat.Config) nat.Config {
 
 // addObject puts an object of a list into the configuration that it is of. Those
 // of one list have to come in the order of their keys.
-func addObject(c *nat.Config, key string, text []byte) error {
+func addObject(c *config.Config, key string, text []byte) error {
 	i := slices.IndexFunc(kinds, func(k kind) bool { return key != "" && k.letter == key[0] })
 	if i < 0 {
 		return fmt.Errorf("%q is nothing known", key)

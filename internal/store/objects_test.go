@@ -12,11 +12,12 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"go.etcd.io/bbolt"
 
-	"github.com/hostnat/hostnat/internal/nat"
+	"github.com/hostnat/hostnat/internal/config"
+	"github.com/hostnat/hostnat/internal/model"
 )
 
 // writeLayout1 is how a configuration was kept before: as one text.
-func writeLayout1(t *testing.T, path string, c nat.Config) {
+func writeLayout1(t *testing.T, path string, c config.Config) {
 	t.Helper()
 	db, err := bbolt.Open(path, 0o600, nil)
 	if err != nil {
@@ -84,20 +85,20 @@ func TestOnlyWhatDiffersIsWritten(t *testing.T) {
 	t.Parallel()
 	before := filled(t, 20)
 	tests := map[string]struct {
-		change func(c *nat.Config) error
+		change func(c *config.Config) error
 		want   []string // kinds and number of what is written
 	}{
-		"nothing": {func(*nat.Config) error { return nil }, nil},
-		"a mapping more": {func(c *nat.Config) error {
-			_, err := c.AddMapping(nat.MappingSpec{Protocol: "udp", External: "7", Internal: "c1:7"}, nil)
+		"nothing": {func(*config.Config) error { return nil }, nil},
+		"a mapping more": {func(c *config.Config) error {
+			_, err := c.AddMapping(config.MappingSpec{Protocol: "udp", External: "7", Internal: "c1:7"}, nil)
 			return err
 		}, []string{"d", restKey}}, // and the next id
-		"a mapping less": {func(c *nat.Config) error { return c.DeleteMapping(7) }, []string{"d"}},
-		"a setting": {func(c *nat.Config) error {
-			_, err := c.SetNAT(nat.DefaultNAT, map[string]string{"udp-timeout": "7s"})
+		"a mapping less": {func(c *config.Config) error { return c.DeleteMapping(7) }, []string{"d"}},
+		"a setting": {func(c *config.Config) error {
+			_, err := c.SetNAT(model.DefaultNAT, map[string]string{"udp-timeout": "7s"})
 			return err
 		}, []string{"a"}},
-		"an endpoint less": {func(c *nat.Config) error { return c.DetachEndpoint("c3") }, []string{"c", "d", restKey}},
+		"an endpoint less": {func(c *config.Config) error { return c.DetachEndpoint("c3") }, []string{"c", "d", restKey}},
 	}
 	for name, tt := range tests {
 		after := before.Clone()

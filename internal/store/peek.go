@@ -7,17 +7,17 @@ import (
 
 	"go.etcd.io/bbolt"
 
-	"github.com/hostnat/hostnat/internal/nat"
+	"github.com/hostnat/hostnat/internal/config"
 )
 
 // Peek reads the state file of dir without changing anything, for who is not
 // the daemon. problems are what Open would report; a file that is not there is
 // the error fs.ErrNotExist, a damaged one a problem and an error.
-func Peek(dir string) (c nat.Config, problems []string, err error) {
+func Peek(dir string) (c config.Config, problems []string, err error) {
 	path := filepath.Join(dir, FileName)
 	problems = leftAside(path)
 	if _, err := os.Stat(path); err != nil {
-		return nat.Config{}, problems, err
+		return config.Config{}, problems, err
 	}
 	note, err := checkFile(path)
 	if note != "" {
@@ -32,11 +32,11 @@ func Peek(dir string) (c nat.Config, problems []string, err error) {
 	return c, problems, err
 }
 
-func peek(path string) (c nat.Config, err error) {
+func peek(path string) (c config.Config, err error) {
 	defer recoverAsDamage(&err)()
 	db, err := bbolt.Open(path, 0o600, &bbolt.Options{Timeout: openTimeout, ReadOnly: true})
 	if err != nil {
-		return nat.Config{}, fmt.Errorf("open %s: %w", path, err)
+		return config.Config{}, fmt.Errorf("open %s: %w", path, err)
 	}
 	defer db.Close()
 	c, _, err = read(db)

@@ -10,7 +10,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
-	"github.com/hostnat/hostnat/internal/nat"
+	"github.com/hostnat/hostnat/internal/config"
 )
 
 // files returns what is in dir with its contents.
@@ -41,7 +41,7 @@ func TestPeek(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	want := nat.NewConfig()
+	want := config.NewConfig()
 	want.NextMapping = 77
 	if err := s.Save(want); err != nil {
 		t.Fatal(err)

@@ -16,7 +16,7 @@ import (
 
 	"go.etcd.io/bbolt"
 
-	"github.com/hostnat/hostnat/internal/nat"
+	"github.com/hostnat/hostnat/internal/config"
 )
 
 // FileName is the database's name inside the state directory.
@@ -30,12 +30,12 @@ type Store struct {
 	problems []string
 
 	mu    sync.Mutex
-	saved *nat.Config // what the file has, in this layout; nil: not known
+	saved *config.Config // what the file has, in this layout; nil: not known
 }
 
 // Open opens the state file in dir, making both if they are not there.
 //
-// It returns a *nat.Error with code Conflict if another daemon uses dir, and
+// It returns a *model.Error with code Conflict if another daemon uses dir, and
 // with code Unavailable, the file untouched, if it was written by a newer
 // hostnat. A damaged file is no error: it is moved aside to
 // "hostnat.db.damaged-TIME", an empty one is started, and Problems tells.
@@ -73,17 +73,17 @@ func (s *Store) Close() error {
 func (s *Store) Problems() []string { return s.problems }
 
 // Load returns the stored state.
-func (s *Store) Load() (nat.Config, error) {
+func (s *Store) Load() (config.Config, error) {
 	c, _, err := read(s.db)
 	if err != nil {
-		return nat.Config{}, fmt.Errorf("load the configuration: %w", err)
+		return config.Config{}, fmt.Errorf("load the configuration: %w", err)
 	}
 	return c, nil
 }
 
 // Save replaces the stored state; what has not changed is not written. On error
 // the old one is still there.
-func (s *Store) Save(c nat.Config) error {
+func (s *Store) Save(c config.Config) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if err := s.save(c); err != nil {
@@ -95,7 +95,7 @@ func (s *Store) Save(c nat.Config) error {
 	return nil
 }
 
-func (s *Store) save(c nat.Config) error {
+func (s *Store) save(c config.Config) error {
 	if s.saved == nil {
 		return write(s.db, c)
 	}
@@ -160,7 +160,7 @@ func (s *Store) create(path string) error {
 	if err != nil {
 		return err
 	}
-	c := nat.NewConfig()
+	c := config.NewConfig()
 	if err := write(db, c); err != nil {
 		db.Close()
 		return fmt.Errorf("make the configuration: %w", err)

@@ -13,7 +13,8 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"go.etcd.io/bbolt"
 
-	"github.com/hostnat/hostnat/internal/nat"
+	"github.com/hostnat/hostnat/internal/config"
+	"github.com/hostnat/hostnat/internal/model"
 )
 
 var compareNetip = cmp.Options{
@@ -32,7 +33,7 @@ func openStore(t *testing.T, dir string) *Store {
 	return s
 }
 
-func load(t *testing.T, s *Store) nat.Config {
+func load(t *testing.T, s *Store) config.Config {
 	t.Helper()
 	c, err := s.Load()
 	if err != nil {
@@ -42,14 +43,14 @@ func load(t *testing.T, s *Store) nat.Config {
 }
 
 // filled is a configuration of a few networks and n endpoints and mappings.
-func filled(t testing.TB, n int) nat.Config {
+func filled(t testing.TB, n int) config.Config {
 	t.Helper()
-	c := nat.NewConfig()
-	_, err := c.AddNetwork(nat.NetworkSpec{Name: "web", Subnet: "172.16.0.0/16"}, nat.HostFacts{}, nil)
+	c := config.NewConfig()
+	_, err := c.AddNetwork(config.NetworkSpec{Name: "web", Subnet: "172.16.0.0/16"}, model.HostFacts{}, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
-	next := func(network nat.Network, e []nat.Endpoint) (netip.Addr, error) {
+	next := func(network model.Network, e []model.Endpoint) (netip.Addr, error) {
 		a := network.Gateway.Next()
 		if len(e) > 0 {
 			a = e[len(e)-1].Address.Next()
@@ -58,10 +59,10 @@ func filled(t testing.TB, n int) nat.Config {
 	}
 	for i := range n {
 		name := fmt.Sprintf("c%d", i)
-		if _, err := c.AddEndpoint(nat.EndpointSpec{Network: "web", Name: name, Netns: name}, nat.HostFacts{}, next); err != nil {
+		if _, err := c.AddEndpoint(config.EndpointSpec{Network: "web", Name: name, Netns: name}, model.HostFacts{}, next); err != nil {
 			t.Fatal(err)
 		}
-		if _, err := c.AddMapping(nat.MappingSpec{Protocol: "tcp", External: fmt.Sprint(1000 + i), Internal: name + ":80"}, nil); err != nil {
+		if _, err := c.AddMapping(config.MappingSpec{Protocol: "tcp", External: fmt.Sprint(1000 + i), Internal: name + ":80"}, nil); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -72,7 +73,7 @@ func TestSaveAndLoad(t *testing.T) {
 	t.Parallel()
 	dir := filepath.Join(t.TempDir(), "state", "deep")
 	s := openStore(t, dir)
-	if diff := cmp.Diff(nat.NewConfig(), load(t, s), compareNetip); diff != "" {
+	if diff := cmp.Diff(config.NewConfig(), load(t, s), compareNetip); diff != "" {
 		t.Errorf("fresh (-want +got):\n%s", diff)
 	}
 	for _, n := range []int{1, 200, 3} { // inline bucket, overflow pages, small again
@@ -98,8 +99,8 @@ func TestSecondDaemonIsRefused(t *testing.T) {
 	dir := t.TempDir()
 	s := openStore(t, dir)
 	_, err := Open(dir)
-	var e *nat.Error
-	if !errors.As(err, &e) || e.Code != nat.Conflict || !strings.Contains(e.Message, fmt.Sprintf("another hostnat daemon (pid %d) uses %s", os.Getpid(), dir)) {
+	var e *model.Error
+	if !errors.As(err, &e) || e.Code != model.Conflict || !strings.Contains(e.Message, fmt.Sprintf("another hostnat daemon (pid %d) uses %s", os.Getpid(), dir)) {
 		t.Errorf("got %v", err)
 	}
 	s.Close()
@@ -136,8 +137,8 @@ func TestNewerVersionIsRefusedUntouched(t *testing.T) {
 	db.Close()
 	before, _ := os.ReadFile(path)
 	_, err = Open(dir)
-	var e *nat.Error
-	if !errors.As(err, &e) || e.Code != nat.Unavailable || !strings.Contains(e.Message, "newer hostnat (layout 3") {
+	var e *model.Error
+	if !errors.As(err, &e) || e.Code != model.Unavailable || !strings.Contains(e.Message, "newer hostnat (layout 3") {
 		t.Errorf("got %v", err)
 	}
 	if after, _ := os.ReadFile(path); !bytes.Equal(before, after) {

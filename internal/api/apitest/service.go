@@ -10,9 +10,10 @@ import (
 	"sync"
 	"time"
 
+	"github.com/hostnat/hostnat/internal/config"
 	"github.com/hostnat/hostnat/internal/control"
 	"github.com/hostnat/hostnat/internal/event"
-	"github.com/hostnat/hostnat/internal/nat"
+	"github.com/hostnat/hostnat/internal/model"
 )
 
 // Service is an api.Service without a host behind it. Set its fields before
@@ -27,28 +28,28 @@ type Service struct {
 	Events []event.Event
 
 	mu        sync.Mutex
-	nats      []nat.NAT
-	networks  []nat.Network
+	nats      []model.NAT
+	networks  []model.Network
 	endpoints []control.EndpointView
 	mappings  []control.MappingView
 	proxies   []control.ProxyView
 	addresses []control.AddressView
 
 	leases       []control.LeaseView
-	reservations []nat.Reservation
-	pools        []nat.Pool
+	reservations []model.Reservation
+	pools        []model.Pool
 
-	bindings []nat.Binding
-	sessions []nat.Session
+	bindings []model.Binding
+	sessions []model.Session
 	ports    []control.PortView
-	filter   nat.Filter
+	filter   model.Filter
 }
 
 // Empty returns a Service that has nothing at all.
 func Empty() *Service { return &Service{} }
 
 // Filter returns the filter of the last operation on bindings or sessions.
-func (s *Service) Filter() nat.Filter {
+func (s *Service) Filter() model.Filter {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.filter
@@ -98,7 +99,7 @@ func (s *Service) Watch(ctx context.Context) (<-chan event.Event, error) {
 }
 
 // Bindings returns all bindings, whatever the filter; see Filter.
-func (s *Service) Bindings(_ context.Context, f nat.Filter) ([]nat.Binding, error) {
+func (s *Service) Bindings(_ context.Context, f model.Filter) ([]model.Binding, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.filter = f
@@ -106,7 +107,7 @@ func (s *Service) Bindings(_ context.Context, f nat.Filter) ([]nat.Binding, erro
 }
 
 // Sessions returns all sessions, whatever the filter; see Filter.
-func (s *Service) Sessions(_ context.Context, f nat.Filter) ([]nat.Session, error) {
+func (s *Service) Sessions(_ context.Context, f model.Filter) ([]model.Session, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.filter = f
@@ -114,12 +115,12 @@ func (s *Service) Sessions(_ context.Context, f nat.Filter) ([]nat.Session, erro
 }
 
 // DeleteSessions ends all sessions, whatever the filter; see Filter.
-func (s *Service) DeleteSessions(_ context.Context, f nat.Filter, all bool) (control.EndedSessions, error) {
+func (s *Service) DeleteSessions(_ context.Context, f model.Filter, all bool) (control.EndedSessions, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.filter = f
-	if f == (nat.Filter{}) && !all {
-		return control.EndedSessions{}, nat.Errorf(nat.Invalid, "no filter is given").WithHint("give one, or --all")
+	if f == (model.Filter{}) && !all {
+		return control.EndedSessions{}, model.Errorf(model.Invalid, "no filter is given").WithHint("give one, or --all")
 	}
 	e := control.EndedSessions{Ended: len(s.sessions)}
 	if s.Err == nil {
@@ -129,7 +130,7 @@ func (s *Service) DeleteSessions(_ context.Context, f nat.Filter, all bool) (con
 }
 
 // SetSessions makes these the sessions from now on.
-func (s *Service) SetSessions(sessions ...nat.Session) {
+func (s *Service) SetSessions(sessions ...model.Session) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.sessions = sessions
@@ -147,26 +148,26 @@ func Example() *Service {
 	remote := netip.MustParseAddrPort("192.0.2.7:443")
 	at := time.Date(2026, 11, 21, 12, 0, 0, 0, time.UTC)
 	created := event.New(event.SessionCreate, at)
-	created.Protocol, created.NAT, created.Network, created.Compartment = nat.TCP, "default", "web", "default"
+	created.Protocol, created.NAT, created.Network, created.Compartment = model.TCP, "default", "web", "default"
 	created.Internal, created.InternalDestination = internal, remote
 	created.External, created.ExternalDestination = external, remote
 	created.LifetimeSeconds = 6
 	ports := event.New(event.OutOfPorts, at)
-	ports.NAT, ports.Protocol = "default", nat.UDP
+	ports.NAT, ports.Protocol = "default", model.UDP
 
 	s := &Service{Events: []event.Event{created, ports}}
 	ctx := context.Background()
-	_, _ = s.CreateNAT(ctx, nat.NATSpec{Name: nat.DefaultNAT})
-	_, _ = s.CreateNetwork(ctx, nat.NetworkSpec{Name: "web", Subnet: "172.16.1.0/24"})
-	_, _ = s.AttachEndpoint(ctx, nat.EndpointSpec{Network: "web", Name: "c1", Netns: "c1", Aliases: []string{"www"}})
-	_, _ = s.AddMapping(ctx, nat.MappingSpec{Protocol: "tcp", External: "8080", Internal: "c1:80"})
-	_, _ = s.AddProxy(ctx, nat.ProxySpec{Kind: "v4tov6", Protocol: "tcp", Listen: "192.168.7.5:8081", Connect: "[2001:db8::1]:80"})
-	s.addresses = []control.AddressView{{NAT: nat.DefaultNAT, Address: external.Addr(), Ports: "32768-60999",
+	_, _ = s.CreateNAT(ctx, config.NATSpec{Name: model.DefaultNAT})
+	_, _ = s.CreateNetwork(ctx, config.NetworkSpec{Name: "web", Subnet: "172.16.1.0/24"})
+	_, _ = s.AttachEndpoint(ctx, config.EndpointSpec{Network: "web", Name: "c1", Netns: "c1", Aliases: []string{"www"}})
+	_, _ = s.AddMapping(ctx, config.MappingSpec{Protocol: "tcp", External: "8080", Internal: "c1:80"})
+	_, _ = s.AddProxy(ctx, config.ProxySpec{Kind: "v4tov6", Protocol: "tcp", Listen: "192.168.7.5:8081", Connect: "[2001:db8::1]:80"})
+	s.addresses = []control.AddressView{{NAT: model.DefaultNAT, Address: external.Addr(), Ports: "32768-60999",
 		Interface: "eth0", Source: control.Interface}}
-	s.bindings = []nat.Binding{{NAT: nat.DefaultNAT, Network: "web", Compartment: "default", Protocol: nat.TCP,
+	s.bindings = []model.Binding{{NAT: model.DefaultNAT, Network: "web", Compartment: "default", Protocol: model.TCP,
 		Internal: internal, External: external, SessionCount: 1}}
-	s.sessions = []nat.Session{{NAT: nat.DefaultNAT, Network: "web", Endpoint: "c1", Compartment: "default",
-		Protocol: nat.TCP, Internal: internal, External: external, Remote: remote, State: nat.StateEstablished,
+	s.sessions = []model.Session{{NAT: model.DefaultNAT, Network: "web", Endpoint: "c1", Compartment: "default",
+		Protocol: model.TCP, Internal: internal, External: external, Remote: remote, State: model.StateEstablished,
 		LifetimeSeconds: 7440, CreatedAt: at, PacketsOut: 10, BytesOut: 1536, PacketsIn: 2048, BytesIn: 3 << 20}}
 	s.leases = exampleLeases(at)
 	s.ports = examplePorts(external.Addr())
@@ -176,11 +177,11 @@ func Example() *Service {
 func examplePorts(external netip.Addr) []control.PortView {
 	one, none := 1, 0
 	return []control.PortView{
-		{Protocol: nat.TCP, Address: netip.IPv6Unspecified(), Ports: "22", Kind: control.ListenerPort, Owner: "sshd (pid 41)", Count: 1, InUse: &one},
-		{Protocol: nat.TCP, Address: external, Ports: "1024-32767,61000-65535", Kind: control.DynamicPorts, Owner: "NAT default", Count: 36280, InUse: &one},
-		{Protocol: nat.TCP, Address: netip.IPv4Unspecified(), Ports: "8080", Kind: control.MappedPort, Owner: "c1:80 (mapping 1)", Count: 1, InUse: &one},
-		{Protocol: nat.TCP, Address: netip.IPv4Unspecified(), Ports: "32768-60999", Kind: control.EphemeralPorts, Owner: "the host", Count: 28232},
-		{Protocol: nat.UDP, Address: external, Ports: "1024-32767,61000-65535", Kind: control.DynamicPorts, Owner: "NAT default", Count: 36280, InUse: &none},
-		{Protocol: nat.UDP, Address: netip.IPv4Unspecified(), Ports: "32768-60999", Kind: control.EphemeralPorts, Owner: "the host", Count: 28232},
+		{Protocol: model.TCP, Address: netip.IPv6Unspecified(), Ports: "22", Kind: control.ListenerPort, Owner: "sshd (pid 41)", Count: 1, InUse: &one},
+		{Protocol: model.TCP, Address: external, Ports: "1024-32767,61000-65535", Kind: control.DynamicPorts, Owner: "NAT default", Count: 36280, InUse: &one},
+		{Protocol: model.TCP, Address: netip.IPv4Unspecified(), Ports: "8080", Kind: control.MappedPort, Owner: "c1:80 (mapping 1)", Count: 1, InUse: &one},
+		{Protocol: model.TCP, Address: netip.IPv4Unspecified(), Ports: "32768-60999", Kind: control.EphemeralPorts, Owner: "the host", Count: 28232},
+		{Protocol: model.UDP, Address: external, Ports: "1024-32767,61000-65535", Kind: control.DynamicPorts, Owner: "NAT default", Count: 36280, InUse: &none},
+		{Protocol: model.UDP, Address: netip.IPv4Unspecified(), Ports: "32768-60999", Kind: control.EphemeralPorts, Owner: "the host", Count: 28232},
 	}
 }

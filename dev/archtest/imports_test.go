@@ -1,0 +1,180 @@
+package archtest
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+)
+
+// ours says which packages of ours each package may import, tests aside.
+// ARCHITECTURE.md explains the picture.
+var ours = map[string][]string{
+	"internal/model":       {},
+	"internal/config":      {"internal/model"},
+	"internal/natmodel":    {"internal/model", "internal/config"},
+	"internal/ipam":        {"internal/model", "internal/config"},
+	"internal/store":       {"internal/model", "internal/config"},
+	"internal/event":       {"internal/model", "internal/config"},
+	"internal/dhcp":        {"internal/model", "internal/config"},
+	"internal/host":        {"internal/model", "internal/config"},
+	"internal/datapath":    {"internal/model", "internal/config", "internal/event"},
+	"internal/portproxy":   {"internal/model", "internal/config", "internal/sniff"},
+	"internal/reconcile":   {"internal/model", "internal/config", "internal/event", "internal/host", "internal/datapath"},
+	"internal/dns":         {"internal/model", "internal/config"},
+	"internal/resolved":    {"internal/model", "internal/config"},
+	"internal/doctor":      {"internal/model", "internal/config", "internal/host"},
+	"internal/control":     {"internal/model", "internal/config", "internal/event", "internal/ipam", "internal/store"},
+	"internal/api":         {"internal/model", "internal/config", "internal/event", "internal/control", "internal/doctor"},
+	"internal/api/apitest": {"internal/model", "internal/config", "internal/event", "internal/control", "internal/doctor"},
+	"internal/daemon":      {"internal/model", "internal/config", "internal/store", "internal/api", "internal/control", "internal/dhcp", "internal/host", "internal/portproxy", "internal/reconcile", "internal/dns", "internal/resolved", "internal/doctor"},
+	"internal/sniff":       {},
+	"dev/lab":              {},
+	"dev/demo":             {"internal/model", "internal/config", "internal/event", "internal/control", "internal/api", "dev/lab"},
+	"dev/bench":            {"internal/model", "internal/config", "internal/event", "internal/control", "internal/api", "dev/lab"},
+	"dev/archtest":         {},
+	"cmd/hostnat":          {"internal/model", "internal/config", "internal/event", "internal/control", "internal/api", "internal/daemon", "dev/demo", "internal/doctor"},
+	"dev/hostnat-bench":    {"dev/bench", "dev/lab"},
+	"test":                 {"internal/model", "internal/config", "internal/event", "internal/control", "internal/api", "internal/daemon", "dev/lab"},
+	"e2e":                  {"internal/model", "internal/config", "internal/event", "internal/control", "internal/api", "dev/lab"},
+}
+
+// anyTest may be imported by every test.
+var anyTest = []string{"dev/lab", "internal/api/apitest", "internal/event", "internal/model", "internal/config", "internal/natmodel", "internal/store"}
+
+// alsoTests says what else a package's tests may import, and why.
+var alsoTests = map[string][]string{
+	"internal/datapath": {"internal/host"}, // the room for fragments is a namespace: without the real one its programs show nothing
+}
+
+// confined says which packages alone may import something, tests too, and why.
+var confined = []struct {
+	imported string // a path and all below it
+	by       []string
+	reason   string
+}{
+	{"github.com/cilium/ebpf", []string{"internal/datapath", "dev/bench", "test"}, "one package of the product knows the kernel's tables and how to load programs"},
+	{"github.com/vishvananda/netlink", []string{"internal/host", "dev/lab", "dev/demo", "dev/bench"}, "one package of the product changes the host; the library may have to be replaced"},
+	{"github.com/google/nftables", []string{"internal/host", "test"}, "one package looks at the host's firewall"},
+	{"github.com/vishvananda/netns", []string{"internal/host", "dev/lab"}, "a thread in the wrong namespace is a bug that must have one place to be in"},
+	{"github.com/miekg/dns", []string{"internal/dns", "test", "e2e", "dev/bench"}, "its author has declared this version the last of its kind; it may have to be replaced"},
+	{"github.com/fsnotify/fsnotify", []string{"internal/dns"}, "one task follows files of the host"},
+	{"github.com/godbus/dbus", []string{"internal/resolved"}, "one program of the host is told something by D-Bus"},
+	{"golang.org/x/crypto", []string{"internal/sniff"}, "reading a ClientHello is one package's matter; keys and certificates are nobody's"},
+	{"github.com/pires/go-proxyproto", []string{"internal/portproxy", "e2e", "test"}, "who the client is, is told by the relays alone"},
+	{"go.etcd.io/bbolt", []string{"internal/store"}, "desired state may move to another store"},
+	{"github.com/insomniacslk/dhcp", []string{"internal/dhcp", "test", "e2e"}, "everything else speaks in values of ours"},
+	{"github.com/mdlayher/packet", []string{"internal/dhcp", "internal/host"}, "frames are sent by who serves addresses, and by who asks whether one is taken"},
+	{"github.com/spf13/cobra", []string{"cmd/hostnat"}, "flags and usage are wiring"},
+	{"github.com/spf13/pflag", []string{"cmd/hostnat"}, "flags and usage are wiring"},
+	{"net/http", []string{"internal/api", "dev/lab", "dev/demo", "dev/bench", "e2e"}, "everything else speaks in values of ours"},
+	{"os/exec", []string{"dev/lab", "dev/demo", "dev/bench", "e2e"}, "the product runs no other programs"},
+	{"testing", []string{"dev/lab"}, "the demo must not link the test framework"},
+	{"log", nil, "log/slog is passed in where it is needed; there is no global logger"},
+}
+
+// pure packages do no IO and know no clock but the one they are given.
+var pure = map[string][]string{
+	"internal/model":  {"os", "os/exec", "syscall", "net/http", "golang.org/x/sys/unix", "context", "log/slog"},
+	"internal/config": {"os", "os/exec", "syscall", "net/http", "golang.org/x/sys/unix", "context", "log/slog"},
+	"internal/ipam":   {"os", "os/exec", "syscall", "net/http", "golang.org/x/sys/unix", "context", "log/slog"},
+	// Not even a random number: the same packets must always give the same answers.
+	"internal/natmodel": {"os", "os/exec", "syscall", "net/http", "golang.org/x/sys/unix", "context", "log/slog", "math/rand", "math/rand/v2", "crypto/rand"},
+}
+
+func TestPackagesOfOurs(t *testing.T) {
+	t.Parallel()
+	for _, s := range sources(t) {
+		allowed, known := ours[s.pkg()]
+		if !known {
+			t.Errorf("%s: package %s has no rule: say in imports_test.go and ARCHITECTURE.md what it may import", s.Path, s.pkg())
+			continue
+		}
+		for _, imported := range s.Imports {
+			imported, isOurs := strings.CutPrefix(imported, module)
+			if !isOurs || imported == s.pkg() || slices.Contains(allowed, imported) {
+				continue
+			}
+			if s.isTest() && mayTest(s.pkg(), imported) {
+				continue
+			}
+			t.Errorf("%s imports %s; %s may import %v", s.Path, imported, s.pkg(), allowed)
+		}
+	}
+}
+
+// mayTest allows a package's tests the packages made for tests, and what the
+// packages that it imports may import: it needs them to set these up.
+func mayTest(pkg, imported string) bool {
+	if slices.Contains(anyTest, imported) || slices.Contains(alsoTests[pkg], imported) {
+		return true
+	}
+	for _, direct := range ours[pkg] {
+		if slices.Contains(ours[direct], imported) {
+			return true
+		}
+	}
+	return false
+}
+
+func TestConfinedImports(t *testing.T) {
+	t.Parallel()
+	for _, s := range sources(t) {
+		for _, problem := range violations(s) {
+			t.Error(problem)
+		}
+	}
+}
+
+func violations(s source) []string {
+	var list []string
+	for _, imported := range s.Imports {
+		for _, rule := range confined {
+			inTest := s.isTest() && !strings.Contains(rule.imported, ".") // tests may use all of Go's own library
+			if within(imported, rule.imported) && !inTest && !slices.Contains(rule.by, s.pkg()) {
+				list = append(list, fmt.Sprintf("%s imports %s; only %v may: %s", s.Path, imported, rule.by, rule.reason))
+			}
+		}
+		if slices.Contains(pure[s.pkg()], imported) && !s.isTest() {
+			list = append(list, fmt.Sprintf("%s imports %s; %s is pure: no IO, time and facts as arguments", s.Path, imported, s.pkg()))
+		}
+	}
+	return list
+}
+
+func within(imported, tree string) bool {
+	if tree == "log" || tree == "testing" { // log/slog and testing/... are others
+		return imported == tree
+	}
+	return imported == tree || strings.HasPrefix(imported, tree+"/")
+}
+
+// TestViolations shows that the rules catch what they are for.
+func TestViolations(t *testing.T) {
+	t.Parallel()
+	tests := []struct {
+		name string
+		in   source
+		want int
+	}{
+		{"nothing", source{Path: "internal/control/x.go", Imports: []string{"context", "log/slog"}}, 0},
+		{"ebpf outside datapath", source{Path: "internal/control/x.go", Imports: []string{"github.com/cilium/ebpf/link"}}, 1},
+		{"ebpf in datapath", source{Path: "internal/datapath/x.go", Imports: []string{"github.com/cilium/ebpf/link"}}, 0},
+		{"netlink in a command", source{Path: "cmd/hostnat/x.go", Imports: []string{"github.com/vishvananda/netlink"}}, 1},
+		{"bbolt in a test of another package", source{Path: "internal/control/x_test.go", Imports: []string{"go.etcd.io/bbolt"}}, 1},
+		{"programs run by a test", source{Path: "internal/control/x_test.go", Imports: []string{"os/exec"}}, 0},
+		{"programs run by the product", source{Path: "internal/control/x.go", Imports: []string{"os/exec"}}, 1},
+		{"global logger", source{Path: "internal/control/x.go", Imports: []string{"log"}}, 1},
+		{"IO in a pure package", source{Path: "internal/model/x.go", Imports: []string{"os"}}, 1},
+	}
+	for _, test := range tests {
+		t.Run(test.name, func(t *testing.T) {
+			t.Parallel()
+			if diff := cmp.Diff(test.want, len(violations(test.in))); diff != "" {
+				t.Errorf("violations (-want +got):\n%s%v", diff, violations(test.in))
+			}
+		})
+	}
+}

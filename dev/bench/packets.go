@@ -1,0 +1,123 @@
+package bench
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"github.com/hostnat/hostnat/dev/lab"
+)
+
+const (
+	warmUp     = 100 * time.Millisecond // until caches, neighbours and sessions are there
+	packetTime = 400 * time.Millisecond
+	flowPort   = 20000 // source port of the first flow
+)
+
+// burstFrames is how many frames the generator hands over in one piece. The
+// link takes them apart, and the host gets them as from a card under load.
+const burstFrames = 64
+
+// packets measures 64-byte UDP frames a second (in thousands) that arrive in
+// the server's namespace, of one flow.
+func (b *Bench) packets(ctx context.Context, p path) ([]float64, error) {
+	e, err := p.envelope(ctx)
+	if err != nil {
+		return nil, err
+	}
+	return b.bursts(p, e)
+}
+
+func (b *Bench) bursts(p path, e envelope) (figures []float64, err error) {
+	restore, err := splitBursts(p.client, p.clientLink)
+	if err != nil {
+		return nil, err
+	}
+	defer func() { err = errors.Join(err, restore()) }()
+	rate, err := b.flood(p, load{
+		messages: [][]byte{e.burst(flowPort, p.target.Port(), burstFrames)}, frames: burstFrames, lastPort: p.listen.Port(),
+	})
+	return []float64{rate}, err
+}
+
+// nothing measures generator and sink alone: the frames end where the host
+// begins. No contender can be faster.
+func (b *Bench) nothing(ctx context.Context, c *contender) ([]float64, error) {
+	p := c.inbound
+	e, err := p.envelope(ctx)
+	if err != nil {
+		return nil, err
+	}
+	p.server, p.serverLink = c.topology.Host, lab.HostLink
+	p.listen = p.target
+	return b.bursts(p, e)
+}
+
+// load is what to send over and over.
+type load struct {
+	messages [][]byte // from an envelope
+	frames   int      // in each message
+	lastPort uint16   // of the server, the first being the path's
+}
+
+// flood sends a load and returns how many thousand frames a second arrive.
+func (b *Bench) flood(p path, l load) (rate float64, err error) {
+	s, err := newSink(p.server, p.serverLink, p.source, p.listen.Addr(), p.listen.Port(), l.lastPort)
+	if err != nil {
+		return 0, err
+	}
+	defer func() { err = errors.Join(err, s.close()) }()
+	g, err := newGenerator(p.client, p.clientLink, repeat(l.messages))
+	if err != nil {
+		return 0, err
+	}
+	defer func() { err = errors.Join(err, g.close()) }()
+	err = inside(p.client, b.cpus.near, func() error {
+		rate, err = measureFlood(g, s, l)
+		return err
+	})
+	return rate, err
+}
+
+func measureFlood(g *generator, s *sink, l load) (float64, error) {
+	if err := g.warmUp(len(l.messages)); err != nil {
+		return 0, err
+	}
+	before, err := s.read()
+	if err != nil {
+		return 0, err
+	}
+	sent, elapsed, err := g.run(packetTime)
+	if err != nil {
+		return 0, err
+	}
+	after, err := s.read()
+	if err != nil {
+		return 0, err
+	}
+	return float64(after.right-before.right) / elapsed.Seconds() / 1e3, after.check(before, sent*l.frames)
+}
+
+// warmUp sends for a while, and each message at least twice.
+func (g *generator) warmUp(messages int) error {
+	for sent := 0; sent < 2*messages; {
+		n, _, err := g.run(warmUp)
+		if err != nil {
+			return err
+		}
+		if n == 0 {
+			return errors.New("the link takes no frames")
+		}
+		sent += n
+	}
+	return nil
+}
+
+// repeat makes up a whole batch of few messages.
+func repeat(messages [][]byte) [][]byte {
+	all := messages
+	for len(all) < sendBatch {
+		all = append(all, messages...)
+	}
+	return all
+}

@@ -1,0 +1,86 @@
+package bench
+
+import (
+	"errors"
+	"fmt"
+	"net/netip"
+
+	"github.com/cilium/ebpf"
+	"github.com/cilium/ebpf/asm"
+
+	"github.com/hostnat/hostnat/dev/lab"
+)
+
+// sink counts UDP packets as they arrive at a link, before any socket, and
+// drops them: those with the expected addresses apart from the others.
+type sink struct {
+	*probe
+	counts *ebpf.Map
+}
+
+// arrivals is what a sink has counted.
+type arrivals struct {
+	right, wrong uint64 // with the addresses expected, with others
+}
+
+// newSink takes UDP to the ports low to high.
+func newSink(n *lab.Namespace, link string, source, destination netip.Addr, low, high uint16) (*sink, error) {
+	counts, err := ebpf.NewMap(&ebpf.MapSpec{
+		Name: "bench_arrivals", Type: ebpf.PerCPUArray, KeySize: 4, ValueSize: 8, MaxEntries: 2,
+	})
+	if err != nil {
+		return nil, fmt.Errorf("make map of a sink: %w", err)
+	}
+	p, err := attachProbe(n, link, "bench_sink", sinkCode(counts, source, destination, low, high))
+	if err != nil {
+		return nil, errors.Join(err, counts.Close())
+	}
+	return &sink{probe: p, counts: counts}, nil
+}
+
+func sinkCode(counts *ebpf.Map, source, destination netip.Addr, low, high uint16) asm.Instructions {
+	code := append(asm.Instructions{asm.Mov.Reg(asm.R6, asm.R1)}, onlyUDP(low, high)...)
+	code = append(code,
+		asm.StoreImm(asm.RFP, -4, 1, asm.Word), // wrong, until shown right
+		asm.LoadAbs(atSource, asm.Word),
+		asm.JNE.Imm32(asm.R0, immediate(source), "count"),
+		asm.LoadAbs(atDestination, asm.Word),
+		asm.JNE.Imm32(asm.R0, immediate(destination), "count"),
+		asm.StoreImm(asm.RFP, -4, 0, asm.Word),
+	)
+	count := lookup(counts)
+	count[0] = count[0].WithSymbol("count")
+	code = append(code, count...)
+	code = append(code,
+		asm.LoadMem(asm.R1, asm.R0, 0, asm.DWord),
+		asm.Add.Imm(asm.R1, 1),
+		asm.StoreMem(asm.R0, 0, asm.R1, asm.DWord),
+	)
+	return append(code, leave(verdictDrop)...)
+}
+
+func (s *sink) read() (arrivals, error) {
+	var totals [2]uint64
+	for i := range totals {
+		var perCPU []uint64
+		if err := s.counts.Lookup(uint32(i), &perCPU); err != nil {
+			return arrivals{}, fmt.Errorf("read a sink: %w", err)
+		}
+		for _, n := range perCPU {
+			totals[i] += n
+		}
+	}
+	return arrivals{right: totals[0], wrong: totals[1]}, nil
+}
+
+func (s *sink) close() error { return errors.Join(s.probe.close(), s.counts.Close()) }
+
+// check fails if of the packets sent since before more than one in a hundred
+// is missing, or came with other addresses than expected.
+func (a arrivals) check(before arrivals, sent int) error {
+	right, wrong := a.right-before.right, a.wrong-before.wrong
+	if sent == 0 || right*100 < uint64(sent)*99 || wrong*100 > uint64(sent) {
+		return fmt.Errorf("of %d packets sent %d arrived with the right addresses, and %d with others", sent, right, wrong)
+	}
+	return nil
+}

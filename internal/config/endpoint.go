@@ -1,0 +1,150 @@
+package config
+
+import (
+	"net/netip"
+	"slices"
+
+	"github.com/hostnat/hostnat/internal/model"
+)
+
+// ChooseAddress returns a free address for an endpoint that was given none.
+type ChooseAddress func(network model.Network, endpoints []model.Endpoint) (netip.Addr, error)
+
+// AddEndpoint attaches an endpoint. Asking again for what is attached already
+// returns it and changes nothing. Mappings to its name follow its address.
+func (c *Config) AddEndpoint(spec EndpointSpec, facts model.HostFacts, choose ChooseAddress) (model.Endpoint, error) {
+	if err := model.CheckName("endpoint", spec.Name); err != nil {
+		return model.Endpoint{}, err
+	}
+	network, err := c.Network(spec.Network)
+	if err != nil {
+		return model.Endpoint{}, err
+	}
+	e := model.Endpoint{Name: spec.Name, Network: network.Name}
+	if err := parseTarget(&e, spec); err != nil {
+		return model.Endpoint{}, err
+	}
+	if err := parseAddresses(&e, spec); err != nil {
+		return model.Endpoint{}, err
+	}
+	if e.Aliases, err = parseAliases(spec.Aliases); err != nil {
+		return model.Endpoint{}, err
+	}
+	if has, ok := c.attached(spec.Name); ok {
+		if err := sameEndpoint(has, e); err != nil {
+			return model.Endpoint{}, err
+		}
+		if len(e.Aliases) > 0 {
+			return c.setAliases(has, e.Aliases)
+		}
+		return has, nil
+	}
+	if err := c.checkAliases(e); err != nil {
+		return model.Endpoint{}, err
+	}
+	if err := c.checkTarget(e, facts); err != nil {
+		return model.Endpoint{}, err
+	}
+	if err := c.assign(&e, network, facts, choose); err != nil {
+		return model.Endpoint{}, err
+	}
+	e.ID = c.takeID()
+	c.Endpoints = append(c.Endpoints, e)
+	c.recall(e)
+	c.follow(e, network)
+	return e, nil
+}
+
+// DetachEndpoint forgets an endpoint. Mappings to its name stay, unresolved
+// until an endpoint of that name is attached again.
+func (c *Config) DetachEndpoint(name string) error {
+	e, ok := c.attached(name)
+	if !ok {
+		return c.notAttached(name)
+	}
+	c.remember(e)
+	c.Endpoints = slices.DeleteFunc(c.Endpoints, func(e model.Endpoint) bool { return e.Name == name })
+	c.editTargets(func(_ *model.Mapping, _ int, t *model.Target) {
+		if t.Endpoint == name && t.MAC == "" {
+			t.Internal.Address = netip.IPv4Unspecified()
+		}
+	})
+	return nil
+}
+
+// follow points the mappings to an endpoint's name at it. A mapping whose only
+// target it is follows it behind another NAT. One of several targets stays
+// unresolved in a network that does not go with the others'. What leads to a DHCP
+// client goes on leading there (Learn), whoever has its name now.
+func (c *Config) follow(e model.Endpoint, network model.Network) {
+	c.editTargets(func(m *model.Mapping, i int, t *model.Target) {
+		if t.Endpoint == e.Name && t.MAC == "" && c.goesWith(m.Targets, i, network) {
+			t.Internal.Address, t.Network, m.NAT = e.Address, network.Name, network.NAT
+		}
+	})
+}
+
+// goesWith reports whether the networks of the other targets have the NAT and
+// the compartment of that one.
+func (c *Config) goesWith(targets []model.Target, except int, network model.Network) bool {
+	for i, t := range targets {
+		n, err := c.Network(t.Network)
+		if i != except && err == nil && (n.NAT != network.NAT || !n.Joins(network)) {
+			return false
+		}
+	}
+	return true
+}
+
+// sameEndpoint refuses a request that differs from what is attached. An
+// address or MAC that was not asked for does not differ.
+func sameEndpoint(has, asked model.Endpoint) error {
+	if asked.Network == has.Network && asked.Kind == has.Kind && asked.Target == has.Target && asked.IfName == has.IfName &&
+		(!asked.Address.IsValid() || asked.Address == has.Address) &&
+		(asked.MAC == "" || asked.MAC == has.MAC) {
+		return nil
+	}
+	return model.Errorf(model.Conflict, "endpoint %q is attached already: to network %q with %s %s and address %s",
+		has.Name, has.Network, has.Kind, has.Target, has.Address).WithHint("detach it first, or choose another name")
+}
+
+// assign fills in the address and MAC that were not given, and checks those that were.
+func (c *Config) assign(e *model.Endpoint, network model.Network, facts model.HostFacts, choose ChooseAddress) error {
+	if !e.Address.IsValid() {
+		var err error
+		if e.Address, err = c.place(*e, network, facts, choose); err != nil {
+			return err
+		}
+	}
+	if err := c.checkAddress(*e, network, facts); err != nil {
+		return err
+	}
+	if e.MAC == "" {
+		e.MAC = c.macFor(*e, network)
+	}
+	for _, other := range c.neighbours(network) {
+		if other.MAC == e.MAC {
+			return model.Errorf(model.Conflict, "MAC %s belongs to endpoint %q", e.MAC, other.Name).WithHint("choose another with --mac")
+		}
+	}
+	return nil
+}
+
+func (c *Config) checkAddress(e model.Endpoint, network model.Network, facts model.HostFacts) error {
+	a := e.Address
+	if err := checkHostAddress("address", a, network.Subnet); err != nil {
+		return err
+	}
+	if a == network.Gateway {
+		return model.Errorf(model.Conflict, "address %s is the gateway of network %q", a, network.Name).WithHint("leave --address out to get a free one")
+	}
+	for _, other := range c.neighbours(network) {
+		if other.Address == a {
+			return model.Errorf(model.Conflict, "address %s belongs to endpoint %q", a, other.Name).WithHint("leave --address out to get a free one")
+		}
+	}
+	if err := checkHosts(network, a, facts); err != nil {
+		return err
+	}
+	return c.checkKept(e)
+}

@@ -1,0 +1,156 @@
+package config
+
+import (
+	"cmp"
+	"net/netip"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/hostnat/hostnat/internal/model"
+)
+
+// maxHeard is how many endpoints of a network are known by their traffic: one
+// who makes up addresses does not fill the daemon's memory.
+const maxHeard = 256
+
+// Hear takes over who is on the bridges, besides others perhaps; Learn makes
+// endpoints of those who have neither an endpoint's address nor a lease.
+func (c *Config) Hear(list []model.Neighbour) { c.Heard = list }
+
+// heard are the neighbours whose place in a network is not known to be somebody's.
+func (c *Config) heard(places, names map[string]bool) []model.Endpoint {
+	networks := make(map[string]model.Network, len(c.Networks)) // by bridge
+	for _, n := range c.Networks {
+		networks[n.Bridge] = n
+	}
+	neighbours := slices.Clone(c.Heard)
+	slices.SortFunc(neighbours, func(a, b model.Neighbour) int {
+		return cmp.Or(cmp.Compare(a.Bridge, b.Bridge), a.Address.Compare(b.Address))
+	})
+	var list []model.Endpoint
+	count := make(map[string]int)
+	for _, v := range neighbours {
+		n, ok := networks[v.Bridge]
+		if !ok || n.Gateway == v.Address || checkHostAddress("address", v.Address, n.Subnet) != nil ||
+			places[placeOf(n.Name, v.Address)] || count[n.Name] == maxHeard {
+			continue
+		}
+		count[n.Name]++
+		name := heardName(v)
+		if names[n.Name+"/"+name] { // somebody has chosen to be called so
+			name += "-" + strings.ReplaceAll(string(v.MAC), ":", "")
+		}
+		list = append(list, model.Endpoint{Name: name, Network: n.Name, Address: v.Address, MAC: v.MAC, Kind: model.KindTraffic, Interface: n.Bridge})
+	}
+	return list
+}
+
+// heardName names an endpoint by its address, which no other of its network has.
+func heardName(v model.Neighbour) string {
+	return "ip-" + strings.ReplaceAll(v.Address.String(), ".", "-")
+}
+
+// Learn takes over what the DHCP servers know at a moment: Leases and Learnt,
+// which are no part of the desired state and are not stored.
+func (c *Config) Learn(leases []model.Lease, now time.Time) {
+	c.Leases = slices.DeleteFunc(slices.Clone(leases), func(l model.Lease) bool { return !l.Holds(now) })
+	c.Learnt = c.learnt()
+	if c.firstWith(func(t *model.Target) bool { return t.MAC != "" }) >= 0 {
+		c.editTargets(func(_ *model.Mapping, _ int, t *model.Target) { c.followLease(t) })
+	}
+}
+
+// followLease points a mapping's target that is a DHCP client at the address
+// that the client has now. The client is known by its MAC: another one that
+// takes its name gets nothing. One that is known by several addresses has what
+// its lease says; without one, what it had.
+func (c *Config) followLease(t *model.Target) {
+	if t.MAC == "" {
+		return
+	}
+	had, best := t.Internal.Address, 0
+	t.Internal.Address = netip.IPv4Unspecified()
+	for _, e := range c.Learnt {
+		if e.MAC != t.MAC || e.Network != t.Network {
+			continue
+		}
+		claim := 1
+		switch {
+		case e.Name == t.Endpoint:
+			claim = 4
+		case e.Kind == model.KindLease:
+			claim = 3
+		case e.Address == had:
+			claim = 2
+		}
+		if claim > best {
+			best, t.Internal.Address = claim, e.Address
+		}
+	}
+}
+
+// learnt are the clients with a lease that are no endpoint of ours, as
+// endpoints with names that are unique in their network. The name is the hostname
+// that the client gave; where an endpoint or an earlier client has that, the
+// end of its MAC is added, so that no client can take a name from another. After
+// them come those that were heard of and have no lease.
+func (c *Config) learnt() []model.Endpoint {
+	leases := c.ClientLeases()
+	slices.SortStableFunc(leases, func(a, b model.Lease) int {
+		return cmp.Or(a.Since.Compare(b.Since), cmp.Compare(a.Network, b.Network), a.Address.Compare(b.Address))
+	})
+	names := make(map[string]bool) // "NETWORK/NAME", with the name in lower case
+	places := make(map[string]bool)
+	for _, e := range c.Endpoints {
+		names[e.Network+"/"+strings.ToLower(e.Name)] = true
+		places[placeOf(e.Network, e.Address)] = true
+	}
+	var list []model.Endpoint
+	for _, l := range leases {
+		n, err := c.Network(l.Network)
+		if err != nil {
+			continue
+		}
+		taken := func(name string) bool { return names[n.Name+"/"+name] }
+		e := model.Endpoint{Name: learntName(l, taken), Network: n.Name, Address: l.Address, MAC: l.MAC, Kind: model.KindLease, Interface: n.Bridge}
+		names[n.Name+"/"+e.Name], places[placeOf(n.Name, e.Address)] = true, true
+		list = append(list, e)
+	}
+	return append(list, c.heard(places, names)...)
+}
+
+// ClientLeases returns the leases that clients hold who are no endpoints of ours, in
+// networks that there are.
+func (c *Config) ClientLeases() []model.Lease {
+	if len(c.Leases) == 0 {
+		return nil
+	}
+	networks, managed := make(map[string]bool, len(c.Networks)), make(map[string]bool, len(c.Endpoints))
+	for _, n := range c.Networks {
+		networks[n.Name] = true
+	}
+	for _, e := range c.Endpoints {
+		managed[placeOf(e.Network, e.Address)] = true
+	}
+	return slices.DeleteFunc(slices.Clone(c.Leases), func(l model.Lease) bool {
+		return l.State != model.LeaseBound || !networks[l.Network] || managed[placeOf(l.Network, l.Address)]
+	})
+}
+
+func placeOf(network string, a netip.Addr) string { return network + "/" + a.String() }
+
+func learntName(l model.Lease, taken func(name string) bool) string {
+	digits := strings.ReplaceAll(string(l.MAC), ":", "")
+	names := []string{l.Hostname, l.Hostname + "-" + digits[max(0, len(digits)-6):], l.Hostname + "-" + digits}
+	if l.Hostname == "" {
+		names = []string{"dhcp-" + digits}
+	}
+	for _, name := range names {
+		if model.CheckName("endpoint", name) == nil && !taken(name) {
+			return name
+		}
+	}
+	// One card, several clients, one name: the address tells them apart.
+	return "dhcp-" + digits + "-" + strings.ReplaceAll(l.Address.String(), ".", "-")
+}

@@ -1,0 +1,95 @@
+package config
+
+import (
+	"slices"
+
+	"github.com/hostnat/hostnat/internal/model"
+)
+
+// Unfolded returns the configuration as the kernel and the servers beside it
+// see it: in the place of each private network there is an island for each of
+// its endpoints. That is a network with this one endpoint, the endpoint's link
+// for its switch, and a compartment of its own. The endpoint's id is the id of
+// both: ids are never used twice.
+func (c Config) Unfolded() Config {
+	private := c.privateNetworks()
+	if len(private) == 0 {
+		return c
+	}
+	c.Networks = slices.DeleteFunc(slices.Clone(c.Networks), model.Network.Private)
+	c.Endpoints = slices.Clone(c.Endpoints)
+	c.Compartments = slices.Clone(c.Compartments)
+	islands := make(map[string]string) // by endpoint
+	for i, e := range c.Endpoints {
+		n, is := private[e.Network]
+		if !is {
+			continue
+		}
+		island := island(n, e)
+		c.Networks = append(c.Networks, island)
+		c.Compartments = append(c.Compartments, model.Compartment{Name: island.Compartment, ID: e.ID})
+		c.Endpoints[i].Network = island.Name
+		islands[e.Name] = island.Name
+	}
+	c.editTargets(func(_ *model.Mapping, _ int, t *model.Target) {
+		if _, is := private[t.Network]; is && islands[t.Endpoint] != "" {
+			t.Network = islands[t.Endpoint]
+		}
+	})
+	return c
+}
+
+func (c *Config) privateNetworks() map[string]model.Network {
+	var private map[string]model.Network
+	for _, n := range c.Networks {
+		if !n.Private() {
+			continue
+		}
+		if private == nil {
+			private = make(map[string]model.Network)
+		}
+		private[n.Name] = n
+	}
+	return private
+}
+
+// island is the network of one endpoint of a private one. No name that a user
+// gives has a slash.
+func island(n model.Network, e model.Endpoint) model.Network {
+	n.IslandOf, n.ID = n.ID, e.ID
+	n.Name += "/" + e.Name
+	n.Compartment, n.Bridge, n.Isolation = n.Name, e.Interface, model.IsolatedEndpoints
+	return n
+}
+
+// checkPrivate refuses a private network with what it cannot have.
+func checkPrivate(n *model.Network, spec NetworkSpec) error {
+	if !n.Private() {
+		return nil
+	}
+	if spec.Bridge != "" || spec.Adopt {
+		return model.Errorf(model.Invalid, "network %q has no bridge: with compartment %s every endpoint is on a link of its own", n.Name, model.EachCompartment).
+			WithHint("leave --bridge out, or choose another --compartment")
+	}
+	return nil
+}
+
+// checkReservable refuses to keep addresses of a private network for anybody:
+// each of its endpoints may have any.
+func checkReservable(n model.Network) error {
+	if !n.Private() {
+		return nil
+	}
+	return model.Errorf(model.Conflict, "network %q keeps no addresses: every endpoint of it is by itself and may have any", n.Name).
+		WithHint("give --address when the endpoint is attached")
+}
+
+// checkNamed refuses an address as the target in a private network, where it is
+// every endpoint's.
+func checkNamed(n model.Network, what string) error {
+	if !n.Private() {
+		return nil
+	}
+	return model.Errorf(model.Conflict, "%s is in network %q, where every endpoint may have it", what, n.Name).
+		WithHint("name the endpoint in its place")
+}

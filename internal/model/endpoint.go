@@ -1,0 +1,61 @@
+package model
+
+import (
+	"net/netip"
+	"slices"
+)
+
+// DefaultIfName is the link name inside a namespace if none is asked for.
+const DefaultIfName = "eth0"
+
+// KindTraffic is an endpoint that hostnat did not attach and that did not ask
+// for its address: what it sends tells of it.
+const KindTraffic EndpointKind = "traffic"
+
+// Managed reports whether hostnat attached the endpoint; else it was learnt.
+func (e Endpoint) Managed() bool { return e.Kind != KindLease && e.Kind != KindTraffic }
+
+// Neighbour is somebody on a bridge who spoke to the host not long ago.
+type Neighbour struct {
+	Bridge  string // link
+	Address netip.Addr
+	MAC     MAC
+}
+
+// Equal reports whether the endpoints are the same in everything.
+func (e *Endpoint) Equal(o *Endpoint) bool {
+	return e.Name == o.Name && e.ID == o.ID && e.Network == o.Network && e.Address == o.Address && e.MAC == o.MAC &&
+		e.Kind == o.Kind && e.Target == o.Target && e.Interface == o.Interface && e.IfName == o.IfName && slices.Equal(e.Aliases, o.Aliases)
+}
+
+// KindLease is an endpoint that hostnat did not attach: it asked for an address
+// by DHCP.
+const KindLease EndpointKind = "lease"
+
+// EndpointKind says what an endpoint's attachment is.
+type EndpointKind string
+
+// The kinds of attachment.
+const (
+	KindNetns EndpointKind = "netns" // veth into a namespace given by name or path
+	KindPID   EndpointKind = "pid"   // veth into the namespace of a process
+	KindTAP   EndpointKind = "tap"   // a TAP link that a VM monitor holds
+	KindPort  EndpointKind = "port"  // any other existing link
+)
+
+// Endpoint is one VM's or container's attachment to a network.
+type Endpoint struct {
+	Name      string       `json:"name"` // unique on the host
+	ID        uint32       `json:"id"`   // stable over restarts; never 0
+	Network   string       `json:"network"`
+	Address   netip.Addr   `json:"address"`
+	MAC       MAC          `json:"mac"`
+	Kind      EndpointKind `json:"kind"`
+	Target    string       `json:"target"`            // namespace name or path, process id, or link name, by Kind
+	Interface string       `json:"interface"`         // link name on the host's side
+	IfName    string       `json:"ifname"`            // link name inside the namespace ("eth0"); empty for TAP and port
+	Aliases   []string     `json:"aliases,omitempty"` // further names in DNS: lower case, sorted
+}
+
+// InNamespace reports whether hostnat makes the endpoint's veth pair itself.
+func (e Endpoint) InNamespace() bool { return e.Kind == KindNetns || e.Kind == KindPID }

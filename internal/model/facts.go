@@ -1,0 +1,118 @@
+package model
+
+import (
+	"net/netip"
+	"slices"
+	"strings"
+)
+
+// HostFacts is what the host itself uses at the moment: the things that a
+// configuration must not contradict. Links, addresses and routes that hostnat
+// made are left out.
+type HostFacts struct {
+	Prefixes         []HostPrefix  `json:"prefixes"`
+	Addresses        []HostAddress `json:"addresses"`
+	Adopted          []HostPrefix  `json:"adopted"`          // addresses, with their lengths, and routes of bridges that networks have adopted
+	Routers          []HostRouter  `json:"routers"`          // next hops of the routes, each address once
+	DefaultInterface string        `json:"defaultInterface"` // of the default route; empty: there is none
+	Interfaces       []string      `json:"interfaces"`
+	LocalPorts       PortRange     `json:"localPorts"` // from which the host's own clients talk
+	MTU              int           `json:"mtu"`        // bytes, of the outgoing interface
+}
+
+// HostPrefix is a prefix the host reaches by itself. Default routes are left out.
+type HostPrefix struct {
+	Prefix netip.Prefix `json:"prefix"`
+	Source string       `json:"source"` // "address of eth0", "route via eth1"
+}
+
+// HostRouter is a machine by way of which the host reaches others.
+type HostRouter struct {
+	Address netip.Addr `json:"address"`
+	Source  string     `json:"source"` // "router of the default route via eth0", "router of 10.0.0.0/8 via eth1"
+}
+
+// HostAddress is an IPv4 address of the host.
+type HostAddress struct {
+	Address   netip.Addr `json:"address"`
+	Interface string     `json:"interface"`
+	Added     bool       `json:"added"` // by hostnat, for a NAT
+}
+
+// Listener is a program of the host that holds a port.
+type Listener struct {
+	Program  string         `json:"program"`
+	PID      int            `json:"pid"` // 0: not known
+	Protocol Protocol       `json:"protocol"`
+	Address  netip.AddrPort `json:"address"` // [::] if it takes IPv4 too
+
+	Interface string `json:"interface,omitempty"` // it takes what comes in there alone (SO_BINDTODEVICE)
+}
+
+// HasInterface reports whether the host has a link of that name.
+func (f HostFacts) HasInterface(name string) bool {
+	return slices.Contains(f.Interfaces, name)
+}
+
+// Reached returns all that the host reaches without hostnat's doing: Prefixes, and
+// what is Adopted.
+func (f HostFacts) Reached() []HostPrefix {
+	list := slices.Clone(f.Prefixes)
+	for _, h := range f.Adopted {
+		list = append(list, HostPrefix{Prefix: h.Prefix.Masked(), Source: h.Source})
+	}
+	return list
+}
+
+// Held returns all addresses that the host has without hostnat's doing: Addresses,
+// and those Adopted.
+func (f HostFacts) Held() []HostAddress {
+	list := slices.Clone(f.Addresses)
+	for _, h := range f.Adopted {
+		if link, is := strings.CutPrefix(h.Source, AddressSource); is {
+			list = append(list, HostAddress{Address: h.Prefix.Addr(), Interface: link})
+		}
+	}
+	return list
+}
+
+// InterfaceOf returns the link that holds the address, or "".
+func (f HostFacts) InterfaceOf(a netip.Addr) string {
+	for _, h := range f.Addresses {
+		if h.Address == a {
+			return h.Interface
+		}
+	}
+	return ""
+}
+
+// LinksReaching returns the links on whose wire the address would be, by the
+// host's own addresses there.
+func (f HostFacts) LinksReaching(a netip.Addr) []string {
+	var links []string
+	for _, h := range f.Prefixes {
+		if link, connected := strings.CutPrefix(h.Source, AddressSource); connected && h.Prefix.Contains(a) {
+			links = append(links, link)
+		}
+	}
+	return links
+}
+
+// AddressSource begins the source of a prefix that comes from a link's own address.
+const AddressSource = "address of "
+
+// HasOwn reports whether the host has the address without hostnat's doing.
+func (f HostFacts) HasOwn(a netip.Addr) bool {
+	return slices.ContainsFunc(f.Addresses, func(h HostAddress) bool { return h.Address == a && !h.Added })
+}
+
+// AddressOf returns the first address that a link has of its own; not valid if
+// it has none.
+func (f HostFacts) AddressOf(link string) netip.Addr {
+	for _, h := range f.Addresses {
+		if h.Interface == link && !h.Added {
+			return h.Address
+		}
+	}
+	return netip.Addr{}
+}

@@ -1,0 +1,97 @@
+package model
+
+import (
+	"net/netip"
+	"slices"
+	"strings"
+)
+
+// Compartment is a routing domain; addresses are unique inside one.
+type Compartment struct {
+	Name string `json:"name"`
+	ID   uint32 `json:"id"` // part of kernel keys; never 0
+}
+
+// Equal reports whether the networks are the same in everything.
+func (n *Network) Equal(o *Network) bool {
+	return n.Name == o.Name && n.ID == o.ID && n.NAT == o.NAT && n.Compartment == o.Compartment && n.Subnet == o.Subnet &&
+		n.Gateway == o.Gateway && n.Bridge == o.Bridge && n.Adopted == o.Adopted && n.Overlap == o.Overlap &&
+		n.Isolation == o.Isolation && n.DNS == o.DNS && n.Domain == o.Domain && n.DHCP == o.DHCP && n.LeaseTime == o.LeaseTime &&
+		n.MTU == o.MTU && n.IslandOf == o.IslandOf && slices.Equal(n.NTP, o.NTP) && slices.Equal(n.Routes, o.Routes) &&
+		slices.Equal(n.Ranges, o.Ranges) && slices.Equal(n.Exclude, o.Exclude)
+}
+
+// DefaultNAT is the name of the NAT that exists from the start and follows the
+// host's own addresses.
+const DefaultNAT = "default"
+
+// DefaultCompartment is the compartment of networks that name none.
+const DefaultCompartment = "default"
+
+// MAC is an Ethernet address in canonical lower-case text, "02:42:ac:10:01:02".
+type MAC string
+
+// Network is one internal layer-2 segment: a switch, a subnet and the host's
+// gateway address on it.
+type Network struct {
+	Name        string       `json:"name"`
+	ID          uint32       `json:"id"`          // stable over restarts; part of kernel keys; never 0
+	NAT         string       `json:"nat"`         // or NoNAT
+	Compartment string       `json:"compartment"` // EachCompartment, and no bridge: see Private
+	Subnet      netip.Prefix `json:"subnet"`      // masked: no host bits
+	Gateway     netip.Addr   `json:"gateway"`     // the host vNIC's address, inside Subnet
+	Bridge      string       `json:"bridge"`      // link name of the switch; empty: there is none
+	Adopted     bool         `json:"adopted"`     // the bridge was there before and stays after
+	Overlap     Overlap      `json:"overlap"`     // what to do when the host's own network comes to overlap Subnet
+	Isolation   Isolation    `json:"isolation"`   // whom its endpoints reach
+	DNS         Switch       `json:"dns"`         // whether the gateway answers for names
+	Domain      string       `json:"domain"`      // of the endpoints' names; empty: OwnDomain. See DomainName
+
+	DHCP      Switch         `json:"dhcp"`              // whether clients get addresses from the gateway
+	LeaseTime Seconds        `json:"leaseTime"`         // 0: DefaultLeaseTime
+	MTU       int            `json:"mtu"`               // bytes; 0: that of the outgoing interface
+	NTP       []netip.Addr   `json:"ntp,omitempty"`     // time servers that DHCP tells
+	Routes    []Route        `json:"routes,omitempty"`  // that DHCP tells beside the default route
+	Ranges    []AddressRange `json:"ranges,omitempty"`  // for DHCP clients; none: the whole subnet
+	Exclude   []AddressRange `json:"exclude,omitempty"` // never given out unless asked for
+
+	IslandOf uint32 `json:"-"` // id of the private network that this is an endpoint's part of (Unfolded); 0: none
+}
+
+// GatewayPrefix is the gateway's address as the host has it on the network's
+// link. It is a single one if the network is Apart: with the subnet's length the
+// kernel would take the subnet's broadcast address, which may be that of the
+// host's own LAN, to be on this link.
+func (n Network) GatewayPrefix() netip.Prefix {
+	if n.Apart() {
+		return netip.PrefixFrom(n.Gateway, n.Gateway.BitLen())
+	}
+	return netip.PrefixFrom(n.Gateway, n.Subnet.Bits())
+}
+
+// EachCompartment, given as a network's compartment, makes the network private:
+// each of its endpoints is in a compartment of its own.
+const EachCompartment = "each"
+
+// Private reports whether each endpoint of the network is by itself: on a link
+// of its own without a switch, with the same address and MAC as the others,
+// since they are clones of one machine. A network with a bridge is in a
+// compartment that happens to have that name: there were such before there were
+// private networks.
+func (n Network) Private() bool { return n.Compartment == EachCompartment && n.Bridge == "" }
+
+// IsIsland reports whether the network is what Unfolded makes of one endpoint.
+func (n Network) IsIsland() bool { return n.IslandOf != 0 }
+
+// CutIsland returns the network that a network's name means to a user and, if it
+// is the name of an island, the island's endpoint.
+func CutIsland(name string) (network, endpoint string) {
+	network, endpoint, _ = strings.Cut(name, "/")
+	return network, endpoint
+}
+
+// Joins reports whether what is in the two networks, which may be the same, can
+// be told apart by address alone, and reached by one mapping.
+func (n Network) Joins(other Network) bool {
+	return n.Compartment == other.Compartment && !n.Private() && !other.Private()
+}

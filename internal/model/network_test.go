@@ -1,0 +1,109 @@
+package model
+
+import (
+	"encoding/json"
+	"net/netip"
+	"reflect"
+	"testing"
+)
+
+// A field that is added to a network or an endpoint must be added to Equal.
+func TestEqualSeesEveryField(t *testing.T) {
+	t.Parallel()
+	for field := range reflect.TypeFor[Network]().NumField() {
+		var a, b Network
+		fill(t, reflect.ValueOf(&b).Elem().Field(field))
+		if a.Equal(&b) || b.Equal(&a) || !b.Equal(&b) {
+			t.Errorf("Network.%s", reflect.TypeFor[Network]().Field(field).Name)
+		}
+	}
+	for field := range reflect.TypeFor[Endpoint]().NumField() {
+		var a, b Endpoint
+		fill(t, reflect.ValueOf(&b).Elem().Field(field))
+		if a.Equal(&b) || b.Equal(&a) || !b.Equal(&b) {
+			t.Errorf("Endpoint.%s", reflect.TypeFor[Endpoint]().Field(field).Name)
+		}
+	}
+}
+
+// fill gives a field a value that it does not have by itself.
+func fill(t *testing.T, v reflect.Value) {
+	t.Helper()
+	switch {
+	case v.Type() == reflect.TypeFor[netip.Addr]():
+		v.Set(reflect.ValueOf(netip.MustParseAddr("10.0.0.1")))
+	case v.Type() == reflect.TypeFor[netip.Prefix]():
+		v.Set(reflect.ValueOf(netip.MustParsePrefix("10.0.0.0/8")))
+	case v.Kind() == reflect.Slice:
+		v.Set(reflect.MakeSlice(v.Type(), 1, 1))
+	case v.Kind() == reflect.String:
+		v.SetString("x")
+	case v.CanInt():
+		v.SetInt(1)
+	case v.CanUint():
+		v.SetUint(1)
+	case v.Kind() == reflect.Bool:
+		v.SetBool(true)
+	default:
+		t.Fatalf("a field of type %s", v.Type())
+	}
+}
+
+func TestIsolationAsText(t *testing.T) {
+	t.Parallel()
+	for text, want := range map[string]Isolation{`"on"`: IsolatedNetwork, `"off"`: NotIsolated, `"endpoint"`: IsolatedEndpoints} {
+		var got Isolation
+		if err := json.Unmarshal([]byte(text), &got); err != nil || got != want {
+			t.Errorf("%s is %q, %v", text, got, err)
+		}
+		if back, err := json.Marshal(got); err != nil || string(back) != text {
+			t.Errorf("%q becomes %s, %v", got, back, err)
+		}
+	}
+	for _, text := range []string{"", "ON", "network", "off "} {
+		if err := new(Isolation).UnmarshalText([]byte(text)); CodeOf(err) != Invalid {
+			t.Errorf("%q: %v", text, err)
+		}
+	}
+}
+
+func TestWhichNetworksAreOpenToEachOther(t *testing.T) {
+	t.Parallel()
+	kinds := []Isolation{IsolatedNetwork, NotIsolated, IsolatedEndpoints}
+	for _, a := range kinds {
+		for _, b := range kinds {
+			for _, compartment := range []string{"default", "blue"} {
+				want := a == NotIsolated && b == NotIsolated && compartment == "default"
+				got := Network{Isolation: a, Compartment: "default"}.IsOpenTo(Network{Isolation: b, Compartment: compartment})
+				if got != want {
+					t.Errorf("%q and %q of %s: %v", a, b, compartment, got)
+				}
+			}
+		}
+	}
+}
+
+// What is stored has no trace of islands.
+func TestIslandIsNotStored(t *testing.T) {
+	t.Parallel()
+	text, err := json.Marshal(Network{Name: "snap/e1", IslandOf: 7})
+	var back Network
+	if err := json.Unmarshal(text, &back); err != nil || back.IsIsland() {
+		t.Errorf("%s: %v", text, err)
+	}
+	if err != nil {
+		t.Error(err)
+	}
+}
+
+func TestCutIsland(t *testing.T) {
+	t.Parallel()
+	for name, want := range map[string][2]string{"snap/e1": {"snap", "e1"}, "web": {"web", ""}, "": {"", ""}} {
+		if network, endpoint := CutIsland(name); [2]string{network, endpoint} != want {
+			t.Errorf("%q: %q, %q", name, network, endpoint)
+		}
+	}
+	if CheckName("network", "snap/e1") == nil {
+		t.Error("a user may call a network like an island")
+	}
+}

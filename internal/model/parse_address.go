@@ -1,0 +1,140 @@
+package model
+
+import (
+	"net/netip"
+	"strconv"
+	"strings"
+)
+
+// ParseIPv4 reads a dotted IPv4 address. What names the thing that has it, for
+// the refusal: "gateway", "external address".
+func ParseIPv4(what, s string) (netip.Addr, error) {
+	a, err := netip.ParseAddr(s)
+	switch {
+	case err == nil && a.Is4():
+		return a, nil
+	case err == nil:
+		return netip.Addr{}, Errorf(Invalid, "%s %s is IPv6", what, a.WithZone("")).
+			WithHint("give an IPv4 address; IPv6 is not supported yet")
+	}
+	if plain, ok := withoutLeadingZeros(s); ok {
+		return netip.Addr{}, Errorf(Invalid, "%s %s has a number with a leading zero, which many programs read as octal", what, Clip(s)).
+			WithHint("write %s", plain)
+	}
+	return netip.Addr{}, Errorf(Invalid, "%s %q is not an IPv4 address", what, Clip(s)).
+		WithHint("write it like 172.16.1.2")
+}
+
+// ParseSubnet reads the prefix of a network: IPv4, no host bits, /1 to /30.
+func ParseSubnet(s string) (netip.Prefix, error) {
+	p, err := parsePrefix("subnet", s)
+	if err != nil {
+		return netip.Prefix{}, err
+	}
+	switch {
+	case p.Bits() == 0:
+		return netip.Prefix{}, Errorf(Invalid, "subnet %s is everything there is", p).WithHint("use a prefix of /1 to /30, for example 172.16.1.0/24")
+	case p.Bits() > 30:
+		return netip.Prefix{}, Errorf(Invalid, "subnet %s has no room for a gateway and an endpoint", p).WithHint("use /30 or a shorter prefix")
+	case p != p.Masked():
+		return netip.Prefix{}, Errorf(Invalid, "subnet %s has host bits set", p).WithHint("use %s", p.Masked())
+	}
+	for _, r := range reserved {
+		if p.Overlaps(r.prefix) {
+			return netip.Prefix{}, Errorf(Invalid, "subnet %s overlaps %s, which is %s", p, r.prefix, r.what).WithHint("use a private prefix, for example 172.16.1.0/24")
+		}
+	}
+	return p, nil
+}
+
+// ParseRemotes reads a prefix, or an address that stands for itself, of remotes.
+func ParseRemotes(s string) (netip.Prefix, error) {
+	if !strings.Contains(s, "/") {
+		a, err := ParseIPv4("remote", s)
+		if err != nil {
+			return netip.Prefix{}, err
+		}
+		return netip.PrefixFrom(a, 32), nil
+	}
+	p, err := parsePrefix("remote prefix", s)
+	if err != nil {
+		return netip.Prefix{}, err
+	}
+	if p != p.Masked() {
+		return netip.Prefix{}, Errorf(Invalid, "remote prefix %s has host bits set", p).WithHint("use %s", p.Masked())
+	}
+	return p, nil
+}
+
+func parsePrefix(what, s string) (netip.Prefix, error) {
+	addr, bits, found := strings.Cut(s, "/")
+	if !found {
+		return netip.Prefix{}, Errorf(Invalid, "%s %q has no prefix length", what, Clip(s)).WithHint("write it like 172.16.1.0/24")
+	}
+	a, err := ParseIPv4(what, addr)
+	if err != nil {
+		return netip.Prefix{}, err
+	}
+	p, err := netip.ParsePrefix(a.String() + "/" + bits)
+	if err != nil {
+		return netip.Prefix{}, Errorf(Invalid, "%s %q has a prefix length that is not 0 to 32", what, Clip(s)).WithHint("write it like 172.16.1.0/24")
+	}
+	return p, nil
+}
+
+// reserved is what no network can have and no external address can be in.
+var reserved = []struct {
+	prefix netip.Prefix
+	what   string
+}{
+	{netip.MustParsePrefix("0.0.0.0/8"), "reserved (RFC 1122)"},
+	{netip.MustParsePrefix("127.0.0.0/8"), "the host's loopback"},
+	{netip.MustParsePrefix("224.0.0.0/4"), "multicast"},
+	{netip.MustParsePrefix("240.0.0.0/4"), "reserved (RFC 1112)"},
+}
+
+// UsableOutside refuses addresses that no outside packet can be sent to.
+func UsableOutside(what string, a netip.Addr) error {
+	for _, r := range reserved {
+		if r.prefix.Contains(a) {
+			return Errorf(Invalid, "%s %s is in %s, which is %s", what, a, r.prefix, r.what).WithHint("use an address of the host")
+		}
+	}
+	return nil
+}
+
+// LastAddress returns the highest address of an IPv4 prefix: the broadcast address.
+func LastAddress(p netip.Prefix) netip.Addr {
+	b := p.Masked().Addr().As4()
+	for bit := p.Bits(); bit < 32; bit++ {
+		b[bit/8] |= 0x80 >> (bit % 8)
+	}
+	return netip.AddrFrom4(b)
+}
+
+// LooksLikeAddress tells "172.016.1.5", a mistyped address, from a name.
+func LooksLikeAddress(s string) bool {
+	return strings.Contains(s, ".") && strings.Trim(s, "0123456789.") == ""
+}
+
+// withoutLeadingZeros returns the address that s would be without them.
+func withoutLeadingZeros(s string) (string, bool) {
+	parts := strings.Split(s, ".")
+	for i, p := range parts {
+		n, err := strconv.ParseUint(p, 10, 8)
+		if err != nil {
+			return "", false
+		}
+		parts[i] = strconv.FormatUint(n, 10)
+	}
+	return strings.Join(parts, "."), len(parts) == 4
+}
+
+// Clip keeps a refusal to one readable line whatever was typed.
+func Clip(s string) string {
+	const most = 80
+	if len(s) <= most {
+		return s
+	}
+	return s[:most] + "..."
+}
