@@ -34,7 +34,7 @@ func announces(all map[string]command) command {
 					return fmt.Errorf("the stream of events ended")
 				}
 				if e.Name == args[1] && e.Network == args[2] {
-					fmt.Fprintf(ts.Stdout(), "%s\n", e.Message())
+					fmt.Fprintf(ts.Stdout(), "%s\n", e.Message)
 					ts.Logf("%s after %v", e.Name, time.Since(began).Round(time.Millisecond))
 					return nil
 				}

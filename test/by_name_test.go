@@ -12,8 +12,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/hostnat/hostnat/api"
 	"github.com/hostnat/hostnat/dev/lab"
-	"github.com/hostnat/hostnat/internal/config"
 )
 
 // TestTransparentProxyLives has a proxy by name through what a host goes
@@ -29,7 +29,7 @@ func TestTransparentProxyLives(t *testing.T) {
 	}
 	serveClients(t, h.inside)
 	before := h.ip("rule", "show")
-	spec := config.ProxySpec{Kind: "name", Listen: ":80", Routes: []string{"www.a.example=c1:8000"}, Transparent: true}
+	spec := api.ProxySpec{Kind: "name", Listen: ":80", Routes: []string{"www.a.example=c1:8000"}, Transparent: true}
 	p, err := h.AddProxy(t.Context(), spec)
 	if err != nil {
 		t.Fatal(err)

@@ -14,8 +14,8 @@ import (
 
 	"github.com/cilium/ebpf"
 
+	"github.com/hostnat/hostnat/api"
 	"github.com/hostnat/hostnat/dev/lab"
-	"github.com/hostnat/hostnat/internal/control"
 	"github.com/hostnat/hostnat/internal/event"
 	"github.com/hostnat/hostnat/internal/model"
 )
@@ -62,7 +62,7 @@ func forgetHints(elements map[string]int) {
 	delete(elements, "port_bits")
 }
 
-func (h *host) status() control.Status {
+func (h *host) status() api.Status {
 	h.t.Helper()
 	status, err := h.Status(h.t.Context())
 	if err != nil {

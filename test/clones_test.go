@@ -17,8 +17,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/hostnat/hostnat/api"
 	"github.com/hostnat/hostnat/dev/lab"
-	"github.com/hostnat/hostnat/internal/config"
 	"github.com/hostnat/hostnat/internal/model"
 )
 
@@ -48,7 +48,7 @@ func TestClones(t *testing.T) {
 		count = n
 	}
 	h := startHost(t)
-	if _, err := h.CreateNetwork(t.Context(), config.NetworkSpec{Name: "snap", Subnet: "172.16.1.0/24", Compartment: model.EachCompartment}); err != nil {
+	if _, err := h.CreateNetwork(t.Context(), api.NetworkSpec{Name: "snap", Subnets: []string{"172.16.1.0/24"}, Compartment: model.EachCompartment}); err != nil {
 		t.Fatal(err)
 	}
 	clones := h.addClones(count)
@@ -65,7 +65,7 @@ func TestClones(t *testing.T) {
 		t.Logf("%s: %d clones have %d KiB each after %v", where, count, cloneBytes>>10, time.Since(began).Round(time.Millisecond))
 		h.askEach(clones)
 	}
-	sessions, err := h.Sessions(t.Context(), model.Filter{Network: "snap", Remote: "203.0.113.2:7100"})
+	sessions, err := h.Sessions(t.Context(), api.Filter{Network: "snap", Remote: "203.0.113.2:7100"})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -96,11 +96,11 @@ func (h *host) addClones(count int) (clones []clone) {
 	var times []time.Duration
 	for _, c := range clones {
 		start := time.Now()
-		if _, err := h.AttachEndpoint(h.t.Context(), config.EndpointSpec{Network: "snap", Name: c.name(), Netns: c.inside.Name, MAC: cloneMAC}); err != nil {
+		if _, err := h.AttachEndpoint(h.t.Context(), api.EndpointSpec{Network: "snap", Name: c.name(), Netns: c.inside.Name, MAC: cloneMAC}); err != nil {
 			h.t.Fatal(err)
 		}
 		times = append(times, time.Since(start))
-		_, err := h.AddMapping(h.t.Context(), config.MappingSpec{Protocol: "tcp", External: strconv.Itoa(20000 + c.number), Internal: c.name() + ":80"})
+		_, err := h.AddMapping(h.t.Context(), api.MappingSpec{Protocol: "tcp", External: strconv.Itoa(20000 + c.number), Internal: c.name() + ":80"})
 		if err != nil {
 			h.t.Fatal(err)
 		}

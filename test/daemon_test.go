@@ -13,9 +13,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/hostnat/hostnat/api"
 	"github.com/hostnat/hostnat/dev/lab"
-	"github.com/hostnat/hostnat/internal/api"
-	"github.com/hostnat/hostnat/internal/config"
 	"github.com/hostnat/hostnat/internal/daemon"
 )
 
@@ -92,13 +91,13 @@ func startOn(t *testing.T, top *lab.Topology) *host {
 
 func (h *host) configure() {
 	h.t.Helper()
-	if _, err := h.CreateNetwork(h.t.Context(), config.NetworkSpec{Name: "web", Subnet: "172.16.1.0/24"}); err != nil {
+	if _, err := h.CreateNetwork(h.t.Context(), api.NetworkSpec{Name: "web", Subnets: []string{"172.16.1.0/24"}}); err != nil {
 		h.t.Fatal(err)
 	}
-	if _, err := h.AttachEndpoint(h.t.Context(), config.EndpointSpec{Network: "web", Name: "c1", Netns: h.inside.Name}); err != nil {
+	if _, err := h.AttachEndpoint(h.t.Context(), api.EndpointSpec{Network: "web", Name: "c1", Netns: h.inside.Name}); err != nil {
 		h.t.Fatal(err)
 	}
-	if _, err := h.AddMapping(h.t.Context(), config.MappingSpec{Protocol: "tcp", External: "8080", Internal: "c1:80"}); err != nil {
+	if _, err := h.AddMapping(h.t.Context(), api.MappingSpec{Protocol: "tcp", External: "8080", Internal: "c1:80"}); err != nil {
 		h.t.Fatal(err)
 	}
 }

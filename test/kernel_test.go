@@ -9,11 +9,10 @@ import (
 	"slices"
 
 	gocmp "github.com/google/go-cmp/cmp"
-	"github.com/hostnat/hostnat/internal/config"
-	"github.com/hostnat/hostnat/internal/control"
-	"github.com/hostnat/hostnat/internal/model"
 	"github.com/rogpeppe/go-internal/testscript"
 	"golang.org/x/sys/unix"
+
+	"github.com/hostnat/hostnat/api"
 )
 
 // bpf is where the daemon mounts its BPF filesystem.
@@ -70,7 +69,7 @@ func consistentCommand(m *machine, _ *testscript.TestScript, _ []string) error {
 	if len(s.Problems) > 0 {
 		return fmt.Errorf("problems: %q", s.Problems)
 	}
-	s.Endpoints = slices.DeleteFunc(s.Endpoints, func(e control.EndpointView) bool { return !e.Managed }) // they have a lease, and nothing in the kernel
+	s.Endpoints = slices.DeleteFunc(s.Endpoints, func(e api.Endpoint) bool { return !e.Managed }) // they have a lease, and nothing in the kernel
 	has, err := m.ourLinks()
 	return errors.Join(err,
 		differ("our links", wantLinks(s), has),
@@ -93,7 +92,7 @@ func differ(what string, want, has []string) error {
 func wantLinks(s snapshot) []string {
 	want := []string{"hostnat0", "hostnat1"}
 	for _, n := range s.Networks {
-		if !n.Adopted && !n.Private() {
+		if !n.Adopted && n.Type != api.PerEndpointNetwork {
 			want = append(want, n.Bridge)
 		}
 	}
@@ -119,14 +118,26 @@ func bindings(s snapshot) (has []string) {
 	return has
 }
 
-// segments are the networks as the kernel has them: one for each endpoint that
-// is by itself.
-func (s snapshot) segments() []model.Network {
-	c := config.Config{Networks: s.Networks}
-	for _, e := range s.Endpoints {
-		c.Endpoints = append(c.Endpoints, e.Endpoint)
+// segment is a network as the kernel has it.
+type segment struct {
+	link         string
+	pointToPoint bool // an endpoint's own link, of a network that has no switch
+}
+
+// segments has one for each endpoint that is by itself.
+func (s snapshot) segments() (list []segment) {
+	alone := make(map[string]bool)
+	for _, n := range s.Networks {
+		if alone[n.Name] = n.Type == api.PerEndpointNetwork; !alone[n.Name] {
+			list = append(list, segment{link: n.Bridge})
+		}
 	}
-	return c.Unfolded().Networks
+	for _, e := range s.Endpoints {
+		if alone[e.Network] {
+			list = append(list, segment{link: e.Interface, pointToPoint: true})
+		}
+	}
+	return list
 }
 
 // checkPins looks which program is attached to which link.
@@ -135,13 +146,13 @@ func (m *machine) checkPins(s snapshot) error {
 	inside := map[string]bool{"lo": true, "hostnat0": true, "hostnat1": true}
 	bridges := map[int]bool{}
 	for _, n := range s.segments() {
-		if n.IsIsland() {
-			want = append(want, m.pins(n.Bridge, "point-to-point-ingress")...)
+		if n.pointToPoint {
+			want = append(want, m.pins(n.link, "point-to-point-ingress")...)
 			continue
 		}
-		inside[n.Bridge] = true
-		want = append(want, m.pins(n.Bridge, "bridge-ingress")...)
-		if attrs, err := m.Host.Link(n.Bridge); err == nil {
+		inside[n.link] = true
+		want = append(want, m.pins(n.link, "bridge-ingress")...)
+		if attrs, err := m.Host.Link(n.link); err == nil {
 			bridges[attrs.Index] = true
 		}
 	}

@@ -11,8 +11,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/hostnat/hostnat/api"
 	"github.com/hostnat/hostnat/dev/lab"
-	"github.com/hostnat/hostnat/internal/config"
 )
 
 // TestMappingsMoveUnderTraffic moves a port to and fro between two endpoints,
@@ -23,7 +23,7 @@ import (
 func TestMappingsMoveUnderTraffic(t *testing.T) {
 	top := lab.StartTopology(t, 2)
 	h := startOn(t, top)
-	if _, err := h.AttachEndpoint(t.Context(), config.EndpointSpec{Network: "web", Name: "c2", Netns: top.Endpoints[1].Name}); err != nil {
+	if _, err := h.AttachEndpoint(t.Context(), api.EndpointSpec{Network: "web", Name: "c2", Netns: top.Endpoints[1].Name}); err != nil {
 		t.Fatal(err)
 	}
 	udp, tcp := &mover{h: h, protocol: "udp"}, &mover{h: h, protocol: "tcp"}
@@ -78,7 +78,7 @@ const moverPort = "203.0.113.1:9000"
 func (m *mover) add() {
 	m.h.t.Helper()
 	internal := []string{"c1:9000", "c2:9000"}[(m.step.Load()+1)/4%2]
-	added, err := m.h.AddMapping(m.h.t.Context(), config.MappingSpec{Protocol: m.protocol, External: "9000", Internal: internal})
+	added, err := m.h.AddMapping(m.h.t.Context(), api.MappingSpec{Protocol: m.protocol, External: "9000", Internal: internal})
 	if err != nil {
 		m.h.t.Fatal(err)
 	}

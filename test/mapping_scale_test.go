@@ -11,6 +11,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/hostnat/hostnat/api"
 	"github.com/hostnat/hostnat/internal/config"
 	"github.com/hostnat/hostnat/internal/store"
 )
@@ -39,7 +40,7 @@ func TestManyMappings(t *testing.T) {
 	var added []uint32
 	spent := h.spent(func() {
 		for i := range rounds {
-			m, err := h.AddMapping(t.Context(), config.MappingSpec{Protocol: "udp", External: fmt.Sprint(20_000 + i), Internal: "c1:53"})
+			m, err := h.AddMapping(t.Context(), api.MappingSpec{Protocol: "udp", External: fmt.Sprint(20_000 + i), Internal: "c1:53"})
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -58,7 +59,7 @@ func TestManyMappings(t *testing.T) {
 	})
 	h.bound("delete one of 10,000 mappings", spent/rounds, changeBound)
 	spent = h.spent(func() {
-		if _, err := h.AddMapping(t.Context(), config.MappingSpec{Protocol: "udp", External: "2000-61999", Internal: "c1:2000-61999"}); err != nil {
+		if _, err := h.AddMapping(t.Context(), api.MappingSpec{Protocol: "udp", External: "2000-61999", Internal: "c1:2000-61999"}); err != nil {
 			t.Fatal(err)
 		}
 	})

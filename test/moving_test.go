@@ -7,8 +7,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/hostnat/hostnat/api"
 	"github.com/hostnat/hostnat/dev/lab"
-	"github.com/hostnat/hostnat/internal/model"
 )
 
 const (
@@ -107,9 +107,9 @@ func (h *host) answersAt(address string) {
 func (h *host) noSessionOf(address string) {
 	h.t.Helper()
 	h.eventually("no session of "+address, func(ctx context.Context) bool {
-		list, err := h.Sessions(ctx, model.Filter{})
+		list, err := h.Sessions(ctx, api.Filter{})
 		lost := netip.MustParseAddr(address)
-		return err == nil && !slices.ContainsFunc(list, func(s model.Session) bool { return s.External.Addr() == lost })
+		return err == nil && !slices.ContainsFunc(list, func(s api.Session) bool { return s.External.Addr() == lost })
 	})
 }
 

@@ -16,8 +16,8 @@ import (
 
 	"github.com/rogpeppe/go-internal/testscript"
 
+	"github.com/hostnat/hostnat/api"
 	"github.com/hostnat/hostnat/dev/lab"
-	"github.com/hostnat/hostnat/internal/model"
 )
 
 // networkCommands are those with which a script changes the machines and makes
@@ -150,7 +150,7 @@ func ignoreExit(err error) error {
 func sessionsCommand(m *machine, ts *testscript.TestScript, _ []string) error {
 	var before string
 	for {
-		list, err := m.client().Sessions(context.Background(), model.Filter{})
+		list, err := m.client().Sessions(context.Background(), api.Filter{})
 		if err != nil {
 			return err
 		}

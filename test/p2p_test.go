@@ -13,8 +13,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/hostnat/hostnat/api"
 	"github.com/hostnat/hostnat/dev/lab"
-	"github.com/hostnat/hostnat/internal/config"
 	"github.com/hostnat/hostnat/internal/model"
 )
 
@@ -34,7 +34,7 @@ func TestNATBehaviourAsSTUNSeesIt(t *testing.T) {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { second.Close() })
-	if _, err := h.AttachEndpoint(t.Context(), config.EndpointSpec{Network: "web", Name: "c2", Netns: second.Name}); err != nil {
+	if _, err := h.AttachEndpoint(t.Context(), api.EndpointSpec{Network: "web", Name: "c2", Netns: second.Name}); err != nil {
 		t.Fatal(err)
 	}
 	port := 4000

@@ -10,8 +10,8 @@ import (
 
 	gocmp "github.com/google/go-cmp/cmp"
 
+	"github.com/hostnat/hostnat/api"
 	"github.com/hostnat/hostnat/dev/lab"
-	"github.com/hostnat/hostnat/internal/model"
 )
 
 const (
@@ -60,32 +60,32 @@ func TestKillAndRestart(t *testing.T) {
 }
 
 // flows returns all TCP sessions, sorted.
-func (h *host) flows() []model.Session {
+func (h *host) flows() []api.Session {
 	h.t.Helper()
-	list, err := h.Sessions(h.t.Context(), model.Filter{Protocol: "tcp"})
+	list, err := h.Sessions(h.t.Context(), api.Filter{Protocol: "tcp"})
 	if err != nil {
 		h.t.Fatal(err)
 	}
-	slices.SortFunc(list, func(a, b model.Session) int {
+	slices.SortFunc(list, func(a, b api.Session) int {
 		return cmp.Or(a.Internal.Compare(b.Internal), a.Remote.Compare(b.Remote))
 	})
 	return list
 }
 
 // flowsIn leaves out the sessions that came since.
-func (h *host) flowsIn(before []model.Session) []model.Session {
+func (h *host) flowsIn(before []api.Session) []api.Session {
 	h.t.Helper()
 	type key struct{ internal, remote netip.AddrPort }
 	old := map[key]bool{}
 	for _, s := range before {
 		old[key{s.Internal, s.Remote}] = true
 	}
-	return slices.DeleteFunc(h.flows(), func(s model.Session) bool { return !old[key{s.Internal, s.Remote}] })
+	return slices.DeleteFunc(h.flows(), func(s api.Session) bool { return !old[key{s.Internal, s.Remote}] })
 }
 
 // sameFlow compares a session with what it was earlier: identity, state and
 // time of creation stay, counters grow.
-func sameFlow(a, b model.Session) bool {
+func sameFlow(a, b api.Session) bool {
 	return a.NAT == b.NAT && a.Network == b.Network && a.Endpoint == b.Endpoint && a.Compartment == b.Compartment &&
 		a.Protocol == b.Protocol && a.Internal == b.Internal && a.External == b.External && a.Remote == b.Remote &&
 		a.State == b.State && a.CreatedAt.Sub(b.CreatedAt).Abs() < time.Second &&
@@ -93,7 +93,7 @@ func sameFlow(a, b model.Session) bool {
 }
 
 // checkSeen compares what the servers saw as their peers with the table.
-func checkSeen(t *testing.T, k *talkers, sessions []model.Session) {
+func checkSeen(t *testing.T, k *talkers, sessions []api.Session) {
 	t.Helper()
 	known := map[netip.AddrPort]bool{}
 	for _, s := range sessions {

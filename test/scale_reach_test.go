@@ -7,8 +7,8 @@ import (
 	"sync"
 	"time"
 
+	"github.com/hostnat/hostnat/api"
 	"github.com/hostnat/hostnat/dev/lab"
-	"github.com/hostnat/hostnat/internal/model"
 )
 
 // scaleServer is where TestScale's endpoints ask who they are.
@@ -26,7 +26,7 @@ func (h *host) reachOutside(count int) {
 			return err
 		})
 	})
-	sessions, err := h.Sessions(h.t.Context(), model.Filter{Protocol: "udp", Remote: scaleServer})
+	sessions, err := h.Sessions(h.t.Context(), api.Filter{Protocol: "udp", Remote: scaleServer})
 	if err != nil {
 		h.t.Fatal(err)
 	}
@@ -52,7 +52,7 @@ func (h *host) keepApart(count int) {
 	}
 	address := make(map[string]netip.Addr)
 	for _, v := range views {
-		address[v.Name] = v.Address
+		address[v.Name] = v.Addresses[0]
 	}
 	server, asked := h.many[0], netip.AddrPortFrom(address["n0"], 7)
 	echo, err := lab.EchoServer(server, "udp", "0.0.0.0:7")

@@ -11,8 +11,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/hostnat/hostnat/api"
 	"github.com/hostnat/hostnat/dev/lab"
-	"github.com/hostnat/hostnat/internal/config"
 	"github.com/hostnat/hostnat/internal/model"
 )
 
@@ -27,7 +27,7 @@ var scales = []struct {
 	few   int
 	alone bool // each has a namespace of its own
 	steps int  // changes that each takes
-	add   func(h *host, i int) (config.EndpointSpec, error)
+	add   func(h *host, i int) (api.EndpointSpec, error)
 }{
 	{"endpoints", 60, false, 1, (*host).oneOfMany},
 	{"TAPs", 20, false, 1, (*host).tap},
@@ -109,7 +109,7 @@ func (g growth) hold(t *testing.T, steps int) {
 }
 
 // attachMany attaches endpoints 0 to count-1.
-func (h *host) attachMany(count int, add func(*host, int) (config.EndpointSpec, error)) growth {
+func (h *host) attachMany(count int, add func(*host, int) (api.EndpointSpec, error)) growth {
 	h.t.Helper()
 	var g growth
 	cpu := h.cpu()
@@ -165,49 +165,49 @@ func median(times []time.Duration) time.Duration {
 // making one takes longer than attaching an endpoint.
 const perNamespace = 20
 
-func (h *host) oneOfMany(i int) (config.EndpointSpec, error) {
+func (h *host) oneOfMany(i int) (api.EndpointSpec, error) {
 	if i == 0 {
-		if _, err := h.CreateNetwork(h.t.Context(), config.NetworkSpec{Name: "large", Subnet: "172.20.0.0/20"}); err != nil {
-			return config.EndpointSpec{}, err
+		if _, err := h.CreateNetwork(h.t.Context(), api.NetworkSpec{Name: "large", Subnets: []string{"172.20.0.0/20"}}); err != nil {
+			return api.EndpointSpec{}, err
 		}
 	}
 	name := fmt.Sprintf("n%d", i)
-	return config.EndpointSpec{Network: "large", Name: name, Netns: h.many[i/perNamespace].Name, IfName: name}, nil
+	return api.EndpointSpec{Network: "large", Name: name, Netns: h.many[i/perNamespace].Name, IfName: name}, nil
 }
 
 // tap makes a TAP for the endpoint too, as a VM's monitor would.
-func (h *host) tap(i int) (config.EndpointSpec, error) {
+func (h *host) tap(i int) (api.EndpointSpec, error) {
 	if i == 0 {
-		if _, err := h.CreateNetwork(h.t.Context(), config.NetworkSpec{Name: "large", Subnet: "172.20.0.0/20"}); err != nil {
-			return config.EndpointSpec{}, err
+		if _, err := h.CreateNetwork(h.t.Context(), api.NetworkSpec{Name: "large", Subnets: []string{"172.20.0.0/20"}}); err != nil {
+			return api.EndpointSpec{}, err
 		}
 	}
 	name := fmt.Sprintf("n%d", i)
-	return config.EndpointSpec{Network: "large", Name: name, TAP: name}, h.Host.AddTAP(name)
+	return api.EndpointSpec{Network: "large", Name: name, TAP: name}, h.Host.AddTAP(name)
 }
 
 // inOwnNetwork makes a network too: every other one has the prefix of all such,
 // in a compartment of its own.
-func (h *host) inOwnNetwork(i int) (config.EndpointSpec, error) {
+func (h *host) inOwnNetwork(i int) (api.EndpointSpec, error) {
 	name := fmt.Sprintf("n%d", i)
-	spec := config.NetworkSpec{Name: name, Subnet: fmt.Sprintf("10.%d.%d.0/24", 100+i/256, i%256)}
+	spec := api.NetworkSpec{Name: name, Subnets: []string{fmt.Sprintf("10.%d.%d.0/24", 100+i/256, i%256)}}
 	if i%2 == 1 {
-		spec.Subnet, spec.Compartment = "10.9.0.0/24", name
+		spec.Subnets, spec.Compartment = []string{"10.9.0.0/24"}, name
 	}
 	_, err := h.CreateNetwork(h.t.Context(), spec)
-	return config.EndpointSpec{Network: name, Name: name, Netns: h.many[i].Name}, err
+	return api.EndpointSpec{Network: name, Name: name, Netns: h.many[i].Name}, err
 }
 
 // clone is one of many with the same address and MAC.
-func (h *host) clone(i int) (config.EndpointSpec, error) {
+func (h *host) clone(i int) (api.EndpointSpec, error) {
 	if i == 0 {
-		spec := config.NetworkSpec{Name: "snap", Subnet: "10.9.0.0/24", Compartment: model.EachCompartment}
+		spec := api.NetworkSpec{Name: "snap", Subnets: []string{"10.9.0.0/24"}, Compartment: model.EachCompartment}
 		if _, err := h.CreateNetwork(h.t.Context(), spec); err != nil {
-			return config.EndpointSpec{}, err
+			return api.EndpointSpec{}, err
 		}
 	}
 	name := fmt.Sprintf("n%d", i)
-	return config.EndpointSpec{Network: "snap", Name: name, Netns: h.many[i].Name, Address: "10.9.0.2", MAC: "02:00:00:00:00:02"}, nil
+	return api.EndpointSpec{Network: "snap", Name: name, Netns: h.many[i].Name, Addresses: []string{"10.9.0.2"}, MAC: "02:00:00:00:00:02"}, nil
 }
 
 // addNamespaces makes those for so many endpoints.

@@ -9,20 +9,18 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/hostnat/hostnat/internal/api"
-	"github.com/hostnat/hostnat/internal/control"
-	"github.com/hostnat/hostnat/internal/model"
+	"github.com/hostnat/hostnat/api"
 )
 
 // snapshot is what a refused command must not change, and what a restart must
 // bring back.
 type snapshot struct {
-	NATs      []model.NAT
-	Networks  []model.Network
-	Endpoints []control.EndpointView
-	Mappings  []control.MappingView
-	Addresses []control.AddressView
-	Bindings  []model.Binding // configured ones
+	NATs      []api.NAT
+	Networks  []api.Network
+	Endpoints []api.Endpoint
+	Mappings  []api.Mapping
+	Addresses []api.Address
+	Bindings  []api.Binding // configured ones
 	Problems  []string
 	Links     []string
 }
@@ -44,8 +42,8 @@ func (m *machine) shot() (s snapshot, err error) {
 	if s.Endpoints, err = c.Endpoints(ctx, ""); err != nil {
 		return s, err
 	}
-	s.Bindings, err = c.Bindings(ctx, model.Filter{})
-	s.Bindings = slices.DeleteFunc(s.Bindings, func(b model.Binding) bool { return !b.Configured })
+	s.Bindings, err = c.Bindings(ctx, api.Filter{})
+	s.Bindings = slices.DeleteFunc(s.Bindings, func(b api.Binding) bool { return !b.Configured })
 	for i := range s.Bindings {
 		s.Bindings[i].SessionCount = 0
 	}

@@ -3,7 +3,7 @@ package main
 import (
 	"github.com/spf13/cobra"
 
-	"github.com/hostnat/hostnat/internal/control"
+	"github.com/hostnat/hostnat/api"
 )
 
 func addressCommand(a *app) *cobra.Command {
@@ -43,13 +43,13 @@ func addressList(a *app) *cobra.Command {
 	}
 }
 
-func addressColumns() []column[control.AddressView] {
-	return []column[control.AddressView]{
-		{"NAT", func(v control.AddressView) string { return v.NAT }},
-		{"ADDRESS", func(v control.AddressView) string { return v.Address.String() }},
-		{"PORTS", func(v control.AddressView) string { return v.Ports }},
-		{"INTERFACE", func(v control.AddressView) string { return v.Interface }},
-		{"SOURCE", func(v control.AddressView) string { return string(v.Source) }},
+func addressColumns() []column[api.Address] {
+	return []column[api.Address]{
+		{"NAT", func(v api.Address) string { return v.NAT }},
+		{"ADDRESS", func(v api.Address) string { return v.Address.String() }},
+		{"PORTS", func(v api.Address) string { return v.Ports }},
+		{"INTERFACE", func(v api.Address) string { return v.Interface }},
+		{"SOURCE", func(v api.Address) string { return v.Source }},
 	}
 }
 

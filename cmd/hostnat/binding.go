@@ -5,7 +5,7 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"github.com/hostnat/hostnat/internal/model"
+	"github.com/hostnat/hostnat/api"
 )
 
 func bindingCommand(a *app) *cobra.Command {
@@ -13,7 +13,7 @@ func bindingCommand(a *app) *cobra.Command {
 }
 
 func bindingList(a *app) *cobra.Command {
-	var filter model.Filter
+	var filter api.Filter
 	cmd := &cobra.Command{
 		Use: "list", Short: "List the bindings", Args: positional(),
 		RunE: func(cmd *cobra.Command, _ []string) error {
@@ -21,15 +21,15 @@ func bindingList(a *app) *cobra.Command {
 			if err != nil {
 				return err
 			}
-			return printList(a, rows, []column[model.Binding]{
-				{"PROTOCOL", func(b model.Binding) string { return b.Protocol.String() }},
-				{"INTERNAL", func(b model.Binding) string { return hostPort(b.Internal) }},
-				{"EXTERNAL", func(b model.Binding) string { return hostPort(b.External) }},
-				{"SESSIONS", func(b model.Binding) string { return fmt.Sprint(b.SessionCount) }},
-				{"CONFIGURED", func(b model.Binding) string { return yesNo(b.Configured) }},
-				{"ENDPOINT", func(b model.Binding) string { return b.Endpoint }},
-				{"NETWORK", func(b model.Binding) string { return b.Network }},
-				{"NAT", func(b model.Binding) string { return b.NAT }},
+			return printList(a, rows, []column[api.Binding]{
+				{"PROTOCOL", func(b api.Binding) string { return string(b.Protocol) }},
+				{"INTERNAL", func(b api.Binding) string { return hostPort(b.Internal) }},
+				{"EXTERNAL", func(b api.Binding) string { return hostPort(b.External) }},
+				{"SESSIONS", func(b api.Binding) string { return fmt.Sprint(b.SessionCount) }},
+				{"CONFIGURED", func(b api.Binding) string { return yesNo(b.Configured) }},
+				{"ENDPOINT", func(b api.Binding) string { return b.Endpoint }},
+				{"NETWORK", func(b api.Binding) string { return b.Network }},
+				{"NAT", func(b api.Binding) string { return b.NAT }},
 			})
 		},
 	}

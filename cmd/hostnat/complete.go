@@ -6,9 +6,7 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"github.com/hostnat/hostnat/internal/api"
-	"github.com/hostnat/hostnat/internal/control"
-	"github.com/hostnat/hostnat/internal/model"
+	"github.com/hostnat/hostnat/api"
 )
 
 // completionTime is how long a shell waits for the daemon after Tab.
@@ -59,17 +57,17 @@ func (a *app) ask(ctx context.Context, list names) []string {
 
 func natNames(ctx context.Context, c *api.Client) []string {
 	rows, _ := c.NATs(ctx)
-	return namesOf(rows, func(n model.NAT) string { return n.Name })
+	return namesOf(rows, func(n api.NAT) string { return n.Name })
 }
 
 func networkNames(ctx context.Context, c *api.Client) []string {
 	rows, _ := c.Networks(ctx)
-	return namesOf(rows, func(n model.Network) string { return n.Name })
+	return namesOf(rows, func(n api.Network) string { return n.Name })
 }
 
 func endpointNames(ctx context.Context, c *api.Client) []string {
 	rows, _ := c.Endpoints(ctx, "")
-	return namesOf(rows, func(e control.EndpointView) string { return e.Name })
+	return namesOf(rows, func(e api.Endpoint) string { return e.Name })
 }
 
 func namesOf[T any](rows []T, name func(T) string) []string {

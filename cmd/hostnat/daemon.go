@@ -6,8 +6,8 @@ import (
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 
+	"github.com/hostnat/hostnat/api"
 	"github.com/hostnat/hostnat/internal/daemon"
-	"github.com/hostnat/hostnat/internal/model"
 )
 
 func daemonCommand(a *app) *cobra.Command {
@@ -40,5 +40,5 @@ func (a *app) needRoot(what string) error {
 	if a.Euid == 0 {
 		return nil
 	}
-	return model.Errorf(model.Denied, "%s must be run as root", what).WithHint("use sudo")
+	return &api.Error{Code: api.Denied, Message: what + " must be run as root", Hint: "use sudo"}
 }

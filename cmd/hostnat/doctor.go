@@ -4,12 +4,12 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 
 	"github.com/spf13/cobra"
 
-	"github.com/hostnat/hostnat/internal/api"
+	"github.com/hostnat/hostnat/api"
 	"github.com/hostnat/hostnat/internal/daemon"
-	"github.com/hostnat/hostnat/internal/doctor"
 )
 
 // errFaulty makes the exit code 1 when everything was said already.
@@ -39,7 +39,7 @@ func doctorCommand(a *app) *cobra.Command {
 }
 
 // examine is done by this process, as no daemon runs.
-func (a *app) examine(cmd *cobra.Command, stateDir string, fix bool) ([]doctor.Finding, error) {
+func (a *app) examine(cmd *cobra.Command, stateDir string, fix bool) ([]api.Finding, error) {
 	if fix {
 		if err := a.needRoot("hostnat doctor --fix, without a running daemon,"); err != nil {
 			return nil, err
@@ -48,14 +48,14 @@ func (a *app) examine(cmd *cobra.Command, stateDir string, fix bool) ([]doctor.F
 	return daemon.Doctor(cmd.Context(), stateDir, fix), nil
 }
 
-func (a *app) printFindings(found []doctor.Finding, fix bool) error {
+func (a *app) printFindings(found []api.Finding, fix bool) error {
 	var err error
 	if a.format == formatJSON {
-		err = printJSON(a.Stdout, append([]doctor.Finding{}, found...))
+		err = printJSON(a.Stdout, append([]api.Finding{}, found...))
 	} else {
 		err = findingsPrinter{w: a.Stdout, colour: a.Terminal && a.Getenv("NO_COLOR") == ""}.print(found, fix)
 	}
-	if err == nil && doctor.Faulty(found) {
+	if err == nil && slices.ContainsFunc(found, api.Finding.Faulty) {
 		return errFaulty
 	}
 	return err
@@ -68,9 +68,9 @@ type findingsPrinter struct {
 }
 
 // escapes are the colours of severities (ECMA-48 SGR).
-var escapes = map[doctor.Severity]string{doctor.Problem: "31", doctor.Warning: "33", doctor.Note: "36"}
+var escapes = map[string]string{api.SeverityProblem: "31", api.SeverityWarning: "33", api.SeverityNote: "36"}
 
-func (p findingsPrinter) print(found []doctor.Finding, fix bool) error {
+func (p findingsPrinter) print(found []api.Finding, fix bool) error {
 	fixable := 0
 	for _, f := range found {
 		if err := p.finding(f); err != nil {
@@ -88,8 +88,8 @@ func (p findingsPrinter) print(found []doctor.Finding, fix bool) error {
 	return err
 }
 
-func (p findingsPrinter) finding(f doctor.Finding) error {
-	label := p.paint(escapes[f.Severity], string(f.Severity))
+func (p findingsPrinter) finding(f api.Finding) error {
+	label := p.paint(escapes[f.Severity], f.Severity)
 	if f.Fixed != "" {
 		label = p.paint("32", "mended")
 	}
@@ -107,21 +107,21 @@ func (p findingsPrinter) finding(f doctor.Finding) error {
 	return err
 }
 
-func (p findingsPrinter) summary(found []doctor.Finding) string {
-	numbers := map[doctor.Severity]int{}
+func (p findingsPrinter) summary(found []api.Finding) string {
+	numbers := map[string]int{}
 	for _, f := range found {
 		if f.Fixed == "" {
 			numbers[f.Severity]++
 		}
 	}
 	notes := ""
-	if numbers[doctor.Note] > 0 {
-		notes = ", " + count(numbers[doctor.Note], "note", "notes")
+	if numbers[api.SeverityNote] > 0 {
+		notes = ", " + count(numbers[api.SeverityNote], "note", "notes")
 	}
-	if numbers[doctor.Problem]+numbers[doctor.Warning] == 0 {
+	if numbers[api.SeverityProblem]+numbers[api.SeverityWarning] == 0 {
 		return p.paint("32", "nothing is wrong") + notes
 	}
-	return count(numbers[doctor.Problem], "problem", "problems") + ", " + count(numbers[doctor.Warning], "warning", "warnings") + notes
+	return count(numbers[api.SeverityProblem], "problem", "problems") + ", " + count(numbers[api.SeverityWarning], "warning", "warnings") + notes
 }
 
 func (p findingsPrinter) paint(escape, text string) string {

@@ -6,14 +6,14 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/hostnat/hostnat/internal/doctor"
+	"github.com/hostnat/hostnat/api"
 )
 
 func TestFindingsInColour(t *testing.T) {
 	t.Parallel()
-	found := []doctor.Finding{
-		{Check: "a", Severity: doctor.Problem, What: "broken", Why: "so", Command: "mend it"},
-		{Check: "b", Severity: doctor.Warning, What: "cracked", Why: "so", Failed: "no right to"},
+	found := []api.Finding{
+		{Check: "a", Severity: api.SeverityProblem, What: "broken", Why: "so", Command: "mend it"},
+		{Check: "b", Severity: api.SeverityWarning, What: "cracked", Why: "so", Failed: "no right to"},
 	}
 	tests := []struct {
 		name     string

@@ -5,7 +5,7 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"github.com/hostnat/hostnat/internal/api"
+	"github.com/hostnat/hostnat/api"
 	"github.com/hostnat/hostnat/internal/daemon"
 )
 

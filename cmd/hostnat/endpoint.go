@@ -2,11 +2,11 @@ package main
 
 import (
 	"fmt"
+	"net/netip"
 
 	"github.com/spf13/cobra"
 
-	"github.com/hostnat/hostnat/internal/config"
-	"github.com/hostnat/hostnat/internal/control"
+	"github.com/hostnat/hostnat/api"
 )
 
 func endpointCommand(a *app) *cobra.Command {
@@ -15,7 +15,7 @@ func endpointCommand(a *app) *cobra.Command {
 }
 
 func endpointAttach(a *app) *cobra.Command {
-	var spec config.EndpointSpec
+	var spec api.EndpointSpec
 	cmd := &cobra.Command{
 		Use: "attach NETWORK NAME", Short: "Attach a VM or container to a network",
 		Args: positional("NETWORK", "NAME"), ValidArgsFunction: a.arguments(networkNames, nil),
@@ -36,7 +36,7 @@ func endpointAttach(a *app) *cobra.Command {
 	flags.StringVar(&spec.PID, "pid", "", "into the network namespace of this `process`")
 	flags.StringVar(&spec.TAP, "tap", "", "a VM, behind this TAP `interface`")
 	flags.StringVar(&spec.Port, "port", "", "whatever is behind this `interface`")
-	flags.StringVar(&spec.Address, "address", "", "its `address` (default a free one)")
+	flags.StringArrayVar(&spec.Addresses, "address", nil, "its `address` (default a free one)")
 	flags.StringVar(&spec.MAC, "mac", "", "its Ethernet `address` (default made from the address)")
 	flags.StringArrayVar(&spec.Aliases, "alias", nil, "a further `name` for it in DNS; may be repeated")
 	flags.StringVar(&spec.IfName, "ifname", "", "`name` of its interface inside the namespace (default eth0)")
@@ -60,9 +60,9 @@ func oneTarget(cmd *cobra.Command, names ...string) error {
 	return nil
 }
 
-func printAttached(a *app, e control.EndpointView) error {
-	err := printLine(a, e, "endpoint %s: %s/%d on network %s, gateway %s, MTU %d, MAC %s, %s",
-		e.Name, e.Address, e.PrefixLength, e.Network, e.Gateway, e.MTU, e.MAC, attachment(e))
+func printAttached(a *app, e api.Endpoint) error {
+	err := printLine(a, e, "endpoint %s: %s on network %s, gateway %s, MTU %d, MAC %s, %s",
+		e.Name, addressesText(e), e.Network, texts(e.Gateways), e.MTU, e.MAC, attachment(e))
 	if err != nil || a.format == formatJSON || len(e.Configure) == 0 {
 		return err
 	}
@@ -82,11 +82,20 @@ func printConfigure(a *app, lines []string) error {
 }
 
 // attachment says where the endpoint is: "eth0 in netns c1", "tap tap0".
-func attachment(e control.EndpointView) string {
+func attachment(e api.Endpoint) string {
 	if e.InNamespace() {
 		return fmt.Sprintf("%s in %s %s", e.IfName, e.Kind, e.Target)
 	}
 	return fmt.Sprintf("%s %s", e.Kind, e.Target)
+}
+
+// addressesText is "172.16.1.2/24": each address with its subnet's length.
+func addressesText(e api.Endpoint) string {
+	list := make([]netip.Prefix, min(len(e.Addresses), len(e.Subnets)))
+	for i := range list {
+		list[i] = netip.PrefixFrom(e.Addresses[i], e.Subnets[i].Bits())
+	}
+	return texts(list)
 }
 
 func endpointList(a *app) *cobra.Command {
@@ -98,14 +107,14 @@ func endpointList(a *app) *cobra.Command {
 			if err != nil {
 				return err
 			}
-			return printList(a, rows, []column[control.EndpointView]{
-				{"NAME", func(e control.EndpointView) string { return e.Name }},
-				{"NETWORK", func(e control.EndpointView) string { return e.Network }},
-				{"ADDRESS", func(e control.EndpointView) string { return e.Address.String() }},
-				{"MAC", func(e control.EndpointView) string { return string(e.MAC) }},
+			return printList(a, rows, []column[api.Endpoint]{
+				{"NAME", func(e api.Endpoint) string { return e.Name }},
+				{"NETWORK", func(e api.Endpoint) string { return e.Network }},
+				{"ADDRESS", func(e api.Endpoint) string { return texts(e.Addresses) }},
+				{"MAC", func(e api.Endpoint) string { return e.MAC }},
 				{"ATTACHED TO", attachment},
-				{"INTERFACE", func(e control.EndpointView) string { return e.Interface }},
-				{"STATE", func(e control.EndpointView) string { return string(e.State) }},
+				{"INTERFACE", func(e api.Endpoint) string { return e.Interface }},
+				{"STATE", func(e api.Endpoint) string { return e.State }},
 			})
 		},
 	}
@@ -124,10 +133,10 @@ func endpointShow(a *app) *cobra.Command {
 			}
 			err = printObject(a, e, []field{
 				{"name", e.Name}, {"network", e.Network},
-				{"address", fmt.Sprintf("%s/%d", e.Address, e.PrefixLength)}, {"gateway", e.Gateway.String()},
+				{"address", addressesText(e)}, {"gateway", texts(e.Gateways)},
 				{"dns", nameServer(e)}, {"aliases", texts(e.Aliases)},
-				{"mtu", fmt.Sprint(e.MTU)}, {"mac", string(e.MAC)},
-				{"attached to", attachment(e)}, {"interface", e.Interface}, {"state", string(e.State)},
+				{"mtu", fmt.Sprint(e.MTU)}, {"mac", e.MAC},
+				{"attached to", attachment(e)}, {"interface", e.Interface}, {"state", e.State},
 			})
 			if err != nil || a.format == formatJSON || len(e.Configure) == 0 {
 				return err
@@ -138,11 +147,11 @@ func endpointShow(a *app) *cobra.Command {
 }
 
 // nameServer says what to put into resolv.conf(5) inside.
-func nameServer(e control.EndpointView) string {
-	if e.DNS == "" {
+func nameServer(e api.Endpoint) string {
+	if len(e.DNS) == 0 {
 		return "-"
 	}
-	return e.DNS + ", search " + e.Domain
+	return texts(e.DNS) + ", search " + e.Domain
 }
 
 func endpointDetach(a *app) *cobra.Command {

@@ -6,8 +6,7 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"github.com/hostnat/hostnat/internal/event"
-	"github.com/hostnat/hostnat/internal/model"
+	"github.com/hostnat/hostnat/api"
 )
 
 func eventCommand(a *app) *cobra.Command {
@@ -28,17 +27,17 @@ func eventWatch(a *app) *cobra.Command {
 				}
 			}
 			if cmd.Context().Err() == nil {
-				return model.Errorf(model.Unavailable, "the daemon ended the stream of events")
+				return &api.Error{Code: api.Unavailable, Message: "the daemon ended the stream of events"}
 			}
 			return nil
 		},
 	}
 }
 
-func (a *app) printEvent(e event.Event) error {
+func (a *app) printEvent(e api.Event) error {
 	if a.format == formatJSON {
 		return json.NewEncoder(a.Stdout).Encode(e)
 	}
-	_, err := fmt.Fprintf(a.Stdout, "%s  %d %-21s  %s\n", timeText(e.Time), e.ID, e.Name, e.Message())
+	_, err := fmt.Fprintf(a.Stdout, "%s  %d %-21s  %s\n", timeText(e.Time), e.ID, e.Name, e.Message)
 	return err
 }

@@ -4,11 +4,11 @@ import (
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 
-	"github.com/hostnat/hostnat/internal/model"
+	"github.com/hostnat/hostnat/api"
 )
 
 // addFilters gives a command the flags that select bindings or sessions.
-func addFilters(a *app, cmd *cobra.Command, f *model.Filter) {
+func addFilters(a *app, cmd *cobra.Command, f *api.Filter) {
 	flags := cmd.Flags()
 	flags.StringVar(&f.NAT, "nat", "", "only of this `NAT`")
 	flags.StringVar(&f.Network, "network", "", "only of this `network`")
@@ -34,13 +34,16 @@ func checkFilters(cmd *cobra.Command) (err error) {
 }
 
 // addSessionFilters adds those that only sessions have.
-func addSessionFilters(cmd *cobra.Command, f *model.Filter) {
+func addSessionFilters(cmd *cobra.Command, f *api.Filter) {
 	flags := cmd.Flags()
 	flags.StringVar(&f.Remote, "remote", "", "only this remote `A, A:PORT, :PORT or CIDR`")
 	flags.StringVar(&f.State, "state", "", "only this TCP `state`")
-	var states []string
-	for s := model.StateInternalSYN; s <= model.StateTimeWait; s++ {
-		states = append(states, s.String())
-	}
-	completeFlag(cmd, "state", states...)
+	completeFlag(cmd, "state", tcpStates()...)
+}
+
+func tcpStates() []string {
+	return namesOf([]api.TCPState{
+		api.StateInternalSYN, api.StateExternalSYN, api.StateEstablished, api.StateInternalFIN,
+		api.StateExternalFIN, api.StateBothFIN, api.StateTimeWait,
+	}, func(s api.TCPState) string { return string(s) })
 }

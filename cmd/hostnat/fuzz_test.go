@@ -9,7 +9,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/hostnat/hostnat/internal/api/apitest"
+	"github.com/hostnat/hostnat/internal/server/servertest"
 )
 
 // FuzzArguments: whatever is typed (words, a line each), the program ends with
@@ -32,7 +32,7 @@ func FuzzArguments(f *testing.F) {
 	}
 	f.Cleanup(func() { _ = os.RemoveAll(dir) })
 	socket := filepath.Join(dir, "s")
-	stop, err := serve(apitest.Example(), socket)
+	stop, err := serve(servertest.Example(), socket)
 	if err != nil {
 		f.Fatal(err)
 	}

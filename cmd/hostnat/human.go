@@ -6,8 +6,6 @@ import (
 	"strconv"
 	"strings"
 	"time"
-
-	"github.com/hostnat/hostnat/internal/model"
 )
 
 // bytesText is a number of bytes for people: "512 B", "1.5 KiB", "3.0 MiB".
@@ -53,16 +51,12 @@ func hostPort(a netip.AddrPort) string {
 	return a.String()
 }
 
-// hostPorts writes an address and its ports, if it has any, with * for "any address".
-func hostPorts(a model.AddrPorts) string {
-	if a.IsWhole() {
-		return a.Address.String()
+// hostPorts writes "A:P" or "A:LO-HI" with * for "any address"; "A" alone stays.
+func hostPorts(text string) string {
+	if ports, found := strings.CutPrefix(text, "0.0.0.0:"); found {
+		return "*:" + ports
 	}
-	first := hostPort(a.First())
-	if a.IsRange() {
-		first += "-" + strconv.Itoa(int(a.Ports.High))
-	}
-	return first
+	return text
 }
 
 // texts joins values by commas: "10.0.0.0/8,192.0.2.1/32".

@@ -5,8 +5,7 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"github.com/hostnat/hostnat/internal/control"
-	"github.com/hostnat/hostnat/internal/model"
+	"github.com/hostnat/hostnat/api"
 )
 
 func leaseCommand(a *app) *cobra.Command {
@@ -19,18 +18,18 @@ func leaseList(a *app) *cobra.Command {
 	cmd := &cobra.Command{
 		Use: "list", Short: "List the DHCP leases", Args: positional(),
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			rows, err := a.client().DHCPLeases(cmd.Context(), network)
+			rows, err := a.client().Leases(cmd.Context(), network)
 			if err != nil {
 				return err
 			}
-			return printList(a, rows, []column[control.LeaseView]{
-				{"NETWORK", func(l control.LeaseView) string { return l.Network }},
-				{"ADDRESS", func(l control.LeaseView) string { return l.Address.String() }},
-				{"MAC", func(l control.LeaseView) string { return string(l.MAC) }},
-				{"HOSTNAME", func(l control.LeaseView) string { return l.Hostname }},
-				{"ENDPOINT", func(l control.LeaseView) string { return l.Endpoint }},
-				{"STATE", func(l control.LeaseView) string { return string(l.State) }},
-				{"LEFT", func(l control.LeaseView) string { return leftText(l.Lease, time.Now()) }},
+			return printList(a, rows, []column[api.Lease]{
+				{"NETWORK", func(l api.Lease) string { return l.Network }},
+				{"ADDRESS", func(l api.Lease) string { return l.Address.String() }},
+				{"MAC", func(l api.Lease) string { return l.MAC }},
+				{"HOSTNAME", func(l api.Lease) string { return l.Hostname }},
+				{"ENDPOINT", func(l api.Lease) string { return l.Endpoint }},
+				{"STATE", func(l api.Lease) string { return l.State }},
+				{"LEFT", func(l api.Lease) string { return leftText(l, time.Now()) }},
 			})
 		},
 	}
@@ -40,7 +39,7 @@ func leaseList(a *app) *cobra.Command {
 }
 
 // leftText is how long a lease still lasts; "" if it does not.
-func leftText(l model.Lease, now time.Time) string {
+func leftText(l api.Lease, now time.Time) string {
 	if !l.Holds(now) {
 		return ""
 	}

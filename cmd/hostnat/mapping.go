@@ -4,13 +4,11 @@ import (
 	"context"
 	"fmt"
 	"strconv"
+	"strings"
 
 	"github.com/spf13/cobra"
 
-	"github.com/hostnat/hostnat/internal/api"
-	"github.com/hostnat/hostnat/internal/config"
-	"github.com/hostnat/hostnat/internal/control"
-	"github.com/hostnat/hostnat/internal/model"
+	"github.com/hostnat/hostnat/api"
 )
 
 func mappingCommand(a *app) *cobra.Command {
@@ -19,7 +17,7 @@ func mappingCommand(a *app) *cobra.Command {
 }
 
 func mappingAdd(a *app) *cobra.Command {
-	var spec config.MappingSpec
+	var spec api.MappingSpec
 	cmd := &cobra.Command{
 		Use: "add --protocol tcp|udp [--external [A:]PORT[-PORT]|A] --internal ENDPOINT|A:PORT[-PORT][,...]\n" +
 			"  hostnat mapping add --protocol any --external A --internal ENDPOINT|A", Short: "Publish a port of an endpoint, or all of an address",
@@ -74,15 +72,15 @@ func mappingList(a *app) *cobra.Command {
 			if err != nil {
 				return err
 			}
-			return printList(a, rows, []column[control.MappingView]{
-				{"ID", func(m control.MappingView) string { return fmt.Sprint(m.ID) }},
-				{"PROTOCOL", func(m control.MappingView) string { return m.Protocol.String() }},
-				{"EXTERNAL", func(m control.MappingView) string { return hostPorts(m.External) }},
+			return printList(a, rows, []column[api.Mapping]{
+				{"ID", func(m api.Mapping) string { return fmt.Sprint(m.ID) }},
+				{"PROTOCOL", func(m api.Mapping) string { return string(m.Protocol) }},
+				{"EXTERNAL", func(m api.Mapping) string { return hostPorts(m.External) }},
 				{"TARGET", target},
-				{"NETWORK", func(m control.MappingView) string { return m.Network }},
-				{"NAT", func(m control.MappingView) string { return m.NAT }},
-				{"FROM", func(m control.MappingView) string { return texts(m.From) }},
-				{"ACTIVE", func(m control.MappingView) string { return yesNo(m.Active) }},
+				{"NETWORK", func(m api.Mapping) string { return m.Network }},
+				{"NAT", func(m api.Mapping) string { return m.NAT }},
+				{"FROM", func(m api.Mapping) string { return texts(m.From) }},
+				{"ACTIVE", func(m api.Mapping) string { return yesNo(m.Active) }},
 			})
 		},
 	}
@@ -106,13 +104,13 @@ func mappingShow(a *app) *cobra.Command {
 }
 
 // mappingFields has a line for each target.
-func mappingFields(m control.MappingView) []field {
+func mappingFields(m api.Mapping) []field {
 	fields := []field{
-		{"id", fmt.Sprint(m.ID)}, {"protocol", m.Protocol.String()}, {"external", hostPorts(m.External)},
+		{"id", fmt.Sprint(m.ID)}, {"protocol", string(m.Protocol)}, {"external", hostPorts(m.External)},
 	}
 	for _, t := range m.Targets {
 		text := targetText(t) + " in network " + t.Network
-		if !t.Resolved() {
+		if !resolved(t) {
 			text += ", not attached"
 		}
 		fields = append(fields, field{"target", text})
@@ -146,23 +144,31 @@ func mappingDelete(a *app) *cobra.Command {
 
 func mappingIDs(ctx context.Context, c *api.Client) []string {
 	rows, _ := c.Mappings(ctx)
-	return namesOf(rows, func(m control.MappingView) string {
+	return namesOf(rows, func(m api.Mapping) string {
 		return fmt.Sprintf("%d\t%s %s → %s", m.ID, m.Protocol, hostPorts(m.External), target(m))
 	})
 }
 
-func target(m control.MappingView) string { return texts(namesOf(m.Targets, targetText)) }
+func target(m api.Mapping) string { return texts(namesOf(m.Targets, targetText)) }
 
 // targetText is "c1 172.16.1.2:80": the endpoint, if it was named, and the
 // address it has now; "c1:80" while it has none.
-func targetText(t model.Target) string {
-	if t.Endpoint == "" || !t.Resolved() {
-		return t.String()
+func targetText(t api.Target) string {
+	switch {
+	case t.Endpoint == "":
+		return t.Internal
+	case resolved(t):
+		return t.Endpoint + " " + t.Internal
 	}
-	return t.Endpoint + " " + t.Internal.String()
+	return t.Endpoint + strings.TrimPrefix(t.Internal, noAddress)
 }
 
-func fromText(m control.MappingView) string {
+// noAddress is that of a target whose endpoint is not attached.
+const noAddress = "0.0.0.0"
+
+func resolved(t api.Target) bool { return !strings.HasPrefix(t.Internal, noAddress) }
+
+func fromText(m api.Mapping) string {
 	if len(m.From) == 0 {
 		return ""
 	}

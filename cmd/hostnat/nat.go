@@ -5,8 +5,7 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"github.com/hostnat/hostnat/internal/config"
-	"github.com/hostnat/hostnat/internal/model"
+	"github.com/hostnat/hostnat/api"
 )
 
 func natCommand(a *app) *cobra.Command {
@@ -15,7 +14,7 @@ func natCommand(a *app) *cobra.Command {
 }
 
 func natCreate(a *app) *cobra.Command {
-	var spec config.NATSpec
+	var spec api.NATSpec
 	cmd := &cobra.Command{
 		Use: "create NAME", Short: "Create a NAT", Args: positional("NAME"), ValidArgsFunction: a.arguments(nil),
 		RunE: func(cmd *cobra.Command, args []string) error {
@@ -31,7 +30,7 @@ func natCreate(a *app) *cobra.Command {
 	flags.StringArrayVar(&spec.ExternalInterfaces, "external-interface", nil, "use the address of this `interface`; may be repeated")
 	flags.StringArrayVar(&spec.ExternalAddresses, "external-address", nil, "use this `A[:LO-HI]`, added to the host if it does not have it; may be repeated")
 	flags.StringVar(&spec.Profile, "profile", "", "timeouts and filtering: rfc or winnat (default rfc)")
-	completeFlag(cmd, "profile", string(model.ProfileRFC), string(model.ProfileWinNAT))
+	completeFlag(cmd, "profile", "rfc", "winnat")
 	return cmd
 }
 
@@ -43,11 +42,11 @@ func natList(a *app) *cobra.Command {
 			if err != nil {
 				return err
 			}
-			return printList(a, rows, []column[model.NAT]{
-				{"NAME", func(n model.NAT) string { return n.Name }},
-				{"INTERFACES", func(n model.NAT) string { return texts(n.ExternalInterfaces) }},
-				{"ADDRESSES", func(n model.NAT) string { return externalAddresses(n) }},
-				{"PROFILE", func(n model.NAT) string { return string(n.Profile) }},
+			return printList(a, rows, []column[api.NAT]{
+				{"NAME", func(n api.NAT) string { return n.Name }},
+				{"INTERFACES", func(n api.NAT) string { return texts(n.ExternalInterfaces) }},
+				{"ADDRESSES", func(n api.NAT) string { return externalAddresses(n) }},
+				{"PROFILE", func(n api.NAT) string { return n.Profile }},
 			})
 		},
 	}
@@ -93,27 +92,27 @@ func natDelete(a *app) *cobra.Command {
 }
 
 // natFields names the settings as `nat set` does.
-func natFields(n model.NAT) []field {
+func natFields(n api.NAT) []field {
 	return []field{
 		{"name", n.Name},
 		{"interfaces", texts(n.ExternalInterfaces)},
 		{"addresses", externalAddresses(n)},
-		{"profile", string(n.Profile)},
+		{"profile", n.Profile},
 		{"udp-timeout", secondsText(uint64(n.Timeouts.UDP))},
 		{"tcp-established-timeout", secondsText(uint64(n.Timeouts.TCPEstablished))},
 		{"tcp-transitory-timeout", secondsText(uint64(n.Timeouts.TCPTransitory))},
 		{"icmp-timeout", secondsText(uint64(n.Timeouts.ICMP))},
-		{"tcp-filtering", string(n.TCPFiltering)},
-		{"udp-filtering", string(n.UDPFiltering)},
+		{"tcp-filtering", n.TCPFiltering},
+		{"udp-filtering", n.UDPFiltering},
 		{"udp-inbound-refresh", yesNo(n.UDPInboundRefresh)},
-		{"pooling", string(n.Pooling)},
+		{"pooling", n.Pooling},
 		{"overflow", yesNo(n.Overflow)},
 		{"hold-down", secondsText(uint64(n.HoldDown))},
 		{"max-sessions", limitText(n.Limits.Sessions)},
 		{"max-ports", limitText(n.Limits.Ports)},
 		{"max-rate", limitText(n.Limits.Rate)},
 		{"mss-clamp", yesNo(n.MSSClamp)},
-		{"exhaustion", string(n.Exhaustion)},
+		{"exhaustion", n.Exhaustion},
 	}
 }
 
@@ -124,11 +123,11 @@ func limitText(n uint32) string {
 	return fmt.Sprint(n)
 }
 
-func externalAddresses(n model.NAT) string {
+func externalAddresses(n api.NAT) string {
 	if len(n.ExternalInterfaces)+len(n.ExternalAddresses) == 0 {
 		return "of the outgoing interface"
 	}
-	return texts(namesOf(n.ExternalAddresses, func(a model.ExternalAddress) string {
+	return texts(namesOf(n.ExternalAddresses, func(a api.ExternalAddress) string {
 		return fmt.Sprintf("%s:%d-%d", a.Address, a.Ports.Low, a.Ports.High)
 	}))
 }

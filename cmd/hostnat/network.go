@@ -5,8 +5,7 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"github.com/hostnat/hostnat/internal/config"
-	"github.com/hostnat/hostnat/internal/model"
+	"github.com/hostnat/hostnat/api"
 )
 
 func networkCommand(a *app) *cobra.Command {
@@ -15,7 +14,7 @@ func networkCommand(a *app) *cobra.Command {
 }
 
 func networkCreate(a *app) *cobra.Command {
-	var spec config.NetworkSpec
+	var spec api.NetworkSpec
 	cmd := &cobra.Command{
 		Use: "create NAME", Short: "Create a network", Args: positional("NAME"), ValidArgsFunction: a.arguments(nil),
 		RunE: func(cmd *cobra.Command, args []string) error {
@@ -28,16 +27,16 @@ func networkCreate(a *app) *cobra.Command {
 				return err
 			}
 			at := "bridge " + n.Bridge
-			if n.Private() {
+			if n.Type == api.PerEndpointNetwork {
 				at = "each endpoint by itself"
 			}
-			return printLine(a, n, "network %s: %s, gateway %s, %s, NAT %s", n.Name, n.Subnet, n.Gateway, at, n.NAT)
+			return printLine(a, n, "network %s: %s, gateway %s, %s, NAT %s", n.Name, texts(n.Subnets), texts(n.Gateways), at, n.NAT)
 		},
 	}
 	flags := cmd.Flags()
 	flags.StringVar(&spec.NAT, "nat", "", "the `NAT` that it is behind, or none: then its endpoints do not reach the outside (default default)")
-	flags.StringVar(&spec.Subnet, "subnet", "", "its `CIDR`; without it, a free one is chosen")
-	flags.StringVar(&spec.Gateway, "gateway", "", "the host's `address` on it (default the subnet's first)")
+	flags.StringArrayVar(&spec.Subnets, "subnet", nil, "its `CIDR`; without it, a free one is chosen")
+	flags.StringArrayVar(&spec.Gateways, "gateway", nil, "the host's `address` on it (default the subnet's first)")
 	flags.StringVar(&spec.Bridge, "bridge", "", "the `interface` that is its switch (default one of our own)")
 	flags.BoolVar(&spec.Adopt, "adopt", false, "use a bridge that exists already, and leave it there")
 	flags.StringVar(&spec.Compartment, "compartment", "", "its routing `domain`: addresses are unique inside one; each: every endpoint is in one of its own, on a link without a bridge, with the same address (default default)")
@@ -55,7 +54,7 @@ func networkCreate(a *app) *cobra.Command {
 	completeFlag(cmd, "dns", "on", "off")
 	a.completeFlagFrom(cmd, "nat", natNames)
 	completeFlag(cmd, "isolation", "on", "off", "endpoint")
-	completeFlag(cmd, "overlap", model.Keep.String(), model.Renumber.String())
+	completeFlag(cmd, "overlap", "keep", "renumber")
 	return cmd
 }
 
@@ -67,13 +66,13 @@ func networkList(a *app) *cobra.Command {
 			if err != nil {
 				return err
 			}
-			return printList(a, rows, []column[model.Network]{
-				{"NAME", func(n model.Network) string { return n.Name }},
-				{"SUBNET", func(n model.Network) string { return n.Subnet.String() }},
-				{"GATEWAY", func(n model.Network) string { return n.Gateway.String() }},
+			return printList(a, rows, []column[api.Network]{
+				{"NAME", func(n api.Network) string { return n.Name }},
+				{"SUBNET", func(n api.Network) string { return texts(n.Subnets) }},
+				{"GATEWAY", func(n api.Network) string { return texts(n.Gateways) }},
 				{"BRIDGE", bridgeText},
-				{"NAT", func(n model.Network) string { return n.NAT }},
-				{"COMPARTMENT", func(n model.Network) string { return n.Compartment }},
+				{"NAT", func(n api.Network) string { return n.NAT }},
+				{"COMPARTMENT", func(n api.Network) string { return n.Compartment }},
 			})
 		},
 	}
@@ -107,30 +106,30 @@ func networkDelete(a *app) *cobra.Command {
 	return cmd
 }
 
-func bridgeText(n model.Network) string {
+func bridgeText(n api.Network) string {
 	if n.Adopted {
 		return n.Bridge + " (adopted)"
 	}
-	if n.Private() {
+	if n.Type == api.PerEndpointNetwork {
 		return "none"
 	}
 	return n.Bridge
 }
 
 // networkFields names the settings as `network set` does.
-func networkFields(n model.Network) []field {
+func networkFields(n api.Network) []field {
 	return []field{
-		{"name", n.Name}, {"subnet", n.Subnet.String()}, {"gateway", n.Gateway.String()},
+		{"name", n.Name}, {"type", n.Type}, {"subnet", texts(n.Subnets)}, {"gateway", texts(n.Gateways)},
 		{"bridge", bridgeText(n)}, {"nat", n.NAT}, {"compartment", n.Compartment},
-		{"isolation", n.Isolation.String()}, {"overlap", n.Overlap.String()},
-		{"dns", n.DNS.String()}, {"domain", n.DomainName()},
-		{"dhcp", n.DHCP.String()}, {"lease-time", secondsText(uint64(n.LeaseDuration()))}, {"mtu", mtuText(n)},
+		{"isolation", n.Isolation}, {"overlap", n.Overlap},
+		{"dns", n.DNS}, {"domain", n.Domain},
+		{"dhcp", n.DHCP}, {"lease-time", secondsText(uint64(n.LeaseTime))}, {"mtu", mtuText(n)},
 		{"range", orWord(texts(n.Ranges), "all")}, {"exclude", orWord(texts(n.Exclude), "none")},
 		{"ntp", orWord(texts(n.NTP), "none")}, {"routes", orWord(texts(n.Routes), "none")},
 	}
 }
 
-func mtuText(n model.Network) string {
+func mtuText(n api.Network) string {
 	if n.MTU == 0 {
 		return "auto"
 	}

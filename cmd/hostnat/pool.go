@@ -5,8 +5,7 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"github.com/hostnat/hostnat/internal/config"
-	"github.com/hostnat/hostnat/internal/model"
+	"github.com/hostnat/hostnat/api"
 )
 
 func poolCommand(a *app) *cobra.Command {
@@ -15,7 +14,7 @@ func poolCommand(a *app) *cobra.Command {
 }
 
 func poolAdd(a *app) *cobra.Command {
-	var spec config.PoolSpec
+	var spec api.PoolSpec
 	cmd := &cobra.Command{
 		Use: "add CIDR", Short: "Add a prefix to take subnets from", Args: positional("CIDR"), ValidArgsFunction: a.arguments(nil),
 		Long: "Add a prefix to take subnets from. The first one replaces the private prefixes of RFC 1918,\nwhich are used while there is none. Networks that exist stay as they are.",
@@ -40,9 +39,9 @@ func poolList(a *app) *cobra.Command {
 			if err != nil {
 				return err
 			}
-			return printList(a, rows, []column[model.Pool]{
-				{"PREFIX", func(p model.Pool) string { return p.Prefix.String() }},
-				{"SIZE", func(p model.Pool) string { return fmt.Sprintf("/%d", p.Size) }},
+			return printList(a, rows, []column[api.Pool]{
+				{"PREFIX", func(p api.Pool) string { return p.Prefix.String() }},
+				{"SIZE", func(p api.Pool) string { return fmt.Sprintf("/%d", p.Size) }},
 			})
 		},
 	}

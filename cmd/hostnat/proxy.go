@@ -8,10 +8,7 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"github.com/hostnat/hostnat/internal/api"
-	"github.com/hostnat/hostnat/internal/config"
-	"github.com/hostnat/hostnat/internal/control"
-	"github.com/hostnat/hostnat/internal/model"
+	"github.com/hostnat/hostnat/api"
 )
 
 func proxyCommand(a *app) *cobra.Command {
@@ -21,17 +18,17 @@ func proxyCommand(a *app) *cobra.Command {
 
 func proxyAdd(a *app) *cobra.Command {
 	return group("add", "Add a port proxy",
-		proxyAddKind(a, model.V4ToV4, "from IPv4 to IPv4"),
-		proxyAddKind(a, model.V4ToV6, "from IPv4 to IPv6"),
-		proxyAddKind(a, model.V6ToV4, "from IPv6 to IPv4"),
-		proxyAddKind(a, model.V6ToV6, "from IPv6 to IPv6"),
+		proxyAddKind(a, api.V4ToV4, "from IPv4 to IPv4"),
+		proxyAddKind(a, api.V4ToV6, "from IPv4 to IPv6"),
+		proxyAddKind(a, api.V6ToV4, "from IPv6 to IPv4"),
+		proxyAddKind(a, api.V6ToV6, "from IPv6 to IPv6"),
 		proxyAddName(a))
 }
 
-func proxyAddKind(a *app, kind model.ProxyKind, what string) *cobra.Command {
-	spec := config.ProxySpec{Kind: string(kind)}
+func proxyAddKind(a *app, kind, what string) *cobra.Command {
+	spec := api.ProxySpec{Kind: kind}
 	cmd := &cobra.Command{
-		Use: string(kind) + " LISTEN CONNECT", Short: "Relay " + what,
+		Use: kind + " LISTEN CONNECT", Short: "Relay " + what,
 		Long: "Relay " + what + ".\n\n" +
 			"LISTEN is [ADDRESS:]PORT or [ADDRESS:]LO-HI; without an address, or with *, every address of\n" +
 			"the host. CONNECT is HOST:PORT or HOST:LO-HI, where HOST is an address, an endpoint or a name\n" +
@@ -49,7 +46,7 @@ func proxyAddKind(a *app, kind model.ProxyKind, what string) *cobra.Command {
 	return cmd
 }
 
-func addProxy(ctx context.Context, a *app, spec config.ProxySpec) error {
+func addProxy(ctx context.Context, a *app, spec api.ProxySpec) error {
 	p, err := a.client().AddProxy(ctx, spec)
 	if err != nil {
 		return err
@@ -69,17 +66,17 @@ func proxyList(a *app) *cobra.Command {
 			if err != nil {
 				return err
 			}
-			return printList(a, rows, []column[control.ProxyView]{
-				{"ID", func(p control.ProxyView) string { return fmt.Sprint(p.ID) }},
-				{"KIND", func(p control.ProxyView) string { return string(p.Kind) }},
-				{"PROTOCOL", func(p control.ProxyView) string { return p.Protocol.String() }},
-				{"LISTEN", func(p control.ProxyView) string { return p.Listen.String() }},
+			return printList(a, rows, []column[api.Proxy]{
+				{"ID", func(p api.Proxy) string { return fmt.Sprint(p.ID) }},
+				{"KIND", func(p api.Proxy) string { return p.Kind }},
+				{"PROTOCOL", func(p api.Proxy) string { return string(p.Protocol) }},
+				{"LISTEN", func(p api.Proxy) string { return p.Listen }},
 				{"CONNECT", proxyTarget},
 				{"OPTIONS", proxyOptions},
-				{"NOW", func(p control.ProxyView) string { return fmt.Sprint(p.Connections) }},
-				{"TOTAL", func(p control.ProxyView) string { return fmt.Sprint(p.TotalConnections) }},
-				{"IN", func(p control.ProxyView) string { return bytesText(p.BytesIn) }},
-				{"OUT", func(p control.ProxyView) string { return bytesText(p.BytesOut) }},
+				{"NOW", func(p api.Proxy) string { return fmt.Sprint(p.Connections) }},
+				{"TOTAL", func(p api.Proxy) string { return fmt.Sprint(p.TotalConnections) }},
+				{"IN", func(p api.Proxy) string { return bytesText(p.BytesIn) }},
+				{"OUT", func(p api.Proxy) string { return bytesText(p.BytesOut) }},
 				{"PROBLEM", proxyProblem},
 			})
 		},
@@ -104,27 +101,27 @@ func proxyDelete(a *app) *cobra.Command {
 
 func proxyIDs(ctx context.Context, c *api.Client) []string {
 	rows, _ := c.Proxies(ctx)
-	return namesOf(rows, func(p control.ProxyView) string {
+	return namesOf(rows, func(p api.Proxy) string {
 		return fmt.Sprintf("%d\t%s %s → %s", p.ID, p.Protocol, p.Listen, proxyTarget(p))
 	})
 }
 
 // proxyTarget is where a proxy leads: by name, the routes.
-func proxyTarget(p control.ProxyView) string {
-	if p.Kind != model.ByName {
-		return p.Connect.String()
+func proxyTarget(p api.Proxy) string {
+	if p.Kind != api.ByName {
+		return p.Connect
 	}
 	text := ""
 	for i, r := range p.Routes {
 		if i > 0 {
 			text += ", "
 		}
-		text += r.Pattern + "=" + r.Connect.String()
+		text += r.Pattern + "=" + r.Connect
 	}
 	return text
 }
 
-func proxyOptions(p control.ProxyView) string {
+func proxyOptions(p api.Proxy) string {
 	switch {
 	case p.ProxyProtocol && p.Transparent:
 		return "proxy-protocol,transparent"
@@ -138,7 +135,7 @@ func proxyOptions(p control.ProxyView) string {
 
 // proxyProblem is what is wrong now or, if nothing is, what went wrong last and
 // when.
-func proxyProblem(p control.ProxyView) string {
+func proxyProblem(p api.Proxy) string {
 	if p.Problem != "" || p.LastErrorAt == nil {
 		return p.Problem
 	}

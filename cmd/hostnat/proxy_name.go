@@ -3,12 +3,11 @@ package main
 import (
 	"github.com/spf13/cobra"
 
-	"github.com/hostnat/hostnat/internal/config"
-	"github.com/hostnat/hostnat/internal/model"
+	"github.com/hostnat/hostnat/api"
 )
 
 func proxyAddName(a *app) *cobra.Command {
-	spec := config.ProxySpec{Kind: string(model.ByName)}
+	spec := api.ProxySpec{Kind: api.ByName}
 	cmd := &cobra.Command{
 		Use: "name LISTEN NAME=CONNECT...", Short: "Relay to the server that the client names: TLS server name or HTTP Host",
 		Long: `Relay to the server that the client names: the server name of its TLS

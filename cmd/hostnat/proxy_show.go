@@ -3,11 +3,13 @@ package main
 import (
 	"fmt"
 	"io"
+	"net"
+	"strconv"
+	"strings"
 
 	"github.com/spf13/cobra"
 
-	"github.com/hostnat/hostnat/internal/control"
-	"github.com/hostnat/hostnat/internal/model"
+	"github.com/hostnat/hostnat/api"
 )
 
 func proxyShow(a *app) *cobra.Command {
@@ -34,12 +36,12 @@ func proxyShow(a *app) *cobra.Command {
 	return cmd
 }
 
-func proxyFields(p control.ProxyView) []field {
+func proxyFields(p api.Proxy) []field {
 	return []field{
 		{"port proxy", fmt.Sprint(p.ID)},
-		{"  kind", string(p.Kind)},
-		{"  protocol", p.Protocol.String()},
-		{"  listen", p.Listen.String()},
+		{"  kind", p.Kind},
+		{"  protocol", string(p.Protocol)},
+		{"  listen", p.Listen},
 		{"  connect", proxyTarget(p)},
 		{"  options", proxyOptions(p)},
 		{"  listening", yesNo(p.Listening)},
@@ -51,19 +53,18 @@ func proxyFields(p control.ProxyView) []field {
 
 // netshFamilies are the parts of netsh's list, in its order.
 var netshFamilies = []struct {
-	kind            model.ProxyKind
-	listen, connect string
+	kind, listen, connect string
 }{
-	{model.V4ToV4, "ipv4", "ipv4"},
-	{model.V4ToV6, "ipv4", "ipv6"},
-	{model.V6ToV4, "ipv6", "ipv4"},
-	{model.V6ToV6, "ipv6", "ipv6"},
+	{api.V4ToV4, "ipv4", "ipv4"},
+	{api.V4ToV6, "ipv4", "ipv6"},
+	{api.V6ToV4, "ipv6", "ipv4"},
+	{api.V6ToV6, "ipv6", "ipv6"},
 }
 
 // printNetsh prints what 'netsh interface portproxy show all' would: a part for
 // each kind of which there is one. netsh knows one port a line and TCP alone;
 // UDP and proxies by name are left out.
-func printNetsh(w io.Writer, rows []control.ProxyView) error {
+func printNetsh(w io.Writer, rows []api.Proxy) error {
 	for _, f := range netshFamilies {
 		if err := printNetshFamily(w, rows, f.kind, f.listen, f.connect); err != nil {
 			return err
@@ -72,10 +73,10 @@ func printNetsh(w io.Writer, rows []control.ProxyView) error {
 	return nil
 }
 
-func printNetshFamily(w io.Writer, rows []control.ProxyView, kind model.ProxyKind, listen, connect string) error {
+func printNetshFamily(w io.Writer, rows []api.Proxy, kind, listen, connect string) error {
 	headed := false
 	for _, p := range rows {
-		if p.Kind != kind || p.Protocol != model.TCP {
+		if p.Kind != kind || p.Protocol != api.TCP {
 			continue
 		}
 		if !headed {
@@ -84,11 +85,36 @@ func printNetshFamily(w io.Writer, rows []control.ProxyView, kind model.ProxyKin
 			fmt.Fprintf(w, "%-15s %-10s  %-15s %s\n", "Address", "Port", "Address", "Port")
 			fmt.Fprintf(w, "--------------- ----------  --------------- ----------\n")
 		}
-		for i := range p.Listen.Ports.Size() {
-			if _, err := fmt.Fprintf(w, "%-15s %-10d  %-15s %d\n", p.Listen.Host, p.Listen.Port(i), p.Connect.Host, p.Connect.Port(i)); err != nil {
-				return err
-			}
+		if err := printNetshPorts(w, p); err != nil {
+			return err
 		}
 	}
 	return nil
+}
+
+// printNetshPorts prints a line for each port: the n-th leads to the n-th.
+func printNetshPorts(w io.Writer, p api.Proxy) error {
+	listen, low, high := cutPorts(p.Listen)
+	connect, to, _ := cutPorts(p.Connect)
+	for i := range high - low + 1 {
+		if _, err := fmt.Fprintf(w, "%-15s %-10d  %-15s %d\n", listen, low+i, connect, to+i); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// cutPorts takes "HOST:P" or "HOST:LO-HI", as the daemon writes it, apart.
+func cutPorts(text string) (host string, low, high int) {
+	host, ports, err := net.SplitHostPort(text)
+	if err != nil {
+		return text, 0, -1 // no daemon writes that; no port is better than a wrong one
+	}
+	first, last, several := strings.Cut(ports, "-")
+	if !several {
+		last = first
+	}
+	low, _ = strconv.Atoi(first)
+	high, _ = strconv.Atoi(last)
+	return host, low, high
 }

@@ -3,8 +3,7 @@ package main
 import (
 	"github.com/spf13/cobra"
 
-	"github.com/hostnat/hostnat/internal/config"
-	"github.com/hostnat/hostnat/internal/model"
+	"github.com/hostnat/hostnat/api"
 )
 
 func reservationCommand(a *app) *cobra.Command {
@@ -13,7 +12,7 @@ func reservationCommand(a *app) *cobra.Command {
 }
 
 func reservationAdd(a *app) *cobra.Command {
-	var spec config.ReservationSpec
+	var spec api.ReservationSpec
 	cmd := &cobra.Command{
 		Use: "add NETWORK", Short: "Keep an address for a client", Args: positional("NETWORK"), ValidArgsFunction: a.arguments(networkNames),
 		Long: "Keep an address of a network for one client, known by its MAC or its name: that of an\nendpoint, or the hostname that a DHCP client gives.",
@@ -39,9 +38,9 @@ func reservationAdd(a *app) *cobra.Command {
 	return cmd
 }
 
-func clientText(r model.Reservation) string {
+func clientText(r api.Reservation) string {
 	if r.MAC != "" {
-		return string(r.MAC)
+		return r.MAC
 	}
 	return r.Name
 }
@@ -54,11 +53,11 @@ func reservationList(a *app) *cobra.Command {
 			if err != nil {
 				return err
 			}
-			return printList(a, rows, []column[model.Reservation]{
-				{"NETWORK", func(r model.Reservation) string { return r.Network }},
-				{"ADDRESS", func(r model.Reservation) string { return r.Address.String() }},
-				{"MAC", func(r model.Reservation) string { return string(r.MAC) }},
-				{"NAME", func(r model.Reservation) string { return r.Name }},
+			return printList(a, rows, []column[api.Reservation]{
+				{"NETWORK", func(r api.Reservation) string { return r.Network }},
+				{"ADDRESS", func(r api.Reservation) string { return r.Address.String() }},
+				{"MAC", func(r api.Reservation) string { return r.MAC }},
+				{"NAME", func(r api.Reservation) string { return r.Name }},
 			})
 		},
 	}

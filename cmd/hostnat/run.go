@@ -8,7 +8,7 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"github.com/hostnat/hostnat/internal/api"
+	"github.com/hostnat/hostnat/api"
 )
 
 // The exit codes.

@@ -11,8 +11,8 @@ import (
 
 	"github.com/rogpeppe/go-internal/testscript"
 
-	"github.com/hostnat/hostnat/internal/api"
-	"github.com/hostnat/hostnat/internal/api/apitest"
+	"github.com/hostnat/hostnat/internal/server"
+	"github.com/hostnat/hostnat/internal/server/servertest"
 )
 
 func TestMain(m *testing.M) {
@@ -41,7 +41,7 @@ func TestScripts(t *testing.T) {
 				return err
 			}
 			e.Defer(func() { _ = os.RemoveAll(dir) })
-			for name, service := range map[string]*apitest.Service{"HOSTNAT_SOCKET": apitest.Example(), "EMPTY": apitest.Empty()} {
+			for name, service := range map[string]*servertest.Service{"HOSTNAT_SOCKET": servertest.Example(), "EMPTY": servertest.Empty()} {
 				socket := filepath.Join(dir, name)
 				stop, err := serve(service, socket)
 				if err != nil {
@@ -57,14 +57,14 @@ func TestScripts(t *testing.T) {
 	})
 }
 
-func serve(service api.Service, socket string) (stop func(), err error) {
-	l, err := api.Listen(socket)
+func serve(service server.Service, socket string) (stop func(), err error) {
+	l, err := server.Listen(socket)
 	if err != nil {
 		return nil, err
 	}
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan error, 1)
-	server := api.NewServer(service, "v0.0.0-test", slog.New(slog.NewTextHandler(io.Discard, nil)))
-	go func() { done <- server.Serve(ctx, l) }()
+	srv := server.NewServer(service, "v0.0.0-test", slog.New(slog.NewTextHandler(io.Discard, nil)))
+	go func() { done <- srv.Serve(ctx, l) }()
 	return func() { cancel(); <-done }, nil
 }

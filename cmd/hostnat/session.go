@@ -5,7 +5,7 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"github.com/hostnat/hostnat/internal/model"
+	"github.com/hostnat/hostnat/api"
 )
 
 func sessionCommand(a *app) *cobra.Command {
@@ -14,7 +14,7 @@ func sessionCommand(a *app) *cobra.Command {
 }
 
 func sessionList(a *app) *cobra.Command {
-	var filter model.Filter
+	var filter api.Filter
 	cmd := &cobra.Command{
 		Use: "list", Short: "List the sessions", Args: positional(),
 		RunE: func(cmd *cobra.Command, _ []string) error {
@@ -31,7 +31,7 @@ func sessionList(a *app) *cobra.Command {
 }
 
 func sessionDelete(a *app) *cobra.Command {
-	var filter model.Filter
+	var filter api.Filter
 	var all bool
 	cmd := &cobra.Command{
 		Use: "delete (FILTER... | --all)", Short: "End the sessions that match every filter", Args: positional(),
@@ -39,7 +39,7 @@ func sessionDelete(a *app) *cobra.Command {
 			if err := checkFilters(cmd); err != nil {
 				return err
 			}
-			switch filtered := filter != (model.Filter{}); {
+			switch filtered := filter != (api.Filter{}); {
 			case !filtered && !all:
 				return usagef(cmd, "a filter is missing; to end every session, give --all")
 			case filtered && all:
@@ -58,24 +58,24 @@ func sessionDelete(a *app) *cobra.Command {
 	return cmd
 }
 
-func sessionColumns() []column[model.Session] {
-	return []column[model.Session]{
-		{"PROTOCOL", func(s model.Session) string { return s.Protocol.String() }},
-		{"ENDPOINT", func(s model.Session) string { return s.Endpoint }},
-		{"INTERNAL", func(s model.Session) string { return hostPort(s.Internal) }},
-		{"EXTERNAL", func(s model.Session) string { return hostPort(s.External) }},
-		{"REMOTE", func(s model.Session) string { return hostPort(s.Remote) }},
+func sessionColumns() []column[api.Session] {
+	return []column[api.Session]{
+		{"PROTOCOL", func(s api.Session) string { return string(s.Protocol) }},
+		{"ENDPOINT", func(s api.Session) string { return s.Endpoint }},
+		{"INTERNAL", func(s api.Session) string { return hostPort(s.Internal) }},
+		{"EXTERNAL", func(s api.Session) string { return hostPort(s.External) }},
+		{"REMOTE", func(s api.Session) string { return hostPort(s.Remote) }},
 		{"STATE", stateText},
-		{"LIFETIME", func(s model.Session) string { return secondsText(uint64(s.LifetimeSeconds)) }},
-		{"PACKETS OUT/IN", func(s model.Session) string { return fmt.Sprintf("%d/%d", s.PacketsOut, s.PacketsIn) }},
-		{"OUT", func(s model.Session) string { return bytesText(s.BytesOut) }},
-		{"IN", func(s model.Session) string { return bytesText(s.BytesIn) }},
+		{"LIFETIME", func(s api.Session) string { return secondsText(uint64(s.LifetimeSeconds)) }},
+		{"PACKETS OUT/IN", func(s api.Session) string { return fmt.Sprintf("%d/%d", s.PacketsOut, s.PacketsIn) }},
+		{"OUT", func(s api.Session) string { return bytesText(s.BytesOut) }},
+		{"IN", func(s api.Session) string { return bytesText(s.BytesIn) }},
 	}
 }
 
-func stateText(s model.Session) string {
-	if s.State == model.StateNone {
+func stateText(s api.Session) string {
+	if s.State == api.StateNone {
 		return ""
 	}
-	return s.State.String()
+	return string(s.State)
 }

@@ -11,14 +11,14 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"github.com/hostnat/hostnat/internal/model"
+	"github.com/hostnat/hostnat/api"
 )
 
 // watchInterval is how often the list is read again.
 const watchInterval = time.Second
 
 func sessionWatch(a *app) *cobra.Command {
-	var filter model.Filter
+	var filter api.Filter
 	cmd := &cobra.Command{
 		Use: "watch", Short: "Show the sessions each second until interrupted",
 		Long: "Show the sessions each second until interrupted: on a terminal the list, else, or with\n" +
@@ -38,7 +38,7 @@ func sessionWatch(a *app) *cobra.Command {
 }
 
 // watchSessions shows the sessions now and each second. It ends with ctx.
-func (a *app) watchSessions(ctx context.Context, filter model.Filter, show func([]model.Session) error) error {
+func (a *app) watchSessions(ctx context.Context, filter api.Filter, show func([]api.Session) error) error {
 	again := time.NewTicker(watchInterval)
 	defer again.Stop()
 	for {
@@ -61,7 +61,7 @@ func (a *app) watchSessions(ctx context.Context, filter model.Filter, show func(
 }
 
 // sessionScreen writes the list over the last one, cut to the terminal's size.
-func (a *app) sessionScreen(list []model.Session) error {
+func (a *app) sessionScreen(list []api.Session) error {
 	var text bytes.Buffer
 	page := *a
 	page.Stdout = &text
@@ -91,14 +91,14 @@ func (a *app) sessionScreen(list []model.Session) error {
 // sessionChange is what has become of a session since the last look.
 type sessionChange struct {
 	Change string `json:"change"` // new, changed, ended
-	model.Session
+	api.Session
 }
 
 // sessionLines returns a function that prints what differs from the list of
 // its last call.
-func (a *app) sessionLines() func([]model.Session) error {
-	var before []model.Session
-	return func(now []model.Session) error {
+func (a *app) sessionLines() func([]api.Session) error {
+	var before []api.Session
+	return func(now []api.Session) error {
 		for _, c := range sessionChanges(before, now) {
 			if err := a.printChange(c); err != nil {
 				return err
@@ -112,17 +112,17 @@ func (a *app) sessionLines() func([]model.Session) error {
 // sessionKey is what a session is known by.
 type sessionKey struct {
 	compartment                string
-	protocol                   model.Protocol
+	protocol                   api.Protocol
 	internal, external, remote netip.AddrPort
 }
 
-func keyOf(s model.Session) sessionKey {
+func keyOf(s api.Session) sessionKey {
 	return sessionKey{s.Compartment, s.Protocol, s.Internal, s.External, s.Remote}
 }
 
 // sessionChanges lists ended sessions first: a new one may have their port.
-func sessionChanges(before, now []model.Session) (changes []sessionChange) {
-	old, current := make(map[sessionKey]model.Session), make(map[sessionKey]bool)
+func sessionChanges(before, now []api.Session) (changes []sessionChange) {
+	old, current := make(map[sessionKey]api.Session), make(map[sessionKey]bool)
 	for _, s := range now {
 		current[keyOf(s)] = true
 	}

@@ -12,13 +12,14 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
-	"github.com/hostnat/hostnat/internal/api/apitest"
+	"github.com/hostnat/hostnat/api"
 	"github.com/hostnat/hostnat/internal/model"
+	"github.com/hostnat/hostnat/internal/server/servertest"
 )
 
 // aSession is one from the internal port n.
-func aSession(n uint16) model.Session {
-	return model.Session{Endpoint: "c1", Protocol: model.UDP, Internal: netip.AddrPortFrom(netip.MustParseAddr("172.16.1.2"), n),
+func aSession(n uint16) api.Session {
+	return api.Session{Endpoint: "c1", Protocol: api.UDP, State: api.StateNone, Internal: netip.AddrPortFrom(netip.MustParseAddr("172.16.1.2"), n),
 		External: netip.AddrPortFrom(netip.MustParseAddr("203.0.113.1"), n), Remote: netip.MustParseAddrPort("192.0.2.7:53"),
 		LifetimeSeconds: 300, PacketsOut: 1, BytesOut: 60}
 }
@@ -32,10 +33,10 @@ func TestSessionLines(t *testing.T) {
 	older.LifetimeSeconds--
 	busier.PacketsIn, busier.BytesIn = 4, 400
 	tcp := aSession(4)
-	tcp.Protocol, tcp.State, tcp.Endpoint = model.TCP, model.StateInternalSYN, ""
+	tcp.Protocol, tcp.State, tcp.Endpoint = api.TCP, api.StateInternalSYN, ""
 	open := tcp
-	open.State = model.StateEstablished
-	for _, list := range [][]model.Session{
+	open.State = api.StateEstablished
+	for _, list := range [][]api.Session{
 		{aSession(1), aSession(2), aSession(3), tcp}, {older, busier, open, aSession(5)}, {older, busier, open, aSession(5)}, {},
 	} {
 		if err := show(list); err != nil {
@@ -67,7 +68,7 @@ ended   udp c1 172.16.1.2:5 → 203.0.113.1:5 → 192.0.2.7:53 - packets 1/0 byt
 
 func TestSessionScreenFitsTheTerminal(t *testing.T) {
 	t.Parallel()
-	list := make([]model.Session, 10)
+	list := make([]api.Session, 10)
 	for i := range list {
 		list[i] = aSession(uint16(i + 1))
 	}
@@ -115,7 +116,7 @@ func TestSessionWatch(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			service := apitest.Example()
+			service := servertest.Example()
 			socket := filepath.Join(t.TempDir(), "s")
 			stop, err := serve(service, socket)
 			if err != nil {

@@ -9,8 +9,7 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"github.com/hostnat/hostnat/internal/control"
-	"github.com/hostnat/hostnat/internal/event"
+	"github.com/hostnat/hostnat/api"
 )
 
 func statusCommand(a *app) *cobra.Command {
@@ -31,7 +30,7 @@ func statusCommand(a *app) *cobra.Command {
 
 // printStatus prints one block a topic; a topic with nothing to say is one
 // word or left out. In colour, problems are red.
-func printStatus(w io.Writer, s control.Status, colour bool) error {
+func printStatus(w io.Writer, s api.Status, colour bool) error {
 	fmt.Fprintf(w, "hostnat %s, up %s, process %d\n\n", s.Version, secondsText(s.UptimeSeconds), s.PID)
 	t := newTable(w)
 	t.row("  networks", fmt.Sprint(s.Networks), "NATs", fmt.Sprint(s.NATs))
@@ -43,33 +42,29 @@ func printStatus(w io.Writer, s control.Status, colour bool) error {
 	if len(s.ExternalAddresses) > 0 {
 		fmt.Fprintln(w, "\nexternal addresses")
 		for _, v := range s.ExternalAddresses {
-			t.row("  "+v.NAT, v.Address.String(), "ports "+v.Ports, orDash(v.Interface), string(v.Source))
+			t.row("  "+v.NAT, v.Address.String(), "ports "+v.Ports, orDash(v.Interface), v.Source)
 		}
 		if err := t.Flush(); err != nil {
 			return err
 		}
 	}
-	if err := printDrops(w, s.Drops); err != nil {
+	if err := printDrops(w, s); err != nil {
 		return err
 	}
 	return printProblems(w, s.Problems, colour)
 }
 
 // printDrops prints the counters that are not 0, largest first.
-func printDrops(w io.Writer, drops map[string]uint64) error {
-	reasons := slices.DeleteFunc(slices.Sorted(maps.Keys(drops)), func(r string) bool { return drops[r] == 0 })
+func printDrops(w io.Writer, s api.Status) error {
+	reasons := slices.DeleteFunc(slices.Sorted(maps.Keys(s.Drops)), func(r string) bool { return s.Drops[r] == 0 })
 	if len(reasons) == 0 {
 		return nil
 	}
-	slices.SortStableFunc(reasons, func(a, b string) int { return cmp.Compare(drops[b], drops[a]) })
+	slices.SortStableFunc(reasons, func(a, b string) int { return cmp.Compare(s.Drops[b], s.Drops[a]) })
 	fmt.Fprintln(w, "\ndropped packets")
 	t := newTable(w)
 	for _, name := range reasons {
-		why := ""
-		if r, ok := event.ParseReason(name); ok {
-			why = r.Describe()
-		}
-		t.row("  "+name, fmt.Sprint(drops[name]), why)
+		t.row("  "+name, fmt.Sprint(s.Drops[name]), s.DropReasons[name])
 	}
 	return t.Flush()
 }

@@ -4,7 +4,7 @@ import (
 	"bytes"
 	"testing"
 
-	"github.com/hostnat/hostnat/internal/api/apitest"
+	"github.com/hostnat/hostnat/api"
 )
 
 // Problems are red where somebody looks, unless they want no colours.
@@ -19,11 +19,7 @@ func TestProblemsAreRed(t *testing.T) {
 		{true, []string{"a", "b"}, "\n\x1b[31mproblems\x1b[0m\n  \x1b[31ma\x1b[0m\n  \x1b[31mb\x1b[0m\n"},
 		{true, nil, "\nno problems\n"},
 	} {
-		s, err := apitest.Empty().Status(t.Context())
-		if err != nil {
-			t.Fatal(err)
-		}
-		s.Problems = tt.problems
+		s := api.Status{Version: "v1", Problems: tt.problems}
 		var out bytes.Buffer
 		if err := printStatus(&out, s, tt.colour); err != nil {
 			t.Fatal(err)

@@ -9,7 +9,7 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"github.com/hostnat/hostnat/internal/api"
+	"github.com/hostnat/hostnat/api"
 )
 
 // version is set by the linker: -X main.version=v1.2.3.

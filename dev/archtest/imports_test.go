@@ -12,41 +12,43 @@ import (
 // ours says which packages of ours each package may import, tests aside.
 // ARCHITECTURE.md explains the picture.
 var ours = map[string][]string{
-	"internal/model":       {},
-	"internal/config":      {"internal/model"},
-	"internal/natmodel":    {"internal/model", "internal/config"},
-	"internal/ipam":        {"internal/model", "internal/config"},
-	"internal/store":       {"internal/model", "internal/config"},
-	"internal/event":       {"internal/model", "internal/config"},
-	"internal/dhcp":        {"internal/model", "internal/config"},
-	"internal/host":        {"internal/model", "internal/config"},
-	"internal/datapath":    {"internal/model", "internal/config", "internal/event"},
-	"internal/portproxy":   {"internal/model", "internal/config", "internal/sniff"},
-	"internal/reconcile":   {"internal/model", "internal/config", "internal/event", "internal/host", "internal/datapath"},
-	"internal/dns":         {"internal/model", "internal/config"},
-	"internal/resolved":    {"internal/model", "internal/config"},
-	"internal/doctor":      {"internal/model", "internal/config", "internal/host"},
-	"internal/control":     {"internal/model", "internal/config", "internal/event", "internal/ipam", "internal/store"},
-	"internal/api":         {"internal/model", "internal/config", "internal/event", "internal/control", "internal/doctor"},
-	"internal/api/apitest": {"internal/model", "internal/config", "internal/event", "internal/control", "internal/doctor"},
-	"internal/daemon":      {"internal/model", "internal/config", "internal/store", "internal/api", "internal/control", "internal/dhcp", "internal/host", "internal/portproxy", "internal/reconcile", "internal/dns", "internal/resolved", "internal/doctor"},
-	"internal/sniff":       {},
-	"dev/lab":              {},
-	"dev/demo":             {"internal/model", "internal/config", "internal/event", "internal/control", "internal/api", "dev/lab"},
-	"dev/bench":            {"internal/model", "internal/config", "internal/event", "internal/control", "internal/api", "dev/lab"},
-	"dev/archtest":         {},
-	"cmd/hostnat":          {"internal/model", "internal/config", "internal/event", "internal/control", "internal/api", "internal/daemon", "dev/demo", "internal/doctor"},
-	"dev/hostnat-bench":    {"dev/bench", "dev/lab"},
-	"test":                 {"internal/model", "internal/config", "internal/event", "internal/control", "internal/api", "internal/daemon", "dev/lab"},
-	"e2e":                  {"internal/model", "internal/config", "internal/event", "internal/control", "internal/api", "dev/lab"},
+	"internal/model":             {},
+	"internal/config":            {"internal/model"},
+	"internal/natmodel":          {"internal/model", "internal/config"},
+	"internal/ipam":              {"internal/model", "internal/config"},
+	"internal/store":             {"internal/model", "internal/config"},
+	"internal/event":             {"internal/model", "internal/config"},
+	"internal/dhcp":              {"internal/model", "internal/config"},
+	"internal/host":              {"internal/model", "internal/config"},
+	"internal/datapath":          {"internal/model", "internal/config", "internal/event"},
+	"internal/portproxy":         {"internal/model", "internal/config", "internal/sniff"},
+	"internal/reconcile":         {"internal/model", "internal/config", "internal/event", "internal/host", "internal/datapath"},
+	"internal/dns":               {"internal/model", "internal/config"},
+	"internal/resolved":          {"internal/model", "internal/config"},
+	"internal/doctor":            {"internal/model", "internal/config", "internal/host"},
+	"internal/control":           {"internal/model", "internal/config", "internal/event", "internal/ipam", "internal/store"},
+	"api":                        {},
+	"internal/server":            {"api", "internal/model", "internal/config", "internal/event", "internal/control", "internal/doctor"},
+	"internal/server/servertest": {"internal/model", "internal/config", "internal/event", "internal/control", "internal/doctor"},
+	"internal/daemon":            {"internal/model", "internal/config", "internal/store", "api", "internal/server", "internal/control", "internal/dhcp", "internal/host", "internal/portproxy", "internal/reconcile", "internal/dns", "internal/resolved", "internal/doctor"},
+	"internal/sniff":             {},
+	"dev/lab":                    {},
+	"dev/demo":                   {"api", "internal/event", "dev/lab"},
+	"dev/bench":                  {"api", "internal/model", "internal/config", "dev/lab"},
+	"dev/archtest":               {},
+	"cmd/hostnat":                {"api", "internal/daemon", "dev/demo"},
+	"dev/hostnat-bench":          {"dev/bench", "dev/lab"},
+	"test":                       {"api", "internal/model", "internal/config", "internal/event", "internal/control", "internal/daemon", "dev/lab"},
+	"e2e":                        {"internal/model", "internal/config", "internal/event", "dev/lab"},
 }
 
 // anyTest may be imported by every test.
-var anyTest = []string{"dev/lab", "internal/api/apitest", "internal/event", "internal/model", "internal/config", "internal/natmodel", "internal/store"}
+var anyTest = []string{"dev/lab", "internal/server/servertest", "internal/event", "internal/model", "internal/config", "internal/natmodel", "internal/store"}
 
 // alsoTests says what else a package's tests may import, and why.
 var alsoTests = map[string][]string{
-	"internal/datapath": {"internal/host"}, // the room for fragments is a namespace: without the real one its programs show nothing
+	"internal/datapath": {"internal/host"},   // the room for fragments is a namespace: without the real one its programs show nothing
+	"api":               {"internal/server"}, // its examples talk to a server
 }
 
 // confined says which packages alone may import something, tests too, and why.
@@ -69,7 +71,7 @@ var confined = []struct {
 	{"github.com/mdlayher/packet", []string{"internal/dhcp", "internal/host"}, "frames are sent by who serves addresses, and by who asks whether one is taken"},
 	{"github.com/spf13/cobra", []string{"cmd/hostnat"}, "flags and usage are wiring"},
 	{"github.com/spf13/pflag", []string{"cmd/hostnat"}, "flags and usage are wiring"},
-	{"net/http", []string{"internal/api", "dev/lab", "dev/demo", "dev/bench", "e2e"}, "everything else speaks in values of ours"},
+	{"net/http", []string{"api", "internal/server", "dev/lab", "dev/demo", "dev/bench", "e2e"}, "everything else speaks in values of ours"},
 	{"os/exec", []string{"dev/lab", "dev/demo", "dev/bench", "e2e"}, "the product runs no other programs"},
 	{"testing", []string{"dev/lab"}, "the demo must not link the test framework"},
 	{"log", nil, "log/slog is passed in where it is needed; there is no global logger"},
@@ -125,6 +127,26 @@ func TestConfinedImports(t *testing.T) {
 		for _, problem := range violations(s) {
 			t.Error(problem)
 		}
+	}
+}
+
+// Whoever uses the API from Go gets nothing of ours, and nothing of others.
+func TestAPIImportsGoAlone(t *testing.T) {
+	t.Parallel()
+	found := 0
+	for _, s := range sources(t) {
+		if s.pkg() != "api" || s.isTest() {
+			continue
+		}
+		found++
+		for _, imported := range s.Imports {
+			if first, _, _ := strings.Cut(imported, "/"); strings.Contains(first, ".") {
+				t.Errorf("%s imports %s; package api imports Go's own library alone", s.Path, imported)
+			}
+		}
+	}
+	if found == 0 {
+		t.Error("package api has no source")
 	}
 }
 

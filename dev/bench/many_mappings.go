@@ -8,9 +8,8 @@ import (
 	"path/filepath"
 	"time"
 
+	"github.com/hostnat/hostnat/api"
 	"github.com/hostnat/hostnat/dev/lab"
-	"github.com/hostnat/hostnat/internal/api"
-	"github.com/hostnat/hostnat/internal/config"
 )
 
 // OneMapping is hostnat with hardly anything to do: what many mappings, and a
@@ -76,8 +75,8 @@ func hostnatWithMappings(program, name string, count int) setup {
 	}}
 }
 
-func mappingAt(port int) config.MappingSpec {
-	return config.MappingSpec{Protocol: "tcp", External: fmt.Sprint(port), Internal: fmt.Sprintf("c1:%d", port)}
+func mappingAt(port int) api.MappingSpec {
+	return api.MappingSpec{Protocol: "tcp", External: fmt.Sprint(port), Internal: fmt.Sprintf("c1:%d", port)}
 }
 
 // addMappings times mappings that are added behind the others, and takes them
@@ -95,7 +94,7 @@ func addMappings(ctx context.Context, c *contender) ([]float64, error) {
 }
 
 // addMapping adds a mapping, in milliseconds, and takes it away again.
-func (c *contender) addMapping(ctx context.Context, spec config.MappingSpec) (float64, error) {
+func (c *contender) addMapping(ctx context.Context, spec api.MappingSpec) (float64, error) {
 	start := time.Now()
 	m, err := c.client.AddMapping(ctx, spec)
 	took := time.Since(start)
@@ -106,8 +105,8 @@ func (c *contender) addMapping(ctx context.Context, spec config.MappingSpec) (fl
 }
 
 // rangeMapping goes before the mapping that is there, on its address.
-func rangeMapping() config.MappingSpec {
-	return config.MappingSpec{Protocol: "udp", External: lab.HostAddress + ":" + mappedRange, Internal: "c1:" + mappedRange}
+func rangeMapping() api.MappingSpec {
+	return api.MappingSpec{Protocol: "udp", External: lab.HostAddress + ":" + mappedRange, Internal: "c1:" + mappedRange}
 }
 
 func addRange(ctx context.Context, c *contender) ([]float64, error) {

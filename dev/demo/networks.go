@@ -40,7 +40,7 @@ func (s *stage) learnAddresses(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		s.address[n] = e.Address
+		s.address[n] = e.Addresses[0]
 	}
 	web, err := s.client.Network(ctx, "web")
 	s.bridge = web.Bridge

@@ -6,28 +6,28 @@ import (
 	"net/netip"
 	"time"
 
+	"github.com/hostnat/hostnat/api"
 	"github.com/hostnat/hostnat/internal/event"
-	"github.com/hostnat/hostnat/internal/model"
 )
 
 // sessionKey is what must stay as it is as long as a session lives.
 type sessionKey struct {
-	protocol                   model.Protocol
+	protocol                   api.Protocol
 	internal, external, remote netip.AddrPort
 }
 
-func keyOf(s model.Session) sessionKey {
+func keyOf(s api.Session) sessionKey {
 	return sessionKey{s.Protocol, s.Internal, s.External, s.Remote}
 }
 
 // snapshot is what the data path has at a moment.
 type snapshot struct {
-	sessions []model.Session
+	sessions []api.Session
 	dropped  uint64 // packets, without those that are not IPv4: a link's own chatter
 }
 
 func (s *stage) snapshot(ctx context.Context) (snapshot, error) {
-	sessions, err := s.client.Sessions(ctx, model.Filter{})
+	sessions, err := s.client.Sessions(ctx, api.Filter{})
 	if err != nil {
 		return snapshot{}, err
 	}
@@ -46,7 +46,7 @@ func (s *stage) snapshot(ctx context.Context) (snapshot, error) {
 
 // promiseSame compares the sessions before with those after.
 func (s *stage) promiseSame(before, after snapshot) error {
-	now := make(map[sessionKey]model.Session, len(after.sessions))
+	now := make(map[sessionKey]api.Session, len(after.sessions))
 	for _, v := range after.sessions {
 		now[keyOf(v)] = v
 	}
@@ -64,7 +64,7 @@ func (s *stage) promiseSame(before, after snapshot) error {
 }
 
 // compare says in what way a session is not the one it was.
-func compare(old, now model.Session, found bool) error {
+func compare(old, now api.Session, found bool) error {
 	what := fmt.Sprintf("session %s %s to %s", old.Protocol, old.Internal, old.Remote)
 	switch {
 	case !found:

@@ -12,8 +12,8 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/hostnat/hostnat/api"
 	"github.com/hostnat/hostnat/dev/lab"
-	"github.com/hostnat/hostnat/internal/api"
 )
 
 // stage is what the demo is played on.

@@ -3,7 +3,7 @@ package demo
 import (
 	"context"
 
-	"github.com/hostnat/hostnat/internal/model"
+	"github.com/hostnat/hostnat/api"
 )
 
 // listTables is chapter 4.
@@ -18,11 +18,11 @@ func listTables(ctx context.Context, s *stage) error {
 	if err != nil {
 		return err
 	}
-	sessions, err := s.client.Sessions(ctx, model.Filter{})
+	sessions, err := s.client.Sessions(ctx, api.Filter{})
 	if err != nil {
 		return err
 	}
-	bindings, err := s.client.Bindings(ctx, model.Filter{})
+	bindings, err := s.client.Bindings(ctx, api.Filter{})
 	if err != nil {
 		return err
 	}

@@ -138,7 +138,7 @@ func viewEndpoint(cfg config.Config, report Report, facts model.HostFacts, e mod
 	if n, err := cfg.Network(e.Network); err == nil {
 		v.Gateway, v.PrefixLength, v.MTU = n.Gateway, n.Subnet.Bits(), n.LinkMTU(facts.MTU)
 		if n.DNS.On() {
-			v.DNS, v.Domain = n.Gateway.String(), n.DomainName()
+			v.DNS, v.Domain = n.Gateway, n.DomainName()
 		}
 	}
 	if v.Managed && !e.InNamespace() {
@@ -148,8 +148,8 @@ func viewEndpoint(cfg config.Config, report Report, facts model.HostFacts, e mod
 			"gateway " + v.Gateway.String(),
 			fmt.Sprintf("MTU %d", v.MTU),
 		}
-		if v.DNS != "" {
-			v.Configure = append(v.Configure, "DNS "+v.DNS+", search "+v.Domain)
+		if v.DNS.IsValid() {
+			v.Configure = append(v.Configure, "DNS "+v.DNS.String()+", search "+v.Domain)
 		}
 	}
 	return v

@@ -13,15 +13,11 @@ import (
 	"github.com/hostnat/hostnat/internal/model"
 )
 
-// Ports returns who has which external port, sorted by protocol and port. An
-// empty protocol is all of them.
-func (c *Control) Ports(ctx context.Context, protocol string) ([]PortView, error) {
-	var only model.Protocol
-	if protocol != "" {
-		var err error
-		if only, err = model.ParseProtocol(protocol); err != nil {
-			return nil, err
-		}
+// Ports returns who has which external port, sorted by protocol and port.
+func (c *Control) Ports(ctx context.Context, f PortFilter) ([]PortView, error) {
+	selected, err := f.Selects()
+	if err != nil {
+		return nil, err
 	}
 	cfg, report := c.snapshot()
 	facts, err := c.kernel.Facts(ctx)
@@ -38,12 +34,43 @@ func (c *Control) Ports(ctx context.Context, protocol string) ([]PortView, error
 	}
 	views := slices.Concat(mappedPorts(cfg, report), proxyPorts(cfg, c.relays.States()),
 		listenerPorts(foreign(listeners, cfg)), dynamicPorts(cfg, facts, bindings), ephemeralPorts(facts))
-	views = slices.DeleteFunc(views, func(v PortView) bool { return only != 0 && v.Protocol != only })
+	views = slices.DeleteFunc(views, func(v PortView) bool { return !selected(v) })
 	slices.SortStableFunc(views, func(a, b PortView) int {
 		return cmp.Or(cmp.Compare(a.Protocol.String(), b.Protocol.String()), cmp.Compare(firstPort(a), firstPort(b)),
 			a.Address.Compare(b.Address), cmp.Compare(a.Owner, b.Owner))
 	})
 	return views, nil
+}
+
+// Selects returns a function that says whether a row is selected.
+func (f PortFilter) Selects() (func(PortView) bool, error) {
+	var protocol model.Protocol
+	var ports model.PortRange
+	var err error
+	if f.Protocol != "" {
+		if protocol, err = model.ParseProtocol(f.Protocol); err != nil {
+			return nil, err
+		}
+	}
+	if f.Ports != "" {
+		if ports, err = model.ParsePortRange("port", f.Ports); err != nil {
+			return nil, err
+		}
+	}
+	return func(v PortView) bool {
+		return (protocol == 0 || v.Protocol == protocol) && (f.Ports == "" || v.has(ports))
+	}, nil
+}
+
+// has reports whether a row has one of the wanted ports: its own are ranges,
+// separated by commas.
+func (v PortView) has(wanted model.PortRange) bool {
+	for text := range strings.SplitSeq(v.Ports, ",") {
+		if r, err := model.ParsePortRange("port", text); err == nil && r.Overlaps(wanted) {
+			return true
+		}
+	}
+	return false
 }
 
 func firstPort(v PortView) int {

@@ -65,7 +65,7 @@ func TestPorts(t *testing.T) {
 	t.Parallel()
 	c, k := populated(t)
 	ports := func(protocol string) (text string) {
-		views, err := c.Ports(t.Context(), protocol)
+		views, err := c.Ports(t.Context(), PortFilter{Protocol: protocol})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -98,11 +98,11 @@ udp 0.0.0.0 2005-2005 ephemeral the host - of 1
 			t.Errorf("%q (-want +got):\n%s", protocol, diff)
 		}
 	}
-	if _, err := c.Ports(t.Context(), "sctp"); model.CodeOf(err) != model.Invalid {
+	if _, err := c.Ports(t.Context(), PortFilter{Protocol: "sctp"}); model.CodeOf(err) != model.Invalid {
 		t.Errorf("sctp: %v", err)
 	}
 	k.broken = errKernel
-	if _, err := c.Ports(t.Context(), ""); err == nil {
+	if _, err := c.Ports(t.Context(), PortFilter{Protocol: ""}); err == nil {
 		t.Error("no error")
 	}
 }
@@ -199,7 +199,7 @@ func TestDeleteSessions(t *testing.T) {
 	}
 	for _, step := range steps { // in order
 		got, err := c.DeleteSessions(t.Context(), step.filter, step.all)
-		if got.Ended != step.ended || (err != nil) != (step.code != "") || err != nil && model.CodeOf(err) != step.code {
+		if got != step.ended || (err != nil) != (step.code != "") || err != nil && model.CodeOf(err) != step.code {
 			t.Errorf("%+v: got %+v, %v", step, got, err)
 		}
 	}

@@ -75,7 +75,7 @@ func TestProxies(t *testing.T) {
 		{Program: "hostnat", PID: os.Getpid(), Protocol: model.TCP, Address: netip.MustParseAddrPort("0.0.0.0:8080")},
 		{Program: "sshd", PID: 41, Protocol: model.TCP, Address: netip.MustParseAddrPort("0.0.0.0:22")},
 	}
-	ports, err := c.Ports(ctx, "tcp")
+	ports, err := c.Ports(ctx, PortFilter{Protocol: "tcp"})
 	var got []string
 	for _, v := range ports {
 		if v.Kind == ProxyPort || v.Kind == ListenerPort {

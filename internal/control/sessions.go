@@ -46,23 +46,23 @@ func (c *Control) Sessions(ctx context.Context, f model.Filter) ([]model.Session
 
 // DeleteSessions ends the sessions that the filter selects. To end all of them
 // takes the word all; a filter beside it is refused.
-func (c *Control) DeleteSessions(ctx context.Context, f model.Filter, all bool) (EndedSessions, error) {
+func (c *Control) DeleteSessions(ctx context.Context, f model.Filter, all bool) (ended int, err error) {
 	switch nothing := f == (model.Filter{}); {
 	case nothing && !all:
-		return EndedSessions{}, model.Errorf(model.Invalid, "no filter is given, and this would end every session").WithHint("give a filter, or --all")
+		return 0, model.Errorf(model.Invalid, "no filter is given, and this would end every session").WithHint("give a filter, or --all")
 	case all && !nothing:
-		return EndedSessions{}, model.Errorf(model.Invalid, "a filter and --all contradict each other").WithHint("give one of them")
+		return 0, model.Errorf(model.Invalid, "a filter and --all contradict each other").WithHint("give one of them")
 	}
 	selected, err := f.Sessions()
 	if err != nil {
-		return EndedSessions{}, err
+		return 0, err
 	}
 	n, err := c.kernel.EndSessions(context.WithoutCancel(ctx), selected)
 	if err != nil {
-		return EndedSessions{}, err
+		return 0, err
 	}
 	c.log.Info("sessions ended", "filter", f, "count", n)
-	return EndedSessions{Ended: n}, nil
+	return n, nil
 }
 
 func keep[T any](all []T, selected func(T) bool) []T {

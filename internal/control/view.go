@@ -28,34 +28,34 @@ const (
 // EndpointView is an endpoint and what follows from its network.
 type EndpointView struct {
 	model.Endpoint
-	Gateway      netip.Addr `json:"gateway"`
-	PrefixLength int        `json:"prefixLength"`
-	MTU          int        `json:"mtu"` // bytes
-	State        State      `json:"state"`
-	Managed      bool       `json:"managed"`             // attached by hostnat; else learnt from a DHCP lease or from traffic
-	DNS          string     `json:"dns,omitempty"`       // name server to configure inside; empty: the network has none
-	Domain       string     `json:"domain,omitempty"`    // to search in; empty like DNS
-	Configure    []string   `json:"configure,omitempty"` // what a person has to set inside a VM
+	Gateway      netip.Addr
+	PrefixLength int
+	MTU          int // bytes
+	State        State
+	Managed      bool       // attached by hostnat; else learnt from a DHCP lease or from traffic
+	DNS          netip.Addr // name server to configure inside; not valid: the network has none
+	Domain       string     // to search in; empty if there is no DNS
+	Configure    []string   // what a person has to set inside a VM
 }
 
 // LeaseView is a lease and whose it is.
 type LeaseView struct {
 	model.Lease
-	Endpoint string `json:"endpoint"` // that has the address now; empty: none
+	Endpoint string // that has the address now; empty: none
 }
 
 // MappingView is a mapping and whether the data path serves it.
 type MappingView struct {
-	ID       uint32          `json:"id"`
-	NAT      string          `json:"nat"`
-	Network  string          `json:"network"` // of the targets; comma-joined if those are of several
-	Protocol model.Protocol  `json:"protocol"`
-	External model.AddrPorts `json:"external"`           // "A:P", "A:LO-HI", or "A" for all of it
-	Internal string          `json:"internal"`           // "A:P", "A:LO-HI" or "A", comma-joined for several targets; address 0.0.0.0: nothing now
-	Endpoint string          `json:"endpoint,omitempty"` // the targets given by name, comma-joined
-	Targets  []model.Target  `json:"targets"`
-	From     []netip.Prefix  `json:"from"`
-	Active   bool            `json:"active"`
+	ID       uint32
+	NAT      string
+	Network  string // of the targets; comma-joined if those are of several
+	Protocol model.Protocol
+	External model.AddrPorts // "A:P", "A:LO-HI", or "A" for all of it
+	Internal string          // "A:P", "A:LO-HI" or "A", comma-joined for several targets; address 0.0.0.0: nothing now
+	Endpoint string          // the targets given by name, comma-joined
+	Targets  []model.Target
+	From     []netip.Prefix
+	Active   bool
 }
 
 func viewMapping(m model.Mapping, active bool) MappingView {
@@ -67,16 +67,11 @@ func viewMapping(m model.Mapping, active bool) MappingView {
 
 // AddressView is an external address that a NAT uses now.
 type AddressView struct {
-	NAT       string     `json:"nat"`
-	Address   netip.Addr `json:"address"`
-	Ports     string     `json:"ports"`     // "LO-HI[,LO-HI]", from which dynamic ports are taken: the host's ephemeral ones left out
-	Interface string     `json:"interface"` // link that holds it; empty: none at the moment
-	Source    Source     `json:"source"`
-}
-
-// EndedSessions says what became of DeleteSessions.
-type EndedSessions struct {
-	Ended int `json:"ended"` // how many
+	NAT       string
+	Address   netip.Addr
+	Ports     string // "LO-HI[,LO-HI]", from which dynamic ports are taken: the host's ephemeral ones left out
+	Interface string // link that holds it; empty: none at the moment
+	Source    Source
 }
 
 // PortKind says what has ports.
@@ -91,30 +86,36 @@ const (
 	EphemeralPorts PortKind = "ephemeral" // from which the host itself talks
 )
 
+// PortFilter selects ports; an empty field selects all.
+type PortFilter struct {
+	Protocol string
+	Ports    string // PORT or LO-HI: only whoever has one of these
+}
+
 // PortView is one port, or several with one owner.
 type PortView struct {
-	Protocol model.Protocol `json:"protocol"`
-	Address  netip.Addr     `json:"address"` // 0.0.0.0 or :: for every address of the host
-	Ports    string         `json:"ports"`   // "8080", "LO-HI[,LO-HI]"; for ICMP query identifiers
-	Kind     PortKind       `json:"kind"`
-	Owner    string         `json:"owner"`           // "c1:80 (mapping 1)", "nginx (pid 41)", "NAT default", "the host"
-	Count    int            `json:"count"`           // how many ports these are
-	InUse    *int           `json:"inUse,omitempty"` // how many of them are taken; left out for ephemeral ones, which hostnat does not count
+	Protocol model.Protocol
+	Address  netip.Addr // 0.0.0.0 or :: for every address of the host
+	Ports    string     // "8080", "LO-HI[,LO-HI]"; for ICMP query identifiers
+	Kind     PortKind
+	Owner    string // "c1:80 (mapping 1)", "nginx (pid 41)", "NAT default", "the host"
+	Count    int    // how many ports these are
+	InUse    *int   // how many of them are taken; left out for ephemeral ones, which hostnat does not count
 }
 
 // Status is the daemon's state on one page.
 type Status struct {
-	Version           string            `json:"version"`
-	PID               int               `json:"pid"`
-	UptimeSeconds     uint64            `json:"uptimeSeconds"`
-	NATs              int               `json:"nats"`
-	Networks          int               `json:"networks"`
-	Endpoints         int               `json:"endpoints"`
-	Mappings          int               `json:"mappings"`
-	Bindings          uint64            `json:"bindings"`
-	Sessions          uint64            `json:"sessions"`
-	MaxSessions       uint64            `json:"maxSessions"`
-	Drops             map[string]uint64 `json:"drops"` // packets, by reason
-	Problems          []string          `json:"problems"`
-	ExternalAddresses []AddressView     `json:"externalAddresses"`
+	Version           string
+	PID               int
+	UptimeSeconds     uint64
+	NATs              int
+	Networks          int
+	Endpoints         int
+	Mappings          int
+	Bindings          uint64
+	Sessions          uint64
+	MaxSessions       uint64
+	Drops             map[string]uint64 // packets, by reason
+	Problems          []string
+	ExternalAddresses []AddressView
 }

@@ -61,7 +61,7 @@ func TestWholeMappingIsHeldAgainstTheHost(t *testing.T) {
 				t.Errorf("again: %+v, %v", again, err)
 			}
 			rows := 0
-			ports, err := c.Ports(ctx, "")
+			ports, err := c.Ports(ctx, PortFilter{Protocol: ""})
 			for _, p := range ports {
 				if p.Kind == MappedPort && p.Address.String() == tt.external && p.Ports == "1-65535" && p.Owner == fmt.Sprintf("c1 (mapping %d)", m.ID) {
 					rows++

@@ -12,7 +12,6 @@ import (
 
 	"golang.org/x/sync/errgroup"
 
-	"github.com/hostnat/hostnat/internal/api"
 	"github.com/hostnat/hostnat/internal/control"
 	"github.com/hostnat/hostnat/internal/dhcp"
 	"github.com/hostnat/hostnat/internal/dns"
@@ -20,6 +19,7 @@ import (
 	"github.com/hostnat/hostnat/internal/portproxy"
 	"github.com/hostnat/hostnat/internal/reconcile"
 	"github.com/hostnat/hostnat/internal/resolved"
+	"github.com/hostnat/hostnat/internal/server"
 	"github.com/hostnat/hostnat/internal/store"
 )
 
@@ -54,7 +54,7 @@ func Run(ctx context.Context, o Options) error {
 		return err
 	}
 	defer release()
-	listener, err := api.Listen(filepath.Join(o.RunDir, SocketName))
+	listener, err := server.Listen(filepath.Join(o.RunDir, SocketName))
 	if err != nil {
 		return err
 	}
@@ -117,9 +117,9 @@ func hold(o Options) (*store.Store, func(), error) {
 func runTasks(ctx context.Context, o Options, k *reconcile.Kernel, c *control.Control, beside *servers, leases *dhcp.Leases, relays *portproxy.Engine, listener net.Listener) error {
 	ctx, stop := context.WithCancel(ctx)
 	defer stop()
-	server := api.NewServer(service{Control: c, resolvConf: o.ResolvConf, stop: stop}, o.Version, o.Log)
+	srv := server.NewServer(service{Control: c, resolvConf: o.ResolvConf, stop: stop}, o.Version, o.Log)
 	tasks := []task{
-		{"API", func(ctx context.Context) error { return server.Serve(ctx, listener) }},
+		{"API", func(ctx context.Context) error { return srv.Serve(ctx, listener) }},
 		{"reconciler", func(ctx context.Context) error { return follow(ctx, c, k.HostChanges(), o.Log) }},
 		{"host watcher", k.WatchHost},
 		{"port proxies", relays.Run},

@@ -7,9 +7,11 @@ import (
 	"io/fs"
 	"os"
 
+	"github.com/hostnat/hostnat/api"
 	"github.com/hostnat/hostnat/internal/config"
 	"github.com/hostnat/hostnat/internal/doctor"
 	"github.com/hostnat/hostnat/internal/host"
+	"github.com/hostnat/hostnat/internal/server"
 	"github.com/hostnat/hostnat/internal/store"
 )
 
@@ -25,13 +27,13 @@ func (s service) Doctor(ctx context.Context, fix bool) ([]doctor.Finding, error)
 
 // Doctor is the same while no daemon runs: with what is stored in place of what
 // a daemon would know.
-func Doctor(ctx context.Context, stateDir string, fix bool) []doctor.Finding {
+func Doctor(ctx context.Context, stateDir string, fix bool) []api.Finding {
 	cfg, problems, err := store.Peek(stateDir)
 	facts := doctor.Facts{Config: cfg, HasConfig: err == nil, StateFiles: problems, Root: host.CheckPrivileges() == nil}
 	if err != nil && !errors.Is(err, fs.ErrNotExist) && len(problems) == 0 {
 		facts.Host.Unread = append(facts.Host.Unread, "the configuration: "+err.Error())
 	}
-	return examine(ctx, facts, "", fix)
+	return server.Findings(examine(ctx, facts, "", fix))
 }
 
 func examine(ctx context.Context, facts doctor.Facts, resolvConf string, fix bool) []doctor.Finding {

@@ -1,7 +1,6 @@
 package event
 
 import (
-	"encoding/json"
 	"net/netip"
 	"strings"
 	"testing"
@@ -79,38 +78,6 @@ func TestMessage(t *testing.T) {
 			t.Parallel()
 			if diff := cmp.Diff(tt.want, tt.e.Message()); diff != "" {
 				t.Errorf("Message (-want +got):\n%s", diff)
-			}
-		})
-	}
-}
-
-func TestJSON(t *testing.T) {
-	t.Parallel()
-	tests := []struct {
-		name string
-		e    Event
-		want string
-	}{
-		{"session", sessionEvent(SessionCreate), `{"time":"2026-11-21T12:00:00Z","id":1001,"name":"SessionCreate","level":"information","protocol":"tcp","nat":"default","network":"web","compartment":"default","internal":"172.16.1.2:40000","internalDestination":"192.0.2.7:80","external":"203.0.113.5:1227","externalDestination":"192.0.2.7:80","lifetimeSeconds":6,"tcpState":"none"}`},
-		{"binding", bindingEvent(BindingDelete), `{"time":"2026-11-21T12:00:00Z","id":1007,"name":"BindingDelete","level":"information","protocol":"udp","nat":"default","network":"web","compartment":"default","internal":"172.16.1.2:40000","external":"203.0.113.5:1227","sessionCount":0,"configured":false}`},
-		{"ports", otherEvent(OutOfPorts, func(e *Event) { e.NAT, e.Protocol = "default", model.UDP }), `{"time":"2026-11-21T12:00:00Z","id":1033,"name":"OutOfPorts","level":"warning","protocol":"udp","nat":"default"}`},
-	}
-	for _, tt := range tests {
-		t.Run(tt.name, func(t *testing.T) {
-			t.Parallel()
-			got, err := json.Marshal(tt.e)
-			if err != nil {
-				t.Fatal(err)
-			}
-			if diff := cmp.Diff(tt.want, string(got)); diff != "" {
-				t.Errorf("JSON (-want +got):\n%s", diff)
-			}
-			var back Event
-			if err := json.Unmarshal(got, &back); err != nil {
-				t.Fatal(err)
-			}
-			if back != tt.e {
-				t.Errorf("read back %+v, want %+v", back, tt.e)
 			}
 		})
 	}

@@ -87,3 +87,9 @@ func (id ID) Level() Level {
 	}
 	return Verbose
 }
+
+// OfSession reports whether events of this ID are about a session.
+func (id ID) OfSession() bool { return ids[id].kind == session }
+
+// OfBinding reports whether events of this ID are about a binding.
+func (id ID) OfBinding() bool { return ids[id].kind == binding }

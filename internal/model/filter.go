@@ -8,14 +8,14 @@ import (
 // Filter selects sessions or bindings; an empty field selects all. Internal,
 // External and Remote are A, A:PORT, :PORT or a prefix.
 type Filter struct {
-	NAT      string `json:"nat,omitempty"`
-	Network  string `json:"network,omitempty"`
-	Endpoint string `json:"endpoint,omitempty"`
-	Protocol string `json:"protocol,omitempty"`
-	Internal string `json:"internal,omitempty"`
-	External string `json:"external,omitempty"`
-	Remote   string `json:"remote,omitempty"`
-	State    string `json:"state,omitempty"`
+	NAT      string
+	Network  string
+	Endpoint string
+	Protocol string
+	Internal string
+	External string
+	Remote   string
+	State    string
 }
 
 // Sessions returns a function that says whether a session is selected.

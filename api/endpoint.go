@@ -1,0 +1,96 @@
+package api
+
+import (
+	"context"
+	"net/http"
+	"net/netip"
+	"net/url"
+)
+
+// The states of an endpoint: Endpoint.State.
+const (
+	EndpointUp     = "up"
+	EndpointAbsent = "absent" // its namespace, process or link is not there at the moment
+)
+
+// What an endpoint's attachment is: Endpoint.Kind.
+const (
+	KindNetns = "netns" // veth into a namespace given by name or path
+	KindPID   = "pid"   // veth into the namespace of a process
+	KindTAP   = "tap"   // a TAP link that a VM monitor holds
+	KindPort  = "port"  // any other link of the host
+)
+
+// Endpoint is one VM's or container's attachment to a network.
+type Endpoint struct {
+	Name      string         `json:"name"` // unique on the host
+	ID        uint32         `json:"id"`   // stable over restarts; 0 if it is not managed
+	Network   string         `json:"network"`
+	Addresses []netip.Addr   `json:"addresses"`
+	Subnets   []netip.Prefix `json:"subnets"`  // that of each address, in their order
+	Gateways  []netip.Addr   `json:"gateways"` // the host's address in each of these
+	MAC       string         `json:"mac"`
+	Kind      string         `json:"kind"`
+	Target    string         `json:"target"`            // namespace name or path, process id, or link name, by Kind
+	Interface string         `json:"interface"`         // link on the host's side
+	IfName    string         `json:"ifname"`            // link inside the namespace; empty for TAP and port
+	Aliases   []string       `json:"aliases,omitempty"` // further names in DNS
+	MTU       int            `json:"mtu"`               // bytes
+	State     string         `json:"state"`
+	Managed   bool           `json:"managed"`             // attached by hostnat; else known from a DHCP lease or from traffic
+	DNS       []netip.Addr   `json:"dns,omitempty"`       // name servers to configure inside; none: the network has none
+	Domain    string         `json:"domain,omitempty"`    // to search in; empty like DNS
+	Configure []string       `json:"configure,omitempty"` // what a person has to set inside a VM
+}
+
+// InNamespace reports whether hostnat made the endpoint's veth pair itself.
+func (e Endpoint) InNamespace() bool { return e.Kind == KindNetns || e.Kind == KindPID }
+
+// EndpointSpec asks for an attachment. Exactly one of Netns, PID, TAP and Port
+// says to what.
+type EndpointSpec struct {
+	Network   string   `json:"network"`
+	Name      string   `json:"name"`
+	Netns     string   `json:"netns,omitempty"` // name below /run/netns, or absolute path
+	PID       string   `json:"pid,omitempty"`
+	TAP       string   `json:"tap,omitempty"`
+	Port      string   `json:"port,omitempty"`
+	Addresses []string `json:"addresses,omitempty"` // empty: free ones are chosen
+	MAC       string   `json:"mac,omitempty"`       // empty: derived from the address
+	IfName    string   `json:"ifname,omitempty"`    // empty: eth0
+
+	// Aliases are further names in DNS. An endpoint that is attached already
+	// gets them in place of those it has; none leave it those.
+	Aliases []string `json:"aliases,omitempty"`
+}
+
+// Endpoints lists the endpoints of a network, or of all if network is "".
+func (c *Client) Endpoints(ctx context.Context, network string) (l []Endpoint, err error) {
+	err = c.call(ctx, http.MethodGet, "/v1/endpoints"+ofNetwork(network), nil, &l)
+	return l, err
+}
+
+// Endpoint returns one endpoint.
+func (c *Client) Endpoint(ctx context.Context, name string) (e Endpoint, err error) {
+	err = c.one(ctx, http.MethodGet, "/v1/endpoints/", name, "", nil, &e)
+	return e, err
+}
+
+// AttachEndpoint attaches a VM or container to a network.
+func (c *Client) AttachEndpoint(ctx context.Context, spec EndpointSpec) (e Endpoint, err error) {
+	err = c.call(ctx, http.MethodPost, "/v1/endpoints", spec, &e)
+	return e, err
+}
+
+// DetachEndpoint detaches an endpoint.
+func (c *Client) DetachEndpoint(ctx context.Context, name string) error {
+	return c.one(ctx, http.MethodDelete, "/v1/endpoints/", name, "", nil, nil)
+}
+
+func ofNetwork(name string) string {
+	values := url.Values{}
+	if name != "" {
+		values.Set("network", name)
+	}
+	return encodeQuery(values)
+}

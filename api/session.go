@@ -1,0 +1,85 @@
+package api
+
+import (
+	"context"
+	"net/http"
+	"net/netip"
+	"time"
+)
+
+// TCPState is the state of a session's connection.
+type TCPState string
+
+// The states. Sessions of protocols other than TCP stay at StateNone.
+const (
+	StateNone        TCPState = "none"
+	StateInternalSYN TCPState = "internal-syn"
+	StateExternalSYN TCPState = "external-syn"
+	StateEstablished TCPState = "established"
+	StateInternalFIN TCPState = "internal-fin"
+	StateExternalFIN TCPState = "external-fin"
+	StateBothFIN     TCPState = "both-fin"
+	StateTimeWait    TCPState = "time-wait" // after a RST
+)
+
+// Session is one binding's conversation with one remote, as the kernel has it.
+// For ICMP the ports of Internal and External are query identifiers and
+// Remote's port is 0.
+type Session struct {
+	NAT             string         `json:"nat"`
+	Network         string         `json:"network"`
+	Endpoint        string         `json:"endpoint"` // empty: an address that no endpoint has
+	Compartment     string         `json:"compartment"`
+	Protocol        Protocol       `json:"protocol"`
+	Internal        netip.AddrPort `json:"internal"`
+	External        netip.AddrPort `json:"external"`
+	Remote          netip.AddrPort `json:"remote"`
+	State           TCPState       `json:"state"`
+	LifetimeSeconds uint32         `json:"lifetimeSeconds"` // left before it ends if nothing is sent
+	CreatedAt       time.Time      `json:"createdAt"`
+	PacketsOut      uint64         `json:"packetsOut"`
+	BytesOut        uint64         `json:"bytesOut"` // IP bytes, headers included
+	PacketsIn       uint64         `json:"packetsIn"`
+	BytesIn         uint64         `json:"bytesIn"`
+}
+
+// Binding ties an internal address and port to an external one, for any remote.
+type Binding struct {
+	NAT          string         `json:"nat"`
+	Network      string         `json:"network"`
+	Endpoint     string         `json:"endpoint"` // empty: an address that no endpoint has
+	Compartment  string         `json:"compartment"`
+	Protocol     Protocol       `json:"protocol"`
+	Internal     netip.AddrPort `json:"internal"`
+	External     netip.AddrPort `json:"external"` // 0.0.0.0 for a configured one on any address
+	SessionCount uint32         `json:"sessionCount"`
+	Configured   bool           `json:"configured"` // by a mapping
+}
+
+// EndedSessions says what became of DeleteSessions.
+type EndedSessions struct {
+	Ended int `json:"ended"` // how many
+}
+
+// Sessions lists the sessions that match the filter.
+func (c *Client) Sessions(ctx context.Context, filter Filter) (l []Session, err error) {
+	err = c.call(ctx, http.MethodGet, "/v1/sessions"+encodeQuery(filter.values()), nil, &l)
+	return l, err
+}
+
+// Bindings lists the bindings that match the filter.
+func (c *Client) Bindings(ctx context.Context, filter Filter) (l []Binding, err error) {
+	err = c.call(ctx, http.MethodGet, "/v1/bindings"+encodeQuery(filter.values()), nil, &l)
+	return l, err
+}
+
+// DeleteSessions ends the sessions that match the filter; all, in its place,
+// ends every one.
+func (c *Client) DeleteSessions(ctx context.Context, filter Filter, all bool) (e EndedSessions, err error) {
+	values := filter.values()
+	if all {
+		values.Set("all", "true")
+	}
+	err = c.call(ctx, http.MethodDelete, "/v1/sessions"+encodeQuery(values), nil, &e)
+	return e, err
+}

@@ -1,0 +1,46 @@
+package api
+
+import (
+	"context"
+	"net/http"
+)
+
+// Version is which hostnat the daemon is.
+type Version struct {
+	Version string `json:"version"`
+}
+
+// Status is the daemon's state on one page.
+type Status struct {
+	Version           string            `json:"version"`
+	PID               int               `json:"pid"`
+	UptimeSeconds     uint64            `json:"uptimeSeconds"`
+	NATs              int               `json:"nats"`
+	Networks          int               `json:"networks"`
+	Endpoints         int               `json:"endpoints"`
+	Mappings          int               `json:"mappings"`
+	Bindings          uint64            `json:"bindings"`
+	Sessions          uint64            `json:"sessions"`
+	MaxSessions       uint64            `json:"maxSessions"`
+	Drops             map[string]uint64 `json:"drops"`       // packets, by reason
+	DropReasons       map[string]string `json:"dropReasons"` // what each reason in Drops means, in a sentence
+	Problems          []string          `json:"problems"`
+	ExternalAddresses []Address         `json:"externalAddresses"`
+}
+
+// Version asks for the daemon's version.
+func (c *Client) Version(ctx context.Context) (v Version, err error) {
+	err = c.call(ctx, http.MethodGet, "/v1/version", nil, &v)
+	return v, err
+}
+
+// Status asks how the daemon and the data path are.
+func (c *Client) Status(ctx context.Context) (s Status, err error) {
+	err = c.call(ctx, http.MethodGet, "/v1/status", nil, &s)
+	return s, err
+}
+
+// Down has everything removed from the kernel; the configuration stays.
+func (c *Client) Down(ctx context.Context) error {
+	return c.call(ctx, http.MethodPost, "/v1/down", nil, nil)
+}

@@ -1,0 +1,93 @@
+package server
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+
+	"github.com/hostnat/hostnat/api"
+	"github.com/hostnat/hostnat/internal/model"
+)
+
+// maxBody is far more than any request needs, in bytes.
+const maxBody = 1 << 20
+
+// readJSON reads a request's body into v: exactly one JSON object with no
+// unknown field in it.
+func readJSON(w http.ResponseWriter, r *http.Request, v any) error {
+	d := json.NewDecoder(http.MaxBytesReader(w, r.Body, maxBody))
+	d.DisallowUnknownFields()
+	if err := d.Decode(v); err != nil {
+		return model.Errorf(model.Invalid, "the request's body %s", explain(err))
+	}
+	if _, err := d.Token(); !errors.Is(err, io.EOF) {
+		return model.Errorf(model.Invalid, "the request's body goes on after its JSON object")
+	}
+	return nil
+}
+
+// explain says what is wrong with a body, as the rest of a sentence.
+func explain(err error) string {
+	var tooLarge *http.MaxBytesError
+	var syntax *json.SyntaxError
+	var mismatch *json.UnmarshalTypeError
+	switch {
+	case errors.Is(err, io.EOF):
+		return "is empty; a JSON object is needed"
+	case errors.Is(err, io.ErrUnexpectedEOF):
+		return "ends in the middle of its JSON"
+	case errors.As(err, &tooLarge):
+		return fmt.Sprintf("is larger than %d bytes", tooLarge.Limit)
+	case errors.As(err, &syntax):
+		return fmt.Sprintf("is no JSON at byte %d: %v", syntax.Offset, syntax)
+	case errors.As(err, &mismatch) && mismatch.Field != "":
+		return fmt.Sprintf("has a %s in %q, where a %s belongs", mismatch.Value, mismatch.Field, mismatch.Type.Kind())
+	case errors.As(err, &mismatch):
+		return fmt.Sprintf("is a JSON %s; an object is needed", mismatch.Value)
+	}
+	// What is left is "json: unknown field \"x\"", which has no type of its own.
+	return "is refused: " + err.Error()
+}
+
+func writeJSON(w http.ResponseWriter, status int, v any) error {
+	body, err := json.Marshal(v)
+	if err != nil {
+		return fmt.Errorf("encode %T: %w", v, err)
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(status)
+	_, _ = w.Write(append(body, '\n')) // fails only if the client went away
+	return nil
+}
+
+// statuses is the HTTP status of each kind of refusal.
+var statuses = map[model.Code]int{
+	model.Invalid:     http.StatusBadRequest,
+	model.NotFound:    http.StatusNotFound,
+	model.Conflict:    http.StatusConflict,
+	model.Exhausted:   http.StatusConflict,
+	model.Denied:      http.StatusForbidden,
+	model.Unavailable: http.StatusServiceUnavailable,
+	model.Internal:    http.StatusInternalServerError,
+}
+
+// writeError answers with the refusal that err is or wraps.
+func writeError(w http.ResponseWriter, err error) {
+	e := refusal(err)
+	status, ok := statuses[e.Code]
+	if !ok {
+		status = http.StatusInternalServerError
+	}
+	_ = writeJSON(w, status, api.ErrorBody{Error: api.Error{Code: api.Code(e.Code), Message: e.Message, Hint: e.Hint}})
+}
+
+// refusal makes a *model.Error of any error. One that was wrapped on its way
+// keeps its code, and its text says how it was come by.
+func refusal(err error) *model.Error {
+	if e, ok := err.(*model.Error); ok {
+		return e
+	}
+	return &model.Error{Code: model.CodeOf(err), Message: err.Error()}
+}

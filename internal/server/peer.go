@@ -1,0 +1,99 @@
+package server
+
+import (
+	"context"
+	"errors"
+	"net"
+	"net/http"
+	"os/user"
+	"slices"
+	"strconv"
+	"unsafe"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/hostnat/hostnat/internal/model"
+)
+
+// Group is the group whose members may change things, besides root.
+const Group = "hostnat"
+
+// peer is the process at the other end of a connection, as it was when it
+// connected; nothing that it sends can change that.
+type peer struct {
+	uid    uint32
+	groups []uint32 // effective group first, then the supplementary ones
+}
+
+type peerKey struct{}
+
+// withPeer is an http.Server's ConnContext: it keeps the connection's peer.
+func withPeer(ctx context.Context, c net.Conn) context.Context {
+	p, err := peerOf(c)
+	if err != nil {
+		return ctx // authorize lets a connection without a peer do nothing
+	}
+	return context.WithValue(ctx, peerKey{}, p)
+}
+
+// authorize refuses a change that the request's peer may not make.
+func authorize(r *http.Request) error {
+	if r.Method == http.MethodGet || r.Method == http.MethodHead {
+		return nil
+	}
+	if trusted(r) {
+		return nil
+	}
+	return model.Errorf(model.Denied, "only root and members of the group %q may change anything", Group).
+		WithHint("use sudo, or have root run: usermod -aG %s USER", Group)
+}
+
+// trusted reports whether the request's peer may change things, and so may see
+// everything.
+func trusted(r *http.Request) bool {
+	p, ok := r.Context().Value(peerKey{}).(peer)
+	return ok && (p.uid == 0 || p.inGroup(Group))
+}
+
+func (p peer) inGroup(name string) bool {
+	g, err := user.LookupGroup(name)
+	if err != nil {
+		return false // the usual case: the group was never made
+	}
+	id, err := strconv.ParseUint(g.Gid, 10, 32)
+	return err == nil && slices.Contains(p.groups, uint32(id))
+}
+
+func peerOf(c net.Conn) (peer, error) {
+	u, ok := c.(*net.UnixConn)
+	if !ok {
+		return peer{}, errors.New("not a unix socket")
+	}
+	raw, err := u.SyscallConn()
+	if err != nil {
+		return peer{}, err
+	}
+	var p peer
+	var failed error
+	err = raw.Control(func(fd uintptr) {
+		var cred *unix.Ucred
+		if cred, failed = unix.GetsockoptUcred(int(fd), unix.SOL_SOCKET, unix.SO_PEERCRED); failed != nil {
+			return
+		}
+		p = peer{uid: cred.Uid, groups: append([]uint32{cred.Gid}, peerGroups(fd)...)}
+	})
+	return p, errors.Join(err, failed)
+}
+
+// peerGroups returns the peer's supplementary groups (SO_PEERGROUPS, Linux
+// 4.13), for which x/sys/unix has no function. No answer means no groups.
+func peerGroups(fd uintptr) []uint32 {
+	groups := make([]uint32, 65536) // NGROUPS_MAX
+	size := uint32(len(groups) * 4)
+	_, _, errno := unix.Syscall6(unix.SYS_GETSOCKOPT, fd, unix.SOL_SOCKET, unix.SO_PEERGROUPS,
+		uintptr(unsafe.Pointer(&groups[0])), uintptr(unsafe.Pointer(&size)), 0)
+	if errno != 0 {
+		return nil
+	}
+	return groups[:size/4]
+}

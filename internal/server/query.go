@@ -1,0 +1,67 @@
+package server
+
+import (
+	"net/http"
+	"net/url"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/hostnat/hostnat/internal/model"
+)
+
+// query fills the fields with the request's query parameters. A parameter that
+// is not among them is refused: a misspelt filter must not select everything.
+func query(r *http.Request, fields map[string]*string) error {
+	values, err := url.ParseQuery(r.URL.RawQuery)
+	if err != nil {
+		return model.Errorf(model.Invalid, "query %q cannot be read: %v", r.URL.RawQuery, err)
+	}
+	for key, vs := range values {
+		field, known := fields[key]
+		if !known {
+			return model.Errorf(model.Invalid, "query parameter %q is not known", key).
+				WithHint("use %s", strings.Join(sortedKeys(fields), ", "))
+		}
+		if len(vs) > 1 {
+			return model.Errorf(model.Invalid, "query parameter %q is given more than once", key)
+		}
+		*field = vs[0]
+	}
+	return nil
+}
+
+func filter(r *http.Request) (model.Filter, error) {
+	var f model.Filter
+	err := query(r, filterFields(&f))
+	return f, err
+}
+
+// filterFields names the fields of a filter as they appear in a query.
+func filterFields(f *model.Filter) map[string]*string {
+	return map[string]*string{
+		"nat": &f.NAT, "network": &f.Network, "endpoint": &f.Endpoint, "protocol": &f.Protocol,
+		"internal": &f.Internal, "external": &f.External, "remote": &f.Remote, "state": &f.State,
+	}
+}
+
+// truth reads a query parameter that is true or false; left out, it is false.
+func truth(name, text string) (bool, error) {
+	if text == "" {
+		return false, nil
+	}
+	v, err := strconv.ParseBool(text)
+	if err != nil {
+		return false, model.Errorf(model.Invalid, "%s=%q is neither true nor false", name, text)
+	}
+	return v, nil
+}
+
+func sortedKeys(m map[string]*string) []string {
+	keys := make([]string, 0, len(m))
+	for k := range m {
+		keys = append(keys, k)
+	}
+	slices.Sort(keys)
+	return keys
+}

@@ -1,0 +1,69 @@
+package server
+
+import (
+	"context"
+
+	"github.com/hostnat/hostnat/internal/config"
+	"github.com/hostnat/hostnat/internal/control"
+	"github.com/hostnat/hostnat/internal/doctor"
+	"github.com/hostnat/hostnat/internal/event"
+	"github.com/hostnat/hostnat/internal/model"
+)
+
+// Service is what can be asked of hostnat. *control.Control does it. Refusals
+// are *model.Error.
+type Service interface {
+	Status(ctx context.Context) (control.Status, error)
+
+	NATs(ctx context.Context) ([]model.NAT, error)
+	NAT(ctx context.Context, name string) (model.NAT, error)
+	CreateNAT(ctx context.Context, spec config.NATSpec) (model.NAT, error)
+	SetNAT(ctx context.Context, name string, settings map[string]string) (model.NAT, error)
+	DeleteNAT(ctx context.Context, name string) error
+
+	Networks(ctx context.Context) ([]model.Network, error)
+	Network(ctx context.Context, name string) (model.Network, error)
+	CreateNetwork(ctx context.Context, spec config.NetworkSpec) (model.Network, error)
+	DeleteNetwork(ctx context.Context, name string, force bool) error
+	SetNetwork(ctx context.Context, name string, settings map[string]string) (model.Network, error)
+	RenumberNetwork(ctx context.Context, name, subnet string) (config.Renumbering, error)
+
+	Endpoints(ctx context.Context, network string) ([]control.EndpointView, error)
+	Endpoint(ctx context.Context, name string) (control.EndpointView, error)
+	AttachEndpoint(ctx context.Context, spec config.EndpointSpec) (control.EndpointView, error)
+	DetachEndpoint(ctx context.Context, name string) error
+
+	Mappings(ctx context.Context) ([]control.MappingView, error)
+	Mapping(ctx context.Context, id uint32) (control.MappingView, error)
+	AddMapping(ctx context.Context, spec config.MappingSpec) (control.MappingView, error)
+	DeleteMapping(ctx context.Context, id uint32) error
+
+	Proxies(ctx context.Context) ([]control.ProxyView, error)
+	AddProxy(ctx context.Context, spec config.ProxySpec) (control.ProxyView, error)
+	DeleteProxy(ctx context.Context, id uint32) error
+
+	DHCPLeases(ctx context.Context, network string) ([]control.LeaseView, error)
+	DeleteLease(ctx context.Context, network, address string) error
+	Reservations(ctx context.Context) ([]model.Reservation, error)
+	AddReservation(ctx context.Context, spec config.ReservationSpec) (model.Reservation, error)
+	DeleteReservation(ctx context.Context, network, address string) error
+	Pools(ctx context.Context) ([]model.Pool, error)
+	AddPool(ctx context.Context, spec config.PoolSpec) (model.Pool, error)
+	DeletePool(ctx context.Context, prefix string) error
+
+	Addresses(ctx context.Context) ([]control.AddressView, error)
+	AddAddress(ctx context.Context, natName, spec string) (control.AddressView, error)
+	RemoveAddress(ctx context.Context, natName, address string) error
+
+	Bindings(ctx context.Context, filter model.Filter) ([]model.Binding, error)
+	Sessions(ctx context.Context, filter model.Filter) ([]model.Session, error)
+	DeleteSessions(ctx context.Context, filter model.Filter, all bool) (ended int, err error)
+	Ports(ctx context.Context, filter control.PortFilter) ([]control.PortView, error)
+
+	// Doctor looks for what is wrong with the host; fix does what is safe.
+	Doctor(ctx context.Context, fix bool) ([]doctor.Finding, error)
+	// Watch sends events until ctx ends; then the channel is closed.
+	Watch(ctx context.Context) (<-chan event.Event, error)
+	// Down removes everything from the kernel and keeps the configuration.
+	Down(ctx context.Context) error
+}
