@@ -1,6 +1,7 @@
 package config
 
 import (
+	"cmp"
 	"slices"
 
 	"github.com/hostnat/hostnat/internal/model"
@@ -31,6 +32,7 @@ func (c Config) Unfolded() Config {
 		c.Endpoints[i].Network = island.Name
 		islands[e.Name] = island.Name
 	}
+	slices.SortFunc(c.Networks, func(a, b model.Network) int { return cmp.Compare(a.ID, b.ID) })
 	c.editTargets(func(_ *model.Mapping, _ int, t *model.Target) {
 		if _, is := private[t.Network]; is && islands[t.Endpoint] != "" {
 			t.Network = islands[t.Endpoint]

@@ -180,3 +180,12 @@ func (p Profile) Defaults() (Timeouts, Filtering) {
 	// RFC 4787 REQ-5c, RFC 5382 REQ-5, RFC 5508 REQ-2.
 	return Timeouts{UDP: 300, TCPEstablished: 7440, TCPTransitory: 240, ICMP: 60}, AddressDependent
 }
+
+// Equal reports whether the NATs are the same in everything.
+func (n *NAT) Equal(o *NAT) bool {
+	return n.Name == o.Name && n.ID == o.ID && slices.Equal(n.ExternalInterfaces, o.ExternalInterfaces) &&
+		slices.Equal(n.ExternalAddresses, o.ExternalAddresses) && n.Profile == o.Profile && n.Timeouts == o.Timeouts &&
+		n.TCPFiltering == o.TCPFiltering && n.UDPFiltering == o.UDPFiltering && n.UDPInboundRefresh == o.UDPInboundRefresh &&
+		n.Pooling == o.Pooling && n.Overflow == o.Overflow && n.HoldDown == o.HoldDown && n.Limits == o.Limits &&
+		n.MSSClamp == o.MSSClamp && n.Exhaustion == o.Exhaustion
+}

@@ -7,21 +7,24 @@ import (
 	"testing"
 )
 
-// A field that is added to a network or an endpoint must be added to Equal.
+// A field that is added to a value must be added to its Equal.
 func TestEqualSeesEveryField(t *testing.T) {
 	t.Parallel()
-	for field := range reflect.TypeFor[Network]().NumField() {
-		var a, b Network
+	seesEveryField(t, (*NAT).Equal)
+	seesEveryField(t, (*Network).Equal)
+	seesEveryField(t, (*Endpoint).Equal)
+	seesEveryField(t, (*Mapping).Equal)
+	seesEveryField(t, (*Proxy).Equal)
+	seesEveryField(t, (*Reservation).Equal)
+}
+
+func seesEveryField[T any](t *testing.T, equal func(a, b *T) bool) {
+	t.Helper()
+	for field := range reflect.TypeFor[T]().NumField() {
+		var a, b T
 		fill(t, reflect.ValueOf(&b).Elem().Field(field))
-		if a.Equal(&b) || b.Equal(&a) || !b.Equal(&b) {
-			t.Errorf("Network.%s", reflect.TypeFor[Network]().Field(field).Name)
-		}
-	}
-	for field := range reflect.TypeFor[Endpoint]().NumField() {
-		var a, b Endpoint
-		fill(t, reflect.ValueOf(&b).Elem().Field(field))
-		if a.Equal(&b) || b.Equal(&a) || !b.Equal(&b) {
-			t.Errorf("Endpoint.%s", reflect.TypeFor[Endpoint]().Field(field).Name)
+		if equal(&a, &b) || equal(&b, &a) || !equal(&b, &b) {
+			t.Errorf("%s.%s", reflect.TypeFor[T]().Name(), reflect.TypeFor[T]().Field(field).Name)
 		}
 	}
 }
@@ -34,6 +37,8 @@ func fill(t *testing.T, v reflect.Value) {
 		v.Set(reflect.ValueOf(netip.MustParseAddr("10.0.0.1")))
 	case v.Type() == reflect.TypeFor[netip.Prefix]():
 		v.Set(reflect.ValueOf(netip.MustParsePrefix("10.0.0.0/8")))
+	case v.Kind() == reflect.Struct:
+		fill(t, v.Field(0))
 	case v.Kind() == reflect.Slice:
 		v.Set(reflect.MakeSlice(v.Type(), 1, 1))
 	case v.Kind() == reflect.String:

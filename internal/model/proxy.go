@@ -121,3 +121,9 @@ type ProxyState struct {
 	LastError        string     `json:"lastError,omitempty"`
 	LastErrorAt      *time.Time `json:"lastErrorAt,omitempty"`
 }
+
+// Equal reports whether the proxies are the same in everything.
+func (p *Proxy) Equal(o *Proxy) bool {
+	return p.ID == o.ID && p.Kind == o.Kind && p.Protocol == o.Protocol && p.Listen == o.Listen && p.Connect == o.Connect &&
+		slices.Equal(p.Routes, o.Routes) && p.ProxyProtocol == o.ProxyProtocol && p.Transparent == o.Transparent
+}

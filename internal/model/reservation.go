@@ -18,3 +18,6 @@ type Remembered struct {
 	Address netip.Addr `json:"address"`
 	MAC     MAC        `json:"mac"`
 }
+
+// Equal reports whether the reservations are the same in everything.
+func (r *Reservation) Equal(o *Reservation) bool { return *r == *o }
