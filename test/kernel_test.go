@@ -26,7 +26,7 @@ func loseCommand(m *machine, _ *testscript.TestScript, args []string) error {
 	case "bpf":
 		return m.losePins()
 	case "everything": // as a reboot does: /run is empty then
-		return errors.Join(m.loseLinks(), unix.Unmount(m.bpf(), unix.MNT_DETACH), os.RemoveAll(m.runDir()))
+		return errors.Join(m.loseLinks(), m.loseRouting(), unix.Unmount(m.bpf(), unix.MNT_DETACH), os.RemoveAll(m.runDir()))
 	}
 	return fmt.Errorf("lose %s?", args[0])
 }
@@ -37,6 +37,12 @@ func (m *machine) loseLinks() error {
 		err = errors.Join(err, m.Host.DeleteLink(name))
 	}
 	return err
+}
+
+func (m *machine) loseRouting() error {
+	_, err1 := m.output("ip", "rule", "flush", "protocol", "104")
+	_, err2 := m.output("ip", "route", "flush", "table", "all", "proto", "104")
+	return errors.Join(err1, err2)
 }
 
 // ourLinks are those that carry hostnat's mark.

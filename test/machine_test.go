@@ -126,6 +126,11 @@ func (m *machine) nothingLeft() error {
 	if strings.Contains(string(mounts), m.runDir()+"/") {
 		return errors.New("a mount below the run directory is left")
 	}
+	for _, list := range [][]string{{"ip", "rule", "show"}, {"ip", "route", "show", "table", "all"}} {
+		if text, err := m.output(list...); err != nil || strings.Contains(text, "proto 104") {
+			return errors.Join(err, fmt.Errorf("%v: hostnat's are left:\n%s", list, text))
+		}
+	}
 	forward, err := m.output("cat", "/proc/sys/net/ipv4/ip_forward")
 	if diff := cmp.Diff("0\n", forward); diff != "" {
 		return errors.Join(err, fmt.Errorf("ip_forward: %s", diff))

@@ -142,6 +142,12 @@ func TestChecks(t *testing.T) {
 			f.Host.Host.MTU, f.Host.Links[3].MTU = 9000, 9000
 			f.Host.Links = append(f.Host.Links, host.Link{Index: 7, Name: "tap0", MTU: 1500, MasterIndex: 6})
 		}, nil},
+		{"a rule before hostnat's", func(f *Facts) {
+			f.Host.Rules = []host.RoutingRule{rule(0, 52, ""), rule(0, host.InsideTable, "lo")}
+		}, []want{{"routing-rule", Problem, `routing rule "0: from all lookup 52" stands before hostnat's`, "ip rule del priority 0 lookup 52, and add it with a priority of 51 or more", false}}},
+		{"rules before hostnat's that are in nobody's way, and one behind it", func(f *Facts) {
+			f.Host.Rules = []host.RoutingRule{rule(0, 255, ""), rule(10, 52, "eth9"), rule(50, host.InsideTable, "lo"), rule(60, 52, "")}
+		}, nil},
 		{"strict, with the route to a part elsewhere", func(f *Facts) {
 			f.Host.Routes = append(f.Host.Routes, host.Route{Prefix: pre("172.16.1.128/25"), Link: "tun0", Table: 254})
 		}, []want{{"reverse-path", Problem, "rp_filter is strict on hn-web, and the host's route to 172.16.1.0/24 leads out of tun0", "sysctl -w net.ipv4.conf.hn-web.rp_filter=2", true}}},
@@ -300,4 +306,8 @@ func TestEmptyFacts(t *testing.T) {
 	if fmt.Sprint(Faulty([]Finding{{Severity: Warning}})) != "true" {
 		t.Error("a warning is a fault")
 	}
+}
+
+func rule(priority, table int, from string) host.RoutingRule {
+	return host.RoutingRule{Priority: priority, Table: table, In: from, Ours: table == host.InsideTable}
 }

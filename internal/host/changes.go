@@ -2,6 +2,7 @@ package host
 
 import (
 	"encoding/binary"
+	"slices"
 	"syscall"
 
 	"github.com/vishvananda/netlink/nl"
@@ -16,6 +17,11 @@ type Changes struct {
 	Links    map[int]bool // that came or went, or that have other attributes or addresses
 	Routes   map[int]bool // links that routes lead to, which came or went; 0: several, or none
 	Settings map[int]bool // links with other settings (`ip netconf`)
+	Rules    bool         // a rule went, or somebody else's came
+
+	// Routes that were there when something was taken last, and are not now: those
+	// that OwnRoutes would list.
+	Lost map[RouteKey]bool
 }
 
 // add adds what messages from the kernel announce. What cannot be understood may
@@ -50,25 +56,46 @@ func (c *Changes) addMessage(kind uint16, data []byte) bool {
 		mark(&c.Links, int(nl.DeserializeIfAddrmsg(data).Index))
 		return true
 	case unix.RTM_NEWROUTE, unix.RTM_DELROUTE:
-		return c.addRoute(data)
+		return c.addRoute(kind == unix.RTM_NEWROUTE, data)
+	case unix.RTM_NEWRULE, unix.RTM_DELRULE:
+		c.Rules = c.Rules || kind == unix.RTM_DELRULE || !isOwnRule(data)
+		return true
 	case unix.RTM_NEWNETCONF, unix.RTM_DELNETCONF:
 		return c.addSetting(data)
 	}
 	return false
 }
 
-// addRoute leaves out what listRoutes does.
-func (c *Changes) addRoute(data []byte) bool {
+// addRoute leaves out of Routes what listRoutes does.
+func (c *Changes) addRoute(came bool, data []byte) bool {
+	r, origin, ok := parseRoute(data)
+	if !ok {
+		return false
+	}
+	own := IsOwnTable(r.Table)
+	switch {
+	case own && origin == routeOrigin, origin == unix.RTPROT_KERNEL && (r.Table == unix.RT_TABLE_MAIN || r.Table == unix.RT_TABLE_LOCAL):
+		if came {
+			delete(c.Lost, r.Key())
+		} else {
+			mark(&c.Lost, r.Key())
+		}
+	}
+	if r.Type == unix.RTN_UNICAST && r.Table != unix.RT_TABLE_LOCAL && !own {
+		mark(&c.Routes, r.Link)
+	}
+	return true
+}
+
+// isOwnRule reports whether an announced rule has hostnat's origin.
+func isOwnRule(data []byte) bool {
 	if len(data) < unix.SizeofRtMsg {
 		return false
 	}
-	head := nl.DeserializeRtMsg(data)
-	if head.Type != unix.RTN_UNICAST || head.Table == unix.RT_TABLE_LOCAL {
-		return true
-	}
-	link, ok := linkAttribute(data[unix.SizeofRtMsg:], unix.RTA_OIF)
-	mark(&c.Routes, link)
-	return ok
+	attributes, err := nl.ParseRouteAttr(data[unix.SizeofRtMsg:])
+	return err == nil && slices.ContainsFunc(attributes, func(a syscall.NetlinkRouteAttr) bool {
+		return a.Attr.Type == nl.FRA_PROTOCOL && len(a.Value) == 1 && a.Value[0] == routeOrigin
+	})
 }
 
 // sizeofNetconf is struct netconfmsg's, with what it is padded by.
@@ -100,9 +127,9 @@ func linkAttribute(attributes []byte, kind uint16) (index int, ok bool) {
 	return 0, true
 }
 
-func mark(set *map[int]bool, index int) {
+func mark[K comparable](set *map[K]bool, key K) {
 	if *set == nil {
-		*set = make(map[int]bool)
+		*set = make(map[K]bool)
 	}
-	(*set)[index] = true
+	(*set)[key] = true
 }

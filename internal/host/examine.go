@@ -16,7 +16,8 @@ type Examination struct {
 	Kernel       Release
 	Features     []Feature
 	Links        []Link
-	Routes       []Route           // of all tables that lead to a link
+	Routes       []Route           // of all tables that lead to a link, hostnat's own left out
+	Rules        []RoutingRule     // in the order in which the kernel goes through them
 	Host         model.HostFacts   // as Facts returns them, of links that are not ours
 	Sysctls      map[string]string // by path below /proc/sys; what is not there is left out
 	Chains       []Chain
@@ -67,6 +68,8 @@ func Examine(ctx context.Context, bridges []string) Examination {
 	note("addresses and routes", err)
 	x.Routes, err = routes(ctx, x.Links)
 	note("routes", err)
+	x.Rules, err = RoutingRules(ctx)
+	note("routing rules", err)
 	x.readSysctls()
 	x.NeighboursRefused = neighboursRefused()
 	x.Chains, err = Firewall()

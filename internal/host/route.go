@@ -15,7 +15,7 @@ import (
 const defaultBits = 1
 
 // listRoutes returns the IPv4 routes of all tables that lead to a link, without
-// those to the host itself (table local).
+// those to the host itself (table local) and those of hostnat's own tables.
 func listRoutes(ctx context.Context) ([]netlink.Route, error) {
 	all, err := dump(ctx, func() ([]netlink.Route, error) {
 		return netlink.RouteListFiltered(unix.AF_INET, &netlink.Route{Table: unix.RT_TABLE_UNSPEC}, netlink.RT_FILTER_TABLE)
@@ -25,7 +25,7 @@ func listRoutes(ctx context.Context) ([]netlink.Route, error) {
 	}
 	var routes []netlink.Route
 	for _, r := range all {
-		if r.Table != unix.RT_TABLE_LOCAL && r.Type == unix.RTN_UNICAST {
+		if r.Table != unix.RT_TABLE_LOCAL && r.Type == unix.RTN_UNICAST && !IsOwnTable(r.Table) {
 			routes = append(routes, r)
 		}
 	}
@@ -61,12 +61,14 @@ func nextHops(r netlink.Route) []nextHop {
 }
 
 // destination is a route's prefix, 0.0.0.0/0 for the default route.
-func destination(r netlink.Route) netip.Prefix {
-	if r.Dst == nil {
+func destination(r netlink.Route) netip.Prefix { return destinationOf(r.Dst) }
+
+func destinationOf(n *net.IPNet) netip.Prefix {
+	if n == nil {
 		return netip.PrefixFrom(netip.IPv4Unspecified(), 0)
 	}
-	addr, _ := netip.AddrFromSlice(r.Dst.IP.To4())
-	bits, _ := r.Dst.Mask.Size()
+	addr, _ := netip.AddrFromSlice(n.IP.To4())
+	bits, _ := n.Mask.Size()
 	return netip.PrefixFrom(addr, bits).Masked()
 }
 

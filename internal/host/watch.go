@@ -22,7 +22,7 @@ const watchBuffer = 4 << 20
 
 // watchGroups are the announcements that matter: IPV4_NETCONF tells when
 // somebody turns a link's forwarding off (see AnchorLink), IPV4_RULE when somebody
-// flushes the rules (see SetTransparentRoute).
+// flushes the rules (see OwnRule).
 var watchGroups = []int{
 	unix.RTNLGRP_LINK, unix.RTNLGRP_IPV4_IFADDR, unix.RTNLGRP_IPV4_ROUTE, unix.RTNLGRP_IPV4_RULE, unix.RTNLGRP_IPV4_NETCONF,
 }

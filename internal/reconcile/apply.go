@@ -46,9 +46,6 @@ func (k *Kernel) Apply(ctx context.Context, c config.Config) (model.Report, erro
 	if err := k.build(ctx, plan, view{config: c, attached: setOf(attached)}.withLinks(links), facts.MTU, &report); err != nil {
 		return model.Report{}, err
 	}
-	if err := host.SetTransparentRoute(ctx, transparentLinks(c)); err != nil {
-		return model.Report{}, err
-	}
 	k.place(ctx, MakeExternals(c, links, facts.DefaultInterface), &report)
 	if links, err = k.mirror.look(ctx); err != nil { // with what was just made
 		return model.Report{}, err
@@ -63,6 +60,9 @@ func (k *Kernel) Apply(ctx context.Context, c config.Config) (model.Report, erro
 		return model.Report{}, err
 	}
 	v := view{config: c, anchor: uint32(anchor), room: uint32(room), cookie: cookie, local: facts.LocalPorts, host: facts, absent: report.Absent}.withLinks(links)
+	if err := k.route(ctx, v); err != nil {
+		return model.Report{}, err
+	}
 	if err := k.steer(v, &report); err != nil {
 		return model.Report{}, err
 	}

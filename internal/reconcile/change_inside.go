@@ -98,6 +98,12 @@ func (k *Kernel) carryOut(ctx context.Context, x *insideChange) error {
 			return err
 		}
 	}
+	if x.hasNetworks() {
+		before, after := view{config: x.was, host: x.host}.withLinks(told), view{config: x.is, host: x.host}.withLinks(links)
+		if err := k.reroute(before.routing(k.insideRule), after.routing(k.insideRule)); err != nil {
+			return err
+		}
+	}
 	was, is := x.parts(told, links)
 	if err := k.datapath.ChangeInside(was, is); err != nil {
 		return err

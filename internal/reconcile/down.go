@@ -52,6 +52,6 @@ func takeDown(ctx context.Context, bpf string, attached []datapath.Attachment) e
 	for _, name := range plan.Restore {
 		errs = append(errs, host.ReleaseIsland(ctx, name))
 	}
-	errs = append(errs, host.SetTransparentRoute(ctx, nil), removeExternals(ctx, links), host.UnmountBPF(bpf))
+	errs = append(errs, host.DeleteRouting(ctx), removeExternals(ctx, links), host.UnmountBPF(bpf))
 	return errors.Join(errs...)
 }

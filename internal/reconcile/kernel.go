@@ -26,6 +26,8 @@ type Kernel struct {
 	refused  map[netip.Addr]refusal // external addresses that another machine has; Apply's alone
 	made     *made                  // by the last Apply, and Change since; nil: it did not work. Theirs alone
 
+	insideRule host.OwnRule // for the host's way to networks; as made
+
 	looked time.Time // whether what is pinned is attached; Apply's alone
 
 	tables census // how full they are

@@ -30,6 +30,8 @@ type mirror struct {
 	differ map[int]bool      // links that are not as told
 	stale  bool              // something beside links is not as it was then
 
+	routes map[host.RouteKey]bool // that hostnat keeps
+
 	ours map[string]bool // links that gateways are on, by name; those that hostnat did not make too
 }
 
@@ -225,8 +227,22 @@ func (m *mirror) put(index int, l host.Link, found bool) {
 	m.compareOne(index)
 }
 
-// heed takes note of what was announced about routes and settings.
+// expectRoutes says which routes are to be there from now on.
+func (m *mirror) expectRoutes(routes []host.OwnRoute) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.routes = make(map[host.RouteKey]bool, len(routes))
+	for _, r := range routes {
+		m.routes[r.Key()] = true
+	}
+}
+
+// heed takes note of what was announced about routes, rules and settings.
 func (m *mirror) heed(c host.Changes) {
+	m.stale = m.stale || c.Rules
+	for key := range c.Lost {
+		m.stale = m.stale || m.routes[key]
+	}
 	for index := range c.Routes {
 		l, known := m.linkOnce(index)
 		if !known || !m.isOurs(l) {
