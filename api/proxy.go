@@ -31,6 +31,8 @@ type Proxy struct {
 	Problem          string     `json:"problem,omitempty"` // what keeps it from working now
 	Connections      uint64     `json:"connections"`       // at the moment; UDP: clients heard of in the last minutes
 	TotalConnections uint64     `json:"totalConnections"`
+	Refused          uint64     `json:"refused"`  // connections and UDP clients for which there was no place
+	GaveWay          uint64     `json:"gaveWay"`  // those that were ended so that others have one
 	BytesIn          uint64     `json:"bytesIn"`  // from clients to servers
 	BytesOut         uint64     `json:"bytesOut"` // from servers to clients
 	LastError        string     `json:"lastError,omitempty"`

@@ -75,6 +75,7 @@ func proxyList(a *app) *cobra.Command {
 				{"OPTIONS", proxyOptions},
 				{"NOW", func(p api.Proxy) string { return fmt.Sprint(p.Connections) }},
 				{"TOTAL", func(p api.Proxy) string { return fmt.Sprint(p.TotalConnections) }},
+				{"REFUSED", func(p api.Proxy) string { return fmt.Sprint(p.Refused) }},
 				{"IN", func(p api.Proxy) string { return bytesText(p.BytesIn) }},
 				{"OUT", func(p api.Proxy) string { return bytesText(p.BytesOut) }},
 				{"PROBLEM", proxyProblem},

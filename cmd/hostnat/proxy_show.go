@@ -46,6 +46,7 @@ func proxyFields(p api.Proxy) []field {
 		{"  options", proxyOptions(p)},
 		{"  listening", yesNo(p.Listening)},
 		{"  connections", fmt.Sprintf("%d now, %d in all", p.Connections, p.TotalConnections)},
+		{"  no place", fmt.Sprintf("%d refused, %d ended for others", p.Refused, p.GaveWay)},
 		{"  bytes", fmt.Sprintf("%s from clients, %s to clients", bytesText(p.BytesIn), bytesText(p.BytesOut))},
 		{"  problem", proxyProblem(p)},
 	}

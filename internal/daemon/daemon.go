@@ -7,7 +7,6 @@ import (
 	"log/slog"
 	"net"
 	"path/filepath"
-	"runtime"
 	"time"
 
 	"golang.org/x/sync/errgroup"
@@ -75,12 +74,9 @@ func Run(ctx context.Context, o Options) error {
 	}
 	defer beside.close()
 	relays := portproxy.New(portproxy.Options{Log: o.Log})
-	// A busy relay keeps its place among Go's processors: all else has as many as
-	// without it.
-	defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(runtime.GOMAXPROCS(0) + relays.Loops()))
 	c, err := control.New(control.Options{
 		Store: s, Kernel: k, Leases: leases, Relays: relays, Servers: beside,
-		Log: o.Log, Version: o.Version, Problems: beside.problems(),
+		Log: o.Log, Version: o.Version, Problems: append(beside.problems(), relays.Problems),
 	})
 	if err != nil {
 		return err

@@ -1,10 +1,12 @@
 package portproxy
 
 import (
+	"container/list"
 	"errors"
 	"fmt"
 	"net/netip"
 	"os"
+	"sync/atomic"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -62,8 +64,11 @@ type conn struct {
 	server   side
 	in, out  direction // from the client, to the client
 	phase    phase
-	waiting  bool // in loop.again
-	starved  bool // in loop.starved
+	on       *loop
+	place    *list.Element // in places; guarded by them
+	active   atomic.Int64  // when something happened last (places.time)
+	waiting  bool          // in loop.again
+	starved  bool          // in loop.starved
 	deadline time.Time
 	from     netip.AddrPort // the client
 	offset   int
@@ -71,9 +76,20 @@ type conn struct {
 	servers  []server // addresses that were not tried yet
 }
 
-// start takes over the client's socket.
+// start takes over the client's socket, if there is a place for it.
 func (l *loop) start(t *tcpListener, fd int, from netip.AddrPort) {
-	c := &conn{rule: t.rule, from: from, offset: t.offset, deadline: time.Now().Add(setupTime)}
+	c := &conn{rule: t.rule, on: l, from: from, offset: t.offset, deadline: time.Now().Add(setupTime)}
+	c.active.Store(l.places.time(time.Now()))
+	victim, admitted := l.places.enter(c)
+	if !admitted {
+		t.rule.stats.refuse()
+		_ = unix.SetsockoptLinger(fd, unix.SOL_SOCKET, unix.SO_LINGER, &unix.Linger{Onoff: 1})
+		closeSocket(fd)
+		return
+	}
+	if victim != nil {
+		victim.giveWay()
+	}
 	c.client = side{conn: c, fd: fd, slot: -1, prompt: true} // as the listener is
 	c.server = side{conn: c, fd: -1, slot: -1}
 	c.in = direction{from: &c.client, to: &c.server, bytes: &c.rule.stats.in}
@@ -91,6 +107,7 @@ func (l *loop) start(t *tcpListener, fd int, from netip.AddrPort) {
 // ready is told of what happened to one of the sockets.
 func (s *side) ready(l *loop, events uint32) {
 	c := s.conn
+	c.active.Store(l.places.time(l.now))
 	if events&(unix.EPOLLIN|unix.EPOLLRDHUP|unix.EPOLLHUP|unix.EPOLLERR) != 0 {
 		s.readable = true
 	}
@@ -427,5 +444,30 @@ func (c *conn) finish(l *loop) {
 	}
 	delete(l.conns, c)
 	delete(l.unset, c)
+	l.places.exit(c)
 	c.rule.stats.end()
+}
+
+// giveWay ends a connection soon, for another one. Any thread may call it.
+func (c *conn) giveWay() {
+	c.on.tell(func() {
+		if c.phase != gone {
+			c.rule.stats.gaveWay.Add(1)
+			c.reset(c.on, nil)
+		}
+	})
+}
+
+// idleTime is how long a connection may be silent: as long as a NAT has to remember
+// one (RFC 5382 REQ-5: 2 hours and 4 minutes).
+const idleTime = 2*time.Hour + 4*time.Minute
+
+// endIdle ends the connections that were silent for too long.
+func (l *loop) endIdle() {
+	now := l.places.time(l.now)
+	for c := range l.conns {
+		if time.Duration(now-c.active.Load()) > idleTime {
+			c.reset(l, fmt.Errorf("%s: silent for %s", c.from, idleTime))
+		}
+	}
 }

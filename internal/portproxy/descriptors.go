@@ -2,6 +2,7 @@ package portproxy
 
 import (
 	"errors"
+	"time"
 
 	"golang.org/x/sys/unix"
 )
@@ -22,10 +23,29 @@ func (c *conn) starve(l *loop, why error) {
 	}
 }
 
+// endStalled ends connections, so many at most, that keep a pipe from others: their
+// receiver takes nothing.
+func (l *loop) endStalled(most int) {
+	for c := range l.conns {
+		if most == 0 {
+			return
+		}
+		silent := time.Duration(l.places.time(l.now) - c.active.Load())
+		if c.in.held+c.out.held > 0 && silent >= l.places.silent {
+			c.rule.stats.gaveWay.Add(1)
+			c.reset(l, nil)
+			most--
+		}
+	}
+}
+
 // feed has those go on that starve.
 func (l *loop) feed() {
 	starved := l.starved
 	l.starved = nil
+	if len(starved) > 0 {
+		l.endStalled(len(starved))
+	}
 	for _, c := range starved {
 		c.starved = false
 		switch {

@@ -151,7 +151,7 @@ func (d *direction) passEnd() error {
 // drop gives up what is on its way.
 func (d *direction) drop() {
 	if d.pipe.r > 0 {
-		d.pipe.close()
+		d.from.conn.on.closePipe(d.pipe)
 		d.pipe, d.held = pipe{}, 0
 	}
 }

@@ -3,9 +3,7 @@
 // many servers on one port by name).
 //
 // A few event loops, each with an epoll set, carry all TCP connections and UDP
-// sessions; there is no goroutine for each. A loop that has just had something to
-// do keeps its place among Go's processors while it waits for more, so a program
-// with an Engine should have Engine.Loops of them more. TCP data goes from socket to socket
+// sessions; there is no goroutine for each. TCP data goes from socket to socket
 // through a pipe by splice(2), and is never copied through user space. A
 // connection holds a pipe only while the receiver does not take what the sender
 // has sent.

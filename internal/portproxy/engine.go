@@ -2,7 +2,9 @@ package portproxy
 
 import (
 	"context"
+	"fmt"
 	"log/slog"
+	"maps"
 	"net"
 	"net/netip"
 	"runtime"
@@ -12,12 +14,16 @@ import (
 
 	"golang.org/x/sync/errgroup"
 
+	"github.com/hostnat/hostnat/internal/budget"
 	"github.com/hostnat/hostnat/internal/config"
 	"github.com/hostnat/hostnat/internal/model"
 )
 
 // retryEvery is how often a listener that could not be opened is tried again.
 const retryEvery = 2 * time.Second
+
+// fewFiles is what a process may open where nothing says otherwise (setrlimit(2)).
+const fewFiles = 1024
 
 // maxLoops is how many threads relay at most.
 const maxLoops = 4
@@ -27,14 +33,18 @@ type Options struct {
 	Log    *slog.Logger // nil: silent
 	Lookup Lookup       // nil: as the host does
 	Loops  int          // threads; 0: as many as fit the host
+	// Descriptors is how many file descriptors clients may take. 0: half of what the
+	// process may open.
+	Descriptors int
 }
 
 // Engine relays for a set of port proxies that can change at any time. It is
 // safe for concurrent use.
 type Engine struct {
-	log   *slog.Logger
-	names *names
-	count int // of loops
+	log    *slog.Logger
+	names  *names
+	count  int // of loops
+	places *places
 
 	applying sync.Mutex // one change at a time
 
@@ -53,6 +63,14 @@ func New(o Options) *Engine {
 	if e.count == 0 {
 		e.count = min(runtime.GOMAXPROCS(0), maxLoops)
 	}
+	if o.Descriptors == 0 {
+		files, err := budget.FilesOfProcess()
+		if err != nil {
+			files = budget.FilesOf(fewFiles)
+		}
+		o.Descriptors = files.Proxies
+	}
+	e.places = newPlaces(o.Descriptors)
 	if o.Lookup == nil {
 		o.Lookup = systemLookup
 	}
@@ -60,15 +78,12 @@ func New(o Options) *Engine {
 	return e
 }
 
-// Loops is how many threads relay.
-func (e *Engine) Loops() int { return e.count }
-
 // Run relays until ctx ends; then all connections are ended.
 func (e *Engine) Run(ctx context.Context) error {
 	group, ctx := errgroup.WithContext(ctx)
 	loops := make([]*loop, e.count)
 	for i := range loops {
-		l, err := newLoop()
+		l, err := newLoop(e.places, e.places.pipes/e.count)
 		if err != nil {
 			for _, made := range loops[:i] {
 				made.close()
@@ -182,6 +197,24 @@ func (e *Engine) States() map[uint32]model.ProxyState {
 		out[id] = r.view()
 	}
 	return out
+}
+
+// refusedLately is how long Problems speaks of clients that were refused.
+const refusedLately = time.Minute
+
+// Problems says which proxies have refused clients lately, one line each.
+func (e *Engine) Problems() []string {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	var list []string
+	for _, id := range slices.Sorted(maps.Keys(e.rules)) {
+		s := &e.rules[id].stats
+		if n := s.refused.Load(); n > 0 && time.Since(time.Unix(s.refusedAt.Load(), 0)) < refusedLately {
+			list = append(list, fmt.Sprintf("port proxy %d has refused %d clients and ended %d silent ones: one client may have %d connections, one proxy %d; 'hostnat proxy list' has the figures, and raising LimitNOFILE of the service the limits",
+				id, n, s.gaveWay.Load(), e.places.ofClient/filesOfConn, e.places.ofRule/filesOfConn))
+		}
+	}
+	return list
 }
 
 // Lookup finds the addresses of a name, to be told early that a proxy would

@@ -12,11 +12,8 @@ import (
 // tick is how often deadlines are looked at.
 const tick = time.Second
 
-// linger is how long a loop keeps its place in Go's scheduler while it waits. A
-// goroutine that waits as others do, in the runtime's poller or in a call that
-// the runtime knows of, costs several switches between threads and more calls
-// each time it goes on; a busy relay would do that for each packet.
-const linger = time.Millisecond
+// sweepEvery is how often connections are looked at that say nothing.
+const sweepEvery = time.Minute
 
 // handler is what a file descriptor in an epoll set stands for.
 type handler interface {
@@ -33,31 +30,34 @@ type slot struct {
 
 // loop is one thread's epoll set. All but post is for that thread alone.
 type loop struct {
+	places      *places // of all loops
 	epoll, wake int
 	slots       []slot
 	free        []int32
 	buffer      []byte    // for heads and datagrams
 	control     []byte    // for ancillary data
 	now         time.Time // of the last tick
+	swept       time.Time // when connections were last looked at for silent ones
 	batch       int       // how many events came at once
 
-	conns    map[*conn]struct{}
-	unset    map[*conn]struct{} // conns for whose deadline it is too early
-	again    []*conn            // conns that have more to do than was their turn
-	sessions map[*udpListener]struct{}
-	paused   []*tcpListener // out of file descriptors
-	starved  []*conn        // likewise
-	pipes    []pipe
-	stopping bool
+	conns                map[*conn]struct{}
+	unset                map[*conn]struct{} // conns for whose deadline it is too early
+	again                []*conn            // conns that have more to do than was their turn
+	sessions             map[*udpListener]struct{}
+	paused               []*tcpListener // out of file descriptors
+	starved              []*conn        // likewise
+	pipes                []pipe         // that hold nothing
+	pipesMade, mostPipes int
+	stopping             bool
 
 	mu    sync.Mutex
 	queue []func()
 	ended bool
 }
 
-func newLoop() (*loop, error) {
+func newLoop(p *places, mostPipes int) (*loop, error) {
 	l := &loop{
-		epoll: -1, wake: -1, buffer: make([]byte, 64<<10), control: make([]byte, 256), now: time.Now(),
+		places: p, mostPipes: max(mostPipes, 1), epoll: -1, wake: -1, buffer: make([]byte, 64<<10), control: make([]byte, 256), now: time.Now(),
 		conns: make(map[*conn]struct{}), unset: make(map[*conn]struct{}), sessions: make(map[*udpListener]struct{}),
 	}
 	if err := l.open(); err != nil {
@@ -103,16 +103,22 @@ func (l *loop) close() {
 // once the loop has ended.
 func (l *loop) post(f func()) {
 	done := make(chan struct{})
-	l.mu.Lock()
-	if l.ended {
-		l.mu.Unlock()
-		return
+	if l.tell(func() { f(); close(done) }) {
+		<-done
 	}
-	l.queue = append(l.queue, func() { f(); close(done) })
+}
+
+// tell has f run on the loop's thread, some time, unless the loop has ended.
+func (l *loop) tell(f func()) bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.ended {
+		return false
+	}
+	l.queue = append(l.queue, f)
 	one := binary.NativeEndian.AppendUint64(nil, 1)
 	_, _ = unix.Write(l.wake, one) // EAGAIN: it is awake
-	l.mu.Unlock()
-	<-done
+	return true
 }
 
 // waker runs what was posted.
@@ -196,11 +202,11 @@ func (l *loop) idle() bool {
 // events waits for events, and not at all if somebody has more to do. Every tick
 // it looks at the deadlines, if there are any.
 func (l *loop) events(events []unix.EpollEvent) (n int, err error) {
+	wait := l.patience()
 	if len(l.again) > 0 {
-		n, err = epollWait(l.epoll, events, 0)
-	} else if n, err = epollWait(l.epoll, events, linger); n == 0 && err == nil {
-		n, err = unix.EpollWait(l.epoll, events, l.patience())
+		wait = 0
 	}
+	n, err = unix.EpollWait(l.epoll, events, wait)
 	if now := time.Now(); now.Sub(l.now) >= tick {
 		l.now = now
 		l.lookAtDeadlines()
@@ -213,10 +219,13 @@ func (l *loop) events(events []unix.EpollEvent) (n int, err error) {
 
 // patience is how long the loop may sleep, in milliseconds; -1: for ever.
 func (l *loop) patience() int {
-	if l.idle() {
-		return -1
+	switch {
+	case !l.idle():
+		return int(tick.Milliseconds())
+	case len(l.conns) > 0:
+		return int(sweepEvery.Milliseconds())
 	}
-	return int(tick.Milliseconds())
+	return -1
 }
 
 // goOn gives each connection that had more to do another turn.
@@ -242,6 +251,10 @@ func (l *loop) lookAtDeadlines() {
 	}
 	for u := range l.sessions {
 		u.expire(l)
+	}
+	if l.now.Sub(l.swept) >= sweepEvery {
+		l.swept = l.now
+		l.endIdle()
 	}
 	l.feed() // before others come
 	paused := l.paused

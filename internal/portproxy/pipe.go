@@ -31,10 +31,14 @@ func (l *loop) takePipe() (pipe, error) {
 		l.pipes = l.pipes[:n-1]
 		return p, nil
 	}
+	if l.pipesMade >= l.mostPipes {
+		return pipe{}, fmt.Errorf("make a pipe: there are %d already: %w", l.pipesMade, unix.EMFILE)
+	}
 	var fds [2]int
 	if err := unix.Pipe2(fds[:], unix.O_CLOEXEC|unix.O_NONBLOCK); err != nil {
 		return pipe{}, fmt.Errorf("make a pipe: %w", err)
 	}
+	l.pipesMade++
 	// Where that many pages are not allowed it works with less.
 	_, _ = unix.FcntlInt(uintptr(fds[0]), unix.F_SETPIPE_SZ, pipeSize)
 	size, err := unix.FcntlInt(uintptr(fds[0]), unix.F_GETPIPE_SZ, 0)
@@ -50,5 +54,10 @@ func (l *loop) givePipe(p pipe) {
 		l.pipes = append(l.pipes, p)
 		return
 	}
+	l.closePipe(p)
+}
+
+func (l *loop) closePipe(p pipe) {
 	p.close()
+	l.pipesMade--
 }

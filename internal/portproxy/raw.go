@@ -2,27 +2,15 @@ package portproxy
 
 import (
 	"net/netip"
-	"time"
 	"unsafe"
 
 	"golang.org/x/sys/unix"
 )
 
-// Calls that never wait (epollWait: hardly), but carry packets through the whole stack before they
-// return: tens of microseconds. Go's scheduler would take such a thread for
-// blocked, give its place to another one and have to wake it again; so it is not
-// told. (Measured: a fifth of a connection's cost.)
-
-// epollWait waits for a short time, during which the goroutine keeps its place.
-// (The runtime can have it back before: it sends a signal, which ends the wait.)
-func epollWait(set int, events []unix.EpollEvent, limit time.Duration) (int, error) {
-	n, _, errno := unix.RawSyscall6(unix.SYS_EPOLL_PWAIT, uintptr(set), uintptr(unsafe.Pointer(unsafe.SliceData(events))),
-		uintptr(len(events)), uintptr(limit.Milliseconds()), 0, 0)
-	if errno != 0 {
-		return 0, errno
-	}
-	return int(n), nil
-}
+// Calls that never wait, but carry packets through the whole stack before they
+// return: tens of microseconds. Go's scheduler would take such a thread for blocked,
+// give its place to another one and have to wake it again; so it is not told.
+// (Measured: a fifth of a connection's cost.)
 
 // splice moves bytes from or to a pipe. More says that something else follows at
 // once: what is moved may wait for that.

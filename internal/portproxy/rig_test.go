@@ -72,7 +72,19 @@ func ourGoroutines() string {
 // start runs an engine until the test ends.
 func start(t testing.TB, lookup Lookup) *Engine {
 	t.Helper()
-	e := New(Options{Lookup: lookup, Loops: 2})
+	return startWith(t, Options{Lookup: lookup, Loops: 2, Descriptors: 40000})
+}
+
+func startWith(t testing.TB, o Options) *Engine {
+	t.Helper()
+	e := New(o)
+	run(t, e)
+	return e
+}
+
+// run runs an engine until the test ends, and returns when it does.
+func run(t testing.TB, e *Engine) {
+	t.Helper()
 	ctx, cancel := context.WithCancel(context.Background())
 	ended := make(chan error, 1)
 	go func() { ended <- e.Run(ctx) }()
@@ -88,7 +100,6 @@ func start(t testing.TB, lookup Lookup) *Engine {
 		}
 	})
 	eventually(t, func() bool { e.mu.Lock(); defer e.mu.Unlock(); return e.loops != nil })
-	return e
 }
 
 func eventually(t testing.TB, ok func() bool) {

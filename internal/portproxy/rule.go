@@ -63,6 +63,7 @@ func (r *rule) failed(target model.HostPorts) { r.names.doubt(target.Host) }
 func (r *rule) view() model.ProxyState {
 	s := model.ProxyState{
 		Connections: r.stats.now.Load(), TotalConnections: r.stats.total.Load(),
+		Refused: r.stats.refused.Load(), GaveWay: r.stats.gaveWay.Load(),
 		BytesIn: r.stats.in.Load(), BytesOut: r.stats.out.Load(),
 		Listening: len(r.listening) > 0 && r.trouble == "", Problem: r.trouble,
 	}

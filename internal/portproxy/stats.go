@@ -10,6 +10,9 @@ import (
 type stats struct {
 	now, total atomic.Uint64 // connections, or UDP sessions
 	in, out    atomic.Uint64 // bytes: from clients, to clients
+	refused    atomic.Uint64 // connections and UDP clients for which there was no place
+	gaveWay    atomic.Uint64 // those that were ended for others
+	refusedAt  atomic.Int64  // when the last was, Unix seconds
 
 	mu        sync.Mutex
 	lastError string
@@ -22,6 +25,11 @@ func (s *stats) begin() {
 }
 
 func (s *stats) end() { s.now.Add(^uint64(0)) }
+
+func (s *stats) refuse() {
+	s.refused.Add(1)
+	s.refusedAt.Store(time.Now().Unix())
+}
 
 func (s *stats) fail(err error) {
 	s.mu.Lock()

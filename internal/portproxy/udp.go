@@ -1,6 +1,7 @@
 package portproxy
 
 import (
+	"container/list"
 	"encoding/binary"
 	"fmt"
 	"net/netip"
@@ -11,22 +12,21 @@ import (
 )
 
 const (
-	// sessionTime is how long a client's session lives without a datagram.
-	sessionTime = 2 * time.Minute
-	// maxSessions is how many clients a rule can have on one port. When there
-	// are as many, new ones are refused and the others live on.
-	maxSessions = 4096
+	// sessionTime is how long a client's session lives without a datagram, and
+	// unansweredTime one that the server has not answered.
+	sessionTime    = 2 * time.Minute
+	unansweredTime = 30 * time.Second
 	// datagramsAtOnce is how many datagrams are moved before others get a turn.
 	datagramsAtOnce = 64
 )
 
 // udpListener is a UDP socket on which clients send. One loop has it.
 type udpListener struct {
-	rule     *rule
-	fd       int
-	slot     int32
-	offset   int
-	sessions map[client]*session
+	rule    *rule
+	fd      int
+	slot    int32
+	offset  int
+	clients clients
 }
 
 // client is who sends, and to which of the host's addresses.
@@ -45,6 +45,8 @@ type session struct {
 	fd       int
 	slot     int32
 	last     time.Time
+	trust    trust
+	line     *list.Element // among the clients of its trust
 }
 
 // udpSocket opens a socket that tells to which address a datagram was sent.
@@ -72,7 +74,7 @@ func udpSocket(at netip.AddrPort) (fd int, err error) {
 
 // hear has the loop serve a UDP socket.
 func (l *loop) hear(u *udpListener) (err error) {
-	u.sessions = make(map[client]*session)
+	u.clients = newClients()
 	if u.slot, err = l.add(u.fd, u, unix.EPOLLIN); err == nil {
 		l.sessions[u] = struct{}{}
 	}
@@ -81,7 +83,7 @@ func (l *loop) hear(u *udpListener) (err error) {
 
 // deafen ends the sessions and serves the socket no more.
 func (l *loop) deafen(u *udpListener) {
-	for _, s := range u.sessions {
+	for _, s := range u.clients.sessions {
 		s.end(l)
 	}
 	delete(l.sessions, u)
@@ -105,9 +107,12 @@ func (u *udpListener) ready(l *loop, _ uint32) {
 		s, err := u.session(l, from, l.control[:oobn])
 		if err != nil {
 			u.rule.stats.fail(err)
+		}
+		if s == nil {
 			continue
 		}
 		s.last = now
+		u.clients.spoke(s)
 		u.send(s, l.buffer[:n])
 	}
 }
@@ -132,23 +137,44 @@ func (u *udpListener) refused(err error) {
 	u.rule.stats.fail(fmt.Errorf("send to %s: %w", u.rule.proxy.Connect, err))
 }
 
-// session finds the client's session, or opens one.
+// session finds the client's session, or opens one. Nil: there is no place for it.
 func (u *udpListener) session(l *loop, from unix.Sockaddr, control []byte) (*session, error) {
 	c := client{from: addrPort(from)}
 	c.at = destination(control)
-	if s := u.sessions[c]; s != nil {
+	if s := u.clients.sessions[c]; s != nil {
 		return s, nil
 	}
-	if len(u.sessions) >= maxSessions {
-		return nil, fmt.Errorf("%s is refused: there are %d clients already", c.from, maxSessions)
+	if !u.makeRoom(l, c.from.Addr()) {
+		u.rule.stats.refuse()
+		return nil, fmt.Errorf("%s is refused: there are %d clients already", c.from, len(u.clients.sessions))
 	}
 	s := &session{listener: u, client: c, sockaddr: from, source: sourceControl(c.at)}
 	if err := s.connect(l); err != nil {
+		l.places.leave(u.rule, c.from.Addr())
 		return nil, err
 	}
-	u.sessions[c] = s
+	u.clients.add(s)
 	u.rule.stats.begin()
 	return s, nil
+}
+
+// makeRoom finds a place for a new client's session, by ending another one if need be.
+func (u *udpListener) makeRoom(l *loop, address netip.Addr) bool {
+	if s, full := u.clients.inTheWay(clientOf(address)); full && !u.giveWay(l, s) {
+		return false
+	}
+	return l.places.take(u.rule, address) ||
+		u.giveWay(l, u.clients.leastTrusted()) && l.places.take(u.rule, address)
+}
+
+// giveWay ends a session for another one, if there is one that may.
+func (u *udpListener) giveWay(l *loop, s *session) bool {
+	if s == nil {
+		return false
+	}
+	u.rule.stats.gaveWay.Add(1)
+	s.end(l)
+	return true
 }
 
 func (s *session) connect(l *loop) error {
@@ -207,6 +233,7 @@ func (s *session) ready(l *loop, _ uint32) {
 			s.end(l)
 			return
 		}
+		u.clients.answered(s)
 		if _, err := unix.SendmsgN(u.fd, l.buffer[:n], s.source, s.sockaddr, unix.MSG_DONTWAIT); err == nil {
 			u.rule.stats.out.Add(uint64(n))
 		}
@@ -219,14 +246,16 @@ func (s *session) end(l *loop) {
 	}
 	l.closeSocket(s.fd, s.slot)
 	s.fd = -1
-	delete(s.listener.sessions, s.client)
-	s.listener.rule.stats.end()
+	u := s.listener
+	u.clients.remove(s)
+	l.places.leave(u.rule, s.client.from.Addr())
+	u.rule.stats.end()
 }
 
 // expire ends the sessions that have been silent.
 func (u *udpListener) expire(l *loop) {
-	for _, s := range u.sessions {
-		if l.now.Sub(s.last) > sessionTime {
+	for _, s := range u.clients.sessions {
+		if l.now.Sub(s.last) > s.trust.lasts() {
 			s.end(l)
 		}
 	}

@@ -128,8 +128,9 @@ func TestUDPManyClients(t *testing.T) {
 	e.Apply(configuration(p))
 	clients := make([]net.Conn, maxSessions)
 	for i := range clients {
-		clients[i] = dialUDP(t, p.Listen.String())
-		askUDP(t, clients[i], i, patience)
+		clients[i] = mouth(t, fmt.Sprintf("127.0.1.%d:0", 1+i%64), p.Listen.String())
+		askUDP(t, clients[i], i, patience) // it is there,
+		askUDP(t, clients[i], i, patience) // and has seen the answer
 	}
 	if s := e.States()[1]; s.Connections != maxSessions {
 		t.Fatalf("%d clients are served, want %d", s.Connections, maxSessions)

@@ -35,7 +35,7 @@ func proxyOf(p control.ProxyView) api.Proxy {
 		ID: p.ID, Kind: string(p.Kind), Protocol: protocolOf(p.Protocol), Listen: p.Listen.String(),
 		ProxyProtocol: p.ProxyProtocol, Transparent: p.Transparent,
 		Listening: p.Listening, Problem: p.Problem, Connections: p.Connections, TotalConnections: p.TotalConnections,
-		BytesIn: p.BytesIn, BytesOut: p.BytesOut, LastError: p.LastError, LastErrorAt: p.LastErrorAt,
+		Refused: p.Refused, GaveWay: p.GaveWay, BytesIn: p.BytesIn, BytesOut: p.BytesOut, LastError: p.LastError, LastErrorAt: p.LastErrorAt,
 	}
 	if p.Kind != model.ByName {
 		out.Connect = p.Connect.String()
