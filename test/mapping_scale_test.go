@@ -73,16 +73,16 @@ func TestManyMappings(t *testing.T) {
 func (h *host) storeMappings(count int) {
 	h.t.Helper()
 	h.end(syscall.SIGTERM)
-	s, err := store.Open(filepath.Join(h.dir, "state"))
+	s, err := store.Open(store.Options{Dir: filepath.Join(h.dir, "state")})
 	if err != nil {
 		h.t.Fatal(err)
 	}
-	c, err := s.Load()
+	c, at, err := s.Load()
 	for i := 0; i < count && err == nil; i++ {
 		_, err = c.AddMapping(config.MappingSpec{Protocol: "tcp", External: fmt.Sprint(10_000 + i), Internal: fmt.Sprintf("c1:%d", 10_000+i)}, nil)
 	}
 	if err == nil {
-		err = s.Save(c)
+		_, err = s.Save(c, at)
 	}
 	if err != nil {
 		h.t.Fatal(err)

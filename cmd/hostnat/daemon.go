@@ -29,11 +29,14 @@ func daemonCommand(a *app) *cobra.Command {
 	return cmd
 }
 
-const defaultStateDir = "/var/lib/hostnat"
+const (
+	defaultStateDir = "/var/lib/hostnat"
+	defaultRunDir   = "/run/hostnat"
+)
 
 func addDirectories(flags *pflag.FlagSet, options *daemon.Options) {
 	flags.StringVar(&options.StateDir, "state-dir", defaultStateDir, "where the configuration is kept")
-	flags.StringVar(&options.RunDir, "run-dir", "/run/hostnat", "where the socket is made")
+	flags.StringVar(&options.RunDir, "run-dir", defaultRunDir, "where the socket is made")
 }
 
 func (a *app) needRoot(what string) error {

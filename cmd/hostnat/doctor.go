@@ -25,7 +25,7 @@ func doctorCommand(a *app) *cobra.Command {
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			found, err := a.client().Doctor(cmd.Context(), fix)
 			if api.NotRunning(err) {
-				found, err = a.examine(cmd, options.StateDir, fix)
+				found, err = a.examine(cmd, options, fix)
 			}
 			if err != nil {
 				return err
@@ -35,17 +35,18 @@ func doctorCommand(a *app) *cobra.Command {
 	}
 	cmd.Flags().BoolVar(&fix, "fix", false, "do what is safe to do, and say what was done")
 	cmd.Flags().StringVar(&options.StateDir, "state-dir", defaultStateDir, "where the configuration is kept, if no daemon runs")
+	cmd.Flags().StringVar(&options.RunDir, "run-dir", defaultRunDir, "where the socket is made, if no daemon runs")
 	return cmd
 }
 
 // examine is done by this process, as no daemon runs.
-func (a *app) examine(cmd *cobra.Command, stateDir string, fix bool) ([]api.Finding, error) {
+func (a *app) examine(cmd *cobra.Command, options daemon.Options, fix bool) ([]api.Finding, error) {
 	if fix {
 		if err := a.needRoot("hostnat doctor --fix, without a running daemon,"); err != nil {
 			return nil, err
 		}
 	}
-	return daemon.Doctor(cmd.Context(), stateDir, fix), nil
+	return daemon.Doctor(cmd.Context(), options, fix), nil
 }
 
 func (a *app) printFindings(found []api.Finding, fix bool) error {

@@ -42,6 +42,7 @@ type Control struct {
 	problems []func() []string
 
 	changing sync.Mutex     // held from reading the old configuration to the new one's Apply
+	revision store.Revision // of the stored configuration. For who holds changing
 	served   *config.Config // what the servers were told last; nil: nothing. For who holds changing
 
 	mu     sync.RWMutex // guards the rest, for moments
@@ -60,7 +61,7 @@ type Control struct {
 // New returns a Control for the stored configuration. Nothing is in the kernel
 // until Reconcile.
 func New(o Options) (*Control, error) {
-	cfg, err := o.Store.Load()
+	cfg, revision, err := o.Store.Load()
 	if err != nil {
 		return nil, err
 	}
@@ -83,7 +84,7 @@ func New(o Options) (*Control, error) {
 	cfg.Learn(leases.Leases(time.Now()), time.Now())
 	return &Control{
 		store: o.Store, kernel: o.Kernel, leases: leases, relays: relays, servers: servers, log: log, version: o.Version, started: time.Now(), problems: o.Problems,
-		config: cfg, report: nothing(cfg),
+		config: cfg, revision: revision, report: nothing(cfg),
 	}, nil
 }
 
@@ -122,7 +123,7 @@ func (c *Control) changeLocked(ctx context.Context, what string, edit func(*conf
 	}
 	// What has begun is finished or undone, even if the caller goes away.
 	ctx = context.WithoutCancel(ctx)
-	if err := c.store.Save(next); err != nil {
+	if err := c.save(next); err != nil {
 		return err
 	}
 	apply := c.applyChange
@@ -143,10 +144,16 @@ func (c *Control) changeLocked(ctx context.Context, what string, edit func(*conf
 	return nil
 }
 
+// save stores a configuration. The caller holds changing.
+func (c *Control) save(cfg config.Config) (err error) {
+	c.revision, err = c.store.Save(cfg, c.revision)
+	return err
+}
+
 // undo goes back to the configuration before a change and returns the change's error.
 func (c *Control) undo(ctx context.Context, what string, before config.Config, cause error) error {
 	c.log.Warn("change failed, undoing it", "what", what, "error", cause)
-	saved := c.store.Save(before)
+	saved := c.save(before)
 	applied := c.apply(ctx, before)
 	if err := errors.Join(saved, applied); err != nil {
 		c.log.Error("undoing a change failed", "what", what, "error", err)

@@ -66,7 +66,7 @@ func TestDown(t *testing.T) {
 	if e.State != Absent || m[0].Active || len(st.Problems) != 1 || !strings.Contains(st.Problems[0], "hostnat down") {
 		t.Errorf("endpoint %s, mapping active %v, problems %q", e.State, m[0].Active, st.Problems)
 	}
-	if stored, err := s.Load(); err != nil || len(stored.Networks) != 1 {
+	if stored, _, err := s.Load(); err != nil || len(stored.Networks) != 1 {
 		t.Errorf("stored: %+v, %v", stored, err)
 	}
 	if _, err := c.SetNAT(t.Context(), "default", map[string]string{"profile": "rfc"}); err != nil {
@@ -118,13 +118,18 @@ func TestAddresses(t *testing.T) {
 func TestStatus(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
+	before, err := store.Open(store.Options{Dir: dir})
+	if err != nil {
+		t.Fatal(err)
+	}
+	before.Close()
 	if err := os.WriteFile(filepath.Join(dir, store.FileName), []byte("rubbish"), 0o600); err != nil {
 		t.Fatal(err)
 	}
 	k := &fakeKernel{}
 	c, _ := start(t, dir, k)
 	got, err := c.Status(t.Context())
-	if err != nil || len(got.Problems) != 1 || !strings.Contains(got.Problems[0], "damaged") {
+	if err != nil || len(got.Problems) != 1 || !strings.Contains(got.Problems[0], "was moved to") {
 		t.Errorf("problems %q, %v", got.Problems, err)
 	}
 	if got.Version != "1.2.3" || got.PID != os.Getpid() || got.NATs != 1 || got.Bindings != 2 || got.Sessions != 5 || got.MaxSessions != 100 ||

@@ -173,7 +173,7 @@ func (k *fakeKernel) Counters(context.Context) (Counters, error) {
 // start returns a Control on a fresh store in dir and a fake kernel.
 func start(t *testing.T, dir string, k *fakeKernel) (*Control, *store.Store) {
 	t.Helper()
-	s, err := store.Open(dir)
+	s, err := store.Open(store.Options{Dir: dir})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -207,7 +207,7 @@ func withWeb(t *testing.T) (*Control, *fakeKernel, *store.Store) {
 func same(t *testing.T, c *Control, k *fakeKernel, s *store.Store, want config.Config) {
 	t.Helper()
 	current, _ := c.snapshot()
-	stored, err := s.Load()
+	stored, _, err := s.Load()
 	if err != nil {
 		t.Fatal(err)
 	}

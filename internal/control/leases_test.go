@@ -38,7 +38,7 @@ func (f *fakeLeases) Forget(_ string, a netip.Addr) (model.Lease, bool, error) {
 
 func withLeases(t *testing.T) (*Control, *fakeKernel, *fakeLeases) {
 	t.Helper()
-	s, err := store.Open(t.TempDir())
+	s, err := store.Open(store.Options{Dir: t.TempDir()})
 	if err != nil {
 		t.Fatal(err)
 	}

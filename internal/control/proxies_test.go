@@ -43,7 +43,7 @@ func (r *fakeRelays) Lookup(_ context.Context, host string) []netip.Addr { retur
 // relaying returns a Control with relays.
 func relaying(t *testing.T, dir string, k *fakeKernel, r *fakeRelays) *Control {
 	t.Helper()
-	s, err := store.Open(dir)
+	s, err := store.Open(store.Options{Dir: dir})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -105,7 +105,7 @@ func TestProxiesAreDurable(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
 	r := &fakeRelays{}
-	s, err := store.Open(dir)
+	s, err := store.Open(store.Options{Dir: dir})
 	if err != nil {
 		t.Fatal(err)
 	}

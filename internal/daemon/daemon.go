@@ -33,6 +33,11 @@ type Options struct {
 	Log        *slog.Logger
 }
 
+// store says where the state is kept.
+func (o Options) store(ctx context.Context) store.Options {
+	return store.Options{Dir: o.StateDir, RunDir: o.RunDir, Running: func() bool { return reconcile.Present(ctx, o.RunDir) }}
+}
+
 // HostNames is which names systemd-resolved, if there is one, is told of.
 type HostNames = resolved.Extent
 
@@ -48,7 +53,7 @@ type task struct {
 // Run runs the daemon until ctx ends or somebody calls Down over the API. The
 // data path stays in the kernel and goes on.
 func Run(ctx context.Context, o Options) error {
-	s, release, err := hold(o)
+	s, release, err := hold(ctx, o)
 	if err != nil {
 		return err
 	}
@@ -94,7 +99,7 @@ func Run(ctx context.Context, o Options) error {
 
 // hold takes what one daemon alone may have, the host and the state directory:
 // this tells of a second one before anything is touched.
-func hold(o Options) (*store.Store, func(), error) {
+func hold(ctx context.Context, o Options) (*store.Store, func(), error) {
 	if err := host.CheckPrivileges(); err != nil {
 		return nil, nil, err
 	}
@@ -102,7 +107,7 @@ func hold(o Options) (*store.Store, func(), error) {
 	if err != nil {
 		return nil, nil, err
 	}
-	s, err := store.Open(o.StateDir)
+	s, err := store.Open(o.store(ctx))
 	if err != nil {
 		claim.Release()
 		return nil, nil, err
@@ -113,7 +118,7 @@ func hold(o Options) (*store.Store, func(), error) {
 func runTasks(ctx context.Context, o Options, k *reconcile.Kernel, c *control.Control, beside *servers, leases *dhcp.Leases, relays *portproxy.Engine, listener net.Listener) error {
 	ctx, stop := context.WithCancel(ctx)
 	defer stop()
-	srv := server.NewServer(service{Control: c, resolvConf: o.ResolvConf, stop: stop}, o.Version, o.Log)
+	srv := server.NewServer(service{Control: c, resolvConf: o.ResolvConf, runDir: o.RunDir, stop: stop}, o.Version, o.Log)
 	tasks := []task{
 		{"API", func(ctx context.Context) error { return srv.Serve(ctx, listener) }},
 		{"reconciler", func(ctx context.Context) error { return follow(ctx, c, k.HostChanges(), o.Log) }},
@@ -168,6 +173,7 @@ func follow(ctx context.Context, c *control.Control, ticks <-chan struct{}, log 
 type service struct {
 	*control.Control
 	resolvConf string // Options.ResolvConf
+	runDir     string // Options.RunDir
 	stop       func()
 }
 
@@ -176,16 +182,16 @@ func (s service) Down(ctx context.Context) error {
 	if err := s.Control.Down(ctx); err != nil {
 		return err
 	}
-	s.stop()
-	return nil
+	defer s.stop()
+	return store.Leave(s.runDir)
 }
 
 // Down removes everything from the kernel while no daemon runs.
 func Down(ctx context.Context, o Options) error {
-	_, release, err := hold(o)
+	_, release, err := hold(ctx, o)
 	if err != nil {
 		return err
 	}
 	defer release()
-	return reconcile.Down(ctx, o.RunDir)
+	return errors.Join(reconcile.Down(ctx, o.RunDir), store.Leave(o.RunDir))
 }

@@ -3,8 +3,6 @@ package daemon
 import (
 	"cmp"
 	"context"
-	"errors"
-	"io/fs"
 	"os"
 
 	"github.com/hostnat/hostnat/api"
@@ -27,13 +25,24 @@ func (s service) Doctor(ctx context.Context, fix bool) ([]doctor.Finding, error)
 
 // Doctor is the same while no daemon runs: with what is stored in place of what
 // a daemon would know.
-func Doctor(ctx context.Context, stateDir string, fix bool) []api.Finding {
-	cfg, problems, err := store.Peek(stateDir)
-	facts := doctor.Facts{Config: cfg, HasConfig: err == nil, StateFiles: problems, Root: host.CheckPrivileges() == nil}
-	if err != nil && !errors.Is(err, fs.ErrNotExist) && len(problems) == 0 {
-		facts.Host.Unread = append(facts.Host.Unread, "the configuration: "+err.Error())
+func Doctor(ctx context.Context, o Options, fix bool) []api.Finding {
+	sight, err := store.Look(o.store(ctx))
+	facts := doctor.Facts{Config: sight.Config, HasConfig: sight.Known, StateFiles: sight.Problems, Root: host.CheckPrivileges() == nil}
+	if err != nil {
+		facts.StateFiles = append(facts.StateFiles, err.Error())
+	}
+	if sight.Undecided != nil {
+		facts.Undecided = undecided(sight.Undecided)
 	}
 	return server.Findings(examine(ctx, facts, "", fix))
+}
+
+func undecided(u *store.Undecided) *doctor.Undecided {
+	out := &doctor.Undecided{Why: u.Why}
+	for _, c := range u.Choices {
+		out.Choices = append(out.Choices, doctor.Choice(c))
+	}
+	return out
 }
 
 func examine(ctx context.Context, facts doctor.Facts, resolvConf string, fix bool) []doctor.Finding {

@@ -26,7 +26,7 @@ func BenchmarkExchanges(b *testing.B) {
 		probe  func(context.Context, int, netip.Addr) (model.MAC, bool)
 	}{{"one by one", 1, nil}, {"32 at a time", 32, nil}, {"32 at a time, probed", 32, probe}} {
 		b.Run(bench.name, func(b *testing.B) {
-			s, err := store.Open(b.TempDir())
+			s, err := store.Open(store.Options{Dir: b.TempDir()})
 			if err != nil {
 				b.Fatal(err)
 			}

@@ -24,12 +24,22 @@ var daemonCheck = check{
 }
 
 var stateCheck = check{
-	name: "state", looks: "the file with the configuration",
+	name: "state", looks: "the files with the configuration and the leases",
 	find: func(f Facts) (found []Finding) {
 		for _, line := range f.StateFiles {
 			found = append(found, Finding{
 				Severity: Warning, What: line,
-				Why: "the configuration could not be read at a start: what was configured before is not there any more, unless it was made again",
+				Why: "a file that hostnat keeps its state in was damaged, removed or cannot be written; docs/state.md says what hostnat does about that",
+			})
+		}
+		if f.Undecided == nil {
+			return found
+		}
+		for _, c := range f.Undecided.Choices {
+			found = append(found, Finding{
+				Severity: Problem, What: f.Undecided.Why + "; one choice: " + c.What,
+				Why:     "what runs goes on running, but nothing can be changed, and nobody gets an address or a name from hostnat, until somebody has decided",
+				Command: c.Command,
 			})
 		}
 		return found

@@ -13,8 +13,18 @@ type Facts struct {
 	HasConfig  bool          // Config was read
 	Root       bool          // who looks may look at everything
 	StateFiles []string      // what is wrong with the stored state, one line each
+	Undecided  *Undecided    // nil: it is known which configuration is in force
 	Daemon     *Daemon       // nil: none is running
 }
+
+// Undecided says why no configuration is in force, and which ones could be.
+type Undecided struct {
+	Why     string
+	Choices []Choice
+}
+
+// Choice is a configuration that a command would start with.
+type Choice struct{ Command, What string }
 
 // Daemon is what only a running daemon knows.
 type Daemon struct {

@@ -3,6 +3,7 @@ package reconcile
 import (
 	"context"
 	"errors"
+	"slices"
 
 	"github.com/hostnat/hostnat/internal/config"
 	"github.com/hostnat/hostnat/internal/datapath"
@@ -27,6 +28,17 @@ func Down(ctx context.Context, runDir string) error {
 		return err
 	}
 	return takeDown(ctx, mountPoint(runDir), attached)
+}
+
+// Present reports whether the kernel has anything of ours, a link or a program. If
+// it cannot be asked, it may.
+func Present(ctx context.Context, runDir string) bool {
+	attached, err := datapath.ListAttachments(mountPoint(runDir))
+	if err != nil || len(attached) > 0 {
+		return true
+	}
+	links, err := host.Links(ctx)
+	return err != nil || slices.ContainsFunc(links, host.Link.Owned)
 }
 
 // takeDown goes from the inside out: first nothing can send any more, then the

@@ -2,196 +2,283 @@ package store
 
 import (
 	"bytes"
+	"fmt"
 	"math/rand/v2"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
-	"go.etcd.io/bbolt"
+	"golang.org/x/sys/unix"
 
 	"github.com/hostnat/hostnat/internal/config"
+	"github.com/hostnat/hostnat/internal/model"
 )
 
-// goodFile returns the bytes of a state file with n endpoints.
-func goodFile(t testing.TB, n int) (data []byte, c config.Config) {
+// damages is how many random damages a test makes: HOSTNAT_DAMAGES=1000 for
+// issue 12's bar.
+func damages() int {
+	if n, err := strconv.Atoi(os.Getenv("HOSTNAT_DAMAGES")); err == nil {
+		return n
+	}
+	return 60
+}
+
+// mutate returns data after one accident: flipped bits, a cut, bytes that are
+// lost or doubled, a block of zeros or of something else.
+func mutate(random *rand.Rand, data []byte) []byte {
+	bad := bytes.Clone(data)
+	at := random.IntN(len(bad))
+	length := min(1+random.IntN(600), len(bad)-at)
+	switch random.IntN(7) {
+	case 0:
+		bad[at] ^= 1 << random.IntN(8)
+	case 1:
+		for range 1 + random.IntN(8) {
+			bad[random.IntN(len(bad))] ^= byte(1 + random.IntN(255))
+		}
+	case 2:
+		return bad[:at]
+	case 3:
+		return append(bad[:at], bad[at+length:]...)
+	case 4:
+		return append(bad[:at+length], data[at:]...)
+	case 5:
+		clear(bad[at : at+length])
+	case 6:
+		for i := range length {
+			bad[at+i] = byte(random.Uint32())
+		}
+	}
+	return bad
+}
+
+// running is a state and run directory as a killed daemon leaves them, with some
+// changes made one after the other.
+func running(t testing.TB) (o Options, want config.Config) {
 	t.Helper()
-	dir := t.TempDir()
-	s, err := Open(dir)
+	o = Options{Dir: t.TempDir(), RunDir: t.TempDir(), Running: func() bool { return true }}
+	s, err := Open(Options{Dir: o.Dir, RunDir: o.RunDir})
 	if err != nil {
 		t.Fatal(err)
 	}
-	c = filled(t, n)
-	if err := s.Save(c); err != nil {
+	for n := range 6 {
+		want = filled(t, n+1)
+		save(t, s, want)
+	}
+	if err := s.SaveLeases([]model.Lease{lease("web", "172.16.1.2"), lease("web", "172.16.1.3")}, nil); err != nil {
 		t.Fatal(err)
 	}
 	s.Close()
-	data, err = os.ReadFile(filepath.Join(dir, FileName))
-	if err != nil {
-		t.Fatal(err)
-	}
-	return data, c
+	return o, want
 }
 
-// openBytes starts on a file with the given content. It fails the test unless
-// the result is what it was, or a report of the damage with the file kept.
-func openBytes(t testing.TB, data []byte, want config.Config) (damaged bool) {
+// outcome opens damaged state. Whatever is damaged: either the configuration is
+// as it was, or there is none until somebody decides, and both is told.
+func outcome(t testing.TB, o Options, want config.Config, what string) (undecided bool) {
 	t.Helper()
-	dir := t.TempDir()
-	path := filepath.Join(dir, FileName)
-	if err := os.WriteFile(path, data, 0o600); err != nil {
-		t.Fatal(err)
-	}
-	s, err := Open(dir)
+	s, err := Open(o)
 	if err != nil {
-		t.Fatalf("open: %v", err)
+		t.Fatalf("%s: %v", what, err)
 	}
 	defer s.Close()
-	got, err := s.Load()
-	if err != nil {
-		t.Fatalf("load: %v", err)
-	}
-	if err := s.Save(want); err != nil {
-		t.Fatalf("save: %v", err)
-	}
-	aside, _ := filepath.Glob(path + asideMark + "*")
-	switch {
-	case len(aside) == 0 && len(s.Problems()) == 0:
-		if diff := cmp.Diff(want, got, compareNetip); diff != "" {
-			t.Fatalf("changed in silence (-want +got):\n%s", diff)
+	for _, line := range s.Problems() {
+		if strings.Contains(line, "\n") {
+			t.Errorf("%s: a problem of two lines: %q", what, line)
 		}
-		return false
-	case len(aside) == 0: // one header lost: the state before the last change
-		if len(s.Problems()) != 1 || !strings.Contains(s.Problems()[0], "header") {
-			t.Fatalf("problems: %q", s.Problems())
+	}
+	got, at, err := s.Load()
+	if s.Undecided() != nil {
+		if model.CodeOf(err) != model.Unavailable || len(s.Problems()) == 0 {
+			t.Fatalf("%s: nobody has decided, and Load: %v, problems %q", what, err, s.Problems())
+		}
+		if _, err := s.Save(want, at); model.CodeOf(err) != model.Unavailable {
+			t.Fatalf("%s: nobody has decided, and Save: %v", what, err)
 		}
 		return true
 	}
-	if kept, _ := os.ReadFile(aside[0]); !bytes.Equal(kept, data) {
-		t.Fatal("the damaged file was changed")
-	}
-	if len(s.Problems()) != 1 || !strings.Contains(s.Problems()[0], aside[0]) || strings.Contains(s.Problems()[0], "\n") {
-		t.Fatalf("problems: %q", s.Problems())
-	}
-	if diff := cmp.Diff(config.NewConfig(), got, compareNetip); diff != "" {
-		t.Fatalf("started with (-want +got):\n%s", diff)
-	}
-	return true
-}
-
-func TestTruncated(t *testing.T) {
-	t.Parallel()
-	for _, n := range []int{2, 300} {
-		data, c := goodFile(t, n)
-		for _, size := range []int{0, 1, 15, 16, 79, 80, 1000, 4095, 4096, 4097, 8191, 8192, 8193, 12288, 16384, 20480, len(data) - 4096, len(data) - 1} {
-			if damaged := openBytes(t, data[:min(size, len(data))], c); !damaged && size < 8192 {
-				t.Errorf("%d of %d bytes are taken for whole", size, len(data))
-			}
-		}
-	}
-}
-
-func TestFlippedBytes(t *testing.T) {
-	t.Parallel()
-	random := rand.New(rand.NewPCG(1, 2))
-	found := 0
-	for _, n := range []int{2, 300} {
-		data, c := goodFile(t, n)
-		for i := range 150 {
-			bad := bytes.Clone(data)
-			for range 1 + i%4 {
-				// Half of the flips go where the structure is: page headers and first elements.
-				at := random.IntN(len(bad))
-				if i%2 == 0 {
-					at = at&^4095 + random.IntN(100)
-				}
-				bad[at%len(bad)] ^= byte(1 + random.IntN(255))
-			}
-			if openBytes(t, bad, c) {
-				found++
-			}
-		}
-	}
-	if found == 0 {
-		t.Error("no damage was ever found")
-	}
-}
-
-func TestRubbish(t *testing.T) {
-	t.Parallel()
-	random := rand.New(rand.NewPCG(3, 4))
-	for _, size := range []int{1, 100, 4096, 32768} {
-		data := make([]byte, size)
-		for i := range data {
-			data[i] = byte(random.Uint32())
-		}
-		if !openBytes(t, data, config.NewConfig()) {
-			t.Errorf("%d random bytes are taken for a state file", size)
-		}
-		if !openBytes(t, make([]byte, size), config.NewConfig()) {
-			t.Errorf("%d zero bytes are taken for a state file", size)
-		}
-	}
-}
-
-// A bbolt file that is sound but has no configuration is damage too: an empty
-// start would be silent.
-func TestSoundButEmpty(t *testing.T) {
-	t.Parallel()
-	path := filepath.Join(t.TempDir(), "empty.db")
-	db, err := bbolt.Open(path, 0o600, nil)
 	if err != nil {
-		t.Fatal(err)
+		t.Fatalf("%s: %v", what, err)
 	}
-	db.Close()
-	data, _ := os.ReadFile(path)
-	if !openBytes(t, data, config.NewConfig()) {
-		t.Error("a file without a configuration is taken for whole")
+	if diff := cmp.Diff(want, got, compareNetip); diff != "" {
+		t.Fatalf("%s: another configuration (-want +got):\n%s", what, diff)
 	}
-}
-
-func TestDamageIsReportedUntilDealtWith(t *testing.T) {
-	t.Parallel()
-	dir := t.TempDir()
-	path := filepath.Join(dir, FileName)
-	for range 2 { // twice in one second: two names
-		if err := os.WriteFile(path, []byte("rubbish"), 0o600); err != nil {
-			t.Fatal(err)
-		}
-		openStore(t, dir).Close()
-	}
-	s := openStore(t, dir)
-	aside, _ := filepath.Glob(path + asideMark + "*")
-	if len(aside) != 2 || len(s.Problems()) != 2 || !strings.Contains(s.Problems()[0], aside[0]) {
-		t.Fatalf("files %q, problems %q", aside, s.Problems())
+	more := filled(t, 9)
+	if _, err := s.Save(more, at); err != nil {
+		t.Fatalf("%s: a change afterwards: %v", what, err)
 	}
 	s.Close()
-	for _, f := range aside {
-		os.Remove(f)
+	again := openStore(t, o.Dir)
+	if diff := cmp.Diff(more, load(t, again), compareNetip); diff != "" {
+		t.Fatalf("%s: after a change and a start (-want +got):\n%s", what, diff)
 	}
-	if s := openStore(t, dir); len(s.Problems()) != 0 {
-		t.Errorf("problems: %q", s.Problems())
-	}
+	again.Close()
+	return false
 }
 
-// FuzzOpen damages a sound file at a place, and cuts it.
-func FuzzOpen(f *testing.F) {
-	data, c := goodFile(f, 3)
-	f.Add(uint32(8192+10), uint64(0xffff), uint32(len(data)))
-	f.Add(uint32(12288+16), uint64(1), uint32(12288))
-	f.Fuzz(func(t *testing.T, at uint32, bits uint64, size uint32) {
-		bad := bytes.Clone(data)
-		for i := range 8 {
-			bad[(int(at)+i)%len(bad)] ^= byte(bits >> (8 * i))
+// One damaged file of the configuration costs nothing, whichever it is.
+func TestOneDamagedFile(t *testing.T) {
+	t.Parallel()
+	good, want := running(t)
+	for _, name := range []string{FileName, CopyName} {
+		random := rand.New(rand.NewPCG(3, uint64(len(name))))
+		original := contentsOf(t, good.Dir)[name]
+		for i := range damages() {
+			o := Options{Dir: copyFiles(t, good.Dir), RunDir: copyFiles(t, good.RunDir), Running: good.Running}
+			bad := mutate(random, []byte(original))
+			if string(bad) == original {
+				continue
+			}
+			write(t, filepath.Join(o.Dir, name), bad)
+			if i%2 == 0 {
+				o.RunDir = ""
+			}
+			if outcome(t, o, want, fmt.Sprintf("%s, mutation %d", name, i)) {
+				t.Fatalf("%s, mutation %d: nobody decides though the other file is whole", name, i)
+			}
+			os.RemoveAll(o.Dir)
 		}
-		openBytes(t, bad[:min(int(size), len(bad))], c)
-	})
+	}
 }
 
-// FuzzCheckPages feeds the walk anything at all.
-func FuzzCheckPages(f *testing.F) {
-	data, _ := goodFile(f, 3)
-	f.Add(data)
-	f.Fuzz(func(t *testing.T, data []byte) { checkPages(data) })
+// Two damaged files: what runs goes on by the third copy; without that one,
+// somebody has to decide.
+func TestBothFilesDamaged(t *testing.T) {
+	t.Parallel()
+	good, want := running(t)
+	random := rand.New(rand.NewPCG(5, 6))
+	undecided := 0
+	for i := range damages() {
+		o := Options{Dir: copyFiles(t, good.Dir), RunDir: copyFiles(t, good.RunDir), Running: good.Running}
+		for _, name := range []string{FileName, CopyName} {
+			write(t, filepath.Join(o.Dir, name), mutate(random, []byte(contentsOf(t, good.Dir)[name])))
+		}
+		if i%2 == 0 {
+			write(t, filepath.Join(o.RunDir, RunningName), mutate(random, []byte(contentsOf(t, good.RunDir)[RunningName])))
+		}
+		if outcome(t, o, want, fmt.Sprintf("mutation %d", i)) {
+			undecided++
+			if i%2 != 0 {
+				t.Fatalf("mutation %d: nobody decides though the copy of what runs is whole", i)
+			}
+		}
+		os.RemoveAll(o.Dir)
+		os.RemoveAll(o.RunDir)
+	}
+	if undecided == 0 {
+		t.Error("it never came to a decision")
+	}
+}
+
+// Damaged leases cost leases, never the configuration, and never the daemon.
+func TestDamagedLeases(t *testing.T) {
+	t.Parallel()
+	good, want := running(t)
+	random := rand.New(rand.NewPCG(7, 8))
+	for i := range damages() {
+		o := Options{Dir: copyFiles(t, good.Dir), Running: good.Running}
+		original := contentsOf(t, good.Dir)[LeasesFileName]
+		bad := mutate(random, []byte(original))
+		write(t, filepath.Join(o.Dir, LeasesFileName), bad)
+		s := openStore(t, o.Dir)
+		if diff := cmp.Diff(want, load(t, s), compareNetip); diff != "" {
+			t.Fatalf("mutation %d (-want +got):\n%s", i, diff)
+		}
+		list, err := s.Leases()
+		if err != nil || len(list) > 2 || len(list) < 2 && len(s.Problems()) == 0 && parse(whatLeases, bad).condition != torn {
+			t.Fatalf("mutation %d: leases %v, problems %q, %v", i, list, s.Problems(), err)
+		}
+		if err := s.SaveLeases([]model.Lease{lease("web", "172.16.1.9")}, nil); err != nil {
+			t.Fatal(err)
+		}
+		s.Close()
+		s = openStore(t, o.Dir)
+		if again, err := s.Leases(); err != nil || len(again) != len(list)+1 || len(s.Problems()) > 0 {
+			t.Fatalf("mutation %d: %d leases, then %d, problems %q, %v", i, len(list), len(again), s.Problems(), err)
+		}
+		s.Close()
+		os.RemoveAll(o.Dir)
+	}
+}
+
+// Whatever else is in the place of the files: with one copy hostnat goes on, with
+// none it waits, and it reads nothing without an end.
+func TestOtherThingsThanFiles(t *testing.T) {
+	t.Parallel()
+	if os.Geteuid() != 0 {
+		t.Skip("only root can make all of these")
+	}
+	things := map[string]func(path string) error{
+		"nothing":   func(string) error { return nil },
+		"empty":     func(path string) error { return os.WriteFile(path, nil, 0o600) },
+		"FIFO":      func(path string) error { return unix.Mkfifo(path, 0o600) },
+		"/dev/zero": func(path string) error { return os.Symlink("/dev/zero", path) },
+		"device":    func(path string) error { return unix.Mknod(path, unix.S_IFCHR|0o600, int(unix.Mkdev(1, 5))) },
+		"directory": func(path string) error { return os.MkdirAll(filepath.Join(path, "x"), 0o700) },
+		"loop":      func(path string) error { return os.Symlink(filepath.Base(path), path) },
+		"socket":    func(path string) error { return unix.Mknod(path, unix.S_IFSOCK|0o600, 0) },
+		"huge":      func(path string) error { return errorsOf(os.WriteFile(path, nil, 0o600), os.Truncate(path, maxFile+1)) },
+		"sparse":    func(path string) error { return errorsOf(os.WriteFile(path, nil, 0o600), os.Truncate(path, 1<<20)) },
+		"of somebody": func(path string) error {
+			return errorsOf(os.WriteFile(path, []byte("x"), 0o600), os.Chown(path, 4711, 4711))
+		},
+	}
+	good, want := running(t)
+	for name, put := range things {
+		for _, lost := range [][]string{{FileName}, {CopyName}, {LeasesFileName}, {FileName, CopyName}, {FileName, CopyName, RunningName}} {
+			o := Options{Dir: copyFiles(t, good.Dir), RunDir: copyFiles(t, good.RunDir), Running: good.Running}
+			for _, file := range lost {
+				path := filepath.Join(o.Dir, file)
+				if file == RunningName {
+					path = filepath.Join(o.RunDir, file)
+				}
+				if err := errorsOf(os.Remove(path), put(path)); err != nil {
+					t.Fatal(err)
+				}
+			}
+			what := fmt.Sprintf("%s in place of %v", name, lost)
+			if got := outcome(t, o, want, what); got != (len(lost) == 3) {
+				t.Errorf("%s: waits for a decision: %v", what, got)
+			}
+		}
+	}
+}
+
+func errorsOf(errs ...error) error {
+	for _, err := range errs {
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func write(t testing.TB, path string, data []byte) {
+	t.Helper()
+	if err := os.WriteFile(path, data, 0o600); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// FuzzParse feeds the reader anything at all: what it takes for whole is what is
+// written for it.
+func FuzzParse(f *testing.F) {
+	all, err := allObjects(config.NewConfig())
+	if err != nil {
+		f.Fatal(err)
+	}
+	text, sum := snapshot(head{whatConfiguration, version, "0123456789abcdef"}, 1, all)
+	more, _ := transaction(sum, 2, objects{"nat 1": nil, "rest": []byte("{}")})
+	f.Add(text)
+	f.Add(append(text, more...))
+	f.Add(append(bytes.Clone(text), more[:len(more)/2]...))
+	f.Fuzz(func(t *testing.T, data []byte) {
+		c := parse(whatConfiguration, data)
+		if c.revision > c.beyond || c.size > int64(len(data)) || c.condition == whole && c.size != int64(len(data)) {
+			t.Errorf("%+v", c)
+		}
+		_, _ = configOf(c.objects)
+	})
 }

@@ -2,8 +2,8 @@ package store
 
 import (
 	"net/netip"
-	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 	"time"
 
@@ -18,29 +18,10 @@ func lease(network, a string) model.Lease {
 		Hostname: "vm1", State: model.LeaseBound, Since: at, Expires: at.Add(time.Hour)}
 }
 
-func leasesIn(t *testing.T, dir string) ([]model.Lease, []string) {
-	t.Helper()
-	s, err := Open(dir)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer s.Close()
-	list, err := s.Leases()
-	if err != nil {
-		t.Fatal(err)
-	}
-	return list, s.Problems()
-}
-
-var byText = cmp.Comparer(func(a, b netip.Addr) bool { return a == b })
-
 func TestLeases(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
-	s, err := Open(dir)
-	if err != nil {
-		t.Fatal(err)
-	}
+	s := openStore(t, dir)
 	a, b, other := lease("web", "172.16.1.2"), lease("web", "172.16.1.3"), lease("lab", "172.16.1.2")
 	if err := s.SaveLeases([]model.Lease{a, b, other}, nil); err != nil {
 		t.Fatal(err)
@@ -50,72 +31,60 @@ func TestLeases(t *testing.T) {
 	if err := s.SaveLeases([]model.Lease{renewed}, []model.Lease{b}); err != nil {
 		t.Fatal(err)
 	}
-	// What a killed daemon leaves: the file as it is now, without Close.
-	copied := t.TempDir()
-	for _, name := range []string{FileName, LeasesFileName} {
-		text, err := os.ReadFile(filepath.Join(dir, name))
-		if err != nil {
-			t.Fatal(err)
-		}
-		if err := os.WriteFile(filepath.Join(copied, name), text, 0o600); err != nil {
-			t.Fatal(err)
-		}
-	}
-	if err := s.Close(); err != nil {
-		t.Fatal(err)
-	}
-	for _, d := range []string{dir, copied} {
-		got, problems := leasesIn(t, d)
-		if diff := cmp.Diff([]model.Lease{other, renewed}, got, byText); diff != "" || len(problems) > 0 {
-			t.Errorf("%v (-want +got):\n%s", problems, diff)
+	killed := copyFiles(t, dir) // as a killed daemon leaves it, without Close
+	s.Close()
+	for _, d := range []string{dir, killed} {
+		s := openStore(t, d)
+		got, err := s.Leases()
+		if diff := cmp.Diff([]model.Lease{other, renewed}, got, compareNetip); diff != "" || err != nil || len(s.Problems()) > 0 {
+			t.Errorf("%v, %q (-want +got):\n%s", err, s.Problems(), diff)
 		}
 	}
 }
 
-// Damaged leases cost the leases, never the configuration.
-func TestDamagedLeases(t *testing.T) {
+// Hundreds of renewals a second do not make the file long.
+func TestLeasesFileStaysShort(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
-	s, err := Open(dir)
-	if err != nil {
-		t.Fatal(err)
+	s := openStore(t, dir)
+	for i := range 20_000 {
+		l := lease("web", "172.16.1.2")
+		l.Expires = l.Expires.Add(time.Duration(i) * time.Second)
+		if err := s.SaveLeases([]model.Lease{l}, nil); err != nil {
+			t.Fatal(err)
+		}
 	}
-	c, _ := s.Load()
-	c.NextID = 4711
-	if err := s.Save(c); err != nil {
+	if size := len(contentsOf(t, dir)[LeasesFileName]); size > 2*slack {
+		t.Errorf("%d bytes", size)
+	}
+	if got, _ := s.Leases(); len(got) != 1 {
+		t.Errorf("%d leases", len(got))
+	}
+}
+
+// A client keeps its address whatever happens to the disk, and status says so.
+func TestLeasesWithoutTheirFile(t *testing.T) {
+	t.Parallel()
+	dir := filepath.Join(t.TempDir(), "state")
+	s := openStore(t, dir)
+	if err := removeAll(dir); err != nil {
 		t.Fatal(err)
 	}
 	if err := s.SaveLeases([]model.Lease{lease("web", "172.16.1.2")}, nil); err != nil {
 		t.Fatal(err)
 	}
-	if err := s.Close(); err != nil {
+	if list, err := s.Leases(); err != nil || len(list) != 1 {
+		t.Errorf("leases %v, %v", list, err)
+	}
+	if problems := strings.Join(s.Problems(), "\n"); !strings.Contains(problems, "leases are not stored") {
+		t.Errorf("problems: %s", problems)
+	}
+	save(t, s, filled(t, 1)) // makes the directory again
+	if err := s.SaveLeases([]model.Lease{lease("web", "172.16.1.3")}, nil); err != nil {
 		t.Fatal(err)
 	}
-	path := filepath.Join(dir, LeasesFileName)
-	text, err := os.ReadFile(path)
-	if err != nil {
-		t.Fatal(err)
-	}
-	for i := range text[:len(text)/2] {
-		text[i] ^= 0x5a
-	}
-	if err := os.WriteFile(path, text, 0o600); err != nil {
-		t.Fatal(err)
-	}
-	got, problems := leasesIn(t, dir)
-	if len(got) != 0 || len(problems) != 1 {
-		t.Errorf("leases %v, problems %q", got, problems)
-	}
-	got, problems = leasesIn(t, dir)
-	if len(got) != 0 || len(problems) != 0 {
-		t.Errorf("at the next start: leases %v, problems %q", got, problems)
-	}
-	s, err = Open(dir)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer s.Close()
-	if back, err := s.Load(); err != nil || back.NextID != 4711 {
-		t.Errorf("the configuration: %+v, %v", back, err)
+	s.Close()
+	if list, err := openStore(t, dir).Leases(); err != nil || len(list) != 2 {
+		t.Errorf("at the next start: leases %v, %v", list, err)
 	}
 }

@@ -1,123 +1,133 @@
 package store
 
 import (
-	"encoding/binary"
+	"bytes"
 	"encoding/json"
+	"errors"
 	"fmt"
-	"reflect"
+	"maps"
 	"slices"
+	"strconv"
+	"strings"
 
 	"github.com/hostnat/hostnat/internal/config"
 	"github.com/hostnat/hostnat/internal/model"
 )
 
 // A configuration is kept as objects, so that a change writes what has changed.
-// An object's key is a letter for its kind and its id, so that keys sort as the
-// lists do. What has no id is one object more.
+// An object's key is its kind and its id. What has no id is two objects more.
+const (
+	kindNAT      = "nat"
+	kindNetwork  = "network"
+	kindEndpoint = "endpoint"
+	kindMapping  = "mapping"
+	kindProxy    = "proxy"
 
-// restKey has the configuration without the lists of kinds.
-const restKey = "rest"
+	countersKey = "counters"
+	restKey     = "rest"
+)
 
-// kind is one of the lists of a configuration, each element of which is an object.
-type kind struct {
-	letter byte
-	encode func(into map[string]any, c config.Config)
-	change func(into map[string]any, before, after config.Config)
-	decode func(c *config.Config, text []byte) error
-	empty  func(c *config.Config)
+// put encodes a record as an object.
+func (o objects) put(key string, record any) error {
+	text, err := json.Marshal(record)
+	if err != nil {
+		return fmt.Errorf("encode %s: %w", key, err)
+	}
+	o[key] = text
+	return nil
 }
 
-var kinds = []kind{
-	listOf('a', func(c *config.Config) *[]model.NAT { return &c.NATs }, func(v *model.NAT) uint32 { return v.ID }, nil),
-	listOf('b', func(c *config.Config) *[]model.Network { return &c.Networks }, func(v *model.Network) uint32 { return v.ID }, (*model.Network).Equal),
-	listOf('c', func(c *config.Config) *[]model.Endpoint { return &c.Endpoints }, func(v *model.Endpoint) uint32 { return v.ID }, (*model.Endpoint).Equal),
-	listOf('d', func(c *config.Config) *[]model.Mapping { return &c.Mappings }, func(v *model.Mapping) uint32 { return v.ID }, (*model.Mapping).Equal),
-	listOf('e', func(c *config.Config) *[]model.Proxy { return &c.Proxies }, func(v *model.Proxy) uint32 { return v.ID }, nil),
+// changedObjects are those in which two configurations differ, by their
+// difference; nil for one that is gone.
+func changedObjects(d *config.Difference, after *config.Config) (objects, error) {
+	changed := make(objects)
+	var rest, counters error
+	if d.Rest {
+		rest = changed.put(restKey, restToRecord(*after))
+	}
+	if d.Counters {
+		counters = changed.put(countersKey, countersToRecord(*after))
+	}
+	return changed, errors.Join(rest, counters,
+		addChanges(changed, kindNAT, d.NATs, func(v *model.NAT) uint32 { return v.ID }, natToRecord),
+		addChanges(changed, kindNetwork, d.Networks, func(v *model.Network) uint32 { return v.ID }, networkToRecord),
+		addChanges(changed, kindEndpoint, d.Endpoints, func(v *model.Endpoint) uint32 { return v.ID }, endpointToRecord),
+		addChanges(changed, kindMapping, d.Mappings, func(v *model.Mapping) uint32 { return v.ID }, mappingToRecord),
+		addChanges(changed, kindProxy, d.Proxies, func(v *model.Proxy) uint32 { return v.ID }, proxyToRecord))
 }
 
-// listOf describes a list whose elements are ordered by id. equal is for lists
-// that are long; nil: any way will do.
-func listOf[T any](letter byte, list func(*config.Config) *[]T, id func(*T) uint32, equal func(a, b *T) bool) kind {
-	if equal == nil {
-		equal = func(a, b *T) bool { return reflect.DeepEqual(a, b) }
+func addChanges[T, R any](changed objects, kind string, c config.Changes[T], id func(*T) uint32, record func(T) R) error {
+	key := func(v *T) string { return kind + " " + strconv.FormatUint(uint64(id(v)), 10) }
+	for i := range c.Removed {
+		changed[key(&c.Removed[i])] = nil
 	}
-	key := func(v *T) string {
-		return string(binary.BigEndian.AppendUint32([]byte{letter}, id(v)))
+	for _, v := range c.Put() {
+		if err := changed.put(key(&v), record(v)); err != nil {
+			return err
+		}
 	}
-	return kind{
-		letter: letter,
-		encode: func(into map[string]any, c config.Config) {
-			for i := range *list(&c) {
-				v := &(*list(&c))[i]
-				into[key(v)] = v
-			}
-		},
-		change: func(into map[string]any, before, after config.Config) {
-			old, now := *list(&before), *list(&after)
-			for len(old) > 0 || len(now) > 0 {
-				switch {
-				case len(now) == 0 || len(old) > 0 && id(&old[0]) < id(&now[0]):
-					into[key(&old[0])] = nil
-					old = old[1:]
-				case len(old) == 0 || id(&now[0]) < id(&old[0]):
-					into[key(&now[0])] = &now[0]
-					now = now[1:]
-				default:
-					if !equal(&old[0], &now[0]) {
-						into[key(&now[0])] = &now[0]
-					}
-					old, now = old[1:], now[1:]
-				}
-			}
-		},
-		decode: func(c *config.Config, text []byte) error {
-			var v T
-			if err := json.Unmarshal(text, &v); err != nil {
-				return err
-			}
-			*list(c) = append(*list(c), v)
-			return nil
-		},
-		empty: func(c *config.Config) { *list(c) = []T{} },
-	}
+	return nil
 }
 
-// allObjects are the objects of a configuration, by key.
-func allObjects(c config.Config) map[string]any {
-	objects := map[string]any{restKey: restOf(c)}
-	for _, k := range kinds {
-		k.encode(objects, c)
-	}
-	return objects
+// allObjects are those of a configuration.
+func allObjects(c config.Config) (objects, error) {
+	d := config.Diff(&config.Config{}, &c)
+	return changedObjects(&d, &c)
 }
 
-// changedObjects are those in which two configurations differ; nil for one that
-// is gone.
-func changedObjects(before, after config.Config) map[string]any {
-	objects := make(map[string]any)
-	if old, now := restOf(before), restOf(after); !reflect.DeepEqual(old, now) {
-		objects[restKey] = now
+// configOf is the configuration that objects are of.
+func configOf(all objects) (config.Config, error) {
+	c := config.Config{NATs: []model.NAT{}, Networks: []model.Network{}, Endpoints: []model.Endpoint{}, Mappings: []model.Mapping{}}
+	for _, key := range slices.SortedFunc(maps.Keys(all), compareKeys) {
+		if err := decodeObject(&c, key, all[key]); err != nil {
+			return config.Config{}, fmt.Errorf("%s: %w", key, err)
+		}
 	}
-	for _, k := range kinds {
-		k.change(objects, before, after)
+	if len(c.NATs) == 0 || len(c.Compartments) == 0 {
+		return config.Config{}, fmt.Errorf("the default NAT or compartment is missing")
 	}
-	return objects
+	return c, nil
 }
 
-func restOf(c config.Config) config.Config {
-	for _, k := range kinds {
-		k.empty(&c)
+func decodeObject(c *config.Config, key string, text []byte) error {
+	switch key {
+	case countersKey:
+		var r countersRecord
+		err := decodeStrictly(text, &r)
+		r.addTo(c)
+		return err
+	case restKey:
+		var r restRecord
+		err := decodeStrictly(text, &r)
+		r.addTo(c)
+		return err
 	}
-	c.Leases, c.Learnt, c.Heard = nil, nil, nil // not stored
-	return c
+	switch kind, _, _ := strings.Cut(key, " "); kind {
+	case kindNAT:
+		return decodeInto(&c.NATs, text, natRecord.value)
+	case kindNetwork:
+		return decodeInto(&c.Networks, text, networkRecord.value)
+	case kindEndpoint:
+		return decodeInto(&c.Endpoints, text, endpointRecord.value)
+	case kindMapping:
+		return decodeInto(&c.Mappings, text, mappingRecord.value)
+	case kindProxy:
+		return decodeInto(&c.Proxies, text, proxyRecord.value)
+	}
+	return fmt.Errorf("nothing of that kind is known")
 }
 
-// addObject puts an object of a list into the configuration that it is of. Those
-// of one list have to come in the order of their keys.
-func addObject(c *config.Config, key string, text []byte) error {
-	i := slices.IndexFunc(kinds, func(k kind) bool { return key != "" && k.letter == key[0] })
-	if i < 0 {
-		return fmt.Errorf("%q is nothing known", key)
-	}
-	return kinds[i].decode(c, text)
+func decodeInto[T, R any](list *[]T, text []byte, value func(R) T) error {
+	var r R
+	err := decodeStrictly(text, &r)
+	*list = append(*list, value(r))
+	return err
+}
+
+// decodeStrictly refuses a field that this version does not know: it would be
+// lost with the next change.
+func decodeStrictly(text []byte, into any) error {
+	d := json.NewDecoder(bytes.NewReader(text))
+	d.DisallowUnknownFields()
+	return d.Decode(into)
 }

@@ -4,28 +4,23 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"maps"
 	"net/netip"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
-	"go.etcd.io/bbolt"
 
 	"github.com/hostnat/hostnat/internal/config"
 	"github.com/hostnat/hostnat/internal/model"
 )
 
-var compareNetip = cmp.Options{
-	cmp.Comparer(func(a, b netip.Addr) bool { return a == b }),
-	cmp.Comparer(func(a, b netip.Prefix) bool { return a == b }),
-	cmp.Comparer(func(a, b netip.AddrPort) bool { return a == b }),
-}
-
-func openStore(t *testing.T, dir string) *Store {
+func openStore(t testing.TB, dir string) *Store {
 	t.Helper()
-	s, err := Open(dir)
+	s, err := Open(Options{Dir: dir})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -33,13 +28,25 @@ func openStore(t *testing.T, dir string) *Store {
 	return s
 }
 
-func load(t *testing.T, s *Store) config.Config {
+func load(t testing.TB, s *Store) config.Config {
 	t.Helper()
-	c, err := s.Load()
+	c, _, err := s.Load()
 	if err != nil {
 		t.Fatal(err)
 	}
 	return c
+}
+
+// save stores a configuration, whatever is stored now.
+func save(t testing.TB, s *Store, c config.Config) {
+	t.Helper()
+	_, at, err := s.Load()
+	if err == nil {
+		_, err = s.Save(c, at)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
 }
 
 // filled is a configuration of a few networks and n endpoints and mappings.
@@ -69,6 +76,11 @@ func filled(t testing.TB, n int) config.Config {
 	return c
 }
 
+func difference(before, after config.Config) (objects, error) {
+	d := config.Diff(&before, &after)
+	return changedObjects(&d, &after)
+}
+
 func TestSaveAndLoad(t *testing.T) {
 	t.Parallel()
 	dir := filepath.Join(t.TempDir(), "state", "deep")
@@ -76,11 +88,9 @@ func TestSaveAndLoad(t *testing.T) {
 	if diff := cmp.Diff(config.NewConfig(), load(t, s), compareNetip); diff != "" {
 		t.Errorf("fresh (-want +got):\n%s", diff)
 	}
-	for _, n := range []int{1, 200, 3} { // inline bucket, overflow pages, small again
+	for _, n := range []int{1, 200, 3} {
 		want := filled(t, n)
-		if err := s.Save(want); err != nil {
-			t.Fatal(err)
-		}
+		save(t, s, want)
 		if err := s.Close(); err != nil {
 			t.Fatal(err)
 		}
@@ -94,11 +104,113 @@ func TestSaveAndLoad(t *testing.T) {
 	}
 }
 
+// However a configuration came about, what is read is what was saved last.
+func TestChangesAddUp(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	s := openStore(t, dir)
+	for _, n := range []int{5, 0, 300, 299, 1, 120} {
+		save(t, s, filled(t, n))
+	}
+	want := filled(t, 120)
+	for i := 0; i < 60; i++ {
+		if err := want.DeleteMapping(want.Mappings[i].ID); err != nil {
+			t.Fatal(err)
+		}
+		save(t, s, want)
+	}
+	s.Close()
+	s = openStore(t, dir)
+	if len(s.Problems()) > 0 {
+		t.Errorf("problems: %q", s.Problems())
+	}
+	if diff := cmp.Diff(want, load(t, s), compareNetip); diff != "" {
+		t.Errorf("(-want +got):\n%s", diff)
+	}
+}
+
+// Files do not grow for ever: now and then they are written anew.
+func TestFilesStayShort(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	s := openStore(t, dir)
+	one, two := filled(t, 200), filled(t, 400)
+	for range 30 {
+		save(t, s, one)
+		save(t, s, two)
+	}
+	for _, name := range []string{FileName, CopyName} {
+		if info, err := os.Stat(filepath.Join(dir, name)); err != nil || info.Size() > 3*slack {
+			t.Errorf("%s: %v, %v", name, info.Size(), err)
+		}
+	}
+	s.Close()
+	if diff := cmp.Diff(two, load(t, openStore(t, dir)), compareNetip); diff != "" {
+		t.Errorf("(-want +got):\n%s", diff)
+	}
+}
+
+func TestOldRevisionIsRefused(t *testing.T) {
+	t.Parallel()
+	s := openStore(t, t.TempDir())
+	_, at, err := s.Load()
+	if err != nil {
+		t.Fatal(err)
+	}
+	next, err := s.Save(filled(t, 1), at)
+	if err != nil || next != at+1 {
+		t.Fatalf("revision %d after %d: %v", next, at, err)
+	}
+	if same, err := s.Save(filled(t, 1), next); err != nil || same != next {
+		t.Errorf("saving the same: revision %d after %d, %v", same, next, err)
+	}
+	if _, err := s.Save(filled(t, 2), at); model.CodeOf(err) != model.Conflict {
+		t.Errorf("saving what was made from an old one: %v", err)
+	}
+	if diff := cmp.Diff(filled(t, 1), load(t, s), compareNetip); diff != "" {
+		t.Errorf("(-want +got):\n%s", diff)
+	}
+}
+
+func TestOnlyWhatDiffersIsWritten(t *testing.T) {
+	t.Parallel()
+	before := filled(t, 20)
+	tests := map[string]struct {
+		change func(c *config.Config) error
+		want   []string
+	}{
+		"nothing": {func(*config.Config) error { return nil }, nil},
+		"a mapping more": {func(c *config.Config) error {
+			_, err := c.AddMapping(config.MappingSpec{Protocol: "udp", External: "7", Internal: "c1:7"}, nil)
+			return err
+		}, []string{"counters", "mapping 21"}},
+		"a mapping less": {func(c *config.Config) error { return c.DeleteMapping(7) }, []string{"mapping 7"}},
+		"a setting": {func(c *config.Config) error {
+			_, err := c.SetNAT(model.DefaultNAT, map[string]string{"udp-timeout": "7s"})
+			return err
+		}, []string{"nat 1"}},
+		"an endpoint less": {func(c *config.Config) error { return c.DetachEndpoint("c3") }, []string{"endpoint 7", "mapping 4", "rest"}},
+	}
+	for name, tt := range tests {
+		after := before.Clone()
+		if err := tt.change(&after); err != nil {
+			t.Fatal(err)
+		}
+		changed, err := difference(before, after)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if diff := cmp.Diff(tt.want, slices.Sorted(maps.Keys(changed))); diff != "" {
+			t.Errorf("%s (-want +got):\n%s", name, diff)
+		}
+	}
+}
+
 func TestSecondDaemonIsRefused(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
 	s := openStore(t, dir)
-	_, err := Open(dir)
+	_, err := Open(Options{Dir: dir})
 	var e *model.Error
 	if !errors.As(err, &e) || e.Code != model.Conflict || !strings.Contains(e.Message, fmt.Sprintf("another hostnat daemon (pid %d) uses %s", os.Getpid(), dir)) {
 		t.Errorf("got %v", err)
@@ -109,60 +221,95 @@ func TestSecondDaemonIsRefused(t *testing.T) {
 
 func TestNewerVersionIsRefusedUntouched(t *testing.T) {
 	t.Parallel()
-	dir := t.TempDir()
-	path := filepath.Join(dir, FileName)
-	openStore(t, dir).Close()
-	db, err := bbolt.Open(path, 0o600, nil) // with a synced free list, unlike ours
-	if err != nil {
-		t.Fatal(err)
-	}
-	err = db.Update(func(tx *bbolt.Tx) error {
-		if err := tx.DeleteBucket(bucketName); err != nil {
-			return err
-		}
-		b, err := tx.CreateBucket([]byte("v3"))
+	for _, name := range []string{FileName, CopyName} {
+		dir := t.TempDir()
+		openStore(t, dir).Close()
+		path := filepath.Join(dir, name)
+		data, err := os.ReadFile(path)
 		if err != nil {
-			return err
+			t.Fatal(err)
 		}
-		for i := range 500 { // enough for branch pages
-			if err := b.Put(fmt.Append(nil, i), make([]byte, 100)); err != nil {
-				return err
-			}
+		data = bytes.Replace(data, []byte("version 2"), []byte("version 3"), 1)
+		if err := os.WriteFile(path, data, 0o600); err != nil {
+			t.Fatal(err)
 		}
-		return nil
-	})
-	if err != nil {
-		t.Fatal(err)
-	}
-	db.Close()
-	before, _ := os.ReadFile(path)
-	_, err = Open(dir)
-	var e *model.Error
-	if !errors.As(err, &e) || e.Code != model.Unavailable || !strings.Contains(e.Message, "newer hostnat (layout 3") {
-		t.Errorf("got %v", err)
-	}
-	if after, _ := os.ReadFile(path); !bytes.Equal(before, after) {
-		t.Error("the file was touched")
-	}
-	if found, _ := filepath.Glob(path + "*"); len(found) != 1 {
-		t.Errorf("files: %q", found)
+		before := contentsOf(t, dir)
+		_, err = Open(Options{Dir: dir})
+		var e *model.Error
+		if !errors.As(err, &e) || e.Code != model.Unavailable || !strings.Contains(e.Message, "newer hostnat (layout 3") {
+			t.Errorf("%s: got %v", name, err)
+		}
+		if diff := cmp.Diff(before, contentsOf(t, dir)); diff != "" {
+			t.Errorf("%s: something was touched:\n%s", name, diff)
+		}
 	}
 }
 
-func TestUnwritableDirectory(t *testing.T) {
+// contentsOf returns what is in dir, by name.
+func contentsOf(t testing.TB, dir string) map[string]string {
+	t.Helper()
+	entries, err := os.ReadDir(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	out := map[string]string{}
+	for _, e := range entries {
+		if !e.Type().IsRegular() {
+			out[e.Name()] = e.Type().String()
+			continue
+		}
+		text, err := os.ReadFile(filepath.Join(dir, e.Name()))
+		if err != nil {
+			t.Fatal(err)
+		}
+		out[e.Name()] = string(text)
+	}
+	return out
+}
+
+func TestUnusableDirectory(t *testing.T) {
 	t.Parallel()
 	file := filepath.Join(t.TempDir(), "file")
 	if err := os.WriteFile(file, nil, 0o600); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := Open(file); err == nil {
+	if _, err := Open(Options{Dir: file}); err == nil {
 		t.Error("a file was taken for the state directory")
 	}
-	dir := t.TempDir()
-	if err := os.Mkdir(filepath.Join(dir, FileName), 0o700); err != nil {
-		t.Fatal(err)
+	for _, name := range []string{"dir", "loop"} {
+		dir := t.TempDir()
+		path := filepath.Join(dir, FileName)
+		if name == "dir" {
+			if err := os.Mkdir(path, 0o700); err != nil {
+				t.Fatal(err)
+			}
+		} else if err := os.Symlink(FileName, path); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := Open(Options{Dir: dir}); model.CodeOf(err) != model.Unavailable {
+			t.Errorf("%s was taken for the state file: %v", name, err)
+		}
 	}
-	if _, err := Open(dir); err == nil {
-		t.Error("a directory was taken for the state file")
+}
+
+func BenchmarkSaveOneMappingMore(b *testing.B) {
+	s := openStore(b, b.TempDir())
+	c := filled(b, 1)
+	list := c.Mappings[0]
+	for i := range 10_000 {
+		m := list
+		m.ID = uint32(i + 2)
+		c.Mappings = append(c.Mappings, m)
+	}
+	save(b, s, c)
+	_, at, _ := s.Load()
+	for b.Loop() {
+		more := list
+		more.ID = c.Mappings[len(c.Mappings)-1].ID + 1
+		c.Mappings = append(slices.Clip(c.Mappings), more)
+		var err error
+		if at, err = s.Save(c, at); err != nil {
+			b.Fatal(err)
+		}
 	}
 }

@@ -1,0 +1,97 @@
+package main
+
+import (
+	"fmt"
+	"io"
+	"os"
+
+	"github.com/spf13/cobra"
+
+	"github.com/hostnat/hostnat/api"
+	"github.com/hostnat/hostnat/internal/daemon"
+)
+
+// maxBackup is the longest state file that is read, in bytes.
+const maxBackup = 1 << 28
+
+func restoreCommand(a *app) *cobra.Command {
+	var options daemon.Options
+	var source restoreSource
+	cmd := &cobra.Command{
+		Use: "restore [--copy | --from FILE | --empty]", Short: "Choose the configuration to go on with, when its files are damaged", Args: positional(),
+		Long: "Choose the configuration to go on with, when its files are damaged and hostnat cannot tell which one was the last.\n" +
+			"Without a flag it shows the choices and changes nothing. The files that are there are kept, under other names.",
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			if err := a.needRoot("hostnat restore"); err != nil {
+				return err
+			}
+			from, err := source.read()
+			if err != nil {
+				return err
+			}
+			return a.restore(cmd, options, from)
+		},
+	}
+	cmd.Flags().BoolVar(&source.copy, "copy", false, "what can be read of the damaged files")
+	cmd.Flags().StringVar(&source.file, "from", "", "a backup of a state file, `FILE`")
+	cmd.Flags().BoolVar(&source.empty, "empty", false, "an empty configuration: everything of hostnat that runs is taken down")
+	cmd.MarkFlagsMutuallyExclusive("copy", "from", "empty")
+	addDirectories(cmd.Flags(), &options)
+	return cmd
+}
+
+// restoreSource is what the flags say.
+type restoreSource struct {
+	copy, empty bool
+	file        string
+}
+
+func (s restoreSource) read() (from daemon.Source, err error) {
+	from = daemon.Source{Copy: s.copy, Empty: s.empty}
+	if s.file != "" {
+		if from.File, err = readBackup(s.file); err != nil {
+			return from, fmt.Errorf("read the backup: %w", err)
+		}
+	}
+	return from, nil
+}
+
+func readBackup(path string) ([]byte, error) {
+	f, err := os.Open(path)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	data, err := io.ReadAll(io.LimitReader(f, maxBackup+1))
+	if err == nil && len(data) > maxBackup {
+		err = &api.Error{Code: api.Invalid, Message: fmt.Sprintf("%s is longer than %d bytes", path, maxBackup)}
+	}
+	return data, err
+}
+
+func (a *app) restore(cmd *cobra.Command, options daemon.Options, from daemon.Source) error {
+	if !from.Copy && !from.Empty && from.File == nil {
+		undecided, err := daemon.Choices(cmd.Context(), options)
+		if err != nil {
+			return err
+		}
+		return printChoices(a.Stdout, undecided)
+	}
+	if err := daemon.Restore(cmd.Context(), options, from); err != nil {
+		return err
+	}
+	return printDone(a, "the configuration is restored; it is in force when the daemon starts")
+}
+
+func printChoices(w io.Writer, u *daemon.Undecided) error {
+	if u == nil {
+		_, err := fmt.Fprintln(w, "the configuration is in order: there is nothing to choose")
+		return err
+	}
+	fmt.Fprintln(w, u.Why)
+	t := newTable(w)
+	for _, c := range u.Choices {
+		t.row("  "+c.Command, c.What)
+	}
+	return t.Flush()
+}

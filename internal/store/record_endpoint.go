@@ -1,0 +1,35 @@
+package store
+
+import (
+	"net/netip"
+
+	"github.com/hostnat/hostnat/internal/model"
+)
+
+// endpointRecord is an endpoint as it is stored.
+type endpointRecord struct {
+	Name      string       `json:"name"`
+	ID        uint32       `json:"id"`
+	Network   string       `json:"network"`
+	Addresses []netip.Addr `json:"addresses"`
+	MAC       string       `json:"mac"`
+	Kind      string       `json:"kind"`
+	Target    string       `json:"target"`
+	Interface string       `json:"interface"`
+	IfName    string       `json:"ifname,omitempty"`
+	Aliases   []string     `json:"aliases,omitempty"`
+}
+
+func endpointToRecord(e model.Endpoint) endpointRecord {
+	return endpointRecord{
+		Name: e.Name, ID: e.ID, Network: e.Network, Addresses: []netip.Addr{e.Address}, MAC: string(e.MAC),
+		Kind: string(e.Kind), Target: e.Target, Interface: e.Interface, IfName: e.IfName, Aliases: e.Aliases,
+	}
+}
+
+func (r endpointRecord) value() model.Endpoint {
+	return model.Endpoint{
+		Name: r.Name, ID: r.ID, Network: r.Network, Address: firstOf(r.Addresses), MAC: model.MAC(r.MAC),
+		Kind: model.EndpointKind(r.Kind), Target: r.Target, Interface: r.Interface, IfName: r.IfName, Aliases: r.Aliases,
+	}
+}
