@@ -9,13 +9,14 @@
  *   outside_egress   to any of these: the leak guard
  *   reassembly_enter, reassembly_leave  what goes to the reassembly namespace, and what comes from there
  *   host_connect4, ...  the host's own sockets
- *   end_session, adopt_session, start_wheel   called by user space
+ *   end_session, adopt_session, forget_place, start_wheel   called by user space
  */
 #include "ip4_socket_nat.h"
 #include "ip4_guard.h"
 #include "ip4_inbound.h"
 #include "ip4_antispoof.h"
 #include "ip4_reassembly.h"
+#include "ip4_switch_port.h"
 
 SEC("tcx/ingress")
 int inside_ingress(struct __sk_buff *skb)
@@ -29,6 +30,8 @@ int inside_ingress(struct __sk_buff *skb)
 
 	if (!inside)
 		return drop(REASON_NO_INSTANCE);
+	if (unlikely(skb->vlan_present) && !drop_priority_tag(skb))
+		return drop(REASON_ENCAPSULATED);
 	if (!pull(skb, sizeof(*ethernet)))
 		return drop(REASON_MALFORMED);
 	ethernet = (void *)(long)skb->data;
@@ -36,8 +39,6 @@ int inside_ingress(struct __sk_buff *skb)
 		return drop(REASON_MALFORMED);
 	if (unlikely(__builtin_memcmp(ethernet->source, inside->mac, sizeof(inside->mac))))
 		return drop(REASON_SPOOFED_SOURCE);
-	if (skb->vlan_present)
-		return drop(REASON_PROTOCOL);
 	if (ethernet->protocol == htons(ETH_P_ARP))
 		return check_arp(skb, inside);
 	/* Has no NAT here yet, and a rogue router advertisement could fool the host. */
@@ -90,39 +91,8 @@ int port_ingress(struct __sk_buff *skb)
 {
 	__u32 ifindex = skb->ifindex;
 	struct inside *inside = bpf_map_lookup_elem(&insides, &ifindex);
-	struct packet packet = { .l3 = sizeof(struct ethhdr) };
-	struct ethhdr *ethernet;
-	bool to_gateway;
-	__u8 mac[6];
-	int reason;
 
-	if (!inside || skb->vlan_present || !pull(skb, sizeof(*ethernet)))
-		return TCX_NEXT;
-	ethernet = (void *)(long)skb->data;
-	if ((void *)(ethernet + 1) > (void *)(long)skb->data_end)
-		return TCX_NEXT;
-	if (unlikely(!__builtin_memcmp(ethernet->source, inside->gateway_mac, sizeof(inside->gateway_mac))))
-		return drop(REASON_SPOOFED_SOURCE);
-	if (ethernet->protocol == htons(ETH_P_ARP))
-		return check_unmanaged_arp(skb, inside);
-	if (ethernet->protocol != htons(ETH_P_IP))
-		return TCX_NEXT;
-	to_gateway = !__builtin_memcmp(ethernet->destination, inside->gateway_mac, sizeof(inside->gateway_mac));
-	__builtin_memcpy(mac, ethernet->source, sizeof(mac));
-	reason = parse_ip(skb, &packet);
-	if (unlikely(reason))
-		return drop(reason);
-	/* A client that has lost its address is to hear so from the server. */
-	if (unlikely(is_anothers_lease(inside, packet.source, mac)) && !is_from_dhcp_client(skb, &packet))
-		return drop(REASON_SPOOFED_SOURCE);
-	if (to_gateway)
-		return from_unmanaged(skb, &packet, inside);
-	if (is_for_dhcp_client(skb, &packet))
-		return drop(REASON_ROGUE_SERVER);
-	if (packet.source && packet.source != ~0U && (packet.source & inside->mask) == inside->subnet &&
-	    !is_unmanaged(inside, packet.source))
-		return drop(REASON_SPOOFED_SOURCE);
-	return TCX_NEXT;
+	return inside ? from_switch_port(skb, inside) : TCX_NEXT;
 }
 
 SEC("tcx/ingress")
@@ -264,6 +234,17 @@ int adopt_session(struct __sk_buff *skb)
 	if (!due || (session->timer_due && session->timer_due <= due))
 		return TCX_NEXT;
 	return timer_set(&key, session, now, due - now) ? TCX_NEXT : TCX_DROP;
+}
+
+/* The same way user space has a row of who is where forgotten. */
+SEC("tcx/ingress")
+int forget_place(struct __sk_buff *skb)
+{
+	struct claim claim;
+
+	if (bpf_skb_load_bytes(skb, sizeof(struct ethhdr), &claim, sizeof(claim)))
+		return TCX_DROP;
+	return claim.address ? forget_holder(&claim) : forget_station(&claim);
 }
 
 /*

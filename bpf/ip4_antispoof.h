@@ -76,21 +76,6 @@ INLINE bool is_anothers_lease(const struct inside *inside, __be32 address, const
 	return lease && lease->until > bpf_ktime_get_coarse_ns() && __builtin_memcmp(lease->mac, mac, sizeof(lease->mac));
 }
 
-/* ARP from somebody who is no managed endpoint: not for the gateway, not for one that is, and not for another's lease. */
-INLINE int check_unmanaged_arp(struct __sk_buff *skb, const struct inside *inside)
-{
-	struct endpoint_key key = { .compartment = inside->compartment };
-	struct arp_ipv4 arp;
-
-	if (bpf_skb_load_bytes(skb, sizeof(struct ethhdr), &arp, sizeof(arp)))
-		return drop(REASON_MALFORMED);
-	key.address = arp.sender_address;
-	if (arp.sender_address == inside->gateway || bpf_map_lookup_elem(&endpoints, &key) ||
-	    is_anothers_lease(inside, arp.sender_address, arp.sender_mac))
-		return drop(REASON_SPOOFED_SOURCE);
-	return TCX_NEXT;
-}
-
 /*
  * Turns an echo request to the host into the answer (RFC 1122 section 3.2.2.6)
  * and sends it back through the link it came from.

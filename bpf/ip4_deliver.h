@@ -51,11 +51,32 @@ INLINE bool is_too_big(const struct __sk_buff *skb, const struct packet *packet,
 	return endpoint && endpoint->mtu && unlikely(wire_length(skb, packet) > endpoint->mtu);
 }
 
+/* To whoever was last seen with an address at a port of a network's switch. NOT_OURS if nobody was. */
+INLINE int deliver_to_port(struct __sk_buff *skb, const struct packet *packet, __u32 compartment, __u32 bridge, __be32 address)
+{
+	struct endpoint_key key = { .compartment = compartment, .address = address };
+	struct holder *holder = bpf_map_lookup_elem(&holders, &key);
+	struct inside *inside = holder ? bpf_map_lookup_elem(&insides, &bridge) : NULL;
+	struct ethhdr *ethernet;
+
+	if (!inside)
+		return NOT_OURS;
+	if (!packet->l3 && !add_ethernet(skb))
+		return drop(REASON_MALFORMED);
+	ethernet = (void *)(long)skb->data;
+	if ((void *)(ethernet + 1) > (void *)(long)skb->data_end)
+		return drop(REASON_MALFORMED);
+	memcpy(ethernet->destination, holder->mac, sizeof(holder->mac));
+	memcpy(ethernet->source, inside->gateway_mac, sizeof(inside->gateway_mac));
+	return bpf_redirect(holder->port, 0);
+}
+
 /* Hands a translated packet to the endpoint that has address or, if that is none of ours, to its network's bridge. */
 INLINE int deliver_to(struct __sk_buff *skb, struct packet *packet, struct endpoint *endpoint, __u32 network_id, __be32 address)
 {
 	struct bpf_redir_neigh neighbour = { .nh_family = AF_INET, .ipv4_nh = address };
 	struct network *network;
+	int verdict;
 
 	if (likely(endpoint)) {
 		if (!packet->l3 && !add_ethernet(skb))
@@ -69,6 +90,9 @@ INLINE int deliver_to(struct __sk_buff *skb, struct packet *packet, struct endpo
 	network = bpf_map_lookup_elem(&networks, &network_id);
 	if (!network || !network->bridge_ifindex)
 		return drop(REASON_ENDPOINT_GONE);
+	verdict = deliver_to_port(skb, packet, network->compartment, network->bridge_ifindex, address);
+	if (verdict != NOT_OURS)
+		return verdict;
 	return bpf_redirect_neigh(network->bridge_ifindex, &neighbour, sizeof(neighbour), 0);
 }
 

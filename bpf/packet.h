@@ -59,6 +59,12 @@ INLINE bool is_for_vlan(struct __sk_buff *skb)
 	return skb->vlan_tci & 0xfff || bpf_skb_vlan_pop(skb);
 }
 
+/* Takes off a VLAN tag that is a priority alone. False if it is a VLAN's, or if there is another one behind it. */
+INLINE bool drop_priority_tag(struct __sk_buff *skb)
+{
+	return !(skb->vlan_tci & 0xfff) && !bpf_skb_vlan_pop(skb) && !skb->vlan_present;
+}
+
 /* How long the largest datagram is that this packet becomes on the wire. */
 INLINE __u32 wire_length(const struct __sk_buff *skb, const struct packet *packet)
 {

@@ -47,6 +47,12 @@ enum reason {
 	REASON_ROGUE_SERVER = 0x52,
 	REASON_SOURCE_ROUTE = 0x53,
 	REASON_MARTIAN_DESTINATION = 0x54,
+	REASON_MAC_ELSEWHERE = 0x58,
+	REASON_ADDRESS_ELSEWHERE = 0x59,
+	REASON_PORT_LIMIT = 0x5a,
+	REASON_ENCAPSULATED = 0x5b,
+	REASON_BRIDGE_PROTOCOL = 0x5c,
+	REASON_ROGUE_ROUTER = 0x5d,
 	REASON_COUNT = 0x60,
 };
 
@@ -132,11 +138,13 @@ enum network_flags {
 	NETWORK_OPEN = 1, /* its endpoints and those of other open networks of the compartment reach each other */
 	NETWORK_ENDPOINTS_ISOLATED = 2, /* its endpoints do not reach each other */
 	NETWORK_UNROUTED = 4, /* its prefix has no route in the host's main table, since another network may have it too */
+	NETWORK_UNGUARDED = 16, /* its switch's ports are not checked: see ip4_switch_port.h */
 	NETWORK_HOST_OVERLAP = 8, /* the host has come to a LAN or a VPN with a part of its subnet */
 };
 struct network {
 	__u32 bridge_ifindex;
 	__u32 flags;
+	__u32 compartment;
 };
 
 /*
@@ -162,6 +170,48 @@ struct lease {
 	__u64 until; /* ns, as bpf_ktime_get_coarse_ns() */
 	__u8 mac[6];
 	__u8 pad[2];
+};
+
+/*
+ * Who is where on a network's switch. A MAC is at one port, an address is
+ * one MAC's. Learnt by first use.
+ */
+struct station_key {
+	__u32 network;
+	__u8 mac[6];
+	__u8 pad[2];
+};
+struct station {
+	__u64 seen; /* monotonic ns: when it was last heard of at its port */
+	__u64 claimed; /* monotonic ns: when another port last claimed it, and user space was told */
+	__u32 port;
+	__u32 pad;
+};
+struct holder { /* of an address, by struct endpoint_key */
+	__u64 seen, claimed; /* as a station's */
+	__u32 port;
+	__u8 mac[6];
+	__u8 pad[2];
+};
+struct port_load {
+	__u32 stations, holders;
+};
+/* A frame that was refused, since its MAC or address is somebody else's: user space asks whether that one is still there. */
+struct claim {
+	__u64 time; /* monotonic ns */
+	__u32 network, compartment;
+	__u32 port, holder_port; /* who claims, who has it */
+	addr_t address; /* 0: the MAC itself */
+	__u8 mac[6], holder_mac[6]; /* the same if address is 0 */
+};
+struct refusal_key {
+	__u32 port, reason;
+};
+struct refusal { /* the last one of that reason at that port */
+	__u64 count, last; /* monotonic ns */
+	addr_t address; /* 0: none */
+	__u8 mac[6];
+	__u8 pad[6];
 };
 
 enum delivery { DELIVER_PEER = 0, DELIVER_LINK = 1 };
@@ -441,4 +491,5 @@ const struct {
 	enum event_id event_id;
 	enum mark mark;
 	struct event event;
+	struct claim claim;
 } *shared_types __attribute__((unused));

@@ -20,6 +20,7 @@ import (
 	"github.com/hostnat/hostnat/internal/resolved"
 	"github.com/hostnat/hostnat/internal/server"
 	"github.com/hostnat/hostnat/internal/store"
+	"github.com/hostnat/hostnat/internal/whereis"
 )
 
 // Options is where the daemon keeps its things.
@@ -78,10 +79,11 @@ func Run(ctx context.Context, o Options) error {
 		names: resolved.New(o.HostNames, o.Log),
 	}
 	defer beside.close()
+	guard := whereis.New(k.WhoIsWhere(), host.SwitchPorts{}, k.Announce, o.Log)
 	relays := portproxy.New(portproxy.Options{Log: o.Log})
 	c, err := control.New(control.Options{
 		Store: s, Kernel: k, Leases: leases, Relays: relays, Servers: beside,
-		Log: o.Log, Version: o.Version, Problems: append(beside.problems(), relays.Problems),
+		Log: o.Log, Version: o.Version, Problems: append(beside.problems(), relays.Problems, guard.Problems),
 	})
 	if err != nil {
 		return err
@@ -94,7 +96,7 @@ func Run(ctx context.Context, o Options) error {
 	if err := c.Reconcile(ctx); err != nil {
 		o.Log.Error("the kernel is not as configured", "error", err)
 	}
-	return runTasks(ctx, o, k, c, beside, leases, relays, listener)
+	return runTasks(ctx, o, k, c, beside, leases, relays, guard, listener)
 }
 
 // hold takes what one daemon alone may have, the host and the state directory:
@@ -115,7 +117,7 @@ func hold(ctx context.Context, o Options) (*store.Store, func(), error) {
 	return s, func() { s.Close(); claim.Release() }, nil
 }
 
-func runTasks(ctx context.Context, o Options, k *reconcile.Kernel, c *control.Control, beside *servers, leases *dhcp.Leases, relays *portproxy.Engine, listener net.Listener) error {
+func runTasks(ctx context.Context, o Options, k *reconcile.Kernel, c *control.Control, beside *servers, leases *dhcp.Leases, relays *portproxy.Engine, guard *whereis.Guard, listener net.Listener) error {
 	ctx, stop := context.WithCancel(ctx)
 	defer stop()
 	srv := server.NewServer(service{Control: c, resolvConf: o.ResolvConf, runDir: o.RunDir, stop: stop}, o.Version, o.Log)
@@ -124,6 +126,7 @@ func runTasks(ctx context.Context, o Options, k *reconcile.Kernel, c *control.Co
 		{"reconciler", func(ctx context.Context) error { return follow(ctx, c, k.HostChanges(), o.Log) }},
 		{"host watcher", k.WatchHost},
 		{"port proxies", relays.Run},
+		{"who is where", guard.Run},
 		{"DNS", beside.dns.Run},
 		{"names for the host", beside.names.Run},
 		{"leases", func(ctx context.Context) error { return followLeases(ctx, c, leases.Watch(), o.Log) }},

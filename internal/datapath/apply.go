@@ -34,6 +34,7 @@ func (d *Datapath) Apply(c Config) error {
 		syncMap("host addresses", o.HostAddresses, hostAddressValues(c), &gone.addresses, nil),
 		syncMap("endpoints", o.Endpoints, endpointValues(c), &gone.endpoints, nil),
 		syncMap("leases", o.Leases, leases, nil, nil),
+		syncMap("endpoints' MACs", o.ManagedMacs, managedMACs(c), nil, nil),
 		syncMap("inside interfaces", o.Insides, insideValues(c), nil, nil),
 		syncMap("outside interfaces", o.Outsides, outsideValues(c), nil, nil),
 		syncMap("allowed remotes", o.Allowed, c.allowed(), nil, nil),
@@ -173,7 +174,7 @@ func natValues(c Config) map[uint32]bpfNat {
 func networkValues(c Config) map[uint32]bpfNetwork {
 	values := make(map[uint32]bpfNetwork, len(c.Networks))
 	for id, n := range c.Networks {
-		values[id] = bpfNetwork{BridgeIfindex: n.Bridge, Flags: n.flags()}
+		values[id] = bpfNetwork{BridgeIfindex: n.Bridge, Flags: n.flags(), Compartment: n.Compartment}
 	}
 	return values
 }

@@ -70,6 +70,18 @@ type bpfBindingKey struct {
 	Pad      uint8
 }
 
+type bpfClaim struct {
+	_           structs.HostLayout
+	Time        uint64
+	Network     uint32
+	Compartment uint32
+	Port        uint32
+	HolderPort  uint32
+	Address     uint32
+	Mac         [6]uint8
+	HolderMac   [6]uint8
+}
+
 type bpfDelivery uint32
 
 const (
@@ -230,6 +242,16 @@ type bpfHoldDown struct {
 	Until   uint32
 }
 
+type bpfHolder struct {
+	_       structs.HostLayout
+	Seen    uint64
+	Claimed uint64
+	Port    uint32
+	Mac     [6]uint8
+	Pad     [2]uint8
+	_       [4]byte
+}
+
 type bpfHostPortKey struct {
 	_        structs.HostLayout
 	Address  uint32
@@ -325,6 +347,7 @@ type bpfNetwork struct {
 	_             structs.HostLayout
 	BridgeIfindex uint32
 	Flags         uint32
+	Compartment   uint32
 }
 
 type bpfNetworkFlags uint32
@@ -333,6 +356,7 @@ const (
 	bpfNetworkFlagsNETWORK_OPEN               bpfNetworkFlags = 1
 	bpfNetworkFlagsNETWORK_ENDPOINTS_ISOLATED bpfNetworkFlags = 2
 	bpfNetworkFlagsNETWORK_UNROUTED           bpfNetworkFlags = 4
+	bpfNetworkFlagsNETWORK_UNGUARDED          bpfNetworkFlags = 16
 	bpfNetworkFlagsNETWORK_HOST_OVERLAP       bpfNetworkFlags = 8
 )
 
@@ -410,6 +434,12 @@ type bpfPortBitsKey struct {
 	Pad      [3]uint8
 }
 
+type bpfPortLoad struct {
+	_        structs.HostLayout
+	Stations uint32
+	Holders  uint32
+}
+
 type bpfPrefixKey struct {
 	_       structs.HostLayout
 	Length  uint32
@@ -464,8 +494,29 @@ const (
 	bpfReasonREASON_ROGUE_SERVER          bpfReason = 82
 	bpfReasonREASON_SOURCE_ROUTE          bpfReason = 83
 	bpfReasonREASON_MARTIAN_DESTINATION   bpfReason = 84
+	bpfReasonREASON_MAC_ELSEWHERE         bpfReason = 88
+	bpfReasonREASON_ADDRESS_ELSEWHERE     bpfReason = 89
+	bpfReasonREASON_PORT_LIMIT            bpfReason = 90
+	bpfReasonREASON_ENCAPSULATED          bpfReason = 91
+	bpfReasonREASON_BRIDGE_PROTOCOL       bpfReason = 92
+	bpfReasonREASON_ROGUE_ROUTER          bpfReason = 93
 	bpfReasonREASON_COUNT                 bpfReason = 96
 )
+
+type bpfRefusal struct {
+	_       structs.HostLayout
+	Count   uint64
+	Last    uint64
+	Address uint32
+	Mac     [6]uint8
+	Pad     [6]uint8
+}
+
+type bpfRefusalKey struct {
+	_      structs.HostLayout
+	Port   uint32
+	Reason uint32
+}
 
 type bpfScratch struct {
 	_       structs.HostLayout
@@ -571,6 +622,21 @@ type bpfSocketNatKey struct {
 	Pad     uint16
 }
 
+type bpfStation struct {
+	_       structs.HostLayout
+	Seen    uint64
+	Claimed uint64
+	Port    uint32
+	Pad     uint32
+}
+
+type bpfStationKey struct {
+	_       structs.HostLayout
+	Network uint32
+	Mac     [6]uint8
+	Pad     [2]uint8
+}
+
 type bpfSubnetKey struct {
 	_           structs.HostLayout
 	Length      uint32
@@ -652,6 +718,7 @@ const (
 	bpfMapAllowed           = "allowed"
 	bpfMapBindingIndex      = "binding_index"
 	bpfMapBindings          = "bindings"
+	bpfMapClaims            = "claims"
 	bpfMapConfiguration     = "configuration"
 	bpfMapDependentCount    = "dependent_count"
 	bpfMapDependentPorts    = "dependent_ports"
@@ -664,6 +731,7 @@ const (
 	bpfMapFragmentIds       = "fragment_ids"
 	bpfMapFragments         = "fragments"
 	bpfMapHoldDowns         = "hold_downs"
+	bpfMapHolders           = "holders"
 	bpfMapHostAddresses     = "host_addresses"
 	bpfMapHostPorts         = "host_ports"
 	bpfMapInsidePrefixes    = "inside_prefixes"
@@ -671,6 +739,7 @@ const (
 	bpfMapInsides           = "insides"
 	bpfMapLastToken         = "last_token"
 	bpfMapLeases            = "leases"
+	bpfMapManagedMacs       = "managed_macs"
 	bpfMapMappings          = "mappings"
 	bpfMapNats              = "nats"
 	bpfMapNetworks          = "networks"
@@ -681,13 +750,16 @@ const (
 	bpfMapPassages          = "passages"
 	bpfMapPools             = "pools"
 	bpfMapPortBits          = "port_bits"
+	bpfMapPortLoads         = "port_loads"
 	bpfMapRanges            = "ranges"
 	bpfMapReassemblyLoads   = "reassembly_loads"
+	bpfMapRefusals          = "refusals"
 	bpfMapReservedPorts     = "reserved_ports"
 	bpfMapScratches         = "scratches"
 	bpfMapSessions          = "sessions"
 	bpfMapSlots             = "slots"
 	bpfMapSocketNat         = "socket_nat"
+	bpfMapStations          = "stations"
 	bpfMapSubnets           = "subnets"
 	bpfMapTimers            = "timers"
 	bpfMapTokens            = "tokens"
@@ -696,6 +768,7 @@ const (
 	bpfProgAdoptSession     = "adopt_session"
 	bpfProgBridgeIngress    = "bridge_ingress"
 	bpfProgEndSession       = "end_session"
+	bpfProgForgetPlace      = "forget_place"
 	bpfProgHostConnect4     = "host_connect4"
 	bpfProgHostConnect6     = "host_connect6"
 	bpfProgHostGetpeername4 = "host_getpeername4"
@@ -761,6 +834,7 @@ type bpfProgramSpecs struct {
 	AdoptSession     *ebpf.ProgramSpec `ebpf:"adopt_session"`
 	BridgeIngress    *ebpf.ProgramSpec `ebpf:"bridge_ingress"`
 	EndSession       *ebpf.ProgramSpec `ebpf:"end_session"`
+	ForgetPlace      *ebpf.ProgramSpec `ebpf:"forget_place"`
 	HostConnect4     *ebpf.ProgramSpec `ebpf:"host_connect4"`
 	HostConnect6     *ebpf.ProgramSpec `ebpf:"host_connect6"`
 	HostGetpeername4 *ebpf.ProgramSpec `ebpf:"host_getpeername4"`
@@ -787,6 +861,7 @@ type bpfMapSpecs struct {
 	Allowed          *ebpf.MapSpec `ebpf:"allowed"`
 	BindingIndex     *ebpf.MapSpec `ebpf:"binding_index"`
 	Bindings         *ebpf.MapSpec `ebpf:"bindings"`
+	Claims           *ebpf.MapSpec `ebpf:"claims"`
 	Configuration    *ebpf.MapSpec `ebpf:"configuration"`
 	DependentCount   *ebpf.MapSpec `ebpf:"dependent_count"`
 	DependentPorts   *ebpf.MapSpec `ebpf:"dependent_ports"`
@@ -799,6 +874,7 @@ type bpfMapSpecs struct {
 	FragmentIds      *ebpf.MapSpec `ebpf:"fragment_ids"`
 	Fragments        *ebpf.MapSpec `ebpf:"fragments"`
 	HoldDowns        *ebpf.MapSpec `ebpf:"hold_downs"`
+	Holders          *ebpf.MapSpec `ebpf:"holders"`
 	HostAddresses    *ebpf.MapSpec `ebpf:"host_addresses"`
 	HostPorts        *ebpf.MapSpec `ebpf:"host_ports"`
 	InsidePrefixes   *ebpf.MapSpec `ebpf:"inside_prefixes"`
@@ -806,6 +882,7 @@ type bpfMapSpecs struct {
 	Insides          *ebpf.MapSpec `ebpf:"insides"`
 	LastToken        *ebpf.MapSpec `ebpf:"last_token"`
 	Leases           *ebpf.MapSpec `ebpf:"leases"`
+	ManagedMacs      *ebpf.MapSpec `ebpf:"managed_macs"`
 	Mappings         *ebpf.MapSpec `ebpf:"mappings"`
 	Nats             *ebpf.MapSpec `ebpf:"nats"`
 	Networks         *ebpf.MapSpec `ebpf:"networks"`
@@ -816,13 +893,16 @@ type bpfMapSpecs struct {
 	Passages         *ebpf.MapSpec `ebpf:"passages"`
 	Pools            *ebpf.MapSpec `ebpf:"pools"`
 	PortBits         *ebpf.MapSpec `ebpf:"port_bits"`
+	PortLoads        *ebpf.MapSpec `ebpf:"port_loads"`
 	Ranges           *ebpf.MapSpec `ebpf:"ranges"`
 	ReassemblyLoads  *ebpf.MapSpec `ebpf:"reassembly_loads"`
+	Refusals         *ebpf.MapSpec `ebpf:"refusals"`
 	ReservedPorts    *ebpf.MapSpec `ebpf:"reserved_ports"`
 	Scratches        *ebpf.MapSpec `ebpf:"scratches"`
 	Sessions         *ebpf.MapSpec `ebpf:"sessions"`
 	Slots            *ebpf.MapSpec `ebpf:"slots"`
 	SocketNat        *ebpf.MapSpec `ebpf:"socket_nat"`
+	Stations         *ebpf.MapSpec `ebpf:"stations"`
 	Subnets          *ebpf.MapSpec `ebpf:"subnets"`
 	Timers           *ebpf.MapSpec `ebpf:"timers"`
 	Tokens           *ebpf.MapSpec `ebpf:"tokens"`
@@ -860,6 +940,7 @@ type bpfMaps struct {
 	Allowed          *ebpf.Map `ebpf:"allowed"`
 	BindingIndex     *ebpf.Map `ebpf:"binding_index"`
 	Bindings         *ebpf.Map `ebpf:"bindings"`
+	Claims           *ebpf.Map `ebpf:"claims"`
 	Configuration    *ebpf.Map `ebpf:"configuration"`
 	DependentCount   *ebpf.Map `ebpf:"dependent_count"`
 	DependentPorts   *ebpf.Map `ebpf:"dependent_ports"`
@@ -872,6 +953,7 @@ type bpfMaps struct {
 	FragmentIds      *ebpf.Map `ebpf:"fragment_ids"`
 	Fragments        *ebpf.Map `ebpf:"fragments"`
 	HoldDowns        *ebpf.Map `ebpf:"hold_downs"`
+	Holders          *ebpf.Map `ebpf:"holders"`
 	HostAddresses    *ebpf.Map `ebpf:"host_addresses"`
 	HostPorts        *ebpf.Map `ebpf:"host_ports"`
 	InsidePrefixes   *ebpf.Map `ebpf:"inside_prefixes"`
@@ -879,6 +961,7 @@ type bpfMaps struct {
 	Insides          *ebpf.Map `ebpf:"insides"`
 	LastToken        *ebpf.Map `ebpf:"last_token"`
 	Leases           *ebpf.Map `ebpf:"leases"`
+	ManagedMacs      *ebpf.Map `ebpf:"managed_macs"`
 	Mappings         *ebpf.Map `ebpf:"mappings"`
 	Nats             *ebpf.Map `ebpf:"nats"`
 	Networks         *ebpf.Map `ebpf:"networks"`
@@ -889,13 +972,16 @@ type bpfMaps struct {
 	Passages         *ebpf.Map `ebpf:"passages"`
 	Pools            *ebpf.Map `ebpf:"pools"`
 	PortBits         *ebpf.Map `ebpf:"port_bits"`
+	PortLoads        *ebpf.Map `ebpf:"port_loads"`
 	Ranges           *ebpf.Map `ebpf:"ranges"`
 	ReassemblyLoads  *ebpf.Map `ebpf:"reassembly_loads"`
+	Refusals         *ebpf.Map `ebpf:"refusals"`
 	ReservedPorts    *ebpf.Map `ebpf:"reserved_ports"`
 	Scratches        *ebpf.Map `ebpf:"scratches"`
 	Sessions         *ebpf.Map `ebpf:"sessions"`
 	Slots            *ebpf.Map `ebpf:"slots"`
 	SocketNat        *ebpf.Map `ebpf:"socket_nat"`
+	Stations         *ebpf.Map `ebpf:"stations"`
 	Subnets          *ebpf.Map `ebpf:"subnets"`
 	Timers           *ebpf.Map `ebpf:"timers"`
 	Tokens           *ebpf.Map `ebpf:"tokens"`
@@ -908,6 +994,7 @@ func (m *bpfMaps) Close() error {
 		m.Allowed,
 		m.BindingIndex,
 		m.Bindings,
+		m.Claims,
 		m.Configuration,
 		m.DependentCount,
 		m.DependentPorts,
@@ -920,6 +1007,7 @@ func (m *bpfMaps) Close() error {
 		m.FragmentIds,
 		m.Fragments,
 		m.HoldDowns,
+		m.Holders,
 		m.HostAddresses,
 		m.HostPorts,
 		m.InsidePrefixes,
@@ -927,6 +1015,7 @@ func (m *bpfMaps) Close() error {
 		m.Insides,
 		m.LastToken,
 		m.Leases,
+		m.ManagedMacs,
 		m.Mappings,
 		m.Nats,
 		m.Networks,
@@ -937,13 +1026,16 @@ func (m *bpfMaps) Close() error {
 		m.Passages,
 		m.Pools,
 		m.PortBits,
+		m.PortLoads,
 		m.Ranges,
 		m.ReassemblyLoads,
+		m.Refusals,
 		m.ReservedPorts,
 		m.Scratches,
 		m.Sessions,
 		m.Slots,
 		m.SocketNat,
+		m.Stations,
 		m.Subnets,
 		m.Timers,
 		m.Tokens,
@@ -966,6 +1058,7 @@ type bpfPrograms struct {
 	AdoptSession     *ebpf.Program `ebpf:"adopt_session"`
 	BridgeIngress    *ebpf.Program `ebpf:"bridge_ingress"`
 	EndSession       *ebpf.Program `ebpf:"end_session"`
+	ForgetPlace      *ebpf.Program `ebpf:"forget_place"`
 	HostConnect4     *ebpf.Program `ebpf:"host_connect4"`
 	HostConnect6     *ebpf.Program `ebpf:"host_connect6"`
 	HostGetpeername4 *ebpf.Program `ebpf:"host_getpeername4"`
@@ -990,6 +1083,7 @@ func (p *bpfPrograms) Close() error {
 		p.AdoptSession,
 		p.BridgeIngress,
 		p.EndSession,
+		p.ForgetPlace,
 		p.HostConnect4,
 		p.HostConnect6,
 		p.HostGetpeername4,

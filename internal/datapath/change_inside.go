@@ -22,6 +22,7 @@ func (d *Datapath) ChangeInside(was, is Config) error {
 		changeMap("subnets", o.Subnets, subnetValues(was), subnetValues(is), nil),
 		changeMap("host addresses", o.HostAddresses, hostAddressValues(was), hostAddressValues(is), &gone.addresses),
 		changeMap("endpoints", o.Endpoints, endpointValues(was), endpointValues(is), &gone.endpoints),
+		changeMap("endpoints' MACs", o.ManagedMacs, managedMACs(was), managedMACs(is), nil),
 		changeMap("inside interfaces", o.Insides, insideValues(was), insideValues(is), nil),
 		changeMap("outside interfaces", o.Outsides, outsideValues(was), outsideValues(is), nil),
 		d.endOrphans(gone),

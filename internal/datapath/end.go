@@ -21,10 +21,14 @@ func (d *Datapath) endSession(key *bpfSessionKey) error {
 
 // keyFrame is what the programs for user space read a session's key from.
 func keyFrame(key *bpfSessionKey) []byte {
+	return frameOf(unsafe.Slice((*byte)(unsafe.Pointer(key)), unsafe.Sizeof(*key)))
+}
+
+// frameOf puts an Ethernet header's worth of bytes before what a program for user
+// space is to read.
+func frameOf(payload []byte) []byte {
 	const ethernet = 14
-	frame := make([]byte, ethernet+int(unsafe.Sizeof(*key)))
-	copy(frame[ethernet:], unsafe.Slice((*byte)(unsafe.Pointer(key)), unsafe.Sizeof(*key)))
-	return frame
+	return append(make([]byte, ethernet, ethernet+len(payload)), payload...)
 }
 
 // endSessionsIf ends every session that the predicate picks.

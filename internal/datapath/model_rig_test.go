@@ -216,7 +216,9 @@ func (w *twin) reset(begin world) error {
 		w.dp.applyWholes(c),
 		clearMap[bpfSessionKey, bpfSession](o.Sessions), clearMap[bpfBindingKey, bpfBinding](o.Bindings),
 		clearMap[bpfBindingIndexKey, bpfWayOut](o.BindingIndex), clearMap[bpfFilterKey, bpfFilterEntry](o.FilterEntries),
-		clearMap[bpfEndpointKey, bpfUsage](o.Usages), clearMap[bpfDependentPortKey, bpfDependentPort](o.DependentPorts),
+		clearMap[bpfEndpointKey, bpfUsage](o.Usages), clearMap[bpfStationKey, bpfStation](o.Stations), clearMap[bpfEndpointKey, bpfHolder](o.Holders),
+		clearMap[uint32, bpfPortLoad](o.PortLoads), clearMap[bpfRefusalKey, bpfRefusal](o.Refusals),
+		clearMap[bpfDependentPortKey, bpfDependentPort](o.DependentPorts),
 		clearMap[uint32, uint64](o.DependentCount), w.drainHeld(func(bpfHoldDown) {}),
 		clearMap[bpfFragmentKey, bpfFragment](o.Fragments), clearMap[bpfHostPortKey, uint64](o.HostPorts),
 		clearMap[bpfPortBitsKey, bpfPortBits](o.PortBits), clearMap[uint64, bpfSessionTimer](o.Timers), w.clearDrops(),
@@ -418,6 +420,16 @@ func (w *twin) ageHints(by time.Duration) error {
 	for key, used := range ports {
 		used -= uint64(by)
 		if err := o.HostPorts.Put(&key, &used); err != nil {
+			return err
+		}
+	}
+	holders, err := contentsOf[bpfEndpointKey, bpfHolder](o.Holders)
+	if err != nil {
+		return err
+	}
+	for key, h := range holders {
+		h.Seen -= uint64(by)
+		if err := o.Holders.Put(&key, &h); err != nil {
 			return err
 		}
 	}

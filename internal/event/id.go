@@ -26,6 +26,7 @@ const (
 	OverflowBegin     ID = 2011 // a NAT goes on with endpoint-dependent mapping
 	OverflowEnd       ID = 2012 // ... and has no such session any more
 	EndpointLimited   ID = 2013 // an endpoint has all that its NAT allows it
+	PortRefused       ID = 2020 // frames of a plugged-in port were refused
 )
 
 // Level is how much an event matters to somebody who reads along.
@@ -70,6 +71,7 @@ var ids = map[ID]struct {
 	OverflowBegin:           {"OverflowBegin", Warning, other, ""},
 	OverflowEnd:             {"OverflowEnd", Information, other, ""},
 	EndpointLimited:         {"EndpointLimited", Warning, other, ""},
+	PortRefused:             {"PortRefused", Warning, other, ""},
 }
 
 // Name returns WinNAT's name of the event, or "Unknown".

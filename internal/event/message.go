@@ -49,6 +49,8 @@ func (e Event) Message() string {
 			e.Internal.Addr(), e.NAT)
 	case MemoryAllocationFailure:
 		return fmt.Sprintf("No room for a new entry: %s.", e.Description)
+	case PortRefused:
+		return e.Description + "."
 	case NetworkOverlap, NetworkOverlapEnd, NetworkRenumber:
 		return fmt.Sprintf("Network %s %s.", e.Network, e.Description)
 	}

@@ -57,6 +57,12 @@ const (
 	SourceRoute              Reason = 0x53
 	MartianDestination       Reason = 0x54
 	RouteChanged             Reason = 0x50
+	MACElsewhere             Reason = 0x58
+	AddressElsewhere         Reason = 0x59
+	PortLimit                Reason = 0x5a
+	Encapsulated             Reason = 0x5b
+	BridgeProtocol           Reason = 0x5c
+	RogueRouter              Reason = 0x5d
 )
 
 type reasonText struct{ name, description string }
@@ -109,6 +115,12 @@ var reasons = map[Reason]reasonText{
 	EndpointLimit:            {"endpoint-limit", "The endpoint has as many sessions, ports or new sessions a second as its NAT allows."},
 	RogueServer:              {"rogue-server", "An endpoint answered as a DHCP server; the network has its own."},
 	SourceRoute:              {"source-route", "The packet asks for a route of its sender's choice (IP source routing)."},
+	MACElsewhere:             {"mac-elsewhere", "A frame at a plugged-in port carries a MAC that is at another port."},
+	AddressElsewhere:         {"address-elsewhere", "Somebody at a plugged-in port speaks for an address that another MAC has."},
+	PortLimit:                {"port-limit", "A plugged-in port has as many MACs or addresses as it may."},
+	Encapsulated:             {"encapsulated", "A frame with a VLAN tag, LLC, MPLS or PPPoE header hides what is in it."},
+	BridgeProtocol:           {"bridge-protocol", "An endpoint spoke as a bridge (spanning tree and its kind)."},
+	RogueRouter:              {"rogue-router", "An endpoint advertised itself as an IPv6 router, or redirected others."},
 	MartianDestination:       {"martian-destination", "An endpoint sent to an address that nobody has on a wire: loopback, 0.0.0.0/8 or 240.0.0.0/4."},
 }
 

@@ -76,10 +76,26 @@ type Model struct {
 	hostPorts map[BindingKey]time.Duration
 	rates     map[owned]rate
 	resting   map[BindingKey]time.Duration // ports whose resting binding gave way to a mapping
+	holders   map[place]holder             // who has which address, of those at plugged-in ports
 	events    []Event
 	choice    Choice
 	problem   error // the data path's choice is not allowed
 }
+
+// place is an address in a compartment.
+type place struct {
+	compartment uint32
+	address     netip.Addr
+}
+
+// holder is the MAC that was first to use an address, and when it was last heard of.
+type holder struct {
+	mac  MAC
+	seen time.Duration
+}
+
+// stationSilent is how long who has an address may be silent before another may have it.
+const stationSilent = 300 * time.Second
 
 // New returns a NAT without sessions.
 func New(c Config) *Model {
@@ -91,6 +107,7 @@ func New(c Config) *Model {
 		hostPorts: make(map[BindingKey]time.Duration),
 		rates:     make(map[owned]rate),
 		resting:   make(map[BindingKey]time.Duration),
+		holders:   make(map[place]holder),
 	}
 	for id, mapping := range c.Mappings {
 		m.addMapping(id, mapping)

@@ -184,6 +184,10 @@ func (m *Model) deliver(p *packet, compartment, network uint32, to netip.Addr) R
 		gateway := m.config.Networks[e.Network].GatewayMAC
 		copy(p.frame[:6], e.MAC[:])
 		copy(p.frame[6:12], gateway[:])
+	} else if h, held := m.holders[place{compartment, to}]; held {
+		gateway := m.config.Networks[network].GatewayMAC
+		copy(p.frame[:6], h.mac[:])
+		copy(p.frame[6:12], gateway[:])
 	}
 	return Result{Verdict: Inward, Frame: p.frame}
 }

@@ -31,4 +31,9 @@ const (
 	RogueServer         Reason = "rogue-server"
 	SourceRoute         Reason = "source-route"
 	MartianDestination  Reason = "martian-destination"
+	MACElsewhere        Reason = "mac-elsewhere"
+	AddressElsewhere    Reason = "address-elsewhere"
+	Encapsulated        Reason = "encapsulated"
+	BridgeProtocol      Reason = "bridge-protocol"
+	RogueRouter         Reason = "rogue-router"
 )

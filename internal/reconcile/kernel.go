@@ -100,6 +100,9 @@ func mountPoint(runDir string) string { return filepath.Join(runDir, "bpf") }
 // Close lets go of the kernel's state, which stays.
 func (k *Kernel) Close() error { return errors.Join(k.mirror.watcher.Close(), k.datapath.Close()) }
 
+// WhoIsWhere is the data path's table of who is at which plugged-in port.
+func (k *Kernel) WhoIsWhere() *datapath.Datapath { return k.datapath }
+
 // Facts returns what the host itself uses: our own links are left out.
 func (k *Kernel) Facts(ctx context.Context) (model.HostFacts, error) {
 	return k.mirror.hostFacts(ctx)

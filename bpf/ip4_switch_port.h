@@ -1,0 +1,486 @@
+/* SPDX-License-Identifier: (GPL-2.0 OR BSD-2-Clause) */
+/*
+ * Ports of a network's bridge that other tools plugged in. What good switches
+ * call port security, dynamic ARP inspection, IP source guard, DHCP snooping,
+ * router advertisement guard and BPDU guard, from one table: who is where.
+ *
+ * `stations` says at which port a MAC is, `holders` which MAC has an IPv4
+ * address. Both are learnt by first use. A row moves to another port or MAC
+ * only when its own has been silent for long, or when user space has found
+ * that nobody answers there any more (struct claim).
+ */
+#pragma once
+#include "ip4_antispoof.h"
+
+enum {
+	STATIONS_A_PORT = 64, /* MACs, and IPv4 addresses, that a port may have at a time */
+	CLAIM_PAUSE = 250000000, /* ns between two claims of one row that user space is told of */
+	SEEN_STEP = 50000000, /* ns: how exactly a row says when it was last heard of */
+};
+#define STATION_SILENT (300 * SECOND) /* as long as bridges remember a MAC: IEEE 802.1D section 7.9.2 */
+
+/* Ethernet's longest frame by the length field: below this it is IEEE 802.3 with LLC behind it. */
+enum { ETH_P_802_3_MIN = 0x0600 };
+enum {
+	ETH_P_8021Q = 0x8100,
+	ETH_P_8021AD = 0x88a8,
+	ETH_P_8021AH = 0x88e7,
+	ETH_P_QINQ = 0x9100,
+	ETH_P_MPLS = 0x8847,
+	ETH_P_MPLS_MULTICAST = 0x8848,
+	ETH_P_PPPOE = 0x8864,
+	ETH_P_PPPOE_DISCOVERY = 0x8863,
+};
+
+struct {
+	MAP_UINT(type, BPF_MAP_TYPE_RINGBUF);
+	MAP_UINT(max_entries, 1 << 16);
+} claims SEC(".maps");
+
+/* What was refused at a port, for `status`: the last of each reason. Forgetting the oldest is right here. */
+struct {
+	MAP_UINT(type, BPF_MAP_TYPE_LRU_HASH);
+	MAP_TYPE(key, struct refusal_key);
+	MAP_TYPE(value, struct refusal);
+	MAP_UINT(max_entries, 4096);
+} refusals SEC(".maps");
+
+/* What the checks of one frame need to know of it. */
+struct frame {
+	__u64 now;
+	__u32 port, network, compartment;
+	__u8 destination[6]; /* both MACs start at a multiple of 4: they are compared as words */
+	__be16 protocol;
+	__u8 mac[6];
+	__u8 pad[6];
+};
+
+INLINE bool same_mac(const __u8 *a, const __u8 *b)
+{
+	return !__builtin_memcmp(a, b, 6);
+}
+
+/* Drops a frame, and notes who tried what. */
+GLOBAL int turn_away(const struct frame *frame, __be32 address, __u32 reason)
+{
+	struct refusal_key key = {};
+	struct refusal new = {}, *refusal;
+
+	if (!frame)
+		return drop(reason);
+	key.port = frame->port;
+	key.reason = reason;
+	refusal = bpf_map_lookup_elem(&refusals, &key);
+	if (!refusal) {
+		new.count = 1;
+		new.last = frame->now;
+		new.address = address;
+		memcpy(new.mac, frame->mac, sizeof(new.mac));
+		bpf_map_update_elem(&refusals, &key, &new, BPF_NOEXIST);
+		return drop(reason);
+	}
+	__sync_fetch_and_add(&refusal->count, 1);
+	refusal->last = frame->now;
+	refusal->address = address;
+	memcpy(refusal->mac, frame->mac, sizeof(refusal->mac));
+	return drop(reason);
+}
+
+/* Tells user space that somebody else claims a row, not with each frame. */
+INLINE void claim(const struct frame *frame, __be32 address, __u32 holder_port, const __u8 *holder_mac, __u64 *claimed)
+{
+	struct claim *claim;
+	__u64 before = *claimed;
+
+	if (before + CLAIM_PAUSE > frame->now || __sync_val_compare_and_swap(claimed, before, frame->now) != before)
+		return;
+	claim = bpf_ringbuf_reserve(&claims, sizeof(*claim), 0);
+	if (!claim)
+		return; /* the next frame claims again */
+	claim->time = frame->now;
+	claim->network = frame->network;
+	claim->compartment = frame->compartment;
+	claim->port = frame->port;
+	claim->holder_port = holder_port;
+	claim->address = address;
+	memcpy(claim->mac, frame->mac, sizeof(claim->mac));
+	memcpy(claim->holder_mac, holder_mac, sizeof(claim->holder_mac));
+	bpf_ringbuf_submit(claim, 0);
+}
+
+INLINE struct port_load *find_load(__u32 port)
+{
+	struct port_load none = {}, *load = bpf_map_lookup_elem(&port_loads, &port);
+
+	if (load)
+		return load;
+	bpf_map_update_elem(&port_loads, &port, &none, BPF_NOEXIST);
+	return bpf_map_lookup_elem(&port_loads, &port);
+}
+
+/* Takes one more row for a port. False if it has as many as it may. */
+INLINE bool load_take(__u32 *rows)
+{
+	if (__sync_fetch_and_add(rows, 1) < STATIONS_A_PORT)
+		return true;
+	__sync_fetch_and_add(rows, -1);
+	return false;
+}
+
+INLINE void load_leave(__u32 port, bool holder)
+{
+	struct port_load *load = bpf_map_lookup_elem(&port_loads, &port);
+
+	if (load)
+		__sync_fetch_and_add(holder ? &load->holders : &load->stations, -1);
+}
+
+INLINE enum reason learn_station(const struct frame *frame, const struct station_key *key)
+{
+	struct station new = { .seen = frame->now, .port = frame->port };
+	struct port_load *load;
+
+	if (bpf_map_lookup_elem(&managed_macs, key)) /* an endpoint's that we attached: it is nowhere else */
+		return REASON_MAC_ELSEWHERE;
+	load = find_load(frame->port);
+	if (!load || !load_take(&load->stations))
+		return REASON_PORT_LIMIT;
+	if (!bpf_map_update_elem(&stations, key, &new, BPF_NOEXIST))
+		return REASON_NONE;
+	__sync_fetch_and_add(&load->stations, -1);
+	return REASON_PORT_LIMIT; /* full, or another CPU has just learnt it: the next frame is looked at again */
+}
+
+/* Whether a frame's MAC is at its port. Returns a drop reason or none. */
+GLOBAL int check_station(const struct frame *frame)
+{
+	struct station_key key = {};
+	struct station *station;
+	struct port_load *load;
+	__u32 port;
+
+	if (!frame)
+		return REASON_MALFORMED;
+	key.network = frame->network;
+	memcpy(key.mac, frame->mac, sizeof(key.mac));
+	station = bpf_map_lookup_elem(&stations, &key);
+	if (unlikely(!station))
+		return learn_station(frame, &key);
+	port = station->port;
+	if (likely(port == frame->port)) {
+		if (station->seen + SEEN_STEP < frame->now)
+			station->seen = frame->now;
+		return REASON_NONE;
+	}
+	if (station->seen + STATION_SILENT > frame->now) {
+		claim(frame, 0, port, frame->mac, &station->claimed);
+		return REASON_MAC_ELSEWHERE;
+	}
+	load = find_load(frame->port);
+	if (!load || !load_take(&load->stations))
+		return REASON_PORT_LIMIT;
+	if (__sync_val_compare_and_swap(&station->port, port, frame->port) != port) {
+		__sync_fetch_and_add(&load->stations, -1);
+		return REASON_MAC_ELSEWHERE;
+	}
+	load_leave(port, false);
+	station->seen = frame->now;
+	return REASON_NONE;
+}
+
+INLINE enum reason learn_holder(const struct frame *frame, const struct endpoint_key *key, struct holder *old)
+{
+	struct holder new = { .seen = frame->now, .port = frame->port };
+	struct port_load *load = find_load(frame->port);
+
+	if (!load || !load_take(&load->holders))
+		return REASON_PORT_LIMIT;
+	if (old) {
+		load_leave(old->port, true);
+		bpf_map_delete_elem(&holders, key);
+	}
+	memcpy(new.mac, frame->mac, sizeof(new.mac));
+	if (!bpf_map_update_elem(&holders, key, &new, BPF_NOEXIST))
+		return REASON_NONE;
+	__sync_fetch_and_add(&load->holders, -1);
+	return REASON_PORT_LIMIT;
+}
+
+/* Whether a frame's MAC may speak for an IPv4 address of the network. Returns a drop reason or none. */
+GLOBAL int check_holder(const struct frame *frame, __be32 address)
+{
+	struct endpoint_key key = { .address = address };
+	struct holder *holder;
+	__u32 port;
+
+	if (!frame)
+		return REASON_MALFORMED;
+	key.compartment = frame->compartment;
+	holder = bpf_map_lookup_elem(&holders, &key);
+	if (unlikely(!holder))
+		return learn_holder(frame, &key, NULL);
+	if (likely(same_mac(holder->mac, frame->mac))) {
+		port = holder->port;
+		if (unlikely(port != frame->port)) { /* the station has moved: its addresses go with it */
+			struct port_load *load = find_load(frame->port);
+
+			if (!load || !load_take(&load->holders))
+				return REASON_PORT_LIMIT;
+			if (__sync_val_compare_and_swap(&holder->port, port, frame->port) == port)
+				load_leave(port, true);
+			else
+				__sync_fetch_and_add(&load->holders, -1);
+		}
+		if (holder->seen + SEEN_STEP < frame->now)
+			holder->seen = frame->now;
+		return REASON_NONE;
+	}
+	if (holder->seen + STATION_SILENT > frame->now) {
+		claim(frame, address, holder->port, holder->mac, &holder->claimed);
+		return REASON_ADDRESS_ELSEWHERE;
+	}
+	return learn_holder(frame, &key, holder);
+}
+
+/* Whether somebody at a port may speak for an IPv4 address. Returns a drop reason or none. */
+GLOBAL int check_source(const struct frame *frame, const struct inside *inside, __be32 address)
+{
+	if (!frame || !inside)
+		return REASON_SPOOFED_SOURCE;
+	if (!is_unmanaged(inside, address) || !(~address & ~inside->mask) || !(address & ~inside->mask))
+		return REASON_SPOOFED_SOURCE;
+	if (is_anothers_lease(inside, address, frame->mac))
+		return REASON_SPOOFED_SOURCE;
+	return check_holder(frame, address);
+}
+
+/* What hides what is behind it from these checks. */
+INLINE bool is_encapsulation(__be16 protocol)
+{
+	switch (protocol) {
+	case htons(ETH_P_8021Q):
+	case htons(ETH_P_8021AD):
+	case htons(ETH_P_8021AH):
+	case htons(ETH_P_QINQ):
+	case htons(ETH_P_MPLS):
+	case htons(ETH_P_MPLS_MULTICAST):
+	case htons(ETH_P_PPPOE):
+	case htons(ETH_P_PPPOE_DISCOVERY):
+		return true;
+	}
+	return ntohs(protocol) < ETH_P_802_3_MIN;
+}
+
+/*
+ * Takes a priority tag off (VLAN 0: IEEE 802.1Q section 6.9) and reads the
+ * frame's header. Returns a drop reason or none.
+ */
+INLINE enum reason read_frame(struct __sk_buff *skb, struct frame *frame)
+{
+	struct ethhdr *ethernet;
+
+	if (unlikely(skb->vlan_present) && !drop_priority_tag(skb))
+		return REASON_ENCAPSULATED;
+	if (!pull(skb, sizeof(*ethernet)))
+		return REASON_MALFORMED;
+	ethernet = (void *)(long)skb->data;
+	if ((void *)(ethernet + 1) > (void *)(long)skb->data_end)
+		return REASON_MALFORMED;
+	memcpy(frame->destination, ethernet->destination, sizeof(frame->destination));
+	memcpy(frame->mac, ethernet->source, sizeof(frame->mac));
+	frame->protocol = ethernet->protocol;
+	return REASON_NONE;
+}
+
+/* Whether a frame is between bridges, or between a bridge and its neighbour: IEEE 802.1Q table 8-1, and Cisco's. */
+INLINE bool is_bridge_protocol(const __u8 *destination)
+{
+	return (*(__u32 *)destination == htonl(0x0180c200) && !destination[4] && destination[5] < 0x10) ||
+	       (*(__u32 *)destination == htonl(0x01000ccc) && destination[4] == 0xcc);
+}
+
+/* The checks that need no more than the Ethernet header. Returns a drop reason or none. */
+INLINE enum reason check_frame(const struct frame *frame, const struct inside *inside)
+{
+	if (is_bridge_protocol(frame->destination))
+		return REASON_BRIDGE_PROTOCOL;
+	if (is_encapsulation(frame->protocol))
+		return REASON_ENCAPSULATED;
+	if (frame->mac[0] & 1 || !(*(__u32 *)frame->mac | *(__u16 *)(frame->mac + 4)) || same_mac(frame->mac, inside->gateway_mac))
+		return REASON_SPOOFED_SOURCE;
+	return check_station(frame);
+}
+
+/* ARP: it may speak of its sender alone, and of an address that is the sender's. Returns a drop reason or none. */
+NOINLINE int check_port_arp(struct __sk_buff *skb, const struct frame *frame, const struct inside *inside, __be32 *claimed)
+{
+	struct arp_ipv4 arp;
+
+	if (bpf_skb_load_bytes(skb, sizeof(struct ethhdr), &arp, sizeof(arp)))
+		return REASON_MALFORMED;
+	if (arp.hardware != htons(1) || arp.protocol != htons(ETH_P_IP) || arp.hardware_size != 6 || arp.protocol_size != 4)
+		return REASON_MALFORMED;
+	*claimed = arp.sender_address;
+	if (!same_mac(arp.sender_mac, frame->mac))
+		return REASON_SPOOFED_SOURCE;
+	/* 0.0.0.0 asks whether an address is free (RFC 5227 section 1.1) and claims nothing. */
+	return arp.sender_address ? check_source(frame, inside, arp.sender_address) : REASON_NONE;
+}
+
+enum {
+	IPPROTO_HOPOPTS = 0,
+	IPPROTO_ROUTING = 43,
+	IPPROTO_FRAGMENT = 44,
+	IPPROTO_AH = 51,
+	IPPROTO_DSTOPTS = 60,
+	IPPROTO_ICMPV6 = 58,
+	IPV6_HEADER = 40,
+	IPV6_HEADERS = 8, /* that are looked through; more are refused */
+	ND_ROUTER_ADVERTISEMENT = 134,
+	ND_REDIRECT = 137,
+	DHCPV6_SERVER = 547,
+};
+
+/*
+ * Router advertisements, redirects and DHCPv6 servers' messages: nobody at a
+ * port is a router (RFC 6105). Extension headers are looked through; a first
+ * fragment that hides its upper-layer header is refused (RFC 7113 section 2).
+ * Returns a drop reason or none.
+ */
+NOINLINE int check_ipv6(struct __sk_buff *skb)
+{
+	__u32 offset = sizeof(struct ethhdr) + IPV6_HEADER;
+	__u8 next, header[4];
+	__be16 ports[2];
+
+	if (bpf_skb_load_bytes(skb, sizeof(struct ethhdr) + 6, &next, sizeof(next)) || skb->len < offset)
+		return REASON_MALFORMED;
+	for (int i = 0; i < IPV6_HEADERS; i++) {
+		if (next == IPPROTO_ICMPV6) {
+			if (bpf_skb_load_bytes(skb, offset, header, 1))
+				return REASON_ROGUE_ROUTER;
+			return header[0] == ND_ROUTER_ADVERTISEMENT || header[0] == ND_REDIRECT ? REASON_ROGUE_ROUTER : REASON_NONE;
+		}
+		if (next == IPPROTO_UDP) {
+			if (bpf_skb_load_bytes(skb, offset, ports, sizeof(ports)))
+				return REASON_ROGUE_SERVER;
+			return ports[0] == htons(DHCPV6_SERVER) ? REASON_ROGUE_SERVER : REASON_NONE;
+		}
+		if (next != IPPROTO_HOPOPTS && next != IPPROTO_ROUTING && next != IPPROTO_DSTOPTS && next != IPPROTO_FRAGMENT &&
+		    next != IPPROTO_AH)
+			return REASON_NONE;
+		if (bpf_skb_load_bytes(skb, offset, header, sizeof(header)))
+			return REASON_ROGUE_ROUTER;
+		if (next == IPPROTO_FRAGMENT) {
+			if (header[2] || header[3] & 0xf8)
+				return REASON_NONE; /* a later fragment: useless without its first */
+			offset += 8;
+		} else if (next == IPPROTO_AH) {
+			offset += (header[1] + 2) * 4;
+		} else {
+			offset += (header[1] + 1) * 8;
+		}
+		next = header[0];
+	}
+	return REASON_ROGUE_ROUTER;
+}
+
+enum { TO_GATEWAY = -3 }; /* no TCX verdict: the packet's source is checked, and it is to be routed */
+
+/* An IPv4 packet of a port whose frame has been checked. Returns a verdict or TO_GATEWAY. */
+INLINE int check_port_ip(struct __sk_buff *skb, const struct frame *frame, const struct inside *inside)
+{
+	struct packet packet = { .l3 = sizeof(struct ethhdr) };
+	bool to_gateway = same_mac(frame->destination, inside->gateway_mac);
+	int reason = parse_ip(skb, &packet);
+
+	if (unlikely(reason))
+		return turn_away(frame, 0, reason);
+	if (packet.source || to_gateway) { /* 0.0.0.0: RFC 4541 section 2.1.1 has such reports of groups */
+		reason = check_source(frame, inside, packet.source);
+		/* A client without an address, or with one that it has lost, may say so to the server and to nobody else. */
+		if (unlikely(reason) && is_from_dhcp_client(skb, &packet))
+			return to_gateway ? to_dhcp_server(skb) : TCX_NEXT;
+		if (unlikely(reason))
+			return turn_away(frame, packet.source, reason);
+	}
+	if (to_gateway)
+		return TO_GATEWAY;
+	return is_for_dhcp_client(skb, &packet) ? turn_away(frame, packet.source, REASON_ROGUE_SERVER) : TCX_NEXT;
+}
+
+/* All checks of a frame from a port. A function of its own: what it has on the stack is gone when the packet is routed. */
+GLOBAL int check_port(struct __sk_buff *skb, const struct inside *inside)
+{
+	struct frame frame = { .now = bpf_ktime_get_coarse_ns(), .port = skb->ifindex };
+	__be32 claimed = 0;
+	int reason;
+
+	if (!inside)
+		return TCX_NEXT;
+	frame.network = inside->network;
+	frame.compartment = inside->compartment;
+	reason = read_frame(skb, &frame);
+	if (!reason)
+		reason = check_frame(&frame, inside);
+	if (!reason && frame.protocol == htons(ETH_P_ARP))
+		reason = check_port_arp(skb, &frame, inside, &claimed);
+	if (!reason && frame.protocol == htons(ETH_P_IPV6))
+		reason = check_ipv6(skb);
+	if (unlikely(reason))
+		return turn_away(&frame, claimed, reason);
+	return frame.protocol == htons(ETH_P_IP) ? check_port_ip(skb, &frame, inside) : TCX_NEXT;
+}
+
+/* From a port of a network's bridge that is no managed endpoint's. */
+INLINE int from_switch_port(struct __sk_buff *skb, const struct inside *inside)
+{
+	struct packet packet = { .l3 = sizeof(struct ethhdr) };
+	int verdict;
+
+	if (inside->flags & NETWORK_UNGUARDED)
+		return TCX_NEXT;
+	verdict = check_port(skb, inside);
+	if (verdict != TO_GATEWAY)
+		return verdict;
+	if (parse_ip(skb, &packet))
+		return drop(REASON_MALFORMED);
+	if (unlikely(is_nobodys(packet.destination)))
+		return drop(REASON_MARTIAN_DESTINATION);
+	return stays_on_link(packet.destination) ? TCX_NEXT : from_inside(skb, &packet, inside);
+}
+
+/*
+ * User space takes a row away, since nobody answers there any more, or its port
+ * is gone: then the next frame is first use again. Not if the row was heard of
+ * after claim->time. Returns TCX_NEXT if the row is gone, TCX_PASS if it stays.
+ */
+INLINE int forget_station(const struct claim *claim)
+{
+	struct station_key key = { .network = claim->network };
+	struct station *station;
+
+	memcpy(key.mac, claim->holder_mac, sizeof(key.mac));
+	station = bpf_map_lookup_elem(&stations, &key);
+	if (!station)
+		return TCX_NEXT;
+	if (station->port != claim->holder_port || station->seen > claim->time)
+		return TCX_PASS;
+	if (!bpf_map_delete_elem(&stations, &key))
+		load_leave(claim->holder_port, false);
+	return TCX_NEXT;
+}
+
+INLINE int forget_holder(const struct claim *claim)
+{
+	struct endpoint_key key = { .compartment = claim->compartment, .address = claim->address };
+	struct holder *holder = bpf_map_lookup_elem(&holders, &key);
+
+	if (!holder)
+		return TCX_NEXT;
+	if (holder->port != claim->holder_port || holder->seen > claim->time || !same_mac(holder->mac, claim->holder_mac))
+		return TCX_PASS;
+	if (!bpf_map_delete_elem(&holders, &key))
+		load_leave(claim->holder_port, true);
+	return TCX_NEXT;
+}

@@ -1,0 +1,252 @@
+package datapath
+
+import (
+	"context"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"net"
+	"net/netip"
+	"os"
+	"time"
+	"unsafe"
+
+	"github.com/cilium/ebpf"
+	"github.com/cilium/ebpf/ringbuf"
+
+	"github.com/hostnat/hostnat/internal/event"
+	"github.com/hostnat/hostnat/internal/model"
+)
+
+// Who is where: which MAC is at which plugged-in port of a network's switch, and
+// which MAC has which address. The data path learns it and keeps it
+// (bpf/switch_port.h).
+
+// Claim says that a frame was refused, because its MAC, or the address it spoke
+// for, is at another port or another MAC's.
+type Claim struct {
+	Network, Compartment uint32
+	Port, HolderPort     uint32     // interfaces: who claims, who has it
+	Address              netip.Addr // not valid: the MAC itself is claimed
+	MAC, HolderMAC       model.MAC  // the same if the MAC itself is claimed
+	Time                 uint64     // the kernel's monotonic clock, ns
+}
+
+// Place is an address that somebody at a plugged-in port has.
+type Place struct {
+	Compartment, Port uint32
+	Address           netip.Addr
+	MAC               model.MAC
+	Seen              time.Time
+}
+
+// Refusal counts the frames of a plugged-in port that were refused for one reason.
+type Refusal struct {
+	Port    uint32
+	Reason  event.Reason
+	Count   uint64
+	Last    time.Time
+	MAC     model.MAC  // of the last one
+	Address netip.Addr // that the last one spoke for; not valid: none
+}
+
+// WatchClaims calls sink for each claim until ctx ends.
+func (d *Datapath) WatchClaims(ctx context.Context, sink func(Claim)) error {
+	reader, err := ringbuf.NewReader(d.objects.Claims)
+	if err != nil {
+		return fmt.Errorf("opening the ring of claims: %w", err)
+	}
+	defer reader.Close()
+	stop := context.AfterFunc(ctx, func() { _ = reader.Flush() })
+	defer stop()
+	var record ringbuf.Record
+	for ctx.Err() == nil {
+		err := reader.ReadInto(&record)
+		if errors.Is(err, os.ErrDeadlineExceeded) || errors.Is(err, ringbuf.ErrFlushed) {
+			continue
+		}
+		if err != nil {
+			return fmt.Errorf("reading the ring of claims: %w", err)
+		}
+		if c, ok := toClaim(record.RawSample); ok {
+			sink(c)
+		}
+	}
+	return ctx.Err()
+}
+
+func toClaim(sample []byte) (Claim, bool) {
+	var raw bpfClaim
+	if len(sample) < int(unsafe.Sizeof(raw)) {
+		return Claim{}, false
+	}
+	if _, err := binary.Decode(sample, binary.NativeEndian, &raw); err != nil {
+		return Claim{}, false
+	}
+	return Claim{
+		Network: raw.Network, Compartment: raw.Compartment, Port: raw.Port, HolderPort: raw.HolderPort,
+		Address: toHeldAddress(raw.Address), MAC: toMAC(raw.Mac), HolderMAC: toMAC(raw.HolderMac), Time: raw.Time,
+	}, true
+}
+
+func (c Claim) raw() bpfClaim {
+	raw := bpfClaim{
+		Time: c.Time, Network: c.Network, Compartment: c.Compartment, Port: c.Port, HolderPort: c.HolderPort,
+		Mac: macOf(c.MAC), HolderMac: macOf(c.HolderMAC),
+	}
+	if c.Address.IsValid() {
+		raw.Address = addressOf(c.Address)
+	}
+	return raw
+}
+
+// Concede takes away what a claim is about, unless its holder has been heard of
+// since: the next frame of whoever claims it is then taken for its own. It
+// reports whether the row is gone.
+func (d *Datapath) Concede(c Claim) (bool, error) {
+	raw := c.raw()
+	result, err := d.objects.ForgetPlace.Run(&ebpf.RunOptions{Data: frameOf(unsafe.Slice((*byte)(unsafe.Pointer(&raw)), unsafe.Sizeof(raw)))})
+	if err != nil {
+		return false, fmt.Errorf("forgetting where %s is: %w", c.HolderMAC, err)
+	}
+	const tcxNext = -1
+	return int32(result) == tcxNext, nil
+}
+
+// HeardOf returns how long ago the holder of what is claimed was heard of, by the
+// clock of Claim.Time; false: the row is not there any more.
+func (d *Datapath) HeardOf(c Claim) (time.Duration, bool) {
+	seen, found := uint64(0), false
+	if c.Address.IsValid() {
+		var row bpfHolder
+		key := bpfEndpointKey{Compartment: c.Compartment, Address: addressOf(c.Address)}
+		found = d.objects.Holders.Lookup(&key, &row) == nil
+		seen = row.Seen
+	} else {
+		var row bpfStation
+		key := bpfStationKey{Network: c.Network, Mac: macOf(c.HolderMAC)}
+		found = d.objects.Stations.Lookup(&key, &row) == nil
+		seen = row.Seen
+	}
+	return time.Duration(readClock().monotonic) - time.Duration(seen), found
+}
+
+// Places returns all addresses of whom the data path has heard at plugged-in ports.
+func (d *Datapath) Places() ([]Place, error) {
+	clock := readClock()
+	var list []Place
+	err := each(d.objects.Holders, func(k *bpfEndpointKey, v *bpfHolder) error {
+		list = append(list, Place{
+			Compartment: k.Compartment, Port: v.Port, Address: toAddress(k.Address), MAC: toMAC(v.Mac), Seen: clock.time(v.Seen),
+		})
+		return nil
+	})
+	if err != nil {
+		return nil, fmt.Errorf("reading who has which address: %w", err)
+	}
+	return list, nil
+}
+
+// Refusals returns what was refused at plugged-in ports.
+func (d *Datapath) Refusals() ([]Refusal, error) {
+	clock := readClock()
+	var list []Refusal
+	err := each(d.objects.Refusals, func(k *bpfRefusalKey, v *bpfRefusal) error {
+		list = append(list, Refusal{
+			Port: k.Port, Reason: event.Reason(k.Reason), Count: v.Count, Last: clock.time(v.Last),
+			MAC: toMAC(v.Mac), Address: toHeldAddress(v.Address),
+		})
+		return nil
+	})
+	if err != nil {
+		return nil, fmt.Errorf("reading what was refused at ports: %w", err)
+	}
+	return list, nil
+}
+
+// ForgetSilent takes away rows that have not been heard of for that long, and all
+// of ports that are gone: those for which there says no.
+func (d *Datapath) ForgetSilent(silence time.Duration, there func(port uint32) bool) error {
+	now := uint64(readClock().monotonic)
+	var claims []Claim
+	row := func(port uint32, seen uint64, c Claim) {
+		if !there(port) {
+			c.Time = ^uint64(0)
+		} else if c.Time = now - min(now, uint64(silence)); seen > c.Time {
+			return
+		}
+		c.HolderPort = port
+		claims = append(claims, c)
+	}
+	err := errors.Join(
+		each(d.objects.Stations, func(k *bpfStationKey, v *bpfStation) error {
+			row(v.Port, v.Seen, Claim{Network: k.Network, HolderMAC: toMAC(k.Mac)})
+			return nil
+		}),
+		each(d.objects.Holders, func(k *bpfEndpointKey, v *bpfHolder) error {
+			row(v.Port, v.Seen, Claim{Compartment: k.Compartment, Address: toAddress(k.Address), HolderMAC: toMAC(v.Mac)})
+			return nil
+		}))
+	if err != nil {
+		return fmt.Errorf("reading who is where: %w", err)
+	}
+	for _, c := range claims {
+		if _, err := d.Concede(c); err != nil {
+			return err
+		}
+	}
+	return d.forgetLoads(there)
+}
+
+// forgetLoads drops the counts and the refusals of ports that are gone: another
+// link may have the number one day.
+func (d *Datapath) forgetLoads(there func(port uint32) bool) error {
+	var ports []uint32
+	var refusals []bpfRefusalKey
+	err := errors.Join(
+		each(d.objects.PortLoads, func(port *uint32, _ *bpfPortLoad) error {
+			if !there(*port) {
+				ports = append(ports, *port)
+			}
+			return nil
+		}),
+		each(d.objects.Refusals, func(k *bpfRefusalKey, _ *bpfRefusal) error {
+			if !there(k.Port) {
+				refusals = append(refusals, *k)
+			}
+			return nil
+		}))
+	for _, port := range ports {
+		err = errors.Join(err, ignoreAbsent(d.objects.PortLoads.Delete(&port)))
+	}
+	for _, key := range refusals {
+		err = errors.Join(err, ignoreAbsent(d.objects.Refusals.Delete(&key)))
+	}
+	return err
+}
+
+func ignoreAbsent(err error) error {
+	if errors.Is(err, ebpf.ErrKeyNotExist) {
+		return nil
+	}
+	return err
+}
+
+// managedMACs are those of attached endpoints: no plugged-in port may have them.
+func managedMACs(c Config) map[bpfStationKey]uint32 {
+	values := make(map[bpfStationKey]uint32, len(c.Endpoints))
+	for _, e := range c.Endpoints {
+		values[bpfStationKey{Network: e.Network, Mac: macOf(e.MAC)}] = e.Interface
+	}
+	return values
+}
+
+func toMAC(b [6]byte) model.MAC { return model.MAC(net.HardwareAddr(b[:]).String()) }
+
+// toHeldAddress is not valid for 0.0.0.0, which nobody has.
+func toHeldAddress(v uint32) netip.Addr {
+	if v == 0 {
+		return netip.Addr{}
+	}
+	return toAddress(v)
+}
