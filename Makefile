@@ -9,7 +9,7 @@ SUDO    := $(shell [ "$$(id -u)" = 0 ] || echo sudo)
 CLANG_VERSION := 19.1.7
 CLANG         := clang-19
 STRIP         := llvm-strip-19
-GENERATED     := internal/datapath/bpf_bpfel.go internal/datapath/bpf_bpfel.o
+GENERATED     := internal/datapath/kernel/bpf_bpfel.go internal/datapath/kernel/bpf_bpfel.o
 
 PREFIX   := /usr/local
 FUZZTIME := 1m
@@ -51,7 +51,7 @@ bench: build ## compare with nftables and plain routing (needs root)
 
 .PHONY: generate
 generate: compiler ## make the BPF object and its Go types again
-	BPF_CLANG=$(CLANG) BPF_STRIP=$(STRIP) go generate ./internal/datapath
+	BPF_CLANG=$(CLANG) BPF_STRIP=$(STRIP) go generate ./internal/datapath/kernel
 
 .PHONY: generate-check
 generate-check: compiler ## fail if that gives anything but what is there

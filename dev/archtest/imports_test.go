@@ -12,37 +12,43 @@ import (
 // ours says which packages of ours each package may import, tests aside.
 // ARCHITECTURE.md explains the picture.
 var ours = map[string][]string{
-	"internal/model":             {},
-	"internal/config":            {"internal/model"},
-	"internal/natmodel":          {"internal/model", "internal/config"},
-	"internal/ipam":              {"internal/model", "internal/config"},
-	"internal/store":             {"internal/model", "internal/config", "internal/regular"},
-	"internal/regular":           {},
-	"internal/event":             {"internal/model", "internal/config"},
-	"internal/dhcp":              {"internal/model", "internal/config"},
-	"internal/host":              {"internal/model", "internal/config"},
-	"internal/datapath":          {"internal/model", "internal/config", "internal/event"},
-	"internal/portproxy":         {"internal/model", "internal/config", "internal/sniff", "internal/budget"},
-	"internal/reconcile":         {"internal/model", "internal/config", "internal/event", "internal/host", "internal/datapath"},
-	"internal/whereis":           {"internal/model", "internal/event", "internal/host", "internal/datapath"},
-	"internal/dns":               {"internal/model", "internal/config"},
-	"internal/resolved":          {"internal/model", "internal/config"},
-	"internal/doctor":            {"internal/model", "internal/config", "internal/host"},
-	"internal/control":           {"internal/model", "internal/config", "internal/event", "internal/ipam", "internal/store"},
-	"api":                        {},
-	"internal/server":            {"api", "internal/model", "internal/config", "internal/event", "internal/control", "internal/doctor"},
-	"internal/server/servertest": {"internal/model", "internal/config", "internal/event", "internal/control", "internal/doctor"},
-	"internal/daemon":            {"internal/model", "internal/config", "internal/store", "api", "internal/server", "internal/control", "internal/dhcp", "internal/host", "internal/portproxy", "internal/reconcile", "internal/dns", "internal/resolved", "internal/doctor", "internal/whereis"},
-	"internal/sniff":             {},
-	"internal/budget":            {},
-	"dev/lab":                    {},
-	"dev/demo":                   {"api", "internal/event", "dev/lab"},
-	"dev/bench":                  {"api", "internal/model", "internal/config", "dev/lab"},
-	"dev/archtest":               {},
-	"cmd/hostnat":                {"api", "internal/daemon", "dev/demo"},
-	"dev/hostnat-bench":          {"dev/bench", "dev/lab"},
-	"test":                       {"api", "internal/model", "internal/config", "internal/event", "internal/control", "internal/daemon", "dev/lab"},
-	"e2e":                        {"internal/model", "internal/config", "internal/event", "dev/lab"},
+	"internal/model":                {},
+	"internal/config":               {"internal/model"},
+	"internal/natmodel":             {"internal/model", "internal/config"},
+	"internal/ipam":                 {"internal/model", "internal/config"},
+	"internal/store":                {"internal/model", "internal/config", "internal/regular"},
+	"internal/regular":              {},
+	"internal/event":                {"internal/model", "internal/config"},
+	"internal/dhcp":                 {"internal/model", "internal/config"},
+	"internal/host":                 {"internal/model", "internal/config"},
+	"internal/datapath":             {"internal/model", "internal/config", "internal/event", "internal/datapath/kernel", "internal/datapath/upgrade"},
+	"internal/datapath/kernel":      {"internal/model"},
+	"internal/datapath/upgrade":     {"internal/model", "internal/datapath/kernel"},
+	"internal/datapath/dptest":      {"internal/model", "internal/config", "internal/event", "internal/host", "internal/datapath", "internal/datapath/kernel", "internal/datapath/dptest/wire", "dev/lab"},
+	"internal/datapath/dptest/wire": {"internal/model", "dev/lab", "internal/datapath/kernel"},
+	"internal/datapath/nattest":     {"internal/datapath"},
+	"internal/datapath/linktest":    {"internal/datapath"},
+	"internal/portproxy":            {"internal/model", "internal/config", "internal/sniff", "internal/budget"},
+	"internal/reconcile":            {"internal/model", "internal/config", "internal/event", "internal/host", "internal/datapath"},
+	"internal/whereis":              {"internal/model", "internal/event", "internal/host", "internal/datapath"},
+	"internal/dns":                  {"internal/model", "internal/config"},
+	"internal/resolved":             {"internal/model", "internal/config"},
+	"internal/doctor":               {"internal/model", "internal/config", "internal/host"},
+	"internal/control":              {"internal/model", "internal/config", "internal/event", "internal/ipam", "internal/store"},
+	"api":                           {},
+	"internal/server":               {"api", "internal/model", "internal/config", "internal/event", "internal/control", "internal/doctor"},
+	"internal/server/servertest":    {"internal/model", "internal/config", "internal/event", "internal/control", "internal/doctor"},
+	"internal/daemon":               {"internal/model", "internal/config", "internal/store", "api", "internal/server", "internal/control", "internal/dhcp", "internal/host", "internal/portproxy", "internal/reconcile", "internal/dns", "internal/resolved", "internal/doctor", "internal/whereis"},
+	"internal/sniff":                {},
+	"internal/budget":               {},
+	"dev/lab":                       {},
+	"dev/demo":                      {"api", "internal/event", "dev/lab"},
+	"dev/bench":                     {"api", "internal/model", "internal/config", "dev/lab"},
+	"dev/archtest":                  {},
+	"cmd/hostnat":                   {"api", "internal/daemon", "dev/demo"},
+	"dev/hostnat-bench":             {"dev/bench", "dev/lab"},
+	"test":                          {"api", "internal/model", "internal/config", "internal/event", "internal/control", "internal/daemon", "dev/lab"},
+	"e2e":                           {"internal/model", "internal/config", "internal/event", "dev/lab"},
 }
 
 // anyTest may be imported by every test.
@@ -50,8 +56,11 @@ var anyTest = []string{"dev/lab", "internal/server/servertest", "internal/event"
 
 // alsoTests says what else a package's tests may import, and why.
 var alsoTests = map[string][]string{
-	"internal/datapath": {"internal/host"},   // the room for fragments is a namespace: without the real one its programs show nothing
-	"api":               {"internal/server"}, // its examples talk to a server
+	"internal/datapath":          {"internal/datapath/dptest/wire"},
+	"internal/datapath/upgrade":  {"internal/datapath", "internal/datapath/dptest", "internal/datapath/dptest/wire"},
+	"internal/datapath/nattest":  {"internal/datapath/kernel", "internal/datapath/dptest", "internal/datapath/dptest/wire"},
+	"internal/datapath/linktest": {"internal/datapath/kernel", "internal/datapath/dptest", "internal/datapath/dptest/wire", "internal/host"}, // the room for fragments is a namespace: without the real one its programs show nothing
+	"api":                        {"internal/server"},                                                                                        // its examples talk to a server
 }
 
 // confined says which packages alone may import something, tests too, and why.
@@ -60,7 +69,7 @@ var confined = []struct {
 	by       []string
 	reason   string
 }{
-	{"github.com/cilium/ebpf", []string{"internal/datapath", "dev/bench", "test"}, "one package of the product knows the kernel's tables and how to load programs"},
+	{"github.com/cilium/ebpf", []string{"internal/datapath", "internal/datapath/kernel", "internal/datapath/upgrade", "internal/datapath/dptest", "internal/datapath/dptest/wire", "internal/datapath/nattest", "internal/datapath/linktest", "dev/bench", "test"}, "one package of the product knows the kernel's tables and how to load programs"},
 	{"github.com/vishvananda/netlink", []string{"internal/host", "dev/lab", "dev/demo", "dev/bench"}, "one package of the product changes the host; the library may have to be replaced"},
 	{"github.com/google/nftables", []string{"internal/host", "test"}, "one package looks at the host's firewall"},
 	{"github.com/vishvananda/netns", []string{"internal/host", "dev/lab"}, "a thread in the wrong namespace is a bug that must have one place to be in"},
@@ -75,7 +84,7 @@ var confined = []struct {
 	{"github.com/spf13/pflag", []string{"cmd/hostnat"}, "flags and usage are wiring"},
 	{"net/http", []string{"api", "internal/server", "dev/lab", "dev/demo", "dev/bench", "e2e"}, "everything else speaks in values of ours"},
 	{"os/exec", []string{"dev/lab", "dev/demo", "dev/bench", "e2e"}, "the product runs no other programs"},
-	{"testing", []string{"dev/lab"}, "the demo must not link the test framework"},
+	{"testing", []string{"dev/lab", "internal/datapath/dptest", "internal/datapath/dptest/wire"}, "the demo must not link the test framework"},
 	{"log", nil, "log/slog is passed in where it is needed; there is no global logger"},
 }
 

@@ -7,6 +7,8 @@ import (
 	"slices"
 
 	"github.com/cilium/ebpf"
+
+	"github.com/hostnat/hostnat/internal/datapath/kernel"
 )
 
 // errUnknown is ChangeMappings' answer where it does not know what it is to change.
@@ -17,21 +19,21 @@ var errUnknown = errors.New("what the data path has been told is not known")
 type applied struct {
 	pools     []Pool
 	mappings  *mappingTable
-	reserved  map[bpfPortBitsKey]bpfPortBits
+	reserved  map[kernel.PortBitsKey]kernel.PortBits
 	ranges    rangeValues
 	announced uint32          // of the settings' flags, those that mappings are the reason for
 	on        map[uint32]bool // addresses on which there may be bindings; 0: mappings on any
-	leases    map[bpfEndpointKey]bpfLease
+	leases    map[kernel.EndpointKey]kernel.Lease
 	freed     []Mapping // that are gone: the sessions of their ports may not have ended
 }
 
-func newApplied(c Config, mappings *mappingTable, reserved map[bpfPortBitsKey]bpfPortBits, ranges rangeValues,
-	have map[bpfBindingKey]bpfBinding,
+func newApplied(c Config, mappings *mappingTable, reserved map[kernel.PortBitsKey]kernel.PortBits, ranges rangeValues,
+	have map[kernel.BindingKey]kernel.Binding,
 ) *applied {
 	a := &applied{pools: c.Pools, mappings: mappings, reserved: reserved, ranges: ranges, announced: mappings.settings(), on: map[uint32]bool{0: true}}
 	for _, p := range c.Pools {
 		for _, address := range p.Addresses {
-			a.on[addressOf(address.Address)] = true
+			a.on[kernel.AddressOf(address.Address)] = true
 		}
 	}
 	for key := range have {
@@ -89,7 +91,7 @@ func newMappingChange(a *applied, put map[uint32]Mapping, gone []uint32) mapping
 		a.mappings.put(id, m)
 		c.ids = append(c.ids, id)
 		c.after = append(c.after, m)
-		a.on[addressOf(m.External.Address)] = true
+		a.on[kernel.AddressOf(m.External.Address)] = true
 	}
 	slices.Sort(c.ids)
 	return c
@@ -102,8 +104,8 @@ func (c mappingChange) anyIs(is func(Mapping) bool) bool {
 
 // touches reports whether a port is one that the mappings have or had, on
 // whatever address.
-func (c mappingChange) touches(key bpfBindingKey) bool {
-	port := toPort(key.Port)
+func (c mappingChange) touches(key kernel.BindingKey) bool {
+	port := kernel.ToPort(key.Port)
 	return c.anyIs(func(m Mapping) bool { return uint8(m.Protocol) == key.Protocol && m.External.Ports.Contains(port) })
 }
 
@@ -111,7 +113,7 @@ func (d *Datapath) changeMappings(a *applied, c mappingChange) error {
 	if err := errors.Join(d.announceRanges(a), d.changeAllowed(c), d.changeReserved(a)); err != nil {
 		return err
 	}
-	read := func() (map[bpfBindingKey]bpfBinding, error) { return d.bindingsOf(a, c) }
+	read := func() (map[kernel.BindingKey]kernel.Binding, error) { return d.bindingsOf(a, c) }
 	have, err := read()
 	if err != nil {
 		return err
@@ -161,7 +163,7 @@ func (d *Datapath) announceRanges(a *applied) error {
 		return nil
 	}
 	a.announced |= flags
-	return d.changeSettings(func(s *bpfSettings) { s.Flags |= flags })
+	return d.changeSettings(func(s *kernel.Settings) { s.Flags |= flags })
 }
 
 // retractRanges has it look no longer, once they are gone: each packet to a
@@ -172,7 +174,7 @@ func (d *Datapath) retractRanges(a *applied) error {
 		return nil
 	}
 	a.announced &^= past
-	return d.changeSettings(func(s *bpfSettings) { s.Flags &^= past })
+	return d.changeSettings(func(s *kernel.Settings) { s.Flags &^= past })
 }
 
 func (d *Datapath) changeAllowed(c mappingChange) error {
@@ -213,14 +215,14 @@ func (d *Datapath) changeElements(a *applied, c mappingChange) (mappingElements,
 const fewKeys = 64
 
 // bindingsOf reads the bindings on ports of the mappings, dynamic ones too.
-func (d *Datapath) bindingsOf(a *applied, c mappingChange) (map[bpfBindingKey]bpfBinding, error) {
+func (d *Datapath) bindingsOf(a *applied, c mappingChange) (map[kernel.BindingKey]kernel.Binding, error) {
 	ports := 0
 	for _, m := range slices.Concat(c.before, c.after) {
 		ports += m.External.Count()
 	}
-	have := make(map[bpfBindingKey]bpfBinding)
+	have := make(map[kernel.BindingKey]kernel.Binding)
 	if ports*len(a.on) > fewKeys {
-		err := each(d.objects.Bindings, func(key *bpfBindingKey, value *bpfBinding) error {
+		err := kernel.Each(d.objects.Bindings, func(key *kernel.BindingKey, value *kernel.Binding) error {
 			if c.touches(*key) {
 				have[*key] = *value
 			}
@@ -234,8 +236,8 @@ func (d *Datapath) bindingsOf(a *applied, c mappingChange) (map[bpfBindingKey]bp
 	for _, m := range slices.Concat(c.before, c.after) {
 		for port := int(m.External.Ports.Low); port <= int(m.External.Ports.High); port++ {
 			for address := range a.on {
-				key := bpfBindingKey{Address: address, Port: portOf(uint16(port)), Protocol: uint8(m.Protocol)}
-				var value bpfBinding
+				key := kernel.BindingKey{Address: address, Port: kernel.PortOf(uint16(port)), Protocol: uint8(m.Protocol)}
+				var value kernel.Binding
 				err := d.objects.Bindings.Lookup(&key, &value)
 				if err == nil {
 					have[key] = value

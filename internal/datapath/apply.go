@@ -9,6 +9,7 @@ import (
 
 	"github.com/cilium/ebpf"
 
+	"github.com/hostnat/hostnat/internal/datapath/kernel"
 	"github.com/hostnat/hostnat/internal/model"
 )
 
@@ -19,7 +20,7 @@ func (d *Datapath) Apply(c Config) error {
 	o := &d.objects
 	mappings, leases := newMappingTable(c.Mappings), leaseValues(c.Leases)
 	d.applied = nil // until it has worked
-	d.overflowed = d.overflowed || settingFlags(c, mappings)&settingEndpointDependent != 0
+	d.overflowed = d.overflowed || settingFlags(c, mappings)&kernel.SettingEndpointDependent != 0
 	var gone orphans
 	var moved bool
 	changed, err := d.changedNATs(natValues(c))
@@ -54,7 +55,7 @@ func (d *Datapath) Apply(c Config) error {
 }
 
 func (d *Datapath) applySettings(c Config, mappings *mappingTable) error {
-	return d.changeSettings(func(s *bpfSettings) {
+	return d.changeSettings(func(s *kernel.Settings) {
 		s.AnchorIfindex = c.Anchor
 		s.ReassemblyIfindex = c.Room
 		s.NetnsCookie = c.NetnsCookie
@@ -67,14 +68,14 @@ func settingFlags(c Config, mappings *mappingTable) uint32 {
 	flags := mappings.settings()
 	for _, n := range c.NATs {
 		if n.Overflow {
-			flags |= settingEndpointDependent
+			flags |= kernel.SettingEndpointDependent
 		}
 	}
 	if c.Transparent {
-		flags |= settingTransparent
+		flags |= kernel.SettingTransparent
 	}
 	if mixedHoldDown(c.NATs) {
-		flags |= settingMixedHold
+		flags |= kernel.SettingMixedHold
 	}
 	return flags
 }
@@ -91,10 +92,10 @@ func mixedHoldDown(nats map[uint32]model.NAT) bool {
 	return len(times) > 1
 }
 
-func (d *Datapath) changeSettings(change func(*bpfSettings)) error {
+func (d *Datapath) changeSettings(change func(*kernel.Settings)) error {
 	d.settings.Lock()
 	defer d.settings.Unlock()
-	var s bpfSettings
+	var s kernel.Settings
 	if err := d.objects.Configuration.Lookup(uint32(0), &s); err != nil {
 		return fmt.Errorf("reading the data path's settings: %w", err)
 	}
@@ -110,7 +111,7 @@ func (d *Datapath) changeSettings(change func(*bpfSettings)) error {
 // either may be nil.
 func syncMap[K, V comparable](what string, m *ebpf.Map, want map[K]V, removed *[]K, changed *bool) error {
 	have := make(map[K]V)
-	err := each(m, func(key *K, value *V) error {
+	err := kernel.Each(m, func(key *K, value *V) error {
 		have[*key] = *value
 		return nil
 	})
@@ -147,10 +148,10 @@ func changeMap[K, V comparable](what string, m *ebpf.Map, have, want map[K]V, re
 	return nil
 }
 
-func natValues(c Config) map[uint32]bpfNat {
-	values := make(map[uint32]bpfNat, len(c.NATs))
+func natValues(c Config) map[uint32]kernel.Nat {
+	values := make(map[uint32]kernel.Nat, len(c.NATs))
 	for id, n := range c.NATs {
-		values[id] = bpfNat{
+		values[id] = kernel.Nat{
 			UdpTimeout:            uint32(n.Timeouts.UDP),
 			TcpEstablishedTimeout: uint32(n.Timeouts.TCPEstablished),
 			TcpTransitoryTimeout:  uint32(n.Timeouts.TCPTransitory),
@@ -159,7 +160,7 @@ func natValues(c Config) map[uint32]bpfNat {
 			MaxSessions:           n.Limits.Sessions,
 			MaxPorts:              n.Limits.Ports,
 			MaxRate:               n.Limits.Rate,
-			Pooling:               poolingOf(n.Pooling),
+			Pooling:               kernel.PoolingOf(n.Pooling),
 			EndpointDependent:     flag(n.Overflow),
 			ClampMss:              flag(n.MSSClamp),
 			Exhaustion:            exhaustionOf(n.Exhaustion),
@@ -171,10 +172,10 @@ func natValues(c Config) map[uint32]bpfNat {
 	return values
 }
 
-func networkValues(c Config) map[uint32]bpfNetwork {
-	values := make(map[uint32]bpfNetwork, len(c.Networks))
+func networkValues(c Config) map[uint32]kernel.Network {
+	values := make(map[uint32]kernel.Network, len(c.Networks))
 	for id, n := range c.Networks {
-		values[id] = bpfNetwork{BridgeIfindex: n.Bridge, Flags: n.flags(), Compartment: n.Compartment}
+		values[id] = kernel.Network{BridgeIfindex: n.Bridge, Flags: n.flags(), Compartment: n.Compartment}
 	}
 	return values
 }
@@ -182,8 +183,8 @@ func networkValues(c Config) map[uint32]bpfNetwork {
 // prefixValues has subnets, but of networks that the host's routing tables leave
 // out the gateways alone: outside somebody else may have their other addresses. Of
 // what the host has elsewhere the value is 0, but for the gateway.
-func prefixValues(c Config) map[bpfPrefixKey]uint32 {
-	values := make(map[bpfPrefixKey]uint32, len(c.Networks))
+func prefixValues(c Config) map[kernel.PrefixKey]uint32 {
+	values := make(map[kernel.PrefixKey]uint32, len(c.Networks))
 	for _, id := range slices.Sorted(maps.Keys(c.Networks)) { // of equal prefixes always the same one
 		n := c.Networks[id]
 		if !n.Apart {
@@ -205,17 +206,17 @@ func prefixValues(c Config) map[bpfPrefixKey]uint32 {
 }
 
 func (n Network) flags() uint32 {
-	return flagIf(n.Open, bpfNetworkFlagsNETWORK_OPEN) |
-		flagIf(n.KeptApart, bpfNetworkFlagsNETWORK_ENDPOINTS_ISOLATED) |
-		flagIf(n.Apart, bpfNetworkFlagsNETWORK_UNROUTED) |
-		flagIf(len(n.Elsewhere) > 0, bpfNetworkFlagsNETWORK_HOST_OVERLAP)
+	return flagIf(n.Open, kernel.NetworkOpen) |
+		flagIf(n.KeptApart, kernel.NetworkEndpointsIsolated) |
+		flagIf(n.Apart, kernel.NetworkUnrouted) |
+		flagIf(len(n.Elsewhere) > 0, kernel.NetworkHostOverlap)
 }
 
-func subnetValues(c Config) map[bpfSubnetKey]uint32 {
-	values := make(map[bpfSubnetKey]uint32, len(c.Networks))
+func subnetValues(c Config) map[kernel.SubnetKey]uint32 {
+	values := make(map[kernel.SubnetKey]uint32, len(c.Networks))
 	for id, n := range c.Networks {
 		p := n.Subnet.Masked()
-		values[bpfSubnetKey{Length: 32 + uint32(p.Bits()), Compartment: n.Compartment, Address: addressOf(p.Addr())}] = id
+		values[kernel.SubnetKey{Length: 32 + uint32(p.Bits()), Compartment: n.Compartment, Address: kernel.AddressOf(p.Addr())}] = id
 	}
 	return values
 }
@@ -223,19 +224,19 @@ func subnetValues(c Config) map[bpfSubnetKey]uint32 {
 // applyWholes makes the mappings of whole addresses equal to c's. They have no
 // sessions.
 func (d *Datapath) applyWholes(c Config) error {
-	outside, inside := make(map[uint32]bpfOneToOne), make(map[bpfEndpointKey]bpfOneToOne)
+	outside, inside := make(map[uint32]kernel.OneToOne), make(map[kernel.EndpointKey]kernel.OneToOne)
 	// The oldest is an endpoint's way out: it is written last.
 	for _, id := range slices.Backward(slices.Sorted(maps.Keys(c.Wholes))) {
 		w := c.Wholes[id]
-		value := bpfOneToOne{
+		value := kernel.OneToOne{
 			Mapping: id, Compartment: w.Compartment, Network: w.Network,
-			InternalAddress: addressOf(w.Internal), ExternalAddress: addressOf(w.External),
+			InternalAddress: kernel.AddressOf(w.Internal), ExternalAddress: kernel.AddressOf(w.External),
 		}
 		if len(w.From) > 0 {
-			value.Flags = bindingAllowList
+			value.Flags = kernel.BindingAllowList
 		}
 		outside[value.ExternalAddress] = value
-		inside[bpfEndpointKey{Compartment: w.Compartment, Address: value.InternalAddress}] = value
+		inside[kernel.EndpointKey{Compartment: w.Compartment, Address: value.InternalAddress}] = value
 	}
 	return errors.Join(
 		syncMap("mapped addresses", d.objects.OneToOneIn, outside, nil, nil),
@@ -245,53 +246,53 @@ func (d *Datapath) applyWholes(c Config) error {
 func hostAddressValues(c Config) map[uint32]uint32 {
 	values := make(map[uint32]uint32, len(c.HostAddresses))
 	for a, ifindex := range c.HostAddresses {
-		values[addressOf(a)] = ifindex
+		values[kernel.AddressOf(a)] = ifindex
 	}
 	return values
 }
 
-func endpointValues(c Config) map[bpfEndpointKey]bpfEndpoint {
-	values := make(map[bpfEndpointKey]bpfEndpoint, len(c.Endpoints))
+func endpointValues(c Config) map[kernel.EndpointKey]kernel.Endpoint {
+	values := make(map[kernel.EndpointKey]kernel.Endpoint, len(c.Endpoints))
 	for _, e := range c.Endpoints {
-		values[bpfEndpointKey{Compartment: e.Compartment, Address: addressOf(e.Address)}] = bpfEndpoint{
+		values[kernel.EndpointKey{Compartment: e.Compartment, Address: kernel.AddressOf(e.Address)}] = kernel.Endpoint{
 			Ifindex:    e.Interface,
 			Network:    e.Network,
-			Delivery:   deliveryOf(e.Peer),
+			Delivery:   kernel.DeliveryOf(e.Peer),
 			Mtu:        mtuOf(e.MTU),
-			Mac:        macOf(e.MAC),
-			GatewayMac: macOf(e.GatewayMAC),
+			Mac:        kernel.MACOf(e.MAC),
+			GatewayMac: kernel.MACOf(e.GatewayMAC),
 		}
 	}
 	return values
 }
 
-func insideValues(c Config) map[uint32]bpfInside {
-	values := make(map[uint32]bpfInside, len(c.Insides))
+func insideValues(c Config) map[uint32]kernel.Inside {
+	values := make(map[uint32]kernel.Inside, len(c.Insides))
 	for ifindex, i := range c.Insides {
 		n := c.Networks[i.Network]
-		value := bpfInside{
+		value := kernel.Inside{
 			Network:     i.Network,
 			Compartment: n.Compartment,
 			Nat:         n.NAT,
-			Subnet:      addressOf(n.Subnet.Masked().Addr()),
+			Subnet:      kernel.AddressOf(n.Subnet.Masked().Addr()),
 			Mask:        maskOf(n.Subnet),
-			Gateway:     addressOf(n.Gateway),
-			Mac:         macOf(i.MAC),
-			GatewayMac:  macOf(n.GatewayMAC),
+			Gateway:     kernel.AddressOf(n.Gateway),
+			Mac:         kernel.MACOf(i.MAC),
+			GatewayMac:  kernel.MACOf(n.GatewayMAC),
 			Flags:       n.flags(),
 		}
 		if i.Address.IsValid() {
-			value.Address = addressOf(i.Address)
+			value.Address = kernel.AddressOf(i.Address)
 		}
 		values[ifindex] = value
 	}
 	return values
 }
 
-func outsideValues(c Config) map[uint32]bpfOutside {
-	values := make(map[uint32]bpfOutside, len(c.Outsides))
+func outsideValues(c Config) map[uint32]kernel.Outside {
+	values := make(map[uint32]kernel.Outside, len(c.Outsides))
 	for ifindex, o := range c.Outsides {
-		values[ifindex] = bpfOutside{Flags: flagIf(o.NoEthernet, bpfOutsideFlagsOUTSIDE_NO_ETHERNET)}
+		values[ifindex] = kernel.Outside{Flags: flagIf(o.NoEthernet, kernel.OutsideNoEthernet)}
 	}
 	return values
 }

@@ -1,6 +1,8 @@
 package datapath
 
-import "errors"
+import (
+	"errors"
+)
 
 // ChangeInside turns what was into what is: parts of what Apply was told, the
 // same but for networks, their and endpoints' interfaces, endpoints, the host's

@@ -8,13 +8,16 @@ import (
 	"sync"
 
 	"github.com/cilium/ebpf"
+
+	"github.com/hostnat/hostnat/internal/datapath/kernel"
+	"github.com/hostnat/hostnat/internal/datapath/upgrade"
 )
 
 // Datapath is the loaded data path. Its methods may be used from several
 // goroutines, but Apply, Attach and Detach from one at a time.
 type Datapath struct {
 	dir     string
-	objects bpfObjects
+	objects kernel.Objects
 
 	settings sync.Mutex // Apply and Watch both write to the one settings element
 
@@ -25,11 +28,21 @@ type Datapath struct {
 // Option changes how Open works.
 type Option func(*options)
 
-type options struct{ discard bool }
+type options struct {
+	discard          bool
+	filled, switched func() error
+}
 
 // DiscardSessions lets Open take over from a version whose sessions it cannot
 // carry over. They end then.
 func DiscardSessions(o *options) { o.discard = true }
+
+// Steps calls filled when another version's tables are filled and no packet has met
+// them yet, and switched when the links lead to the new programs and the tables
+// before are still there. An error leaves Open there, as a kill would: for tests.
+func Steps(filled, switched func() error) Option {
+	return func(o *options) { o.filled, o.switched = filled, switched }
+}
 
 // Open loads the programs and the pinned maps in dir, a directory of a BPF
 // filesystem, and makes those that are missing. Links that are pinned there
@@ -41,40 +54,43 @@ func Open(dir string, opts ...Option) (*Datapath, error) {
 	if err := CheckKernel(); err != nil {
 		return nil, err
 	}
-	spec, err := loadBpf()
+	spec, err := kernel.LoadSpec()
 	if err != nil {
 		return nil, fmt.Errorf("reading the embedded data path: %w", err)
 	}
-	var o options
+	return OpenSpec(dir, spec, opts...)
+}
+
+// OpenSpec is Open with other programs and tables than the embedded ones, for
+// tests.
+func OpenSpec(dir string, spec *ebpf.CollectionSpec, opts ...Option) (*Datapath, error) {
+	none := func() error { return nil }
+	o := options{filled: none, switched: none}
 	for _, set := range opts {
 		set(&o)
 	}
-	return openSpec(dir, spec, o)
-}
-
-func openSpec(dir string, spec *ebpf.CollectionSpec, o options) (*Datapath, error) {
 	if err := os.MkdirAll(linkDir(dir), 0o700); err != nil {
 		return nil, fmt.Errorf("making %s for the data path: %w", linkDir(dir), err)
 	}
-	if err := recoverMaps(dir); err != nil {
+	if err := upgrade.Recover(dir); err != nil {
 		return nil, err
 	}
-	u, err := planUpgrade(dir, spec)
+	u, err := upgrade.NewPlan(dir, spec)
 	if err != nil {
 		return nil, err
 	}
-	defer u.close()
-	if err := u.refusal(); err != nil && !o.discard {
+	defer u.Close()
+	if err := u.Refusal(); err != nil && !o.discard {
 		return nil, err
 	}
 	d := &Datapath{dir: dir}
-	maps, err := d.load(spec, u.kept)
+	maps, err := d.load(spec, u.Kept)
 	if err != nil {
 		return nil, err
 	}
-	seen, err := d.takeOver(u, maps)
+	seen, err := d.takeOver(u, maps, o)
 	if err == nil {
-		err = d.finish(u.tables, seen)
+		err = upgrade.Finish(dir, &d.objects, u.Tables, seen)
 	}
 	if err != nil {
 		d.Close()
@@ -98,32 +114,39 @@ func (d *Datapath) load(spec *ebpf.CollectionSpec, kept map[string]*ebpf.Map) (m
 }
 
 // takeOver puts the programs onto the links, with their tables filled.
-func (d *Datapath) takeOver(u *upgrade, maps map[string]*ebpf.Map) (seen known, err error) {
-	if seen, err = u.carry(d, maps); err != nil {
+func (d *Datapath) takeOver(u *upgrade.Plan, maps map[string]*ebpf.Map, o options) (seen upgrade.Known, err error) {
+	if seen, err = u.Carry(&d.objects, maps); err != nil {
 		return nil, err
 	}
-	if err := d.startWheel(); err != nil {
+	if err := kernel.StartWheel(&d.objects); err != nil {
 		return nil, err
 	}
-	if len(u.made) == 0 {
+	if len(u.Made) == 0 {
 		return nil, d.updateLinks()
 	}
-	if err := u.stage(maps); err != nil {
-		return nil, errors.Join(err, recoverMaps(d.dir))
+	if err := u.Stage(maps); err != nil {
+		return nil, errors.Join(err, upgrade.Recover(d.dir))
 	}
-	if err := u.commit(); err != nil {
+	if err := o.filled(); err != nil {
+		return nil, err
+	}
+	if err := u.Commit(); err != nil {
 		return nil, err
 	}
 	if err := d.updateLinks(); err != nil {
-		return nil, errors.Join(err, rollBack(d.dir))
+		return nil, errors.Join(err, upgrade.RollBack(d.dir))
 	}
-	return seen, nil
+	return seen, o.switched()
 }
 
 // Close lets go of the data path, which goes on working by its pins.
 func (d *Datapath) Close() error {
 	return d.objects.Close()
 }
+
+// Objects are the programs and tables themselves, for tests that look into them.
+// They belong to the data path: Close closes them.
+func (d *Datapath) Objects() *kernel.Objects { return &d.objects }
 
 // MaxSessions is how many sessions the table holds at the most.
 func (d *Datapath) MaxSessions() uint64 {

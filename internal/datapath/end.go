@@ -1,47 +1,23 @@
 package datapath
 
 import (
-	"fmt"
 	"slices"
-	"unsafe"
 
-	"github.com/cilium/ebpf"
-
+	"github.com/hostnat/hostnat/internal/datapath/kernel"
 	"github.com/hostnat/hostnat/internal/model"
 )
 
-// endSession runs the data path's own end_session, which leaves the binding as
-// an expiry would. A session that is gone already is no error.
-func (d *Datapath) endSession(key *bpfSessionKey) error {
-	if _, err := d.objects.EndSession.Run(&ebpf.RunOptions{Data: keyFrame(key)}); err != nil {
-		return fmt.Errorf("ending session %v: %w", toAddrPort(key.InternalAddress, key.InternalPort), err)
-	}
-	return nil
-}
-
-// keyFrame is what the programs for user space read a session's key from.
-func keyFrame(key *bpfSessionKey) []byte {
-	return frameOf(unsafe.Slice((*byte)(unsafe.Pointer(key)), unsafe.Sizeof(*key)))
-}
-
-// frameOf puts an Ethernet header's worth of bytes before what a program for user
-// space is to read.
-func frameOf(payload []byte) []byte {
-	const ethernet = 14
-	return append(make([]byte, ethernet, ethernet+len(payload)), payload...)
-}
-
 // endSessionsIf ends every session that the predicate picks.
-func (d *Datapath) endSessionsIf(picks func(*bpfSessionKey, *bpfSession) bool) error {
-	return d.eachSession(picks, d.endSession)
+func (d *Datapath) endSessionsIf(picks func(*kernel.SessionKey, *kernel.Session) bool) error {
+	return kernel.EachSession(&d.objects, picks, kernel.EndSession)
 }
 
 // endSessionsOf ends the sessions of bindings. A key with address 0 means the
 // binding on any address, not the port on each.
-func (d *Datapath) endSessionsOf(bindings map[bpfBindingKey]bool) error {
-	return d.endSessionsIf(func(k *bpfSessionKey, v *bpfSession) bool {
+func (d *Datapath) endSessionsOf(bindings map[kernel.BindingKey]bool) error {
+	return d.endSessionsIf(func(k *kernel.SessionKey, v *kernel.Session) bool {
 		key := externalOf(k, v)
-		if v.Flags&sessionAnyAddress != 0 {
+		if v.Flags&kernel.SessionAnyAddress != 0 {
 			key.Address = 0
 		}
 		return bindings[key]
@@ -54,13 +30,13 @@ func (d *Datapath) endStaleSessions(ids map[uint32]bool, mappings *mappingTable)
 	if !hasTrue(ids) {
 		return nil
 	}
-	return d.endSessionsIf(func(k *bpfSessionKey, v *bpfSession) bool {
+	return d.endSessionsIf(func(k *kernel.SessionKey, v *kernel.Session) bool {
 		key := externalOf(k, v)
 		if !mappings.isInTheWay(key, ids) {
 			return false
 		}
 		m, mapped := mappings.responsible(key)
-		throughAny := v.Flags&sessionAnyAddress != 0
+		throughAny := v.Flags&kernel.SessionAnyAddress != 0
 		return mapped && (throughAny != m.External.Address.IsUnspecified() ||
 			!m.leadsTo(k.Compartment, v.ExternalPort, k.InternalAddress, k.InternalPort))
 	})
@@ -72,8 +48,8 @@ func (d *Datapath) endLostTargets(mappings *mappingTable, ids map[uint32]bool) e
 	if !hasTrue(ids) {
 		return nil
 	}
-	return d.endSessionsIf(func(k *bpfSessionKey, v *bpfSession) bool {
-		if v.Flags&sessionSpread == 0 {
+	return d.endSessionsIf(func(k *kernel.SessionKey, v *kernel.Session) bool {
+		if v.Flags&kernel.SessionSpread == 0 {
 			return false
 		}
 		m, mapped := mappings.responsible(externalOf(k, v))
@@ -81,8 +57,8 @@ func (d *Datapath) endLostTargets(mappings *mappingTable, ids map[uint32]bool) e
 	})
 }
 
-func externalOf(k *bpfSessionKey, v *bpfSession) bpfBindingKey {
-	return bpfBindingKey{Address: v.ExternalAddress, Port: v.ExternalPort, Protocol: k.Protocol}
+func externalOf(k *kernel.SessionKey, v *kernel.Session) kernel.BindingKey {
+	return kernel.BindingKey{Address: v.ExternalAddress, Port: v.ExternalPort, Protocol: k.Protocol}
 }
 
 // orphans are what the configuration has lost, and whose sessions must end: the
@@ -90,15 +66,15 @@ func externalOf(k *bpfSessionKey, v *bpfSession) bpfBindingKey {
 type orphans struct {
 	nats, networks []uint32
 	addresses      []uint32 // the host's
-	endpoints      []bpfEndpointKey
+	endpoints      []kernel.EndpointKey
 }
 
 func (d *Datapath) endOrphans(gone orphans) error {
 	if len(gone.nats)+len(gone.networks)+len(gone.endpoints) == 0 {
 		return nil
 	}
-	return d.endSessionsIf(func(k *bpfSessionKey, v *bpfSession) bool {
-		endpoint := bpfEndpointKey{Compartment: k.Compartment, Address: k.InternalAddress}
+	return d.endSessionsIf(func(k *kernel.SessionKey, v *kernel.Session) bool {
+		endpoint := kernel.EndpointKey{Compartment: k.Compartment, Address: k.InternalAddress}
 		return slices.Contains(gone.nats, v.Nat) || slices.Contains(gone.networks, v.Network) ||
 			slices.Contains(gone.endpoints, endpoint)
 	})
@@ -112,17 +88,17 @@ func (d *Datapath) endLost(c Config, mappings *mappingTable) error {
 	known := hostAddressValues(c)
 	for _, p := range c.Pools {
 		for _, a := range p.Addresses {
-			at := natAddress{p.NAT, addressOf(a.Address)}
+			at := natAddress{p.NAT, kernel.AddressOf(a.Address)}
 			pools[at] = append(pools[at], a.Ports...)
 			known[at.address] = 1
 		}
 	}
-	return d.endSessionsIf(func(k *bpfSessionKey, v *bpfSession) bool {
+	return d.endSessionsIf(func(k *kernel.SessionKey, v *kernel.Session) bool {
 		if known[v.ExternalAddress] == 0 {
 			return true
 		}
 		_, isMapped := mappings.responsible(externalOf(k, v))
-		port := toPort(v.ExternalPort)
+		port := kernel.ToPort(v.ExternalPort)
 		return !isMapped && !slices.ContainsFunc(pools[natAddress{v.Nat, v.ExternalAddress}], func(r model.PortRange) bool {
 			return r.Contains(port)
 		})
@@ -133,7 +109,7 @@ func (d *Datapath) endLost(c Config, mappings *mappingTable) error {
 // first error.
 func (d *Datapath) EndSessions(picks func(Session) bool) error {
 	clock := readClock()
-	return d.endSessionsIf(func(k *bpfSessionKey, v *bpfSession) bool {
+	return d.endSessionsIf(func(k *kernel.SessionKey, v *kernel.Session) bool {
 		return picks(toSession(k, v, clock))
 	})
 }

@@ -5,57 +5,61 @@ import (
 	"fmt"
 
 	"github.com/cilium/ebpf"
+
+	"github.com/hostnat/hostnat/internal/datapath/kernel"
 )
 
 // ways are the mapping's keys in the index, which says each internal port that a
 // mapping of one port leads to alone its way out: the external one. A mapping on
 // one address is entered twice: under that, and under wherever for a flow that
 // would leave by another.
-func (m Mapping) ways() []bpfBindingIndexKey {
+func (m Mapping) ways() []kernel.BindingIndexKey {
 	if m.indirect() {
 		return nil
 	}
 	internal := m.Targets[0].Internal.First()
-	return indexKeys(bpfBindingIndexKey{
+	return indexKeys(kernel.BindingIndexKey{
 		Compartment:     m.Compartment,
-		InternalAddress: addressOf(internal.Addr()),
-		ExternalAddress: addressOf(m.External.Address),
-		InternalPort:    portOf(internal.Port()),
+		InternalAddress: kernel.AddressOf(internal.Addr()),
+		ExternalAddress: kernel.AddressOf(m.External.Address),
+		InternalPort:    kernel.PortOf(internal.Port()),
 		Protocol:        uint8(m.Protocol),
 	})
 }
 
 // way is the external end of the oldest mapping that leads to an internal port.
-func (t *mappingTable) way(index bpfBindingIndexKey) (bpfWayOut, bool) {
+func (t *mappingTable) way(index kernel.BindingIndexKey) (kernel.WayOut, bool) {
 	ids := t.ways[index]
 	if len(ids) == 0 {
-		return bpfWayOut{}, false
+		return kernel.WayOut{}, false
 	}
 	return wayOut(bindingKey(t.all[ids[0]])), true
 }
 
-func wayOut(key bpfBindingKey) bpfWayOut { return bpfWayOut{Address: key.Address, Port: key.Port} }
+func wayOut(key kernel.BindingKey) kernel.WayOut {
+	return kernel.WayOut{Address: key.Address, Port: key.Port}
+}
 
 // wherever stands for the address of a mapping in the index, as in bpf/types.h.
 const wherever = ^uint32(0)
 
-func indexKeys(here bpfBindingIndexKey) []bpfBindingIndexKey {
+func indexKeys(here kernel.BindingIndexKey) []kernel.BindingIndexKey {
 	if here.ExternalAddress == 0 {
-		return []bpfBindingIndexKey{here}
+		return []kernel.BindingIndexKey{here}
 	}
 	anywhere := here
 	anywhere.ExternalAddress = wherever
-	return []bpfBindingIndexKey{here, anywhere}
+	return []kernel.BindingIndexKey{here, anywhere}
 }
 
 // applyIndex makes the way out of each mapped internal port its external one.
-func (d *Datapath) applyIndex(mappings *mappingTable, had map[bpfBindingKey]bpfBinding) error {
-	forget := make(map[bpfBindingIndexKey]bpfWayOut)
+func (d *Datapath) applyIndex(mappings *mappingTable, had map[kernel.BindingKey]kernel.Binding) error {
+	forget := make(map[kernel.BindingIndexKey]kernel.WayOut)
 	for key, value := range had {
-		if value.Flags&bindingConfigured == 0 {
+		if value.Flags&kernel.BindingConfigured == 0 {
 			continue
 		}
-		for _, index := range indexKeys(indexOf(key, value)) {
+		for _, index := range indexKeys(kernel.IndexOf(key, value)) {
 			if len(mappings.ways[index]) == 0 {
 				forget[index] = wayOut(key)
 			}
@@ -64,8 +68,8 @@ func (d *Datapath) applyIndex(mappings *mappingTable, had map[bpfBindingKey]bpfB
 	if err := d.forgetWays(forget); err != nil || len(mappings.ways) == 0 {
 		return err
 	}
-	now := make(map[bpfBindingIndexKey]bpfWayOut)
-	err := each(d.objects.BindingIndex, func(index *bpfBindingIndexKey, way *bpfWayOut) error {
+	now := make(map[kernel.BindingIndexKey]kernel.WayOut)
+	err := kernel.Each(d.objects.BindingIndex, func(index *kernel.BindingIndexKey, way *kernel.WayOut) error {
 		now[*index] = *way
 		return nil
 	})
@@ -86,7 +90,7 @@ func (d *Datapath) applyIndex(mappings *mappingTable, had map[bpfBindingKey]bpfB
 
 // changeIndex is applyIndex for the entries of mappings that have changed.
 func (d *Datapath) changeIndex(mappings *mappingTable, before, after []Mapping) error {
-	forget := make(map[bpfBindingIndexKey]bpfWayOut)
+	forget := make(map[kernel.BindingIndexKey]kernel.WayOut)
 	for _, m := range before {
 		for _, index := range m.ways() {
 			way, mapped := mappings.way(index)
@@ -108,7 +112,7 @@ func (d *Datapath) changeIndex(mappings *mappingTable, before, after []Mapping) 
 	return d.forgetWays(forget)
 }
 
-func (d *Datapath) putWay(index bpfBindingIndexKey, way bpfWayOut) error {
+func (d *Datapath) putWay(index kernel.BindingIndexKey, way kernel.WayOut) error {
 	if err := d.objects.BindingIndex.Put(&index, &way); err != nil {
 		return fmt.Errorf("adding the way out of a mapping: %w", err)
 	}
@@ -118,9 +122,9 @@ func (d *Datapath) putWay(index bpfBindingIndexKey, way bpfWayOut) error {
 // forgetWays takes mappings' ways out away, and gives the internal ports those
 // back that they have had beside them: new flows must go on with them (RFC 4787
 // REQ-1).
-func (d *Datapath) forgetWays(ways map[bpfBindingIndexKey]bpfWayOut) error {
+func (d *Datapath) forgetWays(ways map[kernel.BindingIndexKey]kernel.WayOut) error {
 	for index, way := range ways {
-		var now bpfWayOut
+		var now kernel.WayOut
 		if err := d.objects.BindingIndex.Lookup(&index, &now); err != nil || now != way {
 			delete(ways, index) // gone already, or another's
 		}
@@ -149,7 +153,7 @@ func (d *Datapath) forgetWays(ways map[bpfBindingIndexKey]bpfWayOut) error {
 
 // dynamicWays are the dynamic bindings of internal ports: those on an external
 // address of the index, where alone there are any.
-func (d *Datapath) dynamicWays(of map[bpfBindingIndexKey]bpfWayOut) (map[bpfBindingIndexKey]bpfWayOut, error) {
+func (d *Datapath) dynamicWays(of map[kernel.BindingIndexKey]kernel.WayOut) (map[kernel.BindingIndexKey]kernel.WayOut, error) {
 	on := make(map[uint32]bool)
 	for index := range of {
 		on[index.ExternalAddress] = index.ExternalAddress != 0 && index.ExternalAddress != wherever
@@ -157,10 +161,10 @@ func (d *Datapath) dynamicWays(of map[bpfBindingIndexKey]bpfWayOut) (map[bpfBind
 	if !hasTrue(on) {
 		return nil, nil
 	}
-	dynamic := make(map[bpfBindingIndexKey]bpfWayOut)
-	err := each(d.objects.Bindings, func(key *bpfBindingKey, value *bpfBinding) error {
-		if on[key.Address] && value.Flags&bindingConfigured == 0 {
-			if index := indexOf(*key, *value); of[index] != (bpfWayOut{}) {
+	dynamic := make(map[kernel.BindingIndexKey]kernel.WayOut)
+	err := kernel.Each(d.objects.Bindings, func(key *kernel.BindingKey, value *kernel.Binding) error {
+		if on[key.Address] && value.Flags&kernel.BindingConfigured == 0 {
+			if index := kernel.IndexOf(*key, *value); of[index] != (kernel.WayOut{}) {
 				dynamic[index] = wayOut(*key)
 			}
 		}

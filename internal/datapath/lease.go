@@ -4,6 +4,7 @@ import (
 	"net/netip"
 	"time"
 
+	"github.com/hostnat/hostnat/internal/datapath/kernel"
 	"github.com/hostnat/hostnat/internal/model"
 )
 
@@ -39,9 +40,9 @@ const maxLeases = 65536
 
 // leaseValues have their ends in whole seconds, at most one too late: the two
 // clocks cannot be read at once, and the same lease shall be the same value.
-func leaseValues(list []Lease) map[bpfEndpointKey]bpfLease {
+func leaseValues(list []Lease) map[kernel.EndpointKey]kernel.Lease {
 	now := readClock()
-	values := make(map[bpfEndpointKey]bpfLease, len(list))
+	values := make(map[kernel.EndpointKey]kernel.Lease, len(list))
 	for _, l := range list {
 		if len(values) == maxLeases {
 			break
@@ -50,8 +51,8 @@ func leaseValues(list []Lease) map[bpfEndpointKey]bpfLease {
 		if until <= 0 {
 			continue
 		}
-		values[bpfEndpointKey{Compartment: l.Compartment, Address: addressOf(l.Address)}] = bpfLease{
-			Until: uint64(until.Round(time.Second) + time.Second/2), Mac: macOf(l.MAC),
+		values[kernel.EndpointKey{Compartment: l.Compartment, Address: kernel.AddressOf(l.Address)}] = kernel.Lease{
+			Until: uint64(until.Round(time.Second) + time.Second/2), Mac: kernel.MACOf(l.MAC),
 		}
 	}
 	return values

@@ -7,6 +7,8 @@ import (
 	"slices"
 
 	"github.com/cilium/ebpf"
+
+	"github.com/hostnat/hostnat/internal/datapath/kernel"
 )
 
 // applyMappings makes the configured bindings, and what stands for ranges and
@@ -50,8 +52,8 @@ type mappingElements struct {
 // are still there afterwards: their ranges must go first.
 func (d *Datapath) putMappings(mappings *mappingTable) (mappingElements, error) {
 	e := mappingElements{changed: make(map[uint32]bool)}
-	have := make(map[uint32]bpfMapping)
-	err := each(d.objects.Mappings, func(id *uint32, v *bpfMapping) error {
+	have := make(map[uint32]kernel.Mapping)
+	err := kernel.Each(d.objects.Mappings, func(id *uint32, v *kernel.Mapping) error {
 		have[*id] = *v
 		return nil
 	})
@@ -79,7 +81,7 @@ func (d *Datapath) putMappings(mappings *mappingTable) (mappingElements, error) 
 	return e, nil
 }
 
-func (d *Datapath) putMapping(id uint32, value bpfMapping) error {
+func (d *Datapath) putMapping(id uint32, value kernel.Mapping) error {
 	if err := d.objects.Mappings.Put(&id, &value); err != nil {
 		return fmt.Errorf("adding mapping %d: %w", id, err)
 	}
@@ -97,15 +99,15 @@ func (d *Datapath) deleteMappings(ids []uint32) error {
 
 // mappingChanges is what has to happen to the bindings.
 type mappingChanges struct {
-	add   []uint32               // mappings of one port whose binding is to be put in
-	fresh map[uint32]bool        // mappings that are new or lead elsewhere, ranges too
-	ended map[bpfBindingKey]bool // bindings whose sessions must end
+	add   []uint32                   // mappings of one port whose binding is to be put in
+	fresh map[uint32]bool            // mappings that are new or lead elsewhere, ranges too
+	ended map[kernel.BindingKey]bool // bindings whose sessions must end
 }
 
 // planMappings compares bindings that there are with the wanted mappings: with
 // those of the given ids, and with all what they are of.
-func planMappings(mappings *mappingTable, ids []uint32, have map[bpfBindingKey]bpfBinding, changed map[uint32]bool) mappingChanges {
-	c := mappingChanges{fresh: make(map[uint32]bool), ended: make(map[bpfBindingKey]bool)}
+func planMappings(mappings *mappingTable, ids []uint32, have map[kernel.BindingKey]kernel.Binding, changed map[uint32]bool) mappingChanges {
+	c := mappingChanges{fresh: make(map[uint32]bool), ended: make(map[kernel.BindingKey]bool)}
 	for _, id := range ids {
 		m := mappings.all[id]
 		if m.External.IsRange() {
@@ -122,28 +124,28 @@ func planMappings(mappings *mappingTable, ids []uint32, have map[bpfBindingKey]b
 	for key, value := range have {
 		m, mapped := mappings.all[value.Mapping]
 		switch {
-		case value.Flags&bindingOfRange != 0:
+		case value.Flags&kernel.BindingOfRange != 0:
 			c.ended[key] = c.ended[key] || !mapped || !isPortOf(key, value, m)
-		case value.Flags&bindingConfigured != 0:
+		case value.Flags&kernel.BindingConfigured != 0:
 			c.ended[key] = c.ended[key] || !mapped || m.External.IsRange() || bindingKey(m) != key
 		default:
 			c.ended[key] = c.ended[key] || mappings.isInTheWay(key, c.fresh)
 		}
 	}
-	maps.DeleteFunc(c.ended, func(_ bpfBindingKey, ends bool) bool { return !ends })
+	maps.DeleteFunc(c.ended, func(_ kernel.BindingKey, ends bool) bool { return !ends })
 	return c
 }
 
-func sameTarget(a, b bpfBinding) bool {
+func sameTarget(a, b kernel.Binding) bool {
 	a.Sessions, b.Sessions = 0, 0
 	return a == b
 }
 
 // replacement is what replaceBindings needs to know of the bindings.
 type replacement struct {
-	have map[bpfBindingKey]bpfBinding
-	read func() (map[bpfBindingKey]bpfBinding, error) // reads them again
-	look bool                                         // there may be sessions that no binding counts
+	have map[kernel.BindingKey]kernel.Binding
+	read func() (map[kernel.BindingKey]kernel.Binding, error) // reads them again
+	look bool                                                 // there may be sessions that no binding counts
 }
 
 // replaceBindings takes away what has ended, ends its sessions, and puts in
@@ -178,17 +180,17 @@ func (d *Datapath) replaceBindings(mappings *mappingTable, c mappingChanges, r r
 // takeAway removes the bindings of mappings that have ended, and reports whether
 // there are sessions to look for. To look takes as long as the table of sessions
 // is large, and most mappings that go have none.
-func (d *Datapath) takeAway(ended map[bpfBindingKey]bool, have map[bpfBindingKey]bpfBinding) (inUse bool, err error) {
+func (d *Datapath) takeAway(ended map[kernel.BindingKey]bool, have map[kernel.BindingKey]kernel.Binding) (inUse bool, err error) {
 	for key := range ended {
 		old, there := have[key]
-		if !there || old.Flags&(bindingConfigured|bindingOfRange) != bindingConfigured {
+		if !there || old.Flags&(kernel.BindingConfigured|kernel.BindingOfRange) != kernel.BindingConfigured {
 			inUse = true // the port is a dynamic binding's, or not known
 			continue
 		}
-		var last bpfBinding // with the sessions that were opened until now
+		var last kernel.Binding // with the sessions that were opened until now
 		err := d.objects.Bindings.LookupAndDeleteWithFlags(&key, &last, ebpf.LookupLock)
 		if err != nil && !errors.Is(err, ebpf.ErrKeyNotExist) {
-			return false, fmt.Errorf("removing the mapping of port %d: %w", toPort(key.Port), err)
+			return false, fmt.Errorf("removing the mapping of port %d: %w", kernel.ToPort(key.Port), err)
 		}
 		inUse = inUse || err != nil || last.Sessions > 0
 	}
@@ -216,7 +218,7 @@ func hasTrue(m map[uint32]bool) bool {
 
 // insertMapping reserves the mapping's port as the data path would: a dynamic
 // binding may have taken it since its predecessor ended, and ends too.
-func (d *Datapath) insertMapping(key bpfBindingKey, value bpfBinding) error {
+func (d *Datapath) insertMapping(key kernel.BindingKey, value kernel.Binding) error {
 	const tries = 10
 	var err error
 	for range tries {
@@ -224,21 +226,21 @@ func (d *Datapath) insertMapping(key bpfBindingKey, value bpfBinding) error {
 		if !errors.Is(err, ebpf.ErrKeyExist) {
 			break
 		}
-		if endErr := errors.Join(d.endSessionsOf(map[bpfBindingKey]bool{key: true}), d.dropHeldAt(key)); endErr != nil {
+		if endErr := errors.Join(d.endSessionsOf(map[kernel.BindingKey]bool{key: true}), d.dropHeldAt(key)); endErr != nil {
 			return endErr
 		}
 	}
 	if err != nil {
-		return fmt.Errorf("adding the mapping of port %d: %w", toPort(key.Port), err)
+		return fmt.Errorf("adding the mapping of port %d: %w", kernel.ToPort(key.Port), err)
 	}
 	return nil
 }
 
 // dropHeld takes away the dynamic bindings that rest on ports of mappings: a
 // mapping need not wait for them.
-func (d *Datapath) dropHeld(mappings *mappingTable, fresh map[uint32]bool, have map[bpfBindingKey]bpfBinding) error {
+func (d *Datapath) dropHeld(mappings *mappingTable, fresh map[uint32]bool, have map[kernel.BindingKey]kernel.Binding) error {
 	for key, value := range have {
-		if value.Flags&bindingHoldDown == 0 || !mappings.isInTheWay(key, fresh) {
+		if value.Flags&kernel.BindingHoldDown == 0 || !mappings.isInTheWay(key, fresh) {
 			continue
 		}
 		if err := d.dropHeldAt(key); err != nil {
@@ -248,23 +250,23 @@ func (d *Datapath) dropHeld(mappings *mappingTable, fresh map[uint32]bool, have 
 	return nil
 }
 
-func (d *Datapath) dropHeldAt(key bpfBindingKey) error {
-	var value bpfBinding
-	if err := d.objects.Bindings.Lookup(&key, &value); err != nil || value.Flags&bindingHoldDown == 0 {
+func (d *Datapath) dropHeldAt(key kernel.BindingKey) error {
+	var value kernel.Binding
+	if err := d.objects.Bindings.Lookup(&key, &value); err != nil || value.Flags&kernel.BindingHoldDown == 0 {
 		return nil //nolint:nilerr // gone meanwhile
 	}
-	index := indexOf(key, value)
+	index := kernel.IndexOf(key, value)
 	for m, k := range map[*ebpf.Map]any{d.objects.Bindings: &key, d.objects.BindingIndex: &index} {
 		if err := m.Delete(k); err != nil && !errors.Is(err, ebpf.ErrKeyNotExist) {
-			return fmt.Errorf("freeing port %d: %w", toPort(key.Port), err)
+			return fmt.Errorf("freeing port %d: %w", kernel.ToPort(key.Port), err)
 		}
 	}
 	return nil
 }
 
-func (d *Datapath) readBindings() (map[bpfBindingKey]bpfBinding, error) {
-	all := make(map[bpfBindingKey]bpfBinding)
-	err := each(d.objects.Bindings, func(k *bpfBindingKey, v *bpfBinding) error {
+func (d *Datapath) readBindings() (map[kernel.BindingKey]kernel.Binding, error) {
+	all := make(map[kernel.BindingKey]kernel.Binding)
+	err := kernel.Each(d.objects.Bindings, func(k *kernel.BindingKey, v *kernel.Binding) error {
 		all[*k] = *v
 		return nil
 	})

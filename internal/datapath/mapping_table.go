@@ -1,22 +1,26 @@
 package datapath
 
-import "slices"
+import (
+	"slices"
+
+	"github.com/hostnat/hostnat/internal/datapath/kernel"
+)
 
 // mappingTable is all mappings, and how they are found. No two of them have one
 // port of one protocol on the same address (config.Config refuses that); one on an
 // address may be beside one on any.
 type mappingTable struct {
-	all     map[uint32]Mapping              // by id
-	owners  map[bpfPortBitsKey]*portOwners  // of the external ports on an address; address 0: on any
-	ways    map[bpfBindingIndexKey][]uint32 // of mappings of one port that lead to an internal one alone: the oldest is its way out
-	ranges  int                             // how many are ranges
-	shadows int                             // how many of these are on one address
+	all     map[uint32]Mapping                  // by id
+	owners  map[kernel.PortBitsKey]*portOwners  // of the external ports on an address; address 0: on any
+	ways    map[kernel.BindingIndexKey][]uint32 // of mappings of one port that lead to an internal one alone: the oldest is its way out
+	ranges  int                                 // how many are ranges
+	shadows int                                 // how many of these are on one address
 }
 
 // portOwners are the mappings that have the ports of an address.
 type portOwners struct {
 	id    [1 << 16]uint32 // 0: none
-	taken bpfPortBits
+	taken kernel.PortBits
 	count int // of ports that are taken
 }
 
@@ -36,8 +40,8 @@ func (o *portOwners) set(port int, id uint32) {
 func newMappingTable(all map[uint32]Mapping) *mappingTable {
 	t := &mappingTable{
 		all:    make(map[uint32]Mapping, len(all)),
-		owners: make(map[bpfPortBitsKey]*portOwners),
-		ways:   make(map[bpfBindingIndexKey][]uint32, len(all)),
+		owners: make(map[kernel.PortBitsKey]*portOwners),
+		ways:   make(map[kernel.BindingIndexKey][]uint32, len(all)),
 	}
 	for id, m := range all {
 		t.put(id, m)
@@ -108,10 +112,10 @@ func (m Mapping) shadows() bool {
 func (t *mappingTable) settings() uint32 {
 	var flags uint32
 	if t.ranges > 0 {
-		flags |= settingRanges
+		flags |= kernel.SettingRanges
 	}
 	if t.shadows > 0 {
-		flags |= settingShadows
+		flags |= kernel.SettingShadows
 	}
 	return flags
 }
@@ -119,22 +123,22 @@ func (t *mappingTable) settings() uint32 {
 // owner is the mapping that has an external port on an address, 0 for any; 0 if
 // there is none.
 func (t *mappingTable) owner(address uint32, protocol uint8, port uint16) uint32 {
-	if owners := t.owners[bpfPortBitsKey{Address: address, Protocol: protocol}]; owners != nil {
+	if owners := t.owners[kernel.PortBitsKey{Address: address, Protocol: protocol}]; owners != nil {
 		return owners.id[port]
 	}
 	return 0
 }
 
 // isInTheWay reports whether a dynamic binding has a port of one of the mappings ids.
-func (t *mappingTable) isInTheWay(key bpfBindingKey, ids map[uint32]bool) bool {
-	port := toPort(key.Port)
+func (t *mappingTable) isInTheWay(key kernel.BindingKey, ids map[uint32]bool) bool {
+	port := kernel.ToPort(key.Port)
 	return ids[t.owner(0, key.Protocol, port)] || ids[t.owner(key.Address, key.Protocol, port)]
 }
 
 // responsible returns the mapping that an external address and port is of: the
 // most specific one. As find_mapped of bpf/mapping.h.
-func (t *mappingTable) responsible(key bpfBindingKey) (Mapping, bool) {
-	port := toPort(key.Port)
+func (t *mappingTable) responsible(key kernel.BindingKey) (Mapping, bool) {
+	port := kernel.ToPort(key.Port)
 	id := t.owner(key.Address, key.Protocol, port)
 	if id == 0 {
 		id = t.owner(0, key.Protocol, port)
@@ -144,15 +148,15 @@ func (t *mappingTable) responsible(key bpfBindingKey) (Mapping, bool) {
 }
 
 // owned is the key of the mapping's ports among the owners.
-func (m Mapping) owned() bpfPortBitsKey {
-	return bpfPortBitsKey{Address: addressOf(m.External.Address), Protocol: uint8(m.Protocol)}
+func (m Mapping) owned() kernel.PortBitsKey {
+	return kernel.PortBitsKey{Address: kernel.AddressOf(m.External.Address), Protocol: uint8(m.Protocol)}
 }
 
 // reserved are the ports of mappings on an external address: no dynamic binding
 // may have them.
-func (t *mappingTable) reserved(key bpfPortBitsKey) (reserved bpfPortBits, some bool) {
+func (t *mappingTable) reserved(key kernel.PortBitsKey) (reserved kernel.PortBits, some bool) {
 	for _, address := range []uint32{0, key.Address} {
-		owners := t.owners[bpfPortBitsKey{Address: address, Protocol: key.Protocol}]
+		owners := t.owners[kernel.PortBitsKey{Address: address, Protocol: key.Protocol}]
 		if owners == nil || owners.count == 0 {
 			continue
 		}

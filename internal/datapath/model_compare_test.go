@@ -12,6 +12,8 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/hostnat/hostnat/internal/datapath/dptest/wire"
+	"github.com/hostnat/hostnat/internal/datapath/kernel"
 	"github.com/hostnat/hostnat/internal/model"
 	"github.com/hostnat/hostnat/internal/natmodel"
 )
@@ -77,7 +79,7 @@ func (p *pairOf) step(a natmodel.Arrival) error {
 	if err != nil {
 		return err
 	}
-	sessions, err := contentsOf[bpfSessionKey, bpfSession](p.dp.objects.Sessions)
+	sessions, err := contentsOf[kernel.SessionKey, kernel.Session](p.dp.objects.Sessions)
 	if err != nil {
 		return err
 	}
@@ -100,7 +102,7 @@ func (p *pairOf) step(a natmodel.Arrival) error {
 }
 
 // choice is what the data path shows of what it chose.
-func (p *pairOf) choice(sessions map[bpfSessionKey]bpfSession, events []natmodel.Event, got ran) natmodel.Choice {
+func (p *pairOf) choice(sessions map[kernel.SessionKey]kernel.Session, events []natmodel.Event, got ran) natmodel.Choice {
 	choice := natmodel.Choice{FragmentID: frameID(got.frame)}
 	for _, e := range events {
 		if e.ID == natmodel.BindingCreate && !e.Configured {
@@ -108,8 +110,8 @@ func (p *pairOf) choice(sessions map[bpfSessionKey]bpfSession, events []natmodel
 		}
 	}
 	for k, s := range sessions {
-		if _, known := p.model.Sessions()[toKey(k)]; !known && s.Flags&sessionEndpointDependent != 0 {
-			choice.External = toAddrPort(s.ExternalAddress, s.ExternalPort)
+		if _, known := p.model.Sessions()[toKey(k)]; !known && s.Flags&kernel.SessionEndpointDependent != 0 {
+			choice.External = kernel.ToAddrPort(s.ExternalAddress, s.ExternalPort)
 		}
 	}
 	return choice
@@ -128,18 +130,18 @@ func (p *pairOf) finish() error {
 // compareIndex: the way from an internal port to its binding, the mapping's if
 // there is one.
 func (p *pairOf) compareIndex() string {
-	have, err := contentsOf[bpfBindingIndexKey, bpfWayOut](p.dp.objects.BindingIndex)
+	have, err := contentsOf[kernel.BindingIndexKey, kernel.WayOut](p.dp.objects.BindingIndex)
 	if err != nil {
 		return err.Error()
 	}
-	want := make(map[bpfBindingIndexKey]bool)
+	want := make(map[kernel.BindingIndexKey]bool)
 	for k, b := range p.model.Bindings() {
 		if !b.IsWayOut() {
 			continue
 		}
-		here := bpfBindingIndexKey{
-			Compartment: b.Compartment, InternalAddress: addressOf(b.Internal.Addr()), ExternalAddress: addressOf(k.External.Addr()),
-			InternalPort: portOf(b.Internal.Port()), Protocol: uint8(k.Protocol),
+		here := kernel.BindingIndexKey{
+			Compartment: b.Compartment, InternalAddress: kernel.AddressOf(b.Internal.Addr()), ExternalAddress: kernel.AddressOf(k.External.Addr()),
+			InternalPort: kernel.PortOf(b.Internal.Port()), Protocol: uint8(k.Protocol),
 		}
 		want[here] = true
 		if b.Configured {
@@ -163,21 +165,21 @@ func (p *pairOf) compareIndex() string {
 // compareContacts: how many sessions each binding has with a remote address, of
 // those that have said so: all that a packet from there may need.
 func (p *pairOf) compareContacts() string {
-	have, err := contentsOf[bpfFilterKey, bpfFilterEntry](p.dp.objects.FilterEntries)
+	have, err := contentsOf[kernel.FilterKey, kernel.FilterEntry](p.dp.objects.FilterEntries)
 	if err != nil {
 		return err.Error()
 	}
-	sessions, err := contentsOf[bpfSessionKey, bpfSession](p.dp.objects.Sessions)
+	sessions, err := contentsOf[kernel.SessionKey, kernel.Session](p.dp.objects.Sessions)
 	if err != nil {
 		return err.Error()
 	}
-	got, want := make(map[bpfFilterKey]uint32), make(map[bpfFilterKey]uint32)
+	got, want := make(map[kernel.FilterKey]uint32), make(map[kernel.FilterKey]uint32)
 	for k, c := range have {
 		got[k] = c.Sessions
 	}
 	for k, s := range sessions {
-		if s.Flags&sessionFilterEntry != 0 {
-			want[bpfFilterKey{
+		if s.Flags&kernel.SessionFilterEntry != 0 {
+			want[kernel.FilterKey{
 				ExternalAddress: s.ExternalAddress, RemoteAddress: k.RemoteAddress, ExternalPort: s.ExternalPort, Protocol: k.Protocol,
 			}]++
 		} else if in, has := p.model.Sessions()[toKey(k)]; has && p.needsContact(k.Protocol, in) {
@@ -222,21 +224,21 @@ func (p *pairOf) setRules(r rules) error {
 }
 
 func compareFrames(a natmodel.Arrival, want natmodel.Result, got ran) string {
-	verdict, mark := uint32(tcxRedirect), uint32(0)
+	verdict, mark := uint32(wire.TCXRedirect), uint32(0)
 	if a.Turns > 0 {
-		mark = roomMark | uint32(a.Turns)
+		mark = wire.RoomMark | uint32(a.Turns)
 	}
 	switch want.Verdict {
 	case natmodel.Passed:
-		verdict = tcxNext
+		verdict = wire.TCXNext
 	case natmodel.Dropped:
-		verdict = tcxDrop
+		verdict = wire.TCXDrop
 	case natmodel.Outward:
-		mark = translatedMark
+		mark = wire.TranslatedMark
 	case natmodel.ToRoom:
 		mark = got.from
 	case natmodel.ToSocket:
-		verdict, mark = tcxNext, socketMark
+		verdict, mark = wire.TCXNext, wire.SocketMark
 	}
 	switch {
 	case got.verdict != verdict:
@@ -270,7 +272,7 @@ type sessionView struct {
 	PacketsOut, BytesOut, PacketsIn, BytesIn uint64
 }
 
-func (p *pairOf) compareSessions(have map[bpfSessionKey]bpfSession) string {
+func (p *pairOf) compareSessions(have map[kernel.SessionKey]kernel.Session) string {
 	now := uint64(readClock().monotonic)
 	// Whole seconds: a sequence takes milliseconds, and waits are of seconds.
 	age := func(stamp uint64) time.Duration { return time.Duration(now - stamp).Truncate(time.Second) }
@@ -286,8 +288,8 @@ func (p *pairOf) compareSessions(have map[bpfSessionKey]bpfSession) string {
 			return fmt.Sprintf("the data path has a session %v that the model has not", key)
 		}
 		got := sessionView{
-			NAT: s.Nat, Network: s.Network, External: toAddrPort(s.ExternalAddress, s.ExternalPort), State: model.TCPState(s.State),
-			Overflow: s.Flags&sessionEndpointDependent != 0, Hairpin: s.Flags&sessionHairpin != 0,
+			NAT: s.Nat, Network: s.Network, External: kernel.ToAddrPort(s.ExternalAddress, s.ExternalPort), State: model.TCPState(s.State),
+			Overflow: s.Flags&kernel.SessionEndpointDependent != 0, Hairpin: s.Flags&kernel.SessionHairpin != 0,
 			Lifetime: time.Duration(s.Lifetime) * time.Second, Age: age(s.Created), Idle: age(s.Refreshed),
 			PacketsOut: s.PacketsOut, BytesOut: s.BytesOut, PacketsIn: s.PacketsIn, BytesIn: s.BytesIn,
 		}
@@ -308,7 +310,7 @@ func (p *pairOf) compareSessions(have map[bpfSessionKey]bpfSession) string {
 }
 
 func (p *pairOf) compareBindings() string {
-	have, err := contentsOf[bpfBindingKey, bpfBinding](p.dp.objects.Bindings)
+	have, err := contentsOf[kernel.BindingKey, kernel.Binding](p.dp.objects.Bindings)
 	if err != nil {
 		return err.Error()
 	}
@@ -317,9 +319,9 @@ func (p *pairOf) compareBindings() string {
 		if b.Compartment == dummy {
 			continue
 		}
-		got[natmodel.BindingKey{Protocol: model.Protocol(k.Protocol), External: toAddrPort(k.Address, k.Port)}] = natmodel.Binding{
-			NAT: b.Nat, Network: b.Network, Compartment: b.Compartment, Internal: toAddrPort(b.InternalAddress, b.InternalPort),
-			Sessions: int(b.Sessions), Configured: b.Flags&bindingConfigured != 0, Held: b.Flags&bindingHoldDown != 0,
+		got[natmodel.BindingKey{Protocol: model.Protocol(k.Protocol), External: kernel.ToAddrPort(k.Address, k.Port)}] = natmodel.Binding{
+			NAT: b.Nat, Network: b.Network, Compartment: b.Compartment, Internal: kernel.ToAddrPort(b.InternalAddress, b.InternalPort),
+			Sessions: int(b.Sessions), Configured: b.Flags&kernel.BindingConfigured != 0, Held: b.Flags&kernel.BindingHoldDown != 0,
 		}
 	}
 	for k, b := range p.model.Bindings() {

@@ -12,6 +12,7 @@ import (
 
 	"github.com/cilium/ebpf/ringbuf"
 
+	"github.com/hostnat/hostnat/internal/datapath/kernel"
 	"github.com/hostnat/hostnat/internal/model"
 	"github.com/hostnat/hostnat/internal/natmodel"
 )
@@ -40,7 +41,7 @@ func (w *twin) readEvents() ([]natmodel.Event, error) {
 		if err != nil {
 			return nil, err
 		}
-		var raw bpfEvent
+		var raw kernel.Event
 		if _, err := binary.Decode(record.RawSample, binary.NativeEndian, &raw); err != nil {
 			return nil, err
 		}
@@ -49,11 +50,11 @@ func (w *twin) readEvents() ([]natmodel.Event, error) {
 	return events, nil
 }
 
-func modelEvent(raw bpfEvent) natmodel.Event {
+func modelEvent(raw kernel.Event) natmodel.Event {
 	return natmodel.Event{
 		ID: natmodel.EventID(raw.Id), NAT: raw.Nat, Network: raw.Network, Compartment: raw.Compartment, Protocol: model.Protocol(raw.Protocol),
-		Internal: toAddrPort(raw.InternalAddress, raw.InternalPort), External: toAddrPort(raw.ExternalAddress, raw.ExternalPort),
-		Remote: toAddrPort(raw.RemoteAddress, raw.RemotePort), State: model.TCPState(raw.State),
+		Internal: kernel.ToAddrPort(raw.InternalAddress, raw.InternalPort), External: kernel.ToAddrPort(raw.ExternalAddress, raw.ExternalPort),
+		Remote: kernel.ToAddrPort(raw.RemoteAddress, raw.RemotePort), State: model.TCPState(raw.State),
 		Lifetime: time.Duration(raw.Lifetime) * time.Second, Sessions: int(raw.Sessions), Configured: raw.Configured != 0,
 	}
 }

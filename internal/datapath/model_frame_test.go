@@ -5,6 +5,7 @@ import (
 	"net/netip"
 	"testing"
 
+	"github.com/hostnat/hostnat/internal/datapath/dptest/wire"
 	"github.com/hostnat/hostnat/internal/model"
 	"github.com/hostnat/hostnat/internal/natmodel"
 )
@@ -24,16 +25,16 @@ func FuzzFrame(f *testing.F) {
 		a := o.arrival(nil)
 		f.Add(uint8(i), a.Frame, a.Frame)
 	}
-	gateway, to := twinNetworks[1].GatewayMAC, at(remoteAddress, 80)
-	for i, s := range []segment{
-		{protocol: model.TCP, flags: synAck, from: to, to: at(hostAddress, 2000)},
-		{protocol: model.UDP, from: at(inside2, 1000), to: to, fragment: 0x2000, options: []byte{1, 1, 131, 3, 4, 0, 0, 0}},
-		{protocol: model.ICMP, from: at(inside2, 7), to: to},
-		{protocol: model.TCP, flags: syn, from: to, to: at(hostAddress, 9100), options: []byte{7, 7, 4, 1, 1, 1, 1, 0}},
+	gateway, to := twinNetworks[1].GatewayMAC, at(wire.RemoteAddress, 80)
+	for i, s := range []wire.Segment{
+		{Protocol: model.TCP, Flags: wire.SynAck, From: to, To: at(wire.HostAddress, 2000)},
+		{Protocol: model.UDP, From: at(inside2, 1000), To: to, Fragment: 0x2000, Options: []byte{1, 1, 131, 3, 4, 0, 0, 0}},
+		{Protocol: model.ICMP, From: at(inside2, 7), To: to},
+		{Protocol: model.TCP, Flags: wire.Syn, From: to, To: at(wire.HostAddress, 9100), Options: []byte{7, 7, 4, 1, 1, 1, 1, 0}},
 	} {
-		f.Add(uint8(i), ethernet(natMAC(twinMAC(0x21)), gateway, etherIPv4, s.ip()), ethernet(natMAC(twinMAC(0x31)), natMAC(outsideMAC), etherIPv4, s.ip()))
+		f.Add(uint8(i), wire.Ethernet(natMAC(twinMAC(0x21)), gateway, wire.EtherIPv4, s.IP()), wire.Ethernet(natMAC(twinMAC(0x31)), natMAC(outsideMAC), wire.EtherIPv4, s.IP()))
 	}
-	f.Add(uint8(1), ethernet(natMAC(twinMAC(0x21)), gateway, etherARP, arpBody(operation{}, parties[0])), make([]byte, 64))
+	f.Add(uint8(1), wire.Ethernet(natMAC(twinMAC(0x21)), gateway, wire.EtherARP, arpBody(operation{}, parties[0])), make([]byte, 64))
 	f.Fuzz(func(t *testing.T, at uint8, first, second []byte) {
 		check(t, w.host.Do(func() error { return w.frames(arrivalAt(at, first), arrivalAt(at>>1, second)) }))
 	})
@@ -41,7 +42,7 @@ func FuzzFrame(f *testing.F) {
 
 // openers open a session each.
 var openers = []operation{
-	{Protocol: model.UDP}, {Protocol: model.TCP, Flags: syn, Port: 1}, {Protocol: model.ICMP, Who: 1}, {Protocol: model.UDP, Who: 2},
+	{Protocol: model.UDP}, {Protocol: model.TCP, Flags: wire.Syn, Port: 1}, {Protocol: model.ICMP, Who: 1}, {Protocol: model.UDP, Who: 2},
 }
 
 func (w *twin) frames(arrivals ...natmodel.Arrival) error {
@@ -73,7 +74,7 @@ func runnable(frame []byte) bool {
 	if len(frame) < 14 || len(frame) > 2000 {
 		return false
 	}
-	return len(frame) >= shortestFrame || binary.BigEndian.Uint16(frame[12:]) != etherIPv4
+	return len(frame) >= shortestFrame || binary.BigEndian.Uint16(frame[12:]) != wire.EtherIPv4
 }
 
 // hasNoRoute: the model knows no routes. Nobody is routed to the ends of the

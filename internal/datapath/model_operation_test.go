@@ -5,6 +5,7 @@ import (
 
 	"pgregory.net/rapid"
 
+	"github.com/hostnat/hostnat/internal/datapath/dptest/wire"
 	"github.com/hostnat/hostnat/internal/model"
 )
 
@@ -79,8 +80,7 @@ const (
 )
 
 var (
-	tcpFlags  = []byte{syn, synAck, ack, finAck, rst, rst | ack, fin, 0, syn | fin, syn | rst}
-	protocols = []model.Protocol{model.UDP, model.TCP, model.ICMP}
+	tcpFlags = []byte{wire.Syn, wire.SynAck, wire.Ack, wire.FinAck, wire.Rst, wire.Rst | wire.Ack, wire.Fin, 0, wire.Syn | wire.Fin, wire.Syn | wire.Rst}
 	// How often the kinds are drawn.
 	weights = []kind{
 		kindOut, kindOut, kindOut, kindOut, kindReply, kindReply, kindReply, kindIn, kindIn, kindIn, kindIn, kindNear, kindNear,
@@ -99,7 +99,7 @@ var operations = rapid.Custom(func(t *rapid.T) operation {
 	}
 	o := operation{
 		Kind: weights[take(len(weights))], Pick: take(8), Who: take(len(parties)), Port: take(4), Remote: take(3), RemotePort: take(3),
-		Protocol: protocols[take(len(protocols))], Flags: tcpFlags[take(len(tcpFlags))], Size: take(12), ICMPType: take(6),
+		Protocol: wire.Protocols[take(len(wire.Protocols))], Flags: tcpFlags[take(len(tcpFlags))], Size: take(12), ICMPType: take(6),
 	}
 	if rapid.Uint8().Draw(t, "is odd")%4 == 3 {
 		bits = mix(uint64(rapid.Uint32().Draw(t, "odd")))

@@ -7,6 +7,8 @@ import (
 	"net/netip"
 	"slices"
 
+	"github.com/hostnat/hostnat/internal/datapath/dptest/wire"
+	"github.com/hostnat/hostnat/internal/datapath/kernel"
 	"github.com/hostnat/hostnat/internal/model"
 	"github.com/hostnat/hostnat/internal/natmodel"
 )
@@ -33,7 +35,7 @@ var parties = []party{
 var (
 	insidePorts = []uint16{1000, 1001, 1002, 53}
 	remotePorts = []uint16{80, 7777, 1000}
-	remotes     = []netip.Addr{remoteAddress, netip.MustParseAddr("198.51.100.7"), netip.MustParseAddr("198.51.100.8")}
+	remotes     = []netip.Addr{wire.RemoteAddress, netip.MustParseAddr("198.51.100.7"), netip.MustParseAddr("198.51.100.8")}
 	// What a session may be asked for from outside: the pools' and others.
 	externalPorts = []uint16{2000, 2001, 2002, 2003, 2004, 2005, 2006, 3000, 3001, 4000, 4001, 8080, 8081, 9000, 9100, 9101, 40000}
 	hostTalks     = []uint16{2000, 2002, 2003, 3000, 53, 40000}
@@ -51,7 +53,7 @@ func (o operation) arrival(m *natmodel.Model) natmodel.Arrival {
 			return o.onSession(key, s)
 		}
 	case kindPort:
-		to := []netip.Addr{hostAddress, secondAddress, netip.MustParseAddr("203.0.113.77"), inside2}[min(o.Who, o.Port, 3)]
+		to := []netip.Addr{wire.HostAddress, secondAddress, netip.MustParseAddr("203.0.113.77"), inside2}[min(o.Who, o.Port, 3)]
 		return o.fromOutside(o.remote(), netip.AddrPortFrom(to, externalPorts[(o.Pick+8*o.Bit)%len(externalPorts)]))
 	case kindHairpin:
 		return o.hairpin(m)
@@ -103,10 +105,10 @@ func (o operation) onSession(key natmodel.SessionKey, s *natmodel.Session) natmo
 }
 
 func (o operation) fromInside(p party, from, to netip.AddrPort) natmodel.Arrival {
-	gateway := macOf(twinNetworks[p.network].GatewayMAC)
+	gateway := kernel.MACOf(twinNetworks[p.network].GatewayMAC)
 	switch o.Odd {
 	case oddSource:
-		from = netip.AddrPortFrom([]netip.Addr{unplugged, inside2, inside3, hostAddress, gateway1, remoteAddress}[o.Value%6], from.Port())
+		from = netip.AddrPortFrom([]netip.Addr{unplugged, inside2, inside3, wire.HostAddress, gateway1, wire.RemoteAddress}[o.Value%6], from.Port())
 	case oddDestination:
 		to = netip.AddrPortFrom(oddDestinations[o.Value%len(oddDestinations)], to.Port())
 		if o.Bit == 1 {
@@ -140,7 +142,7 @@ var oddDestinations = []netip.Addr{
 
 var oddSources = []netip.Addr{
 	inside2, inside3, gateway1, netip.MustParseAddr("127.0.0.1"), netip.MustParseAddr("0.0.0.0"), netip.MustParseAddr("224.0.0.1"),
-	netip.MustParseAddr("255.255.255.255"), hostAddress, secondAddress, netip.MustParseAddr("203.0.113.77"),
+	netip.MustParseAddr("255.255.255.255"), wire.HostAddress, secondAddress, netip.MustParseAddr("203.0.113.77"),
 }
 
 func (o operation) fromOutside(from, to netip.AddrPort) natmodel.Arrival {
@@ -195,7 +197,7 @@ func (o operation) follow(first natmodel.Arrival) natmodel.Arrival {
 
 // hairpin goes to what a session has outside, or to any external port.
 func (o operation) hairpin(m *natmodel.Model) natmodel.Arrival {
-	hosts := []netip.Addr{hostAddress, hostAddress, secondAddress, gateway3}
+	hosts := []netip.Addr{wire.HostAddress, wire.HostAddress, secondAddress, gateway3}
 	to := netip.AddrPortFrom(hosts[o.Remote+o.RemotePort/2], externalPorts[(o.Pick+8*o.Bit+4*o.ICMPType)%len(externalPorts)])
 	if _, s, has := o.session(m); has && o.RemotePort == 0 {
 		to = s.External
@@ -204,7 +206,7 @@ func (o operation) hairpin(m *natmodel.Model) natmodel.Arrival {
 }
 
 func (o operation) egress() natmodel.Arrival {
-	from := []netip.Addr{hostAddress, secondAddress, inside2, inside3}[o.Who%4]
+	from := []netip.Addr{wire.HostAddress, secondAddress, inside2, inside3}[o.Who%4]
 	port := hostTalks[o.Pick%len(hostTalks)]
 	a := natmodel.Arrival{Hook: natmodel.ToOutside, Marked: o.Bit == 1}
 	a.Frame = o.frame(outsideMAC, twinMAC(0x31), netip.AddrPortFrom(from, port), o.remote(), false)
@@ -214,14 +216,14 @@ func (o operation) egress() natmodel.Arrival {
 // other makes frames that are not IPv4.
 func (o operation) other() natmodel.Arrival {
 	p := parties[o.Who]
-	ether := []uint16{etherARP, etherARP, etherIPv6, etherVLAN, 0x88cc, etherARP}[o.ICMPType]
+	ether := []uint16{wire.EtherARP, wire.EtherARP, wire.EtherIPv6, wire.EtherVLAN, 0x88cc, wire.EtherARP}[o.ICMPType]
 	a := natmodel.Arrival{Hook: []natmodel.Hook{p.hook, p.hook, natmodel.FromOutside, natmodel.ToOutside}[o.Port]}
 	a.Endpoint, a.Network = p.endpoint, p.network
 	payload := make([]byte, 60)
-	if ether == etherARP {
+	if ether == wire.EtherARP {
 		payload = arpBody(o, p)
 	}
-	a.Frame = ethernet(natMAC(p.mac), twinNetworks[p.network].GatewayMAC, ether, payload)
+	a.Frame = wire.Ethernet(natMAC(p.mac), twinNetworks[p.network].GatewayMAC, ether, payload)
 	return a
 }
 
@@ -233,7 +235,7 @@ func arpBody(o operation, p party) []byte {
 	copy(b[24:], remotes[o.Remote].AsSlice())
 	switch o.RemotePort {
 	case 1:
-		copy(b[14:], []netip.Addr{netip.IPv4Unspecified(), gateway1, unplugged, remoteAddress, inside2}[o.Pick%5].AsSlice())
+		copy(b[14:], []netip.Addr{netip.IPv4Unspecified(), gateway1, unplugged, wire.RemoteAddress, inside2}[o.Pick%5].AsSlice())
 	case 2:
 		if o.Size > 8 {
 			return b[:o.Size+8]
@@ -244,30 +246,30 @@ func arpBody(o operation, p party) []byte {
 }
 
 // segment is the packet with what is odd in its fields.
-func (o operation) segment(from, to netip.AddrPort, reply bool) segment {
-	s := segment{protocol: o.Protocol, from: from, to: to, flags: o.Flags, reply: reply, payload: bytes.Repeat([]byte{byte(o.Size), 0xa5}, o.Size)}
+func (o operation) segment(from, to netip.AddrPort, reply bool) wire.Segment {
+	s := wire.Segment{Protocol: o.Protocol, From: from, To: to, Flags: o.Flags, Reply: reply, Payload: bytes.Repeat([]byte{byte(o.Size), 0xa5}, o.Size)}
 	switch o.Odd {
 	case oddTTL:
-		s.ttl = []byte{1, 2, 255}[o.Value%3]
+		s.TTL = []byte{1, 2, 255}[o.Value%3]
 	case oddFirstFragment:
-		s.fragment = 0x2000
+		s.Fragment = 0x2000
 	case oddLaterFragment:
-		s.fragment = []uint16{0x2001, 0x0001, 0x3fff, 0x0100}[o.Value%4]
+		s.Fragment = []uint16{0x2001, 0x0001, 0x3fff, 0x0100}[o.Value%4]
 	case oddOptions:
-		s.options = bytes.Repeat([]byte{1}, 4*(1+o.Value%10))
+		s.Options = bytes.Repeat([]byte{1}, 4*(1+o.Value%10))
 		if o.Byte%4 == 0 { // a source route
-			copy(s.options, [][]byte{{131, 3, 4}, {1, 137, 3, 4}, {137, 2}, {0, 131, 3, 4}}[o.Bit%4])
+			copy(s.Options, [][]byte{{131, 3, 4}, {1, 137, 3, 4}, {137, 2}, {0, 131, 3, 4}}[o.Bit%4])
 		}
 	case oddBig:
-		s.payload = make([]byte, []int{600 - 28, 600 - 27, 600 - 40, 600 - 39, 1400}[o.Value%5])
+		s.Payload = make([]byte, []int{600 - 28, 600 - 27, 600 - 40, 600 - 39, 1400}[o.Value%5])
 		if o.Bit > 3 {
-			s.fragment = []uint16{0x4000, 0x4000, 0x2000, 0x2001, 0x6000}[o.Bit-3]
+			s.Fragment = []uint16{0x4000, 0x4000, 0x2000, 0x2001, 0x6000}[o.Bit-3]
 		}
 	case oddGSO:
-		s.payload = make([]byte, 1400)
+		s.Payload = make([]byte, 1400)
 	case oddTrailer, oddByte:
 		if o.Bit == 1 {
-			s.fragment = 0x2000
+			s.Fragment = 0x2000
 		}
 	}
 	return s
@@ -275,37 +277,37 @@ func (o operation) segment(from, to netip.AddrPort, reply bool) segment {
 
 func (o operation) frame(src, dst natmodel.MAC, from, to netip.AddrPort, reply bool) []byte {
 	s := o.segment(from, to, reply)
-	ip := s.ip()
-	l4 := 20 + len(s.options)
+	ip := s.IP()
+	l4 := 20 + len(s.Options)
 	binary.BigEndian.PutUint16(ip[4:], uint16(0x7000+o.Port)) // identification: few, so that datagrams meet
 	switch o.Odd {
 	case oddProtocol:
 		ip[9] = []byte{47, 50, 132, 2, 0, 136, 33}[o.Value%7]
 	case oddQuery:
-		if s.protocol == model.ICMP {
+		if s.Protocol == model.ICMP {
 			ip[l4] = byte(o.Value % 20)
 		}
 	case oddNoChecksum:
-		if s.protocol == model.UDP {
+		if s.Protocol == model.UDP {
 			ip[l4+6], ip[l4+7] = 0, 0
 			if o.Bit == 1 {
 				ip[l4+6], ip[l4+7] = 255, 255
 			}
 		}
 	case oddChecksum:
-		at := l4 + map[model.Protocol]int{model.TCP: 16, model.UDP: 6, model.ICMP: 2}[s.protocol]
+		at := l4 + map[model.Protocol]int{model.TCP: 16, model.UDP: 6, model.ICMP: 2}[s.Protocol]
 		ip[at], ip[at+1] = byte(o.Value), byte(o.Byte)
 	case oddLength:
 		binary.BigEndian.PutUint16(ip[2:], uint16(len(ip)-o.Value%48))
 	}
-	return o.damage(ethernet(natMAC(src), natMAC(dst), etherIPv4, fixIP(ip, o.Odd == oddIPChecksum)))
+	return o.damage(wire.Ethernet(natMAC(src), natMAC(dst), wire.EtherIPv4, fixIP(ip, o.Odd == oddIPChecksum)))
 }
 
 // fixIP makes the header checksum right again, or wrong.
 func fixIP(ip []byte, wrong bool) []byte {
 	header := min(int(ip[0]&15)*4, len(ip))
 	ip[10], ip[11] = 0, 0
-	binary.BigEndian.PutUint16(ip[10:], ^checksum(0, ip[:header]))
+	binary.BigEndian.PutUint16(ip[10:], ^wire.Checksum(0, ip[:header]))
 	if wrong {
 		ip[10] ^= 0x40
 	}
@@ -358,21 +360,21 @@ func (o operation) errorFrom(a natmodel.Arrival, from, to netip.Addr, quoted []b
 		icmp[5] = 32
 		icmp = append(icmp, 0x20, 0, 0, 0, 0, 8, 1, 1, 0, 1, 2, 3)
 	}
-	binary.BigEndian.PutUint16(icmp[2:], ^checksum(0, icmp))
-	s := segment{protocol: model.ICMP, from: netip.AddrPortFrom(from, 0), to: netip.AddrPortFrom(to, 0)}
+	binary.BigEndian.PutUint16(icmp[2:], ^wire.Checksum(0, icmp))
+	s := wire.Segment{Protocol: model.ICMP, From: netip.AddrPortFrom(from, 0), To: netip.AddrPortFrom(to, 0)}
 	if o.Odd == oddTTL {
-		s.ttl = []byte{1, 2, 255}[o.Value%3]
+		s.TTL = []byte{1, 2, 255}[o.Value%3]
 	}
 	if o.Odd == oddOptions && o.Bit == 1 {
-		s.options = []byte{1, 1, 1, 1}
+		s.Options = []byte{1, 1, 1, 1}
 	}
 	if o.Odd == oddSource { // somebody else's error, or about somebody else
-		s.from = netip.AddrPortFrom(remotes[o.Value%3], 0)
+		s.From = netip.AddrPortFrom(remotes[o.Value%3], 0)
 		if a.Hook != natmodel.FromOutside {
-			s.to, s.from = s.from, netip.AddrPortFrom(from, 0)
+			s.To, s.From = s.From, netip.AddrPortFrom(from, 0)
 		}
 	}
-	ip := append(s.ip()[:20+len(s.options)], icmp...)
+	ip := append(s.IP()[:20+len(s.Options)], icmp...)
 	binary.BigEndian.PutUint16(ip[2:], uint16(len(ip)))
 	if o.Odd == oddLength {
 		binary.BigEndian.PutUint16(ip[2:], uint16(len(ip)-o.Value%48))

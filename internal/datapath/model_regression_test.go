@@ -7,6 +7,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/hostnat/hostnat/internal/datapath/dptest/wire"
 	"github.com/hostnat/hostnat/internal/model"
 	"github.com/hostnat/hostnat/internal/natmodel"
 )
@@ -24,87 +25,89 @@ var disagreements = []struct {
 	{
 		name: "RFC 1812 section 4.3.2.7, no answer to an ICMP error",
 		sequence: func(p *pairOf) error {
-			return p.inside(3, segment{protocol: model.ICMP, from: at(inside3, 0), to: at(remoteAddress, 0)}, func(ip []byte) { ip[20] = 3 })
+			return p.inside(3, wire.Segment{Protocol: model.ICMP, From: at(inside3, 0), To: at(wire.RemoteAddress, 0)}, func(ip []byte) { ip[20] = 3 })
 		},
 	},
 	{
 		name: "RFC 1812 section 4.3.2.7, no answer to a later fragment",
 		sequence: func(p *pairOf) error {
-			return p.inside(3, segment{protocol: model.UDP, from: at(inside3, 1000), to: at(remoteAddress, 80), fragment: 1})
+			return p.inside(3, wire.Segment{Protocol: model.UDP, From: at(inside3, 1000), To: at(wire.RemoteAddress, 80), Fragment: 1})
 		},
 	},
 	{
 		name: "RFC 1812 section 4.3.2.7, no answer to a redirect for an isolated network",
 		sequence: func(p *pairOf) error {
-			return p.inside(0, segment{protocol: model.ICMP, from: at(inside2, 7), to: at(inside3, 7)}, func(ip []byte) { ip[20] = 5 })
+			return p.inside(0, wire.Segment{Protocol: model.ICMP, From: at(inside2, 7), To: at(inside3, 7)}, func(ip []byte) { ip[20] = 5 })
 		},
 	},
 	{
 		name: "RFC 1812 section 5.3.7, an inside source from outside to a mapping", mappings: map[uint32]bool{3: true},
 		sequence: func(p *pairOf) error {
-			return p.fromOutside(segment{protocol: model.UDP, from: at(inside3, 1000), to: at(hostAddress, 8080)})
+			return p.fromOutside(wire.Segment{Protocol: model.UDP, From: at(inside3, 1000), To: at(wire.HostAddress, 8080)})
 		},
 	},
 	{
 		name: "RFC 1812 section 5.3.7, a loopback source to a mapping", mappings: map[uint32]bool{1: true},
 		sequence: func(p *pairOf) error {
-			return p.fromOutside(segment{protocol: model.TCP, flags: syn, from: at(netip.MustParseAddr("127.0.0.1"), 1000), to: at(hostAddress, 2003)})
+			return p.fromOutside(wire.Segment{Protocol: model.TCP, Flags: wire.Syn, From: at(netip.MustParseAddr("127.0.0.1"), 1000), To: at(wire.HostAddress, 2003)})
 		},
 	},
 	{
 		name: "RFC 1812 section 5.3.7, a broadcast source to a mapping", mappings: map[uint32]bool{3: true},
 		sequence: func(p *pairOf) error {
-			return p.fromOutside(segment{protocol: model.UDP, from: at(netip.MustParseAddr("255.255.255.255"), 1000), to: at(hostAddress, 8080)})
+			return p.fromOutside(wire.Segment{Protocol: model.UDP, From: at(netip.MustParseAddr("255.255.255.255"), 1000), To: at(wire.HostAddress, 8080)})
 		},
 	},
 	{
 		name: "RFC 1812 section 5.3.7, our own source to a mapping (LAND)", mappings: map[uint32]bool{3: true},
 		sequence: func(p *pairOf) error {
-			return p.fromOutside(segment{protocol: model.UDP, from: at(hostAddress, 8080), to: at(hostAddress, 8080)})
+			return p.fromOutside(wire.Segment{Protocol: model.UDP, From: at(wire.HostAddress, 8080), To: at(wire.HostAddress, 8080)})
 		},
 	},
 	{
 		name: "RFC 1812 section 5.3.4, a link-layer broadcast from outside is not forwarded", mappings: map[uint32]bool{3: true},
 		sequence: func(p *pairOf) error {
-			s := segment{protocol: model.UDP, from: at(remoteAddress, 80), to: at(hostAddress, 8080)}
-			frame := ethernet(natMAC(twinMAC(0x31)), "ff:ff:ff:ff:ff:ff", etherIPv4, s.ip())
+			s := wire.Segment{Protocol: model.UDP, From: at(wire.RemoteAddress, 80), To: at(wire.HostAddress, 8080)}
+			frame := wire.Ethernet(natMAC(twinMAC(0x31)), "ff:ff:ff:ff:ff:ff", wire.EtherIPv4, s.IP())
 			return p.step(natmodel.Arrival{Hook: natmodel.FromOutside, Frame: frame})
 		},
 	},
 	{
 		name: "RFC 1812 section 5.3.4, a link-layer broadcast on a bridge is not forwarded",
 		sequence: func(p *pairOf) error {
-			s := segment{protocol: model.UDP, from: at(unplugged, 1000), to: at(remoteAddress, 80)}
-			frame := ethernet(natMAC(twinMAC(0x29)), "ff:ff:ff:ff:ff:ff", etherIPv4, s.ip())
+			s := wire.Segment{Protocol: model.UDP, From: at(unplugged, 1000), To: at(wire.RemoteAddress, 80)}
+			frame := wire.Ethernet(natMAC(twinMAC(0x29)), "ff:ff:ff:ff:ff:ff", wire.EtherIPv4, s.IP())
 			return p.step(natmodel.Arrival{Hook: natmodel.FromBridge, Network: 1, Frame: frame})
 		},
 	},
 	{
-		name:     "RFC 6146 section 3.5.2.2, a RST after both FINs changes nothing",
-		sequence: func(p *pairOf) error { return p.talk(out(syn), in(synAck), out(finAck), in(finAck), out(rst), in(ack)) },
+		name: "RFC 6146 section 3.5.2.2, a RST after both FINs changes nothing",
+		sequence: func(p *pairOf) error {
+			return p.talk(wire.Out(wire.Syn), wire.In(wire.SynAck), wire.Out(wire.FinAck), wire.In(wire.FinAck), wire.Out(wire.Rst), wire.In(wire.Ack))
+		},
 	},
 	{
 		name: "RFC 6888 REQ-13, the port of a removed mapping is free again", mappings: map[uint32]bool{2: true},
 		sequence: func(p *pairOf) error {
 			// Of 2000 to 2003 and 2006 the host has 2001 and the mapping 2002: three flows, the fourth is refused.
 			for port := range uint16(4) {
-				if err := p.inside(0, segment{protocol: model.UDP, from: at(inside2, 1000+port), to: at(remoteAddress, 80)}); err != nil {
+				if err := p.inside(0, wire.Segment{Protocol: model.UDP, From: at(inside2, 1000+port), To: at(wire.RemoteAddress, 80)}); err != nil {
 					return err
 				}
 			}
 			if err := p.setMappings(nil); err != nil {
 				return err
 			}
-			return p.inside(0, segment{protocol: model.UDP, from: at(inside2, 1003), to: at(remoteAddress, 80)})
+			return p.inside(0, wire.Segment{Protocol: model.UDP, From: at(inside2, 1003), To: at(wire.RemoteAddress, 80)})
 		},
 	},
 	{
 		name: "RFC 4787 REQ-1, a binding survives that a mapping comes and goes",
 		sequence: func(p *pairOf) error {
 			// The host talks from 2002, so the binding does not take the mapping's port.
-			host := segment{protocol: model.UDP, from: at(hostAddress, 2002), to: at(remoteAddress, 80)}
-			first := segment{protocol: model.UDP, from: at(unplugged, 1001), to: at(remoteAddress, 80)}
-			second := segment{protocol: model.UDP, from: at(unplugged, 1001), to: at(remoteAddress, 7777)}
+			host := wire.Segment{Protocol: model.UDP, From: at(wire.HostAddress, 2002), To: at(wire.RemoteAddress, 80)}
+			first := wire.Segment{Protocol: model.UDP, From: at(unplugged, 1001), To: at(wire.RemoteAddress, 80)}
+			second := wire.Segment{Protocol: model.UDP, From: at(unplugged, 1001), To: at(wire.RemoteAddress, 7777)}
 			return errors.Join(p.toOutside(host), p.inside(2, first),
 				p.setMappings(map[uint32]bool{2: true}), p.setMappings(nil), p.inside(2, second))
 		},
@@ -112,15 +115,15 @@ var disagreements = []struct {
 	{
 		name: "RFC 4787 REQ-3, a mapping on any address, and one on the address that has its port", mappings: map[uint32]bool{1: true, 10: true},
 		sequence: func(p *pairOf) error {
-			out := segment{protocol: model.TCP, flags: syn, from: at(inside2, 1001), to: at(remoteAddress, 80)}
-			in := segment{protocol: model.TCP, flags: synAck, from: at(remoteAddress, 80), to: at(hostAddress, 2003)}
+			out := wire.Segment{Protocol: model.TCP, Flags: wire.Syn, From: at(inside2, 1001), To: at(wire.RemoteAddress, 80)}
+			in := wire.Segment{Protocol: model.TCP, Flags: wire.SynAck, From: at(wire.RemoteAddress, 80), To: at(wire.HostAddress, 2003)}
 			return errors.Join(p.inside(0, out), p.fromOutside(in))
 		},
 	},
 	{
 		name: "RFC 4787 REQ-1, a mapping is the way out whichever address it has", mappings: map[uint32]bool{4: true},
 		sequence: func(p *pairOf) error {
-			return p.inside(0, segment{protocol: model.TCP, flags: syn, from: at(inside2, 1001), to: at(remoteAddress, 80)})
+			return p.inside(0, wire.Segment{Protocol: model.TCP, Flags: wire.Syn, From: at(inside2, 1001), To: at(wire.RemoteAddress, 80)})
 		},
 	},
 	{
@@ -128,7 +131,7 @@ var disagreements = []struct {
 		world: func(w *world) { w.Rules.HoldDown = 120 },
 		sequence: func(p *pairOf) error {
 			echo := func(id uint16) error {
-				return p.inside(0, segment{protocol: model.ICMP, from: at(inside2, id), to: at(remoteAddress, id)})
+				return p.inside(0, wire.Segment{Protocol: model.ICMP, From: at(inside2, id), To: at(wire.RemoteAddress, id)})
 			}
 			shorter := p.rules
 			shorter.HoldDown = 25
@@ -139,14 +142,14 @@ var disagreements = []struct {
 		name:  "RFC 6888 REQ-4, a refused flow leaves no resting port",
 		world: func(w *world) { w.Sessions, w.Rules.HoldDown = 1, 120 },
 		sequence: func(p *pairOf) error {
-			return errors.Join(p.udp(0, 1000, at(remoteAddress, 80)), p.udp(0, 1001, at(remoteAddress, 80)))
+			return errors.Join(p.udp(0, 1000, at(wire.RemoteAddress, 80)), p.udp(0, 1001, at(wire.RemoteAddress, 80)))
 		},
 	},
 	{
 		name:  "RFC 6888 REQ-4, a port taken up again counts",
 		world: func(w *world) { w.Rules.HoldDown, w.Rules.Limits.Ports = 120, 1 },
 		sequence: func(p *pairOf) error {
-			remote := at(remoteAddress, 80)
+			remote := at(wire.RemoteAddress, 80)
 			return errors.Join(p.udp(0, 1000, remote), p.pass(110*time.Second), p.udp(0, 1001, remote), p.udp(0, 1000, remote))
 		},
 	},
@@ -154,7 +157,7 @@ var disagreements = []struct {
 		name:  "RFC 4787 REQ-1, with arbitrary pooling too a binding is an internal port's only one",
 		world: func(w *world) { w.Rules.Arbitrary = true },
 		sequence: func(p *pairOf) error {
-			remote, other := at(remoteAddress, 80), at(remoteAddress, 7777)
+			remote, other := at(wire.RemoteAddress, 80), at(wire.RemoteAddress, 7777)
 			for port := range uint16(6) { // all that there are
 				if err := p.udp(0, 1000+port, remote); err != nil {
 					return err
@@ -178,15 +181,15 @@ var disagreements = []struct {
 		name: "RFC 6888 REQ-11, no room for a range's binding is a full table", mappings: map[uint32]bool{6: true},
 		world: func(w *world) { w.Bindings = 1 },
 		sequence: func(p *pairOf) error {
-			return errors.Join(p.udp(2, 1000, at(remoteAddress, 80)),
-				p.fromOutside(segment{protocol: model.UDP, from: at(remoteAddress, 80), to: at(hostAddress, 4000)}))
+			return errors.Join(p.udp(2, 1000, at(wire.RemoteAddress, 80)),
+				p.fromOutside(wire.Segment{Protocol: model.UDP, From: at(wire.RemoteAddress, 80), To: at(wire.HostAddress, 4000)}))
 		},
 	},
 	{
 		name:  "RFC 6888 REQ-8, a hairpin does not take up a port that rests",
 		world: func(w *world) { w.Rules.HoldDown, w.Rules.UDP = 120, model.EndpointIndependent },
 		sequence: func(p *pairOf) error {
-			if err := p.udp(0, 1000, at(remoteAddress, 80)); err != nil {
+			if err := p.udp(0, 1000, at(wire.RemoteAddress, 80)); err != nil {
 				return err
 			}
 			_, s, _ := operation{}.session(p.model)
@@ -200,29 +203,29 @@ var disagreements = []struct {
 		name:  "design section 3, networks are isolated for what has no ports too",
 		world: func(w *world) { w.Whole = true },
 		sequence: func(p *pairOf) error {
-			return p.inside(0, segment{protocol: model.UDP, from: at(inside2, 1000), to: at(inside3, 1000)}, func(ip []byte) { ip[9] = 47 })
+			return p.inside(0, wire.Segment{Protocol: model.UDP, From: at(inside2, 1000), To: at(inside3, 1000)}, func(ip []byte) { ip[9] = 47 })
 		},
 	},
 	{
 		name: "design, rule 7: a mapping on any address does not end sessions of one on an address", mappings: map[uint32]bool{10: true},
 		sequence: func(p *pairOf) error {
-			visit := segment{protocol: model.TCP, flags: syn, from: at(remoteAddress, 80), to: at(hostAddress, 2003)}
+			visit := wire.Segment{Protocol: model.TCP, Flags: wire.Syn, From: at(wire.RemoteAddress, 80), To: at(wire.HostAddress, 2003)}
 			return errors.Join(p.fromOutside(visit), p.setMappings(map[uint32]bool{1: true, 10: true}), p.fromOutside(visit))
 		},
 	},
 	{
 		name: "design, rule 7: a range on an address does not end sessions through another", mappings: map[uint32]bool{1: true},
 		sequence: func(p *pairOf) error {
-			visit := segment{protocol: model.TCP, flags: syn, from: at(remoteAddress, 80), to: at(secondAddress, 2003)}
+			visit := wire.Segment{Protocol: model.TCP, Flags: wire.Syn, From: at(wire.RemoteAddress, 80), To: at(secondAddress, 2003)}
 			return errors.Join(p.fromOutside(visit), p.setMappings(map[uint32]bool{1: true, 10: true}), p.fromOutside(visit))
 		},
 	},
 	{
 		name: "RFC 5508 REQ-7, an error about a hairpin that clashes with another", mappings: map[uint32]bool{3: true},
 		sequence: func(p *pairOf) error {
-			far, refused := at(secondAddress, 8080), at(hostAddress, 8080)
+			far, refused := at(secondAddress, 8080), at(wire.HostAddress, 8080)
 			for _, to := range []netip.AddrPort{far, refused} {
-				if err := p.inside(0, segment{protocol: model.UDP, from: at(inside2, 1000), to: to}); err != nil {
+				if err := p.inside(0, wire.Segment{Protocol: model.UDP, From: at(inside2, 1000), To: to}); err != nil {
 					return err
 				}
 			}
@@ -234,7 +237,7 @@ var disagreements = []struct {
 	{
 		name: "RFC 5508 REQ-3, bytes behind the datagram are not its quote",
 		sequence: func(p *pairOf) error {
-			if err := p.talk(out(syn)); err != nil {
+			if err := p.talk(wire.Out(wire.Syn)); err != nil {
 				return err
 			}
 			key, s, _ := operation{}.session(p.model)
@@ -280,34 +283,34 @@ func TestDisagreements(t *testing.T) {
 func at(a netip.Addr, port uint16) netip.AddrPort { return netip.AddrPortFrom(a, port) }
 
 // inside sends a packet from one of the parties; its bytes may be changed.
-func (p *pairOf) inside(party int, s segment, changes ...func(ip []byte)) error {
+func (p *pairOf) inside(party int, s wire.Segment, changes ...func(ip []byte)) error {
 	from := parties[party]
-	ip := s.ip()
+	ip := s.IP()
 	for _, change := range changes {
 		change(ip)
 	}
-	frame := ethernet(natMAC(from.mac), twinNetworks[from.network].GatewayMAC, etherIPv4, ip)
+	frame := wire.Ethernet(natMAC(from.mac), twinNetworks[from.network].GatewayMAC, wire.EtherIPv4, ip)
 	return p.step(natmodel.Arrival{Hook: from.hook, Endpoint: from.endpoint, Network: from.network, Frame: frame})
 }
 
-func (p *pairOf) fromOutside(s segment) error {
-	return p.step(natmodel.Arrival{Hook: natmodel.FromOutside, Frame: ethernet(natMAC(twinMAC(0x31)), natMAC(outsideMAC), etherIPv4, s.ip())})
+func (p *pairOf) fromOutside(s wire.Segment) error {
+	return p.step(natmodel.Arrival{Hook: natmodel.FromOutside, Frame: wire.Ethernet(natMAC(twinMAC(0x31)), natMAC(outsideMAC), wire.EtherIPv4, s.IP())})
 }
 
-func (p *pairOf) toOutside(s segment) error {
-	return p.step(natmodel.Arrival{Hook: natmodel.ToOutside, Frame: ethernet(natMAC(outsideMAC), natMAC(twinMAC(0x31)), etherIPv4, s.ip())})
+func (p *pairOf) toOutside(s wire.Segment) error {
+	return p.step(natmodel.Arrival{Hook: natmodel.ToOutside, Frame: wire.Ethernet(natMAC(outsideMAC), natMAC(twinMAC(0x31)), wire.EtherIPv4, s.IP())})
 }
 
 // talk is a TCP connection from the first endpoint.
-func (p *pairOf) talk(steps ...step) error {
-	from, to := at(inside2, 1000), at(remoteAddress, 80)
+func (p *pairOf) talk(steps ...wire.Step) error {
+	from, to := at(inside2, 1000), at(wire.RemoteAddress, 80)
 	for _, s := range steps {
 		err := error(nil)
-		if s.out {
-			err = p.inside(0, segment{protocol: model.TCP, flags: s.flags, from: from, to: to})
+		if s.Out {
+			err = p.inside(0, wire.Segment{Protocol: model.TCP, Flags: s.Flags, From: from, To: to})
 		} else {
 			_, session, _ := operation{}.session(p.model)
-			err = p.fromOutside(segment{protocol: model.TCP, flags: s.flags, from: to, to: session.External})
+			err = p.fromOutside(wire.Segment{Protocol: model.TCP, Flags: s.Flags, From: to, To: session.External})
 		}
 		if err != nil {
 			return err
@@ -318,5 +321,5 @@ func (p *pairOf) talk(steps ...step) error {
 
 // udp is a datagram of one of the parties.
 func (p *pairOf) udp(party int, port uint16, to netip.AddrPort) error {
-	return p.inside(party, segment{protocol: model.UDP, from: at(parties[party].address, port), to: to})
+	return p.inside(party, wire.Segment{Protocol: model.UDP, From: at(parties[party].address, port), To: to})
 }

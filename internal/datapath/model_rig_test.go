@@ -13,6 +13,8 @@ import (
 	"github.com/cilium/ebpf/ringbuf"
 
 	"github.com/hostnat/hostnat/dev/lab"
+	"github.com/hostnat/hostnat/internal/datapath/dptest/wire"
+	"github.com/hostnat/hostnat/internal/datapath/kernel"
 	"github.com/hostnat/hostnat/internal/event"
 	"github.com/hostnat/hostnat/internal/model"
 	"github.com/hostnat/hostnat/internal/natmodel"
@@ -53,33 +55,6 @@ type world struct {
 	Bindings  int
 }
 
-// skbuff is struct __sk_buff: what a test run takes and gives of the context.
-type skbuff struct {
-	Len, PacketType, Mark, QueueMapping, Protocol uint32
-	VLANPresent, VLANTCI, VLANProto, Priority     uint32
-	IngressIfindex, Ifindex, TCIndex              uint32
-	CB                                            [5]uint32
-	Hash, TCClassID, Data, DataEnd, NAPI, Family  uint32
-	RemoteIP4, LocalIP4                           uint32
-	RemoteIP6, LocalIP6                           [4]uint32
-	RemotePort, LocalPort, DataMeta               uint32
-	FlowKeys, Timestamp                           uint64
-	WireLen, GSOSegments                          uint32
-	Socket                                        uint64
-	GSOSize, TimestampType                        uint32
-	HardwareTimestamp                             uint64
-}
-
-// Verdicts of TCX, and marks of ours.
-const (
-	tcxNext        = ^uint32(0)
-	tcxDrop        = 2
-	tcxRedirect    = 7
-	translatedMark = uint32(bpfMarkMARK_TRANSLATED)
-	roomMark       = uint32(bpfMarkMARK_REASSEMBLED)
-	socketMark     = uint32(bpfMarkMARK_TRANSPARENT)
-)
-
 const twinRoom = "room0"
 
 func newTwin(t testing.TB) *twin {
@@ -108,7 +83,7 @@ func check(t testing.TB, err error) {
 // load loads the programs with maps of their own that are small enough to be
 // read after each packet.
 func (w *twin) load() error {
-	spec, err := loadBpf()
+	spec, err := kernel.LoadSpec()
 	if err != nil {
 		return err
 	}
@@ -133,7 +108,7 @@ func (w *twin) links() error {
 	}
 	for id, n := range twinNetworks {
 		name := fmt.Sprintf("n%d", id)
-		steps = append(steps, h.AddBridge(name), h.SetMAC(name, hardware(n.GatewayMAC)))
+		steps = append(steps, h.AddBridge(name), h.SetMAC(name, wire.Hardware(n.GatewayMAC)))
 	}
 	return errors.Join(steps...)
 }
@@ -174,7 +149,7 @@ func (w *twin) configure() error {
 		Outsides:   map[uint32]Outside{w.outside: {}},
 		Mappings:   twinMappings, // for their allowed remotes
 	}
-	c.HostAddresses = hostAddresses(w.outside, hostAddress, secondAddress)
+	c.HostAddresses = hostAddresses(w.outside, wire.HostAddress, secondAddress)
 	for id, n := range twinNetworks {
 		n.Bridge = w.index(fmt.Sprintf("n%d", id))
 		w.bridges[id] = n.Bridge
@@ -214,14 +189,14 @@ func (w *twin) reset(begin world) error {
 		syncMap("inside prefixes", o.InsidePrefixes, prefixValues(c), nil, nil),
 		syncMap("leases", o.Leases, leaseValues(twinLeases[begin.Leases]), nil, nil),
 		w.dp.applyWholes(c),
-		clearMap[bpfSessionKey, bpfSession](o.Sessions), clearMap[bpfBindingKey, bpfBinding](o.Bindings),
-		clearMap[bpfBindingIndexKey, bpfWayOut](o.BindingIndex), clearMap[bpfFilterKey, bpfFilterEntry](o.FilterEntries),
-		clearMap[bpfEndpointKey, bpfUsage](o.Usages), clearMap[bpfStationKey, bpfStation](o.Stations), clearMap[bpfEndpointKey, bpfHolder](o.Holders),
-		clearMap[uint32, bpfPortLoad](o.PortLoads), clearMap[bpfRefusalKey, bpfRefusal](o.Refusals),
-		clearMap[bpfDependentPortKey, bpfDependentPort](o.DependentPorts),
-		clearMap[uint32, uint64](o.DependentCount), w.drainHeld(func(bpfHoldDown) {}),
-		clearMap[bpfFragmentKey, bpfFragment](o.Fragments), clearMap[bpfHostPortKey, uint64](o.HostPorts),
-		clearMap[bpfPortBitsKey, bpfPortBits](o.PortBits), clearMap[uint64, bpfSessionTimer](o.Timers), w.clearDrops(),
+		clearMap[kernel.SessionKey, kernel.Session](o.Sessions), clearMap[kernel.BindingKey, kernel.Binding](o.Bindings),
+		clearMap[kernel.BindingIndexKey, kernel.WayOut](o.BindingIndex), clearMap[kernel.FilterKey, kernel.FilterEntry](o.FilterEntries),
+		clearMap[kernel.EndpointKey, kernel.Usage](o.Usages), clearMap[kernel.StationKey, kernel.Station](o.Stations), clearMap[kernel.EndpointKey, kernel.Holder](o.Holders),
+		clearMap[uint32, kernel.PortLoad](o.PortLoads), clearMap[kernel.RefusalKey, kernel.Refusal](o.Refusals),
+		clearMap[kernel.DependentPortKey, kernel.DependentPort](o.DependentPorts),
+		clearMap[uint32, uint64](o.DependentCount), w.drainHeld(func(kernel.HoldDown) {}),
+		clearMap[kernel.FragmentKey, kernel.Fragment](o.Fragments), clearMap[kernel.HostPortKey, uint64](o.HostPorts),
+		clearMap[kernel.PortBitsKey, kernel.PortBits](o.PortBits), clearMap[uint64, kernel.SessionTimer](o.Timers), w.clearDrops(),
 		syncMap("NATs", o.Nats, natValues(c), nil, nil), syncMap("pools", o.Pools, poolValues(c), nil, nil),
 		w.fill(begin), w.applyMappings(c),
 	)
@@ -236,7 +211,7 @@ func (w *twin) config(r rules, mappings map[uint32]bool) Config {
 
 func (w *twin) applyMappings(c Config) error {
 	table := newMappingTable(c.Mappings)
-	err := w.dp.changeSettings(func(s *bpfSettings) { s.Flags, s.WatchedUntil = settingFlags(c, table), ^uint64(0) })
+	err := w.dp.changeSettings(func(s *kernel.Settings) { s.Flags, s.WatchedUntil = settingFlags(c, table), ^uint64(0) })
 	return errors.Join(err, w.dp.applyMappings(c, table))
 }
 
@@ -251,13 +226,13 @@ func (w *twin) pools() []Pool {
 // fill leaves only so much room in the tables as the world has.
 func (w *twin) fill(begin world) error {
 	for i := range twinSessions - begin.Sessions {
-		if err := w.dp.objects.Sessions.Put(&bpfSessionKey{Compartment: dummy, InternalAddress: uint32(i)}, &bpfSession{}); err != nil {
+		if err := w.dp.objects.Sessions.Put(&kernel.SessionKey{Compartment: dummy, InternalAddress: uint32(i)}, &kernel.Session{}); err != nil {
 			return err
 		}
 	}
 	for i := range twinBindings - begin.Bindings {
-		key := bpfBindingKey{Address: uint32(i), Protocol: 200}
-		if err := w.dp.objects.Bindings.Put(&key, &bpfBinding{Compartment: dummy, Flags: bindingDummy}); err != nil {
+		key := kernel.BindingKey{Address: uint32(i), Protocol: 200}
+		if err := w.dp.objects.Bindings.Put(&key, &kernel.Binding{Compartment: dummy, Flags: bindingDummy}); err != nil {
 			return err
 		}
 	}
@@ -296,7 +271,7 @@ func (w *twin) clearDrops() error {
 			return err
 		}
 	}
-	budget := make([]bpfErrorBudget, ebpf.MustPossibleCPU())
+	budget := make([]kernel.ErrorBudget, ebpf.MustPossibleCPU())
 	return errors.Join(w.dp.objects.ErrorBudgets.Put(uint32(0), budget), w.dp.objects.ErrorBudgets.Put(uint32(1), budget))
 }
 
@@ -340,8 +315,8 @@ type ran struct {
 
 // run hands a packet to the program of its hook. To be called inside the host.
 func (w *twin) run(a natmodel.Arrival) (ran, error) {
-	context := skbuff{Ifindex: w.outside, GSOSegments: uint32(a.Segments), GSOSize: uint32(a.Segment)}
-	out := skbuff{}
+	context := wire.Skbuff{Ifindex: w.outside, GSOSegments: uint32(a.Segments), GSOSize: uint32(a.Segment)}
+	out := wire.Skbuff{}
 	program := w.dp.objects.OutsideIngress
 	switch a.Hook {
 	case natmodel.FromEndpoint:
@@ -353,11 +328,11 @@ func (w *twin) run(a natmodel.Arrival) (ran, error) {
 	case natmodel.ToOutside:
 		program = w.dp.objects.OutsideEgress
 		if a.Marked {
-			context.Mark = translatedMark
+			context.Mark = wire.TranslatedMark
 		}
 	}
 	if a.Turns > 0 {
-		context.Mark = roomMark | uint32(a.Turns)
+		context.Mark = wire.RoomMark | uint32(a.Turns)
 	}
 	options := &ebpf.RunOptions{Data: a.Frame, DataOut: w.buffer, Context: &context, ContextOut: &out}
 	verdict, err := program.Run(options)
@@ -375,8 +350,8 @@ func (w *twin) age(by time.Duration) error {
 	}
 	now := uint64(readClock().monotonic)
 	o := &w.dp.objects
-	var due []bpfSessionKey
-	sessions, err := contentsOf[bpfSessionKey, bpfSession](o.Sessions)
+	var due []kernel.SessionKey
+	sessions, err := contentsOf[kernel.SessionKey, kernel.Session](o.Sessions)
 	if err != nil {
 		return err
 	}
@@ -394,7 +369,7 @@ func (w *twin) age(by time.Duration) error {
 		}
 	}
 	for i := range due {
-		if err := w.dp.endSession(&due[i]); err != nil {
+		if err := kernel.EndSession(&w.dp.objects, &due[i]); err != nil {
 			return err
 		}
 	}
@@ -403,7 +378,7 @@ func (w *twin) age(by time.Duration) error {
 
 func (w *twin) ageHints(by time.Duration) error {
 	o := &w.dp.objects
-	fragments, err := contentsOf[bpfFragmentKey, bpfFragment](o.Fragments)
+	fragments, err := contentsOf[kernel.FragmentKey, kernel.Fragment](o.Fragments)
 	if err != nil {
 		return err
 	}
@@ -413,7 +388,7 @@ func (w *twin) ageHints(by time.Duration) error {
 			return err
 		}
 	}
-	ports, err := contentsOf[bpfHostPortKey, uint64](o.HostPorts)
+	ports, err := contentsOf[kernel.HostPortKey, uint64](o.HostPorts)
 	if err != nil {
 		return err
 	}
@@ -423,7 +398,7 @@ func (w *twin) ageHints(by time.Duration) error {
 			return err
 		}
 	}
-	holders, err := contentsOf[bpfEndpointKey, bpfHolder](o.Holders)
+	holders, err := contentsOf[kernel.EndpointKey, kernel.Holder](o.Holders)
 	if err != nil {
 		return err
 	}
@@ -464,10 +439,10 @@ func frameID(frame []byte) uint16 {
 	return binary.BigEndian.Uint16(frame[18:])
 }
 
-func toKey(k bpfSessionKey) natmodel.SessionKey {
+func toKey(k kernel.SessionKey) natmodel.SessionKey {
 	return natmodel.SessionKey{
 		Compartment: k.Compartment, Protocol: model.Protocol(k.Protocol),
-		Internal: toAddrPort(k.InternalAddress, k.InternalPort), Remote: toAddrPort(k.RemoteAddress, k.RemotePort),
+		Internal: kernel.ToAddrPort(k.InternalAddress, k.InternalPort), Remote: kernel.ToAddrPort(k.RemoteAddress, k.RemotePort),
 	}
 }
 

@@ -5,11 +5,13 @@ import (
 	"time"
 
 	"github.com/cilium/ebpf"
+
+	"github.com/hostnat/hostnat/internal/datapath/kernel"
 )
 
 // rest is a freed port that the data path lets rest, by the world's clock.
 type rest struct {
-	held  bpfHoldDown
+	held  kernel.HoldDown
 	until time.Duration
 }
 
@@ -20,9 +22,9 @@ func second(behind time.Duration) int64 {
 }
 
 // drainHeld empties the queue that the wheel would read.
-func (w *twin) drainHeld(sink func(bpfHoldDown)) error {
+func (w *twin) drainHeld(sink func(kernel.HoldDown)) error {
 	for {
-		var h bpfHoldDown
+		var h kernel.HoldDown
 		err := w.dp.objects.HoldDowns.LookupAndDelete(nil, &h)
 		if errors.Is(err, ebpf.ErrKeyNotExist) {
 			return nil
@@ -37,15 +39,15 @@ func (w *twin) drainHeld(sink func(bpfHoldDown)) error {
 // endRests lets time pass for resting ports, and does what release_step of
 // bpf/binding.h does when the wheel turns.
 func (w *twin) endRests(by time.Duration) error {
-	var n bpfNat
+	var n kernel.Nat
 	if err := w.dp.objects.Nats.Lookup(uint32(1), &n); err != nil {
 		return err
 	}
-	err := w.drainHeld(func(h bpfHoldDown) {
+	err := w.drainHeld(func(h kernel.HoldDown) {
 		w.rests = append(w.rests, rest{h, w.clock + time.Duration(n.HoldDown)*time.Second})
 	})
 	w.clock += by
-	last := make(map[bpfBindingKey]int) // a port that was taken up between has two: the one that its binding knows counts
+	last := make(map[kernel.BindingKey]int) // a port that was taken up between has two: the one that its binding knows counts
 	for i, r := range w.rests {
 		last[r.held.Binding] = i
 	}
@@ -63,16 +65,16 @@ func (w *twin) endRests(by time.Duration) error {
 	return err
 }
 
-func (w *twin) releaseHeld(key bpfBindingKey) error {
+func (w *twin) releaseHeld(key kernel.BindingKey) error {
 	o := &w.dp.objects
-	var b bpfBinding
+	var b kernel.Binding
 	err := o.Bindings.Lookup(&key, &b)
-	if err == nil && b.Flags&(bindingHoldDown|bindingConfigured) == 0 {
+	if err == nil && b.Flags&(kernel.BindingHoldDown|kernel.BindingConfigured) == 0 {
 		return nil // taken up again
 	}
-	if err == nil && b.Flags&bindingHoldDown != 0 {
-		index := indexOf(key, b)
-		var way bpfWayOut
+	if err == nil && b.Flags&kernel.BindingHoldDown != 0 {
+		index := kernel.IndexOf(key, b)
+		var way kernel.WayOut
 		if o.BindingIndex.Lookup(&index, &way) == nil && way.Port == key.Port {
 			err = o.BindingIndex.Delete(&index)
 		}
@@ -81,9 +83,9 @@ func (w *twin) releaseHeld(key bpfBindingKey) error {
 	if errors.Is(err, ebpf.ErrKeyNotExist) {
 		err = nil
 	}
-	bitsKey, bits := bpfPortBitsKey{Address: key.Address, Protocol: key.Protocol}, bpfPortBits{}
+	bitsKey, bits := kernel.PortBitsKey{Address: key.Address, Protocol: key.Protocol}, kernel.PortBits{}
 	if o.PortBits.Lookup(&bitsKey, &bits) == nil {
-		port := toPort(key.Port)
+		port := kernel.ToPort(key.Port)
 		bits.Word[port/64] &^= 1 << (port % 64)
 		err = errors.Join(err, o.PortBits.Put(&bitsKey, &bits))
 	}
@@ -92,7 +94,7 @@ func (w *twin) releaseHeld(key bpfBindingKey) error {
 
 // ageRates moves the second that an endpoint's new sessions are counted in.
 func (w *twin) ageRates(by time.Duration) error {
-	usages, err := contentsOf[bpfEndpointKey, bpfUsage](w.dp.objects.Usages)
+	usages, err := contentsOf[kernel.EndpointKey, kernel.Usage](w.dp.objects.Usages)
 	for key, u := range usages {
 		u.Second -= uint32(by / time.Second)
 		err = errors.Join(err, w.dp.objects.Usages.Put(&key, &u))

@@ -5,6 +5,8 @@ import (
 	"net/netip"
 	"time"
 
+	"github.com/hostnat/hostnat/internal/datapath/dptest/wire"
+	"github.com/hostnat/hostnat/internal/datapath/kernel"
 	"github.com/hostnat/hostnat/internal/model"
 	"github.com/hostnat/hostnat/internal/natmodel"
 )
@@ -29,8 +31,13 @@ var (
 
 var outsideMAC = twinMAC(0x32) // the host's
 
-func twinMAC(last byte) natmodel.MAC  { return natmodel.MAC{2, 0, 0, 0, 1, last} }
+func twinMAC(last byte) natmodel.MAC { return natmodel.MAC{2, 0, 0, 0, 1, last} }
+
 func natMAC(m natmodel.MAC) model.MAC { return model.MAC(hardwareString(m)) }
+
+func leadsTo(network uint32, internal netip.AddrPort) []Target {
+	return []Target{{Network: network, Internal: model.SinglePort(internal)}}
+}
 
 // rules are what a NAT is told to do; a generated world draws them.
 type rules struct {
@@ -83,16 +90,16 @@ func twinNAT(r rules) model.NAT {
 // what is kept for overflow.
 var twinPools = map[uint32][]PoolAddress{
 	1: {
-		{Address: hostAddress, Ports: []model.PortRange{{Low: 2000, High: 2003}, {Low: 2006, High: 2006}}},
+		{Address: wire.HostAddress, Ports: []model.PortRange{{Low: 2000, High: 2003}, {Low: 2006, High: 2006}}},
 		{Address: secondAddress, Ports: []model.PortRange{{Low: 3000, High: 3001}}},
 	},
-	2: {{Address: hostAddress, Ports: []model.PortRange{{Low: 2002, High: 2002}, {Low: 2004, High: 2005}}}},
+	2: {{Address: wire.HostAddress, Ports: []model.PortRange{{Low: 2002, High: 2002}, {Low: 2004, High: 2005}}}},
 }
 
 // twinListeners are sockets of the host within these ranges.
 var twinListeners = []natmodel.Listener{
-	{Protocol: model.UDP, Address: netip.AddrPortFrom(hostAddress, 2001)},
-	{Protocol: model.TCP, Address: netip.AddrPortFrom(hostAddress, 2002)},
+	{Protocol: model.UDP, Address: netip.AddrPortFrom(wire.HostAddress, 2001)},
+	{Protocol: model.TCP, Address: netip.AddrPortFrom(wire.HostAddress, 2002)},
 }
 
 // transparentFlow is a socket of the host that speaks to an endpoint as a remote.
@@ -103,22 +110,22 @@ const drawnMappings = 10
 
 // twinMappings are those that a world may have.
 var twinMappings = map[uint32]Mapping{
-	1: {NAT: 1, Compartment: 1, Protocol: model.TCP, External: external0(2003), Targets: target(1, netip.AddrPortFrom(inside2, 1001))},
-	2: {NAT: 1, Compartment: 1, Protocol: model.UDP, External: model.SinglePort(netip.AddrPortFrom(hostAddress, 2002)),
-		Targets: target(1, netip.AddrPortFrom(unplugged, 1001)), From: []netip.Prefix{netip.MustParsePrefix("198.51.100.7/32")}},
-	3: {NAT: 2, Compartment: 2, Protocol: model.UDP, External: external0(8080), Targets: target(2, netip.AddrPortFrom(inside2, 1002))},
+	1: {NAT: 1, Compartment: 1, Protocol: model.TCP, External: external0(2003), Targets: leadsTo(1, netip.AddrPortFrom(inside2, 1001))},
+	2: {NAT: 1, Compartment: 1, Protocol: model.UDP, External: model.SinglePort(netip.AddrPortFrom(wire.HostAddress, 2002)),
+		Targets: leadsTo(1, netip.AddrPortFrom(unplugged, 1001)), From: []netip.Prefix{netip.MustParsePrefix("198.51.100.7/32")}},
+	3: {NAT: 2, Compartment: 2, Protocol: model.UDP, External: external0(8080), Targets: leadsTo(2, netip.AddrPortFrom(inside2, 1002))},
 	4: {NAT: 1, Compartment: 1, Protocol: model.TCP, External: model.SinglePort(netip.AddrPortFrom(secondAddress, 8080)),
-		Targets: target(1, netip.AddrPortFrom(inside2, 1001))},
-	5: {NAT: 1, Compartment: 1, Protocol: model.TCP, External: model.SinglePort(netip.AddrPortFrom(hostAddress, 8081)),
-		Targets: target(1, netip.AddrPortFrom(unplugged, 1002))},
-	6: {NAT: 1, Compartment: 1, Protocol: model.UDP, External: run(hostAddress, 4000, 4003), Targets: []Target{{1, run(inside2, 1000, 1003)}},
+		Targets: leadsTo(1, netip.AddrPortFrom(inside2, 1001))},
+	5: {NAT: 1, Compartment: 1, Protocol: model.TCP, External: model.SinglePort(netip.AddrPortFrom(wire.HostAddress, 8081)),
+		Targets: leadsTo(1, netip.AddrPortFrom(unplugged, 1002))},
+	6: {NAT: 1, Compartment: 1, Protocol: model.UDP, External: run(wire.HostAddress, 4000, 4003), Targets: []Target{{1, run(inside2, 1000, 1003)}},
 		From: []netip.Prefix{netip.MustParsePrefix("198.51.100.0/24"), netip.MustParsePrefix("203.0.113.0/24")}},
 	7: {NAT: 1, Compartment: 1, Protocol: model.TCP, External: run(netip.IPv4Unspecified(), 2005, 2007), Targets: []Target{{1, run(unplugged, 1000, 1002)}}},
 	8: {NAT: 1, Compartment: 1, Protocol: model.UDP, External: external0(9000),
 		Targets: []Target{{1, run(inside2, 1001, 1001)}, {1, run(unplugged, 1001, 1001)}}},
-	9: {NAT: 1, Compartment: 1, Protocol: model.TCP, External: run(hostAddress, 9100, 9101),
+	9: {NAT: 1, Compartment: 1, Protocol: model.TCP, External: run(wire.HostAddress, 9100, 9101),
 		Targets: []Target{{1, run(unplugged, 1000, 1001)}, {1, run(inside2, 1001, 1002)}}},
-	10: {NAT: 1, Compartment: 1, Protocol: model.TCP, External: run(hostAddress, 2003, 2004), Targets: []Target{{1, run(unplugged, 1000, 1001)}}}, // before 1
+	10: {NAT: 1, Compartment: 1, Protocol: model.TCP, External: run(wire.HostAddress, 2003, 2004), Targets: []Target{{1, run(unplugged, 1000, 1001)}}}, // before 1
 }
 
 // twinWhole is the mapping of a whole address that a world may have.
@@ -193,7 +200,7 @@ func modelConfig(w world) natmodel.Config {
 		Networks:      make(map[uint32]natmodel.Network),
 		Endpoints:     twinEndpoints,
 		Mappings:      modelMappings(w.Mappings),
-		HostAddresses: []netip.Addr{hostAddress, secondAddress, gateway1, gateway3},
+		HostAddresses: []netip.Addr{wire.HostAddress, secondAddress, gateway1, gateway3},
 		OutsideMAC:    outsideMAC,
 		Listeners:     twinListeners,
 		Ephemeral:     model.PortRange{Low: 32768, High: 60999},
@@ -223,7 +230,7 @@ func modelConfig(w world) natmodel.Config {
 		c.Transparent = []natmodel.Transparent{transparentFlow}
 	}
 	for _, l := range twinLeases[w.Leases] {
-		c.Leases = append(c.Leases, natmodel.Lease{Compartment: l.Compartment, Address: l.Address, MAC: macOf(l.MAC)})
+		c.Leases = append(c.Leases, natmodel.Lease{Compartment: l.Compartment, Address: l.Address, MAC: kernel.MACOf(l.MAC)})
 	}
 	if w.Whole {
 		c.Wholes = []natmodel.Whole{natmodel.Whole(twinWhole)}
@@ -231,7 +238,7 @@ func modelConfig(w world) natmodel.Config {
 	for id, n := range w.networks(twinNetworks) {
 		c.Networks[id] = natmodel.Network{
 			Open: n.Open, KeptApart: n.KeptApart, Apart: n.Apart, Elsewhere: n.Elsewhere,
-			Compartment: n.Compartment, NAT: n.NAT, Subnet: n.Subnet, Gateway: n.Gateway, GatewayMAC: macOf(n.GatewayMAC),
+			Compartment: n.Compartment, NAT: n.NAT, Subnet: n.Subnet, Gateway: n.Gateway, GatewayMAC: kernel.MACOf(n.GatewayMAC),
 		}
 	}
 	return c
@@ -253,13 +260,13 @@ func modelMappings(ids map[uint32]bool) map[uint32]natmodel.Mapping {
 // other choice that stays would do.
 
 func pairAddress(pool []natmodel.PoolAddress, compartment uint32, internal netip.Addr) int {
-	return int(mixWord(addressOf(internal)^compartment) % uint32(len(pool)))
+	return int(mixWord(kernel.AddressOf(internal)^compartment) % uint32(len(pool)))
 }
 
 func spreadTarget(targets []natmodel.Target, remote netip.Addr) int {
 	highest, best := uint32(0), 0
 	for i, t := range targets {
-		weight := mixWord(mixWord(addressOf(remote)) ^ addressOf(t.Internal.Address) ^ uint32(portOf(t.Internal.Ports.Low)))
+		weight := mixWord(mixWord(kernel.AddressOf(remote)) ^ kernel.AddressOf(t.Internal.Address) ^ uint32(kernel.PortOf(t.Internal.Ports.Low)))
 		if weight >= highest {
 			highest, best = weight, i
 		}

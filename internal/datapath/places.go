@@ -14,6 +14,7 @@ import (
 	"github.com/cilium/ebpf"
 	"github.com/cilium/ebpf/ringbuf"
 
+	"github.com/hostnat/hostnat/internal/datapath/kernel"
 	"github.com/hostnat/hostnat/internal/event"
 	"github.com/hostnat/hostnat/internal/model"
 )
@@ -76,7 +77,7 @@ func (d *Datapath) WatchClaims(ctx context.Context, sink func(Claim)) error {
 }
 
 func toClaim(sample []byte) (Claim, bool) {
-	var raw bpfClaim
+	var raw kernel.Claim
 	if len(sample) < int(unsafe.Sizeof(raw)) {
 		return Claim{}, false
 	}
@@ -89,13 +90,13 @@ func toClaim(sample []byte) (Claim, bool) {
 	}, true
 }
 
-func (c Claim) raw() bpfClaim {
-	raw := bpfClaim{
+func (c Claim) raw() kernel.Claim {
+	raw := kernel.Claim{
 		Time: c.Time, Network: c.Network, Compartment: c.Compartment, Port: c.Port, HolderPort: c.HolderPort,
-		Mac: macOf(c.MAC), HolderMac: macOf(c.HolderMAC),
+		Mac: kernel.MACOf(c.MAC), HolderMac: kernel.MACOf(c.HolderMAC),
 	}
 	if c.Address.IsValid() {
-		raw.Address = addressOf(c.Address)
+		raw.Address = kernel.AddressOf(c.Address)
 	}
 	return raw
 }
@@ -105,7 +106,7 @@ func (c Claim) raw() bpfClaim {
 // reports whether the row is gone.
 func (d *Datapath) Concede(c Claim) (bool, error) {
 	raw := c.raw()
-	result, err := d.objects.ForgetPlace.Run(&ebpf.RunOptions{Data: frameOf(unsafe.Slice((*byte)(unsafe.Pointer(&raw)), unsafe.Sizeof(raw)))})
+	result, err := d.objects.ForgetPlace.Run(&ebpf.RunOptions{Data: kernel.Frame(unsafe.Slice((*byte)(unsafe.Pointer(&raw)), unsafe.Sizeof(raw)))})
 	if err != nil {
 		return false, fmt.Errorf("forgetting where %s is: %w", c.HolderMAC, err)
 	}
@@ -118,13 +119,13 @@ func (d *Datapath) Concede(c Claim) (bool, error) {
 func (d *Datapath) HeardOf(c Claim) (time.Duration, bool) {
 	seen, found := uint64(0), false
 	if c.Address.IsValid() {
-		var row bpfHolder
-		key := bpfEndpointKey{Compartment: c.Compartment, Address: addressOf(c.Address)}
+		var row kernel.Holder
+		key := kernel.EndpointKey{Compartment: c.Compartment, Address: kernel.AddressOf(c.Address)}
 		found = d.objects.Holders.Lookup(&key, &row) == nil
 		seen = row.Seen
 	} else {
-		var row bpfStation
-		key := bpfStationKey{Network: c.Network, Mac: macOf(c.HolderMAC)}
+		var row kernel.Station
+		key := kernel.StationKey{Network: c.Network, Mac: kernel.MACOf(c.HolderMAC)}
 		found = d.objects.Stations.Lookup(&key, &row) == nil
 		seen = row.Seen
 	}
@@ -135,9 +136,9 @@ func (d *Datapath) HeardOf(c Claim) (time.Duration, bool) {
 func (d *Datapath) Places() ([]Place, error) {
 	clock := readClock()
 	var list []Place
-	err := each(d.objects.Holders, func(k *bpfEndpointKey, v *bpfHolder) error {
+	err := kernel.Each(d.objects.Holders, func(k *kernel.EndpointKey, v *kernel.Holder) error {
 		list = append(list, Place{
-			Compartment: k.Compartment, Port: v.Port, Address: toAddress(k.Address), MAC: toMAC(v.Mac), Seen: clock.time(v.Seen),
+			Compartment: k.Compartment, Port: v.Port, Address: kernel.ToAddress(k.Address), MAC: toMAC(v.Mac), Seen: clock.time(v.Seen),
 		})
 		return nil
 	})
@@ -151,7 +152,7 @@ func (d *Datapath) Places() ([]Place, error) {
 func (d *Datapath) Refusals() ([]Refusal, error) {
 	clock := readClock()
 	var list []Refusal
-	err := each(d.objects.Refusals, func(k *bpfRefusalKey, v *bpfRefusal) error {
+	err := kernel.Each(d.objects.Refusals, func(k *kernel.RefusalKey, v *kernel.Refusal) error {
 		list = append(list, Refusal{
 			Port: k.Port, Reason: event.Reason(k.Reason), Count: v.Count, Last: clock.time(v.Last),
 			MAC: toMAC(v.Mac), Address: toHeldAddress(v.Address),
@@ -179,12 +180,12 @@ func (d *Datapath) ForgetSilent(silence time.Duration, there func(port uint32) b
 		claims = append(claims, c)
 	}
 	err := errors.Join(
-		each(d.objects.Stations, func(k *bpfStationKey, v *bpfStation) error {
+		kernel.Each(d.objects.Stations, func(k *kernel.StationKey, v *kernel.Station) error {
 			row(v.Port, v.Seen, Claim{Network: k.Network, HolderMAC: toMAC(k.Mac)})
 			return nil
 		}),
-		each(d.objects.Holders, func(k *bpfEndpointKey, v *bpfHolder) error {
-			row(v.Port, v.Seen, Claim{Compartment: k.Compartment, Address: toAddress(k.Address), HolderMAC: toMAC(v.Mac)})
+		kernel.Each(d.objects.Holders, func(k *kernel.EndpointKey, v *kernel.Holder) error {
+			row(v.Port, v.Seen, Claim{Compartment: k.Compartment, Address: kernel.ToAddress(k.Address), HolderMAC: toMAC(v.Mac)})
 			return nil
 		}))
 	if err != nil {
@@ -202,15 +203,15 @@ func (d *Datapath) ForgetSilent(silence time.Duration, there func(port uint32) b
 // link may have the number one day.
 func (d *Datapath) forgetLoads(there func(port uint32) bool) error {
 	var ports []uint32
-	var refusals []bpfRefusalKey
+	var refusals []kernel.RefusalKey
 	err := errors.Join(
-		each(d.objects.PortLoads, func(port *uint32, _ *bpfPortLoad) error {
+		kernel.Each(d.objects.PortLoads, func(port *uint32, _ *kernel.PortLoad) error {
 			if !there(*port) {
 				ports = append(ports, *port)
 			}
 			return nil
 		}),
-		each(d.objects.Refusals, func(k *bpfRefusalKey, _ *bpfRefusal) error {
+		kernel.Each(d.objects.Refusals, func(k *kernel.RefusalKey, _ *kernel.Refusal) error {
 			if !there(k.Port) {
 				refusals = append(refusals, *k)
 			}
@@ -233,10 +234,10 @@ func ignoreAbsent(err error) error {
 }
 
 // managedMACs are those of attached endpoints: no plugged-in port may have them.
-func managedMACs(c Config) map[bpfStationKey]uint32 {
-	values := make(map[bpfStationKey]uint32, len(c.Endpoints))
+func managedMACs(c Config) map[kernel.StationKey]uint32 {
+	values := make(map[kernel.StationKey]uint32, len(c.Endpoints))
 	for _, e := range c.Endpoints {
-		values[bpfStationKey{Network: e.Network, Mac: macOf(e.MAC)}] = e.Interface
+		values[kernel.StationKey{Network: e.Network, Mac: kernel.MACOf(e.MAC)}] = e.Interface
 	}
 	return values
 }
@@ -248,5 +249,5 @@ func toHeldAddress(v uint32) netip.Addr {
 	if v == 0 {
 		return netip.Addr{}
 	}
-	return toAddress(v)
+	return kernel.ToAddress(v)
 }

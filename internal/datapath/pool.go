@@ -3,24 +3,25 @@ package datapath
 import (
 	"slices"
 
+	"github.com/hostnat/hostnat/internal/datapath/kernel"
 	"github.com/hostnat/hostnat/internal/model"
 )
 
 // poolValues are the external addresses of each NAT and way out, with the ports
 // that its bindings may have. The slice that a NAT keeps for overflow on an
 // address is no other NAT's there: a binding would take its sessions' answers.
-func poolValues(c Config) map[bpfPoolKey]bpfPool {
-	values := make(map[bpfPoolKey]bpfPool, len(c.Pools))
+func poolValues(c Config) map[kernel.PoolKey]kernel.Pool {
+	values := make(map[kernel.PoolKey]kernel.Pool, len(c.Pools))
 	for _, p := range c.Pools {
-		values[bpfPoolKey{Nat: p.NAT, Ifindex: p.Interface}] = poolValue(p, c)
+		values[kernel.PoolKey{Nat: p.NAT, Ifindex: p.Interface}] = poolValue(p, c)
 	}
 	return values
 }
 
 // poolValue puts the addresses that no new binding may have, because a mapping
 // has them as a whole, behind the others: they are without ports.
-func poolValue(p Pool, c Config) bpfPool {
-	var value bpfPool
+func poolValue(p Pool, c Config) kernel.Pool {
+	var value kernel.Pool
 	addresses := slices.Clone(p.Addresses)
 	slices.SortStableFunc(addresses, func(a, b PoolAddress) int { return int(flag(len(a.Ports) == 0)) - int(flag(len(b.Ports) == 0)) })
 	for i, a := range addresses {
@@ -28,7 +29,7 @@ func poolValue(p Pool, c Config) bpfPool {
 			break
 		}
 		to := &value.Address[i]
-		to.Address = addressOf(a.Address)
+		to.Address = kernel.AddressOf(a.Address)
 		if len(a.Ports) == 0 {
 			value.Mapped++
 			continue

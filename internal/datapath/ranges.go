@@ -5,6 +5,7 @@ import (
 	"math/bits"
 	"slices"
 
+	"github.com/hostnat/hostnat/internal/datapath/kernel"
 	"github.com/hostnat/hostnat/internal/model"
 )
 
@@ -31,12 +32,12 @@ func portPrefixes(r model.PortRange) []portPrefix {
 
 // rangeValues are the two tries of mapped ranges.
 type rangeValues struct {
-	outside map[bpfRangeKey]uint32
-	inside  map[bpfInsideRangeKey]uint32
+	outside map[kernel.RangeKey]uint32
+	inside  map[kernel.InsideRangeKey]uint32
 }
 
 func rangesOf(t *mappingTable) rangeValues {
-	v := rangeValues{make(map[bpfRangeKey]uint32), make(map[bpfInsideRangeKey]uint32)}
+	v := rangeValues{make(map[kernel.RangeKey]uint32), make(map[kernel.InsideRangeKey]uint32)}
 	if t.ranges == 0 {
 		return v
 	}
@@ -47,17 +48,17 @@ func rangesOf(t *mappingTable) rangeValues {
 			continue
 		}
 		for _, p := range portPrefixes(m.External.Ports) {
-			v.outside[bpfRangeKey{
-				Length: 48 + p.length, Address: addressOf(m.External.Address), Protocol: uint8(m.Protocol), Port: portOf(p.port),
+			v.outside[kernel.RangeKey{
+				Length: 48 + p.length, Address: kernel.AddressOf(m.External.Address), Protocol: uint8(m.Protocol), Port: kernel.PortOf(p.port),
 			}] = id
 		}
 		if len(m.Targets) > 1 {
 			continue // which remote has which is not for the way out
 		}
 		for _, p := range portPrefixes(m.Targets[0].Internal.Ports) {
-			v.inside[bpfInsideRangeKey{
-				Length: 80 + p.length, Compartment: m.Compartment, Address: addressOf(m.Targets[0].Internal.Address),
-				Protocol: uint8(m.Protocol), Port: portOf(p.port),
+			v.inside[kernel.InsideRangeKey{
+				Length: 80 + p.length, Compartment: m.Compartment, Address: kernel.AddressOf(m.Targets[0].Internal.Address),
+				Protocol: uint8(m.Protocol), Port: kernel.PortOf(p.port),
 			}] = id
 		}
 	}
@@ -82,12 +83,12 @@ func (d *Datapath) changeRanges(have, want rangeValues) error {
 
 // reservedValues are the ports of mappings on each external address: no dynamic
 // binding may have them. Loopback's are nobody's else.
-func reservedValues(pools []Pool, mappings *mappingTable) map[bpfPortBitsKey]bpfPortBits {
-	values := make(map[bpfPortBitsKey]bpfPortBits)
+func reservedValues(pools []Pool, mappings *mappingTable) map[kernel.PortBitsKey]kernel.PortBits {
+	values := make(map[kernel.PortBitsKey]kernel.PortBits)
 	for _, p := range pools {
 		for _, a := range p.Addresses {
 			for _, protocol := range []model.Protocol{model.TCP, model.UDP} {
-				key := bpfPortBitsKey{Address: addressOf(a.Address), Protocol: uint8(protocol)}
+				key := kernel.PortBitsKey{Address: kernel.AddressOf(a.Address), Protocol: uint8(protocol)}
 				if _, known := values[key]; known {
 					continue
 				}

@@ -1,14 +1,13 @@
 package datapath
 
 import (
-	"errors"
 	"fmt"
 	"net/netip"
 	"time"
 
-	"github.com/cilium/ebpf"
 	"golang.org/x/sys/unix"
 
+	"github.com/hostnat/hostnat/internal/datapath/kernel"
 	"github.com/hostnat/hostnat/internal/event"
 	"github.com/hostnat/hostnat/internal/model"
 )
@@ -34,55 +33,10 @@ type Binding struct {
 	Configured                bool
 }
 
-// batchSize is how many elements are read with one system call.
-const batchSize = 1024
-
-// each calls visit for every element of a hash map. Elements that come or go
-// meanwhile may be seen or not.
-func each[K, V any](m *ebpf.Map, visit func(*K, *V) error) error {
-	keys, values := make([]K, batchSize), make([]V, batchSize)
-	var cursor ebpf.MapBatchCursor
-	for {
-		n, err := m.BatchLookup(&cursor, keys, values, nil)
-		if err != nil && !errors.Is(err, ebpf.ErrKeyNotExist) {
-			return err
-		}
-		for i := range n {
-			if visitErr := visit(&keys[i], &values[i]); visitErr != nil {
-				return visitErr
-			}
-		}
-		if err != nil {
-			return nil // ErrKeyNotExist: that was the end
-		}
-	}
-}
-
-// eachSession calls do for the key of every session that the predicate picks, once
-// all are read: do may end it.
-func (d *Datapath) eachSession(picks func(*bpfSessionKey, *bpfSession) bool, do func(*bpfSessionKey) error) error {
-	var keys []bpfSessionKey
-	err := each(d.objects.Sessions, func(k *bpfSessionKey, v *bpfSession) error {
-		if picks(k, v) {
-			keys = append(keys, *k)
-		}
-		return nil
-	})
-	if err != nil {
-		return fmt.Errorf("reading the sessions: %w", err)
-	}
-	for i := range keys {
-		if err := do(&keys[i]); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
 // Sessions calls visit for every session.
 func (d *Datapath) Sessions(visit func(Session) error) error {
 	clock := readClock()
-	err := each(d.objects.Sessions, func(k *bpfSessionKey, v *bpfSession) error {
+	err := kernel.Each(d.objects.Sessions, func(k *kernel.SessionKey, v *kernel.Session) error {
 		return visit(toSession(k, v, clock))
 	})
 	if err != nil {
@@ -94,17 +48,17 @@ func (d *Datapath) Sessions(visit func(Session) error) error {
 // Bindings calls visit for every binding, configured ones too: of a range those
 // ports that sessions use.
 func (d *Datapath) Bindings(visit func(Binding) error) error {
-	err := each(d.objects.Bindings, func(k *bpfBindingKey, v *bpfBinding) error {
-		if v.Flags&bindingHoldDown != 0 {
+	err := kernel.Each(d.objects.Bindings, func(k *kernel.BindingKey, v *kernel.Binding) error {
+		if v.Flags&kernel.BindingHoldDown != 0 {
 			return nil // its port rests: nobody's
 		}
 		return visit(Binding{
 			NAT: v.Nat, Network: v.Network, Compartment: v.Compartment,
 			Protocol:   model.Protocol(k.Protocol),
-			Internal:   toAddrPort(v.InternalAddress, v.InternalPort),
-			External:   toAddrPort(k.Address, k.Port),
+			Internal:   kernel.ToAddrPort(v.InternalAddress, v.InternalPort),
+			External:   kernel.ToAddrPort(k.Address, k.Port),
 			Sessions:   v.Sessions,
-			Configured: v.Flags&bindingConfigured != 0,
+			Configured: v.Flags&kernel.BindingConfigured != 0,
 		})
 	})
 	if err != nil {
@@ -113,14 +67,14 @@ func (d *Datapath) Bindings(visit func(Binding) error) error {
 	return nil
 }
 
-func toSession(k *bpfSessionKey, v *bpfSession, clock clock) Session {
+func toSession(k *kernel.SessionKey, v *kernel.Session, clock clock) Session {
 	ends := clock.time(v.Refreshed).Add(time.Duration(v.Lifetime) * time.Second)
 	return Session{
 		NAT: v.Nat, Network: v.Network, Compartment: k.Compartment,
 		Protocol:   model.Protocol(k.Protocol),
-		Internal:   toAddrPort(k.InternalAddress, k.InternalPort),
-		External:   toAddrPort(v.ExternalAddress, v.ExternalPort),
-		Remote:     toAddrPort(k.RemoteAddress, k.RemotePort),
+		Internal:   kernel.ToAddrPort(k.InternalAddress, k.InternalPort),
+		External:   kernel.ToAddrPort(v.ExternalAddress, v.ExternalPort),
+		Remote:     kernel.ToAddrPort(k.RemoteAddress, k.RemotePort),
 		State:      model.TCPState(v.State),
 		Created:    clock.time(v.Created),
 		Left:       max(0, ends.Sub(clock.wall)),

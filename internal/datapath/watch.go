@@ -11,6 +11,7 @@ import (
 
 	"github.com/cilium/ebpf/ringbuf"
 
+	"github.com/hostnat/hostnat/internal/datapath/kernel"
 	"github.com/hostnat/hostnat/internal/event"
 	"github.com/hostnat/hostnat/internal/model"
 )
@@ -74,7 +75,7 @@ func readEvents(ctx context.Context, reader *ringbuf.Reader, deadline time.Time,
 
 // setWatched tells the data path to send events for a while; 0 ends it.
 func (d *Datapath) setWatched(ahead time.Duration) error {
-	return d.changeSettings(func(s *bpfSettings) {
+	return d.changeSettings(func(s *kernel.Settings) {
 		s.WatchedUntil = 0
 		if ahead > 0 {
 			s.WatchedUntil = uint64(readClock().monotonic + ahead.Nanoseconds())
@@ -83,7 +84,7 @@ func (d *Datapath) setWatched(ahead time.Duration) error {
 }
 
 func toEvent(sample []byte, clock clock) (Event, bool) {
-	var raw bpfEvent
+	var raw kernel.Event
 	if len(sample) < int(unsafe.Sizeof(raw)) {
 		return Event{}, false
 	}
@@ -92,12 +93,12 @@ func toEvent(sample []byte, clock clock) (Event, bool) {
 	}
 	e := event.New(event.ID(raw.Id), clock.time(raw.Time))
 	e.Protocol = model.Protocol(raw.Protocol)
-	e.Internal = toAddrPort(raw.InternalAddress, raw.InternalPort)
+	e.Internal = kernel.ToAddrPort(raw.InternalAddress, raw.InternalPort)
 	if raw.ExternalAddress != 0 || raw.ExternalPort != 0 {
-		e.External = toAddrPort(raw.ExternalAddress, raw.ExternalPort)
+		e.External = kernel.ToAddrPort(raw.ExternalAddress, raw.ExternalPort)
 	}
 	if raw.RemoteAddress != 0 {
-		remote := toAddrPort(raw.RemoteAddress, raw.RemotePort)
+		remote := kernel.ToAddrPort(raw.RemoteAddress, raw.RemotePort)
 		e.InternalDestination, e.ExternalDestination = remote, remote
 	}
 	e.LifetimeSeconds = raw.Lifetime

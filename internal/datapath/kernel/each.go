@@ -1,0 +1,53 @@
+package kernel
+
+import (
+	"errors"
+	"fmt"
+
+	"github.com/cilium/ebpf"
+)
+
+// BatchSize is how many elements are read with one system call.
+const BatchSize = 1024
+
+// Each calls visit for every element of a hash map. Elements that come or go
+// meanwhile may be seen or not.
+func Each[K, V any](m *ebpf.Map, visit func(*K, *V) error) error {
+	keys, values := make([]K, BatchSize), make([]V, BatchSize)
+	var cursor ebpf.MapBatchCursor
+	for {
+		n, err := m.BatchLookup(&cursor, keys, values, nil)
+		if err != nil && !errors.Is(err, ebpf.ErrKeyNotExist) {
+			return err
+		}
+		for i := range n {
+			if visitErr := visit(&keys[i], &values[i]); visitErr != nil {
+				return visitErr
+			}
+		}
+		if err != nil {
+			return nil // ErrKeyNotExist: that was the end
+		}
+	}
+}
+
+// EachSession calls do for the key of every session that the predicate picks, once
+// all are read: do may end it.
+func EachSession(o *Objects, picks func(*SessionKey, *Session) bool, do func(*Objects, *SessionKey) error) error {
+	var keys []SessionKey
+	err := Each(o.Sessions, func(k *SessionKey, v *Session) error {
+		if picks(k, v) {
+			keys = append(keys, *k)
+		}
+		return nil
+	})
+	if err != nil {
+		return fmt.Errorf("reading the sessions: %w", err)
+	}
+	for i := range keys {
+		if err := do(o, &keys[i]); err != nil {
+			return err
+		}
+	}
+	return nil
+}

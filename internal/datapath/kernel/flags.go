@@ -1,0 +1,30 @@
+package kernel
+
+// Flags of elements, as the object has them: generated from bpf/types.h, so
+// that there is no second list to keep in step.
+const (
+	BindingConfigured = uint32(bpfBindingFlagsBINDING_CONFIGURED)
+	BindingEnded      = uint32(bpfBindingFlagsBINDING_ENDED)
+	BindingAllowList  = uint32(bpfBindingFlagsBINDING_ALLOW_LIST)
+	BindingOfRange    = uint32(bpfBindingFlagsBINDING_OF_RANGE)
+	BindingSpread     = uint32(bpfBindingFlagsBINDING_SPREAD)
+	BindingHoldDown   = uint32(bpfBindingFlagsBINDING_HOLD_DOWN)
+	BindingCounted    = uint32(bpfBindingFlagsBINDING_COUNTED)
+)
+
+const (
+	SessionAnyAddress        = uint16(bpfSessionFlagsSESSION_ANY_ADDRESS)
+	SessionFilterEntry       = uint16(bpfSessionFlagsSESSION_FILTER_ENTRY)
+	SessionHairpin           = uint16(bpfSessionFlagsSESSION_HAIRPIN)
+	SessionSpread            = uint16(bpfSessionFlagsSESSION_SPREAD)
+	SessionEndpointDependent = uint16(bpfSessionFlagsSESSION_ENDPOINT_DEPENDENT)
+	SessionCounted           = uint16(bpfSessionFlagsSESSION_COUNTED)
+)
+
+const (
+	SettingRanges            = uint32(bpfSettingFlagsSETTING_RANGES)
+	SettingEndpointDependent = uint32(bpfSettingFlagsSETTING_ENDPOINT_DEPENDENT)
+	SettingTransparent       = uint32(bpfSettingFlagsSETTING_TRANSPARENT)
+	SettingMixedHold         = uint32(bpfSettingFlagsSETTING_MIXED_HOLD)
+	SettingShadows           = uint32(bpfSettingFlagsSETTING_SHADOWS)
+)

@@ -1,0 +1,47 @@
+package kernel
+
+import (
+	"fmt"
+	"unsafe"
+
+	"github.com/cilium/ebpf"
+
+	"github.com/hostnat/hostnat/internal/model"
+)
+
+// AdoptSession lets a session take its NAT's settings as they are now, and sets
+// its alarm if it has none or one that is too late. One that is due ends; one
+// that is gone already is no error.
+func AdoptSession(o *Objects, key *SessionKey) error {
+	const noMemory = 2 // TCX_DROP
+	verdict, err := o.AdoptSession.Run(&ebpf.RunOptions{Data: keyFrame(key)})
+	if err != nil {
+		return fmt.Errorf("changing session %v: %w", ToAddrPort(key.InternalAddress, key.InternalPort), err)
+	}
+	if verdict == noMemory {
+		return model.Errorf(model.Unavailable, "the kernel has no memory for the clock of session %v",
+			ToAddrPort(key.InternalAddress, key.InternalPort)).WithHint("free some memory")
+	}
+	return nil
+}
+
+// EndSession runs the data path's own end_session, which leaves the binding as
+// an expiry would. A session that is gone already is no error.
+func EndSession(o *Objects, key *SessionKey) error {
+	if _, err := o.EndSession.Run(&ebpf.RunOptions{Data: keyFrame(key)}); err != nil {
+		return fmt.Errorf("ending session %v: %w", ToAddrPort(key.InternalAddress, key.InternalPort), err)
+	}
+	return nil
+}
+
+// keyFrame is what the programs for user space read a session's key from.
+func keyFrame(key *SessionKey) []byte {
+	return Frame(unsafe.Slice((*byte)(unsafe.Pointer(key)), unsafe.Sizeof(*key)))
+}
+
+// Frame puts an Ethernet header's worth of bytes before what a program for user
+// space is to read.
+func Frame(payload []byte) []byte {
+	const ethernet = 14
+	return append(make([]byte, ethernet, ethernet+len(payload)), payload...)
+}

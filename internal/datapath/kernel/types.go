@@ -1,0 +1,98 @@
+// Package kernel is what the BPF programs and their tables are to user space:
+// the object file, its types as bpf2go makes them, and each program that user
+// space runs by itself.
+package kernel
+
+import "github.com/cilium/ebpf"
+
+// The types of bpf/types.h.
+type (
+	AllowedKey       = bpfAllowedKey
+	Binding          = bpfBinding
+	BindingFlags     = bpfBindingFlags
+	BindingIndexKey  = bpfBindingIndexKey
+	BindingKey       = bpfBindingKey
+	Claim            = bpfClaim
+	Delivery         = bpfDelivery
+	DependentPort    = bpfDependentPort
+	DependentPortKey = bpfDependentPortKey
+	Dialled          = bpfDialled
+	Endpoint         = bpfEndpoint
+	EndpointKey      = bpfEndpointKey
+	ErrorBudget      = bpfErrorBudget
+	Event            = bpfEvent
+	EventId          = bpfEventId
+	Exhaustion       = bpfExhaustion
+	FilterEntry      = bpfFilterEntry
+	FilterKey        = bpfFilterKey
+	Filtering        = bpfFiltering
+	Fragment         = bpfFragment
+	FragmentKey      = bpfFragmentKey
+	HoldDown         = bpfHoldDown
+	Holder           = bpfHolder
+	HostPortKey      = bpfHostPortKey
+	Inside           = bpfInside
+	InsideRangeKey   = bpfInsideRangeKey
+	Lease            = bpfLease
+	Load             = bpfLoad
+	LoadKey          = bpfLoadKey
+	Mapping          = bpfMapping
+	Mark             = bpfMark
+	Nat              = bpfNat
+	Network          = bpfNetwork
+	NetworkFlags     = bpfNetworkFlags
+	Objects          = bpfObjects
+	OneToOne         = bpfOneToOne
+	Outside          = bpfOutside
+	OutsideFlags     = bpfOutsideFlags
+	Passage          = bpfPassage
+	Pool             = bpfPool
+	PoolKey          = bpfPoolKey
+	Pooling          = bpfPooling
+	PortBits         = bpfPortBits
+	PortBitsKey      = bpfPortBitsKey
+	PortLoad         = bpfPortLoad
+	PrefixKey        = bpfPrefixKey
+	RangeKey         = bpfRangeKey
+	Reason           = bpfReason
+	Refusal          = bpfRefusal
+	RefusalKey       = bpfRefusalKey
+	Scratch          = bpfScratch
+	Session          = bpfSession
+	SessionFlags     = bpfSessionFlags
+	SessionKey       = bpfSessionKey
+	SessionTimer     = bpfSessionTimer
+	SettingFlags     = bpfSettingFlags
+	Settings         = bpfSettings
+	SocketNatKey     = bpfSocketNatKey
+	Station          = bpfStation
+	StationKey       = bpfStationKey
+	SubnetKey        = bpfSubnetKey
+	Target           = bpfTarget
+	TcpState         = bpfTcpState
+	Token            = bpfToken
+	Usage            = bpfUsage
+	WayOut           = bpfWayOut
+	Wheel            = bpfWheel
+)
+
+// Flags and enumerations of bpf/types.h.
+const (
+	ExhaustionProhibited          = bpfExhaustionEXHAUSTION_PROHIBITED
+	ExhaustionSilent              = bpfExhaustionEXHAUSTION_SILENT
+	ExhaustionUnreachable         = bpfExhaustionEXHAUSTION_UNREACHABLE
+	FilterAddressAndPortDependent = bpfFilteringFILTER_ADDRESS_AND_PORT_DEPENDENT
+	FilterAddressDependent        = bpfFilteringFILTER_ADDRESS_DEPENDENT
+	FilterEndpointIndependent     = bpfFilteringFILTER_ENDPOINT_INDEPENDENT
+	MarkReassembled               = bpfMarkMARK_REASSEMBLED
+	MarkTranslated                = bpfMarkMARK_TRANSLATED
+	MarkTransparent               = bpfMarkMARK_TRANSPARENT
+	NetworkEndpointsIsolated      = bpfNetworkFlagsNETWORK_ENDPOINTS_ISOLATED
+	NetworkHostOverlap            = bpfNetworkFlagsNETWORK_HOST_OVERLAP
+	NetworkOpen                   = bpfNetworkFlagsNETWORK_OPEN
+	NetworkUnrouted               = bpfNetworkFlagsNETWORK_UNROUTED
+	OutsideNoEthernet             = bpfOutsideFlagsOUTSIDE_NO_ETHERNET
+)
+
+// LoadSpec reads the embedded object file.
+func LoadSpec() (*ebpf.CollectionSpec, error) { return loadBpf() }

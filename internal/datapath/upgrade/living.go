@@ -1,0 +1,149 @@
+package upgrade
+
+import (
+	"cmp"
+	"slices"
+
+	"github.com/hostnat/hostnat/internal/datapath/kernel"
+)
+
+// living is what lives in the tables: sessions and bindings, and what follows
+// from them. Read one after the other while packets come in, they do not quite
+// fit together; settle makes them.
+type living struct {
+	sessions  map[kernel.SessionKey]kernel.Session
+	bindings  map[kernel.BindingKey]kernel.Binding
+	index     map[kernel.BindingIndexKey]kernel.WayOut
+	contacts  map[kernel.FilterKey]kernel.FilterEntry
+	usages    map[kernel.EndpointKey]kernel.Usage
+	overflows map[kernel.DependentPortKey]kernel.DependentPort
+	overflow  map[uint32]uint64 // endpoint-dependent sessions of a NAT
+	bits      map[kernel.PortBitsKey]kernel.PortBits
+	held      []kernel.HoldDown // the first to be free again first
+}
+
+// settle leaves out sessions that have no binding and dynamic bindings that
+// have no session, counts anew what is counted, and derives the rest. Only
+// sessions and bindings are taken as they were.
+func (l *living) settle() {
+	for key, b := range l.bindings {
+		b.Sessions = 0
+		l.bindings[key] = b
+	}
+	l.contacts = make(map[kernel.FilterKey]kernel.FilterEntry)
+	l.usages = make(map[kernel.EndpointKey]kernel.Usage)
+	l.overflows = make(map[kernel.DependentPortKey]kernel.DependentPort)
+	l.overflow = make(map[uint32]uint64)
+	for key, s := range l.sessions {
+		if !l.count(key, s) {
+			delete(l.sessions, key)
+		}
+	}
+	l.settleBindings()
+}
+
+// count enters a session wherever it counts. False if its binding is gone.
+func (l *living) count(key kernel.SessionKey, s kernel.Session) bool {
+	if s.Flags&kernel.SessionEndpointDependent != 0 {
+		k, o := overflowOf(key, s)
+		l.overflows[k] = o
+		l.overflow[s.Nat]++
+	} else {
+		at := bindingOf(key, s)
+		b, ok := l.bindings[at]
+		if !ok || b.Flags&(kernel.BindingEnded|kernel.BindingHoldDown) != 0 {
+			return false
+		}
+		b.Sessions++
+		l.bindings[at] = b
+	}
+	if s.Flags&kernel.SessionFilterEntry != 0 {
+		k, c := contactOf(key, s)
+		c.Sessions += l.contacts[k].Sessions
+		l.contacts[k] = c
+	}
+	if s.Flags&kernel.SessionCounted != 0 {
+		k := kernel.EndpointKey{Compartment: key.Compartment, Address: key.InternalAddress}
+		u := l.usages[k]
+		u.Sessions++
+		l.usages[k] = u
+	}
+	return true
+}
+
+func (l *living) settleBindings() {
+	l.bits = make(map[kernel.PortBitsKey]kernel.PortBits)
+	ways := make(map[kernel.BindingIndexKey]kernel.WayOut)
+	for key, b := range l.bindings {
+		single := b.Flags&(kernel.BindingConfigured|kernel.BindingOfRange) == kernel.BindingConfigured
+		if b.Sessions == 0 && !single && b.Flags&kernel.BindingHoldDown == 0 {
+			delete(l.bindings, key)
+			continue
+		}
+		if b.Flags&kernel.BindingConfigured != 0 {
+			continue
+		}
+		ways[kernel.IndexOf(key, b)] = kernel.WayOut{Address: key.Address, Port: key.Port}
+		setBit(l.bits, key)
+		if b.Flags&kernel.BindingHoldDown != 0 {
+			l.held = append(l.held, kernel.HoldDown{Binding: key, Until: b.HoldUntil})
+		}
+		if b.Flags&kernel.BindingCounted != 0 {
+			k := kernel.EndpointKey{Compartment: b.Compartment, Address: b.InternalAddress}
+			u := l.usages[k]
+			u.Ports++
+			l.usages[k] = u
+		}
+	}
+	slices.SortFunc(l.held, func(a, b kernel.HoldDown) int { return cmp.Compare(a.Until, b.Until) })
+	l.settleIndex(ways)
+}
+
+// settleIndex keeps the ways out that there were, a mapping's before a dynamic
+// one's, as far as they still lead somewhere.
+func (l *living) settleIndex(ways map[kernel.BindingIndexKey]kernel.WayOut) {
+	for key, way := range l.index {
+		b := kernel.BindingKey{Address: way.Address, Port: way.Port, Protocol: key.Protocol}
+		if _, ok := l.bindings[b]; ok {
+			ways[key] = way
+		}
+	}
+	l.index = ways
+}
+
+func setBit(bits map[kernel.PortBitsKey]kernel.PortBits, key kernel.BindingKey) {
+	k := kernel.PortBitsKey{Address: key.Address, Protocol: key.Protocol}
+	b := bits[k]
+	port := kernel.ToPort(key.Port)
+	b.Word[port/64] |= 1 << (port % 64)
+	bits[k] = b
+}
+
+// bindingOf is the key of a session's binding.
+func bindingOf(key kernel.SessionKey, s kernel.Session) kernel.BindingKey {
+	b := kernel.BindingKey{Address: s.ExternalAddress, Port: s.ExternalPort, Protocol: key.Protocol}
+	if s.Flags&kernel.SessionAnyAddress != 0 {
+		b.Address = 0
+	}
+	return b
+}
+
+func contactOf(key kernel.SessionKey, s kernel.Session) (kernel.FilterKey, kernel.FilterEntry) {
+	c := kernel.FilterEntry{Sessions: 1}
+	if s.Flags&kernel.SessionSpread != 0 {
+		c.InternalAddress, c.InternalPort = key.InternalAddress, key.InternalPort
+	}
+	return kernel.FilterKey{
+		ExternalAddress: s.ExternalAddress, RemoteAddress: key.RemoteAddress,
+		ExternalPort: s.ExternalPort, Protocol: key.Protocol,
+	}, c
+}
+
+func overflowOf(key kernel.SessionKey, s kernel.Session) (kernel.DependentPortKey, kernel.DependentPort) {
+	return kernel.DependentPortKey{
+			ExternalAddress: s.ExternalAddress, ExternalPort: s.ExternalPort,
+			RemoteAddress: key.RemoteAddress, RemotePort: key.RemotePort, Protocol: key.Protocol,
+		}, kernel.DependentPort{
+			Compartment: key.Compartment, InternalAddress: key.InternalAddress, InternalPort: key.InternalPort,
+		}
+}
