@@ -27,10 +27,10 @@ type Config struct {
 	NextProxy    uint32              `json:"nextProxyId,omitempty"` // 0 is 1
 
 	// What the DHCP servers know (Learn). No part of the desired state.
-	Leases []model.Lease    `json:"-"` // in force
-	Learnt []model.Endpoint `json:"-"` // clients that are no endpoint of Endpoints, and who was heard of
+	Leases     []model.Lease    `json:"-"` // in force
+	Discovered []model.Endpoint `json:"-"` // clients that are no endpoint of Endpoints, and who was heard of
 	// Who was heard of on the bridges (Hear). A new list comes in the place of another.
-	Heard []model.Neighbour `json:"-"`
+	Observed []model.Neighbour `json:"-"`
 }
 
 // NewConfig returns what a host starts with: the default NAT, which follows
@@ -61,7 +61,7 @@ func (c Config) Clone() Config {
 	}
 	c.Compartments = slices.Clone(c.Compartments)
 	c.Reservations, c.Pools, c.Remembered = slices.Clone(c.Reservations), slices.Clone(c.Pools), slices.Clone(c.Remembered)
-	c.Leases, c.Learnt = slices.Clone(c.Leases), slices.Clone(c.Learnt)
+	c.Leases, c.Discovered = slices.Clone(c.Leases), slices.Clone(c.Discovered)
 	c.Proxies = slices.Clone(c.Proxies)
 	for i := range c.Proxies {
 		c.Proxies[i].Routes = slices.Clone(c.Proxies[i].Routes)

@@ -101,7 +101,7 @@ func TestReservations(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()
 			c := testConfig(t)
-			c.Learn([]model.Lease{lease("web", "172.16.1.60", "02:00:00:00:00:60", "", 0)}, leaseStart)
+			c.SetLeases([]model.Lease{lease("web", "172.16.1.60", "02:00:00:00:00:60", "", 0)}, leaseStart)
 			if _, err := c.AddReservation(ReservationSpec{Network: "web", MAC: "02:00:00:00:00:50", Address: "172.16.1.50"}, model.HostFacts{}); err != nil {
 				t.Fatal(err)
 			}
@@ -126,8 +126,8 @@ func TestPlacesOfEndpoints(t *testing.T) {
 	c := testConfig(t)
 	c.Endpoints = nil
 	lowest := func(n model.Network, taken []model.Endpoint) (netip.Addr, error) {
-		for a := n.Gateway.Next(); n.Subnet.Contains(a.Next()); a = a.Next() {
-			if !slices.ContainsFunc(taken, func(e model.Endpoint) bool { return e.Address == a }) {
+		for a := n.Gateway4().Next(); n.Subnet4().Contains(a.Next()); a = a.Next() {
+			if !slices.ContainsFunc(taken, func(e model.Endpoint) bool { return e.Address4() == a }) {
 				return a, nil
 			}
 		}
@@ -147,17 +147,17 @@ func TestPlacesOfEndpoints(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	c.Learn([]model.Lease{lease("web", "172.16.1.2", "02:00:00:00:00:60", "", 0), lease("web", "172.16.1.70", "02:00:00:00:00:70", "", 0)}, leaseStart)
+	c.SetLeases([]model.Lease{lease("web", "172.16.1.2", "02:00:00:00:00:60", "", 0), lease("web", "172.16.1.70", "02:00:00:00:00:70", "", 0)}, leaseStart)
 	if _, err := c.AddReservation(ReservationSpec{Network: "web", Name: "db", Address: "172.16.1.3"}, model.HostFacts{}); err != nil {
 		t.Fatal(err)
 	}
 	a := attach("a", "")
-	got := []string{a.Address.String()}
-	got = append(got, attach("db", "").Address.String(), attach("vm", "02:00:00:00:00:70").Address.String())
+	got := []string{a.Address4().String()}
+	got = append(got, attach("db", "").Address4().String(), attach("vm", "02:00:00:00:00:70").Address4().String())
 	detach("a")
-	got = append(got, attach("b", "").Address.String())
+	got = append(got, attach("b", "").Address4().String())
 	again := attach("a", "")
-	got = append(got, again.Address.String())
+	got = append(got, again.Address4().String())
 	want := []string{"172.16.1.4", "172.16.1.3", "172.16.1.70", "172.16.1.5", "172.16.1.4"}
 	if diff := cmp.Diff(want, got); diff != "" || again.MAC != a.MAC {
 		t.Errorf("MAC %s, then %s (-want +got):\n%s", a.MAC, again.MAC, diff)
@@ -167,12 +167,12 @@ func TestPlacesOfEndpoints(t *testing.T) {
 	}
 	// What is remembered has a bound, and goes with the network.
 	for i := range 2 * maxRemembered {
-		c.remember(model.Endpoint{Name: "x" + model.AddressOf(uint32(i)).String(), Network: "web", Address: model.AddressOf(uint32(i))})
+		c.remember(model.Endpoint{Name: "x" + model.AddressOf(uint32(i)).String(), Network: "web", Addresses: []netip.Addr{model.AddressOf(uint32(i))}})
 	}
 	if len(c.Remembered) != maxRemembered {
 		t.Errorf("%d are remembered", len(c.Remembered))
 	}
-	if err := c.DeleteNetwork("web", true); err != nil || len(c.Remembered)+len(c.Reservations)+len(c.Leases)+len(c.Learnt) != 0 {
+	if err := c.DeleteNetwork("web", true); err != nil || len(c.Remembered)+len(c.Reservations)+len(c.Leases)+len(c.Discovered) != 0 {
 		t.Errorf("%v, left of the network: %+v", err, c)
 	}
 }
@@ -180,7 +180,7 @@ func TestPlacesOfEndpoints(t *testing.T) {
 func TestLearnt(t *testing.T) {
 	t.Parallel()
 	c := testConfig(t)
-	c.Learn([]model.Lease{
+	c.SetLeases([]model.Lease{
 		lease("web", "172.16.1.10", "02:00:00:00:00:0a", "late", 2),
 		lease("web", "172.16.1.11", "02:00:00:00:00:0b", "late", 1),
 		lease("web", "172.16.1.12", "02:00:00:00:00:0c", "c1", 0), // has an endpoint's name
@@ -190,9 +190,9 @@ func TestLearnt(t *testing.T) {
 		{Network: "web", Address: netip.MustParseAddr("172.16.1.15"), MAC: "02:00:00:00:00:10", Hostname: "over", State: model.LeaseBound, Expires: leaseStart},
 	}, leaseStart)
 	got := map[string]string{}
-	for _, e := range c.Learnt {
-		got[e.Address.String()] = e.Name
-		if found, err := c.Endpoint(e.Name); err != nil || found.Address != e.Address || found.Kind != model.KindLease {
+	for _, e := range c.Discovered {
+		got[e.Address4().String()] = e.Name
+		if found, err := c.Endpoint(e.Name); err != nil || found.Address4() != e.Address4() || found.Kind != model.KindLease {
 			t.Errorf("%s: %+v, %v", e.Name, found, err)
 		}
 	}
@@ -210,7 +210,7 @@ func TestLearnt(t *testing.T) {
 func TestNamesAreOfANetwork(t *testing.T) {
 	t.Parallel()
 	c := testConfig(t)
-	c.Learn([]model.Lease{
+	c.SetLeases([]model.Lease{
 		lease("web", "172.16.1.10", "02:00:00:00:00:0a", "vm", 0),
 		lease("blue", "172.16.1.10", "02:00:00:00:00:0a", "vm", 1),
 		lease("blue", "172.16.1.11", "02:00:00:00:00:0b", "c1", 1),
@@ -243,7 +243,7 @@ func TestNamesAreOfANetwork(t *testing.T) {
 	if _, err := c.AddEndpoint(EndpointSpec{Network: "web", Name: "only", Netns: "only"}, model.HostFacts{}, lowest); err != nil {
 		t.Fatal(err)
 	}
-	c.Learn(c.Leases, leaseStart)
+	c.SetLeases(c.Leases, leaseStart)
 	if m := c.Mappings[len(c.Mappings)-3]; m.InternalText() != "172.16.1.12:80" {
 		t.Errorf("the mapping to the client leads to %s", m.InternalText())
 	}
@@ -258,7 +258,7 @@ func TestHeard(t *testing.T) {
 	say := func(a, mac string) model.Neighbour {
 		return model.Neighbour{Bridge: web.Bridge, Address: netip.MustParseAddr(a), MAC: model.MAC(mac)}
 	}
-	c.Hear([]model.Neighbour{
+	c.SetObserved([]model.Neighbour{
 		say("172.16.1.40", "02:00:00:00:00:40"),
 		say("172.16.1.41", "02:00:00:00:00:40"), // one card, two addresses
 		say("172.16.1.1", "02:00:00:00:00:42"),  // the gateway's
@@ -269,9 +269,9 @@ func TestHeard(t *testing.T) {
 		say("172.16.1.50", "02:00:00:00:00:47"),
 		{Bridge: "br9", Address: netip.MustParseAddr("172.16.1.48"), MAC: "02:00:00:00:00:48"},
 	})
-	c.Learn([]model.Lease{lease("web", "172.16.1.30", "02:00:00:00:00:44", "ip-172-16-1-50", 0)}, leaseStart)
+	c.SetLeases([]model.Lease{lease("web", "172.16.1.30", "02:00:00:00:00:44", "ip-172-16-1-50", 0)}, leaseStart)
 	got := map[string]model.EndpointKind{}
-	for _, e := range c.Learnt {
+	for _, e := range c.Discovered {
 		got[e.Name] = e.Kind
 		if e.Managed() {
 			t.Errorf("%s is managed", e.Name)
@@ -300,21 +300,21 @@ func TestHeard(t *testing.T) {
 	c.Endpoints = nil
 	from40 := func(_ model.Network, taken []model.Endpoint) (netip.Addr, error) {
 		a := netip.MustParseAddr("172.16.1.40")
-		for slices.ContainsFunc(taken, func(e model.Endpoint) bool { return e.Address == a }) {
+		for slices.ContainsFunc(taken, func(e model.Endpoint) bool { return e.Address4() == a }) {
 			a = a.Next()
 		}
 		return a, nil
 	}
-	if e, err := c.AddEndpoint(EndpointSpec{Network: "web", Name: "new", Netns: "new"}, model.HostFacts{}, from40); err != nil || e.Address.String() != "172.16.1.42" {
-		t.Errorf("a new endpoint is at %s, %v", e.Address, err)
+	if e, err := c.AddEndpoint(EndpointSpec{Network: "web", Name: "new", Netns: "new"}, model.HostFacts{}, from40); err != nil || e.Address4().String() != "172.16.1.42" {
+		t.Errorf("a new endpoint is at %s, %v", e.Address4(), err)
 	}
-	if e, err := c.AddEndpoint(EndpointSpec{Network: "web", Name: "self", TAP: "vm0", Address: "172.16.1.40", MAC: "02:00:00:00:00:40"}, model.HostFacts{}, from40); err != nil || e.Address.String() != "172.16.1.40" {
-		t.Errorf("attached as what it is, it is at %s, %v", e.Address, err)
+	if e, err := c.AddEndpoint(EndpointSpec{Network: "web", Name: "self", TAP: "vm0", Address: "172.16.1.40", MAC: "02:00:00:00:00:40"}, model.HostFacts{}, from40); err != nil || e.Address4().String() != "172.16.1.40" {
+		t.Errorf("attached as what it is, it is at %s, %v", e.Address4(), err)
 	}
-	c.Hear(nil)
-	c.Learn(nil, leaseStart)
-	if len(c.Learnt) != 0 || c.Mappings[len(c.Mappings)-2].InternalText() != "172.16.1.40:80" {
-		t.Errorf("when nobody is heard of: %v, %v", c.Learnt, c.Mappings)
+	c.SetObserved(nil)
+	c.SetLeases(nil, leaseStart)
+	if len(c.Discovered) != 0 || c.Mappings[len(c.Mappings)-2].InternalText() != "172.16.1.40:80" {
+		t.Errorf("when nobody is heard of: %v, %v", c.Discovered, c.Mappings)
 	}
 }
 
@@ -322,15 +322,15 @@ func TestHeard(t *testing.T) {
 func TestHeardIsBounded(t *testing.T) {
 	t.Parallel()
 	c := testConfig(t)
-	c.Networks[0].Subnet = netip.MustParsePrefix("172.16.0.0/16")
+	c.Networks[0].Subnets = []netip.Prefix{netip.MustParsePrefix("172.16.0.0/16")}
 	var flood []model.Neighbour
-	for i := range 2 * maxHeard {
+	for i := range 2 * maxObserved {
 		flood = append(flood, model.Neighbour{Bridge: c.Networks[0].Bridge, Address: netip.AddrFrom4([4]byte{172, 16, byte(9 + i>>8), byte(i)}), MAC: "02:00:00:00:00:40"})
 	}
-	c.Hear(flood)
-	c.Learn(nil, leaseStart)
-	if len(c.Learnt) != maxHeard {
-		t.Errorf("%d endpoints, want %d", len(c.Learnt), maxHeard)
+	c.SetObserved(flood)
+	c.SetLeases(nil, leaseStart)
+	if len(c.Discovered) != maxObserved {
+		t.Errorf("%d endpoints, want %d", len(c.Discovered), maxObserved)
 	}
 }
 
@@ -339,7 +339,7 @@ func TestMappingFollowsLease(t *testing.T) {
 	t.Parallel()
 	c := testConfig(t)
 	learn := func(leases ...model.Lease) string {
-		c.Learn(leases, leaseStart)
+		c.SetLeases(leases, leaseStart)
 		effective := c.Effective()
 		for _, m := range effective.Mappings {
 			if m.External.Ports.Low == 9999 {
@@ -364,7 +364,7 @@ func TestMappingFollowsLease(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, a := range []string{"172.16.1.30", "172.16.1.33", "172.16.1.40"} {
-		c.Heard = append(c.Heard, model.Neighbour{Bridge: web.Bridge, Address: netip.MustParseAddr(a), MAC: "02:00:00:00:00:b0"})
+		c.Observed = append(c.Observed, model.Neighbour{Bridge: web.Bridge, Address: netip.MustParseAddr(a), MAC: "02:00:00:00:00:b0"})
 	}
 	renamed := bob("172.16.1.33")
 	renamed.Hostname = "robert"
@@ -402,7 +402,7 @@ func TestPools(t *testing.T) {
 }
 
 // What the host has itself nobody else gets: an adopted bridge may have more
-// addresses than the gateway's. A network that is Apart has a world of its own.
+// addresses than the gateway's. A network that is Unrouted has a world of its own.
 func TestHostsOwnAddresses(t *testing.T) {
 	t.Parallel()
 	c := testConfig(t)
@@ -416,8 +416,8 @@ func TestHostsOwnAddresses(t *testing.T) {
 	}
 	first, err1 := attach("web", "first", "")
 	second, err2 := attach("web", "second", "")
-	if err1 != nil || err2 != nil || first.Address.String() != "172.16.1.5" || second.Address.String() != "172.16.1.7" {
-		t.Errorf("got %v and %v; %v, %v", first.Address, second.Address, err1, err2)
+	if err1 != nil || err2 != nil || first.Address4().String() != "172.16.1.5" || second.Address4().String() != "172.16.1.7" {
+		t.Errorf("got %v and %v; %v, %v", first.Address4(), second.Address4(), err1, err2)
 	}
 	want := "address 172.16.1.6 is the host's own (on br0)"
 	if _, err := attach("web", "third", "172.16.1.6"); model.CodeOf(err) != model.Conflict || !strings.Contains(err.Error(), want) {

@@ -35,7 +35,7 @@ func TestDiff(t *testing.T) {
 	}{
 		{name: "nothing", edit: func(*Config) {}, onlyMappings: true, onlyInside: true},
 		{name: "an id was taken", edit: func(c *Config) { c.NextID++ }, want: Difference{Counters: true}, onlyMappings: true, onlyInside: true},
-		{name: "what the host shows", edit: func(c *Config) { c.Leases, c.Learnt = []model.Lease{{}}, []model.Endpoint{{}} }, onlyMappings: true, onlyInside: true},
+		{name: "what the host shows", edit: func(c *Config) { c.Leases, c.Discovered = []model.Lease{{}}, []model.Endpoint{{}} }, onlyMappings: true, onlyInside: true},
 		{
 			name: "remembered in another order", edit: func(c *Config) { slices.Reverse(c.Remembered) },
 			want: Difference{Rest: true}, onlyInside: true,

@@ -98,7 +98,7 @@ func (c Config) EqualBesideMappings(o Config) bool {
 	}
 	for _, x := range []*Config{&c, &o} {
 		x.Networks, x.Endpoints = nil, nil // which may be many, and are slow to compare by reflection
-		x.Mappings, x.NextMapping, x.Leases, x.Learnt, x.Heard = nil, 0, nil, nil, nil
+		x.Mappings, x.NextMapping, x.Leases, x.Discovered, x.Observed = nil, 0, nil, nil, nil
 	}
 	return reflect.DeepEqual(c, o)
 }

@@ -30,7 +30,7 @@ func TestCopiesShareNothingThatChanges(t *testing.T) {
 		check(err)
 	}
 	lease := model.Lease{Network: "web", Address: netip.MustParseAddr("172.16.1.200"), MAC: "02:00:00:00:00:09", Hostname: "vm", State: model.LeaseBound, Expires: leaseStart.Add(time.Hour)}
-	web.Learn([]model.Lease{lease}, leaseStart)
+	web.SetLeases([]model.Lease{lease}, leaseStart)
 	_, err := web.AddMapping(MappingSpec{Protocol: "tcp", External: "83", Internal: "vm:80"}, nil)
 	check(err)
 	moved := lease
@@ -55,8 +55,8 @@ func TestCopiesShareNothingThatChanges(t *testing.T) {
 			_, err := c.RenumberNetwork("web", "10.7.0.0/16", model.HostFacts{}, nil, nil)
 			return err
 		},
-		"learn that one has moved": func(c *Config) error { c.Learn([]model.Lease{moved}, leaseStart); return nil },
-		"learn that all have gone": func(c *Config) error { c.Learn(nil, leaseStart); return nil },
+		"learn that one has moved": func(c *Config) error { c.SetLeases([]model.Lease{moved}, leaseStart); return nil },
+		"learn that all have gone": func(c *Config) error { c.SetLeases(nil, leaseStart); return nil },
 	}
 	want, err := json.Marshal(web)
 	check(err)

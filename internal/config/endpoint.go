@@ -79,7 +79,7 @@ func (c *Config) DetachEndpoint(name string) error {
 func (c *Config) follow(e model.Endpoint, network model.Network) {
 	c.editTargets(func(m *model.Mapping, i int, t *model.Target) {
 		if t.Endpoint == e.Name && t.MAC == "" && c.goesWith(m.Targets, i, network) {
-			t.Internal.Address, t.Network, m.NAT = e.Address, network.Name, network.NAT
+			t.Internal.Address, t.Network, m.NAT = e.Address4(), network.Name, network.NAT
 		}
 	})
 }
@@ -100,21 +100,22 @@ func (c *Config) goesWith(targets []model.Target, except int, network model.Netw
 // address or MAC that was not asked for does not differ.
 func sameEndpoint(has, asked model.Endpoint) error {
 	if asked.Network == has.Network && asked.Kind == has.Kind && asked.Target == has.Target && asked.IfName == has.IfName &&
-		(!asked.Address.IsValid() || asked.Address == has.Address) &&
+		(!asked.Address4().IsValid() || asked.Address4() == has.Address4()) &&
 		(asked.MAC == "" || asked.MAC == has.MAC) {
 		return nil
 	}
 	return model.Errorf(model.Conflict, "endpoint %q is attached already: to network %q with %s %s and address %s",
-		has.Name, has.Network, has.Kind, has.Target, has.Address).WithHint("detach it first, or choose another name")
+		has.Name, has.Network, has.Kind, has.Target, has.Address4()).WithHint("detach it first, or choose another name")
 }
 
 // assign fills in the address and MAC that were not given, and checks those that were.
 func (c *Config) assign(e *model.Endpoint, network model.Network, facts model.HostFacts, choose ChooseAddress) error {
-	if !e.Address.IsValid() {
-		var err error
-		if e.Address, err = c.place(*e, network, facts, choose); err != nil {
+	if !e.Address4().IsValid() {
+		a, err := c.place(*e, network, facts, choose)
+		if err != nil {
 			return err
 		}
+		e.Addresses = []netip.Addr{a}
 	}
 	if err := c.checkAddress(*e, network, facts); err != nil {
 		return err
@@ -131,15 +132,15 @@ func (c *Config) assign(e *model.Endpoint, network model.Network, facts model.Ho
 }
 
 func (c *Config) checkAddress(e model.Endpoint, network model.Network, facts model.HostFacts) error {
-	a := e.Address
-	if err := checkHostAddress("address", a, network.Subnet); err != nil {
+	a := e.Address4()
+	if err := checkHostAddress("address", a, network.Subnet4()); err != nil {
 		return err
 	}
-	if a == network.Gateway {
+	if a == network.Gateway4() {
 		return model.Errorf(model.Conflict, "address %s is the gateway of network %q", a, network.Name).WithHint("leave --address out to get a free one")
 	}
 	for _, other := range c.neighbours(network) {
-		if other.Address == a {
+		if other.Address4() == a {
 			return model.Errorf(model.Conflict, "address %s belongs to endpoint %q", a, other.Name).WithHint("leave --address out to get a free one")
 		}
 	}

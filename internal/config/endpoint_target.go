@@ -2,6 +2,7 @@ package config
 
 import (
 	"fmt"
+	"net/netip"
 	"path"
 	"strconv"
 	"strings"
@@ -95,9 +96,11 @@ func nameLinks(e *model.Endpoint, spec EndpointSpec) error {
 
 func parseAddresses(e *model.Endpoint, spec EndpointSpec) (err error) {
 	if spec.Address != "" {
-		if e.Address, err = model.ParseIPv4("address", spec.Address); err != nil {
+		a, err := model.ParseIPv4("address", spec.Address)
+		if err != nil {
 			return err
 		}
+		e.Addresses = []netip.Addr{a}
 	}
 	if spec.MAC != "" {
 		e.MAC, err = model.ParseMAC(spec.MAC)

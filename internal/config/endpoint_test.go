@@ -17,22 +17,22 @@ func TestAddEndpoint(t *testing.T) {
 	}{
 		{"named namespace", EndpointSpec{Network: "web", Name: "e", Netns: "blue"},
 			model.Endpoint{Name: "e", Network: "web", Kind: model.KindNetns, Target: "blue", Interface: "hv-e", IfName: "eth0",
-				Address: netip.MustParseAddr("172.16.1.4"), MAC: model.DeriveMAC(2, netip.MustParseAddr("172.16.1.4"))}},
+				Addresses: []netip.Addr{netip.MustParseAddr("172.16.1.4")}, MAC: model.DeriveMAC(2, netip.MustParseAddr("172.16.1.4"))}},
 		{"path of a named namespace", EndpointSpec{Network: "web", Name: "e", Netns: "/var/run/netns/blue", Address: "172.16.1.9", MAC: "02-AA-00-00-00-01", IfName: "net1"},
 			model.Endpoint{Name: "e", Network: "web", Kind: model.KindNetns, Target: "blue", Interface: "hv-e", IfName: "net1",
-				Address: netip.MustParseAddr("172.16.1.9"), MAC: "02:aa:00:00:00:01"}},
+				Addresses: []netip.Addr{netip.MustParseAddr("172.16.1.9")}, MAC: "02:aa:00:00:00:01"}},
 		{"path", EndpointSpec{Network: "web", Name: "e", Netns: "/proc/9/ns//net"},
 			model.Endpoint{Name: "e", Network: "web", Kind: model.KindNetns, Target: "/proc/9/ns/net", Interface: "hv-e", IfName: "eth0",
-				Address: netip.MustParseAddr("172.16.1.4"), MAC: model.DeriveMAC(2, netip.MustParseAddr("172.16.1.4"))}},
+				Addresses: []netip.Addr{netip.MustParseAddr("172.16.1.4")}, MAC: model.DeriveMAC(2, netip.MustParseAddr("172.16.1.4"))}},
 		{"process", EndpointSpec{Network: "web", Name: "e", PID: "12"},
 			model.Endpoint{Name: "e", Network: "web", Kind: model.KindPID, Target: "12", Interface: "hv-e", IfName: "eth0",
-				Address: netip.MustParseAddr("172.16.1.4"), MAC: model.DeriveMAC(2, netip.MustParseAddr("172.16.1.4"))}},
+				Addresses: []netip.Addr{netip.MustParseAddr("172.16.1.4")}, MAC: model.DeriveMAC(2, netip.MustParseAddr("172.16.1.4"))}},
 		{"TAP, with the command line's default interface name", EndpointSpec{Network: "web", Name: "e", TAP: "vm7", IfName: "eth0"},
 			model.Endpoint{Name: "e", Network: "web", Kind: model.KindTAP, Target: "vm7", Interface: "vm7",
-				Address: netip.MustParseAddr("172.16.1.4"), MAC: model.DeriveMAC(2, netip.MustParseAddr("172.16.1.4"))}},
+				Addresses: []netip.Addr{netip.MustParseAddr("172.16.1.4")}, MAC: model.DeriveMAC(2, netip.MustParseAddr("172.16.1.4"))}},
 		{"port", EndpointSpec{Network: "web", Name: "e", Port: "veth7"},
 			model.Endpoint{Name: "e", Network: "web", Kind: model.KindPort, Target: "veth7", Interface: "veth7",
-				Address: netip.MustParseAddr("172.16.1.4"), MAC: model.DeriveMAC(2, netip.MustParseAddr("172.16.1.4"))}},
+				Addresses: []netip.Addr{netip.MustParseAddr("172.16.1.4")}, MAC: model.DeriveMAC(2, netip.MustParseAddr("172.16.1.4"))}},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {

@@ -52,7 +52,7 @@ func noPort(model.Mapping) (uint16, error) {
 
 // lowest is package ipam's rule, as far as these tests need it.
 func lowest(n model.Network, endpoints []model.Endpoint) (netip.Addr, error) {
-	a := n.Gateway
+	a := n.Gateway4()
 	for range len(endpoints) + 1 {
 		a = a.Next()
 	}

@@ -34,7 +34,7 @@ func FuzzAddMapping(f *testing.F) {
 		}
 		for _, to := range m.Targets {
 			network, err := c.Network(to.Network)
-			if err != nil || to.Internal.Ports.Low == 0 || to.Internal.Count() != m.External.Count() || !network.Subnet.Contains(to.Internal.Address) {
+			if err != nil || to.Internal.Ports.Low == 0 || to.Internal.Count() != m.External.Count() || !network.Subnet4().Contains(to.Internal.Address) {
 				t.Errorf("%+v: target %+v, %v", m, to, err)
 			}
 		}
@@ -58,7 +58,7 @@ func FuzzAddEndpoint(f *testing.F) {
 			unchanged(t, before, c)
 			return
 		}
-		if model.CheckLink("link", e.Interface) != nil || !c.Networks[0].Subnet.Contains(e.Address) || e.MAC == "" || e.Target == "" {
+		if model.CheckLink("link", e.Interface) != nil || !c.Networks[0].Subnet4().Contains(e.Address4()) || e.MAC == "" || e.Target == "" {
 			t.Errorf("%+v", e)
 		}
 	})

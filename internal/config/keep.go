@@ -15,7 +15,7 @@ const maxRemembered = 256
 // remember keeps the address of an endpoint that is detached.
 func (c *Config) remember(e model.Endpoint) {
 	c.recall(e)
-	c.Remembered = append(c.Remembered, model.Remembered{Network: e.Network, Name: e.Name, Address: e.Address, MAC: e.MAC})
+	c.Remembered = append(c.Remembered, model.Remembered{Network: e.Network, Name: e.Name, Address: e.Address4(), MAC: e.MAC})
 	ofNetwork := 0
 	for _, r := range c.Remembered {
 		if r.Network == e.Network {
@@ -32,9 +32,9 @@ func (c *Config) remember(e model.Endpoint) {
 // and of its address.
 func (c *Config) recall(e model.Endpoint) {
 	n, err := c.Network(e.Network)
-	shared := err == nil && n.Private() // the address is everybody's
+	shared := err == nil && n.PerEndpoint() // the address is everybody's
 	c.Remembered = slices.DeleteFunc(c.Remembered, func(r model.Remembered) bool {
-		return r.Network == e.Network && (r.Name == e.Name || r.Address == e.Address && !shared)
+		return r.Network == e.Network && (r.Name == e.Name || r.Address == e.Address4() && !shared)
 	})
 }
 
@@ -43,20 +43,20 @@ func (c *Config) recall(e model.Endpoint) {
 // other detached endpoints are taken last.
 func (c *Config) place(e model.Endpoint, network model.Network, facts model.HostFacts, choose ChooseAddress) (netip.Addr, error) {
 	for _, a := range c.ownAddresses(e) {
-		e.Address = a
+		e.Addresses = []netip.Addr{a}
 		if a.IsValid() && c.checkAddress(e, network, facts) == nil {
 			return a, nil
 		}
 	}
 	hosts := hostsOwn(network, facts)
-	if network.Private() {
+	if network.PerEndpoint() {
 		return choose(network, hosts)
 	}
 	taken := slices.Concat(c.EndpointsOf(network.Name), c.keptAddresses(e), hosts)
 	careful := slices.Clone(taken)
 	for _, r := range c.Remembered {
 		if r.Network == network.Name {
-			careful = append(careful, model.Endpoint{Network: r.Network, Address: r.Address})
+			careful = append(careful, model.Endpoint{Network: r.Network, Addresses: []netip.Addr{r.Address}})
 		}
 	}
 	a, err := choose(network, careful)
@@ -88,17 +88,17 @@ func (c *Config) keptAddresses(e model.Endpoint) []model.Endpoint {
 	var list []model.Endpoint
 	for _, r := range c.Reservations {
 		if r.Network == e.Network && !isFor(r, e) {
-			list = append(list, model.Endpoint{Network: r.Network, Address: r.Address})
+			list = append(list, model.Endpoint{Network: r.Network, Addresses: []netip.Addr{r.Address}})
 		}
 	}
 	for _, l := range c.Leases {
 		if l.Network == e.Network && (e.MAC == "" || l.MAC != e.MAC) {
-			list = append(list, model.Endpoint{Network: l.Network, Address: l.Address})
+			list = append(list, model.Endpoint{Network: l.Network, Addresses: []netip.Addr{l.Address}})
 		}
 	}
-	for _, l := range c.Learnt {
+	for _, l := range c.Discovered {
 		if l.Network == e.Network && l.Kind == model.KindTraffic && (e.MAC == "" || l.MAC != e.MAC) {
-			list = append(list, model.Endpoint{Network: l.Network, Address: l.Address})
+			list = append(list, model.Endpoint{Network: l.Network, Addresses: []netip.Addr{l.Address4()}})
 		}
 	}
 	return list
@@ -106,12 +106,12 @@ func (c *Config) keptAddresses(e model.Endpoint) []model.Endpoint {
 
 // hostsOwn are the addresses of the subnet that the host itself has, beside the
 // gateway's: an adopted bridge may have several, and the host may have come to a
-// LAN with the same prefix. To a network that is Apart they are nothing.
+// LAN with the same prefix. To a network that is Unrouted they are nothing.
 func hostsOwn(n model.Network, facts model.HostFacts) []model.Endpoint {
 	var list []model.Endpoint
 	for _, h := range facts.Held() {
-		if !n.Apart() && n.Subnet.Contains(h.Address) {
-			list = append(list, model.Endpoint{Network: n.Name, Address: h.Address})
+		if !n.Unrouted() && n.Subnet4().Contains(h.Address) {
+			list = append(list, model.Endpoint{Network: n.Name, Addresses: []netip.Addr{h.Address}})
 		}
 	}
 	return list
@@ -120,7 +120,7 @@ func hostsOwn(n model.Network, facts model.HostFacts) []model.Endpoint {
 // checkHosts refuses an address that the host itself has.
 func checkHosts(n model.Network, a netip.Addr, facts model.HostFacts) error {
 	for _, h := range facts.Held() {
-		if h.Address == a && !n.Apart() {
+		if h.Address == a && !n.Unrouted() {
 			return model.Errorf(model.Conflict, "address %s is the host's own (on %s)", a, h.Interface).WithHint("choose another")
 		}
 	}
@@ -134,13 +134,13 @@ func isFor(r model.Reservation, e model.Endpoint) bool {
 // checkKept refuses an address that is reserved for, or leased to, somebody else.
 func (c *Config) checkKept(e model.Endpoint) error {
 	for _, r := range c.Reservations {
-		if r.Network == e.Network && r.Address == e.Address && !isFor(r, e) {
-			return model.Errorf(model.Conflict, "address %s is reserved for %s", e.Address, client(r)).WithHint("leave the address out to get a free one, or delete the reservation")
+		if r.Network == e.Network && r.Address == e.Address4() && !isFor(r, e) {
+			return model.Errorf(model.Conflict, "address %s is reserved for %s", e.Address4(), client(r)).WithHint("leave the address out to get a free one, or delete the reservation")
 		}
 	}
 	for _, l := range c.Leases {
-		if l.Network == e.Network && l.Address == e.Address && (e.MAC == "" || l.MAC != e.MAC) {
-			return model.Errorf(model.Conflict, "address %s is leased to MAC %s", e.Address, l.MAC).WithHint("leave the address out to get a free one ('hostnat lease list' shows who has which)")
+		if l.Network == e.Network && l.Address == e.Address4() && (e.MAC == "" || l.MAC != e.MAC) {
+			return model.Errorf(model.Conflict, "address %s is leased to MAC %s", e.Address4(), l.MAC).WithHint("leave the address out to get a free one ('hostnat lease list' shows who has which)")
 		}
 	}
 	return nil
@@ -150,17 +150,17 @@ func (c *Config) checkKept(e model.Endpoint) error {
 // unless somebody has that now, or one made from its address.
 func (c *Config) macFor(e model.Endpoint, network model.Network) model.MAC {
 	for _, r := range c.Remembered {
-		if r.Network != e.Network || r.Name != e.Name || r.Address != e.Address {
+		if r.Network != e.Network || r.Name != e.Name || r.Address != e.Address4() {
 			continue
 		}
 		if !slices.ContainsFunc(c.neighbours(network), func(o model.Endpoint) bool { return o.MAC == r.MAC }) {
 			return r.MAC
 		}
 	}
-	if network.Private() {
-		return model.DeriveMAC(network.ID, e.Address)
+	if network.PerEndpoint() {
+		return model.DeriveMAC(network.ID, e.Address4())
 	}
-	return model.DeriveMAC(c.CompartmentID(network.Compartment), e.Address)
+	return model.DeriveMAC(c.CompartmentID(network.Compartment), e.Address4())
 }
 
 // notAttached refuses to detach what is not attached.
@@ -170,11 +170,11 @@ func (c *Config) notAttached(name string) error {
 		return err
 	}
 	if e.Kind == model.KindTraffic {
-		return model.Errorf(model.Conflict, "endpoint %q is not attached by hostnat: somebody uses address %s", name, e.Address).
+		return model.Errorf(model.Conflict, "endpoint %q is not attached by hostnat: somebody uses address %s", name, e.Address4()).
 			WithHint("unplug it from bridge %s", e.Interface)
 	}
-	return model.Errorf(model.Conflict, "endpoint %q is not attached by hostnat: it has address %s by DHCP", name, e.Address).
-		WithHint("unplug it from bridge %s, or drop its lease: hostnat lease delete %s %s", e.Interface, e.Network, e.Address)
+	return model.Errorf(model.Conflict, "endpoint %q is not attached by hostnat: it has address %s by DHCP", name, e.Address4()).
+		WithHint("unplug it from bridge %s, or drop its lease: hostnat lease delete %s %s", e.Interface, e.Network, e.Address4())
 }
 
 // forgetNetwork drops what is kept for clients of a network that goes.
@@ -182,5 +182,5 @@ func (c *Config) forgetNetwork(name string) {
 	c.Reservations = slices.DeleteFunc(c.Reservations, func(r model.Reservation) bool { return r.Network == name })
 	c.Remembered = slices.DeleteFunc(c.Remembered, func(r model.Remembered) bool { return r.Network == name })
 	c.Leases = slices.DeleteFunc(c.Leases, func(l model.Lease) bool { return l.Network == name })
-	c.Learnt = slices.DeleteFunc(c.Learnt, func(e model.Endpoint) bool { return e.Network == name })
+	c.Discovered = slices.DeleteFunc(c.Discovered, func(e model.Endpoint) bool { return e.Network == name })
 }

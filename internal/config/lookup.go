@@ -40,7 +40,7 @@ func (c *Config) EndpointIn(name, network string) (model.Endpoint, error) {
 		return attached, nil
 	}
 	var found []model.Endpoint
-	for _, e := range c.Learnt {
+	for _, e := range c.Discovered {
 		if e.Name == name && (network == "" || e.Network == network) {
 			found = append(found, e)
 		}
@@ -112,18 +112,18 @@ func (c *Config) EndpointsOf(network string) []model.Endpoint {
 // neighbours returns the endpoints of a network that an endpoint of it shares
 // its link layer with: none if it is private.
 func (c *Config) neighbours(n model.Network) []model.Endpoint {
-	if n.Private() {
+	if n.PerEndpoint() {
 		return nil
 	}
 	return c.EndpointsOf(n.Name)
 }
 
 // networkHolding returns the first network whose subnet contains the address. Of
-// one that is Apart the gateway alone counts: the host's own network may have the
+// one that is Unrouted the gateway alone counts: the host's own network may have the
 // others too.
 func (c *Config) networkHolding(a netip.Addr) (model.Network, bool) {
 	for _, n := range c.Networks {
-		if a == n.Gateway || !n.Apart() && n.Subnet.Contains(a) {
+		if a == n.Gateway4() || !n.Unrouted() && n.Subnet4().Contains(a) {
 			return n, true
 		}
 	}

@@ -29,8 +29,8 @@ func (c *Config) AddMapping(spec MappingSpec, choose ChooseExternal) (model.Mapp
 	if err := c.checkOutside(m.External.Address); err != nil {
 		return model.Mapping{}, err
 	}
-	if m.IsWhole() {
-		err = c.checkWhole(m)
+	if m.IsOneToOne() {
+		err = c.checkOneToOne(m)
 	} else {
 		err = giveExternal(&m, choose)
 	}
@@ -73,15 +73,15 @@ func parseMapping(spec MappingSpec) (model.Mapping, error) {
 	if m.Protocol, err = parseMappingProtocol(spec.Protocol); err != nil {
 		return m, err
 	}
-	if m.IsWhole() {
-		m.External, err = parseWholeExternal(spec.External)
+	if m.IsOneToOne() {
+		m.External, err = parseOneToOneExternal(spec.External)
 	} else {
 		m.External, err = parseMappingExternal(spec.External)
 	}
 	if err != nil {
 		return m, err
 	}
-	if spec.Force && !m.IsWhole() && m.External.Ports.Low == 0 {
+	if spec.Force && !m.IsOneToOne() && m.External.Ports.Low == 0 {
 		return m, model.Errorf(model.Invalid, "there is no external port to take by force").WithHint("name it with --external, or leave --force out")
 	}
 	for _, text := range spec.From {
@@ -167,8 +167,8 @@ func clash(has, asked model.Mapping) error {
 	if has.External == asked.External && sameTargets(has, asked) {
 		return model.Errorf(model.Conflict, "mapping %s allows other remotes", has).WithHint("delete it first")
 	}
-	if has.IsWhole() || asked.IsWhole() {
-		return clashWhole(has, asked)
+	if has.IsOneToOne() || asked.IsOneToOne() {
+		return clashOneToOne(has, asked)
 	}
 	if has.External.IsRange() || asked.External.IsRange() {
 		both := model.AddrPorts{Address: asked.External.Address, Ports: and(has.External.Ports, asked.External.Ports)}

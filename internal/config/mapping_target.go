@@ -15,7 +15,7 @@ const maxTargets = 64
 // commas between, and finds their networks.
 func (c *Config) resolveTargets(m *model.Mapping, spec MappingSpec) error {
 	switch {
-	case spec.Internal == "" && m.IsWhole():
+	case spec.Internal == "" && m.IsOneToOne():
 		return model.Errorf(model.Invalid, "the mapping has no target").WithHint("give --internal ENDPOINT or A")
 	case spec.Internal == "":
 		return model.Errorf(model.Invalid, "the mapping has no target").WithHint("give --internal ENDPOINT:PORT or A:PORT")
@@ -25,8 +25,8 @@ func (c *Config) resolveTargets(m *model.Mapping, spec MappingSpec) error {
 			return err
 		}
 	}
-	if m.IsWhole() {
-		return c.resolveWhole(m, spec)
+	if m.IsOneToOne() {
+		return c.resolveOneToOne(m, spec)
 	}
 	texts := strings.Split(spec.Internal, ",")
 	if len(texts) > maxTargets {
@@ -96,7 +96,7 @@ func (c *Config) checkTogether(one, other model.Target) error {
 	if err != nil {
 		return err
 	}
-	if a.Private() && a.Name == b.Name {
+	if a.PerEndpoint() && a.Name == b.Name {
 		return model.Errorf(model.Conflict, "%s and %s have a compartment each: network %q is private", one, other, a.Name).WithHint("give each a mapping of its own")
 	}
 	if !a.Joins(b) {
@@ -120,11 +120,11 @@ func (c *Config) targetAddress(t *model.Target, host, network string) error {
 	if err := checkNamed(n, "internal address "+a.String()); err != nil {
 		return err
 	}
-	if a == n.Gateway {
+	if a == n.Gateway4() {
 		return model.Errorf(model.Invalid, "internal address %s is the gateway of network %q", a, n.Name).WithHint("map to an endpoint")
 	}
 	t.Network, t.Internal.Address = n.Name, a
-	return checkHostAddress("internal address", a, n.Subnet)
+	return checkHostAddress("internal address", a, n.Subnet4())
 }
 
 func (c *Config) targetEndpoint(t *model.Target, name, network string) error {
@@ -132,7 +132,7 @@ func (c *Config) targetEndpoint(t *model.Target, name, network string) error {
 	if err != nil {
 		return err
 	}
-	t.Network, t.Internal.Address = e.Network, e.Address
+	t.Network, t.Internal.Address = e.Network, e.Address4()
 	if e.Kind == model.KindTraffic {
 		return nil // it has the address for as long as it likes, and may be silent: the name is gone then
 	}
@@ -147,10 +147,10 @@ func (c *Config) targetEndpoint(t *model.Target, name, network string) error {
 func (c *Config) targetNetwork(a netip.Addr, network string) (model.Network, error) {
 	var holding []model.Network
 	for _, n := range c.Networks {
-		if network != "" && n.Name == network && !n.Subnet.Contains(a) {
-			return model.Network{}, model.Errorf(model.Invalid, "internal address %s is outside network %q (%s)", a, n.Name, n.Subnet).WithHint("use an address inside it")
+		if network != "" && n.Name == network && !n.Subnet4().Contains(a) {
+			return model.Network{}, model.Errorf(model.Invalid, "internal address %s is outside network %q (%s)", a, n.Name, n.Subnet4()).WithHint("use an address inside it")
 		}
-		if (network == "" || n.Name == network) && n.Subnet.Contains(a) {
+		if (network == "" || n.Name == network) && n.Subnet4().Contains(a) {
 			holding = append(holding, n)
 		}
 	}

@@ -84,7 +84,7 @@ func (c *Config) checkOutsideLink(link string) error {
 // checkOutside refuses an external address that one of our networks has inside.
 func (c *Config) checkOutside(a netip.Addr) error {
 	if net, inside := c.networkHolding(a); inside {
-		return model.Errorf(model.Conflict, "external address %s is inside network %q (%s)", a, net.Name, net.Subnet).WithHint("use an address of the host")
+		return model.Errorf(model.Conflict, "external address %s is inside network %q (%s)", a, net.Name, net.Subnet4()).WithHint("use an address of the host")
 	}
 	return nil
 }

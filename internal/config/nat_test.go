@@ -41,7 +41,7 @@ func TestSetNAT(t *testing.T) {
 		Name: "default", ID: 1, Profile: model.ProfileWinNAT, ExternalInterfaces: []string{"eth0", "eth1"}, ExternalAddresses: []model.ExternalAddress{},
 		Timeouts:     model.Timeouts{UDP: 2, TCPEstablished: 3600, TCPTransitory: 300, ICMP: 2592000},
 		TCPFiltering: model.EndpointIndependent, UDPFiltering: model.AddressAndPortDependent, UDPInboundRefresh: true,
-		Pooling: model.Arbitrary, Overflow: true, Limits: model.Limits{Sessions: 1000, Ports: 500, Rate: 4294967295}, MSSClamp: true, Exhaustion: model.Silent,
+		Pooling: model.Arbitrary, EndpointDependent: true, Limits: model.Limits{Sessions: 1000, Ports: 500, Rate: 4294967295}, MSSClamp: true, Exhaustion: model.Silent,
 	}
 	if diff := cmp.Diff(want, got, compareNetip); diff != "" {
 		t.Errorf("(-want +got):\n%s", diff)
@@ -196,7 +196,7 @@ func TestStoredNATGetsDefaults(t *testing.T) {
 		if err := json.Unmarshal([]byte(text), &n); err != nil {
 			t.Fatal(err)
 		}
-		if n.Name != "x" || n.ID != 7 || n.HoldDown != want || n.Pooling != model.Paired || n.Exhaustion != model.Prohibited || n.Overflow || n.MSSClamp || n.Limits != (model.Limits{}) {
+		if n.Name != "x" || n.ID != 7 || n.HoldDown != want || n.Pooling != model.Paired || n.Exhaustion != model.Prohibited || n.EndpointDependent || n.MSSClamp || n.Limits != (model.Limits{}) {
 			t.Errorf("%s: %+v", text, n)
 		}
 	}

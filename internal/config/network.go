@@ -30,27 +30,31 @@ func (c *Config) AddNetwork(spec NetworkSpec, facts model.HostFacts, choose Choo
 	if err := n.Overlap.UnmarshalText([]byte(or(spec.Overlap, model.Keep.String()))); err != nil {
 		return model.Network{}, err
 	}
-	if n.Private() {
-		n.Isolation, err = model.IsolatedEndpoints, checkPrivate(&n, spec)
+	if n.PerEndpoint() {
+		n.Isolation, err = model.IsolatedEndpoints, checkPerEndpoint(&n, spec)
 	} else {
 		err = c.checkBridge(spec, n.Bridge, facts)
 	}
 	if err != nil {
 		return model.Network{}, err
 	}
-	if n.Subnet, err = c.subnet(spec, n, facts, choose); err != nil {
+	subnet, err := c.subnet(spec, n, facts, choose)
+	if err != nil {
 		return model.Network{}, err
 	}
-	if n.Gateway, err = gateway(spec.Gateway, n.Subnet); err != nil {
+	n.Subnets = []netip.Prefix{subnet}
+	address, err := gateway(spec.Gateway, subnet)
+	if err != nil {
 		return model.Network{}, err
 	}
+	n.Gateways = []netip.Addr{address}
 	if err := checkGateway(n, facts); err != nil {
 		return model.Network{}, err
 	}
 	if err := useSpec(&n, spec); err != nil {
 		return model.Network{}, err
 	}
-	if !n.Private() {
+	if !n.PerEndpoint() {
 		c.compartment(n.Compartment)
 	}
 	n.ID = c.takeID()
@@ -106,7 +110,7 @@ func (c *Config) checkNetworkNames(n model.Network) error {
 		return err
 	}
 	if has, err := c.Network(n.Name); err == nil {
-		return model.Errorf(model.Conflict, "network %q exists already, with subnet %s", n.Name, has.Subnet).WithHint("choose another name, or delete it first")
+		return model.Errorf(model.Conflict, "network %q exists already, with subnet %s", n.Name, has.Subnet4()).WithHint("choose another name, or delete it first")
 	}
 	if !n.HasNAT() {
 		return nil
@@ -152,15 +156,15 @@ func (c *Config) subnet(spec NetworkSpec, n model.Network, facts model.HostFacts
 
 func (c *Config) checkOverlap(p netip.Prefix, n model.Network, facts model.HostFacts) error {
 	for _, other := range c.Networks {
-		if other.Name != n.Name && n.Joins(other) && other.Subnet.Overlaps(p) {
-			return model.Errorf(model.Conflict, "subnet %s overlaps network %q (%s)", p, other.Name, other.Subnet).
+		if other.Name != n.Name && n.Joins(other) && other.Subnet4().Overlaps(p) {
+			return model.Errorf(model.Conflict, "subnet %s overlaps network %q (%s)", p, other.Name, other.Subnet4()).
 				WithHint("choose another subnet, or another --compartment")
 		}
 	}
-	if n.Subnet = p; n.Apart() { // its gateway alone could be in the host's way
+	if n.Subnets = []netip.Prefix{p}; n.Unrouted() { // its gateway alone could be in the host's way
 		return nil
 	}
-	for _, h := range n.HostOverlaps(facts) {
+	for _, h := range n.OverlappingHostPrefixes(facts) {
 		return model.Errorf(model.Conflict, "subnet %s overlaps %s of the host (%s)", p, h.Prefix, h.Source).
 			WithHint("choose another subnet, leave --subnet out to get a free one, or give the network a --compartment")
 	}

@@ -24,13 +24,13 @@ var networkSettings = map[string]func(n *model.Network, value string) error{
 	"lease-time": func(n *model.Network, v string) error { return parseSeconds(v, &n.LeaseTime) },
 	"mtu":        func(n *model.Network, v string) error { return parseMTU(v, &n.MTU) },
 	"ntp":        func(n *model.Network, v string) (err error) { n.NTP, err = parseServers(v); return err },
-	"routes":     func(n *model.Network, v string) (err error) { n.Routes, err = parseRoutes(v, n.Subnet); return err },
+	"routes":     func(n *model.Network, v string) (err error) { n.Routes, err = parseRoutes(v, n.Subnet4()); return err },
 	"range": func(n *model.Network, v string) (err error) {
-		n.Ranges, err = parseRanges("range", v, n.Subnet, "all")
+		n.Ranges, err = parseRanges("range", v, n.Subnet4(), "all")
 		return err
 	},
 	"exclude": func(n *model.Network, v string) (err error) {
-		n.Exclude, err = parseRanges("exclude", v, n.Subnet, "none")
+		n.Exclude, err = parseRanges("exclude", v, n.Subnet4(), "none")
 		return err
 	},
 }

@@ -125,19 +125,19 @@ func TestAddNetwork(t *testing.T) {
 	}{
 		{"defaults", NetworkSpec{Name: "n", Subnet: "172.20.0.0/24"}, model.Network{
 			Name: "n", NAT: "default", Compartment: "default", Bridge: "hn-n",
-			Subnet: netip.MustParsePrefix("172.20.0.0/24"), Gateway: netip.MustParseAddr("172.20.0.1")}},
+			Subnets: []netip.Prefix{netip.MustParsePrefix("172.20.0.0/24")}, Gateways: []netip.Addr{netip.MustParseAddr("172.20.0.1")}}},
 		{"all given", NetworkSpec{Name: "n", Subnet: "172.20.0.0/30", Gateway: "172.20.0.2", Bridge: "br9", Compartment: "blue", NAT: "office"}, model.Network{
 			Name: "n", NAT: "office", Compartment: "blue", Bridge: "br9",
-			Subnet: netip.MustParsePrefix("172.20.0.0/30"), Gateway: netip.MustParseAddr("172.20.0.2")}},
+			Subnets: []netip.Prefix{netip.MustParsePrefix("172.20.0.0/30")}, Gateways: []netip.Addr{netip.MustParseAddr("172.20.0.2")}}},
 		{"adopted bridge with its own prefix", NetworkSpec{Name: "n", Subnet: "172.17.0.0/16", Bridge: "docker0", Adopt: true}, model.Network{
 			Name: "n", NAT: "default", Compartment: "default", Bridge: "docker0", Adopted: true,
-			Subnet: netip.MustParsePrefix("172.17.0.0/16"), Gateway: netip.MustParseAddr("172.17.0.1")}},
+			Subnets: []netip.Prefix{netip.MustParsePrefix("172.17.0.0/16")}, Gateways: []netip.Addr{netip.MustParseAddr("172.17.0.1")}}},
 		{"overlap in another compartment", NetworkSpec{Name: "n", Subnet: "172.16.0.0/22", Compartment: "red"}, model.Network{
 			Name: "n", NAT: "default", Compartment: "red", Bridge: "hn-n",
-			Subnet: netip.MustParsePrefix("172.16.0.0/22"), Gateway: netip.MustParseAddr("172.16.0.1")}},
+			Subnets: []netip.Prefix{netip.MustParsePrefix("172.16.0.0/22")}, Gateways: []netip.Addr{netip.MustParseAddr("172.16.0.1")}}},
 		{"free subnet", NetworkSpec{Name: "n"}, model.Network{
 			Name: "n", NAT: "default", Compartment: "default", Bridge: "hn-n",
-			Subnet: netip.MustParsePrefix("172.31.9.0/24"), Gateway: netip.MustParseAddr("172.31.9.1")}},
+			Subnets: []netip.Prefix{netip.MustParsePrefix("172.31.9.0/24")}, Gateways: []netip.Addr{netip.MustParseAddr("172.31.9.1")}}},
 	}
 	choose := func(model.HostFacts, []model.Network) (netip.Prefix, error) {
 		return netip.MustParsePrefix("172.31.9.0/24"), nil

@@ -47,33 +47,33 @@ func (c Clash) Harm() string {
 func (c *Config) Clashes(facts model.HostFacts) []Clash {
 	var list []Clash
 	for _, n := range c.Networks {
-		if n.Apart() {
+		if n.Unrouted() {
 			list = append(list, gatewayClashes(n, facts)...)
 			continue
 		}
-		for _, h := range n.HostOverlaps(facts) {
-			list = append(list, Clash{Network: n.Name, Subnet: n.Subnet.String(), Host: h})
+		for _, h := range n.OverlappingHostPrefixes(facts) {
+			list = append(list, Clash{Network: n.Name, Subnet: n.Subnet4().String(), Host: h})
 		}
 	}
 	return list
 }
 
-// gatewayClashes is for networks that are Apart. The host's routing tables leave
+// gatewayClashes is for networks that are Unrouted. The host's routing tables leave
 // their subnets out, so that the host may have the same one; but the gateway's
 // address is the host's own for as long as the network exists, and so nobody
 // else's in its eyes.
 func gatewayClashes(n model.Network, facts model.HostFacts) []Clash {
 	clash := func(source string) Clash {
-		return Clash{Network: n.Name, Subnet: n.Subnet.String(), Host: model.HostPrefix{Prefix: netip.PrefixFrom(n.Gateway, n.Gateway.BitLen()), Source: source}, Gateway: true}
+		return Clash{Network: n.Name, Subnet: n.Subnet4().String(), Host: model.HostPrefix{Prefix: netip.PrefixFrom(n.Gateway4(), n.Gateway4().BitLen()), Source: source}, Gateway: true}
 	}
 	var list []Clash
 	for _, a := range facts.Addresses {
-		if own := n.Adopted && a.Interface == n.Bridge; a.Address == n.Gateway && !own {
+		if own := n.Adopted && a.Interface == n.Bridge; a.Address == n.Gateway4() && !own {
 			list = append(list, clash(model.AddressSource+a.Interface))
 		}
 	}
 	for _, r := range facts.Routers {
-		if r.Address == n.Gateway {
+		if r.Address == n.Gateway4() {
 			list = append(list, clash(r.Source))
 		}
 	}
@@ -83,7 +83,7 @@ func gatewayClashes(n model.Network, facts model.HostFacts) []Clash {
 // checkGateway refuses a gateway that the host cannot have without losing what
 // it needs.
 func checkGateway(n model.Network, facts model.HostFacts) error {
-	if !n.Apart() {
+	if !n.Unrouted() {
 		return nil
 	}
 	for _, c := range gatewayClashes(n, facts) {

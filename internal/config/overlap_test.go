@@ -34,7 +34,7 @@ func TestClashes(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()
 			c := testConfig(t)
-			c.Networks = append(c.Networks, model.Network{Name: "own", Compartment: model.DefaultCompartment, Bridge: "br0", Adopted: true, Subnet: netip.MustParsePrefix("10.9.0.0/16")})
+			c.Networks = append(c.Networks, model.Network{Name: "own", Compartment: model.DefaultCompartment, Bridge: "br0", Adopted: true, Subnets: []netip.Prefix{netip.MustParsePrefix("10.9.0.0/16")}})
 			var got []string
 			for _, clash := range c.Clashes(model.HostFacts{Prefixes: tt.host}) {
 				got = append(got, clash.String())
@@ -98,7 +98,7 @@ func TestClashesOfGateways(t *testing.T) {
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()
-			n := model.Network{Name: "blue", Compartment: "blue", Bridge: "hn-blue", Adopted: tt.adopted, Subnet: netip.MustParsePrefix("172.16.1.0/24"), Gateway: netip.MustParseAddr("172.16.1.1")}
+			n := model.Network{Name: "blue", Compartment: "blue", Bridge: "hn-blue", Adopted: tt.adopted, Subnets: []netip.Prefix{netip.MustParsePrefix("172.16.1.0/24")}, Gateways: []netip.Addr{netip.MustParseAddr("172.16.1.1")}}
 			c := Config{Networks: []model.Network{n}}
 			var got []string
 			for _, clash := range c.Clashes(tt.facts) {
@@ -166,7 +166,7 @@ func TestSubnetOfTheHost(t *testing.T) {
 		if _, err := c.AddAddress(model.DefaultNAT, "192.168.1.77"); err != nil {
 			t.Error(err)
 		}
-		_, err = c.AddAddress(model.DefaultNAT, c.Networks[len(c.Networks)-1].Gateway.String())
+		_, err = c.AddAddress(model.DefaultNAT, c.Networks[len(c.Networks)-1].Gateway4().String())
 		refused(t, err, model.Conflict, "new")
 	}
 }

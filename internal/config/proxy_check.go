@@ -79,7 +79,7 @@ func listenMeets(a, b model.Proxy) bool {
 // traffic. A proxy that listens on IPv6 stands beside a mapping, which is IPv4:
 // together they publish a port over both.
 func clashProxyMapping(p model.Proxy, m model.Mapping) bool {
-	if (p.Protocol != m.Protocol && !m.IsWhole()) || !p.ListensOn4() || !p.Listen.Ports.Overlaps(m.Ports()) {
+	if (p.Protocol != m.Protocol && !m.IsOneToOne()) || !p.ListensOn4() || !p.Listen.Ports.Overlaps(m.Ports()) {
 		return false
 	}
 	a := p.Listen.Address()
@@ -107,7 +107,7 @@ func (c *Config) checkMappingProxies(m model.Mapping) error {
 	for _, p := range c.Proxies {
 		if clashProxyMapping(p, m) {
 			hint := "delete it first, or choose another external port"
-			if m.IsWhole() {
+			if m.IsOneToOne() {
 				hint = "delete it first, or choose another external address"
 			}
 			return model.Errorf(model.Conflict, "port proxy %s listens on %s %s", p, p.Protocol, p.Listen).WithHint("%s", hint)

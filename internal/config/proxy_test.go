@@ -145,7 +145,7 @@ func here(c *Config) Locate {
 				return []netip.Addr{netip.MustParseAddr("2001:db8::5"), netip.MustParseAddr("192.168.7.5")}
 			}
 			if e, err := c.Endpoint(host); err == nil {
-				return []netip.Addr{e.Address}
+				return []netip.Addr{e.Address4()}
 			}
 			return nil
 		},

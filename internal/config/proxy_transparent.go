@@ -19,14 +19,14 @@ func NewClientSight(c Config) *ClientSight {
 	s := &ClientSight{servers: make(map[netip.Addr]bool, len(c.Endpoints)), subnets: make(map[netip.Prefix]int)}
 	islands := make(map[string]bool)
 	for _, n := range c.Networks {
-		s.subnets[n.Subnet]++
-		islands[n.Name] = n.IsIsland()
+		s.subnets[n.Subnet4()]++
+		islands[n.Name] = n.IsPointToPoint()
 	}
 	for _, e := range c.Endpoints {
 		if islands[e.Network] { // the next clone has the same address
-			s.servers[e.Address] = false
-		} else if _, known := s.servers[e.Address]; !known {
-			s.servers[e.Address] = s.networksWith(e.Address) == 1
+			s.servers[e.Address4()] = false
+		} else if _, known := s.servers[e.Address4()]; !known {
+			s.servers[e.Address4()] = s.networksWith(e.Address4()) == 1
 		}
 	}
 	return s
@@ -60,7 +60,7 @@ func (s *ClientSight) Shows(client, dialled, server netip.Addr) bool {
 // proxy may connect. A target that is a name but no endpoint's may turn out to
 // be in any of them. Islands are none: see ClientSight.
 func (c *Config) TransparentNetworks() []model.Network {
-	networks := slices.DeleteFunc(slices.Clone(c.Networks), model.Network.IsIsland)
+	networks := slices.DeleteFunc(slices.Clone(c.Networks), model.Network.IsPointToPoint)
 	wanted := make(map[string]bool)
 	for _, p := range c.Proxies {
 		if !p.Transparent {
@@ -82,7 +82,7 @@ func (c *Config) TransparentNetworks() []model.Network {
 func (c *Config) networkOfTarget(t model.HostPorts) (network string, known bool) {
 	address := t.Address()
 	for _, e := range c.Endpoints {
-		if e.Name == t.Host || e.Address == address {
+		if e.Name == t.Host || e.Address4() == address {
 			return e.Network, true
 		}
 	}

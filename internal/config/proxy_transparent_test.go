@@ -14,15 +14,15 @@ func sightConfig() Config {
 	a, p := netip.MustParseAddr, netip.MustParsePrefix
 	return Config{
 		Networks: []model.Network{
-			{Name: "web", Subnet: p("172.16.1.0/24"), Bridge: "hn-web"},
-			{Name: "lab", Subnet: p("10.1.0.0/24"), Bridge: "hn-lab"},
-			{Name: "blue", Compartment: "blue", Subnet: p("10.9.0.0/24"), Bridge: "hn-blue"},
-			{Name: "red", Compartment: "red", Subnet: p("10.9.0.0/24"), Bridge: "hn-red"},
+			{Name: "web", Subnets: []netip.Prefix{p("172.16.1.0/24")}, Bridge: "hn-web"},
+			{Name: "lab", Subnets: []netip.Prefix{p("10.1.0.0/24")}, Bridge: "hn-lab"},
+			{Name: "blue", Compartment: "blue", Subnets: []netip.Prefix{p("10.9.0.0/24")}, Bridge: "hn-blue"},
+			{Name: "red", Compartment: "red", Subnets: []netip.Prefix{p("10.9.0.0/24")}, Bridge: "hn-red"},
 		},
 		Endpoints: []model.Endpoint{
-			{Name: "c1", Network: "web", Address: a("172.16.1.2")},
-			{Name: "v1", Network: "lab", Address: a("10.1.0.2")},
-			{Name: "b1", Network: "blue", Address: a("10.9.0.2")},
+			{Name: "c1", Network: "web", Addresses: []netip.Addr{a("172.16.1.2")}},
+			{Name: "v1", Network: "lab", Addresses: []netip.Addr{a("10.1.0.2")}},
+			{Name: "b1", Network: "blue", Addresses: []netip.Addr{a("10.9.0.2")}},
 		},
 	}
 }

@@ -31,8 +31,8 @@ func (c *Config) RenumberNetwork(name, subnet string, facts model.HostFacts, cho
 	if err != nil {
 		return Renumbering{}, err
 	}
-	r := Renumbering{Network: name, From: old.Subnet, To: to}
-	if to == old.Subnet {
+	r := Renumbering{Network: name, From: old.Subnet4(), To: to}
+	if to == old.Subnet4() {
 		return r, nil
 	}
 	next := c.Clone()
@@ -60,13 +60,13 @@ func (c *Config) renumberTo(n model.Network, subnet string, facts model.HostFact
 // moveNetwork gives everything in a network its new address.
 func (c *Config) moveNetwork(i int, r Renumbering, place ChooseAddress) error {
 	n := &c.Networks[i]
-	was := n.Gateway
-	n.Subnet = r.To
-	gateway, fits := r.move(n.Gateway)
+	was := n.Gateway4()
+	n.Subnets = []netip.Prefix{r.To}
+	gateway, fits := r.move(n.Gateway4())
 	if !fits {
 		gateway = r.To.Addr().Next()
 	}
-	n.Gateway = gateway
+	n.Gateways = []netip.Addr{gateway}
 	c.moveKept(n, r)
 	moved := make(map[netip.Addr]netip.Addr)
 	if err := c.moveEndpoints(*n, r, moved, place); err != nil {
@@ -86,12 +86,12 @@ func (c *Config) moveEndpoints(n model.Network, r Renumbering, moved map[netip.A
 		if e.Network != n.Name {
 			continue
 		}
-		a, fits := r.move(e.Address)
-		if !fits || a == n.Gateway {
+		a, fits := r.move(e.Address4())
+		if !fits || a == n.Gateway4() {
 			homeless = append(homeless, i)
 			continue
 		}
-		moved[e.Address], e.Address = a, a
+		moved[e.Address4()], e.Addresses = a, []netip.Addr{a}
 		settled = append(settled, *e)
 	}
 	for _, i := range homeless {
@@ -100,7 +100,7 @@ func (c *Config) moveEndpoints(n model.Network, r Renumbering, moved map[netip.A
 		if err != nil {
 			return err
 		}
-		moved[e.Address], e.Address = a, a
+		moved[e.Address4()], e.Addresses = a, []netip.Addr{a}
 		settled = append(settled, *e)
 	}
 	return nil
@@ -131,7 +131,7 @@ func (r Renumbering) target(a netip.Addr, n model.Network, moved map[netip.Addr]
 		return to, nil
 	}
 	to, fits := r.move(a)
-	if !fits || to == n.Gateway {
+	if !fits || to == n.Gateway4() {
 		return netip.Addr{}, model.Errorf(model.Conflict, "%s has no place in %s", a, r.To)
 	}
 	return to, nil

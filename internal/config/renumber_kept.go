@@ -14,7 +14,7 @@ func (c *Config) moveKept(n *model.Network, r Renumbering) {
 	n.Routes, n.NTP = r.moveRoutes(n.Routes), r.moveStations(n.NTP)
 	c.Reservations = slices.DeleteFunc(c.Reservations, func(v model.Reservation) bool {
 		a, fits := r.move(v.Address)
-		return v.Network == n.Name && (!fits || a == n.Gateway)
+		return v.Network == n.Name && (!fits || a == n.Gateway4())
 	})
 	for i, v := range c.Reservations {
 		if v.Network == n.Name {
@@ -23,7 +23,7 @@ func (c *Config) moveKept(n *model.Network, r Renumbering) {
 	}
 	c.Remembered = slices.DeleteFunc(c.Remembered, func(v model.Remembered) bool {
 		a, fits := r.move(v.Address)
-		return v.Network == n.Name && (!fits || a == n.Gateway)
+		return v.Network == n.Name && (!fits || a == n.Gateway4())
 	})
 	for i, v := range c.Remembered {
 		if v.Network == n.Name {
@@ -31,7 +31,7 @@ func (c *Config) moveKept(n *model.Network, r Renumbering) {
 		}
 	}
 	c.Leases = slices.DeleteFunc(c.Leases, func(l model.Lease) bool { return l.Network == n.Name })
-	c.Learnt = slices.DeleteFunc(c.Learnt, func(e model.Endpoint) bool { return e.Network == n.Name })
+	c.Discovered = slices.DeleteFunc(c.Discovered, func(e model.Endpoint) bool { return e.Network == n.Name })
 }
 
 // moveRanges keeps of each range what has a place in the new subnet.
@@ -79,10 +79,10 @@ func (r Renumbering) moveStations(addresses []netip.Addr) []netip.Addr {
 
 // moveProxies points the port proxies that name addresses of the network by
 // number at the new ones: where they connect to, and its gateway as what they
-// listen on. The addresses of a network that is Apart are others' in the eyes of
+// listen on. The addresses of a network that is Unrouted are others' in the eyes of
 // the host, which is who connects.
 func (c *Config) moveProxies(n model.Network, r Renumbering, gateway netip.Addr, moved map[netip.Addr]netip.Addr) {
-	if n.Apart() {
+	if n.Unrouted() {
 		return
 	}
 	move := func(h *model.HostPorts) {
@@ -91,7 +91,7 @@ func (c *Config) moveProxies(n model.Network, r Renumbering, gateway netip.Addr,
 			return
 		}
 		if a == gateway {
-			h.Host = n.Gateway.String()
+			h.Host = n.Gateway4().String()
 		} else if to, err := r.target(a, n, moved); err == nil {
 			h.Host = to.String()
 		}

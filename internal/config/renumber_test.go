@@ -12,10 +12,10 @@ import (
 
 // place gives what testConfig's endpoints do not have.
 func place(n model.Network, endpoints []model.Endpoint) (netip.Addr, error) {
-	for a := n.Gateway.Next(); n.Subnet.Contains(a.Next()); a = a.Next() {
+	for a := n.Gateway4().Next(); n.Subnet4().Contains(a.Next()); a = a.Next() {
 		taken := false
 		for _, e := range endpoints {
-			taken = taken || e.Address == a
+			taken = taken || e.Address4() == a
 		}
 		if !taken {
 			return a, nil
@@ -42,9 +42,9 @@ func whereIs(t *testing.T, c Config, network string) where {
 	if err != nil {
 		t.Fatal(err)
 	}
-	w := where{Gateway: netip.PrefixFrom(n.Gateway, n.Subnet.Bits()).String(), Endpoints: map[string]string{}, MACs: map[string]model.MAC{}}
+	w := where{Gateway: netip.PrefixFrom(n.Gateway4(), n.Subnet4().Bits()).String(), Endpoints: map[string]string{}, MACs: map[string]model.MAC{}}
 	for _, e := range c.EndpointsOf(network) {
-		w.Endpoints[e.Name], w.MACs[e.Name] = e.Address.String(), e.MAC
+		w.Endpoints[e.Name], w.MACs[e.Name] = e.Address4().String(), e.MAC
 	}
 	for _, m := range c.Mappings {
 		w.Targets = append(w.Targets, m.InternalText())
@@ -274,7 +274,7 @@ func TestProxiesOfANetworkThatMoves(t *testing.T) {
 		got = append(got, fmt.Sprint(p.Listen, p.Targets()))
 	}
 	want := []string{
-		"*:9000 [" + far.Address.String() + ":80]", "10.3.0.1:9001 [10.3.0.1:22]", "*:9002 [10.1.0.2:80]", "*:9003 [c1:80]", "*:9004 [10.3.0.9:443 c1:443]",
+		"*:9000 [" + far.Address4().String() + ":80]", "10.3.0.1:9001 [10.3.0.1:22]", "*:9002 [10.1.0.2:80]", "*:9003 [c1:80]", "*:9004 [10.3.0.9:443 c1:443]",
 	}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("(-want +got):\n%s", diff)
@@ -295,8 +295,8 @@ func TestDetachedWhileItsNetworkMoves(t *testing.T) {
 		}
 		must(t)(c.RenumberNetwork("web", to, hostFacts(), noSubnet, place))
 		again, err := c.AddEndpoint(EndpointSpec{Network: "web", Name: "far", Netns: "far"}, hostFacts(), place)
-		if err != nil || again.Address.String() != want || want == "10.3.0.200" && again.MAC != far.MAC {
-			t.Errorf("in %s: %s with MAC %s (it was %s), %v; want %s", to, again.Address, again.MAC, far.MAC, err, want)
+		if err != nil || again.Address4().String() != want || want == "10.3.0.200" && again.MAC != far.MAC {
+			t.Errorf("in %s: %s with MAC %s (it was %s), %v; want %s", to, again.Address4(), again.MAC, far.MAC, err, want)
 		}
 	}
 }

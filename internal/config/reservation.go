@@ -38,7 +38,7 @@ func (c *Config) AddReservation(spec ReservationSpec, facts model.HostFacts) (mo
 				WithHint("delete that reservation first: hostnat reservation delete %s %s", r.Network, has.Address)
 		}
 	}
-	asking := model.Endpoint{Name: r.Name, MAC: r.MAC, Network: r.Network, Address: r.Address}
+	asking := model.Endpoint{Name: r.Name, MAC: r.MAC, Network: r.Network, Addresses: []netip.Addr{r.Address}}
 	if err := c.checkReserved(asking, network); err != nil {
 		return model.Reservation{}, err
 	}
@@ -92,15 +92,15 @@ func parseReservation(spec ReservationSpec) (r model.Reservation, err error) {
 // checkReserved refuses to keep an address that somebody else has. The client
 // itself may have it.
 func (c *Config) checkReserved(asking model.Endpoint, network model.Network) error {
-	if err := checkHostAddress("address", asking.Address, network.Subnet); err != nil {
+	if err := checkHostAddress("address", asking.Address4(), network.Subnet4()); err != nil {
 		return err
 	}
-	if asking.Address == network.Gateway {
-		return model.Errorf(model.Conflict, "address %s is the gateway of network %q", asking.Address, network.Name).WithHint("reserve another")
+	if asking.Address4() == network.Gateway4() {
+		return model.Errorf(model.Conflict, "address %s is the gateway of network %q", asking.Address4(), network.Name).WithHint("reserve another")
 	}
 	for _, e := range c.EndpointsOf(network.Name) {
-		if e.Address == asking.Address && e.Name != asking.Name && e.MAC != asking.MAC {
-			return model.Errorf(model.Conflict, "address %s belongs to endpoint %q", e.Address, e.Name).WithHint("reserve another, or detach the endpoint first")
+		if e.Address4() == asking.Address4() && e.Name != asking.Name && e.MAC != asking.MAC {
+			return model.Errorf(model.Conflict, "address %s belongs to endpoint %q", e.Address4(), e.Name).WithHint("reserve another, or detach the endpoint first")
 		}
 	}
 	return c.checkKept(asking)

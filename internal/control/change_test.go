@@ -205,7 +205,7 @@ func TestConcurrentChanges(t *testing.T) {
 	after, _ := c.snapshot()
 	seen := map[netip.Addr]bool{}
 	for _, e := range after.Endpoints {
-		seen[e.Address] = true
+		seen[e.Address4()] = true
 	}
 	if len(after.Endpoints) != 9 || len(seen) != 9 {
 		t.Errorf("%d endpoints with %d addresses", len(after.Endpoints), len(seen))

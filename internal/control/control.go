@@ -81,7 +81,7 @@ func New(o Options) (*Control, error) {
 	if servers == nil {
 		servers = noServers{}
 	}
-	cfg.Learn(leases.Leases(time.Now()), time.Now())
+	cfg.SetLeases(leases.Leases(time.Now()), time.Now())
 	return &Control{
 		store: o.Store, kernel: o.Kernel, leases: leases, relays: relays, servers: servers, log: log, version: o.Version, started: time.Now(), problems: o.Problems,
 		config: cfg, revision: revision, report: nothing(cfg),

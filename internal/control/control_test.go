@@ -85,7 +85,7 @@ func TestViews(t *testing.T) {
 	want := EndpointView{
 		Endpoint: model.Endpoint{
 			Name: "v1", ID: got.ID, Network: "web", Kind: model.KindTAP, Target: "tap0", Interface: "tap0",
-			Address: netip.MustParseAddr("172.16.1.3"), MAC: got.MAC,
+			Addresses: []netip.Addr{netip.MustParseAddr("172.16.1.3")}, MAC: got.MAC,
 		},
 		Gateway: netip.MustParseAddr("172.16.1.1"), PrefixLength: 24, MTU: 1400, State: Up, Managed: true, DNS: netip.MustParseAddr("172.16.1.1"), Domain: "web.internal",
 		Configure: []string{"MAC " + string(got.MAC), "address 172.16.1.3/24", "gateway 172.16.1.1", "MTU 1400", "DNS 172.16.1.1, search web.internal"},

@@ -26,7 +26,7 @@ func (c *Control) Endpoints(ctx context.Context, network string) ([]EndpointView
 	for _, e := range cfg.EndpointsOf(network) {
 		views = append(views, viewEndpoint(cfg, report, facts, e))
 	}
-	for _, e := range cfg.Learnt {
+	for _, e := range cfg.Discovered {
 		if network == "" || e.Network == network {
 			views = append(views, viewEndpoint(cfg, report, facts, e))
 		}
@@ -101,7 +101,7 @@ func (c *Control) DetachEndpoint(ctx context.Context, name string) error {
 		return err
 	}
 	// What it had by DHCP is over too; its address is remembered.
-	_, _, err = c.leases.Forget(had.Network, had.Address)
+	_, _, err = c.leases.Forget(had.Network, had.Address4())
 	return err
 }
 
@@ -120,7 +120,7 @@ func (c *Control) addEndpoint(cfg *config.Config, spec config.EndpointSpec, fact
 			return model.Endpoint{}, err
 		}
 		// On a link of its own nobody else is given anything.
-		if n.Private() || c.leases.Hold(e.Network, e.Address, e.MAC, time.Now()) {
+		if n.PerEndpoint() || c.leases.Hold(e.Network, e.Address4(), e.MAC, time.Now()) {
 			*cfg = next
 			return e, nil
 		}
@@ -136,15 +136,15 @@ func viewEndpoint(cfg config.Config, report Report, facts model.HostFacts, e mod
 	}
 	// The lookup cannot fail: an endpoint goes with its network.
 	if n, err := cfg.Network(e.Network); err == nil {
-		v.Gateway, v.PrefixLength, v.MTU = n.Gateway, n.Subnet.Bits(), n.LinkMTU(facts.MTU)
+		v.Gateway, v.PrefixLength, v.MTU = n.Gateway4(), n.Subnet4().Bits(), n.LinkMTU(facts.MTU)
 		if n.DNS.On() {
-			v.DNS, v.Domain = n.Gateway, n.DomainName()
+			v.DNS, v.Domain = n.Gateway4(), n.DomainName()
 		}
 	}
 	if v.Managed && !e.InNamespace() {
 		v.Configure = []string{
 			"MAC " + string(e.MAC),
-			fmt.Sprintf("address %s/%d", e.Address, v.PrefixLength),
+			fmt.Sprintf("address %s/%d", e.Address4(), v.PrefixLength),
 			"gateway " + v.Gateway.String(),
 			fmt.Sprintf("MTU %d", v.MTU),
 		}

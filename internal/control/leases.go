@@ -34,9 +34,9 @@ func (noLeases) Forget(string, netip.Addr) (l model.Lease, b bool, e error) { re
 func (c *Control) learn(cfg *config.Config) {
 	now := time.Now()
 	c.mu.RLock()
-	cfg.Hear(c.heard)
+	cfg.SetObserved(c.heard)
 	c.mu.RUnlock()
-	cfg.Learn(c.leases.Leases(now), now)
+	cfg.SetLeases(c.leases.Leases(now), now)
 }
 
 // LeasesChanged makes the current configuration know what the DHCP servers
@@ -74,14 +74,14 @@ func (c *Control) DHCPLeases(_ context.Context, network string) ([]LeaseView, er
 	}
 	c.learn(&cfg)
 	names := make(map[string]string)
-	for _, list := range [][]model.Endpoint{cfg.Endpoints, cfg.Learnt} {
+	for _, list := range [][]model.Endpoint{cfg.Endpoints, cfg.Discovered} {
 		for _, e := range list {
-			names[e.Network+"/"+e.Address.String()] = e.Name
+			names[e.Network+"/"+e.Address4().String()] = e.Name
 		}
 	}
 	views := []LeaseView{}
 	for _, l := range c.leases.Leases(time.Now()) {
-		name, endpoint := model.CutIsland(l.Network)
+		name, endpoint := model.CutPointToPoint(l.Network)
 		l.Network = name
 		if endpoint == "" {
 			endpoint = names[l.Network+"/"+l.Address.String()]
@@ -101,7 +101,7 @@ func (c *Control) DeleteLease(_ context.Context, network, address string) error 
 	if err != nil {
 		return err
 	}
-	if n.Private() {
+	if n.PerEndpoint() {
 		return model.Errorf(model.Conflict, "the leases of network %q are its endpoints' own", network).WithHint("'hostnat endpoint detach' takes an endpoint's address back")
 	}
 	a, err := model.ParseIPv4("address", address)

@@ -60,8 +60,8 @@ func TestAttachBesideDHCP(t *testing.T) {
 	c, _, f := withLeases(t)
 	f.refuse = 2
 	e, err := c.AttachEndpoint(t.Context(), config.EndpointSpec{Network: "web", Name: "c1", Netns: "c1"})
-	if err != nil || e.Address != netip.MustParseAddr("172.16.1.4") || len(f.held) != 1 {
-		t.Errorf("%v, %v, held %v", e.Address, err, f.held)
+	if err != nil || e.Address4() != netip.MustParseAddr("172.16.1.4") || len(f.held) != 1 {
+		t.Errorf("%v, %v, held %v", e.Address4(), err, f.held)
 	}
 	f.refuse = 1
 	_, err = c.AttachEndpoint(t.Context(), config.EndpointSpec{Network: "web", Name: "c2", Netns: "c2", Address: "172.16.1.9"})
@@ -143,7 +143,7 @@ func TestEndpointsHeardOf(t *testing.T) {
 	}
 	// What cannot be asked is as it was.
 	k.heardOf = []model.Neighbour{{Bridge: "hn-web", Address: netip.MustParseAddr("172.16.1.9"), MAC: "02:00:00:00:00:09"}}
-	if e, err := c.Endpoint(ctx, "ip-172-16-1-9"); err != nil || e.Address.String() != "172.16.1.9" {
+	if e, err := c.Endpoint(ctx, "ip-172-16-1-9"); err != nil || e.Address4().String() != "172.16.1.9" {
 		t.Errorf("%+v, %v", e, err)
 	}
 	k.broken = errKernel

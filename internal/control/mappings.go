@@ -39,7 +39,7 @@ func (c *Control) AddMapping(ctx context.Context, spec config.MappingSpec) (Mapp
 		if m, err = cfg.AddMapping(spec, c.choosePort(ctx, cfg)); err != nil || m.ID < next {
 			return err
 		}
-		if m.IsWhole() {
+		if m.IsOneToOne() {
 			return c.checkWhole(ctx, *cfg, m, spec.Force)
 		}
 		if spec.Force {

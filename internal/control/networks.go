@@ -39,13 +39,13 @@ func (c *Control) CreateNetwork(ctx context.Context, spec config.NetworkSpec) (n
 // too if a machine on one of the host's own links has that address: the host would
 // not reach it any more.
 func (c *Control) checkGateway(ctx context.Context, n model.Network, facts model.HostFacts) error {
-	if !n.Apart() {
+	if !n.Unrouted() {
 		return nil
 	}
-	for _, link := range facts.LinksReaching(n.Gateway) {
-		mac, taken, err := c.kernel.Holder(ctx, link, n.Gateway)
+	for _, link := range facts.LinksReaching(n.Gateway4()) {
+		mac, taken, err := c.kernel.Holder(ctx, link, n.Gateway4())
 		if err != nil {
-			c.log.Warn("who has the address of a new gateway cannot be asked", "link", link, "address", n.Gateway, "error", err)
+			c.log.Warn("who has the address of a new gateway cannot be asked", "link", link, "address", n.Gateway4(), "error", err)
 		}
 		if taken {
 			return n.GatewayTaken(mac, link)

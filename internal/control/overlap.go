@@ -93,7 +93,7 @@ func (c *Control) renumber(ctx context.Context, name, subnet string, facts model
 		if err != nil {
 			return err
 		}
-		r, err = cfg.RenumberNetwork(name, subnet, facts, ipam.FreeSubnetLike(n.Subnet, cfg.SubnetPools()), ipam.FreeAddress)
+		r, err = cfg.RenumberNetwork(name, subnet, facts, ipam.FreeSubnetLike(n.Subnet4(), cfg.SubnetPools()), ipam.FreeAddress)
 		if err != nil || r.From == r.To {
 			return err
 		}

@@ -62,8 +62,8 @@ func TestOverlapIsAnnounced(t *testing.T) {
 	if p := problemsOf(t, c); len(p) != 0 {
 		t.Errorf("problems %q", p)
 	}
-	if n, _ := c.Network(t.Context(), "web"); n.Subnet.String() != "172.16.1.0/24" {
-		t.Errorf("a network that is kept moved to %s", n.Subnet)
+	if n, _ := c.Network(t.Context(), "web"); n.Subnet4().String() != "172.16.1.0/24" {
+		t.Errorf("a network that is kept moved to %s", n.Subnet4())
 	}
 }
 
@@ -90,12 +90,12 @@ func TestOverlapRenumbers(t *testing.T) {
 	}
 	cfg, _ := c.snapshot()
 	same(t, c, k, s, cfg)
-	if e := cfg.Endpoints[0]; e.Address.String() != "172.17.0.2" || cfg.Mappings[0].InternalText() != "172.17.0.2:80" {
-		t.Errorf("endpoint at %s, mapping to %s", e.Address, cfg.Mappings[0].InternalText())
+	if e := cfg.Endpoints[0]; e.Address4().String() != "172.17.0.2" || cfg.Mappings[0].InternalText() != "172.17.0.2:80" {
+		t.Errorf("endpoint at %s, mapping to %s", e.Address4(), cfg.Mappings[0].InternalText())
 	}
 	roam(t, c, k) // home again: nothing moves back
-	if after, _ := c.snapshot(); after.Networks[0].Subnet != cfg.Networks[0].Subnet {
-		t.Errorf("moved again, to %s", after.Networks[0].Subnet)
+	if after, _ := c.snapshot(); after.Networks[0].Subnet4() != cfg.Networks[0].Subnet4() {
+		t.Errorf("moved again, to %s", after.Networks[0].Subnet4())
 	}
 	if got := heard(k); len(got) != 0 {
 		t.Errorf("announced %q", got)
@@ -108,7 +108,7 @@ func TestSetOverlapMovesNow(t *testing.T) {
 	c, k, _ := withWeb(t)
 	roam(t, c, k, "172.16.1.0/24")
 	n, err := c.SetNetwork(t.Context(), "web", map[string]string{"overlap": "renumber"})
-	if err != nil || n.Subnet.Overlaps(netip.MustParsePrefix("172.16.1.0/24")) {
+	if err != nil || n.Subnet4().Overlaps(netip.MustParsePrefix("172.16.1.0/24")) {
 		t.Errorf("%+v, %v", n, err)
 	}
 }
@@ -163,8 +163,8 @@ func TestNetworkApartOnTheHostsLAN(t *testing.T) {
 	if _, err := c.RenumberNetwork(t.Context(), "snap", "192.168.7.128/25"); model.CodeOf(err) != model.Conflict || !strings.Contains(err.Error(), "MAC 02:00:00:00:00:81") {
 		t.Errorf("to where a machine is: %v", err)
 	}
-	if n, err := c.Network(t.Context(), "snap"); err != nil || n.Subnet.String() != "192.168.7.0/24" {
-		t.Errorf("a refused move changed it to %s, %v", n.Subnet, err)
+	if n, err := c.Network(t.Context(), "snap"); err != nil || n.Subnet4().String() != "192.168.7.0/24" {
+		t.Errorf("a refused move changed it to %s, %v", n.Subnet4(), err)
 	}
 }
 
@@ -173,7 +173,7 @@ func TestRenumberFails(t *testing.T) {
 	c, k, s := withWeb(t)
 	before, _ := c.snapshot()
 	k.refuse = func(cfg config.Config) error {
-		if cfg.Networks[0].Subnet != before.Networks[0].Subnet {
+		if cfg.Networks[0].Subnet4() != before.Networks[0].Subnet4() {
 			return errKernel
 		}
 		return nil
@@ -215,7 +215,7 @@ func TestOverlapWithNowhereToGo(t *testing.T) {
 	everywhere := []string{"172.16.0.0/12", "10.0.0.0/8", "192.168.0.0/16"}
 	roam(t, c, k, everywhere...)
 	n, err := c.SetNetwork(t.Context(), "web", map[string]string{"overlap": "renumber"})
-	if err != nil || n.Overlap != model.Renumber || n.Subnet.String() != "172.16.1.0/24" {
+	if err != nil || n.Overlap != model.Renumber || n.Subnet4().String() != "172.16.1.0/24" {
 		t.Fatalf("%v: %+v", err, n)
 	}
 	roam(t, c, k, everywhere...)
@@ -223,7 +223,7 @@ func TestOverlapWithNowhereToGo(t *testing.T) {
 		t.Errorf("problems %q", p)
 	}
 	roam(t, c, k, everywhere[0])
-	if n, err := c.Network(t.Context(), "web"); err != nil || n.Subnet.String() != "10.0.0.0/24" || len(problemsOf(t, c)) != 0 {
-		t.Errorf("%v: the network is %s; problems %q", err, n.Subnet, problemsOf(t, c))
+	if n, err := c.Network(t.Context(), "web"); err != nil || n.Subnet4().String() != "10.0.0.0/24" || len(problemsOf(t, c)) != 0 {
+		t.Errorf("%v: the network is %s; problems %q", err, n.Subnet4(), problemsOf(t, c))
 	}
 }

@@ -82,7 +82,7 @@ func firstPort(v PortView) int {
 func mappedPorts(cfg config.Config, report Report) (views []PortView) {
 	for _, m := range cfg.Mappings {
 		protocols := []model.Protocol{m.Protocol}
-		if m.IsWhole() {
+		if m.IsOneToOne() {
 			protocols = []model.Protocol{model.TCP, model.UDP}
 		}
 		for _, p := range protocols {

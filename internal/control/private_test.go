@@ -46,7 +46,7 @@ func TestPrivateEndpoints(t *testing.T) {
 		t.Fatalf("endpoints %+v, %v", views, err)
 	}
 	for _, v := range views {
-		if v.Network != "snap" || v.Address != netip.MustParseAddr("172.16.1.2") || v.Gateway != netip.MustParseAddr("172.16.1.1") || v.Domain != "snap.internal" {
+		if v.Network != "snap" || v.Address4() != netip.MustParseAddr("172.16.1.2") || v.Gateway != netip.MustParseAddr("172.16.1.1") || v.Domain != "snap.internal" {
 			t.Errorf("endpoint %+v", v)
 		}
 	}

@@ -92,7 +92,7 @@ func (c *Control) locate(ctx context.Context, cfg *config.Config) (config.Locate
 		Local: func(a netip.Addr) bool { return facts.InterfaceOf(a) != "" },
 		Resolve: func(host string) []netip.Addr {
 			if e, err := cfg.Endpoint(host); err == nil {
-				return []netip.Addr{e.Address}
+				return []netip.Addr{e.Address4()}
 			}
 			list, asked := known[host]
 			if !asked {

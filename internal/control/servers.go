@@ -22,7 +22,7 @@ type Servers interface {
 // finds it changed, names too. Mappings are nothing to them.
 func (c *Control) serve(ctx context.Context, cfg config.Config) {
 	if c.served != nil && c.served.EqualBesideMappings(cfg) &&
-		slices.Equal(c.served.Leases, cfg.Leases) && slices.Equal(c.served.Heard, cfg.Heard) {
+		slices.Equal(c.served.Leases, cfg.Leases) && slices.Equal(c.served.Observed, cfg.Observed) {
 		return
 	}
 	c.servers.Serve(ctx, cfg, c.lastReport().Host)

@@ -9,7 +9,7 @@ import (
 	"github.com/hostnat/hostnat/internal/model"
 )
 
-// checkWhole refuses a mapping of a whole address, the last one of config, that
+// checkOneToOne refuses a mapping of a whole address, the last one of config, that
 // nobody could reach, and without force one that takes away what the host or a
 // NAT needs.
 func (c *Control) checkWhole(ctx context.Context, cfg config.Config, m model.Mapping, force bool) error {
@@ -80,5 +80,5 @@ func checkOnlyAddress(cfg config.Config, facts model.HostFacts, m model.Mapping)
 
 // isWhole reports whether an external address is mapped as a whole: no port of it is given out.
 func isWhole(cfg config.Config, a netip.Addr) bool {
-	return slices.ContainsFunc(cfg.Mappings, func(m model.Mapping) bool { return m.IsWhole() && m.External.Address == a })
+	return slices.ContainsFunc(cfg.Mappings, func(m model.Mapping) bool { return m.IsOneToOne() && m.External.Address == a })
 }

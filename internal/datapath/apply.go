@@ -67,7 +67,7 @@ func (d *Datapath) applySettings(c Config, mappings *mappingTable) error {
 func settingFlags(c Config, mappings *mappingTable) uint32 {
 	flags := mappings.settings()
 	for _, n := range c.NATs {
-		if n.Overflow {
+		if n.EndpointDependent {
 			flags |= kernel.SettingEndpointDependent
 		}
 	}
@@ -161,7 +161,7 @@ func natValues(c Config) map[uint32]kernel.Nat {
 			MaxPorts:              n.Limits.Ports,
 			MaxRate:               n.Limits.Rate,
 			Pooling:               kernel.PoolingOf(n.Pooling),
-			EndpointDependent:     flag(n.Overflow),
+			EndpointDependent:     flag(n.EndpointDependent),
 			ClampMss:              flag(n.MSSClamp),
 			Exhaustion:            exhaustionOf(n.Exhaustion),
 			TcpFiltering:          filteringOf(n.TCPFiltering),

@@ -81,7 +81,7 @@ func twinNAT(r rules) model.NAT {
 	return model.NAT{
 		Timeouts:     timeouts,
 		TCPFiltering: r.TCP, UDPFiltering: r.UDP, UDPInboundRefresh: r.Refresh,
-		Pooling: map[bool]model.Pooling{false: model.Paired, true: model.Arbitrary}[r.Arbitrary], Overflow: r.Overflow, HoldDown: r.HoldDown,
+		Pooling: map[bool]model.Pooling{false: model.Paired, true: model.Arbitrary}[r.Arbitrary], EndpointDependent: r.Overflow, HoldDown: r.HoldDown,
 		Limits: r.Limits, Exhaustion: r.Exhaustion,
 	}
 }
@@ -215,11 +215,11 @@ func modelConfig(w world) natmodel.Config {
 		n := twinNAT(w.Rules)
 		rules := natmodel.NAT{
 			Timeouts: n.Timeouts, TCPFiltering: n.TCPFiltering, UDPFiltering: n.UDPFiltering, UDPInboundRefresh: n.UDPInboundRefresh,
-			Pooling: n.Pooling, Overflow: n.Overflow, HoldDown: n.HoldDown.Duration(), Limits: n.Limits, Exhaustion: n.Exhaustion,
+			Pooling: n.Pooling, Overflow: n.EndpointDependent, HoldDown: n.HoldDown.Duration(), Limits: n.Limits, Exhaustion: n.Exhaustion,
 		}
 		for _, a := range pool {
 			to := natmodel.PoolAddress{Address: a.Address, Ports: a.Ports}
-			if n.Overflow {
+			if n.EndpointDependent {
 				to.Ports, to.Overflow = splitOverflow(a.Ports)
 			}
 			rules.Pool = append(rules.Pool, to)

@@ -36,7 +36,7 @@ func poolValue(p Pool, c Config) kernel.Pool {
 		}
 		value.Count++
 		ranges := a.Ports
-		if c.NATs[p.NAT].Overflow {
+		if c.NATs[p.NAT].EndpointDependent {
 			var kept model.PortRange
 			ranges, kept = splitOverflow(ranges)
 			to.Dependent.Low, to.Dependent.High = kept.Low, kept.High
@@ -52,7 +52,7 @@ func poolValue(p Pool, c Config) kernel.Pool {
 
 func withoutOthersOverflow(ranges []model.PortRange, of Pool, at PoolAddress, c Config) []model.PortRange {
 	for _, other := range c.Pools {
-		if other.NAT == of.NAT || !c.NATs[other.NAT].Overflow {
+		if other.NAT == of.NAT || !c.NATs[other.NAT].EndpointDependent {
 			continue
 		}
 		for _, a := range other.Addresses {

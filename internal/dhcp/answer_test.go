@@ -21,13 +21,13 @@ func addr(s string) netip.Addr { return netip.MustParseAddr(s) }
 func webConfig() config.Config {
 	c := config.NewConfig()
 	c.Networks = []model.Network{{
-		Name: "web", Bridge: "hn-web", Subnet: netip.MustParsePrefix("172.16.1.0/24"), Gateway: addr("172.16.1.1"),
+		Name: "web", Bridge: "hn-web", Subnets: []netip.Prefix{netip.MustParsePrefix("172.16.1.0/24")}, Gateways: []netip.Addr{addr("172.16.1.1")},
 		Ranges:  []model.AddressRange{{Low: addr("172.16.1.10"), High: addr("172.16.1.19")}},
 		Exclude: []model.AddressRange{{Low: addr("172.16.1.19"), High: addr("172.16.1.19")}},
 		NTP:     []netip.Addr{addr("172.16.1.1")}, Compartment: model.DefaultCompartment,
 		Routes: []model.Route{{Prefix: netip.MustParsePrefix("10.9.0.0/16"), Via: addr("172.16.1.9")}},
 	}}
-	c.Endpoints = []model.Endpoint{{Name: "c1", Network: "web", Address: addr("172.16.1.11"), MAC: "02:00:00:00:00:11"}}
+	c.Endpoints = []model.Endpoint{{Name: "c1", Network: "web", Addresses: []netip.Addr{addr("172.16.1.11")}, MAC: "02:00:00:00:00:11"}}
 	c.Reservations = []model.Reservation{
 		{Network: "web", MAC: "02:00:00:00:00:50", Address: addr("172.16.1.50")},
 		{Network: "web", Name: "printer", Address: addr("172.16.1.12")},

@@ -112,7 +112,7 @@ func (l *Leases) Forget(network string, a netip.Addr) (model.Lease, bool, error)
 func (l *Leases) Keep(networks []model.Network) error {
 	subnets := make(map[string]netip.Prefix)
 	for _, n := range networks {
-		subnets[n.Name] = n.Subnet
+		subnets[n.Name] = n.Subnet4()
 	}
 	l.mu.Lock()
 	defer l.mu.Unlock()

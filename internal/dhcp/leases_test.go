@@ -43,7 +43,7 @@ func TestBatch(t *testing.T) {
 	}
 	// Only the leases of networks and addresses that are there are kept.
 	moved := webConfig().Networks[0]
-	moved.Subnet = netip.MustParsePrefix("10.66.0.0/24")
+	moved.Subnets = []netip.Prefix{netip.MustParsePrefix("10.66.0.0/24")}
 	if err := b.Keep([]model.Network{moved}); err != nil || len(store.leases) != 0 || len(b.Leases(start)) != 0 {
 		t.Errorf("%v, stored %v, known %v", err, store.leases, b.Leases(start))
 	}

@@ -46,17 +46,17 @@ type keptReason struct {
 // network's own setting wins. What the host has itself nobody gets.
 func NewScope(n model.Network, endpoints []model.Endpoint, reservations []model.Reservation, host model.HostFacts) *Scope {
 	s := &Scope{
-		Network: n.Name, Bridge: n.Bridge, Subnet: n.Subnet, Gateway: n.Gateway, Lease: n.LeaseDuration(), Moves: n.Overlap == model.Renumber,
+		Network: n.Name, Bridge: n.Bridge, Subnet: n.Subnet4(), Gateway: n.Gateway4(), Lease: n.LeaseDuration(), Moves: n.Overlap == model.Renumber,
 		MTU: n.LinkMTU(host.MTU), Domain: n.DomainName(), DNS: n.DNS.On(), NTP: n.NTP, Routes: n.Routes,
 		dynamic: n.Dynamic(), exclude: n.Exclude,
 		fixed: make(map[model.MAC]fixed), named: make(map[string]netip.Addr),
-		keptFrom: map[netip.Addr]keptReason{n.Gateway: {}},
+		keptFrom: map[netip.Addr]keptReason{n.Gateway4(): {}},
 	}
-	if n.IsIsland() { // one endpoint, and nobody else
+	if n.IsPointToPoint() { // one endpoint, and nobody else
 		s.dynamic = nil
 	}
 	for _, h := range host.Held() {
-		if !n.Apart() && n.Subnet.Contains(h.Address) {
+		if !n.Unrouted() && n.Subnet4().Contains(h.Address) {
 			s.keptFrom[h.Address] = keptReason{}
 		}
 	}
@@ -66,8 +66,8 @@ func NewScope(n model.Network, endpoints []model.Endpoint, reservations []model.
 		}
 	}
 	for _, e := range endpoints {
-		s.fixed[e.MAC] = fixed{address: e.Address, hostname: model.HostLabel(e.Name), attached: true}
-		s.keptFrom[e.Address] = keptReason{mac: e.MAC}
+		s.fixed[e.MAC] = fixed{address: e.Address4(), hostname: model.HostLabel(e.Name), attached: true}
+		s.keptFrom[e.Address4()] = keptReason{mac: e.MAC}
 	}
 	return s
 }

@@ -331,7 +331,7 @@ func (f *flood) exchanges(first, count, window int) (map[string]string, error) {
 
 func bigConfig() config.Config {
 	c := webConfig()
-	c.Networks[0].Subnet, c.Networks[0].Ranges = netip.MustParsePrefix("172.16.0.0/15"), nil
+	c.Networks[0].Subnets, c.Networks[0].Ranges = []netip.Prefix{netip.MustParsePrefix("172.16.0.0/15")}, nil
 	return c
 }
 

@@ -69,7 +69,7 @@ func (v *Servers) Sync(ctx context.Context, c config.Config, host model.HostFact
 			continue
 		}
 		s := NewScope(n, endpoints[n.Name], reservations[n.Name], host)
-		if n.Adopted || n.IsIsland() { // its MTU is its owner's business
+		if n.Adopted || n.IsPointToPoint() { // its MTU is its owner's business
 			s.MTU = min(s.MTU, bridge.MTU)
 		}
 		wanted[n.Name] = seat{s, bridge}

@@ -34,9 +34,9 @@ func (d *directory) filled() *directory {
 
 // addNetwork adds a network's own names.
 func (d *directory) addNetwork(n model.Network, endpoints []model.Endpoint) {
-	d.subnets = append(d.subnets, n.Subnet)
-	d.addresses[hostName] = []netip.Addr{n.Gateway}
-	d.names[n.Gateway] = hostName
+	d.subnets = append(d.subnets, n.Subnet4())
+	d.addresses[hostName] = []netip.Addr{n.Gateway4()}
+	d.names[n.Gateway4()] = hostName
 	d.addDomains(n)
 	for _, e := range endpoints {
 		if e.Managed() || d.mayClaim(e.Name) {
@@ -98,12 +98,12 @@ func (d *directory) mayClaim(name string) bool {
 // domains. Its name in the network's domain is that of its address.
 func (d *directory) addEndpoint(e model.Endpoint, n model.Network) {
 	for _, name := range append([]string{e.Name}, e.Aliases...) {
-		d.add(fqdn(name), e.Address)
+		d.add(fqdn(name), e.Address4())
 		for _, domain := range []string{n.DomainName(), n.OwnDomain()} {
 			full := fqdn(name + "." + domain)
-			d.add(full, e.Address)
-			if _, named := d.names[e.Address]; !named && full != "" {
-				d.names[e.Address] = full
+			d.add(full, e.Address4())
+			if _, named := d.names[e.Address4()]; !named && full != "" {
+				d.names[e.Address4()] = full
 			}
 		}
 	}

@@ -18,22 +18,22 @@ func prefix(s string) netip.Prefix { return netip.MustParsePrefix(s) }
 func example() config.Config {
 	return config.Config{
 		Networks: []model.Network{
-			{Name: "web", Subnet: prefix("172.16.1.0/24"), Gateway: address("172.16.1.1"), Bridge: "hn-web", Domain: "lab.example"},
-			{Name: "db.eu", Subnet: prefix("172.16.1.0/24"), Gateway: address("172.16.1.1"), Bridge: "hn-db"},
-			{Name: "odd", Subnet: prefix("10.1.2.64/26"), Gateway: address("10.1.2.65"), Bridge: "hn-odd"},
-			{Name: "mute", Subnet: prefix("10.9.0.0/24"), Gateway: address("10.9.0.1"), Bridge: "hn-mute", DNS: model.Off},
+			{Name: "web", Subnets: []netip.Prefix{prefix("172.16.1.0/24")}, Gateways: []netip.Addr{address("172.16.1.1")}, Bridge: "hn-web", Domain: "lab.example"},
+			{Name: "db.eu", Subnets: []netip.Prefix{prefix("172.16.1.0/24")}, Gateways: []netip.Addr{address("172.16.1.1")}, Bridge: "hn-db"},
+			{Name: "odd", Subnets: []netip.Prefix{prefix("10.1.2.64/26")}, Gateways: []netip.Addr{address("10.1.2.65")}, Bridge: "hn-odd"},
+			{Name: "mute", Subnets: []netip.Prefix{prefix("10.9.0.0/24")}, Gateways: []netip.Addr{address("10.9.0.1")}, Bridge: "hn-mute", DNS: model.Off},
 		},
 		Endpoints: []model.Endpoint{
-			{Name: "C1", Network: "web", Address: address("172.16.1.2"), Aliases: []string{"www", "www.shop"}},
-			{Name: "c2", Network: "web", Address: address("172.16.1.3"), Aliases: []string{"www"}},
-			{Name: "a..b", Network: "web", Address: address("172.16.1.4")},
-			{Name: "db1", Network: "db.eu", Address: address("172.16.1.2")},
-			{Name: "o1", Network: "odd", Address: address("10.1.2.70")},
+			{Name: "C1", Network: "web", Addresses: []netip.Addr{address("172.16.1.2")}, Aliases: []string{"www", "www.shop"}},
+			{Name: "c2", Network: "web", Addresses: []netip.Addr{address("172.16.1.3")}, Aliases: []string{"www"}},
+			{Name: "a..b", Network: "web", Addresses: []netip.Addr{address("172.16.1.4")}},
+			{Name: "db1", Network: "db.eu", Addresses: []netip.Addr{address("172.16.1.2")}},
+			{Name: "o1", Network: "odd", Addresses: []netip.Addr{address("10.1.2.70")}},
 		},
-		Learnt: []model.Endpoint{
-			{Name: "vm7", Network: "web", Address: address("172.16.1.50"), Kind: model.KindLease},
-			{Name: "www", Network: "web", Address: address("172.16.1.51"), Kind: model.KindLease},
-			{Name: "wpad", Network: "web", Address: address("172.16.1.52"), Kind: model.KindLease},
+		Discovered: []model.Endpoint{
+			{Name: "vm7", Network: "web", Addresses: []netip.Addr{address("172.16.1.50")}, Kind: model.KindLease},
+			{Name: "www", Network: "web", Addresses: []netip.Addr{address("172.16.1.51")}, Kind: model.KindLease},
+			{Name: "wpad", Network: "web", Addresses: []netip.Addr{address("172.16.1.52")}, Kind: model.KindLease},
 		},
 	}
 }

@@ -1,6 +1,7 @@
 package dns
 
 import (
+	"net/netip"
 	"strings"
 	"testing"
 
@@ -15,7 +16,7 @@ import (
 func neighbours(t *testing.T) map[string]*Zone {
 	t.Helper()
 	network := func(name, subnet, gateway, compartment string, isolation model.Isolation) model.Network {
-		return model.Network{Name: name, Subnet: prefix(subnet), Gateway: address(gateway), Compartment: compartment, Isolation: isolation}
+		return model.Network{Name: name, Subnets: []netip.Prefix{prefix(subnet)}, Gateways: []netip.Addr{address(gateway)}, Compartment: compartment, Isolation: isolation}
 	}
 	vms := network("vms", "10.0.1.0/24", "10.0.1.1", "default", model.NotIsolated)
 	containers := network("containers", "10.0.2.0/24", "10.0.2.1", "default", model.NotIsolated)
@@ -30,11 +31,11 @@ func neighbours(t *testing.T) map[string]*Zone {
 			network("blue", "10.0.5.0/24", "10.0.5.1", "blue", model.NotIsolated),
 		},
 		Endpoints: []model.Endpoint{
-			{Name: "vm1", Network: "vms", Address: address("10.0.1.2")},
-			{Name: "db", Network: "containers", Address: address("10.0.2.2"), Aliases: []string{"sql"}},
-			{Name: "s1", Network: "same", Address: address("10.0.3.2"), Aliases: []string{"sql"}},
-			{Name: "a1", Network: "alone", Address: address("10.0.4.2")},
-			{Name: "b1", Network: "blue", Address: address("10.0.5.2")},
+			{Name: "vm1", Network: "vms", Addresses: []netip.Addr{address("10.0.1.2")}},
+			{Name: "db", Network: "containers", Addresses: []netip.Addr{address("10.0.2.2")}, Aliases: []string{"sql"}},
+			{Name: "s1", Network: "same", Addresses: []netip.Addr{address("10.0.3.2")}, Aliases: []string{"sql"}},
+			{Name: "a1", Network: "alone", Addresses: []netip.Addr{address("10.0.4.2")}},
+			{Name: "b1", Network: "blue", Addresses: []netip.Addr{address("10.0.5.2")}},
 		},
 	})
 }

@@ -126,7 +126,7 @@ func (s *Server) configure(ctx context.Context) {
 func (s *Server) serve(ctx context.Context, n model.Network, zone *Zone) {
 	v := s.networks[n.Name]
 	if v == nil {
-		v = &served{bridge: n.Bridge, gateway: n.Gateway, subnet: n.Subnet}
+		v = &served{bridge: n.Bridge, gateway: n.Gateway4(), subnet: n.Subnet4()}
 		s.networks[n.Name] = v
 	}
 	if v.listener == nil && time.Since(v.failedAt) >= openAgain {
@@ -139,7 +139,7 @@ func (s *Server) serve(ctx context.Context, n model.Network, zone *Zone) {
 
 func (s *Server) open(ctx context.Context, n model.Network, v *served, zone *Zone) {
 	opened, err := openSockets(ctx, v.bridge, v.gateway)
-	if n.IsIsland() && errors.Is(err, unix.ENODEV) { // its endpoint is away: the report on that says so
+	if n.IsPointToPoint() && errors.Is(err, unix.ENODEV) { // its endpoint is away: the report on that says so
 		v.problem = ""
 		return
 	}
@@ -174,7 +174,7 @@ func (s *Server) explain(ctx context.Context, name string, v *served, err error)
 
 // fits reports whether the server is that of a network as it is now.
 func (v *served) fits(n model.Network) bool {
-	return v.bridge == n.Bridge && v.gateway == n.Gateway && v.subnet == n.Subnet &&
+	return v.bridge == n.Bridge && v.gateway == n.Gateway4() && v.subnet == n.Subnet4() &&
 		(v.listener == nil || v.listener.sockets.bound())
 }
 
@@ -198,7 +198,7 @@ func (s *Server) readResolversLocked(wanted map[string]model.Network) {
 		own[v.gateway] = true
 	}
 	for _, n := range wanted {
-		own[n.Gateway] = true
+		own[n.Gateway4()] = true
 	}
 	resolvers, err := s.files.resolvers(func(a netip.Addr) bool { return own[a] })
 	switch {

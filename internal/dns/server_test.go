@@ -41,13 +41,13 @@ func startRig(t testing.TB) *rig {
 	top := lab.StartTopology(t, 3)
 	r := &rig{Topology: top, t: t, files: filesIn(t.TempDir()), config: config.Config{
 		Networks: []model.Network{
-			{Name: "web", Subnet: prefix("172.16.1.0/24"), Gateway: address("172.16.1.1"), Bridge: "hn-web"},
-			{Name: "twin", Subnet: prefix("172.16.1.0/24"), Gateway: address("172.16.1.1"), Bridge: "hn-twin"},
+			{Name: "web", Subnets: []netip.Prefix{prefix("172.16.1.0/24")}, Gateways: []netip.Addr{address("172.16.1.1")}, Bridge: "hn-web"},
+			{Name: "twin", Subnets: []netip.Prefix{prefix("172.16.1.0/24")}, Gateways: []netip.Addr{address("172.16.1.1")}, Bridge: "hn-twin"},
 		},
 		Endpoints: []model.Endpoint{
-			{Name: "c1", Network: "web", Address: address("172.16.1.2")},
-			{Name: "c2", Network: "twin", Address: address("172.16.1.2")},
-			{Name: "c3", Network: "web", Address: address("172.16.1.3")},
+			{Name: "c1", Network: "web", Addresses: []netip.Addr{address("172.16.1.2")}},
+			{Name: "c2", Network: "twin", Addresses: []netip.Addr{address("172.16.1.2")}},
+			{Name: "c3", Network: "web", Addresses: []netip.Addr{address("172.16.1.3")}},
 		},
 	}}
 	r.bridge("hn-web", map[string]*lab.Namespace{"172.16.1.2/24": top.Endpoints[0], "172.16.1.3/24": top.Endpoints[2]})
@@ -171,7 +171,7 @@ func TestServerFollowsConfiguration(t *testing.T) {
 	t.Parallel()
 	r := startRig(t)
 	c1 := r.Endpoints[0]
-	r.config.Endpoints = append(r.config.Endpoints, model.Endpoint{Name: "new", Network: "web", Address: address("172.16.1.9")})
+	r.config.Endpoints = append(r.config.Endpoints, model.Endpoint{Name: "new", Network: "web", Addresses: []netip.Addr{address("172.16.1.9")}})
 	r.configure()
 	r.want("NOERROR A 172.16.1.9", r.ask(c1, "udp", gateway, "new.web.internal.", dns.TypeA))
 

@@ -35,7 +35,7 @@ var untold = []string{"wpad", "isatap", "localhost", "host", "gateway"}
 // from each other.
 func Zones(cfg config.Config) map[string]*Zone {
 	endpoints := make(map[string][]model.Endpoint)
-	for _, e := range slices.Concat(cfg.Endpoints, cfg.Learnt) {
+	for _, e := range slices.Concat(cfg.Endpoints, cfg.Discovered) {
 		endpoints[e.Network] = append(endpoints[e.Network], e)
 	}
 	own := make(map[string]*directory)
@@ -47,9 +47,9 @@ func Zones(cfg config.Config) map[string]*Zone {
 			open[n.Compartment] = append(open[n.Compartment], own[n.Name])
 		}
 		switch {
-		case !n.Apart():
+		case !n.Unrouted():
 			here = append(here, own[n.Name])
-		case !n.IsIsland():
+		case !n.IsPointToPoint():
 			elsewhere = append(elsewhere, own[n.Name])
 		}
 	}

@@ -12,14 +12,14 @@ var addressesCheck = check{
 	name: "addresses", looks: "whether the networks have addresses left",
 	find: func(f Facts) (found []Finding) {
 		for _, n := range f.Config.Networks {
-			if n.Private() || f.Daemon == nil { // there one is for all; and leases are the daemon's
+			if n.PerEndpoint() || f.Daemon == nil { // there one is for all; and leases are the daemon's
 				continue
 			}
 			taken := f.taken(n)
 			switch {
 			case left(n, n.Stations(), taken) == 0:
 				found = append(found, Finding{
-					Severity: Note, What: fmt.Sprintf("network %s (%s) has no address left", n.Name, n.Subnet),
+					Severity: Note, What: fmt.Sprintf("network %s (%s) has no address left", n.Name, n.Subnet4()),
 					Why:     "no endpoint can be attached without --address, and no new DHCP client gets an answer",
 					Command: fmt.Sprintf("hostnat network renumber %s --subnet PREFIX, a larger one", n.Name),
 				})
@@ -37,10 +37,10 @@ var addressesCheck = check{
 
 // taken are the addresses of a network that nobody new gets.
 func (f Facts) taken(n model.Network) map[netip.Addr]bool {
-	taken := map[netip.Addr]bool{n.Gateway: true}
-	for _, e := range slices.Concat(f.Config.Endpoints, f.Config.Learnt) {
+	taken := map[netip.Addr]bool{n.Gateway4(): true}
+	for _, e := range slices.Concat(f.Config.Endpoints, f.Config.Discovered) {
 		if e.Network == n.Name {
-			taken[e.Address] = true
+			taken[e.Address4()] = true
 		}
 	}
 	for _, l := range f.Config.Leases {

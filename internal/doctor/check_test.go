@@ -20,10 +20,10 @@ func pre(s string) netip.Prefix { return netip.MustParsePrefix(s) }
 func healthy() Facts {
 	c := config.NewConfig()
 	c.Networks = []model.Network{
-		{Name: "web", ID: 3, NAT: "default", Compartment: "default", Bridge: "hn-web", Subnet: pre("172.16.1.0/24"), Gateway: netip.MustParseAddr("172.16.1.1")},
-		{Name: "lan", ID: 4, NAT: "default", Compartment: "default", Bridge: "br0", Adopted: true, Subnet: pre("172.16.2.0/24"), Gateway: netip.MustParseAddr("172.16.2.1")},
+		{Name: "web", ID: 3, NAT: "default", Compartment: "default", Bridge: "hn-web", Subnets: []netip.Prefix{pre("172.16.1.0/24")}, Gateways: []netip.Addr{netip.MustParseAddr("172.16.1.1")}},
+		{Name: "lan", ID: 4, NAT: "default", Compartment: "default", Bridge: "br0", Adopted: true, Subnets: []netip.Prefix{pre("172.16.2.0/24")}, Gateways: []netip.Addr{netip.MustParseAddr("172.16.2.1")}},
 	}
-	c.Endpoints = []model.Endpoint{{Name: "c1", Network: "web", Kind: model.KindNetns, Interface: "hv-c1", Address: netip.MustParseAddr("172.16.1.2")}}
+	c.Endpoints = []model.Endpoint{{Name: "c1", Network: "web", Kind: model.KindNetns, Interface: "hv-c1", Addresses: []netip.Addr{netip.MustParseAddr("172.16.1.2")}}}
 	c.Mappings = []model.Mapping{{ID: 1, NAT: "default", Protocol: model.TCP,
 		External: model.SinglePort(netip.MustParseAddrPort("0.0.0.0:8080")),
 		Targets:  []model.Target{{Endpoint: "c1", Network: "web", Internal: model.SinglePort(netip.MustParseAddrPort("172.16.1.2:80"))}}}}
@@ -64,7 +64,7 @@ func (f *Facts) addEndpoints(network string, count int, kind model.EndpointKind)
 	for i := range count {
 		name := fmt.Sprintf("more%d", len(f.Config.Endpoints))
 		f.Config.Endpoints = append(f.Config.Endpoints, model.Endpoint{
-			ID: uint32(1000 + i), Name: name, Network: network, Kind: kind, Target: name, Interface: "m-" + name, Address: netip.AddrFrom4([4]byte{172, 20, byte(i >> 8), byte(i)}),
+			ID: uint32(1000 + i), Name: name, Network: network, Kind: kind, Target: name, Interface: "m-" + name, Addresses: []netip.Addr{netip.AddrFrom4([4]byte{172, 20, byte(i >> 8), byte(i)})},
 		})
 	}
 }
@@ -117,15 +117,15 @@ func TestChecks(t *testing.T) {
 		}, []want{{"overlap", Note, "network web (172.16.1.0/24) has the same addresses as 172.16.1.0/24 of the host (address of wlan0)", "", false}}},
 		{"the LAN's router, apart", func(f *Facts) {
 			f.Config.Networks[0].Compartment = "blue"
-			f.Host.Host.Routers = []model.HostRouter{{Address: f.Config.Networks[0].Gateway, Source: "router of the default route via wlan0"}}
+			f.Host.Host.Routers = []model.HostRouter{{Address: f.Config.Networks[0].Gateway4(), Source: "router of the default route via wlan0"}}
 		}, []want{{"overlap", Problem, "network web (172.16.1.0/24) has the gateway 172.16.1.1, which the host's own network has too (router of the default route via wlan0)", "hostnat network renumber web", false}}},
 		{"two networks alike", func(f *Facts) {
-			f.Config.Networks[1].Subnet = pre("172.16.1.128/25")
+			f.Config.Networks[1].Subnets = []netip.Prefix{pre("172.16.1.128/25")}
 			f.Host.Sysctls["net/ipv4/conf/br0/rp_filter"] = "0"
 		},
 			[]want{{"overlap", Problem, "networks web (172.16.1.0/24) and lan (172.16.1.128/25) of compartment default overlap", "hostnat network renumber lan", false}}},
 		{"two networks alike, apart", func(f *Facts) {
-			f.Config.Networks[1].Subnet, f.Config.Networks[1].Compartment = pre("172.16.1.0/24"), "blue"
+			f.Config.Networks[1].Subnets, f.Config.Networks[1].Compartment = []netip.Prefix{pre("172.16.1.0/24")}, "blue"
 			f.Host.Sysctls["net/ipv4/conf/br0/rp_filter"] = "2"
 		}, nil},
 		{"a VPN with less MTU", func(f *Facts) { f.Host.Links[5].MTU, f.Host.Host.MTU = 1500, 1400; f.Host.Links[3].MTU = 1400 },
@@ -203,17 +203,17 @@ func TestChecks(t *testing.T) {
 			[]want{{"resolvers", Problem, "the name server 192.0.2.53 does not answer: connection refused", "mend or remove it in /etc/resolv.conf (resolvectl status, where systemd-resolved has it)", false}}},
 		{"table nearly full", func(f *Facts) { f.Daemon.Counters.Sessions = 80 },
 			[]want{{"tables", Warning, "the session table has 80 of 100 sessions", "hostnat session list | less, then hostnat session delete or shorter timeouts by hostnat nat set", false}}},
-		{"a network that is full", func(f *Facts) { f.Config.Networks[0].Subnet = pre("172.16.1.0/30") },
+		{"a network that is full", func(f *Facts) { f.Config.Networks[0].Subnets = []netip.Prefix{pre("172.16.1.0/30")} },
 			[]want{{"addresses", Note, "network web (172.16.1.0/30) has no address left", "hostnat network renumber web --subnet PREFIX, a larger one", false}}},
 		{"a network that is full of others", func(f *Facts) {
 			a := func(last byte) netip.Addr { return netip.AddrFrom4([4]byte{172, 16, 1, last}) }
-			f.Config.Networks[0].Subnet, f.Config.Networks[0].Exclude = pre("172.16.1.0/28"), []model.AddressRange{{Low: a(2), High: a(11)}}
+			f.Config.Networks[0].Subnets, f.Config.Networks[0].Exclude = []netip.Prefix{pre("172.16.1.0/28")}, []model.AddressRange{{Low: a(2), High: a(11)}}
 			f.Config.Reservations = []model.Reservation{{Network: "web", Name: "x", Address: a(12)}}
 			f.Config.Leases = []model.Lease{{Network: "web", Address: a(13)}, {Network: "lan", Address: a(14)}}
-			f.Config.Learnt = []model.Endpoint{{Network: "web", Address: a(13)}, {Network: "web", Address: a(14)}}
+			f.Config.Discovered = []model.Endpoint{{Network: "web", Addresses: []netip.Addr{a(13)}}, {Network: "web", Addresses: []netip.Addr{a(14)}}}
 		}, []want{{"addresses", Note, "network web (172.16.1.0/28) has no address left", "hostnat network renumber web --subnet PREFIX, a larger one", false}}},
 		{"a network with one left", func(f *Facts) {
-			f.Config.Networks[0].Subnet = pre("172.16.1.0/29")
+			f.Config.Networks[0].Subnets = []netip.Prefix{pre("172.16.1.0/29")}
 			f.Config.Networks[0].Exclude = []model.AddressRange{{Low: netip.MustParseAddr("172.16.1.3"), High: netip.MustParseAddr("172.16.1.5")}}
 		}, nil},
 		{"a range that is used up", func(f *Facts) {
@@ -240,7 +240,7 @@ func TestChecks(t *testing.T) {
 		}, nil},
 		{"many private endpoints, which are pinned", func(f *Facts) {
 			f.addEndpoints("snap", 2000, model.KindTAP)
-			f.Config.Networks = append(f.Config.Networks, model.Network{Name: "snap", ID: 9, Compartment: model.EachCompartment, Subnet: pre("172.16.3.0/24"), Gateway: netip.MustParseAddr("172.16.3.1")})
+			f.Config.Networks = append(f.Config.Networks, model.Network{Name: "snap", ID: 9, Compartment: model.EachCompartment, Subnets: []netip.Prefix{pre("172.16.3.0/24")}, Gateways: []netip.Addr{netip.MustParseAddr("172.16.3.1")}})
 		}, nil},
 		{"many neighbours, where the limit is not to be seen", func(f *Facts) {
 			f.addEndpoints("web", 2000, model.KindTAP)

@@ -43,11 +43,11 @@ func (f Facts) networks() []model.Network { return f.Config.Unfolded().Networks 
 func (f Facts) examples() (list []model.Network) {
 	seen := make(map[uint32]bool)
 	for _, n := range f.networks() {
-		if n.IsIsland() && seen[n.IslandOf] {
+		if n.IsPointToPoint() && seen[n.PartOf] {
 			continue
 		}
-		seen[n.IslandOf] = true
-		n.Name, _ = model.CutIsland(n.Name)
+		seen[n.PartOf] = true
+		n.Name, _ = model.CutPointToPoint(n.Name)
 		list = append(list, n)
 	}
 	return list

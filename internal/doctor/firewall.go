@@ -17,10 +17,10 @@ var forwardFirewallCheck = check{
 			families = append(families, "ip", "inet")
 		}
 		for _, n := range f.Config.Networks {
-			if n.Private() {
+			if n.PerEndpoint() {
 				continue // nobody there to send frames to
 			}
-			p := packet{in: n.Bridge, out: n.Bridge, source: n.Gateway.Next(), destination: n.Gateway.Next().Next(), protocol: uint8(model.TCP), port: 80}
+			p := packet{in: n.Bridge, out: n.Bridge, source: n.Gateway4().Next(), destination: n.Gateway4().Next().Next(), protocol: uint8(model.TCP), port: 80}
 			chain, eaten := firewall(f.Host.Chains).eats(families, "forward", p)
 			if !eaten {
 				continue
@@ -79,7 +79,7 @@ var inputFirewallCheck = check{
 			var eaten []string
 			var by host.Chain
 			for _, s := range services {
-				p := packet{in: n.Bridge, source: n.Gateway.Next(), destination: n.Gateway, protocol: uint8(s.protocol), port: s.port}
+				p := packet{in: n.Bridge, source: n.Gateway4().Next(), destination: n.Gateway4(), protocol: uint8(s.protocol), port: s.port}
 				if chain, drops := firewall(f.Host.Chains).eats([]string{"ip", "inet"}, "input", p); drops {
 					eaten, by = append(eaten, s.name), chain
 				}
@@ -134,11 +134,11 @@ func (f Facts) foreignSource(c host.Chain, r host.Rule) (found []Finding) {
 		severity, why = Problem, "frames between endpoints pass it (br_netfilter is loaded) and get another source on the way: they do not reach each other"
 	}
 	for _, n := range f.Config.Networks {
-		if !m.Prefix.Overlaps(n.Subnet) {
+		if !m.Prefix.Overlaps(n.Subnet4()) {
 			continue
 		}
 		found = append(found, Finding{
-			Severity: severity, What: fmt.Sprintf("a %s rule for %s (%s) covers network %s (%s)", r.Does, m.Prefix, chainName(c), n.Name, n.Subnet),
+			Severity: severity, What: fmt.Sprintf("a %s rule for %s (%s) covers network %s (%s)", r.Does, m.Prefix, chainName(c), n.Name, n.Subnet4()),
 			Why:     why,
 			Command: fmt.Sprintf("nft -a list chain %s %s %s, then delete the rule by its handle, or hostnat network renumber %s", c.Family, c.Table, c.Name, n.Name),
 		})
@@ -153,7 +153,7 @@ func (f Facts) foreignPort(c host.Chain, r host.Rule) (found []Finding) {
 	}
 	for _, m := range f.Config.Mappings {
 		ports := m.Ports()
-		if (uint8(m.Protocol) != r.Match.Protocol && !m.IsWhole()) || ports.High < r.Match.Ports.Low || ports.Low > r.Match.Ports.High || !mayMeet(r.Match.Destination, m.External.Address) {
+		if (uint8(m.Protocol) != r.Match.Protocol && !m.IsOneToOne()) || ports.High < r.Match.Ports.Low || ports.Low > r.Match.Ports.High || !mayMeet(r.Match.Destination, m.External.Address) {
 			continue
 		}
 		found = append(found, Finding{

@@ -59,7 +59,7 @@ func (f Facts) lends(bridge string, address netip.Prefix) bool {
 
 func (f Facts) isIsland(link string) bool {
 	n, is := f.networkOn(link)
-	return is && n.IsIsland()
+	return is && n.IsPointToPoint()
 }
 
 func (f Facts) leftIsland(link string) Finding {

@@ -35,7 +35,7 @@ var neighbourCheck = check{
 func (f Facts) neighbours() (n int) {
 	private := make(map[string]bool)
 	for _, network := range f.Config.Networks {
-		private[network.Name] = network.Private()
+		private[network.Name] = network.PerEndpoint()
 	}
 	namespaces := make(map[string]bool) // an endpoint's kind and target
 	for _, e := range f.Config.Endpoints {

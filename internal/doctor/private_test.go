@@ -16,11 +16,11 @@ func withClones() Facts {
 	gateway := []netip.Prefix{pre("172.16.9.1/24")}
 	for i, name := range []string{"snap", "snip"} {
 		f.Config.Networks = append(f.Config.Networks, model.Network{Name: name, ID: uint32(10 + i), NAT: "default", Compartment: model.EachCompartment,
-			Subnet: pre("172.16.9.0/24"), Gateway: gateway[0].Addr()})
+			Subnets: []netip.Prefix{pre("172.16.9.0/24")}, Gateways: []netip.Addr{gateway[0].Addr()}})
 	}
 	for i, link := range []string{"hv-e1", "tap0"} {
 		f.Config.Endpoints = append(f.Config.Endpoints, model.Endpoint{Name: fmt.Sprintf("e%d", i), ID: uint32(20 + i), Network: "snap", Interface: link,
-			Kind: model.KindTAP, Address: netip.MustParseAddr("172.16.9.2")})
+			Kind: model.KindTAP, Addresses: []netip.Addr{netip.MustParseAddr("172.16.9.2")}})
 		f.Host.Sysctls["net/ipv4/conf/"+link+"/rp_filter"] = "0"
 	}
 	f.Host.Links = append(f.Host.Links,

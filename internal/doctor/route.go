@@ -64,7 +64,7 @@ func shadows(f Facts) (found []Finding) {
 	for _, n := range f.Config.Networks {
 		for _, h := range n.Shadows(f.Host.Host) {
 			found = append(found, Finding{
-				Severity: Note, What: fmt.Sprintf("network %s (%s) has the same addresses as %s of the host (%s)", n.Name, n.Subnet, h.Prefix, h.Source),
+				Severity: Note, What: fmt.Sprintf("network %s (%s) has the same addresses as %s of the host (%s)", n.Name, n.Subnet4(), h.Prefix, h.Source),
 				Why: "its endpoints reach everything but that, and what has such an address there reaches them by port proxies, not by mappings; the host notices nothing of it",
 			})
 		}
@@ -77,11 +77,11 @@ func shadows(f Facts) (found []Finding) {
 func twins(f Facts) (found []Finding) {
 	for i, a := range f.Config.Networks {
 		for _, b := range f.Config.Networks[:i] {
-			if !a.Joins(b) || !a.Subnet.Overlaps(b.Subnet) {
+			if !a.Joins(b) || !a.Subnet4().Overlaps(b.Subnet4()) {
 				continue
 			}
 			found = append(found, Finding{
-				Severity: Problem, What: fmt.Sprintf("networks %s (%s) and %s (%s) of compartment %s overlap", b.Name, b.Subnet, a.Name, a.Subnet, a.Compartment),
+				Severity: Problem, What: fmt.Sprintf("networks %s (%s) and %s (%s) of compartment %s overlap", b.Name, b.Subnet4(), a.Name, a.Subnet4(), a.Compartment),
 				Why:     "an address would be in two places",
 				Command: "hostnat network renumber " + a.Name,
 			})
@@ -114,7 +114,7 @@ var mtuCheck = check{
 func narrowPorts(f Facts) (found []Finding) {
 	for _, n := range f.Config.Networks {
 		bridge, there := f.Host.Link(n.Bridge)
-		if !there || n.Private() {
+		if !there || n.PerEndpoint() {
 			continue
 		}
 		largest := 0
@@ -145,11 +145,11 @@ var reversePathCheck = check{
 			path := "net/ipv4/conf/" + n.Bridge + "/rp_filter"
 			own, there := f.Host.Sysctl(path)
 			// The greater of the two counts (ip-sysctl.rst); 1 is strict, RFC 3704 section 2.2.
-			if !there || max(all, own) != 1 || f.wayTo(n.Subnet, n.Bridge) == n.Bridge {
+			if !there || max(all, own) != 1 || f.wayTo(n.Subnet4(), n.Bridge) == n.Bridge {
 				continue
 			}
 			found = append(found, Finding{
-				Severity: Problem, What: fmt.Sprintf("rp_filter is strict on %s, and the host's route to %s leads out of %s", n.Bridge, n.Subnet, f.wayTo(n.Subnet, n.Bridge)),
+				Severity: Problem, What: fmt.Sprintf("rp_filter is strict on %s, and the host's route to %s leads out of %s", n.Bridge, n.Subnet4(), f.wayTo(n.Subnet4(), n.Bridge)),
 				Why:     fmt.Sprintf("the host drops what endpoints of network %s send to itself, and does not answer who asks for the gateway's MAC: these reach nothing", n.Name),
 				Command: "sysctl -w net.ipv4.conf." + n.Bridge + ".rp_filter=2",
 				fix:     &Fix{Sysctl: &Sysctl{Path: path, Value: "2", Was: fmt.Sprint(own)}},

@@ -12,8 +12,8 @@ var routingRuleCheck = check{
 	find: func(f Facts) (found []Finding) {
 		var subnets []netip.Prefix
 		for _, n := range f.Config.Networks {
-			if !n.Apart() {
-				subnets = append(subnets, n.Subnet)
+			if !n.Unrouted() {
+				subnets = append(subnets, n.Subnet4())
 			}
 		}
 		if len(subnets) == 0 {

@@ -45,7 +45,7 @@ func (f Facts) foreign(protocol model.Protocol, port uint16) (list []model.Liste
 	}
 	gateways, bridges := map[netip.Addr]bool{}, map[string]bool{"": true}
 	for _, n := range f.networks() {
-		gateways[n.Gateway], bridges[n.Bridge] = true, true
+		gateways[n.Gateway4()], bridges[n.Bridge] = true, true
 	}
 	for _, l := range f.Host.Listeners {
 		at := l.Address.Addr()

@@ -12,18 +12,18 @@ import (
 // has. The gateway, the network and the broadcast address, and what the network
 // excludes, are never returned.
 func FreeAddress(network model.Network, endpoints []model.Endpoint) (netip.Addr, error) {
-	used := map[netip.Addr]bool{network.Gateway: true}
+	used := map[netip.Addr]bool{network.Gateway4(): true}
 	for _, e := range endpoints {
 		if e.Network == network.Name {
-			used[e.Address] = true
+			used[e.Address4()] = true
 		}
 	}
-	broadcast := model.LastAddress(network.Subnet)
-	for a := network.Subnet.Addr().Next(); a.Less(broadcast); a = a.Next() {
+	broadcast := model.LastAddress(network.Subnet4())
+	for a := network.Subnet4().Addr().Next(); a.Less(broadcast); a = a.Next() {
 		if !used[a] && !network.Excludes(a) {
 			return a, nil
 		}
 	}
-	return netip.Addr{}, model.Errorf(model.Exhausted, "network %q (%s) has no free address", network.Name, network.Subnet).
+	return netip.Addr{}, model.Errorf(model.Exhausted, "network %q (%s) has no free address", network.Name, network.Subnet4()).
 		WithHint("detach an endpoint, or create a larger network")
 }

@@ -12,7 +12,7 @@ import (
 func TestFreeAddress(t *testing.T) {
 	t.Parallel()
 	network := func(subnet, gateway string) model.Network {
-		return model.Network{Name: "web", Subnet: netip.MustParsePrefix(subnet), Gateway: netip.MustParseAddr(gateway)}
+		return model.Network{Name: "web", Subnets: []netip.Prefix{netip.MustParsePrefix(subnet)}, Gateways: []netip.Addr{netip.MustParseAddr(gateway)}}
 	}
 	tests := []struct {
 		name    string
@@ -30,11 +30,11 @@ func TestFreeAddress(t *testing.T) {
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()
-			tt.network.Subnet = tt.network.Subnet.Masked()
+			tt.network.Subnets = []netip.Prefix{tt.network.Subnet4().Masked()}
 			// The same address in another network is not in the way.
-			endpoints := []model.Endpoint{{Network: "other", Address: netip.MustParseAddr("172.16.1.2")}}
+			endpoints := []model.Endpoint{{Network: "other", Addresses: []netip.Addr{netip.MustParseAddr("172.16.1.2")}}}
 			for _, u := range tt.used {
-				endpoints = append(endpoints, model.Endpoint{Network: "web", Address: netip.MustParseAddr(u)})
+				endpoints = append(endpoints, model.Endpoint{Network: "web", Addresses: []netip.Addr{netip.MustParseAddr(u)}})
 			}
 			got, err := FreeAddress(tt.network, endpoints)
 			if tt.want == "" {
@@ -83,7 +83,7 @@ func TestFreeSubnet(t *testing.T) {
 			}
 			var networks []model.Network
 			for i, p := range tt.networks {
-				networks = append(networks, model.Network{Compartment: fmt.Sprint(i), Subnet: netip.MustParsePrefix(p)})
+				networks = append(networks, model.Network{Compartment: fmt.Sprint(i), Subnets: []netip.Prefix{netip.MustParsePrefix(p)}})
 			}
 			got, err := FreeSubnetIn(model.DefaultPools())(facts, networks)
 			if tt.want == "" {
@@ -110,7 +110,7 @@ func TestFreeSubnetsDoNotOverlap(t *testing.T) {
 			t.Fatal(err)
 		}
 		other := config.NewConfig()
-		if _, err := other.AddNetwork(config.NetworkSpec{Name: "x", Subnet: chosen.Subnet.String()}, facts, FreeSubnetIn(model.DefaultPools())); err != nil {
+		if _, err := other.AddNetwork(config.NetworkSpec{Name: "x", Subnet: chosen.Subnet4().String()}, facts, FreeSubnetIn(model.DefaultPools())); err != nil {
 			t.Fatal(err)
 		}
 	}

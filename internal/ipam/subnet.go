@@ -16,7 +16,7 @@ func FreeSubnetIn(pools []model.Pool) config.ChooseSubnet {
 	return func(facts model.HostFacts, networks []model.Network) (netip.Prefix, error) {
 		var used []netip.Prefix
 		for _, n := range networks {
-			used = append(used, n.Subnet)
+			used = append(used, n.Subnet4())
 		}
 		for _, h := range facts.Reached() {
 			if h.Prefix.Bits() > 1 { // a default route, or a VPN's half of one, is in nobody's way

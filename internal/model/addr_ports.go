@@ -27,12 +27,12 @@ func (a AddrPorts) Count() int { return int(a.Ports.High) - int(a.Ports.Low) + 1
 // IsRange reports whether there is more than one port.
 func (a AddrPorts) IsRange() bool { return a.Ports.High > a.Ports.Low }
 
-// IsWhole reports whether there is the address alone.
-func (a AddrPorts) IsWhole() bool { return a.Ports == PortRange{} }
+// IsOneToOne reports whether there is the address alone.
+func (a AddrPorts) IsAddressOnly() bool { return a.Ports == PortRange{} }
 
 // String returns "A:P", "A:LO-HI" or "A".
 func (a AddrPorts) String() string {
-	if a.IsWhole() {
+	if a.IsAddressOnly() {
 		return a.Address.String()
 	}
 	if !a.IsRange() {

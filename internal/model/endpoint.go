@@ -24,7 +24,7 @@ type Neighbour struct {
 
 // Equal reports whether the endpoints are the same in everything.
 func (e *Endpoint) Equal(o *Endpoint) bool {
-	return e.Name == o.Name && e.ID == o.ID && e.Network == o.Network && e.Address == o.Address && e.MAC == o.MAC &&
+	return e.Name == o.Name && e.ID == o.ID && e.Network == o.Network && slices.Equal(e.Addresses, o.Addresses) && e.MAC == o.MAC &&
 		e.Kind == o.Kind && e.Target == o.Target && e.Interface == o.Interface && e.IfName == o.IfName && slices.Equal(e.Aliases, o.Aliases)
 }
 
@@ -48,7 +48,7 @@ type Endpoint struct {
 	Name      string       `json:"name"` // unique on the host
 	ID        uint32       `json:"id"`   // stable over restarts; never 0
 	Network   string       `json:"network"`
-	Address   netip.Addr   `json:"address"`
+	Addresses []netip.Addr `json:"addresses"` // at most one of each family, each inside one of the network's subnets
 	MAC       MAC          `json:"mac"`
 	Kind      EndpointKind `json:"kind"`
 	Target    string       `json:"target"`            // namespace name or path, process id, or link name, by Kind
@@ -56,6 +56,9 @@ type Endpoint struct {
 	IfName    string       `json:"ifname"`            // link name inside the namespace ("eth0"); empty for TAP and port
 	Aliases   []string     `json:"aliases,omitempty"` // further names in DNS: lower case, sorted
 }
+
+// Address4 is the IPv4 one of the addresses; not valid if there is none.
+func (e Endpoint) Address4() netip.Addr { return first4(e.Addresses) }
 
 // InNamespace reports whether hostnat makes the endpoint's veth pair itself.
 func (e Endpoint) InNamespace() bool { return e.Kind == KindNetns || e.Kind == KindPID }

@@ -57,7 +57,7 @@ func (u InUse) free(p Protocol, at netip.Addr, ranges []PortRange) []bool {
 	}
 	for i := range u.Mappings {
 		m := &u.Mappings[i]
-		if m.IsWhole() {
+		if m.IsOneToOne() {
 			take(p, AddrPorts{Address: m.External.Address, Ports: m.Ports()})
 			continue
 		}

@@ -36,9 +36,9 @@ func (i *Isolation) UnmarshalText(text []byte) error {
 	return nil
 }
 
-// Apart reports whether the host's own routing tables leave the network out: one
+// Unrouted reports whether the host's own routing tables leave the network out: one
 // of another compartment may have the same prefix.
-func (n Network) Apart() bool { return n.Compartment != DefaultCompartment }
+func (n Network) Unrouted() bool { return n.Compartment != DefaultCompartment }
 
 // NoNAT stands in the place of a NAT's name for networks that are behind none:
 // their endpoints do not reach the outside.

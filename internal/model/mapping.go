@@ -51,7 +51,7 @@ func (t Target) String() string {
 	switch {
 	case t.Endpoint == "":
 		return t.Internal.String()
-	case t.Internal.IsWhole():
+	case t.Internal.IsAddressOnly():
 		return t.Endpoint
 	}
 	return t.Endpoint + ":" + t.Internal.Ports.Text()
@@ -146,13 +146,13 @@ func (m Mapping) Present(absent map[string]error) Mapping {
 	return m
 }
 
-// IsWhole reports whether the mapping has a whole external address: every
+// IsOneToOne reports whether the mapping has a whole external address: every
 // protocol, every port of TCP and UDP (RFC 3022 section 2.1, Basic NAT).
-func (m Mapping) IsWhole() bool { return m.Protocol == AnyProtocol }
+func (m Mapping) IsOneToOne() bool { return m.Protocol == AnyProtocol }
 
 // Ports are those that the mapping has outside: of a whole address all.
 func (m Mapping) Ports() PortRange {
-	if m.IsWhole() {
+	if m.IsOneToOne() {
 		return PortRange{Low: 1, High: 65535}
 	}
 	return m.External.Ports

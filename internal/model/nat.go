@@ -65,7 +65,7 @@ type NAT struct {
 	UDPFiltering       Filtering         `json:"udpFiltering"`
 	UDPInboundRefresh  bool              `json:"udpInboundRefresh"`
 	Pooling            Pooling           `json:"pooling"`
-	Overflow           bool              `json:"overflow"` // go on with endpoint-dependent mapping when a range is used up
+	EndpointDependent  bool              `json:"overflow"` // go on with endpoint-dependent mapping when a range is used up
 	HoldDown           Seconds           `json:"holdDown"` // a freed UDP port or ICMP identifier is not given out again for so long; 0 to an hour
 	Limits             Limits            `json:"limits"`
 	MSSClamp           bool              `json:"mssClamp"`   // TCP's segment size is lowered to what the way out takes
@@ -186,6 +186,6 @@ func (n *NAT) Equal(o *NAT) bool {
 	return n.Name == o.Name && n.ID == o.ID && slices.Equal(n.ExternalInterfaces, o.ExternalInterfaces) &&
 		slices.Equal(n.ExternalAddresses, o.ExternalAddresses) && n.Profile == o.Profile && n.Timeouts == o.Timeouts &&
 		n.TCPFiltering == o.TCPFiltering && n.UDPFiltering == o.UDPFiltering && n.UDPInboundRefresh == o.UDPInboundRefresh &&
-		n.Pooling == o.Pooling && n.Overflow == o.Overflow && n.HoldDown == o.HoldDown && n.Limits == o.Limits &&
+		n.Pooling == o.Pooling && n.EndpointDependent == o.EndpointDependent && n.HoldDown == o.HoldDown && n.Limits == o.Limits &&
 		n.MSSClamp == o.MSSClamp && n.Exhaustion == o.Exhaustion
 }

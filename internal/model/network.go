@@ -14,10 +14,10 @@ type Compartment struct {
 
 // Equal reports whether the networks are the same in everything.
 func (n *Network) Equal(o *Network) bool {
-	return n.Name == o.Name && n.ID == o.ID && n.NAT == o.NAT && n.Compartment == o.Compartment && n.Subnet == o.Subnet &&
-		n.Gateway == o.Gateway && n.Bridge == o.Bridge && n.Adopted == o.Adopted && n.Overlap == o.Overlap &&
+	return n.Name == o.Name && n.ID == o.ID && n.NAT == o.NAT && n.Compartment == o.Compartment && slices.Equal(n.Subnets, o.Subnets) &&
+		slices.Equal(n.Gateways, o.Gateways) && n.Bridge == o.Bridge && n.Adopted == o.Adopted && n.Overlap == o.Overlap &&
 		n.Isolation == o.Isolation && n.DNS == o.DNS && n.Domain == o.Domain && n.DHCP == o.DHCP && n.LeaseTime == o.LeaseTime &&
-		n.MTU == o.MTU && n.IslandOf == o.IslandOf && slices.Equal(n.NTP, o.NTP) && slices.Equal(n.Routes, o.Routes) &&
+		n.MTU == o.MTU && n.PartOf == o.PartOf && slices.Equal(n.NTP, o.NTP) && slices.Equal(n.Routes, o.Routes) &&
 		slices.Equal(n.Ranges, o.Ranges) && slices.Equal(n.Exclude, o.Exclude)
 }
 
@@ -34,18 +34,18 @@ type MAC string
 // Network is one internal layer-2 segment: a switch, a subnet and the host's
 // gateway address on it.
 type Network struct {
-	Name        string       `json:"name"`
-	ID          uint32       `json:"id"`          // stable over restarts; part of kernel keys; never 0
-	NAT         string       `json:"nat"`         // or NoNAT
-	Compartment string       `json:"compartment"` // EachCompartment, and no bridge: see Private
-	Subnet      netip.Prefix `json:"subnet"`      // masked: no host bits
-	Gateway     netip.Addr   `json:"gateway"`     // the host vNIC's address, inside Subnet
-	Bridge      string       `json:"bridge"`      // link name of the switch; empty: there is none
-	Adopted     bool         `json:"adopted"`     // the bridge was there before and stays after
-	Overlap     Overlap      `json:"overlap"`     // what to do when the host's own network comes to overlap Subnet
-	Isolation   Isolation    `json:"isolation"`   // whom its endpoints reach
-	DNS         Switch       `json:"dns"`         // whether the gateway answers for names
-	Domain      string       `json:"domain"`      // of the endpoints' names; empty: OwnDomain. See DomainName
+	Name        string         `json:"name"`
+	ID          uint32         `json:"id"`          // stable over restarts; part of kernel keys; never 0
+	NAT         string         `json:"nat"`         // or NoNAT
+	Compartment string         `json:"compartment"` // EachCompartment, and no bridge: see Private
+	Subnets     []netip.Prefix `json:"subnets"`     // masked: no host bits; at most one of each family
+	Gateways    []netip.Addr   `json:"gateways"`    // the host vNIC's addresses: the i-th is inside the i-th of Subnets
+	Bridge      string         `json:"bridge"`      // link name of the switch; empty: there is none
+	Adopted     bool           `json:"adopted"`     // the bridge was there before and stays after
+	Overlap     Overlap        `json:"overlap"`     // what to do when the host's own network comes to overlap Subnet
+	Isolation   Isolation      `json:"isolation"`   // whom its endpoints reach
+	DNS         Switch         `json:"dns"`         // whether the gateway answers for names
+	Domain      string         `json:"domain"`      // of the endpoints' names; empty: OwnDomain. See DomainName
 
 	DHCP      Switch         `json:"dhcp"`              // whether clients get addresses from the gateway
 	LeaseTime Seconds        `json:"leaseTime"`         // 0: DefaultLeaseTime
@@ -55,18 +55,18 @@ type Network struct {
 	Ranges    []AddressRange `json:"ranges,omitempty"`  // for DHCP clients; none: the whole subnet
 	Exclude   []AddressRange `json:"exclude,omitempty"` // never given out unless asked for
 
-	IslandOf uint32 `json:"-"` // id of the private network that this is an endpoint's part of (Unfolded); 0: none
+	PartOf uint32 `json:"-"` // id of the private network that this is an endpoint's part of (Unfolded); 0: none
 }
 
 // GatewayPrefix is the gateway's address as the host has it on the network's
-// link. It is a single one if the network is Apart: with the subnet's length the
+// link. It is a single one if the network is Unrouted: with the subnet's length the
 // kernel would take the subnet's broadcast address, which may be that of the
 // host's own LAN, to be on this link.
 func (n Network) GatewayPrefix() netip.Prefix {
-	if n.Apart() {
-		return netip.PrefixFrom(n.Gateway, n.Gateway.BitLen())
+	if n.Unrouted() {
+		return netip.PrefixFrom(n.Gateway4(), n.Gateway4().BitLen())
 	}
-	return netip.PrefixFrom(n.Gateway, n.Subnet.Bits())
+	return netip.PrefixFrom(n.Gateway4(), n.Subnet4().Bits())
 }
 
 // EachCompartment, given as a network's compartment, makes the network private:
@@ -78,14 +78,36 @@ const EachCompartment = "each"
 // since they are clones of one machine. A network with a bridge is in a
 // compartment that happens to have that name: there were such before there were
 // private networks.
-func (n Network) Private() bool { return n.Compartment == EachCompartment && n.Bridge == "" }
+func (n Network) PerEndpoint() bool { return n.Compartment == EachCompartment && n.Bridge == "" }
 
-// IsIsland reports whether the network is what Unfolded makes of one endpoint.
-func (n Network) IsIsland() bool { return n.IslandOf != 0 }
+// Subnet4 is the IPv4 one of the subnets; not valid if there is none.
+func (n Network) Subnet4() netip.Prefix {
+	for _, p := range n.Subnets {
+		if p.Addr().Is4() {
+			return p
+		}
+	}
+	return netip.Prefix{}
+}
 
-// CutIsland returns the network that a network's name means to a user and, if it
+// Gateway4 is the gateway's IPv4 address; not valid if there is none.
+func (n Network) Gateway4() netip.Addr { return first4(n.Gateways) }
+
+func first4(list []netip.Addr) netip.Addr {
+	for _, a := range list {
+		if a.Is4() {
+			return a
+		}
+	}
+	return netip.Addr{}
+}
+
+// IsPointToPoint reports whether the network is what Unfolded makes of one endpoint.
+func (n Network) IsPointToPoint() bool { return n.PartOf != 0 }
+
+// CutPointToPoint returns the network that a network's name means to a user and, if it
 // is the name of an island, the island's endpoint.
-func CutIsland(name string) (network, endpoint string) {
+func CutPointToPoint(name string) (network, endpoint string) {
 	network, endpoint, _ = strings.Cut(name, "/")
 	return network, endpoint
 }
@@ -93,5 +115,5 @@ func CutIsland(name string) (network, endpoint string) {
 // Joins reports whether what is in the two networks, which may be the same, can
 // be told apart by address alone, and reached by one mapping.
 func (n Network) Joins(other Network) bool {
-	return n.Compartment == other.Compartment && !n.Private() && !other.Private()
+	return n.Compartment == other.Compartment && !n.PerEndpoint() && !other.PerEndpoint()
 }

@@ -22,7 +22,7 @@ func (n Network) DomainName() string {
 // OwnDomain is the domain that a network's names are in whatever Domain says:
 // NETWORK.internal, lower case.
 func (n Network) OwnDomain() string {
-	name, _ := CutIsland(n.Name)
+	name, _ := CutPointToPoint(n.Name)
 	return strings.ToLower(name) + "." + PrivateDomain
 }
 
@@ -71,7 +71,7 @@ func (n Network) Dynamic() []AddressRange {
 // Stations returns all addresses of the subnet that a station can have, the
 // gateway's too.
 func (n Network) Stations() []AddressRange {
-	return []AddressRange{{Low: n.Subnet.Addr().Next(), High: LastAddress(n.Subnet).Prev()}}
+	return []AddressRange{{Low: n.Subnet4().Addr().Next(), High: LastAddress(n.Subnet4()).Prev()}}
 }
 
 // Excludes reports whether an address is kept out of all automatic choice.

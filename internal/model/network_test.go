@@ -91,9 +91,9 @@ func TestWhichNetworksAreOpenToEachOther(t *testing.T) {
 // What is stored has no trace of islands.
 func TestIslandIsNotStored(t *testing.T) {
 	t.Parallel()
-	text, err := json.Marshal(Network{Name: "snap/e1", IslandOf: 7})
+	text, err := json.Marshal(Network{Name: "snap/e1", PartOf: 7})
 	var back Network
-	if err := json.Unmarshal(text, &back); err != nil || back.IsIsland() {
+	if err := json.Unmarshal(text, &back); err != nil || back.IsPointToPoint() {
 		t.Errorf("%s: %v", text, err)
 	}
 	if err != nil {
@@ -104,7 +104,7 @@ func TestIslandIsNotStored(t *testing.T) {
 func TestCutIsland(t *testing.T) {
 	t.Parallel()
 	for name, want := range map[string][2]string{"snap/e1": {"snap", "e1"}, "web": {"web", ""}, "": {"", ""}} {
-		if network, endpoint := CutIsland(name); [2]string{network, endpoint} != want {
+		if network, endpoint := CutPointToPoint(name); [2]string{network, endpoint} != want {
 			t.Errorf("%q: %q, %q", name, network, endpoint)
 		}
 	}

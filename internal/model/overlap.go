@@ -45,11 +45,11 @@ func (o *Overlap) UnmarshalText(text []byte) error {
 // HostOverlaps returns the host's prefixes that the network's subnet overlaps.
 // Default routes, VPNs' halves of one included, are in nobody's way, and an adopted
 // bridge may have its address, and so its route, already.
-func (n Network) HostOverlaps(facts HostFacts) []HostPrefix {
+func (n Network) OverlappingHostPrefixes(facts HostFacts) []HostPrefix {
 	var list []HostPrefix
 	for _, h := range facts.Reached() {
 		own := n.Adopted && strings.HasSuffix(h.Source, " "+n.Bridge)
-		if h.Prefix.Bits() > 1 && !own && h.Prefix.Overlaps(n.Subnet) {
+		if h.Prefix.Bits() > 1 && !own && h.Prefix.Overlaps(n.Subnet4()) {
 			list = append(list, h)
 		}
 	}
@@ -59,13 +59,13 @@ func (n Network) HostOverlaps(facts HostFacts) []HostPrefix {
 // Elsewhere returns the parts of the subnet that the host reaches by its other
 // interfaces: what is as long a prefix as the subnet, or a longer one. Of a shorter
 // one the host itself takes the subnet for the network's.
-func (n Network) Elsewhere(facts HostFacts) []netip.Prefix {
-	if n.Apart() {
+func (n Network) HostOverlap(facts HostFacts) []netip.Prefix {
+	if n.Unrouted() {
 		return nil // the host does not take any of it for the network's
 	}
 	var list []netip.Prefix
-	for _, h := range n.HostOverlaps(facts) {
-		if h.Prefix.Bits() >= n.Subnet.Bits() && !slices.Contains(list, h.Prefix) {
+	for _, h := range n.OverlappingHostPrefixes(facts) {
+		if h.Prefix.Bits() >= n.Subnet4().Bits() && !slices.Contains(list, h.Prefix) {
 			list = append(list, h.Prefix)
 		}
 	}
@@ -79,16 +79,16 @@ func (n Network) GatewayTaken(mac MAC, link string) error {
 }
 
 func (n Network) GatewayTakenBy(by string) error {
-	return Errorf(Conflict, "gateway %s of network %q would be an address of the host, whose own network has it already (%s)", n.Gateway, n.Name, by).
+	return Errorf(Conflict, "gateway %s of network %q would be an address of the host, whose own network has it already (%s)", n.Gateway4(), n.Name, by).
 		WithHint("choose another with --gateway, or another subnet")
 }
 
 // Shadows returns the host's prefixes that endpoints of the network cannot reach
 // since they have the same addresses themselves, and that is all that is lost:
-// of a network that is Apart.
+// of a network that is Unrouted.
 func (n Network) Shadows(facts HostFacts) []HostPrefix {
-	if !n.Apart() {
+	if !n.Unrouted() {
 		return nil
 	}
-	return n.HostOverlaps(facts)
+	return n.OverlappingHostPrefixes(facts)
 }

@@ -298,7 +298,7 @@ func endpoints(c config.Config) map[string]server {
 	}
 	out := make(map[string]server)
 	for _, e := range c.Endpoints {
-		out[e.Name] = server{e.Address, bridges[e.Network]}
+		out[e.Name] = server{e.Address4(), bridges[e.Network]}
 	}
 	return out
 }

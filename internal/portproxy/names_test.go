@@ -110,7 +110,7 @@ func TestEndpointName(t *testing.T) {
 	if b, err := ask(t, p.Listen.String()); err == nil {
 		t.Errorf("before it is attached: got %q", b)
 	}
-	c.Endpoints = []model.Endpoint{{Name: "c1", Network: "web", Address: address(t, "127.0.0.1")}}
+	c.Endpoints = []model.Endpoint{{Name: "c1", Network: "web", Addresses: []netip.Addr{address(t, "127.0.0.1")}}}
 	c.Networks = []model.Network{{Name: "web", Bridge: "lo"}}
 	e.Apply(c)
 	if b, err := ask(t, p.Listen.String()); b != "c1" {

@@ -27,7 +27,7 @@ func (k *Kernel) attach(ctx context.Context, v view, e model.Endpoint, mtu int) 
 	if err != nil {
 		return err
 	}
-	if n.IsIsland() {
+	if n.IsPointToPoint() {
 		return k.attachIsland(ctx, v, n, e, mtu)
 	}
 	bridge, ok := v.link(n.Bridge)
@@ -73,7 +73,7 @@ func (k *Kernel) attachTo(ctx context.Context, v view, n model.Network, bridge h
 	}
 	_, err = host.EnsureVeth(ctx, host.Veth{
 		Name: e.Interface, Bridge: bridge.Index, Namespace: ns, IfName: e.IfName, MAC: e.MAC,
-		Address: netip.PrefixFrom(e.Address, n.Subnet.Bits()), Gateway: n.Gateway, GatewayMAC: pinned, MTU: n.LinkMTU(mtu), Guard: guard,
+		Address: netip.PrefixFrom(e.Address4(), n.Subnet4().Bits()), Gateway: n.Gateway4(), GatewayMAC: pinned, MTU: n.LinkMTU(mtu), Guard: guard,
 	})
 	return err
 }

@@ -28,7 +28,7 @@ func (k *Kernel) Change(ctx context.Context, c config.Config) (model.Report, err
 	}
 	before := *k.made
 	changed, deleted := config.ChangedMappings(before.config.Mappings, c.Mappings)
-	if slices.ContainsFunc(slices.Concat(changed, deleted), model.Mapping.IsWhole) {
+	if slices.ContainsFunc(slices.Concat(changed, deleted), model.Mapping.IsOneToOne) {
 		return k.Apply(ctx, c)
 	}
 	k.made = nil // until it is

@@ -21,7 +21,7 @@ func (k *Kernel) expect(x *insideChange) error {
 	right := slices.Clone(x.free)
 	v := view{config: x.is}.withLinks(x.links)
 	for _, n := range x.Networks {
-		if l, ok := v.link(n.Bridge); ok && !n.IsIsland() && isBridge(l, bridgeOf(n, x.host.MTU)) {
+		if l, ok := v.link(n.Bridge); ok && !n.IsPointToPoint() && isBridge(l, bridgeOf(n, x.host.MTU)) {
 			k.settleBridge(v, bridgeOf(n, x.host.MTU), l)
 			right = append(right, l)
 		}
@@ -32,7 +32,7 @@ func (k *Kernel) expect(x *insideChange) error {
 			return err
 		}
 		bridge, _ := v.link(n.Bridge)
-		if n.IsIsland() {
+		if n.IsPointToPoint() {
 			bridge = host.Link{}
 		}
 		if l, ok := v.link(e.Interface); ok && l.Owned() == e.InNamespace() && l.Up && l.MasterIndex == bridge.Index {

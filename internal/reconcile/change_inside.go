@@ -36,7 +36,7 @@ func (k *Kernel) changeInside(ctx context.Context, c config.Config) (model.Repor
 	before := *k.made
 	diff, only := config.ChangedInside(before.config, c)
 	changed, deleted := config.ChangedMappings(before.config.Mappings, c.Mappings)
-	if !only || !isPlain(before, c, diff) || slices.ContainsFunc(slices.Concat(changed, deleted), model.Mapping.IsWhole) {
+	if !only || !isPlain(before, c, diff) || slices.ContainsFunc(slices.Concat(changed, deleted), model.Mapping.IsOneToOne) {
 		return k.Apply(ctx, c)
 	}
 	k.made = nil // until it is
@@ -62,7 +62,7 @@ func (k *Kernel) changeInside(ctx context.Context, c config.Config) (model.Repor
 func isPlain(before made, c config.Config, d config.InsideChange) bool {
 	islands := make(map[string]bool)
 	for _, n := range slices.Concat(d.Networks, d.GoneNetworks) {
-		islands[n.Name] = n.IsIsland()
+		islands[n.Name] = n.IsPointToPoint()
 	}
 	special := func(e model.Endpoint) bool {
 		return before.report.Absent[e.Name] != nil || !e.InNamespace() && (islands[e.Network] || isExternal(c, e.Interface))
@@ -125,7 +125,7 @@ func (k *Kernel) takeAway(ctx context.Context, x *insideChange) (err error) {
 	}
 	for _, n := range x.GoneNetworks {
 		delete(k.bridges, n.Bridge)
-		if !n.IsIsland() { // whose link is its endpoint's
+		if !n.IsPointToPoint() { // whose link is its endpoint's
 			ours = append(ours, n.Bridge)
 		}
 	}
@@ -171,7 +171,7 @@ func allBare(links []host.Link) error {
 
 func (k *Kernel) makeBridges(ctx context.Context, x *insideChange) error {
 	for _, n := range x.Networks {
-		if n.IsIsland() {
+		if n.IsPointToPoint() {
 			continue
 		}
 		index, err := host.EnsureBridge(ctx, bridgeOf(n, x.host.MTU))

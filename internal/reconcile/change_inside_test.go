@@ -31,7 +31,7 @@ func TestIsPlain(t *testing.T) {
 			edit: func(_ *made, c *config.Config) { c.NATs[0].ExternalInterfaces = []string{"tap0"} },
 		},
 		{name: "TAP of its own network", diff: config.InsideChange{
-			Networks: []model.Network{{Name: "web", IslandOf: 7}}, Endpoints: []model.Endpoint{tap},
+			Networks: []model.Network{{Name: "web", PartOf: 7}}, Endpoints: []model.Endpoint{tap},
 		}},
 		{
 			name: "endpoint that was not there", diff: config.InsideChange{GoneEndpoints: []model.Endpoint{inside}},
@@ -65,9 +65,9 @@ func TestPartsOfAPluggedLink(t *testing.T) {
 	c := config.NewConfig()
 	c.Networks = []model.Network{{
 		Name: "web", ID: 3, NAT: model.DefaultNAT, Compartment: model.DefaultCompartment, Bridge: "hn-web",
-		Subnet: netip.MustParsePrefix("172.16.1.0/24"), Gateway: netip.MustParseAddr("172.16.1.1"),
+		Subnets: []netip.Prefix{netip.MustParsePrefix("172.16.1.0/24")}, Gateways: []netip.Addr{netip.MustParseAddr("172.16.1.1")},
 	}}
-	tap := model.Endpoint{Name: "vm", ID: 4, Network: "web", Kind: model.KindTAP, Interface: "tap0", Address: netip.MustParseAddr("172.16.1.2"), MAC: "02:00:00:00:00:02"}
+	tap := model.Endpoint{Name: "vm", ID: 4, Network: "web", Kind: model.KindTAP, Interface: "tap0", Addresses: []netip.Addr{netip.MustParseAddr("172.16.1.2")}, MAC: "02:00:00:00:00:02"}
 	after := c.Clone()
 	after.Endpoints = []model.Endpoint{tap}
 	bridge := host.Link{Index: 5, Name: "hn-web", Type: "bridge", MAC: "02:00:00:00:00:01"}
@@ -81,7 +81,7 @@ func TestPartsOfAPluggedLink(t *testing.T) {
 	was, is := x.parts(x.links, x.links)
 	network := map[uint32]datapath.Network{3: {
 		Compartment: c.CompartmentID(model.DefaultCompartment), NAT: c.NATs[0].ID, Bridge: 5,
-		Subnet: c.Networks[0].Subnet, Gateway: c.Networks[0].Gateway, GatewayMAC: bridge.MAC,
+		Subnet: c.Networks[0].Subnet4(), Gateway: c.Networks[0].Gateway4(), GatewayMAC: bridge.MAC,
 	}}
 	wantWas := datapath.Config{
 		Networks: network, Insides: map[uint32]datapath.Inside{5: {Network: 3, Bridge: true}},
@@ -89,9 +89,9 @@ func TestPartsOfAPluggedLink(t *testing.T) {
 	}
 	wantIs := datapath.Config{
 		Networks: network,
-		Insides:  map[uint32]datapath.Inside{5: {Network: 3, Bridge: true}, 6: {Network: 3, Address: tap.Address, MAC: tap.MAC}},
+		Insides:  map[uint32]datapath.Inside{5: {Network: 3, Bridge: true}, 6: {Network: 3, Address: tap.Address4(), MAC: tap.MAC}},
 		Endpoints: []datapath.Endpoint{{
-			Compartment: network[3].Compartment, Address: tap.Address, Interface: 6, Network: 3, MTU: 1500, MAC: tap.MAC, GatewayMAC: bridge.MAC,
+			Compartment: network[3].Compartment, Address: tap.Address4(), Interface: 6, Network: 3, MTU: 1500, MAC: tap.MAC, GatewayMAC: bridge.MAC,
 		}},
 		Outsides: map[uint32]datapath.Outside{},
 	}

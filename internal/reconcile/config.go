@@ -133,9 +133,9 @@ func (v view) outsides() []host.Link {
 func (v view) addNetwork(c *datapath.Config, n model.Network) {
 	network := datapath.Network{
 		Compartment: v.config.CompartmentID(n.Compartment),
-		Subnet:      n.Subnet, Gateway: n.Gateway,
-		Open: n.Isolation == model.NotIsolated, KeptApart: n.Isolation == model.IsolatedEndpoints, Apart: n.Apart(),
-		Elsewhere: n.Elsewhere(v.host),
+		Subnet:      n.Subnet4(), Gateway: n.Gateway4(),
+		Open: n.Isolation == model.NotIsolated, KeptApart: n.Isolation == model.IsolatedEndpoints, Apart: n.Unrouted(),
+		Elsewhere: n.HostOverlap(v.host),
 	}
 	if t, err := v.config.NAT(n.NAT); err == nil {
 		network.NAT = t.ID
@@ -143,7 +143,7 @@ func (v view) addNetwork(c *datapath.Config, n model.Network) {
 	if bridge, ok := v.link(n.Bridge); ok {
 		network.Bridge = uint32(bridge.Index)
 		network.GatewayMAC = bridge.MAC
-		if !n.IsIsland() { // then the endpoint's link is the network's
+		if !n.IsPointToPoint() { // then the endpoint's link is the network's
 			c.Insides[network.Bridge] = datapath.Inside{Network: n.ID, Bridge: true}
 		}
 	}
@@ -158,9 +158,9 @@ func (v view) addEndpoint(c *datapath.Config, e model.Endpoint) {
 	}
 	network := c.Networks[n.ID]
 	index := uint32(link.Index)
-	c.Insides[index] = datapath.Inside{Network: n.ID, Address: e.Address, MAC: e.MAC, Island: n.IsIsland()}
+	c.Insides[index] = datapath.Inside{Network: n.ID, Address: e.Address4(), MAC: e.MAC, Island: n.IsPointToPoint()}
 	c.Endpoints = append(c.Endpoints, datapath.Endpoint{
-		Compartment: network.Compartment, Address: e.Address, Interface: index, Network: n.ID,
+		Compartment: network.Compartment, Address: e.Address4(), Interface: index, Network: n.ID,
 		Peer: e.InNamespace(), MTU: link.MTU, MAC: e.MAC, GatewayMAC: network.GatewayMAC,
 	})
 }
@@ -169,7 +169,7 @@ func (v view) addMapping(c *datapath.Config, m model.Mapping) {
 	mapping, leads := v.mapping(m)
 	switch {
 	case !leads:
-	case m.IsWhole():
+	case m.IsOneToOne():
 		addWhole(c, m.ID, mapping)
 	default:
 		c.Mappings[m.ID] = mapping

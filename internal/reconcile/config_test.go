@@ -37,8 +37,8 @@ func prefixes(list ...string) []netip.Prefix {
 // hostView is testConfig on a host with two outsides, a VPN and a bond.
 func hostView() view {
 	c := testConfig()
-	c.Endpoints[0].Address, c.Endpoints[0].MAC = netip.MustParseAddr("172.16.1.2"), "02:00:00:00:00:02"
-	c.Endpoints[1].Address, c.Endpoints[1].MAC = netip.MustParseAddr("172.16.1.3"), "02:00:00:00:00:03"
+	c.Endpoints[0].Addresses, c.Endpoints[0].MAC = []netip.Addr{netip.MustParseAddr("172.16.1.2")}, "02:00:00:00:00:02"
+	c.Endpoints[1].Addresses, c.Endpoints[1].MAC = []netip.Addr{netip.MustParseAddr("172.16.1.3")}, "02:00:00:00:00:03"
 	return view{config: c, anchor: 3, room: 15, local: localPorts, links: []host.Link{
 		{Index: 1, Name: "lo", Loopback: true, HasEthernet: true, Addresses: prefixes("127.0.0.1/8")},
 		{Index: 2, Name: "eth0", HasEthernet: true, Addresses: prefixes("192.0.2.1/24", "192.0.2.2/24")},

@@ -18,10 +18,10 @@ var islandHooks = []datapath.Hook{datapath.InsideIngress, datapath.PointToPointI
 // All of one private network have one gateway MAC: a clone that wakes up finds
 // the gateway that it knew.
 func islandOf(n model.Network, e model.Endpoint) host.Island {
-	return host.Island{MAC: islandMAC(n), Gateway: n.GatewayPrefix(), Endpoint: e.Address, EndpointMAC: e.MAC}
+	return host.Island{MAC: islandMAC(n), Gateway: n.GatewayPrefix(), Endpoint: e.Address4(), EndpointMAC: e.MAC}
 }
 
-func islandMAC(n model.Network) model.MAC { return gatewayMAC(model.Network{ID: n.IslandOf}) }
+func islandMAC(n model.Network) model.MAC { return gatewayMAC(model.Network{ID: n.PartOf}) }
 
 // attachIsland is attach for an endpoint that is by itself.
 func (k *Kernel) attachIsland(ctx context.Context, v view, n model.Network, e model.Endpoint, mtu int) error {
@@ -64,7 +64,7 @@ func (k *Kernel) makeIsland(ctx context.Context, v view, n model.Network, e mode
 	defer ns.Close()
 	_, err = host.EnsureVeth(ctx, host.Veth{
 		Name: e.Interface, Island: islandOf(n, e), Namespace: ns, IfName: e.IfName, MAC: e.MAC,
-		Address: netip.PrefixFrom(e.Address, n.Subnet.Bits()), Gateway: n.Gateway, GatewayMAC: islandMAC(n), MTU: n.LinkMTU(mtu), Guard: k.guardIsland,
+		Address: netip.PrefixFrom(e.Address4(), n.Subnet4().Bits()), Gateway: n.Gateway4(), GatewayMAC: islandMAC(n), MTU: n.LinkMTU(mtu), Guard: k.guardIsland,
 	})
 	return err
 }

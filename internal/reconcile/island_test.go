@@ -18,10 +18,10 @@ func privateConfig() config.Config {
 	c := config.NewConfig()
 	address := netip.MustParseAddr("172.16.1.2")
 	c.Networks = []model.Network{{Name: "snap", ID: 3, NAT: "default", Compartment: model.EachCompartment,
-		Subnet: netip.MustParsePrefix("172.16.1.0/24"), Gateway: netip.MustParseAddr("172.16.1.1")}}
+		Subnets: []netip.Prefix{netip.MustParsePrefix("172.16.1.0/24")}, Gateways: []netip.Addr{netip.MustParseAddr("172.16.1.1")}}}
 	c.Endpoints = []model.Endpoint{
-		{Name: "c1", ID: 5, Network: "snap", Kind: model.KindNetns, Interface: "hv-c1", Address: address, MAC: "02:00:00:00:00:77"},
-		{Name: "vm", ID: 6, Network: "snap", Kind: model.KindTAP, Interface: "tap0", Address: address, MAC: "02:00:00:00:00:77"},
+		{Name: "c1", ID: 5, Network: "snap", Kind: model.KindNetns, Interface: "hv-c1", Addresses: []netip.Addr{address}, MAC: "02:00:00:00:00:77"},
+		{Name: "vm", ID: 6, Network: "snap", Kind: model.KindTAP, Interface: "tap0", Addresses: []netip.Addr{address}, MAC: "02:00:00:00:00:77"},
 	}
 	return c
 }
@@ -44,12 +44,12 @@ func TestMakeIslands(t *testing.T) {
 	t.Parallel()
 	lent := Adoption{Name: "tap0", Gateway: netip.MustParsePrefix("172.16.1.1/32")}
 	moved, oneLess := privateConfig(), privateConfig()
-	moved.Networks[0].Gateway = netip.MustParseAddr("172.16.1.9")
+	moved.Networks[0].Gateways = []netip.Addr{netip.MustParseAddr("172.16.1.9")}
 	oneLess.Endpoints = oneLess.Endpoints[:1]
 	bridged := privateConfig() // the TAP is another network's port now
 	bridged.Endpoints = bridged.Endpoints[:1]
 	bridged.Networks = append(bridged.Networks, model.Network{Name: "web", ID: 7, NAT: "default", Compartment: "default", Bridge: "hn-web",
-		Subnet: netip.MustParsePrefix("172.16.2.0/24"), Gateway: netip.MustParseAddr("172.16.2.1")})
+		Subnets: []netip.Prefix{netip.MustParsePrefix("172.16.2.0/24")}, Gateways: []netip.Addr{netip.MustParseAddr("172.16.2.1")}})
 	bridged.Endpoints = append(bridged.Endpoints, model.Endpoint{Name: "vm", ID: 8, Network: "web", Kind: model.KindTAP, Interface: "tap0"})
 	web := host.Bridge{Name: "hn-web", MAC: "02:68:6e:80:00:07", MTU: 1400, Gateway: netip.MustParsePrefix("172.16.2.1/24")}
 	tests := []struct {

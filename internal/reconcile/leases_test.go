@@ -22,7 +22,7 @@ func TestLeasesOf(t *testing.T) {
 	c := config.Config{
 		Compartments: []model.Compartment{{Name: model.DefaultCompartment, ID: 1}, {Name: "blue", ID: 7}},
 		Networks:     []model.Network{{Name: "web", Compartment: model.DefaultCompartment}, {Name: "twin", Compartment: "blue"}},
-		Endpoints:    []model.Endpoint{{Name: "vm", Network: "web", Address: netip.MustParseAddr("172.16.1.2")}},
+		Endpoints:    []model.Endpoint{{Name: "vm", Network: "web", Addresses: []netip.Addr{netip.MustParseAddr("172.16.1.2")}}},
 		Leases: []model.Lease{
 			lease("web", "172.16.1.2", model.LeaseBound), // the endpoint's own
 			lease("twin", "172.16.1.2", model.LeaseBound),

@@ -49,10 +49,10 @@ func strangers(c config.Config) func(link string, a netip.Addr) bool {
 	}
 	attached := make(map[place]bool, len(c.Endpoints))
 	for _, e := range c.Endpoints {
-		attached[place{links[e.Network], e.Address}] = true
+		attached[place{links[e.Network], e.Address4()}] = true
 	}
 	return func(link string, a netip.Addr) bool {
 		n, ours := bridges[link]
-		return ours && n.Subnet.Contains(a) && !attached[place{link, a}]
+		return ours && n.Subnet4().Contains(a) && !attached[place{link, a}]
 	}
 }

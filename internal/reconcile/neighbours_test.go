@@ -12,8 +12,8 @@ func TestStrangers(t *testing.T) {
 	if e.Network != web.Name {
 		t.Fatalf("endpoint %s is in %s", e.Name, e.Network)
 	}
-	free := web.Gateway.Next().Next().Next()
-	e.Address = web.Gateway.Next()
+	free := web.Gateway4().Next().Next().Next()
+	e.Addresses = []netip.Addr{web.Gateway4().Next()}
 	c.Endpoints[0] = e
 	tests := []struct {
 		name, link string
@@ -21,8 +21,8 @@ func TestStrangers(t *testing.T) {
 		want       bool
 	}{
 		{"somebody", web.Bridge, free, true},
-		{"an attached endpoint", web.Bridge, e.Address, false},
-		{"that address on another bridge", lan.Bridge, e.Address, lan.Subnet.Contains(e.Address)},
+		{"an attached endpoint", web.Bridge, e.Address4(), false},
+		{"that address on another bridge", lan.Bridge, e.Address4(), lan.Subnet4().Contains(e.Address4())},
 		{"not of the subnet", web.Bridge, netip.MustParseAddr("198.51.100.7"), false},
 		{"on no bridge of ours", "eth0", free, false},
 	}

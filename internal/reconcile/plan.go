@@ -45,10 +45,10 @@ func Make(c config.Config, links []host.Link, attached []datapath.Attachment, mt
 	islands := make(map[string]netip.Prefix) // by link
 	for _, n := range c.Networks {
 		wanted[n.Bridge] = true
-		if n.IsIsland() { // its link is made when its endpoint is attached
+		if n.IsPointToPoint() { // its link is made when its endpoint is attached
 			islands[n.Bridge] = n.GatewayPrefix()
 		} else if n.Adopted {
-			p.Adopt = append(p.Adopt, Adoption{Name: n.Bridge, Gateway: n.GatewayPrefix(), Apart: n.Apart()})
+			p.Adopt = append(p.Adopt, Adoption{Name: n.Bridge, Gateway: n.GatewayPrefix(), Apart: n.Unrouted()})
 		} else {
 			p.Bridges = append(p.Bridges, bridgeOf(n, mtu))
 		}
@@ -79,7 +79,7 @@ func Make(c config.Config, links []host.Link, attached []datapath.Attachment, mt
 
 // bridgeOf is the switch of a network that has one of ours.
 func bridgeOf(n model.Network, mtu int) host.Bridge {
-	return host.Bridge{Name: n.Bridge, MAC: gatewayMAC(n), MTU: n.LinkMTU(mtu), Gateway: n.GatewayPrefix(), Apart: n.Apart()}
+	return host.Bridge{Name: n.Bridge, MAC: gatewayMAC(n), MTU: n.LinkMTU(mtu), Gateway: n.GatewayPrefix(), Apart: n.Unrouted()}
 }
 
 // gatewayMAC is the host vNIC's address on a bridge of ours: fixed for the

@@ -18,9 +18,9 @@ func testConfig() config.Config {
 	c := config.NewConfig()
 	c.Networks = []model.Network{
 		{Name: "web", ID: 3, NAT: "default", Compartment: "default", Bridge: "hn-web",
-			Subnet: netip.MustParsePrefix("172.16.1.0/24"), Gateway: netip.MustParseAddr("172.16.1.1")},
+			Subnets: []netip.Prefix{netip.MustParsePrefix("172.16.1.0/24")}, Gateways: []netip.Addr{netip.MustParseAddr("172.16.1.1")}},
 		{Name: "lan", ID: 4, NAT: "default", Compartment: "default", Bridge: "br0", Adopted: true,
-			Subnet: netip.MustParsePrefix("172.16.2.0/24"), Gateway: netip.MustParseAddr("172.16.2.1")},
+			Subnets: []netip.Prefix{netip.MustParsePrefix("172.16.2.0/24")}, Gateways: []netip.Addr{netip.MustParseAddr("172.16.2.1")}},
 	}
 	c.Endpoints = []model.Endpoint{
 		{Name: "c1", ID: 5, Network: "web", Kind: model.KindNetns, Interface: "hv-c1"},
@@ -51,7 +51,7 @@ func TestMake(t *testing.T) {
 	adoption := Adoption{Name: "br0", Gateway: netip.MustParsePrefix("172.16.2.1/24")}
 	web := host.Bridge{Name: "hn-web", MAC: "02:68:6e:80:00:03", MTU: 1400, Gateway: netip.MustParsePrefix("172.16.1.1/24")}
 	moved := testConfig()
-	moved.Networks[1].Gateway = netip.MustParseAddr("172.16.2.254")
+	moved.Networks[1].Gateways = []netip.Addr{netip.MustParseAddr("172.16.2.254")}
 	jumbo, large := testConfig(), web
 	jumbo.Networks[0].MTU, large.MTU = 9000, 9000
 	forgotten := testConfig()

@@ -21,7 +21,7 @@ func (k *Kernel) Replug(ctx context.Context, network string) error {
 	}
 	var ports []int
 	for _, n := range cfg.Networks {
-		if name, _ := model.CutIsland(n.Name); name == network { // a private one is many
+		if name, _ := model.CutPointToPoint(n.Name); name == network { // a private one is many
 			ports = append(ports, pluggedIn(cfg, n, links)...)
 		}
 	}
@@ -38,7 +38,7 @@ func pluggedIn(c config.Config, n model.Network, links []host.Link) (ports []int
 	bridge, _ := view{links: links}.link(n.Bridge)
 	for _, l := range links {
 		own := l.Owned() || n.Adopted && !endpoints[l.Name]
-		on := l.MasterIndex == bridge.Index || n.IsIsland() && l.Index == bridge.Index
+		on := l.MasterIndex == bridge.Index || n.IsPointToPoint() && l.Index == bridge.Index
 		if bridge.Index != 0 && on && l.Type == "veth" && l.Up && !own {
 			ports = append(ports, l.Index)
 		}

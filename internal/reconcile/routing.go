@@ -41,21 +41,21 @@ func (v view) routing(inside host.OwnRule) (r routing) {
 // without them.
 func (v view) routesTo(n model.Network) (routes []host.OwnRoute) {
 	link, there := v.link(n.Bridge)
-	if !there || !link.Up || !slices.ContainsFunc(link.Addresses, func(p netip.Prefix) bool { return p.Addr() == n.Gateway }) {
+	if !there || !link.Up || !slices.ContainsFunc(link.Addresses, func(p netip.Prefix) bool { return p.Addr() == n.Gateway4() }) {
 		return nil
 	}
 	if gateway := n.GatewayPrefix(); link.Owned() || slices.Contains(link.Lent, gateway) {
-		routes = host.GatewayRoutes(link.Index, gateway, !n.Apart())
+		routes = host.GatewayRoutes(link.Index, gateway, !n.Unrouted())
 	}
-	if n.Apart() {
+	if n.Unrouted() {
 		return routes
 	}
 	add := func(kind int, p netip.Prefix, link int, source netip.Addr) {
 		routes = append(routes, host.OwnRoute{Table: host.InsideTable, Type: kind, Prefix: p.Masked(), Link: link, Source: source})
 	}
-	elsewhere := slices.Concat(n.Elsewhere(v.host), v.ownerRoutes(n))
-	if !slices.ContainsFunc(elsewhere, func(p netip.Prefix) bool { return p.Masked() == n.Subnet.Masked() }) {
-		add(unix.RTN_UNICAST, n.Subnet, link.Index, n.Gateway)
+	elsewhere := slices.Concat(n.HostOverlap(v.host), v.ownerRoutes(n))
+	if !slices.ContainsFunc(elsewhere, func(p netip.Prefix) bool { return p.Masked() == n.Subnet4().Masked() }) {
+		add(unix.RTN_UNICAST, n.Subnet4(), link.Index, n.Gateway4())
 	}
 	for _, p := range elsewhere {
 		add(unix.RTN_THROW, p, 0, netip.Addr{})
@@ -70,7 +70,7 @@ func (v view) ownerRoutes(n model.Network) (parts []netip.Prefix) {
 		return nil
 	}
 	for _, h := range v.host.Adopted {
-		if p := h.Prefix; h.Source == "route via "+n.Bridge && n.Subnet.Overlaps(p) && p.Bits() > n.Subnet.Bits() {
+		if p := h.Prefix; h.Source == "route via "+n.Bridge && n.Subnet4().Overlaps(p) && p.Bits() > n.Subnet4().Bits() {
 			parts = append(parts, p)
 		}
 	}
@@ -80,8 +80,8 @@ func (v view) ownerRoutes(n model.Network) (parts []netip.Prefix) {
 // subnets are those that the host has routes to.
 func routedSubnets(c config.Config) (subnets []netip.Prefix) {
 	for _, n := range c.Networks {
-		if !n.Apart() {
-			subnets = append(subnets, n.Subnet)
+		if !n.Unrouted() {
+			subnets = append(subnets, n.Subnet4())
 		}
 	}
 	return subnets

@@ -41,7 +41,7 @@ type settled struct {
 func shapeOf(e model.Endpoint, n model.Network, bridge, link host.Link, mtu int) shape {
 	return shape{
 		kind: e.Kind, target: e.Target, name: e.Interface, ifName: e.IfName, mac: e.MAC,
-		address: netip.PrefixFrom(e.Address, n.Subnet.Bits()), gateway: n.Gateway, mtu: n.LinkMTU(mtu), bridge: bridge.Index,
+		address: netip.PrefixFrom(e.Address4(), n.Subnet4().Bits()), gateway: n.Gateway4(), mtu: n.LinkMTU(mtu), bridge: bridge.Index,
 		isolation: n.Isolation, link: link.Index, peer: link.PeerIndex, peerNamespace: link.PeerNSID, linkMTU: link.MTU,
 	}
 }

@@ -32,14 +32,14 @@ func namesOf(c config.Config) names {
 	}
 	compartment := make(map[string]uint32)
 	for _, v := range c.Networks {
-		n.networks[v.ID], _ = model.CutIsland(v.Name)
+		n.networks[v.ID], _ = model.CutPointToPoint(v.Name)
 		compartment[v.Name] = c.CompartmentID(v.Compartment)
 	}
 	for _, v := range c.Compartments {
 		n.compartments[v.ID] = v.Name
 	}
 	for _, e := range c.Endpoints {
-		n.endpoints[endpointKey{compartment[e.Network], e.Address.As4()}] = e.Name
+		n.endpoints[endpointKey{compartment[e.Network], e.Address4().As4()}] = e.Name
 	}
 	return n
 }

@@ -16,7 +16,7 @@ func TestNamesOfCompartments(t *testing.T) {
 	c.Compartments = append(c.Compartments, model.Compartment{Name: "blue", ID: 8})
 	address := netip.MustParseAddr("172.16.1.2")
 	c.Networks = []model.Network{{Name: "web", ID: 3, Compartment: "default"}, {Name: "blueweb", ID: 4, Compartment: "blue"}}
-	c.Endpoints = []model.Endpoint{{Name: "c1", Network: "web", Address: address}, {Name: "c2", Network: "blueweb", Address: address}}
+	c.Endpoints = []model.Endpoint{{Name: "c1", Network: "web", Addresses: []netip.Addr{address}}, {Name: "c2", Network: "blueweb", Addresses: []netip.Addr{address}}}
 	n := namesOf(c)
 	if n.endpoints[endpointKey{2, address.As4()}] != "c1" || n.endpoints[endpointKey{8, address.As4()}] != "c2" || len(n.endpoints) != 2 {
 		t.Errorf("endpoints %v", n.endpoints)

@@ -36,7 +36,7 @@ func addWhole(c *datapath.Config, id uint32, m datapath.Mapping) {
 
 // isServed reports whether the data path has the mapping and packets for it come.
 func (v view) isServed(c datapath.Config, m model.Mapping) bool {
-	if m.IsWhole() {
+	if m.IsOneToOne() {
 		_, told := c.Wholes[m.ID]
 		return told && v.has(m.External.Address)
 	}
@@ -64,7 +64,7 @@ func (v view) withoutWholes(addresses []datapath.PoolAddress) []datapath.PoolAdd
 
 func (v view) wholeOf(a datapath.PoolAddress) (model.Mapping, bool) {
 	for _, m := range v.config.Mappings {
-		if m.IsWhole() && m.External.Address == a.Address {
+		if m.IsOneToOne() && m.External.Address == a.Address {
 			return m, true
 		}
 	}
@@ -75,7 +75,7 @@ func (v view) wholeOf(a datapath.PoolAddress) (model.Mapping, bool) {
 // does not have, and NATs that have no other.
 func (v view) wholeProblems() (problems []string) {
 	for _, m := range v.config.Mappings {
-		if m.IsWhole() && !v.has(m.External.Address) {
+		if m.IsOneToOne() && !v.has(m.External.Address) {
 			problems = append(problems, fmt.Sprintf("external address %s of mapping %d is on no interface of the host", m.External.Address, m.ID))
 		}
 	}

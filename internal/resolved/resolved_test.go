@@ -24,7 +24,7 @@ import (
 )
 
 func network(name, gateway string, change ...func(*model.Network)) model.Network {
-	n := model.Network{Name: name, Bridge: "hn-" + name, Compartment: model.DefaultCompartment, Gateway: netip.MustParseAddr(gateway)}
+	n := model.Network{Name: name, Bridge: "hn-" + name, Compartment: model.DefaultCompartment, Gateways: []netip.Addr{netip.MustParseAddr(gateway)}}
 	for _, c := range change {
 		c(&n)
 	}

@@ -62,7 +62,7 @@ func wishes(cfg config.Config, extent Extent) []wish {
 		return nil
 	}
 	for _, n := range cfg.Networks {
-		if !n.DNS.On() || n.Apart() {
+		if !n.DNS.On() || n.Unrouted() {
 			continue
 		}
 		domains := []string{n.OwnDomain()}
@@ -72,7 +72,7 @@ func wishes(cfg config.Config, extent Extent) []wish {
 		slices.Sort(domains)
 		list = append(list, wish{
 			network: n.Name, bridge: n.Bridge, adopted: n.Adopted,
-			server: n.Gateway, domains: slices.Compact(domains),
+			server: n.Gateway4(), domains: slices.Compact(domains),
 		})
 	}
 	return list

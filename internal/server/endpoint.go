@@ -45,8 +45,8 @@ func attachEndpoint(ctx context.Context, s Service, _ *http.Request, in api.Endp
 
 func endpointOf(e control.EndpointView) api.Endpoint {
 	out := api.Endpoint{
-		Name: e.Name, ID: e.ID, Network: e.Network, Addresses: []netip.Addr{e.Address}, Gateways: []netip.Addr{e.Gateway},
-		Subnets: []netip.Prefix{netip.PrefixFrom(e.Address, e.PrefixLength).Masked()},
+		Name: e.Name, ID: e.ID, Network: e.Network, Addresses: e.Addresses, Gateways: []netip.Addr{e.Gateway},
+		Subnets: []netip.Prefix{netip.PrefixFrom(e.Address4(), e.PrefixLength).Masked()},
 		MAC:     string(e.MAC), Kind: string(e.Kind), Target: e.Target, Interface: e.Interface, IfName: e.IfName, Aliases: e.Aliases,
 		MTU: e.MTU, State: string(e.State), Managed: e.Managed, Domain: e.Domain, Configure: e.Configure,
 	}

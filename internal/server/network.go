@@ -3,7 +3,6 @@ package server
 import (
 	"context"
 	"net/http"
-	"net/netip"
 
 	"github.com/hostnat/hostnat/api"
 	"github.com/hostnat/hostnat/internal/config"
@@ -85,7 +84,7 @@ func deleteNetwork(ctx context.Context, s Service, r *http.Request) error {
 func networkOf(n model.Network) api.Network {
 	return api.Network{
 		Name: n.Name, Type: typeOf(n), ID: n.ID, NAT: n.NAT, Compartment: n.Compartment,
-		Subnets: []netip.Prefix{n.Subnet}, Gateways: []netip.Addr{n.Gateway}, Bridge: n.Bridge, Adopted: n.Adopted,
+		Subnets: n.Subnets, Gateways: n.Gateways, Bridge: n.Bridge, Adopted: n.Adopted,
 		Overlap: n.Overlap.String(), Isolation: n.Isolation.String(), DNS: n.DNS.String(), Domain: n.DomainName(),
 		DHCP: n.DHCP.String(), LeaseTime: uint32(n.LeaseDuration()), MTU: n.MTU, NTP: n.NTP,
 		Routes: texts(n.Routes), Ranges: texts(n.Ranges), Exclude: texts(n.Exclude),
@@ -94,7 +93,7 @@ func networkOf(n model.Network) api.Network {
 
 func typeOf(n model.Network) string {
 	switch {
-	case n.Private():
+	case n.PerEndpoint():
 		return api.PerEndpointNetwork
 	case !n.HasNAT():
 		return api.InternalNetwork

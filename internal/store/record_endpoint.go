@@ -22,14 +22,14 @@ type endpointRecord struct {
 
 func endpointToRecord(e model.Endpoint) endpointRecord {
 	return endpointRecord{
-		Name: e.Name, ID: e.ID, Network: e.Network, Addresses: []netip.Addr{e.Address}, MAC: string(e.MAC),
+		Name: e.Name, ID: e.ID, Network: e.Network, Addresses: e.Addresses, MAC: string(e.MAC),
 		Kind: string(e.Kind), Target: e.Target, Interface: e.Interface, IfName: e.IfName, Aliases: e.Aliases,
 	}
 }
 
 func (r endpointRecord) value() model.Endpoint {
 	return model.Endpoint{
-		Name: r.Name, ID: r.ID, Network: r.Network, Address: firstOf(r.Addresses), MAC: model.MAC(r.MAC),
+		Name: r.Name, ID: r.ID, Network: r.Network, Addresses: r.Addresses, MAC: model.MAC(r.MAC),
 		Kind: model.EndpointKind(r.Kind), Target: r.Target, Interface: r.Interface, IfName: r.IfName, Aliases: r.Aliases,
 	}
 }

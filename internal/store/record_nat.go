@@ -62,7 +62,7 @@ func natToRecord(n model.NAT) natRecord {
 			TCPTransitory: uint32(n.Timeouts.TCPTransitory), ICMP: uint32(n.Timeouts.ICMP),
 		},
 		TCPFiltering: string(n.TCPFiltering), UDPFiltering: string(n.UDPFiltering), UDPInboundRefresh: n.UDPInboundRefresh,
-		Pooling: string(n.Pooling), EndpointDependent: n.Overflow, HoldDown: uint32(n.HoldDown),
+		Pooling: string(n.Pooling), EndpointDependent: n.EndpointDependent, HoldDown: uint32(n.HoldDown),
 		Limits: limitsRecord(n.Limits), MSSClamp: n.MSSClamp, Exhaustion: string(n.Exhaustion),
 	}
 }
@@ -79,7 +79,7 @@ func (r natRecord) value() model.NAT {
 			TCPTransitory: model.Seconds(r.Timeouts.TCPTransitory), ICMP: model.Seconds(r.Timeouts.ICMP),
 		},
 		TCPFiltering: model.Filtering(r.TCPFiltering), UDPFiltering: model.Filtering(r.UDPFiltering), UDPInboundRefresh: r.UDPInboundRefresh,
-		Pooling: model.Pooling(r.Pooling), Overflow: r.EndpointDependent, HoldDown: model.Seconds(r.HoldDown),
+		Pooling: model.Pooling(r.Pooling), EndpointDependent: r.EndpointDependent, HoldDown: model.Seconds(r.HoldDown),
 		Limits: model.Limits(r.Limits), MSSClamp: r.MSSClamp, Exhaustion: model.Exhaustion(r.Exhaustion),
 	}
 }

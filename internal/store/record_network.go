@@ -45,7 +45,7 @@ type addressRangeRecord struct {
 func networkToRecord(n model.Network) networkRecord {
 	return networkRecord{
 		Name: n.Name, ID: n.ID, NAT: n.NAT, Compartment: n.Compartment,
-		Subnets: []netip.Prefix{n.Subnet}, Gateways: []netip.Addr{n.Gateway},
+		Subnets: n.Subnets, Gateways: n.Gateways,
 		Bridge: n.Bridge, Adopted: n.Adopted, Overlap: string(n.Overlap), Isolation: string(n.Isolation),
 		DNS: string(n.DNS), Domain: n.Domain,
 		DHCP: string(n.DHCP), LeaseTime: uint32(n.LeaseTime), MTU: n.MTU, NTP: n.NTP,
@@ -58,7 +58,7 @@ func networkToRecord(n model.Network) networkRecord {
 func (r networkRecord) value() model.Network {
 	return model.Network{
 		Name: r.Name, ID: r.ID, NAT: r.NAT, Compartment: r.Compartment,
-		Subnet: firstOf(r.Subnets), Gateway: firstOf(r.Gateways),
+		Subnets: r.Subnets, Gateways: r.Gateways,
 		Bridge: r.Bridge, Adopted: r.Adopted, Overlap: model.Overlap(r.Overlap), Isolation: model.Isolation(r.Isolation),
 		DNS: model.Switch(r.DNS), Domain: r.Domain,
 		DHCP: model.Switch(r.DHCP), LeaseTime: model.Seconds(r.LeaseTime), MTU: r.MTU, NTP: r.NTP,
@@ -66,12 +66,4 @@ func (r networkRecord) value() model.Network {
 		Ranges:  mapEach(r.Ranges, func(r addressRangeRecord) model.AddressRange { return model.AddressRange(r) }),
 		Exclude: mapEach(r.Exclude, func(r addressRangeRecord) model.AddressRange { return model.AddressRange(r) }),
 	}
-}
-
-// firstOf is the first element, or nothing.
-func firstOf[T any](list []T) (first T) {
-	if len(list) > 0 {
-		first = list[0]
-	}
-	return first
 }

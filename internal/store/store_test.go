@@ -58,9 +58,9 @@ func filled(t testing.TB, n int) config.Config {
 		t.Fatal(err)
 	}
 	next := func(network model.Network, e []model.Endpoint) (netip.Addr, error) {
-		a := network.Gateway.Next()
+		a := network.Gateway4().Next()
 		if len(e) > 0 {
-			a = e[len(e)-1].Address.Next()
+			a = e[len(e)-1].Address4().Next()
 		}
 		return a, nil
 	}

@@ -78,7 +78,7 @@ func TestICMPErrorsAboutOverflow(t *testing.T) {
 			t.Parallel()
 			r := newTinyRig(t, 2)
 			r.Mute(t, 0)
-			setNAT(t, r, func(n *model.NAT) { n.Overflow = true })
+			setNAT(t, r, func(n *model.NAT) { n.EndpointDependent = true })
 			const flows = 5
 			for i := range flows {
 				r.FromEndpoint(t, 0, wire.Segment{Protocol: p, Flags: wire.Syn, From: wire.Inside(0, uint16(4000+i)), To: wire.Stranger(byte(i), 80)})

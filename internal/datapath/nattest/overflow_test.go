@@ -29,7 +29,7 @@ func TestOverflowGoesOnWithEndpointDependentMapping(t *testing.T) {
 			t.Parallel()
 			r := newTinyRig(t, 4) // one of them is kept for overflow
 			r.Mute(t, 0)
-			setNAT(t, r, func(n *model.NAT) { n.Overflow = true })
+			setNAT(t, r, func(n *model.NAT) { n.EndpointDependent = true })
 			w := watchEvents(t, r)
 			const flows = 20
 			for i := range flows {

@@ -108,7 +108,7 @@ func (s *Service) Network(_ context.Context, name string) (model.Network, error)
 // CreateNetwork adds a network; Subnet must be valid, the gateway is 172.16.1.1.
 func (s *Service) CreateNetwork(_ context.Context, spec config.NetworkSpec) (model.Network, error) {
 	n := model.Network{Name: spec.Name, ID: uint32(len(s.networks) + 1), NAT: model.DefaultNAT, Compartment: model.DefaultCompartment,
-		Subnet: netip.MustParsePrefix(spec.Subnet), Gateway: netip.MustParseAddr("172.16.1.1"), Bridge: "hn-" + spec.Name, Domain: spec.Name + ".internal"}
+		Subnets: []netip.Prefix{netip.MustParsePrefix(spec.Subnet)}, Gateways: []netip.Addr{netip.MustParseAddr("172.16.1.1")}, Bridge: "hn-" + spec.Name, Domain: spec.Name + ".internal"}
 	return add(s, n, &s.networks)
 }
 
@@ -135,7 +135,7 @@ func (s *Service) RenumberNetwork(ctx context.Context, name, subnet string) (con
 	if subnet == "" {
 		subnet = "10.0.0.0/24"
 	}
-	return config.Renumbering{Network: n.Name, From: n.Subnet, To: netip.MustParsePrefix(subnet)}, err
+	return config.Renumbering{Network: n.Name, From: n.Subnet4(), To: netip.MustParsePrefix(subnet)}, err
 }
 
 // Doctor finds what can be fixed, and a note.
@@ -164,7 +164,7 @@ func (s *Service) Endpoint(_ context.Context, name string) (control.EndpointView
 func (s *Service) AttachEndpoint(_ context.Context, spec config.EndpointSpec) (control.EndpointView, error) {
 	e := control.EndpointView{Gateway: netip.MustParseAddr("172.16.1.1"), PrefixLength: 24, MTU: 1500, State: control.Up}
 	e.Endpoint = model.Endpoint{Name: spec.Name, ID: uint32(len(s.endpoints) + 1), Network: spec.Network,
-		Address: netip.MustParseAddr("172.16.1.2"), MAC: "02:42:ac:10:01:02", Kind: model.KindNetns, Target: spec.Netns,
+		Addresses: []netip.Addr{netip.MustParseAddr("172.16.1.2")}, MAC: "02:42:ac:10:01:02", Kind: model.KindNetns, Target: spec.Netns,
 		Interface: "hn-veth1", IfName: "eth0", Aliases: spec.Aliases}
 	e.DNS, e.Domain = e.Gateway, spec.Network+".internal"
 	if spec.TAP != "" {

@@ -8,14 +8,14 @@ import (
 
 // sharesPorts reports whether there is a port that both mappings have on their addresses.
 func sharesPorts(m *model.Mapping, o *model.Mapping) bool {
-	if m.IsWhole() || o.IsWhole() {
+	if m.IsOneToOne() || o.IsOneToOne() {
 		return true
 	}
 	return m.Protocol == o.Protocol && m.External.Ports.Overlaps(o.External.Ports)
 }
 
-// parseWholeExternal reads "A": an address outside and nothing else.
-func parseWholeExternal(s string) (model.AddrPorts, error) {
+// parseOneToOneExternal reads "A": an address outside and nothing else.
+func parseOneToOneExternal(s string) (model.AddrPorts, error) {
 	const hint = "write --external A, an address of the NAT"
 	if s == "" {
 		return model.AddrPorts{}, model.Errorf(model.Invalid, "a mapping of every protocol has no external address").WithHint(hint)
@@ -34,8 +34,8 @@ func parseWholeExternal(s string) (model.AddrPorts, error) {
 	return model.AddrPorts{Address: a}, nil
 }
 
-// resolveWhole reads the one target of a whole address: "ENDPOINT" or "A".
-func (c *Config) resolveWhole(m *model.Mapping, spec MappingSpec) error {
+// resolveOneToOne reads the one target of a whole address: "ENDPOINT" or "A".
+func (c *Config) resolveOneToOne(m *model.Mapping, spec MappingSpec) error {
 	text := spec.Internal
 	if strings.Contains(text, ",") {
 		return model.Errorf(model.Invalid, "internal %q is several targets, and a whole address leads to one", model.Clip(text)).WithHint("name one endpoint")
@@ -55,12 +55,12 @@ func (c *Config) resolveWhole(m *model.Mapping, spec MappingSpec) error {
 	return err
 }
 
-// checkWhole refuses a second external address for one endpoint, which could
+// checkOneToOne refuses a second external address for one endpoint, which could
 // leave with either, and the address of another NAT.
-func (c *Config) checkWhole(m model.Mapping) error {
+func (c *Config) checkOneToOne(m model.Mapping) error {
 	t := m.Targets[0]
 	for _, has := range c.Mappings {
-		if !has.IsWhole() || has.External == m.External || !leadsTo(has, c, t) {
+		if !has.IsOneToOne() || has.External == m.External || !leadsTo(has, c, t) {
 			continue
 		}
 		return model.Errorf(model.Conflict, "%s has external address %s already: mapping %s", t, has.External.Address, has).
@@ -99,9 +99,9 @@ func (c *Config) sameCompartment(a, b string) bool {
 	return err == nil && one.Joins(other)
 }
 
-// clashWhole is the refusal of two mappings on one address of which one has all of it.
-func clashWhole(has, asked model.Mapping) error {
-	if has.IsWhole() {
+// clashOneToOne is the refusal of two mappings on one address of which one has all of it.
+func clashOneToOne(has, asked model.Mapping) error {
+	if has.IsOneToOne() {
 		return model.Errorf(model.Conflict, "%s is mapped as a whole already: mapping %s", has.External.Address, has).
 			WithHint("delete it first, or choose another external address")
 	}

@@ -13,11 +13,11 @@ import (
 // for its switch, and a compartment of its own. The endpoint's id is the id of
 // both: ids are never used twice.
 func (c Config) Unfolded() Config {
-	private := c.privateNetworks()
+	private := c.perEndpointNetworks()
 	if len(private) == 0 {
 		return c
 	}
-	c.Networks = slices.DeleteFunc(slices.Clone(c.Networks), model.Network.Private)
+	c.Networks = slices.DeleteFunc(slices.Clone(c.Networks), model.Network.PerEndpoint)
 	c.Endpoints = slices.Clone(c.Endpoints)
 	c.Compartments = slices.Clone(c.Compartments)
 	islands := make(map[string]string) // by endpoint
@@ -26,7 +26,7 @@ func (c Config) Unfolded() Config {
 		if !is {
 			continue
 		}
-		island := island(n, e)
+		island := pointToPoint(n, e)
 		c.Networks = append(c.Networks, island)
 		c.Compartments = append(c.Compartments, model.Compartment{Name: island.Compartment, ID: e.ID})
 		c.Endpoints[i].Network = island.Name
@@ -41,10 +41,10 @@ func (c Config) Unfolded() Config {
 	return c
 }
 
-func (c *Config) privateNetworks() map[string]model.Network {
+func (c *Config) perEndpointNetworks() map[string]model.Network {
 	var private map[string]model.Network
 	for _, n := range c.Networks {
-		if !n.Private() {
+		if !n.PerEndpoint() {
 			continue
 		}
 		if private == nil {
@@ -57,16 +57,16 @@ func (c *Config) privateNetworks() map[string]model.Network {
 
 // island is the network of one endpoint of a private one. No name that a user
 // gives has a slash.
-func island(n model.Network, e model.Endpoint) model.Network {
-	n.IslandOf, n.ID = n.ID, e.ID
+func pointToPoint(n model.Network, e model.Endpoint) model.Network {
+	n.PartOf, n.ID = n.ID, e.ID
 	n.Name += "/" + e.Name
 	n.Compartment, n.Bridge, n.Isolation = n.Name, e.Interface, model.IsolatedEndpoints
 	return n
 }
 
-// checkPrivate refuses a private network with what it cannot have.
-func checkPrivate(n *model.Network, spec NetworkSpec) error {
-	if !n.Private() {
+// checkPerEndpoint refuses a private network with what it cannot have.
+func checkPerEndpoint(n *model.Network, spec NetworkSpec) error {
+	if !n.PerEndpoint() {
 		return nil
 	}
 	if spec.Bridge != "" || spec.Adopt {
@@ -79,7 +79,7 @@ func checkPrivate(n *model.Network, spec NetworkSpec) error {
 // checkReservable refuses to keep addresses of a private network for anybody:
 // each of its endpoints may have any.
 func checkReservable(n model.Network) error {
-	if !n.Private() {
+	if !n.PerEndpoint() {
 		return nil
 	}
 	return model.Errorf(model.Conflict, "network %q keeps no addresses: every endpoint of it is by itself and may have any", n.Name).
@@ -89,7 +89,7 @@ func checkReservable(n model.Network) error {
 // checkNamed refuses an address as the target in a private network, where it is
 // every endpoint's.
 func checkNamed(n model.Network, what string) error {
-	if !n.Private() {
+	if !n.PerEndpoint() {
 		return nil
 	}
 	return model.Errorf(model.Conflict, "%s is in network %q, where every endpoint may have it", what, n.Name).

@@ -34,7 +34,7 @@ func TestPrivateNetwork(t *testing.T) {
 	t.Parallel()
 	c := privateConfig(t)
 	n, err := c.Network("snap")
-	if err != nil || !n.Private() || !n.Apart() || n.Bridge != "" || n.Isolation != model.IsolatedEndpoints || n.DomainName() != "snap.internal" {
+	if err != nil || !n.PerEndpoint() || !n.Unrouted() || n.Bridge != "" || n.Isolation != model.IsolatedEndpoints || n.DomainName() != "snap.internal" {
 		t.Fatalf("%+v, %v", n, err)
 	}
 	if id := c.CompartmentID(model.EachCompartment); id != 0 {
@@ -44,10 +44,10 @@ func TestPrivateNetwork(t *testing.T) {
 	must(t)(c.AddNetwork(NetworkSpec{Name: "snap2", Subnet: "172.16.1.0/25", Compartment: model.EachCompartment}, hostFacts(), noSubnet))
 	e1, e2, e3 := endpointOf(t, c, "e1"), endpointOf(t, c, "e2"), endpointOf(t, c, "e3")
 	first := netip.MustParseAddr("172.16.1.2")
-	if e1.Address != first || e2.Address != first || e1.MAC != e2.MAC {
+	if e1.Address4() != first || e2.Address4() != first || e1.MAC != e2.MAC {
 		t.Errorf("clones differ: %+v, %+v", e1, e2)
 	}
-	if e3.Address != netip.MustParseAddr("172.16.1.9") || e3.MAC != "02:00:00:00:00:09" {
+	if e3.Address4() != netip.MustParseAddr("172.16.1.9") || e3.MAC != "02:00:00:00:00:09" {
 		t.Errorf("e3: %+v", e3)
 	}
 }
@@ -56,10 +56,10 @@ func TestPrivateNetwork(t *testing.T) {
 // meaning, is what it was.
 func TestOldCompartmentEach(t *testing.T) {
 	t.Parallel()
-	old := model.Network{Name: "old", ID: 9, Compartment: model.EachCompartment, Bridge: "hn-old", Subnet: netip.MustParsePrefix("172.16.1.0/24")}
+	old := model.Network{Name: "old", ID: 9, Compartment: model.EachCompartment, Bridge: "hn-old", Subnets: []netip.Prefix{netip.MustParsePrefix("172.16.1.0/24")}}
 	c := NewConfig()
 	c.Networks = append(c.Networks, old)
-	if diff := cmp.Diff(c, c.Unfolded(), compareNetip); diff != "" || old.Private() {
+	if diff := cmp.Diff(c, c.Unfolded(), compareNetip); diff != "" || old.PerEndpoint() {
 		t.Errorf("it was changed (-want +got):\n%s", diff)
 	}
 }
@@ -75,14 +75,14 @@ func TestUnfolded(t *testing.T) {
 	snap, _ := c.Network("snap")
 	e2 := endpointOf(t, c, "e2")
 	want := model.Network{
-		Name: "snap/e2", ID: e2.ID, NAT: model.DefaultNAT, Compartment: "snap/e2", Subnet: snap.Subnet, Gateway: snap.Gateway,
-		Bridge: "tap7", Isolation: model.IsolatedEndpoints, Domain: "snap.internal", IslandOf: snap.ID,
+		Name: "snap/e2", ID: e2.ID, NAT: model.DefaultNAT, Compartment: "snap/e2", Subnets: []netip.Prefix{snap.Subnet4()}, Gateways: []netip.Addr{snap.Gateway4()},
+		Bridge: "tap7", Isolation: model.IsolatedEndpoints, Domain: "snap.internal", PartOf: snap.ID,
 	}
 	island, err := u.Network("snap/e2")
 	if diff := cmp.Diff(want, island, compareNetip); diff != "" || err != nil {
 		t.Errorf("%v (-want +got):\n%s", err, diff)
 	}
-	if !island.IsIsland() || island.Private() || !island.Apart() || island.OwnDomain() != "snap.internal" {
+	if !island.IsPointToPoint() || island.PerEndpoint() || !island.Unrouted() || island.OwnDomain() != "snap.internal" {
 		t.Errorf("island %+v", island)
 	}
 	if _, err := u.Network("snap"); model.CodeOf(err) != model.NotFound {
@@ -180,7 +180,7 @@ func TestPrivateEndpointComesBack(t *testing.T) {
 	must(t)(c.AddEndpoint(EndpointSpec{Network: "snap", Name: "e4", Netns: "e4", Address: "172.16.1.9"}, hostFacts(), lowest)) // e3's address
 	for _, was := range []model.Endpoint{e1, e3} {
 		got, err := c.AddEndpoint(EndpointSpec{Network: "snap", Name: was.Name, Netns: was.Target}, hostFacts(), lowest)
-		if err != nil || got.Address != was.Address || got.MAC != was.MAC || got.ID == was.ID {
+		if err != nil || got.Address4() != was.Address4() || got.MAC != was.MAC || got.ID == was.ID {
 			t.Errorf("%+v comes back as %+v, %v", was, got, err)
 		}
 	}
@@ -207,17 +207,17 @@ func TestRenumberPrivateNetwork(t *testing.T) {
 	must(t)(c.RenumberNetwork("snap", "10.9.0.0/29", hostFacts(), noSubnet, lowest)) // e3 has no place there
 	second := netip.MustParseAddr("10.9.0.2")
 	for _, name := range []string{"e1", "e2"} {
-		if e := endpointOf(t, c, name); e.Address != second || e.MAC != mac {
+		if e := endpointOf(t, c, name); e.Address4() != second || e.MAC != mac {
 			t.Errorf("%s: %+v", name, e)
 		}
 	}
 	e3 := endpointOf(t, c, "e3")
-	if !netip.MustParsePrefix("10.9.0.0/29").Contains(e3.Address) {
+	if !netip.MustParsePrefix("10.9.0.0/29").Contains(e3.Address4()) {
 		t.Errorf("e3: %+v", e3)
 	}
 	for _, m := range c.Mappings[len(c.Mappings)-2:] {
-		if e := endpointOf(t, c, m.Targets[0].Endpoint); m.Targets[0].Internal.Address != e.Address {
-			t.Errorf("mapping %v, and %s has %s", m, e.Name, e.Address)
+		if e := endpointOf(t, c, m.Targets[0].Endpoint); m.Targets[0].Internal.Address != e.Address4() {
+			t.Errorf("mapping %v, and %s has %s", m, e.Name, e.Address4())
 		}
 	}
 }
@@ -233,10 +233,10 @@ func TestNoTransparentProxyToClones(t *testing.T) {
 	u := c.Unfolded()
 	sight := NewClientSight(u)
 	client, dialled := netip.MustParseAddr("203.0.113.9"), netip.MustParseAddr("192.168.7.5")
-	if server := endpointOf(t, u, "e4").Address; sight.Shows(client, dialled, server) {
+	if server := endpointOf(t, u, "e4").Address4(); sight.Shows(client, dialled, server) {
 		t.Errorf("%s is shown the client", server)
 	}
-	if server := endpointOf(t, u, "v1").Address; !sight.Shows(client, dialled, server) {
+	if server := endpointOf(t, u, "v1").Address4(); !sight.Shows(client, dialled, server) {
 		t.Errorf("%s is not shown the client, and is in a network with a bridge", server)
 	}
 	networks := u.TransparentNetworks()

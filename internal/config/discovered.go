@@ -12,19 +12,19 @@ import (
 
 // maxHeard is how many endpoints of a network are known by their traffic: one
 // who makes up addresses does not fill the daemon's memory.
-const maxHeard = 256
+const maxObserved = 256
 
 // Hear takes over who is on the bridges, besides others perhaps; Learn makes
 // endpoints of those who have neither an endpoint's address nor a lease.
-func (c *Config) Hear(list []model.Neighbour) { c.Heard = list }
+func (c *Config) SetObserved(list []model.Neighbour) { c.Observed = list }
 
 // heard are the neighbours whose place in a network is not known to be somebody's.
-func (c *Config) heard(places, names map[string]bool) []model.Endpoint {
+func (c *Config) observed(places, names map[string]bool) []model.Endpoint {
 	networks := make(map[string]model.Network, len(c.Networks)) // by bridge
 	for _, n := range c.Networks {
 		networks[n.Bridge] = n
 	}
-	neighbours := slices.Clone(c.Heard)
+	neighbours := slices.Clone(c.Observed)
 	slices.SortFunc(neighbours, func(a, b model.Neighbour) int {
 		return cmp.Or(cmp.Compare(a.Bridge, b.Bridge), a.Address.Compare(b.Address))
 	})
@@ -32,30 +32,30 @@ func (c *Config) heard(places, names map[string]bool) []model.Endpoint {
 	count := make(map[string]int)
 	for _, v := range neighbours {
 		n, ok := networks[v.Bridge]
-		if !ok || n.Gateway == v.Address || checkHostAddress("address", v.Address, n.Subnet) != nil ||
-			places[placeOf(n.Name, v.Address)] || count[n.Name] == maxHeard {
+		if !ok || n.Gateway4() == v.Address || checkHostAddress("address", v.Address, n.Subnet4()) != nil ||
+			places[placeOf(n.Name, v.Address)] || count[n.Name] == maxObserved {
 			continue
 		}
 		count[n.Name]++
-		name := heardName(v)
+		name := observedName(v)
 		if names[n.Name+"/"+name] { // somebody has chosen to be called so
 			name += "-" + strings.ReplaceAll(string(v.MAC), ":", "")
 		}
-		list = append(list, model.Endpoint{Name: name, Network: n.Name, Address: v.Address, MAC: v.MAC, Kind: model.KindTraffic, Interface: n.Bridge})
+		list = append(list, model.Endpoint{Name: name, Network: n.Name, Addresses: []netip.Addr{v.Address}, MAC: v.MAC, Kind: model.KindTraffic, Interface: n.Bridge})
 	}
 	return list
 }
 
-// heardName names an endpoint by its address, which no other of its network has.
-func heardName(v model.Neighbour) string {
+// observedName names an endpoint by its address, which no other of its network has.
+func observedName(v model.Neighbour) string {
 	return "ip-" + strings.ReplaceAll(v.Address.String(), ".", "-")
 }
 
-// Learn takes over what the DHCP servers know at a moment: Leases and Learnt,
+// Learn takes over what the DHCP servers know at a moment: Leases and Discovered,
 // which are no part of the desired state and are not stored.
-func (c *Config) Learn(leases []model.Lease, now time.Time) {
+func (c *Config) SetLeases(leases []model.Lease, now time.Time) {
 	c.Leases = slices.DeleteFunc(slices.Clone(leases), func(l model.Lease) bool { return !l.Holds(now) })
-	c.Learnt = c.learnt()
+	c.Discovered = c.discovered()
 	if c.firstWith(func(t *model.Target) bool { return t.MAC != "" }) >= 0 {
 		c.editTargets(func(_ *model.Mapping, _ int, t *model.Target) { c.followLease(t) })
 	}
@@ -71,7 +71,7 @@ func (c *Config) followLease(t *model.Target) {
 	}
 	had, best := t.Internal.Address, 0
 	t.Internal.Address = netip.IPv4Unspecified()
-	for _, e := range c.Learnt {
+	for _, e := range c.Discovered {
 		if e.MAC != t.MAC || e.Network != t.Network {
 			continue
 		}
@@ -81,11 +81,11 @@ func (c *Config) followLease(t *model.Target) {
 			claim = 4
 		case e.Kind == model.KindLease:
 			claim = 3
-		case e.Address == had:
+		case e.Address4() == had:
 			claim = 2
 		}
 		if claim > best {
-			best, t.Internal.Address = claim, e.Address
+			best, t.Internal.Address = claim, e.Address4()
 		}
 	}
 }
@@ -95,7 +95,7 @@ func (c *Config) followLease(t *model.Target) {
 // that the client gave; where an endpoint or an earlier client has that, the
 // end of its MAC is added, so that no client can take a name from another. After
 // them come those that were heard of and have no lease.
-func (c *Config) learnt() []model.Endpoint {
+func (c *Config) discovered() []model.Endpoint {
 	leases := c.ClientLeases()
 	slices.SortStableFunc(leases, func(a, b model.Lease) int {
 		return cmp.Or(a.Since.Compare(b.Since), cmp.Compare(a.Network, b.Network), a.Address.Compare(b.Address))
@@ -104,7 +104,7 @@ func (c *Config) learnt() []model.Endpoint {
 	places := make(map[string]bool)
 	for _, e := range c.Endpoints {
 		names[e.Network+"/"+strings.ToLower(e.Name)] = true
-		places[placeOf(e.Network, e.Address)] = true
+		places[placeOf(e.Network, e.Address4())] = true
 	}
 	var list []model.Endpoint
 	for _, l := range leases {
@@ -113,11 +113,11 @@ func (c *Config) learnt() []model.Endpoint {
 			continue
 		}
 		taken := func(name string) bool { return names[n.Name+"/"+name] }
-		e := model.Endpoint{Name: learntName(l, taken), Network: n.Name, Address: l.Address, MAC: l.MAC, Kind: model.KindLease, Interface: n.Bridge}
-		names[n.Name+"/"+e.Name], places[placeOf(n.Name, e.Address)] = true, true
+		e := model.Endpoint{Name: clientName(l, taken), Network: n.Name, Addresses: []netip.Addr{l.Address}, MAC: l.MAC, Kind: model.KindLease, Interface: n.Bridge}
+		names[n.Name+"/"+e.Name], places[placeOf(n.Name, e.Address4())] = true, true
 		list = append(list, e)
 	}
-	return append(list, c.heard(places, names)...)
+	return append(list, c.observed(places, names)...)
 }
 
 // ClientLeases returns the leases that clients hold who are no endpoints of ours, in
@@ -131,7 +131,7 @@ func (c *Config) ClientLeases() []model.Lease {
 		networks[n.Name] = true
 	}
 	for _, e := range c.Endpoints {
-		managed[placeOf(e.Network, e.Address)] = true
+		managed[placeOf(e.Network, e.Address4())] = true
 	}
 	return slices.DeleteFunc(slices.Clone(c.Leases), func(l model.Lease) bool {
 		return l.State != model.LeaseBound || !networks[l.Network] || managed[placeOf(l.Network, l.Address)]
@@ -140,7 +140,7 @@ func (c *Config) ClientLeases() []model.Lease {
 
 func placeOf(network string, a netip.Addr) string { return network + "/" + a.String() }
 
-func learntName(l model.Lease, taken func(name string) bool) string {
+func clientName(l model.Lease, taken func(name string) bool) string {
 	digits := strings.ReplaceAll(string(l.MAC), ":", "")
 	names := []string{l.Hostname, l.Hostname + "-" + digits[max(0, len(digits)-6):], l.Hostname + "-" + digits}
 	if l.Hostname == "" {
