@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"log/slog"
 	"os"
 	"path/filepath"
@@ -28,7 +27,7 @@ func start() (socket string, stop func()) {
 	}
 	ctx, cancel := context.WithCancel(context.Background())
 	ended := make(chan error)
-	s := server.NewServer(servertest.Example(), "v0.0.0-example", slog.New(slog.NewTextHandler(io.Discard, nil)))
+	s := server.NewServer(server.Options{Service: servertest.Example(), Version: "v0.0.0-example", Log: slog.New(slog.DiscardHandler)})
 	go func() { ended <- s.Serve(ctx, listener) }()
 	return socket, func() { cancel(); <-ended; _ = os.RemoveAll(dir) }
 }

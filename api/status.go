@@ -26,6 +26,17 @@ type Status struct {
 	DropReasons       map[string]string `json:"dropReasons"` // what each reason in Drops means, in a sentence
 	Problems          []string          `json:"problems"`
 	ExternalAddresses []Address         `json:"externalAddresses"`
+	Clients           Clients           `json:"clients"`
+}
+
+// Clients are those of the API, this one included, and what they were refused
+// since the daemon started.
+type Clients struct {
+	Connections        int    `json:"connections"`
+	Watchers           int    `json:"watchers"` // streams of events
+	RefusedConnections uint64 `json:"refusedConnections"`
+	RefusedWatchers    uint64 `json:"refusedWatchers"`
+	ClosedIdle         uint64 `json:"closedIdle"` // idle connections that were closed for new ones
 }
 
 // Version asks for the daemon's version.

@@ -82,7 +82,7 @@ func retry(all map[string]command) command {
 func daemonCommand(m *machine, _ *testscript.TestScript, args []string) error {
 	switch args[0] {
 	case "start":
-		return m.startDaemon()
+		return m.startDaemon(args[1:]...)
 	case "kill":
 		_, err := m.endDaemon(syscall.SIGKILL)
 		return err

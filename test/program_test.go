@@ -28,8 +28,8 @@ type program struct {
 }
 
 // startDaemon starts it and waits until it answers.
-func (m *machine) startDaemon() error {
-	p, err := m.launch(func(cmd *exec.Cmd) error { return cmd.Start() })
+func (m *machine) startDaemon(flags ...string) error {
+	p, err := m.launch(func(cmd *exec.Cmd) error { return cmd.Start() }, flags...)
 	if err != nil {
 		return err
 	}
@@ -47,14 +47,14 @@ func (m *machine) startDaemon() error {
 }
 
 // launch runs a daemon that start has started.
-func (m *machine) launch(start func(*exec.Cmd) error) (*program, error) {
+func (m *machine) launch(start func(*exec.Cmd) error, flags ...string) (*program, error) {
 	p := &program{log: filepath.Join(m.dir, "log"), ended: make(chan struct{})}
 	log, err := os.OpenFile(p.log, os.O_CREATE|os.O_TRUNC|os.O_WRONLY, 0o600)
 	if err != nil {
 		return nil, err
 	}
 	defer log.Close()
-	p.cmd = m.command(context.Background(), m.place("daemon", "--resolv-conf", m.resolvConf())...)
+	p.cmd = m.command(context.Background(), m.place(append([]string{"daemon", "--resolv-conf", m.resolvConf()}, flags...)...)...)
 	p.cmd.Stdout, p.cmd.Stderr = log, log
 	if err := start(p.cmd); err != nil {
 		return nil, err

@@ -16,7 +16,7 @@ func positional(names ...string) cobra.PositionalArgs {
 		}
 		repeats := len(names) > 0 && strings.HasSuffix(names[len(names)-1], "...")
 		if len(args) > len(names) && !repeats {
-			return usagef(cmd, "%q is one argument too many", args[len(names)])
+			return usagef(cmd, "unexpected argument %q", args[len(names)])
 		}
 		return nil
 	}
@@ -26,7 +26,7 @@ func positional(names ...string) cobra.PositionalArgs {
 func optional(names ...string) cobra.PositionalArgs {
 	return func(cmd *cobra.Command, args []string) error {
 		if len(args) > len(names) {
-			return usagef(cmd, "%q is one argument too many", args[len(names)])
+			return usagef(cmd, "unexpected argument %q", args[len(names)])
 		}
 		return nil
 	}

@@ -11,7 +11,7 @@ import (
 )
 
 func daemonCommand(a *app) *cobra.Command {
-	var options daemon.Options
+	options := daemon.Options{Readers: "group"}
 	cmd := &cobra.Command{
 		Use: "daemon", Short: "Run the daemon in the foreground", Args: positional(),
 		RunE: func(cmd *cobra.Command, _ []string) error {
@@ -25,6 +25,7 @@ func daemonCommand(a *app) *cobra.Command {
 	addDirectories(cmd.Flags(), &options)
 	cmd.Flags().BoolVar(&options.Discard, "discard-sessions", false, "end the sessions of an earlier version if they cannot be carried over")
 	cmd.Flags().TextVar(&options.HostNames, "host-names", options.HostNames, "which names the host's programs find where systemd-resolved runs, `internal|all|off`; all: in the networks' own domains, too")
+	cmd.Flags().TextVar(&options.Readers, "read", options.Readers, "who may read more than the status, `group|all`; group: root and the members of the group hostnat")
 	cmd.Flags().StringVar(&options.ResolvConf, "resolv-conf", "/etc/resolv.conf", "where the resolvers are named that endpoints' queries go to")
 	return cmd
 }

@@ -2,7 +2,6 @@ package main
 
 import (
 	"github.com/spf13/cobra"
-	"github.com/spf13/pflag"
 
 	"github.com/hostnat/hostnat/api"
 )
@@ -20,17 +19,6 @@ func addFilters(a *app, cmd *cobra.Command, f *api.Filter) {
 	a.completeFlagFrom(cmd, "network", networkNames)
 	a.completeFlagFrom(cmd, "endpoint", endpointNames)
 	completeFlag(cmd, "protocol", "tcp", "udp", "icmp")
-}
-
-// checkFilters refuses a filter that is there and empty, which would select
-// more than was meant: --endpoint "$UNSET".
-func checkFilters(cmd *cobra.Command) (err error) {
-	cmd.Flags().Visit(func(f *pflag.Flag) {
-		if f.Value.Type() == "string" && f.Value.String() == "" {
-			err = usagef(cmd, "--%s is empty", f.Name)
-		}
-	})
-	return err
 }
 
 // addSessionFilters adds those that only sessions have.

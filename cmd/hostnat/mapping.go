@@ -40,9 +40,6 @@ func mappingAdd(a *app) *cobra.Command {
 					return usagef(cmd, "--%s is missing", name)
 				}
 			}
-			if cmd.Flags().Changed("external") && spec.External == "" {
-				return usagef(cmd, "--external is empty; without it, a free port is chosen")
-			}
 			m, err := a.client().AddMapping(cmd.Context(), spec)
 			if err != nil {
 				return err

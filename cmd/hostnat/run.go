@@ -4,9 +4,11 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 
 	"github.com/hostnat/hostnat/api"
 )
@@ -36,7 +38,7 @@ func run(ctx context.Context, e env) int {
 	}
 	var usage *usageError
 	if errors.As(err, &usage) {
-		fmt.Fprintf(e.Stderr, "hostnat: %s (see: %s --help)\n", oneLine(err), usage.command)
+		fmt.Fprintf(e.Stderr, "hostnat: %s; usage: %s\n", oneLine(err), usage.line)
 		return exitUsage
 	}
 	fmt.Fprintf(e.Stderr, "hostnat: %s\n", oneLine(err))
@@ -45,14 +47,22 @@ func run(ctx context.Context, e env) int {
 
 // usageError is a command line that makes no sense, whatever the daemon says.
 type usageError struct {
-	command string // "hostnat network create"
 	problem string
+	line    string // "hostnat network create NAME [flags]"
 }
 
 func (e *usageError) Error() string { return e.problem }
 
 func usagef(cmd *cobra.Command, format string, args ...any) error {
-	return &usageError{command: cmd.CommandPath(), problem: fmt.Sprintf(format, args...)}
+	return &usageError{problem: fmt.Sprintf(format, args...), line: usageLine(cmd)}
+}
+
+func usageLine(cmd *cobra.Command) string {
+	if cmd.HasAvailableSubCommands() {
+		return cmd.CommandPath() + " COMMAND [flags]"
+	}
+	line, _, _ := strings.Cut(cmd.UseLine(), "\n")
+	return line
 }
 
 func oneLine(err error) string {
@@ -82,7 +92,8 @@ func rootCommand(e env) *cobra.Command {
 	root.SetHelpCommandGroupID(root.Groups()[2].ID)
 	root.SetCompletionCommandGroupID(root.Groups()[2].ID)
 	root.SilenceErrors, root.SilenceUsage = true, true
-	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error { return usagef(cmd, "%v", err) })
+	root.SetFlagErrorFunc(flagError)
+	root.PersistentPreRunE = func(cmd *cobra.Command, _ []string) error { return checkValues(cmd) }
 	flags := root.PersistentFlags()
 	flags.StringVar(&a.socket, "socket", a.socket, "the daemon's socket (also HOSTNAT_SOCKET)")
 	flags.VarP(&a.format, "output", "o", "how to print: table or json")
@@ -94,8 +105,6 @@ func rootCommand(e env) *cobra.Command {
 func group(use, short string, commands ...*cobra.Command) *cobra.Command {
 	cmd := &cobra.Command{
 		Use: use, Short: short, Args: cobra.ArbitraryArgs, SuggestionsMinimumDistance: 2,
-		// A flag of a command that does not exist is not the problem to report.
-		FParseErrWhitelist: cobra.FParseErrWhitelist{UnknownFlags: true},
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if len(args) > 0 {
 				return unknownCommand(cmd, args[0])
@@ -108,6 +117,30 @@ func group(use, short string, commands ...*cobra.Command) *cobra.Command {
 	}
 	cmd.AddCommand(commands...)
 	return cmd
+}
+
+// flagError is what a flag that cannot be read ends in. That of a command that
+// does not exist is not the problem to report.
+func flagError(cmd *cobra.Command, err error) error {
+	if args := cmd.Flags().Args(); cmd.HasAvailableSubCommands() && len(args) > 0 {
+		return unknownCommand(cmd, args[0])
+	}
+	return usagef(cmd, "%v", err)
+}
+
+// checkValues refuses a flag whose value is there and empty, as in
+// --subnet "$UNSET": it would mean another thing than what was meant.
+func checkValues(cmd *cobra.Command) (err error) {
+	cmd.Flags().Visit(func(f *pflag.Flag) {
+		values := []string{f.Value.String()}
+		if list, several := f.Value.(pflag.SliceValue); several {
+			values = list.GetSlice()
+		}
+		if slices.Contains(values, "") {
+			err = usagef(cmd, "--%s is empty", f.Name)
+		}
+	})
+	return err
 }
 
 // addGroup adds commands under a title of the help.

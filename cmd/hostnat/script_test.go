@@ -3,7 +3,6 @@ package main
 import (
 	"context"
 	"errors"
-	"io"
 	"log/slog"
 	"os"
 	"path/filepath"
@@ -64,7 +63,7 @@ func serve(service server.Service, socket string) (stop func(), err error) {
 	}
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan error, 1)
-	srv := server.NewServer(service, "v0.0.0-test", slog.New(slog.NewTextHandler(io.Discard, nil)))
+	srv := server.NewServer(server.Options{Service: service, Version: "v0.0.0-test", Log: slog.New(slog.DiscardHandler), Readers: server.ReadersAll})
 	go func() { done <- srv.Serve(ctx, l) }()
 	return func() { cancel(); <-done }, nil
 }

@@ -36,9 +36,6 @@ func sessionDelete(a *app) *cobra.Command {
 	cmd := &cobra.Command{
 		Use: "delete (FILTER... | --all)", Short: "End the sessions that match every filter", Args: positional(),
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			if err := checkFilters(cmd); err != nil {
-				return err
-			}
 			switch filtered := filter != (api.Filter{}); {
 			case !filtered && !all:
 				return usagef(cmd, "a filter is missing; to end every session, give --all")

@@ -51,7 +51,20 @@ func printStatus(w io.Writer, s api.Status, colour bool) error {
 	if err := printDrops(w, s); err != nil {
 		return err
 	}
+	if err := printRefused(w, s.Clients); err != nil {
+		return err
+	}
 	return printProblems(w, s.Problems, colour)
+}
+
+// printRefused says what clients of the API were refused, if they were.
+func printRefused(w io.Writer, c api.Clients) error {
+	if c.RefusedConnections+c.RefusedWatchers+c.ClosedIdle == 0 {
+		return nil
+	}
+	_, err := fmt.Fprintf(w, "\nclients of the API: %d connections refused, %d idle ones closed for new ones, %d streams of events refused\n",
+		c.RefusedConnections, c.ClosedIdle, c.RefusedWatchers)
+	return err
 }
 
 // printDrops prints the counters that are not 0, largest first.

@@ -38,7 +38,7 @@ var ours = map[string][]string{
 	"api":                           {},
 	"internal/server":               {"api", "internal/model", "internal/config", "internal/event", "internal/control", "internal/doctor"},
 	"internal/server/servertest":    {"internal/model", "internal/config", "internal/event", "internal/control", "internal/doctor"},
-	"internal/daemon":               {"internal/model", "internal/config", "internal/store", "api", "internal/server", "internal/control", "internal/dhcp", "internal/host", "internal/portproxy", "internal/reconcile", "internal/dns", "internal/resolved", "internal/doctor", "internal/whereis"},
+	"internal/daemon":               {"internal/budget", "internal/model", "internal/config", "internal/store", "api", "internal/server", "internal/control", "internal/dhcp", "internal/host", "internal/portproxy", "internal/reconcile", "internal/dns", "internal/resolved", "internal/doctor", "internal/whereis"},
 	"internal/sniff":                {},
 	"internal/budget":               {},
 	"dev/lab":                       {},

@@ -123,12 +123,23 @@ func (c *Config) assign(e *model.Endpoint, network model.Network, facts model.Ho
 	if e.MAC == "" {
 		e.MAC = c.macFor(*e, network)
 	}
+	if e.MAC == gatewayMAC(network, facts) {
+		return model.Errorf(model.Conflict, "MAC %s is the gateway's of network %q: nobody else would reach it", e.MAC, network.Name).WithHint("choose another with --mac")
+	}
 	for _, other := range c.neighbours(network) {
 		if other.MAC == e.MAC {
 			return model.Errorf(model.Conflict, "MAC %s belongs to endpoint %q", e.MAC, other.Name).WithHint("choose another with --mac")
 		}
 	}
 	return nil
+}
+
+// gatewayMAC is the host's own MAC on the network; "" if it is not known.
+func gatewayMAC(n model.Network, facts model.HostFacts) model.MAC {
+	if n.Adopted {
+		return facts.AdoptedMACs[n.Bridge]
+	}
+	return n.GatewayMAC()
 }
 
 func (c *Config) checkAddress(e model.Endpoint, network model.Network, facts model.HostFacts) error {

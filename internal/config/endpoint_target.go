@@ -122,6 +122,9 @@ func (c *Config) checkTarget(e model.Endpoint, facts model.HostFacts) error {
 	if e.InNamespace() {
 		return nil
 	}
+	if err := model.CheckForeignLink(string(e.Kind), e.Interface); err != nil {
+		return err
+	}
 	if a := facts.AddressOf(e.Interface); a.IsValid() {
 		return model.Errorf(model.Conflict, "link %s has the host's address %s", e.Interface, a).WithHint("use a link that is there for the endpoint alone")
 	}

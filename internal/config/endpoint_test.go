@@ -81,6 +81,12 @@ func TestAddEndpointRefuses(t *testing.T) {
 		{"TAP taken", EndpointSpec{TAP: "tap0"}, model.Conflict, []string{`endpoint "v1"`}},
 		{"TAP taken, as port", EndpointSpec{Port: "tap0"}, model.Conflict, []string{`endpoint "v1"`}},
 		{"port is a bridge of ours", EndpointSpec{Port: "hn-web"}, model.Conflict, []string{`network "web"`}},
+		{"port is for fragments", EndpointSpec{Port: "hostnat1"}, model.Invalid, []string{"port hostnat1 is one of hostnat's own links"}},
+		{"port is for routes", EndpointSpec{TAP: "hostnat0"}, model.Invalid, []string{"tap hostnat0 is one of hostnat's own links"}},
+		{"port is a bridge that was ours", EndpointSpec{Port: "hn-old"}, model.Invalid, []string{"hostnat's own"}},
+		{"port is an endpoint's that is gone", EndpointSpec{Port: "hv-old"}, model.Invalid, []string{"hostnat's own"}},
+		{"port is the loopback", EndpointSpec{Port: "lo"}, model.Invalid, []string{"loopback"}},
+		{"the gateway's MAC", EndpointSpec{Netns: "x", MAC: string(webGatewayMAC(t))}, model.Conflict, []string{`the gateway's of network "web"`}},
 		{"port is an outside", EndpointSpec{Port: "eth1"}, model.Conflict, []string{`NAT "office"`}},
 		{"port is the way out", EndpointSpec{Port: "eth0"}, model.Conflict, []string{"192.168.7.5"}},
 		{"attached otherwise", EndpointSpec{Name: "c1", Netns: "other"}, model.Conflict, []string{`"c1"`, "attached already", "detach"}},
@@ -129,5 +135,29 @@ func TestMappingFollowsEndpoint(t *testing.T) {
 	}
 	if len(c.Effective().Mappings) != 1 {
 		t.Error("the mapping does not serve again")
+	}
+}
+
+func webGatewayMAC(t *testing.T) model.MAC {
+	t.Helper()
+	c := testConfig(t)
+	n, err := c.Network("web")
+	if err != nil {
+		t.Fatal(err)
+	}
+	return n.GatewayMAC()
+}
+
+// An adopted bridge has a MAC of its own, which the host knows.
+func TestMACOfAnAdoptedBridge(t *testing.T) {
+	t.Parallel()
+	c := testConfig(t)
+	facts := model.HostFacts{Interfaces: []string{"br0"}, AdoptedMACs: map[string]model.MAC{"br0": "52:54:00:00:00:01"}}
+	if _, err := c.AddNetwork(NetworkSpec{Name: "lan", Subnet: "172.30.0.0/24", Bridge: "br0", Adopt: true}, facts, nil); err != nil {
+		t.Fatal(err)
+	}
+	_, err := c.AddEndpoint(EndpointSpec{Network: "lan", Name: "x", Netns: "x", Address: "172.30.0.2", MAC: "52:54:00:00:00:01"}, facts, nil)
+	if model.CodeOf(err) != model.Conflict {
+		t.Errorf("got %v", err)
 	}
 }

@@ -71,14 +71,14 @@ func (c *Config) addInterface(n *model.NAT, link string) error {
 	return nil
 }
 
-// checkOutsideLink refuses a network's bridge as a NAT's outside.
+// checkOutsideLink refuses a link of ours, and a network's bridge, as a NAT's outside.
 func (c *Config) checkOutsideLink(link string) error {
 	for _, net := range c.Networks {
 		if net.Bridge == link {
 			return model.Errorf(model.Conflict, "external interface %s is the bridge of network %q", link, net.Name).WithHint("use an interface of the outside")
 		}
 	}
-	return nil
+	return model.CheckForeignLink("external interface", link)
 }
 
 // checkOutside refuses an external address that one of our networks has inside.

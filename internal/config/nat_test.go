@@ -81,6 +81,9 @@ func TestSetNATRefuses(t *testing.T) {
 		{"max-rate", "10/s", "not a number"},
 		{"external-interface", "", "external interface"},
 		{"external-interface", "eth0,", "external interface"},
+		{"external-interface", "hostnat0", "one of hostnat's own links"},
+		{"external-interface", "eth0,hv-c9", "one of hostnat's own links"},
+		{"external-interface", "lo", "loopback"},
 		{"external-interface", "eth0,hn-web", `external interface hn-web is the bridge of network "web"`},
 	}
 	for _, tt := range tests {

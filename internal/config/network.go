@@ -3,6 +3,7 @@ package config
 import (
 	"net/netip"
 	"slices"
+	"strings"
 
 	"github.com/hostnat/hostnat/internal/model"
 )
@@ -119,11 +120,20 @@ func (c *Config) checkNetworkNames(n model.Network) error {
 	return err
 }
 
+// checkBridgeName refuses names of our own other links; hn-... are those of bridges
+// that we make.
+func checkBridgeName(spec NetworkSpec, bridge string) error {
+	if !spec.Adopt && strings.HasPrefix(bridge, "hn-") {
+		return model.CheckLink("bridge", bridge)
+	}
+	return model.CheckForeignLink("bridge", bridge)
+}
+
 func (c *Config) checkBridge(spec NetworkSpec, bridge string, facts model.HostFacts) error {
 	if spec.Adopt && spec.Bridge == "" {
 		return model.Errorf(model.Invalid, "there is no bridge to adopt").WithHint("name it with --bridge")
 	}
-	if err := model.CheckLink("bridge", bridge); err != nil {
+	if err := checkBridgeName(spec, bridge); err != nil {
 		return err
 	}
 	if user, busy := c.linkUser(bridge); busy {

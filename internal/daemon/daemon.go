@@ -11,6 +11,7 @@ import (
 
 	"golang.org/x/sync/errgroup"
 
+	"github.com/hostnat/hostnat/internal/budget"
 	"github.com/hostnat/hostnat/internal/control"
 	"github.com/hostnat/hostnat/internal/dhcp"
 	"github.com/hostnat/hostnat/internal/dns"
@@ -30,9 +31,13 @@ type Options struct {
 	ResolvConf string // names the host's resolvers; empty: the host's own
 	Version    string // what the daemon calls itself
 	HostNames  HostNames
+	Readers    server.Readers
 	Discard    bool // sessions of an earlier version that cannot be carried over end
 	Log        *slog.Logger
 }
+
+// Readers is who may read more than the status.
+type Readers = server.Readers
 
 // store says where the state is kept.
 func (o Options) store(ctx context.Context) store.Options {
@@ -120,7 +125,13 @@ func hold(ctx context.Context, o Options) (*store.Store, func(), error) {
 func runTasks(ctx context.Context, o Options, k *reconcile.Kernel, c *control.Control, beside *servers, leases *dhcp.Leases, relays *portproxy.Engine, guard *whereis.Guard, listener net.Listener) error {
 	ctx, stop := context.WithCancel(ctx)
 	defer stop()
-	srv := server.NewServer(service{Control: c, resolvConf: o.ResolvConf, runDir: o.RunDir, stop: stop}, o.Version, o.Log)
+	files, err := budget.FilesOfProcess()
+	if err != nil {
+		return err
+	}
+	srv := server.NewServer(server.Options{
+		Service: service{Control: c, resolvConf: o.ResolvConf, runDir: o.RunDir, stop: stop}, Version: o.Version, Log: o.Log, Readers: o.Readers, Files: files.API,
+	})
 	tasks := []task{
 		{"API", func(ctx context.Context) error { return srv.Serve(ctx, listener) }},
 		{"reconciler", func(ctx context.Context) error { return follow(ctx, c, k.HostChanges(), o.Log) }},
@@ -140,7 +151,7 @@ func runTasks(ctx context.Context, o Options, k *reconcile.Kernel, c *control.Co
 		})
 	}
 	o.Log.Info("hostnat is ready", "socket", listener.Addr().String(), "version", o.Version)
-	err := group.Wait()
+	err = group.Wait()
 	if errors.Is(err, context.Canceled) {
 		return nil
 	}

@@ -57,6 +57,10 @@ func FactsOf(ctx context.Context, links []Link, exclude func(link string) bool) 
 // addAdopted notes what the host has by itself on a link that a network has
 // adopted.
 func addAdopted(facts *model.HostFacts, l Link, routes []netlink.Route) {
+	if facts.AdoptedMACs == nil {
+		facts.AdoptedMACs = make(map[string]model.MAC)
+	}
+	facts.AdoptedMACs[l.Name] = l.MAC
 	seen := map[netip.Prefix]bool{}
 	for _, p := range l.Addresses {
 		seen[p.Masked()] = true // the route says no more, and that of a lent one is ours

@@ -16,8 +16,11 @@ type HostFacts struct {
 	Routers          []HostRouter  `json:"routers"`          // next hops of the routes, each address once
 	DefaultInterface string        `json:"defaultInterface"` // of the default route; empty: there is none
 	Interfaces       []string      `json:"interfaces"`
-	LocalPorts       PortRange     `json:"localPorts"` // from which the host's own clients talk
-	MTU              int           `json:"mtu"`        // bytes, of the outgoing interface
+
+	AdoptedMACs map[string]MAC `json:"adoptedMacs,omitempty"` // of the bridges that networks have adopted, by name
+
+	LocalPorts PortRange `json:"localPorts"` // from which the host's own clients talk
+	MTU        int       `json:"mtu"`        // bytes, of the outgoing interface
 }
 
 // HostPrefix is a prefix the host reaches by itself. Default routes are left out.

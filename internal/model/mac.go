@@ -2,6 +2,7 @@ package model
 
 import (
 	"encoding/binary"
+	"fmt"
 	"net"
 	"net/netip"
 )
@@ -19,6 +20,12 @@ func ParseMAC(s string) (MAC, error) {
 		return "", Errorf(Invalid, "MAC %s is all zero", hw).WithHint("use one like 02:42:ac:10:01:02")
 	}
 	return MAC(hw.String()), nil
+}
+
+// GatewayMAC is the host vNIC's address on a bridge of ours: fixed for the
+// network's life, since endpoints remember it. An adopted bridge has its own.
+func (n Network) GatewayMAC() MAC {
+	return MAC(fmt.Sprintf("02:68:6e:%02x:%02x:%02x", byte(n.ID>>16)|0x80, byte(n.ID>>8), byte(n.ID)))
 }
 
 // DeriveMAC returns the locally administered MAC of an endpoint that was given

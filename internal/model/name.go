@@ -14,6 +14,27 @@ func BridgeName(network string) string { return linkName("hn-", network) }
 // EndpointLink returns the host-side link name of an endpoint's veth pair.
 func EndpointLink(name string) string { return linkName("hv-", name) }
 
+// IsOwnLink reports whether a link's name is one that hostnat gives its own
+// links: bridges, the host's side of endpoints, and two for itself.
+func IsOwnLink(name string) bool {
+	return strings.HasPrefix(name, "hn-") || strings.HasPrefix(name, "hv-") || strings.HasPrefix(name, "hostnat")
+}
+
+// CheckForeignLink refuses hostnat's own links where one of somebody else is
+// wanted, and the loopback.
+func CheckForeignLink(what, name string) error {
+	if err := CheckLink(what, name); err != nil {
+		return err
+	}
+	switch {
+	case name == "lo":
+		return Errorf(Invalid, "%s lo is the host's loopback", what).WithHint("use another link")
+	case IsOwnLink(name):
+		return Errorf(Invalid, "%s %s is one of hostnat's own links: hn-..., hv-... and hostnat...", what, name).WithHint("use a link of somebody else, or rename it")
+	}
+	return nil
+}
+
 func linkName(prefix, name string) string {
 	if full := prefix + name; CheckLink("link", full) == nil {
 		return full

@@ -69,7 +69,7 @@ func (k *Kernel) attachTo(ctx context.Context, v view, n model.Network, bridge h
 	defer ns.Close()
 	var pinned model.MAC
 	if !n.Adopted { // that bridge may get another
-		pinned = gatewayMAC(n)
+		pinned = n.GatewayMAC()
 	}
 	_, err = host.EnsureVeth(ctx, host.Veth{
 		Name: e.Interface, Bridge: bridge.Index, Namespace: ns, IfName: e.IfName, MAC: e.MAC,

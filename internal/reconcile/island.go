@@ -21,7 +21,7 @@ func islandOf(n model.Network, e model.Endpoint) host.Island {
 	return host.Island{MAC: islandMAC(n), Gateway: n.GatewayPrefix(), Endpoint: e.Address4(), EndpointMAC: e.MAC}
 }
 
-func islandMAC(n model.Network) model.MAC { return gatewayMAC(model.Network{ID: n.PartOf}) }
+func islandMAC(n model.Network) model.MAC { return model.Network{ID: n.PartOf}.GatewayMAC() }
 
 // attachIsland is attach for an endpoint that is by itself.
 func (k *Kernel) attachIsland(ctx context.Context, v view, n model.Network, e model.Endpoint, mtu int) error {

@@ -1,7 +1,6 @@
 package reconcile
 
 import (
-	"fmt"
 	"net/netip"
 	"slices"
 
@@ -79,11 +78,5 @@ func Make(c config.Config, links []host.Link, attached []datapath.Attachment, mt
 
 // bridgeOf is the switch of a network that has one of ours.
 func bridgeOf(n model.Network, mtu int) host.Bridge {
-	return host.Bridge{Name: n.Bridge, MAC: gatewayMAC(n), MTU: n.LinkMTU(mtu), Gateway: n.GatewayPrefix(), Apart: n.Unrouted()}
-}
-
-// gatewayMAC is the host vNIC's address on a bridge of ours: fixed for the
-// network's life, so that endpoints' ARP caches stay right over restarts.
-func gatewayMAC(n model.Network) model.MAC {
-	return model.MAC(fmt.Sprintf("02:68:6e:%02x:%02x:%02x", byte(n.ID>>16)|0x80, byte(n.ID>>8), byte(n.ID)))
+	return host.Bridge{Name: n.Bridge, MAC: n.GatewayMAC(), MTU: n.LinkMTU(mtu), Gateway: n.GatewayPrefix(), Apart: n.Unrouted()}
 }

@@ -32,11 +32,11 @@ func TestGatewayMAC(t *testing.T) {
 	t.Parallel()
 	seen := map[model.MAC]bool{}
 	for _, id := range []uint32{1, 2, 255, 256, 65535, 65536, 1 << 22} {
-		mac := gatewayMAC(model.Network{ID: id})
+		mac := model.Network{ID: id}.GatewayMAC()
 		if parsed, err := model.ParseMAC(string(mac)); err != nil || parsed != mac {
 			t.Errorf("id %d: %s, %v", id, mac, err)
 		}
-		if seen[mac] || mac != gatewayMAC(model.Network{ID: id, Name: "renamed"}) {
+		if seen[mac] || mac != (model.Network{ID: id, Name: "renamed"}).GatewayMAC() {
 			t.Errorf("id %d: %s is another's, or changes", id, mac)
 		}
 		seen[mac] = true

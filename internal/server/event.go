@@ -4,9 +4,11 @@ import (
 	"context"
 	"encoding/json"
 	"net/http"
+	"time"
 
 	"github.com/hostnat/hostnat/api"
 	"github.com/hostnat/hostnat/internal/event"
+	"github.com/hostnat/hostnat/internal/model"
 )
 
 // stream marks a route whose answer is events, one JSON object a line.
@@ -19,6 +21,12 @@ func eventRoutes() []route {
 // serveEvents sends events until the client goes away or the server stops.
 // The header is sent at once: a client that has it misses nothing after it.
 func serveEvents(s *Server, w http.ResponseWriter, r *http.Request) error {
+	p, _ := r.Context().Value(peerKey{}).(peer)
+	done, ok := s.connections.watch(watcher{uid: p.uid, trusted: p.trusted()})
+	if !ok {
+		return model.Errorf(model.Unavailable, "the daemon has as many streams of events as it takes").WithHint("end some, or try again later")
+	}
+	defer done()
 	ctx, cancel := context.WithCancel(r.Context())
 	defer cancel()
 	defer context.AfterFunc(s.stopping, cancel)()
@@ -38,6 +46,7 @@ func sendEvents(w http.ResponseWriter, events <-chan event.Event) {
 		return
 	}
 	for e := range events {
+		_ = flusher.SetWriteDeadline(time.Now().Add(answerTime)) // who does not read is no watcher
 		if lines.Encode(eventOf(e)) != nil {
 			return
 		}

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
@@ -23,7 +22,7 @@ func do(ctx context.Context, service Service, method, target, body string) *http
 	if ctx.Value(peerKey{}) == nil {
 		ctx = context.WithValue(ctx, peerKey{}, peer{uid: 0})
 	}
-	s := NewServer(service, "test", slog.New(slog.NewTextHandler(io.Discard, nil)))
+	s := NewServer(Options{Service: service, Version: "test", Log: slog.New(slog.DiscardHandler), Readers: ReadersAll})
 	w := httptest.NewRecorder()
 	s.ServeHTTP(w, httptest.NewRequestWithContext(ctx, method, target, strings.NewReader(body)))
 	return w
@@ -41,7 +40,12 @@ func TestRequests(t *testing.T) {
 		{"gone", "POST", "/v1/down", "", 204, ""},
 		{"no body", "POST", "/v1/nats", "", 400, `{"error":{"code":"invalid","message":"the request's body is empty; a JSON object is needed"}}`},
 		{"half a body", "POST", "/v1/nats", `{"name":`, 400, `{"error":{"code":"invalid","message":"the request's body ends in the middle of its JSON"}}`},
-		{"unknown field", "POST", "/v1/nats", `{"nam":"x"}`, 400, `{"error":{"code":"invalid","message":"the request's body is refused: json: unknown field \"nam\""}}`},
+		{"unknown field", "POST", "/v1/nats", `{"nam":"x"}`, 400, `{"error":{"code":"invalid","message":"the request's body has the unknown key \"nam\"; there are externalAddresses, externalInterfaces, name, profile"}}`},
+		{"key in other letters", "POST", "/v1/nats", `{"NAME":"x"}`, 400, `{"error":{"code":"invalid","message":"the request's body has the unknown key \"NAME\"`},
+		{"key twice", "POST", "/v1/nats", `{"name":"x","name":"y"}`, 400, `{"error":{"code":"invalid","message":"the request's body has the key \"name\" twice"}}`},
+		{"key twice, escaped", "POST", "/v1/nats", `{"name":"x","\u006eame":"y"}`, 400, `{"error":{"code":"invalid","message":"the request's body has the key \"name\" twice"}}`},
+		{"key twice below", "PATCH", "/v1/nats/default", `{"settings":{"udp-timeout":"5","udp-timeout":"6"}}`, 400, `{"error":{"code":"invalid","message":"the request's body has the key \"udp-timeout\" twice"}}`},
+		{"empty value of a list", "POST", "/v1/networks", `{"name":"x","subnets":[""]}`, 400, `{"error":{"code":"invalid","message":"\"subnets\" has an empty value"`},
 		{"wrong type", "POST", "/v1/networks", `{"name":"x","adopt":"yes"}`, 400, `{"error":{"code":"invalid","message":"the request's body has a string in \"adopt\", where a bool belongs"}}`},
 		{"no object", "POST", "/v1/nats", `["x"]`, 400, `{"error":{"code":"invalid","message":"the request's body is a JSON array; an object is needed"}}`},
 		{"no JSON", "POST", "/v1/nats", `name=x`, 400, `{"error":{"code":"invalid","message":"the request's body is no JSON at byte 2`},

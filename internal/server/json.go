@@ -1,11 +1,14 @@
 package server
 
 import (
+	"bytes"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
 	"net/http"
+	"os"
+	"time"
 
 	"github.com/hostnat/hostnat/api"
 	"github.com/hostnat/hostnat/internal/model"
@@ -14,19 +17,38 @@ import (
 // maxBody is far more than any request needs, in bytes.
 const maxBody = 1 << 20
 
-// readJSON reads a request's body into v: exactly one JSON object with no
-// unknown field in it.
+// readJSON reads a request's body into v: exactly one JSON object, in which each
+// key is known and there once.
 func readJSON(w http.ResponseWriter, r *http.Request, v any) error {
-	d := json.NewDecoder(http.MaxBytesReader(w, r.Body, maxBody))
-	d.DisallowUnknownFields()
-	if err := d.Decode(v); err != nil {
-		return model.Errorf(model.Invalid, "the request's body %s", explain(err))
+	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxBody))
+	if err == nil {
+		_ = http.NewResponseController(w).SetReadDeadline(time.Time{}) // else the rest of it is waited for
+		err = checkKeys(body, keysOf(v))
 	}
-	if _, err := d.Token(); !errors.Is(err, io.EOF) {
-		return model.Errorf(model.Invalid, "the request's body goes on after its JSON object")
+	if err == nil {
+		err = decodeOne(body, v)
+	}
+	if err != nil {
+		return model.Errorf(model.Invalid, "the request's body %s", explain(err))
 	}
 	return nil
 }
+
+func decodeOne(body []byte, v any) error {
+	d := json.NewDecoder(bytes.NewReader(body))
+	if err := d.Decode(v); err != nil {
+		return err
+	}
+	if _, err := d.Token(); !errors.Is(err, io.EOF) {
+		return bodyError("goes on after its JSON object")
+	}
+	return nil
+}
+
+// bodyError is what is wrong with a body, as the rest of a sentence.
+type bodyError string
+
+func (e bodyError) Error() string { return string(e) }
 
 // explain says what is wrong with a body, as the rest of a sentence.
 func explain(err error) string {
@@ -38,6 +60,8 @@ func explain(err error) string {
 		return "is empty; a JSON object is needed"
 	case errors.Is(err, io.ErrUnexpectedEOF):
 		return "ends in the middle of its JSON"
+	case errors.Is(err, os.ErrDeadlineExceeded):
+		return fmt.Sprintf("did not come within %v", requestTime)
 	case errors.As(err, &tooLarge):
 		return fmt.Sprintf("is larger than %d bytes", tooLarge.Limit)
 	case errors.As(err, &syntax):
@@ -47,8 +71,7 @@ func explain(err error) string {
 	case errors.As(err, &mismatch):
 		return fmt.Sprintf("is a JSON %s; an object is needed", mismatch.Value)
 	}
-	// What is left is "json: unknown field \"x\"", which has no type of its own.
-	return "is refused: " + err.Error()
+	return err.Error()
 }
 
 func writeJSON(w http.ResponseWriter, status int, v any) error {

@@ -29,20 +29,50 @@ type peerKey struct{}
 
 // withPeer is an http.Server's ConnContext: it keeps the connection's peer.
 func withPeer(ctx context.Context, c net.Conn) context.Context {
-	p, err := peerOf(c)
-	if err != nil {
+	known, ours := c.(*connection)
+	if !ours {
 		return ctx // authorize lets a connection without a peer do nothing
 	}
-	return context.WithValue(ctx, peerKey{}, p)
+	return context.WithValue(ctx, peerKey{}, known.peer)
 }
 
-// authorize refuses a change that the request's peer may not make.
-func authorize(r *http.Request) error {
-	if r.Method == http.MethodGet || r.Method == http.MethodHead {
+// Readers says who may read what goes on: sessions, endpoints, events and the rest.
+// Status and version are everybody's.
+type Readers string
+
+// The readers.
+const (
+	ReadersGroup Readers = "group" // root and the members of Group
+	ReadersAll   Readers = "all"
+)
+
+// UnmarshalText reads a flag's value.
+func (r *Readers) UnmarshalText(text []byte) error {
+	switch v := Readers(text); v {
+	case ReadersGroup, ReadersAll:
+		*r = v
 		return nil
 	}
+	return model.Errorf(model.Invalid, "%q is not a kind of readers", model.Clip(string(text))).WithHint("use group or all")
+}
+
+// MarshalText is the reverse of UnmarshalText.
+func (r Readers) MarshalText() ([]byte, error) { return []byte(r), nil }
+
+// public are the paths that everybody may read.
+var public = []string{"/v1/status", "/v1/version", "/v1/openapi.json"}
+
+// authorize refuses what the request's peer may not see or change.
+func (s *Server) authorize(r *http.Request) error {
 	if trusted(r) {
 		return nil
+	}
+	if r.Method == http.MethodGet || r.Method == http.MethodHead {
+		if s.readers == ReadersAll || slices.Contains(public, r.URL.Path) {
+			return nil
+		}
+		return model.Errorf(model.Denied, "only root and members of the group %q may read this; everybody may read the status", Group).
+			WithHint("use sudo, have root run: usermod -aG %s USER, or have the daemon started with --read all", Group)
 	}
 	return model.Errorf(model.Denied, "only root and members of the group %q may change anything", Group).
 		WithHint("use sudo, or have root run: usermod -aG %s USER", Group)
@@ -52,8 +82,10 @@ func authorize(r *http.Request) error {
 // everything.
 func trusted(r *http.Request) bool {
 	p, ok := r.Context().Value(peerKey{}).(peer)
-	return ok && (p.uid == 0 || p.inGroup(Group))
+	return ok && p.trusted()
 }
+
+func (p peer) trusted() bool { return p.uid == 0 || p.inGroup(Group) }
 
 func (p peer) inGroup(name string) bool {
 	g, err := user.LookupGroup(name)
@@ -88,12 +120,20 @@ func peerOf(c net.Conn) (peer, error) {
 // peerGroups returns the peer's supplementary groups (SO_PEERGROUPS, Linux
 // 4.13), for which x/sys/unix has no function. No answer means no groups.
 func peerGroups(fd uintptr) []uint32 {
-	groups := make([]uint32, 65536) // NGROUPS_MAX
-	size := uint32(len(groups) * 4)
-	_, _, errno := unix.Syscall6(unix.SYS_GETSOCKOPT, fd, unix.SOL_SOCKET, unix.SO_PEERGROUPS,
-		uintptr(unsafe.Pointer(&groups[0])), uintptr(unsafe.Pointer(&size)), 0)
+	groups, size, errno := getPeerGroups(fd, 32)
+	if errno == unix.ERANGE { // size says how many bytes it takes: NGROUPS_MAX is 65536
+		groups, size, errno = getPeerGroups(fd, min(int(size/4), 65536))
+	}
 	if errno != 0 {
 		return nil
 	}
 	return groups[:size/4]
+}
+
+func getPeerGroups(fd uintptr, count int) (groups []uint32, size uint32, errno unix.Errno) {
+	groups = make([]uint32, count)
+	size = uint32(count * 4)
+	_, _, errno = unix.Syscall6(unix.SYS_GETSOCKOPT, fd, unix.SOL_SOCKET, unix.SO_PEERGROUPS,
+		uintptr(unsafe.Pointer(&groups[0])), uintptr(unsafe.Pointer(&size)), 0)
+	return groups, size, errno
 }

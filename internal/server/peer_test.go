@@ -56,6 +56,15 @@ func TestPeerOfAnotherUser(t *testing.T) {
 // dialAs connects from a thread with other credentials. The thread ends with
 // the goroutine, as it is never unlocked.
 func dialAs(path string, uid uintptr, groups []uint32) error {
+	if err := becomeUser(uid, groups); err != nil {
+		return err
+	}
+	_, err := net.Dial("unix", path)
+	return err
+}
+
+// becomeUser gives the goroutine a thread of its own, with other credentials.
+func becomeUser(uid uintptr, groups []uint32) error {
 	runtime.LockOSThread()
 	if _, _, errno := unix.RawSyscall(unix.SYS_SETGROUPS, uintptr(len(groups)), uintptr(unsafe.Pointer(&groups[0])), 0); errno != 0 {
 		return errno
@@ -63,8 +72,7 @@ func dialAs(path string, uid uintptr, groups []uint32) error {
 	if _, _, errno := unix.RawSyscall(unix.SYS_SETRESUID, uid, uid, uid); errno != 0 {
 		return errno
 	}
-	_, err := net.Dial("unix", path)
-	return err
+	return nil
 }
 
 func TestInGroup(t *testing.T) {

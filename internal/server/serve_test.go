@@ -3,7 +3,6 @@ package server
 import (
 	"context"
 	"errors"
-	"io"
 	"log/slog"
 	"net/netip"
 	"os"
@@ -25,13 +24,18 @@ import (
 func serve(t *testing.T, service Service) (socket string, stop func() error) {
 	t.Helper()
 	socket = filepath.Join(t.TempDir(), "s")
+	return socket, serveAt(t, service, socket)
+}
+
+func serveAt(t *testing.T, service Service, socket string) (stop func() error) {
+	t.Helper()
 	l, err := Listen(socket)
 	if err != nil {
 		t.Fatal(err)
 	}
 	ctx, cancel := context.WithCancel(t.Context())
 	done := make(chan error, 1)
-	server := NewServer(service, "v0.0.0-test", slog.New(slog.NewTextHandler(io.Discard, nil)))
+	server := NewServer(Options{Service: service, Version: "v0.0.0-test", Log: slog.New(slog.DiscardHandler), Readers: ReadersAll, Files: 64})
 	go func() { done <- server.Serve(ctx, l) }()
 	stop = func() error { cancel(); err := <-done; done <- err; return err }
 	t.Cleanup(func() {
@@ -39,7 +43,7 @@ func serve(t *testing.T, service Service) (socket string, stop func() error) {
 			t.Errorf("Serve: %v", err)
 		}
 	})
-	return socket, stop
+	return stop
 }
 
 // requireRoot skips tests in which this process changes things.

@@ -1,6 +1,7 @@
 package server
 
 import (
+	"cmp"
 	"context"
 	_ "embed"
 	"errors"
@@ -22,18 +23,32 @@ const stopTime = 10 * time.Second
 
 // Server answers API requests with a Service.
 type Server struct {
-	service Service
-	version string
-	log     *slog.Logger
-	mux     *http.ServeMux
+	service     Service
+	version     string
+	log         *slog.Logger
+	readers     Readers
+	connections *connections
+	mux         *http.ServeMux
 	// stopping ends streams, which would otherwise outlast a graceful stop.
 	stopping context.Context
 	stop     context.CancelFunc
 }
 
-// NewServer returns a Server. Version is what it calls itself.
-func NewServer(service Service, version string, log *slog.Logger) *Server {
-	s := &Server{service: service, version: version, log: log, mux: http.NewServeMux()}
+// Options is what a Server needs.
+type Options struct {
+	Service Service
+	Version string // what the server calls itself
+	Log     *slog.Logger
+	Readers Readers // empty: ReadersGroup
+	Files   int     // how many connections the server may have open; 0: 1024
+}
+
+// NewServer returns a Server.
+func NewServer(o Options) *Server {
+	s := &Server{
+		service: o.Service, version: o.Version, log: o.Log, readers: o.Readers,
+		connections: newConnections(LimitsFor(cmp.Or(o.Files, 1024))), mux: http.NewServeMux(),
+	}
 	s.stopping, s.stop = context.WithCancel(context.Background())
 	for _, rt := range routes() {
 		s.mux.HandleFunc(rt.method+" "+rt.path, s.handler(rt))
@@ -55,11 +70,14 @@ func (s *Server) Serve(ctx context.Context, l net.Listener) error {
 	h := &http.Server{
 		Handler:           s,
 		ConnContext:       withPeer,
-		ReadHeaderTimeout: 10 * time.Second,
+		ConnState:         s.connections.changed,
+		ReadHeaderTimeout: requestTime,
+		IdleTimeout:       idleTime,
+		MaxHeaderBytes:    16 << 10,
 		ErrorLog:          slog.NewLogLogger(s.log.Handler(), slog.LevelDebug),
 	}
 	failed := make(chan error, 1)
-	go func() { failed <- h.Serve(l) }()
+	go func() { failed <- h.Serve(limited{l, s.connections}) }()
 	select {
 	case err := <-failed:
 		return err
@@ -78,9 +96,17 @@ func (s *Server) Serve(ctx context.Context, l net.Listener) error {
 	return nil
 }
 
+// How long the server waits for a client.
+const (
+	requestTime = 10 * time.Second // for a request, from its first byte to its last
+	answerTime  = 30 * time.Second // for a client to take a part of an answer
+	idleTime    = time.Minute      // for the next request
+)
+
 func (s *Server) handler(rt route) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
-		err := authorize(r)
+		setDeadlines(w, r)
+		err := s.authorize(r)
 		if err == nil {
 			err = rt.handle(s, w, r)
 		}
@@ -92,4 +118,16 @@ func (s *Server) handler(rt route) http.HandlerFunc {
 		}
 		writeError(w, err)
 	}
+}
+
+// setDeadlines has a body come in time, and the answer be taken in time. A
+// deadline for reading that stays would end the request's context.
+func setDeadlines(w http.ResponseWriter, r *http.Request) {
+	now, conn := time.Now(), http.NewResponseController(w)
+	_ = conn.SetWriteDeadline(now.Add(answerTime))
+	if r.ContentLength == 0 {
+		_ = conn.SetReadDeadline(time.Time{})
+		return
+	}
+	_ = conn.SetReadDeadline(now.Add(requestTime))
 }

@@ -38,7 +38,9 @@ func serveStatus(s *Server, w http.ResponseWriter, r *http.Request) error {
 	if status.Version == "" {
 		status.Version = s.version
 	}
-	return writeJSON(w, http.StatusOK, statusOf(status))
+	answer := statusOf(status)
+	answer.Clients = s.connections.clients()
+	return writeJSON(w, http.StatusOK, answer)
 }
 
 func statusOf(s control.Status) api.Status {
