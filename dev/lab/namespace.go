@@ -31,7 +31,7 @@ type Namespace struct {
 var made atomic.Uint32 // namespaces made by this process
 
 // NewNamespace makes a namespace named PREFIX-PID-COUNTER-RANDOM with its
-// loopback up.
+// loopback up. Its IPv4 settings are those that the kernel was compiled with.
 func NewNamespace(prefix string) (*Namespace, error) {
 	name := fmt.Sprintf("%s-%d-%d-%s", prefix, os.Getpid(), made.Add(1), strings.ToLower(rand.Text()[:4]))
 	n := &Namespace{Name: name}
@@ -83,6 +83,9 @@ func (n *Namespace) create() error {
 	err = onOwnThread(func() error {
 		if err := unix.Unshare(unix.CLONE_NEWNET); err != nil {
 			return fmt.Errorf("unshare: %w", err)
+		}
+		if err := prepare(); err != nil {
+			return err
 		}
 		return unix.Mount(threadNS, n.Path(), "", unix.MS_BIND, "")
 	})

@@ -88,9 +88,5 @@ func (t *Topology) connect() error {
 	if err := t.Remote.AddAddress(RemoteLink, RemoteAddress+OutsideBits); err != nil {
 		return err
 	}
-	// A new namespace inherits the machine's setting, which Docker turns on.
-	if err := t.Host.Sysctl("net/ipv4/ip_forward", "0"); err != nil {
-		return err
-	}
 	return t.Host.AddRoute("0.0.0.0/0", RemoteAddress)
 }
