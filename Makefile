@@ -38,6 +38,11 @@ test: ## go vet and all tests; those of the data path need root
 	go vet ./...
 	go test -count=1 -timeout 900s ./...
 
+.PHONY: test-booted
+test-booted: ## the data path's tests of time, as if the machine had booted a second ago (needs root)
+	$(SUDO) env "PATH=$$PATH" HOSTNAT_UPTIME=1s go test -count=1 -timeout 600s ./internal/datapath/nattest \
+		-run 'Expire|Expiry|Refresh|Lifetime|Idle|SettingsChange|AreLimited|FreedPort|HostTalks'
+
 # New namespaces inherit the machine's IPv4 settings: here as if Docker ran on it.
 .PHONY: test-outer
 test-outer: ## the tests with namespaces again, as on a machine where Docker runs

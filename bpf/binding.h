@@ -17,9 +17,12 @@ INLINE bool binding_join(const struct binding_key *key, struct binding *binding,
 	bpf_spin_lock(&binding->lock);
 	if (!(binding->flags & BINDING_ENDED)) {
 		was = binding->flags;
-		if (was & BINDING_HOLD_DOWN)
-			binding->flags = (was & ~BINDING_HOLD_DOWN) | counted;
-		sessions = ++binding->sessions;
+		sessions = binding->sessions + 1;
+		if (likely(!dry_run)) {
+			if (was & BINDING_HOLD_DOWN)
+				binding->flags = (was & ~BINDING_HOLD_DOWN) | counted;
+			binding->sessions = sessions;
+		}
 	}
 	bpf_spin_unlock(&binding->lock);
 	if (was & BINDING_HOLD_DOWN)
@@ -61,7 +64,7 @@ INLINE void port_free(const struct binding_key *key)
 INLINE void binding_free(const struct binding_key *key)
 {
 	port_free(key);
-	bpf_map_delete_elem(&bindings, key);
+	map_delete(&bindings, key);
 }
 
 /* Takes a dynamic binding away whose 'ended' mark the caller has set. */
@@ -71,7 +74,7 @@ INLINE void binding_remove(const struct binding_key *key, struct binding *bindin
 	struct way_out *way = bpf_map_lookup_elem(&binding_index, &index);
 
 	if (way && way->port == key->port)
-		bpf_map_delete_elem(&binding_index, &index);
+		map_delete(&binding_index, &index);
 	binding_free(key); /* last: only now is the port free */
 }
 
@@ -90,7 +93,7 @@ INLINE __u32 hold_down_until(const struct binding_key *key, __u32 nat_id)
 
 	if (key->protocol == IPPROTO_TCP || !nat || !nat->hold_down)
 		return 0;
-	return bpf_ktime_get_coarse_ns() / SECOND + 1 + nat->hold_down; /* at least so long: RFC 6888 REQ-8 */
+	return now() / SECOND + 1 + nat->hold_down; /* at least so long: RFC 6888 REQ-8 */
 }
 
 /* Marks a binding that nobody uses as ended, unless somebody was faster. */
@@ -111,9 +114,10 @@ INLINE bool binding_end(struct binding *binding, __u32 hold_until)
 GLOBAL int binding_leave(struct binding_key *key, __u32 may_hold)
 {
 	__u32 sessions = 0, flags = BINDING_ENDED, until;
+	struct endpoint_key endpoint = {};
 	struct binding *binding;
 
-	if (!key)
+	if (!key || unlikely(dry_run))
 		return 0;
 	binding = bpf_map_lookup_elem(&bindings, key);
 	if (!binding)
@@ -136,10 +140,13 @@ GLOBAL int binding_leave(struct binding_key *key, __u32 may_hold)
 	if (flags & BINDING_ENDED || (flags & (BINDING_CONFIGURED | BINDING_OF_RANGE)) == BINDING_CONFIGURED)
 		return 0;
 	event_binding(EVENT_BINDING_DELETE, key, binding, 0);
-	if (flags & BINDING_COUNTED)
-		usage_leave(binding->compartment, binding->internal_address, USAGE_PORT);
+	if (flags & BINDING_COUNTED) {
+		endpoint.compartment = binding->compartment;
+		endpoint.address = binding->internal_address;
+		usage_leave(&endpoint, USAGE_PORT);
+	}
 	if (flags & BINDING_OF_RANGE)
-		bpf_map_delete_elem(&bindings, key);
+		map_delete(&bindings, key);
 	else if (!until || (!binding_hold(key, until) && binding_end(binding, until)))
 		binding_remove(key, binding);
 	return 0;

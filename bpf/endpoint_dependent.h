@@ -7,6 +7,7 @@
  * never meet it (RFC 4787 REQ-11).
  */
 #pragma once
+#include "flow.h"
 #include "port.h"
 
 enum { DEPENDENT_TRIES = 8192 };
@@ -34,7 +35,7 @@ static long dependent_step(__u32 round, struct dependent_search *search)
 	    host_socket(search->skb, binding.protocol, search->key.remote_address, search->key.remote_port, binding.address,
 			binding.port))
 		return 0;
-	error = bpf_map_update_elem(&dependent_ports, &search->key, &search->inside, BPF_NOEXIST);
+	error = map_update(&dependent_ports, &search->key, &search->inside, BPF_NOEXIST);
 	search->found = !error;
 	search->full = error && error != -EEXIST;
 	return error != -EEXIST;
@@ -46,54 +47,59 @@ INLINE __u64 *find_dependent_count(__u32 nat)
 
 	if (count)
 		return count;
-	bpf_map_update_elem(&dependent_count, &nat, &none, BPF_NOEXIST);
+	map_update(&dependent_count, &nat, &none, BPF_NOEXIST);
 	return bpf_map_lookup_elem(&dependent_count, &nat);
 }
 
 /* Reserves an external port for this session's remote. Returns why not, otherwise REASON_NONE. */
-GLOBAL int dependent_take(struct __sk_buff *skb, const struct session_key *key, const struct pool_address *pool, __u32 nat,
-			  __be16 *port)
+GLOBAL int dependent_take(struct __sk_buff *skb, struct flow *flow, const struct pool_address *pool)
 {
 	struct dependent_search search = { .skb = skb, .start = bpf_get_prandom_u32() };
 	struct port_bits_key bits = {};
 	__u64 *count;
 
-	if (!key || !pool || !port || !pool->dependent.high)
+	if (!flow || !pool || !pool->dependent.high)
 		return REASON_OUT_OF_PORTS;
 	bits.address = search.key.external_address = pool->address;
-	bits.protocol = search.key.protocol = key->protocol;
-	search.key.remote_address = key->remote_address;
-	search.key.remote_port = key->remote_port;
-	search.inside.compartment = key->compartment;
-	search.inside.internal_address = key->internal_address;
-	search.inside.internal_port = key->internal_port;
+	bits.protocol = search.key.protocol = flow->key.protocol;
+	search.key.remote_address = flow->key.remote_address;
+	search.key.remote_port = flow->key.remote_port;
+	search.inside.compartment = flow->key.compartment;
+	search.inside.internal_address = flow->key.internal_address;
+	search.inside.internal_port = flow->key.internal_port;
 	search.low = pool->dependent.low;
 	search.size = pool->dependent.high - pool->dependent.low + 1;
 	search.reserved = bpf_map_lookup_elem(&reserved_ports, &bits);
 	bpf_loop(search.size < DEPENDENT_TRIES ? search.size : DEPENDENT_TRIES, dependent_step, &search, 0);
 	if (!search.found)
 		return search.full ? REASON_BINDINGS_FULL : REASON_OUT_OF_PORTS;
-	*port = search.key.external_port;
-	count = find_dependent_count(nat);
+	flow->opening.external_address = search.key.external_address;
+	flow->opening.external_port = search.key.external_port;
+	flow->opening.flags |= SESSION_ENDPOINT_DEPENDENT;
+	if (unlikely(dry_run))
+		return REASON_NONE;
+	count = find_dependent_count(flow->opening.nat);
 	if (count && __sync_fetch_and_add(count, 1) == 0)
-		event_refused(EVENT_ENDPOINT_DEPENDENT_BEGIN, key, nat, 0);
+		event_refused(EVENT_ENDPOINT_DEPENDENT_BEGIN, &flow->key, flow->opening.nat, 0);
 	return REASON_NONE;
 }
 
-GLOBAL int dependent_leave(const struct session_key *key, addr_t external_address, __be16 external_port, __u32 nat)
+GLOBAL int dependent_leave(const struct session_key *key, const struct opening *opening)
 {
-	struct dependent_port_key dependent_port_key = { .external_address = external_address, .external_port = external_port };
+	struct dependent_port_key dependent = {};
 	__u64 *count;
 
-	if (!key)
+	if (!key || !opening || unlikely(dry_run))
 		return 0;
-	dependent_port_key.remote_address = key->remote_address;
-	dependent_port_key.remote_port = key->remote_port;
-	dependent_port_key.protocol = key->protocol;
-	if (bpf_map_delete_elem(&dependent_ports, &dependent_port_key))
+	dependent.external_address = opening->external_address;
+	dependent.external_port = opening->external_port;
+	dependent.remote_address = key->remote_address;
+	dependent.remote_port = key->remote_port;
+	dependent.protocol = key->protocol;
+	if (map_delete(&dependent_ports, &dependent))
 		return 0;
-	count = find_dependent_count(nat);
+	count = find_dependent_count(opening->nat);
 	if (count && __sync_fetch_and_add(count, -1) == 1)
-		event_refused(EVENT_ENDPOINT_DEPENDENT_END, key, nat, 0);
+		event_refused(EVENT_ENDPOINT_DEPENDENT_END, key, opening->nat, 0);
 	return 0;
 }

@@ -6,16 +6,16 @@
 INLINE struct event *event_begin(enum event_id id)
 {
 	struct settings *settings = get_settings();
-	__u64 now = bpf_ktime_get_coarse_ns();
+	__u64 time = now();
 	struct event *event;
 
-	if (!settings || likely(settings->watched_until < now))
+	if (!settings || likely(settings->watched_until < time) || unlikely(dry_run))
 		return NULL;
 	event = bpf_ringbuf_reserve(&events, sizeof(*event), 0);
 	if (!event)
 		return NULL; /* the reader is behind: events are lost, packets are not */
 	__builtin_memset(event, 0, sizeof(*event));
-	event->time = now;
+	event->time = time;
 	event->id = id;
 	return event;
 }

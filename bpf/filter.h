@@ -5,14 +5,15 @@
  * address; of a mapping with several targets, which one the remote has too.
  */
 #pragma once
+#include "flow.h"
 #include "mapping.h"
 
-INLINE struct filter_key filter_key_of(const struct session_key *key, addr_t external_address, __be16 external_port)
+INLINE struct filter_key filter_key_of(const struct session_key *key, const struct opening *opening)
 {
 	struct filter_key filter = {
-		.external_address = external_address,
+		.external_address = opening->external_address,
 		.remote_address = key->remote_address,
-		.external_port = external_port,
+		.external_port = opening->external_port,
 		.protocol = key->protocol,
 	};
 	return filter;
@@ -26,10 +27,11 @@ INLINE bool filter_join(const struct filter_key *key, struct filter_entry *new)
 
 	new->sessions = 1;
 	if (!entry)
-		return bpf_map_update_elem(&filter_entries, key, new, BPF_NOEXIST) == 0;
+		return map_update(&filter_entries, key, new, BPF_NOEXIST) == 0;
 	bpf_spin_lock(&entry->lock);
 	if (entry->sessions) {
-		entry->sessions++;
+		if (likely(!dry_run))
+			entry->sessions++;
 		joined = true;
 	}
 	bpf_spin_unlock(&entry->lock);
@@ -41,26 +43,26 @@ INLINE void filter_leave(const struct filter_key *key)
 	struct filter_entry *entry = bpf_map_lookup_elem(&filter_entries, key);
 	bool ended = false;
 
-	if (!entry)
+	if (!entry || unlikely(dry_run))
 		return;
 	bpf_spin_lock(&entry->lock);
 	if (entry->sessions)
 		ended = --entry->sessions == 0;
 	bpf_spin_unlock(&entry->lock);
 	if (ended)
-		bpf_map_delete_elem(&filter_entries, key);
+		map_delete(&filter_entries, key);
 }
 
 /* Joins what says which remotes the endpoint talks to, or where a mapping with several targets has sent them. */
-GLOBAL int join_filter(const struct session_key *key, addr_t external_address, __be16 external_port, __u32 flags)
+GLOBAL int join_filter(const struct session_key *key, const struct opening *opening)
 {
 	struct filter_key filter_key;
 	struct filter_entry entry = {};
 
-	if (!key)
+	if (!key || !opening)
 		return false;
-	filter_key = filter_key_of(key, external_address, external_port);
-	if (flags & SESSION_SPREAD) {
+	filter_key = filter_key_of(key, opening);
+	if (opening->flags & SESSION_SPREAD) {
 		entry.internal_address = key->internal_address;
 		entry.internal_port = key->internal_port;
 	}

@@ -11,51 +11,61 @@
  *   host_connect4, ...  the host's own sockets
  *   end_session, adopt_session, forget_place, start_wheel   called by user space
  */
-#include "ip4_socket_nat.h"
+#include "ip4_antispoof.h"
 #include "ip4_guard.h"
 #include "ip4_inbound.h"
-#include "ip4_antispoof.h"
-#include "ip4_reassembly.h"
+#include "ip4_reassembly_link.h"
+#include "ip4_refuse.h"
+#include "ip4_socket_nat.h"
 #include "ip4_switch_port.h"
 
-SEC("tcx/ingress")
-int inside_ingress(struct __sk_buff *skb)
+/* From an endpoint's own link. */
+INLINE int from_endpoint(struct __sk_buff *skb, struct flow *flow)
 {
 	__u32 ifindex = skb->ifindex;
 	struct inside *inside = bpf_map_lookup_elem(&insides, &ifindex);
-	struct packet packet = { .l3 = sizeof(struct ethhdr) };
+	struct packet *packet = &flow->packet;
 	struct ethhdr *ethernet;
 	bool to_gateway;
 	int reason;
 
 	if (!inside)
-		return drop(REASON_NO_INSTANCE);
+		return drop(flow, REASON_NO_INSTANCE);
+	comes_from(flow, inside);
 	if (unlikely(skb->vlan_present) && !drop_priority_tag(skb))
-		return drop(REASON_ENCAPSULATED);
+		return drop(flow, REASON_ENCAPSULATED);
 	if (!pull(skb, sizeof(*ethernet)))
-		return drop(REASON_MALFORMED);
+		return drop(flow, REASON_MALFORMED);
 	ethernet = (void *)(long)skb->data;
 	if ((void *)(ethernet + 1) > (void *)(long)skb->data_end)
-		return drop(REASON_MALFORMED);
+		return drop(flow, REASON_MALFORMED);
 	if (unlikely(__builtin_memcmp(ethernet->source, inside->mac, sizeof(inside->mac))))
-		return drop(REASON_SPOOFED_SOURCE);
+		return drop(flow, REASON_SPOOFED_SOURCE);
 	if (ethernet->protocol == htons(ETH_P_ARP))
-		return check_arp(skb, inside);
+		return check_arp(skb, flow, inside);
 	/* Has no NAT here yet, and a rogue router advertisement could fool the host. */
 	if (ethernet->protocol == htons(ETH_P_IPV6))
-		return drop(REASON_IPV6);
+		return drop(flow, REASON_IPV6);
 	if (ethernet->protocol != htons(ETH_P_IP))
-		return drop(REASON_PROTOCOL);
+		return drop(flow, REASON_PROTOCOL);
 
 	to_gateway = !__builtin_memcmp(ethernet->destination, inside->gateway_mac, sizeof(inside->gateway_mac));
-	reason = parse_ip(skb, &packet);
+	reason = parse_ip(skb, packet);
 	if (unlikely(reason))
-		return drop(reason);
-	if (unlikely(packet.source != inside->address))
-		return is_from_dhcp_client(skb, &packet) ? TCX_NEXT : drop(REASON_SPOOFED_SOURCE);
+		return drop(flow, reason);
+	if (unlikely(packet->source != inside->address))
+		return is_from_dhcp_client(skb, packet) ? TCX_NEXT : drop(flow, REASON_SPOOFED_SOURCE);
 	if (!to_gateway) /* switched, not routed */
-		return is_for_dhcp_client(skb, &packet) ? drop(REASON_ROGUE_SERVER) : TCX_NEXT;
-	return from_inside(skb, &packet, inside);
+		return is_for_dhcp_client(skb, packet) ? drop(flow, REASON_ROGUE_SERVER) : TCX_NEXT;
+	return from_inside(skb, flow, inside);
+}
+
+SEC("tcx/ingress")
+int inside_ingress(struct __sk_buff *skb)
+{
+	struct flow *flow = begin(CONTEXT_PACKET, sizeof(struct ethhdr));
+
+	return flow ? finish(skb, flow, from_endpoint(skb, flow)) : TCX_DROP;
 }
 
 /*
@@ -63,22 +73,29 @@ int inside_ingress(struct __sk_buff *skb)
  * bridges, links plugged in by hand. A managed endpoint's packets have been
  * taken at its port, so here its address is a forgery unless for the host.
  */
-SEC("tcx/ingress")
-int bridge_ingress(struct __sk_buff *skb)
+INLINE int from_bridge(struct __sk_buff *skb, struct flow *flow)
 {
 	__u32 ifindex = skb->ifindex;
 	struct inside *inside = bpf_map_lookup_elem(&insides, &ifindex);
-	struct packet packet = { .l3 = sizeof(struct ethhdr) };
 	int reason, verdict;
 
 	if (!inside || is_for_vlan(skb) || skb->protocol != htons(ETH_P_IP) || !is_for_host_link(skb) ||
 	    skb->mark == MARK_TRANSPARENT)
 		return TCX_NEXT;
-	reason = parse_ip(skb, &packet);
+	comes_from(flow, inside);
+	reason = parse_ip(skb, &flow->packet);
 	if (unlikely(reason))
-		return drop(reason);
-	verdict = from_unmanaged(skb, &packet, inside);
-	return verdict == TCX_NEXT && is_lost_to_host(inside->flags, packet.source) ? unrouted_to_host(skb, inside) : verdict;
+		return drop(flow, reason);
+	verdict = from_unmanaged(skb, flow, inside);
+	return verdict == TCX_NEXT && is_lost_to_host(inside->flags, flow->packet.source) ? unrouted_to_host(skb, flow) : verdict;
+}
+
+SEC("tcx/ingress")
+int bridge_ingress(struct __sk_buff *skb)
+{
+	struct flow *flow = begin(CONTEXT_PACKET, sizeof(struct ethhdr));
+
+	return flow ? finish(skb, flow, from_bridge(skb, flow)) : TCX_DROP;
 }
 
 /*
@@ -86,55 +103,90 @@ int bridge_ingress(struct __sk_buff *skb)
  * plugged it in. It may not speak for the gateway, for a managed endpoint, for
  * who else has an address by DHCP, or as a DHCP server, and its packets for the outside need not go up the bridge.
  */
-SEC("tcx/ingress")
-int port_ingress(struct __sk_buff *skb)
+INLINE int from_port(struct __sk_buff *skb, struct flow *flow)
 {
 	__u32 ifindex = skb->ifindex;
 	struct inside *inside = bpf_map_lookup_elem(&insides, &ifindex);
 
-	return inside ? from_switch_port(skb, inside) : TCX_NEXT;
+	if (!inside)
+		return TCX_NEXT;
+	comes_from(flow, inside);
+	return from_switch_port(skb, flow, inside);
+}
+
+SEC("tcx/ingress")
+int port_ingress(struct __sk_buff *skb)
+{
+	struct flow *flow = begin(CONTEXT_PACKET, sizeof(struct ethhdr));
+
+	return flow ? finish(skb, flow, from_port(skb, flow)) : TCX_DROP;
+}
+
+INLINE int from_outside(struct __sk_buff *skb, struct flow *flow)
+{
+	if (unlikely(is_for_vlan(skb)))
+		return TCX_NEXT;
+	if (unlikely(skb->protocol == htons(ETH_P_ARP)))
+		return arp_inbound(skb, flow);
+	return skb->protocol == htons(ETH_P_IP) ? inbound(skb, flow) : TCX_NEXT;
 }
 
 SEC("tcx/ingress")
 int outside_ingress(struct __sk_buff *skb)
 {
-	if (unlikely(is_for_vlan(skb)))
-		return TCX_NEXT;
-	if (unlikely(skb->protocol == htons(ETH_P_ARP)))
-		return arp_inbound(skb);
-	return skb->protocol == htons(ETH_P_IP) ? inbound(skb, sizeof(struct ethhdr)) : TCX_NEXT;
+	struct flow *flow = begin(CONTEXT_PACKET, sizeof(struct ethhdr));
+
+	return flow ? finish(skb, flow, from_outside(skb, flow)) : TCX_DROP;
 }
 
 /* For tun and other links without Ethernet. */
 SEC("tcx/ingress")
 int outside_ingress_l3(struct __sk_buff *skb)
 {
-	return skb->protocol == htons(ETH_P_IP) ? inbound(skb, 0) : TCX_NEXT;
+	struct flow *flow = begin(CONTEXT_PACKET, 0);
+
+	if (!flow)
+		return TCX_DROP;
+	return finish(skb, flow, skb->protocol == htons(ETH_P_IP) ? inbound(skb, flow) : TCX_NEXT);
 }
 
 SEC("tcx/egress")
 int outside_egress(struct __sk_buff *skb)
 {
-	return guard(skb, sizeof(struct ethhdr));
+	struct flow *flow;
+
+	if (likely(is_translated(skb)))
+		return TCX_NEXT;
+	flow = begin(CONTEXT_PACKET, sizeof(struct ethhdr));
+	return flow ? finish(skb, flow, guard(skb, flow)) : TCX_DROP;
 }
 
 SEC("tcx/egress")
 int outside_egress_l3(struct __sk_buff *skb)
 {
-	return guard(skb, 0);
+	struct flow *flow;
+
+	if (likely(is_translated(skb)))
+		return TCX_NEXT;
+	flow = begin(CONTEXT_PACKET, 0);
+	return flow ? finish(skb, flow, guard(skb, flow)) : TCX_DROP;
 }
 
 /* At our end of the veth to the reassembly namespace: to it and from it. */
 SEC("tcx/egress")
 int reassembly_enter(struct __sk_buff *skb)
 {
-	return reassembly_in(skb);
+	struct flow *flow = begin(CONTEXT_REASSEMBLY, sizeof(struct ethhdr));
+
+	return flow ? finish(skb, flow, reassembly_in(skb, flow)) : TCX_DROP;
 }
 
 SEC("tcx/ingress")
 int reassembly_leave(struct __sk_buff *skb)
 {
-	return reassembly_out(skb);
+	struct flow *flow = begin(CONTEXT_REASSEMBLY, sizeof(struct ethhdr));
+
+	return flow ? finish(skb, flow, reassembly_out(skb, flow)) : TCX_DROP;
 }
 
 /* The host's own sockets; 1 lets the call go on. */
@@ -220,20 +272,25 @@ int end_session(struct __sk_buff *skb)
 SEC("tcx/ingress")
 int adopt_session(struct __sk_buff *skb)
 {
-	__u64 now = bpf_ktime_get_coarse_ns(), due;
+	__u64 time = now(), due;
 	struct session_key key;
 	struct session *session;
 
 	if (bpf_skb_load_bytes(skb, sizeof(struct ethhdr), &key, sizeof(key)))
 		return TCX_DROP;
 	session = bpf_map_lookup_elem(&sessions, &key);
-	if (!session)
+	if (!session || unlikely(dry_run))
 		return TCX_PASS;
 	session_adopt(&key, session);
-	due = session_due(&key, session, now);
-	if (!due || (session->timer_due && session->timer_due <= due))
+	due = session_due(session, time);
+	if (!due) {
+		event_session(EVENT_SESSION_TIMEOUT, &key, session);
+		session_end(&key, session);
 		return TCX_NEXT;
-	return timer_set(&key, session, now, due - now) ? TCX_NEXT : TCX_DROP;
+	}
+	if (session->timer_due && session->timer_due <= due)
+		return TCX_NEXT;
+	return timer_set(&key, session, time, due - time) ? TCX_NEXT : TCX_DROP;
 }
 
 /* The same way user space has a row of who is where forgotten. */
@@ -257,13 +314,13 @@ int start_wheel(struct __sk_buff *skb)
 	struct wheel *wheel = get_wheel();
 	long error;
 
-	if (!wheel)
+	if (!wheel || unlikely(dry_run))
 		return TCX_DROP;
 	error = bpf_timer_init(&wheel->timer, &wheels, CLOCK_MONOTONIC);
 	if (error && error != -EBUSY) /* there is one */
 		return TCX_DROP;
 	if (!wheel->tick)
-		wheel->tick = bpf_ktime_get_coarse_ns() / TICK;
+		wheel->tick = now() / TICK;
 	if (bpf_timer_set_callback(&wheel->timer, wheel_turn) || bpf_timer_start(&wheel->timer, TICK, 0))
 		return TCX_DROP;
 	return TCX_NEXT;

@@ -2,21 +2,22 @@
 /* Who speaks inside, and as whom: endpoints that we manage, and whatever else is on a network's bridge. */
 #pragma once
 #include "ip4_outbound.h"
+#include "ip4_refuse.h"
 
 /* ARP from an endpoint: it may speak of itself alone. */
-INLINE int check_arp(struct __sk_buff *skb, const struct inside *inside)
+INLINE int check_arp(struct __sk_buff *skb, struct flow *flow, const struct inside *inside)
 {
 	struct arp_ipv4 *arp;
 
 	if (!pull(skb, sizeof(struct ethhdr) + sizeof(*arp)))
-		return drop(REASON_MALFORMED);
+		return drop(flow, REASON_MALFORMED);
 	arp = (void *)(long)skb->data + sizeof(struct ethhdr);
 	if ((void *)(arp + 1) > (void *)(long)skb->data_end)
-		return drop(REASON_MALFORMED);
+		return drop(flow, REASON_MALFORMED);
 	/* 0.0.0.0 asks whether an address is free (RFC 5227 section 1.1) and claims nothing. */
 	if (__builtin_memcmp(arp->sender_mac, inside->mac, sizeof(inside->mac)) ||
 	    (arp->sender_address != inside->address && arp->sender_address))
-		return drop(REASON_SPOOFED_SOURCE);
+		return drop(flow, REASON_SPOOFED_SOURCE);
 	return TCX_NEXT;
 }
 
@@ -53,18 +54,20 @@ INLINE bool is_unmanaged(const struct inside *inside, __be32 address)
 }
 
 /* A packet for the gateway's MAC from somebody who is no managed endpoint. */
-INLINE int from_unmanaged(struct __sk_buff *skb, struct packet *packet, const struct inside *inside)
+INLINE int from_unmanaged(struct __sk_buff *skb, struct flow *flow, const struct inside *inside)
 {
+	struct packet *packet = &flow->packet;
+
 	if (unlikely(is_nobodys(packet->destination)))
-		return drop(REASON_MARTIAN_DESTINATION);
+		return drop(flow, REASON_MARTIAN_DESTINATION);
 	if (stays_on_link(packet->destination))
 		return TCX_NEXT;
 	if (!is_unmanaged(inside, packet->source)) { /* managed endpoints' packets for the host have been looked at */
 		if (is_host_address(packet->destination))
 			return TCX_NEXT;
-		return is_from_dhcp_client(skb, packet) ? to_dhcp_server(skb) : drop(REASON_SPOOFED_SOURCE);
+		return is_from_dhcp_client(skb, packet) ? to_dhcp_server(skb) : drop(flow, REASON_SPOOFED_SOURCE);
 	}
-	return from_inside(skb, packet, inside);
+	return from_inside(skb, flow, inside);
 }
 
 /* Whether the DHCP server has given an address to another one. Of an end that has come nobody need have told us. */
@@ -73,15 +76,16 @@ INLINE bool is_anothers_lease(const struct inside *inside, __be32 address, const
 	struct endpoint_key key = { .compartment = inside->compartment, .address = address };
 	struct lease *lease = bpf_map_lookup_elem(&leases, &key);
 
-	return lease && lease->until > bpf_ktime_get_coarse_ns() && __builtin_memcmp(lease->mac, mac, sizeof(lease->mac));
+	return lease && lease->until > now() && __builtin_memcmp(lease->mac, mac, sizeof(lease->mac));
 }
 
 /*
  * Turns an echo request to the host into the answer (RFC 1122 section 3.2.2.6)
  * and sends it back through the link it came from.
  */
-INLINE int answer_echo(struct __sk_buff *skb, const struct packet *packet)
+INLINE int answer_echo(struct __sk_buff *skb, struct flow *flow)
 {
+	const struct packet *packet = &flow->packet;
 	__be32 turned[2] = { packet->destination, packet->source };
 	__u8 type = ICMP_ECHO_REPLY;
 
@@ -90,30 +94,30 @@ INLINE int answer_echo(struct __sk_buff *skb, const struct packet *packet)
 	    bpf_l4_csum_replace(skb, packet->l4 + __builtin_offsetof(struct icmphdr, check), htons(ICMP_ECHO_REQUEST << 8), 0,
 				sizeof(__u16)) ||
 	    bpf_skb_store_bytes(skb, packet->l4, &type, sizeof(type), 0))
-		return drop(REASON_MALFORMED);
+		return drop(flow, REASON_MALFORMED);
 	return bpf_redirect(skb->ifindex, 0);
 }
 
 /*
  * A packet to the host from a network whose prefix the host's routing tables do
  * not know, since another network may have it, or lead elsewhere with: what most
- * sockets say to that would go to the other one, or outside. Those bound to the bridge, and to the
- * mappings that the host's programs dial, answer through the bridge; an echo is
- * answered here.
+ * sockets say to that would go to the other one, or outside. Those bound to the
+ * bridge, and to the mappings that the host's programs dial, answer through the
+ * bridge; an echo is answered here.
  */
-NOINLINE int unrouted_to_host(struct __sk_buff *skb, const struct inside *inside)
+NOINLINE int unrouted_to_host(struct __sk_buff *skb, struct flow *flow)
 {
-	struct packet packet = { .l3 = sizeof(struct ethhdr) };
+	struct packet *packet = &flow->packet;
 
-	if (parse_ip(skb, &packet) || stays_on_link(packet.destination))
+	if (stays_on_link(packet->destination))
 		return TCX_NEXT;
-	if (is_fragment(&packet) || parse_l4(skb, &packet))
-		return refuse(skb, inside, REASON_ISOLATED, 0);
-	if (packet.protocol == IPPROTO_ICMP && packet.icmp_type == ICMP_ECHO_REQUEST && is_host_address(packet.destination))
-		return answer_echo(skb, &packet);
+	if (is_fragment(packet) || parse_l4(skb, packet))
+		return refuse(flow, REASON_ISOLATED);
+	if (packet->protocol == IPPROTO_ICMP && packet->icmp_type == ICMP_ECHO_REQUEST && is_host_address(packet->destination))
+		return answer_echo(skb, flow);
 	/* The DHCP server needs no route, and who pinged the endpoint was bound to the bridge. */
-	if (is_from_dhcp_port(&packet) || (packet.protocol == IPPROTO_ICMP && packet.icmp_type == ICMP_ECHO_REPLY) ||
-	    socket_of(skb, &packet) & SOCKET_BOUND_HERE)
+	if (is_from_dhcp_port(packet) || (packet->protocol == IPPROTO_ICMP && packet->icmp_type == ICMP_ECHO_REPLY) ||
+	    socket_of(skb, packet) & SOCKET_BOUND_HERE)
 		return TCX_NEXT;
-	return refuse(skb, inside, REASON_ISOLATED, 0);
+	return refuse(flow, REASON_ISOLATED);
 }

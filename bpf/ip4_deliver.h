@@ -1,10 +1,8 @@
 /* SPDX-License-Identifier: (GPL-2.0 OR BSD-2-Clause) */
 /* The last step of a translated packet. Neither way passes netfilter or the host's IP stack. */
 #pragma once
+#include "flow.h"
 #include "ip4_rewrite.h"
-#include "maps.h"
-
-enum { NOT_OURS = -2 }; /* no TCX verdict: somebody else has to decide */
 
 INLINE int deliver_outside(struct __sk_buff *skb, __u32 ifindex, __be32 next_hop)
 {
@@ -52,7 +50,7 @@ INLINE bool is_too_big(const struct __sk_buff *skb, const struct packet *packet,
 }
 
 /* To whoever was last seen with an address at a port of a network's switch. NOT_OURS if nobody was. */
-INLINE int deliver_to_port(struct __sk_buff *skb, const struct packet *packet, __u32 compartment, __u32 bridge, __be32 address)
+INLINE int deliver_to_port(struct __sk_buff *skb, struct flow *flow, __u32 compartment, __u32 bridge, __be32 address)
 {
 	struct endpoint_key key = { .compartment = compartment, .address = address };
 	struct holder *holder = bpf_map_lookup_elem(&holders, &key);
@@ -61,42 +59,42 @@ INLINE int deliver_to_port(struct __sk_buff *skb, const struct packet *packet, _
 
 	if (!inside)
 		return NOT_OURS;
-	if (!packet->l3 && !add_ethernet(skb))
-		return drop(REASON_MALFORMED);
+	if (!flow->packet.l3 && !add_ethernet(skb))
+		return drop(flow, REASON_MALFORMED);
 	ethernet = (void *)(long)skb->data;
 	if ((void *)(ethernet + 1) > (void *)(long)skb->data_end)
-		return drop(REASON_MALFORMED);
+		return drop(flow, REASON_MALFORMED);
 	memcpy(ethernet->destination, holder->mac, sizeof(holder->mac));
 	memcpy(ethernet->source, inside->gateway_mac, sizeof(inside->gateway_mac));
 	return bpf_redirect(holder->port, 0);
 }
 
 /* Hands a translated packet to the endpoint that has address or, if that is none of ours, to its network's bridge. */
-INLINE int deliver_to(struct __sk_buff *skb, struct packet *packet, struct endpoint *endpoint, __u32 network_id, __be32 address)
+INLINE int deliver_to(struct __sk_buff *skb, struct flow *flow, struct endpoint *endpoint, __u32 network_id, __be32 address)
 {
 	struct bpf_redir_neigh neighbour = { .nh_family = AF_INET, .ipv4_nh = address };
 	struct network *network;
 	int verdict;
 
 	if (likely(endpoint)) {
-		if (!packet->l3 && !add_ethernet(skb))
-			return drop(REASON_MALFORMED);
+		if (!flow->packet.l3 && !add_ethernet(skb))
+			return drop(flow, REASON_MALFORMED);
 		if (!address_ethernet(skb, endpoint))
-			return drop(REASON_MALFORMED);
+			return drop(flow, REASON_MALFORMED);
 		if (endpoint->delivery == DELIVER_PEER)
 			return bpf_redirect_peer(endpoint->ifindex, 0);
 		return bpf_redirect(endpoint->ifindex, 0);
 	}
 	network = bpf_map_lookup_elem(&networks, &network_id);
 	if (!network || !network->bridge_ifindex)
-		return drop(REASON_ENDPOINT_GONE);
-	verdict = deliver_to_port(skb, packet, network->compartment, network->bridge_ifindex, address);
+		return drop(flow, REASON_ENDPOINT_GONE);
+	verdict = deliver_to_port(skb, flow, network->compartment, network->bridge_ifindex, address);
 	if (verdict != NOT_OURS)
 		return verdict;
 	return bpf_redirect_neigh(network->bridge_ifindex, &neighbour, sizeof(neighbour), 0);
 }
 
-INLINE int deliver_inside(struct __sk_buff *skb, struct packet *packet, __u32 compartment, __u32 network_id, __be32 address)
+INLINE int deliver_inside(struct __sk_buff *skb, struct flow *flow, __u32 compartment, __u32 network_id, __be32 address)
 {
-	return deliver_to(skb, packet, find_endpoint(compartment, address), network_id, address);
+	return deliver_to(skb, flow, find_endpoint(compartment, address), network_id, address);
 }

@@ -55,13 +55,15 @@ INLINE __be16 next_fragment_id(void)
 	__u32 zero = 0;
 	__u32 *last = bpf_map_lookup_elem(&fragment_ids, &zero);
 
-	return last ? htons((__u16)__sync_fetch_and_add(last, 1)) : 0;
+	if (!last)
+		return 0;
+	return htons((__u16)(unlikely(dry_run) ? *last : __sync_fetch_and_add(last, 1)));
 }
 
-/* Functions of their own: the stack of the programs is nearly used up. */
-NOINLINE int note_outward(const struct fragment_key *key, const struct session *session, __be16 id)
+NOINLINE int note_outward(const struct flow *flow, const struct session *session, __be16 id)
 {
-	struct fragment note = { .expires = bpf_ktime_get_coarse_ns() + FRAGMENT_MEMORY * SECOND, .id = id };
+	struct fragment note = { .expires = now() + FRAGMENT_MEMORY * SECOND, .id = id };
+	struct fragment_key key = fragment_key(flow, 0);
 
 	if (!session)
 		return -1;
@@ -69,46 +71,47 @@ NOINLINE int note_outward(const struct fragment_key *key, const struct session *
 	note.ifindex = session->out_ifindex;
 	note.next_hop = session->next_hop;
 	note.mtu = session->out_mtu < 0xffff ? session->out_mtu : 0;
-	return bpf_map_update_elem(&fragments, key, &note, BPF_ANY);
+	return map_update(&fragments, &key, &note, BPF_ANY);
 }
 
 /* far is the session's key on the receiver's side. */
-NOINLINE int note_inward(const struct fragment_key *key, const struct session_key *far, __u32 network, __be32 source, __be16 id)
+NOINLINE int note_inward(const struct flow *flow, const struct session_key *far, __u32 network, __be32 source, __be16 id)
 {
-	struct fragment note = { .expires = bpf_ktime_get_coarse_ns() + FRAGMENT_MEMORY * SECOND, .source = source, .id = id };
+	struct fragment note = { .expires = now() + FRAGMENT_MEMORY * SECOND, .source = source, .id = id };
+	struct fragment_key key = fragment_key(flow, 0);
 
 	if (!far)
 		return -1;
 	note.destination = far->internal_address;
 	note.compartment = far->compartment;
 	note.network = network;
-	return bpf_map_update_elem(&fragments, key, &note, BPF_ANY);
+	return map_update(&fragments, &key, &note, BPF_ANY);
 }
 
-INLINE struct fragment *find_first_fragment(const struct packet *packet, __u32 compartment)
+INLINE struct fragment *find_first_fragment(const struct flow *flow)
 {
-	struct fragment_key key = fragment_key(packet, compartment, 0);
+	struct fragment_key key = fragment_key(flow, 0);
 	struct fragment *note = bpf_map_lookup_elem(&fragments, &key);
 
-	return note && note->expires > bpf_ktime_get_coarse_ns() ? note : NULL;
+	return note && note->expires > now() ? note : NULL;
 }
 
 /* Remembers that a first fragment was not for a session. */
-INLINE void note_foreign(const struct packet *packet, __u32 compartment)
+INLINE void note_foreign(const struct flow *flow)
 {
-	struct fragment_key key = fragment_key(packet, compartment, 0);
-	__u64 expires = bpf_ktime_get_coarse_ns() + FRAGMENT_MEMORY * SECOND;
+	struct fragment_key key = fragment_key(flow, 0);
+	__u64 expires = now() + FRAGMENT_MEMORY * SECOND;
 
-	bpf_map_delete_elem(&fragments, &key); /* of an older datagram with the same identification */
-	bpf_map_update_elem(&foreign_fragments, &key, &expires, BPF_ANY);
+	map_delete(&fragments, &key); /* of an older datagram with the same identification */
+	map_update(&foreign_fragments, &key, &expires, BPF_ANY);
 }
 
-INLINE bool is_foreign(const struct packet *packet, __u32 compartment)
+INLINE bool is_foreign(const struct flow *flow)
 {
-	struct fragment_key key = fragment_key(packet, compartment, 0);
+	struct fragment_key key = fragment_key(flow, 0);
 	__u64 *expires = bpf_map_lookup_elem(&foreign_fragments, &key);
 
-	return expires && *expires > bpf_ktime_get_coarse_ns();
+	return expires && *expires > now();
 }
 
 /* Gives a fragment another identification. */
@@ -124,105 +127,100 @@ INLINE bool rewrite_id(struct __sk_buff *skb, const struct packet *packet, __be1
 }
 
 /* The first fragment of a datagram going out; afterwards it is translated like any packet. */
-INLINE enum reason first_fragment_out(struct __sk_buff *skb, const struct packet *packet, __u32 compartment,
-				      const struct session *session)
+INLINE enum reason first_fragment_out(struct __sk_buff *skb, const struct flow *flow, const struct session *session)
 {
-	struct fragment_key key = fragment_key(packet, compartment, 0);
 	__be16 id = next_fragment_id();
 
-	if (note_outward(&key, session, id) || !rewrite_id(skb, packet, id))
+	if (note_outward(flow, session, id) || !rewrite_id(skb, &flow->packet, id))
 		return REASON_FRAGMENT;
 	return REASON_NONE;
 }
 
-INLINE enum reason first_fragment_in(const struct packet *packet, const struct session_key *far, __u32 network)
+INLINE enum reason first_fragment_in(const struct flow *flow, __u32 network)
 {
-	struct fragment_key key = fragment_key(packet, FRAGMENTS_OUTSIDE, 0);
-
-	return note_inward(&key, far, network, 0, 0) ? REASON_FRAGMENT : REASON_NONE;
+	return note_inward(flow, &flow->key, network, 0, 0) ? REASON_FRAGMENT : REASON_NONE;
 }
 
 /* The first fragment of a hairpin: both ends will be another. */
-INLINE enum reason first_fragment_across(struct __sk_buff *skb, const struct packet *packet, __u32 compartment,
-					 const struct session_key *far, __u32 network, __be32 source)
+INLINE enum reason first_fragment_across(struct __sk_buff *skb, const struct flow *flow, __u32 network, __be32 source)
 {
-	struct fragment_key key = fragment_key(packet, compartment, 0);
 	__be16 id = next_fragment_id();
 
-	if (note_inward(&key, far, network, source, id) || !rewrite_id(skb, packet, id))
+	if (note_inward(flow, &flow->far_key, network, source, id) || !rewrite_id(skb, &flow->packet, id))
 		return REASON_FRAGMENT;
 	return REASON_NONE;
 }
 
 /* Does with a later fragment what was done with the first one. */
-INLINE int follow(struct __sk_buff *skb, struct packet *packet, const struct fragment *note)
+NOINLINE int follow(struct __sk_buff *skb, struct flow *flow, const struct fragment *note)
 {
+	struct packet *packet = &flow->packet;
 	struct endpoint *endpoint;
 
 	if (packet->ttl <= 1)
-		return drop(REASON_HOP_LIMIT);
+		return drop(flow, REASON_HOP_LIMIT);
 	if (note->source && (!rewrite_id(skb, packet, note->id) || rewrite_address(skb, packet, SOURCE, note->source, 1)))
-		return drop(REASON_MALFORMED);
+		return drop(flow, REASON_MALFORMED);
 	if (!note->destination) {
 		if (note->mtu && packet->length > note->mtu)
-			return drop(REASON_TOO_BIG);
+			return drop(flow, REASON_TOO_BIG);
 		return deliver_outside(skb, note->ifindex, note->next_hop);
 	}
 	if (rewrite_address(skb, packet, DESTINATION, note->destination, note->source ? 0 : 1))
-		return drop(REASON_MALFORMED);
+		return drop(flow, REASON_MALFORMED);
 	endpoint = find_endpoint(note->compartment, note->destination);
 	if (is_too_big(skb, packet, endpoint))
-		return drop(REASON_TOO_BIG);
-	return deliver_to(skb, packet, endpoint, note->network, note->destination);
+		return drop(flow, REASON_TOO_BIG);
+	return deliver_to(skb, flow, endpoint, note->network, note->destination);
 }
 
 /*
  * A later fragment whose first one was not seen. From one that has been in the
- * reassembly namespace nothing more can be learnt. What may be the host's goes on to the host
- * at once, and a copy there in case that it is ours after all.
+ * reassembly namespace nothing more can be learnt. What may be the host's goes on
+ * to the host at once, and a copy to reassembly in case that it is ours after all.
  */
-INLINE int wait_for_first(struct __sk_buff *skb, struct packet *packet, __u32 compartment, bool may_be_hosts)
+NOINLINE int wait_for_first(struct __sk_buff *skb, struct flow *flow, bool may_be_hosts)
 {
-	struct passage *passage = find_passage(skb, packet, compartment);
+	struct passage *passage = find_passage(skb, flow);
 	int verdict;
 
 	if (came_from_reassembly(skb)) {
 		if (!passage)
-			return may_be_hosts && !packet->l3 ? NOT_OURS : drop(REASON_FIRST_FRAGMENT);
-	} else if (may_be_hosts && packet->l3 && !(passage && passage->first)) {
+			return may_be_hosts && !flow->packet.l3 ? NOT_OURS : drop(flow, REASON_FIRST_FRAGMENT);
+	} else if (may_be_hosts && flow->packet.l3 && !(passage && passage->first)) {
 		copy_to_reassembly(skb);
 		return NOT_OURS;
 	}
-	verdict = to_reassembly(skb, packet->l3, 0);
+	verdict = to_reassembly(skb, flow, 0);
 	if (verdict != NOT_OURS)
 		return verdict;
-	return may_be_hosts ? NOT_OURS : drop(REASON_FIRST_FRAGMENT);
+	return may_be_hosts ? NOT_OURS : drop(flow, REASON_FIRST_FRAGMENT);
 }
 
 /* A later fragment from the inside. */
-INLINE int later_fragment_out(struct __sk_buff *skb, struct packet *packet, __u32 compartment)
+INLINE int later_fragment_out(struct __sk_buff *skb, struct flow *flow)
 {
-	struct fragment *note = find_first_fragment(packet, compartment);
+	struct fragment *note = find_first_fragment(flow);
 	bool to_host;
 	int verdict;
 
 	if (note)
-		return follow(skb, packet, note);
-	to_host = is_host_address(packet->destination);
-	if (to_host && !came_from_reassembly(skb) && is_foreign(packet, compartment))
+		return follow(skb, flow, note);
+	to_host = is_host_address(flow->packet.destination);
+	if (to_host && !came_from_reassembly(skb) && is_foreign(flow))
 		return TCX_NEXT;
-	verdict = wait_for_first(skb, packet, compartment, to_host);
+	verdict = wait_for_first(skb, flow, to_host);
 	return verdict == NOT_OURS ? TCX_NEXT : verdict;
 }
 
 /* A later fragment from outside; NOT_OURS if it may be the host's. */
-INLINE int later_fragment_in(struct __sk_buff *skb, struct packet *packet)
+INLINE int later_fragment_in(struct __sk_buff *skb, struct flow *flow)
 {
-	struct fragment *note = find_first_fragment(packet, FRAGMENTS_OUTSIDE);
+	struct fragment *note = find_first_fragment(flow);
 
 	if (note)
-		return follow(skb, packet, note);
-	if (is_foreign(packet, FRAGMENTS_OUTSIDE))
+		return follow(skb, flow, note);
+	if (is_foreign(flow))
 		return NOT_OURS;
-	return wait_for_first(skb, packet, FRAGMENTS_OUTSIDE, true);
+	return wait_for_first(skb, flow, true);
 }

@@ -6,34 +6,26 @@
  */
 #pragma once
 #include "ip4_deliver.h"
+#include "ip4_hairpin.h"
+#include "ip4_route.h"
 #include "session_open.h"
 
-enum { ICMP_UNREACHABLE = 3, ICMP_TIME_EXCEEDED = 11, ICMP_PARAMETER_PROBLEM = 12 };
-
-enum { ICMP_SOURCE_QUENCH = 4, ICMP_REDIRECT = 5 }; /* errors too (RFC 1122 section 3.2.2), which are not translated */
-
-INLINE bool is_icmp_error(__u8 type)
+/* Where the datagram ends, by its own length. */
+INLINE __u32 datagram_end(struct __sk_buff *skb, const struct packet *packet)
 {
-	return type == ICMP_UNREACHABLE || type == ICMP_TIME_EXCEEDED || type == ICMP_PARAMETER_PROBLEM;
+	struct iphdr *ip = ip_header(skb, packet);
+	return ip ? packet->l3 + ntohs(ip->tot_len) : 0;
 }
 
-/* The packet inside an error. Only 8 bytes behind its IP header are sure to be there (RFC 792). */
-struct quote {
-	__u32 icmp, l3, l4; /* offsets in the whole packet: the error, the quoted headers */
-	__u32 end; /* of the datagram: a frame may be padded */
-	__be32 source, destination;
-	__be16 source_port, destination_port; /* ICMP: the query identifier and 0 */
-	__u16 ip_check;
-	__u8 protocol;
-	__u8 pad;
-};
-
-NOINLINE int parse_quote(struct __sk_buff *skb, __u32 icmp, struct quote *quote)
+/* Reads the quote of an error into flow->quote. Returns why not, otherwise REASON_NONE. */
+NOINLINE int parse_quote(struct __sk_buff *skb, struct flow *flow)
 {
+	struct quote *quote = &flow->quote;
+	__u32 icmp = flow->packet.l4;
 	struct iphdr ip;
 	struct udphdr ports; /* TCP's ports are at the same place */
 
-	quote->icmp = icmp;
+	*quote = (struct quote){ .icmp = icmp, .end = datagram_end(skb, &flow->packet) };
 	quote->l3 = icmp + sizeof(struct icmphdr);
 	if (bpf_skb_load_bytes(skb, quote->l3, &ip, sizeof(ip)) || ip.version != 4 || ip.ihl < 5)
 		return REASON_ICMP_ERROR_INVALID;
@@ -124,26 +116,8 @@ NOINLINE int rewrite_quote(struct __sk_buff *skb, const struct quote *quote, enu
 	return replace_in_quote(skb, icmp_check, check_at, check, new_check) ? REASON_TRANSLATE : REASON_NONE;
 }
 
-/* Where the datagram ends, by its own length. */
-INLINE __u32 datagram_end(struct __sk_buff *skb, const struct packet *packet)
-{
-	struct iphdr *ip = ip_header(skb, packet);
-	return ip ? packet->l3 + ntohs(ip->tot_len) : 0;
-}
-
-INLINE bool error_ttl_exceeded(struct __sk_buff *skb, const struct packet *packet)
-{
-	struct iphdr *ip = ip_header(skb, packet);
-	return !ip || ip->ttl <= 1;
-}
-
-/*
- * Both directions are functions of their own, with what they need of the
- * packet by value: a pointer to it would keep it on the stack for all packets.
- */
-
-/* An error from outside about a packet without ports, of a whole address; NOT_OURS if it is nobody's. */
-INLINE int one_to_one_error_inbound(struct __sk_buff *skb, struct packet *packet, const struct quote *quote)
+/* An error from outside about a packet without ports, of a one-to-one mapping; NOT_OURS if it is nobody's. */
+INLINE int one_to_one_error_inbound(struct __sk_buff *skb, struct flow *flow, const struct quote *quote)
 {
 	__be32 address = quote->source;
 	struct one_to_one *pair = bpf_map_lookup_elem(&one_to_one_in, &address);
@@ -151,116 +125,119 @@ INLINE int one_to_one_error_inbound(struct __sk_buff *skb, struct packet *packet
 
 	if (!pair)
 		return NOT_OURS;
-	if (is_martian(packet->source))
-		return drop(REASON_INSIDE_FROM_OUTSIDE);
-	if (error_ttl_exceeded(skb, packet))
-		return drop(REASON_HOP_LIMIT);
+	if (is_martian(flow->packet.source))
+		return drop(flow, REASON_INSIDE_FROM_OUTSIDE);
+	if (flow->packet.ttl <= 1)
+		return drop(flow, REASON_HOP_LIMIT);
 	reason = rewrite_quote(skb, quote, SOURCE, pair->internal_address, quote->source_port);
 	if (!reason)
-		reason = rewrite_address(skb, packet, DESTINATION, pair->internal_address, 1);
+		reason = rewrite_address(skb, &flow->packet, DESTINATION, pair->internal_address, 1);
 	if (reason)
-		return drop(reason);
-	return deliver_inside(skb, packet, pair->compartment, pair->network, pair->internal_address);
+		return drop(flow, reason);
+	return deliver_inside(skb, flow, pair->compartment, pair->network, pair->internal_address);
 }
 
-/* The same from an endpoint; key has its compartment, its address and the remote's. */
-INLINE int one_to_one_error_outbound(struct __sk_buff *skb, const struct packet *packet, const struct quote *quote,
-				     const struct session_key *key)
+/* The same from an endpoint; flow->key has its compartment, its address and the remote's. */
+INLINE int one_to_one_error_outbound(struct __sk_buff *skb, struct flow *flow, const struct quote *quote)
 {
-	struct endpoint_key endpoint = { .compartment = key->compartment, .address = key->internal_address };
+	struct endpoint_key endpoint = endpoint_of(&flow->key);
 	struct one_to_one *pair = bpf_map_lookup_elem(&one_to_one_out, &endpoint);
 	struct route route = {};
 	int reason;
 
 	if (!pair)
-		return drop(REASON_ICMP_ERROR_INVALID);
-	if (error_ttl_exceeded(skb, packet))
-		return drop(REASON_HOP_LIMIT);
-	reason = find_route(skb, key, &route);
+		return drop(flow, REASON_ICMP_ERROR_INVALID);
+	if (flow->packet.ttl <= 1)
+		return drop(flow, REASON_HOP_LIMIT);
+	reason = find_route(skb, &flow->key, &route);
 	if (!reason)
 		reason = rewrite_quote(skb, quote, DESTINATION, pair->external_address, quote->destination_port);
 	if (!reason)
-		reason = rewrite_address(skb, packet, SOURCE, pair->external_address, 1);
-	return reason ? drop(reason) : deliver_outside(skb, route.ifindex, route.next_hop);
+		reason = rewrite_address(skb, &flow->packet, SOURCE, pair->external_address, 1);
+	return reason ? drop(flow, reason) : deliver_outside(skb, route.ifindex, route.next_hop);
 }
 
 /* An error from outside about a packet that a session sent (RFC 5508 REQ-4); NOT_OURS if none did. */
-NOINLINE int error_inbound(struct __sk_buff *skb, __u32 l3, __u32 l4, __be32 source, __be32 destination)
+NOINLINE int error_inbound(struct __sk_buff *skb, struct flow *flow)
 {
-	struct packet packet = { .l3 = l3, .l4 = l4, .source = source, .destination = destination };
-	struct binding_key binding_key = {};
-	struct session_key key = {};
-	struct quote quote = {};
+	struct session_key *key = &flow->key;
+	struct quote *quote = &flow->quote;
 	struct session *session;
 	int reason;
 
-	quote.end = datagram_end(skb, &packet);
-	if (parse_quote(skb, packet.l4, &quote))
+	if (parse_quote(skb, flow))
 		return NOT_OURS;
-	if (unlikely(!has_ports(quote.protocol)))
-		return one_to_one_error_inbound(skb, &packet, &quote);
-	binding_key.address = quote.source;
-	binding_key.port = quote.source_port;
-	binding_key.protocol = quote.protocol;
-	if (!find_inside(&binding_key, quote.destination, quote.destination_port, &key))
+	if (unlikely(!has_ports(quote->protocol)))
+		return one_to_one_error_inbound(skb, flow, quote);
+	flow->binding_key = (struct binding_key){
+		.address = quote->source,
+		.port = quote->source_port,
+		.protocol = quote->protocol,
+	};
+	if (!find_inside(&flow->binding_key, quote->destination, quote->destination_port, key))
 		return NOT_OURS;
-	session = bpf_map_lookup_elem(&sessions, &key);
-	if (!session || session->external_address != quote.source || session->external_port != quote.source_port)
+	session = bpf_map_lookup_elem(&sessions, key);
+	if (!session || session->external_address != quote->source || session->external_port != quote->source_port)
 		return NOT_OURS;
-	if (is_martian(source) || session->flags & SESSION_HAIRPIN) /* of a hairpin nobody outside has seen a packet */
-		return drop(REASON_INSIDE_FROM_OUTSIDE);
-	if (error_ttl_exceeded(skb, &packet))
-		return drop(REASON_HOP_LIMIT);
-	reason = rewrite_quote(skb, &quote, SOURCE, key.internal_address, key.internal_port);
+	if (is_martian(flow->packet.source) || session->flags & SESSION_HAIRPIN) /* of a hairpin nobody outside has seen a packet */
+		return drop(flow, REASON_INSIDE_FROM_OUTSIDE);
+	if (flow->packet.ttl <= 1)
+		return drop(flow, REASON_HOP_LIMIT);
+	reason = rewrite_quote(skb, quote, SOURCE, key->internal_address, key->internal_port);
 	if (reason)
-		return drop(reason);
-	reason = rewrite_address(skb, &packet, DESTINATION, key.internal_address, 1);
+		return drop(flow, reason);
+	reason = rewrite_address(skb, &flow->packet, DESTINATION, key->internal_address, 1);
 	if (reason)
-		return drop(reason);
-	return deliver_inside(skb, &packet, key.compartment, session->network, key.internal_address);
+		return drop(flow, reason);
+	return deliver_inside(skb, flow, key->compartment, session->network, key->internal_address);
+}
+
+/* The key of the session that brought an endpoint the quoted packet. */
+INLINE void key_of_quote(struct flow *flow, const struct quote *quote)
+{
+	flow->key = (struct session_key){
+		.compartment = flow->compartment,
+		.internal_address = quote->destination,
+		.internal_port = quote->destination_port,
+		.remote_address = quote->source,
+		.remote_port = quote->protocol != IPPROTO_ICMP ? quote->source_port : 0,
+		.protocol = quote->protocol,
+	};
 }
 
 /* An error from an endpoint about a packet that a session brought it (RFC 5508 REQ-5). */
-GLOBAL int error_outbound(struct __sk_buff *skb, __u32 l4, __be32 source, __be32 destination, __u32 compartment)
+NOINLINE int error_outbound(struct __sk_buff *skb, struct flow *flow)
 {
-	struct packet packet = { .l3 = sizeof(struct ethhdr), .l4 = l4, .source = source, .destination = destination };
-	struct session_key key = { .compartment = compartment };
-	struct quote quote = {};
+	struct quote *quote = &flow->quote;
 	struct session *session;
 	int reason;
 
-	quote.end = datagram_end(skb, &packet);
-	reason = parse_quote(skb, packet.l4, &quote);
+	reason = parse_quote(skb, flow);
 	if (reason)
-		return drop(reason);
-	key.internal_address = quote.destination;
-	key.internal_port = quote.destination_port;
-	key.remote_address = quote.source;
-	key.protocol = quote.protocol;
-	if (quote.protocol != IPPROTO_ICMP)
-		key.remote_port = quote.source_port;
+		return drop(flow, reason);
+	key_of_quote(flow, quote);
 	/* A router behind the endpoint may speak for it, but only to the remote: nobody else is told of a session. */
-	if (quote.destination != packet.source || quote.source != packet.destination)
-		return drop(REASON_ICMP_ERROR_NO_SESSION);
-	if (unlikely(!has_ports(quote.protocol)))
-		return one_to_one_error_outbound(skb, &packet, &quote, &key);
-	session = bpf_map_lookup_elem(&sessions, &key);
+	if (quote->destination != flow->packet.source || quote->source != flow->packet.destination)
+		return drop(flow, REASON_ICMP_ERROR_NO_SESSION);
+	if (unlikely(!has_ports(quote->protocol)))
+		return one_to_one_error_outbound(skb, flow, quote);
+	session = find_session(&flow->key, &flow->session);
 	if (!session)
-		return drop(REASON_ICMP_ERROR_NO_SESSION);
-	if (error_ttl_exceeded(skb, &packet))
-		return drop(REASON_HOP_LIMIT);
-	if (session->route_expires < bpf_ktime_get_coarse_ns()) {
-		reason = route_refresh(skb, &key, session);
+		return drop(flow, REASON_ICMP_ERROR_NO_SESSION);
+	if (flow->packet.ttl <= 1)
+		return drop(flow, REASON_HOP_LIMIT);
+	if (session->route_expires < now()) {
+		reason = route_refresh(skb, &flow->key, session);
 		if (reason)
-			return drop(reason);
+			return drop(flow, reason);
 	}
-	reason = rewrite_quote(skb, &quote, DESTINATION, session->external_address, session->external_port);
+	reason = rewrite_quote(skb, quote, DESTINATION, session->external_address, session->external_port);
 	if (reason)
-		return drop(reason);
+		return drop(flow, reason);
 	/* The outside sees the NAT's address alone. */
-	reason = rewrite_address(skb, &packet, SOURCE, session->external_address, 1);
+	reason = rewrite_address(skb, &flow->packet, SOURCE, session->external_address, 1);
 	if (reason)
-		return drop(reason);
+		return drop(flow, reason);
 	return deliver_outside(skb, session->out_ifindex, session->next_hop);
 }
 
@@ -268,44 +245,37 @@ GLOBAL int error_outbound(struct __sk_buff *skb, __u32 l4, __be32 source, __be32
  * An error from an endpoint to an address of the host: about a hairpinned
  * packet it goes on to the other endpoint (RFC 5508 REQ-7), else it is the host's.
  */
-GLOBAL int error_hairpin(struct __sk_buff *skb, __u32 l4, __be32 source, __be32 destination, __u32 compartment)
+NOINLINE int error_hairpin(struct __sk_buff *skb, struct flow *flow)
 {
-	struct packet packet = { .l3 = sizeof(struct ethhdr), .l4 = l4, .source = source, .destination = destination };
-	struct session_key key = { .compartment = compartment }, far_key = {};
-	struct binding_key binding_key = {};
+	struct packet *packet = &flow->packet;
 	struct session *session, *far;
-	struct quote quote = {};
+	struct quote *quote = &flow->quote;
 	int reason;
 
-	quote.end = datagram_end(skb, &packet);
-	if (parse_quote(skb, l4, &quote) || quote.destination != source || quote.source != destination)
+	if (parse_quote(skb, flow) || quote->destination != packet->source || quote->source != packet->destination)
 		return TCX_NEXT;
-	key.internal_address = quote.destination;
-	key.internal_port = quote.destination_port;
-	key.remote_address = quote.source;
-	key.remote_port = quote.source_port;
-	key.protocol = quote.protocol;
-	session = bpf_map_lookup_elem(&sessions, &key);
+	key_of_quote(flow, quote);
+	session = bpf_map_lookup_elem(&sessions, &flow->key);
 	if (!session || !(session->flags & SESSION_HAIRPIN))
 		return TCX_NEXT;
-	if (!far_side(&key, session->external_address, session->external_port, &binding_key, &far_key))
-		return drop(REASON_ICMP_ERROR_NO_SESSION);
-	far = bpf_map_lookup_elem(&sessions, &far_key);
+	if (!far_side(flow, session))
+		return drop(flow, REASON_ICMP_ERROR_NO_SESSION);
+	far = bpf_map_lookup_elem(&sessions, &flow->far_key);
 	/* By another external address it would be another flow of the two. */
-	if (!far || far->external_address != quote.source || far->external_port != quote.source_port)
-		return drop(REASON_ICMP_ERROR_NO_SESSION);
-	if (error_ttl_exceeded(skb, &packet))
-		return drop(REASON_HOP_LIMIT);
-	reason = rewrite_quote(skb, &quote, DESTINATION, session->external_address, session->external_port);
+	if (!far || far->external_address != quote->source || far->external_port != quote->source_port)
+		return drop(flow, REASON_ICMP_ERROR_NO_SESSION);
+	if (packet->ttl <= 1)
+		return drop(flow, REASON_HOP_LIMIT);
+	reason = rewrite_quote(skb, quote, DESTINATION, session->external_address, session->external_port);
 	if (!reason)
-		reason = parse_quote(skb, l4, &quote); /* its checksums are others now */
+		reason = parse_quote(skb, flow); /* its checksums are others now */
 	if (!reason)
-		reason = rewrite_quote(skb, &quote, SOURCE, far_key.internal_address, far_key.internal_port);
+		reason = rewrite_quote(skb, quote, SOURCE, flow->far_key.internal_address, flow->far_key.internal_port);
 	if (!reason)
-		reason = rewrite_address(skb, &packet, SOURCE, session->external_address, 1);
+		reason = rewrite_address(skb, packet, SOURCE, session->external_address, 1);
 	if (!reason)
-		reason = rewrite_address(skb, &packet, DESTINATION, far_key.internal_address, 0);
+		reason = rewrite_address(skb, packet, DESTINATION, flow->far_key.internal_address, 0);
 	if (reason)
-		return drop(reason);
-	return deliver_inside(skb, &packet, far_key.compartment, far->network, far_key.internal_address);
+		return drop(flow, reason);
+	return deliver_inside(skb, flow, flow->far_key.compartment, far->network, flow->far_key.internal_address);
 }

@@ -5,10 +5,9 @@
  * external address, the address alone is replaced: no session is needed.
  */
 #pragma once
-#include "mapping.h"
-#include "ip4_refuse.h"
 #include "ip4_reassembly.h"
 #include "ip4_route.h"
+#include "mapping.h"
 
 enum { IPPROTO_DCCP = 33, IPPROTO_UDPLITE = 136, OTHER_CHECKSUM = 6 };
 
@@ -33,128 +32,97 @@ INLINE enum reason one_to_one_rewrite(struct __sk_buff *skb, const struct packet
 	return REASON_NONE;
 }
 
-enum { TOO_BIG = -3 }; /* and nobody may cut it */
-
-/*
- * What is too big for the way on is cut in the reassembly namespace (RFC 791); where one
- * fragment of a datagram has gone there, the others do too. NOT_OURS if it fits.
- */
-INLINE int one_to_one_fit(struct __sk_buff *skb, const struct packet *packet, __u32 compartment, __u32 mtu)
-{
-	int verdict;
-
-	if (is_fragment(packet) && find_passage(skb, packet, compartment)) {
-		verdict = to_reassembly(skb, packet->l3, 0);
-		if (verdict != NOT_OURS)
-			return verdict;
-	}
-	if (!mtu || wire_length(skb, packet) <= mtu)
-		return NOT_OURS;
-	verdict = cut(skb, packet, mtu);
-	return verdict == NOT_OURS ? TOO_BIG : verdict;
-}
-
 /* To an endpoint that has an external address of its own. */
-INLINE int one_to_one_deliver(struct __sk_buff *skb, struct packet *packet, const struct one_to_one *pair,
-			      struct endpoint *endpoint, __u8 hops)
+INLINE int one_to_one_deliver(struct __sk_buff *skb, struct flow *flow, const struct one_to_one *pair, struct endpoint *endpoint,
+			      __u8 hops)
 {
-	int reason = one_to_one_rewrite(skb, packet, DESTINATION, pair->internal_address, hops);
+	int reason = one_to_one_rewrite(skb, &flow->packet, DESTINATION, pair->internal_address, hops);
 
-	return reason ? drop(reason) : deliver_to(skb, packet, endpoint, pair->network, pair->internal_address);
+	return reason ? drop(flow, reason) : deliver_to(skb, flow, endpoint, pair->network, pair->internal_address);
 }
 
 /* From one such endpoint to another (hairpin): each sees the other's external address. */
-INLINE int one_to_one_across(struct __sk_buff *skb, struct packet *packet, const struct inside *inside,
-			     const struct one_to_one *near, const struct one_to_one *far)
+INLINE int one_to_one_across(struct __sk_buff *skb, struct flow *flow, const struct one_to_one *near, const struct one_to_one *far)
 {
 	struct endpoint *endpoint = find_endpoint(far->compartment, far->internal_address);
-	__u32 mtu = endpoint ? endpoint->mtu : 0;
 	int reason, verdict;
 
 	if (!lets_in(far->mapping, far->flags, near->external_address))
-		return drop(REASON_REMOTE_NOT_ALLOWED);
-	verdict = one_to_one_fit(skb, packet, inside->compartment, mtu);
+		return drop(flow, REASON_REMOTE_NOT_ALLOWED);
+	verdict = fit(skb, flow, endpoint ? endpoint->mtu : 0);
 	if (verdict != NOT_OURS)
-		return verdict == TOO_BIG ? refuse(skb, inside, REASON_TOO_BIG, mtu) : verdict;
-	reason = one_to_one_rewrite(skb, packet, SOURCE, near->external_address, 1);
+		return verdict;
+	reason = one_to_one_rewrite(skb, &flow->packet, SOURCE, near->external_address, 1);
 	if (reason)
-		return drop(reason);
-	return one_to_one_deliver(skb, packet, far, endpoint, 0);
+		return drop(flow, reason);
+	return one_to_one_deliver(skb, flow, far, endpoint, 0);
 }
 
-/* From an endpoint. Its own function: what it needs of the packet it reads again. */
-GLOBAL int one_to_one_outbound(struct __sk_buff *skb, const struct inside *inside)
+/* From an endpoint. */
+NOINLINE int one_to_one_outbound(struct __sk_buff *skb, struct flow *flow)
 {
-	struct packet packet = { .l3 = sizeof(struct ethhdr) };
-	struct session_key key = {};
-	struct endpoint_key source = {};
-	struct route route = {};
+	struct packet *packet = &flow->packet;
+	struct endpoint_key source = { .compartment = flow->compartment, .address = packet->source };
+	__be32 destination = packet->destination;
 	struct one_to_one *pair, *far;
-	__be32 destination;
+	struct route route = {};
 	int reason, verdict;
 
-	if (!inside || parse_ip(skb, &packet))
-		return drop(REASON_MALFORMED);
-	destination = packet.destination;
 	far = bpf_map_lookup_elem(&one_to_one_in, &destination);
 	if (!far && is_host_address(destination))
 		return TCX_NEXT;
-	source.compartment = inside->compartment;
-	source.address = packet.source;
 	pair = bpf_map_lookup_elem(&one_to_one_out, &source);
 	if (!pair)
-		return drop(REASON_PROTOCOL);
-	if (is_isolated(inside->compartment, packet.destination)) /* networks are isolated from each other */
-		return refuse(skb, inside, REASON_ISOLATED, 0);
-	if (packet.ttl <= 1)
-		return refuse(skb, inside, REASON_HOP_LIMIT, 0);
+		return drop(flow, REASON_PROTOCOL);
+	if (is_isolated(flow->compartment, destination)) /* networks are isolated from each other */
+		return refuse(flow, REASON_ISOLATED);
+	if (packet->ttl <= 1)
+		return refuse(flow, REASON_HOP_LIMIT);
 	if (far)
-		return one_to_one_across(skb, &packet, inside, pair, far);
-	key.internal_address = packet.source;
-	key.remote_address = packet.destination;
-	key.protocol = packet.protocol;
-	reason = find_route(skb, &key, &route);
+		return one_to_one_across(skb, flow, pair, far);
+	flow->key = (struct session_key){
+		.internal_address = packet->source,
+		.remote_address = destination,
+		.protocol = packet->protocol,
+	};
+	reason = find_route(skb, &flow->key, &route);
 	if (reason)
-		return refuse(skb, inside, reason, 0);
-	verdict = one_to_one_fit(skb, &packet, inside->compartment, route.mtu);
+		return refuse(flow, reason);
+	verdict = fit(skb, flow, route.mtu);
 	if (verdict != NOT_OURS)
-		return verdict == TOO_BIG ? refuse(skb, inside, REASON_TOO_BIG, route.mtu) : verdict;
-	reason = one_to_one_rewrite(skb, &packet, SOURCE, pair->external_address, 1);
+		return verdict;
+	reason = one_to_one_rewrite(skb, packet, SOURCE, pair->external_address, 1);
 	if (reason)
-		return drop(reason);
+		return drop(flow, reason);
 	return deliver_outside(skb, route.ifindex, route.next_hop);
 }
 
 /* From outside; NOT_OURS if no mapping has the address. */
-NOINLINE int one_to_one_inbound(struct __sk_buff *skb, __u32 l3)
+NOINLINE int one_to_one_inbound(struct __sk_buff *skb, struct flow *flow)
 {
-	struct packet packet = { .l3 = l3 };
+	struct packet *packet = &flow->packet;
+	__be32 destination = packet->destination;
+	struct one_to_one *pair = bpf_map_lookup_elem(&one_to_one_in, &destination);
 	struct endpoint *endpoint;
-	struct one_to_one *pair;
-	__be32 destination;
 	int verdict;
-	bool tells;
 
-	if (parse_ip(skb, &packet))
-		return NOT_OURS;
-	destination = packet.destination; /* an address taken of it would keep the struct from registers */
-	pair = bpf_map_lookup_elem(&one_to_one_in, &destination);
 	if (!pair)
 		return NOT_OURS;
-	if (is_martian(packet.source) || is_near(pair->compartment, pair->internal_address, packet.source))
-		return drop(REASON_INSIDE_FROM_OUTSIDE);
-	if (!lets_in(pair->mapping, pair->flags, packet.source))
-		return drop(REASON_REMOTE_NOT_ALLOWED);
-	if (has_source_route(skb, l3, packet.l4))
-		return drop(REASON_SOURCE_ROUTE);
-	tells = !(pair->flags & BINDING_ALLOW_LIST); /* who may not come in is not told that there is anything */
-	if (packet.ttl <= 1)
-		return tells ? refuse_outside(skb, l3, destination, 0) : drop(REASON_HOP_LIMIT);
-	endpoint = find_endpoint(pair->compartment, pair->internal_address);
-	verdict = one_to_one_fit(skb, &packet, FRAGMENTS_OUTSIDE, endpoint ? endpoint->mtu : 0);
-	if (verdict == TOO_BIG)
-		return tells && endpoint ? refuse_outside(skb, l3, destination, endpoint->mtu) : drop(REASON_TOO_BIG);
-	if (verdict != NOT_OURS)
-		return verdict;
-	return one_to_one_deliver(skb, &packet, pair, endpoint, 1);
+	if (is_martian(packet->source) || is_near(pair->compartment, pair->internal_address, packet->source))
+		return drop(flow, REASON_INSIDE_FROM_OUTSIDE);
+	if (!lets_in(pair->mapping, pair->flags, packet->source))
+		return drop(flow, REASON_REMOTE_NOT_ALLOWED);
+	if (has_source_route(skb, packet->l3, packet->l4))
+		return drop(flow, REASON_SOURCE_ROUTE);
+	if (packet->ttl <= 1) {
+		verdict = refuse(flow, REASON_HOP_LIMIT);
+	} else {
+		endpoint = find_endpoint(pair->compartment, pair->internal_address);
+		verdict = fit(skb, flow, endpoint ? endpoint->mtu : 0);
+		if (verdict == NOT_OURS)
+			return one_to_one_deliver(skb, flow, pair, endpoint, 1);
+	}
+	if (pair->flags & BINDING_ALLOW_LIST) /* who may not come in is not told that there is anything */
+		flow->tell = TELL_NOBODY;
+	return verdict;
 }

@@ -1,14 +1,13 @@
 /* SPDX-License-Identifier: (GPL-2.0 OR BSD-2-Clause) */
 /* A packet from the inside whose source has been checked: where it goes, and its translation on the way out. */
 #pragma once
-#include "ip4_inter_network.h"
-#include "ip4_reassembly_link.h"
 #include "ip4_fragment.h"
 #include "ip4_hairpin.h"
+#include "ip4_icmp_error.h"
+#include "ip4_inter_network.h"
 #include "ip4_mss.h"
-#include "session_open.h"
-#include "ip4_refuse.h"
 #include "ip4_one_to_one.h"
+#include "session_open.h"
 
 /* Whether a socket of the host talks to the endpoint under the address of a remote. */
 INLINE bool is_transparent(struct __sk_buff *skb, const struct packet *packet)
@@ -30,100 +29,104 @@ INLINE bool is_from_dhcp_port(const struct packet *packet)
 	       packet->destination_port == htons(DHCP_SERVER);
 }
 
-/* Translates a packet from the inside and sends it out. */
-INLINE int outbound(struct __sk_buff *skb, struct packet *packet, const struct inside *inside)
+/* A first packet: opens its session, or says where it goes without one (*session stays NULL). */
+INLINE int first_outbound(struct __sk_buff *skb, struct flow *flow, struct session **session)
 {
-	struct session_key key = {
-		.compartment = inside->compartment,
-		.internal_address = packet->source,
-		.remote_address = packet->destination,
-	};
+	struct packet *packet = &flow->packet;
+	__u32 own = host_interface(packet->destination);
+	int reason;
+
+	if (own && !is_published(skb, flow)) {
+		if (unlikely(is_fragment(packet)))
+			note_foreign(flow);
+		return TCX_NEXT; /* to the host itself */
+	}
+	/* Networks are isolated from each other, on one NAT too. */
+	if (!own && is_isolated(flow->compartment, packet->destination))
+		return refuse(flow, REASON_ISOLATED);
+	if (opens_nothing(&flow->key, packet->tcp_flags))
+		return is_transparent(skb, packet) ? to_transparent_socket(skb) : drop(flow, REASON_NO_SESSION);
+	if (packet->ttl <= 1)
+		return refuse(flow, REASON_HOP_LIMIT);
+	reason = open_outbound(skb, flow, own);
+	if (reason)
+		return refuse(flow, reason);
+	*session = opened_session(&flow->key, &flow->session);
+	return drop(flow, REASON_SESSION_FAILED); /* unless there is one */
+}
+
+/* Translates a packet from the inside and sends it out. */
+INLINE int outbound(struct __sk_buff *skb, struct flow *flow)
+{
+	struct packet *packet = &flow->packet;
 	struct session *session;
-	__u32 own, mtu;
-	__u64 now;
 	int reason, verdict;
+	__u64 time;
 
 	if (unlikely(!has_ports(packet->protocol)))
-		return one_to_one_outbound(skb, inside);
+		return one_to_one_outbound(skb, flow);
 	if (unlikely(is_later_fragment(packet)))
-		return later_fragment_out(skb, packet, inside->compartment);
+		return later_fragment_out(skb, flow);
 	reason = parse_l4(skb, packet);
 	if (unlikely(reason))
-		return drop(reason);
+		return drop(flow, reason);
 	if (packet->protocol == IPPROTO_ICMP && is_icmp_error(packet->icmp_type))
-		return is_host_address(packet->destination)
-			       ? error_hairpin(skb, packet->l4, packet->source, packet->destination, inside->compartment)
-			       : error_outbound(skb, packet->l4, packet->source, packet->destination, inside->compartment);
+		return is_host_address(packet->destination) ? error_hairpin(skb, flow) : error_outbound(skb, flow);
 	/* Of the other messages an echo request alone has a session (RFC 5508 REQ-10, REQ-11). */
 	if (packet->protocol == IPPROTO_ICMP && packet->icmp_type != ICMP_ECHO_REQUEST)
-		return is_host_address(packet->destination) ? TCX_NEXT : drop(REASON_NO_SESSION);
-	key.internal_port = packet->source_port;
-	key.protocol = packet->protocol;
-	if (packet->protocol != IPPROTO_ICMP)
-		key.remote_port = packet->destination_port;
+		return is_host_address(packet->destination) ? TCX_NEXT : drop(flow, REASON_NO_SESSION);
+	flow->key = (struct session_key){
+		.compartment = flow->compartment,
+		.internal_address = packet->source,
+		.remote_address = packet->destination,
+		.internal_port = packet->source_port,
+		.remote_port = packet->protocol == IPPROTO_ICMP ? 0 : packet->destination_port,
+		.protocol = packet->protocol,
+	};
 
-	session = bpf_map_lookup_elem(&sessions, &key);
+	session = find_session(&flow->key, &flow->session);
 	if (unlikely(!session)) {
-		own = host_interface(packet->destination);
-		if (own && !is_published(skb, packet)) {
-			if (unlikely(is_fragment(packet)))
-				note_foreign(packet, inside->compartment);
-			return TCX_NEXT; /* to the host itself */
-		}
-		/* Networks are isolated from each other, on one NAT too. */
-		if (!own && is_isolated(inside->compartment, packet->destination))
-			return refuse(skb, inside, REASON_ISOLATED, 0);
-		if (opens_nothing(&key, packet->tcp_flags))
-			return is_transparent(skb, packet) ? to_transparent_socket(skb) : drop(REASON_NO_SESSION);
-		if (packet->ttl <= 1)
-			return refuse(skb, inside, REASON_HOP_LIMIT, 0);
-		reason = open_outbound(skb, &key, inside->network, inside->nat, own);
-		if (reason)
-			return refuse(skb, inside, reason, 0);
-		session = bpf_map_lookup_elem(&sessions, &key);
+		verdict = first_outbound(skb, flow, &session);
 		if (!session)
-			return drop(REASON_SESSION_FAILED);
+			return verdict;
+		flow->reason = REASON_NONE;
 	}
 	if (unlikely(packet->ttl <= 1))
-		return refuse(skb, inside, REASON_HOP_LIMIT, 0);
-	if (unlikely(is_fragment(packet)) && find_passage(skb, packet, inside->compartment)) {
-		verdict = to_reassembly(skb, packet->l3, 0);
+		return refuse(flow, REASON_HOP_LIMIT);
+	if (unlikely(is_fragment(packet)) && find_passage(skb, flow)) {
+		verdict = to_reassembly(skb, flow, 0);
 		if (verdict != NOT_OURS)
 			return verdict;
 	}
 	if (unlikely(session->flags & SESSION_HAIRPIN)) {
-		reason = hairpin_open(&key, session->external_address, session->external_port, packet->tcp_flags);
-		if (reason)
-			return drop(reason);
-		verdict = hairpin(skb, &key, session);
-		return verdict < NOT_OURS ? refuse(skb, inside, REASON_TOO_BIG, -verdict) : verdict;
+		reason = hairpin_open(flow, session);
+		return reason ? drop(flow, reason) : hairpin(skb, flow, session);
 	}
-	now = bpf_ktime_get_coarse_ns();
-	if (unlikely(session->route_expires < now)) {
-		reason = route_refresh(skb, &key, session);
+	time = now();
+	if (unlikely(session->route_expires < time)) {
+		reason = route_refresh(skb, &flow->key, session);
 		if (reason)
-			return refuse(skb, inside, reason, 0);
+			return refuse(flow, reason);
 	}
 	if (unlikely(wire_length(skb, packet) > session->out_mtu)) {
-		mtu = session->out_mtu;
-		verdict = cut(skb, packet, mtu);
-		return verdict == NOT_OURS ? refuse(skb, inside, REASON_TOO_BIG, mtu) : verdict;
+		verdict = cut(skb, flow, session->out_mtu);
+		return verdict == NOT_OURS ? refuse_size(flow, session->out_mtu) : verdict;
 	}
-	session_track(&key, session, packet, true, now);
+	session_track(&flow->key, session, packet, true, time);
 	session_count(skb, session, packet, true);
 	if (unlikely(wants_clamp(packet, session)) && !clamp_mss(skb, packet->l4, session->out_mtu))
-		return drop(REASON_MALFORMED);
+		return drop(flow, REASON_MALFORMED);
 	if (unlikely(is_fragment(packet))) {
-		reason = first_fragment_out(skb, packet, inside->compartment, session);
+		reason = first_fragment_out(skb, flow, session);
 		if (reason)
-			return drop(reason);
+			return drop(flow, reason);
 	}
 	/* What a router may still fragment needs an identification that no other endpoint's has: RFC 7857 section 10. */
 	if (unlikely(!(packet->fragment & htons(IP_DF | IP_MF | IP_OFFSET))) && !rewrite_id(skb, packet, next_fragment_id()))
-		return drop(REASON_MALFORMED);
+		return drop(flow, REASON_MALFORMED);
 	reason = rewrite(skb, packet, SOURCE, session->external_address, session->external_port, 1);
 	if (unlikely(reason))
-		return drop(reason);
+		return drop(flow, reason);
 	return deliver_outside(skb, session->out_ifindex, session->next_hop);
 }
 
@@ -131,26 +134,29 @@ INLINE int outbound(struct __sk_buff *skb, struct packet *packet, const struct i
  * A packet from the inside whose source has been checked. What is for the
  * link or for the host goes on; everything else is ours.
  */
-INLINE int from_inside(struct __sk_buff *skb, struct packet *packet, const struct inside *inside)
+INLINE int from_inside(struct __sk_buff *skb, struct flow *flow, const struct inside *inside)
 {
+	struct packet *packet = &flow->packet;
+	int verdict;
+
 	/* The host would take what is for its loopback, where some tool has set route_localnet (CVE-2020-8558). */
 	if (unlikely(is_nobodys(packet->destination)))
-		return drop(REASON_MARTIAN_DESTINATION);
+		return drop(flow, REASON_MARTIAN_DESTINATION);
 	if (stays_on_link(packet->destination))
 		return TCX_NEXT;
 	if ((packet->destination & inside->mask) == inside->subnet) {
 		if (unlikely(inside->flags & NETWORK_ENDPOINTS_ISOLATED) && !is_host_address(packet->destination))
-			return refuse(skb, inside, REASON_ISOLATED, 0);
+			return refuse(flow, REASON_ISOLATED);
 		return TCX_NEXT;
 	}
 	if (unlikely(has_source_route(skb, packet->l3, packet->l4)))
-		return drop(REASON_SOURCE_ROUTE);
+		return drop(flow, REASON_SOURCE_ROUTE);
 	if (unlikely(inside->flags & NETWORK_OPEN)) {
-		int verdict = to_open_network(skb, inside);
+		verdict = to_open_network(skb, flow);
 		if (verdict != NOT_OURS)
 			return verdict;
 	}
-	if (!inside->nat)
-		return refuse(skb, inside, REASON_NO_NAT, 0);
-	return outbound(skb, packet, inside);
+	if (!flow->nat)
+		return refuse(flow, REASON_NO_NAT);
+	return outbound(skb, flow);
 }

@@ -8,7 +8,12 @@
 
 INLINE struct iphdr *ip_header(struct __sk_buff *skb, const struct packet *packet)
 {
-	struct iphdr *ip = (void *)(long)skb->data + packet->l3;
+	__u32 l3 = packet->l3;
+	struct iphdr *ip;
+
+	if (l3 > sizeof(struct ethhdr)) /* for the verifier */
+		return NULL;
+	ip = (void *)(long)skb->data + l3;
 	return (void *)(ip + 1) <= (void *)(long)skb->data_end ? ip : NULL;
 }
 

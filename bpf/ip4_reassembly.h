@@ -12,8 +12,6 @@
 #pragma once
 #include "ip4_deliver.h"
 
-enum { FRAGMENTS_OUTSIDE = ~0U }; /* in place of a compartment: no network has this one */
-
 /* What comes out was inside twice at the most: for order and for size. */
 enum { REASSEMBLY_TURNS = 3 }; /* the bits of it that count */
 
@@ -91,14 +89,14 @@ INLINE bool is_later_fragment(const struct packet *packet)
 	return packet->fragment & htons(IP_OFFSET);
 }
 
-INLINE struct fragment_key fragment_key(const struct packet *packet, __u32 compartment, __u8 turn)
+INLINE struct fragment_key fragment_key(const struct flow *flow, __u8 turn)
 {
 	struct fragment_key key = {
-		.compartment = compartment,
-		.source = packet->source,
-		.destination = packet->destination,
-		.id = packet->id,
-		.protocol = packet->protocol,
+		.compartment = flow->compartment,
+		.source = flow->packet.source,
+		.destination = flow->packet.destination,
+		.id = flow->packet.id,
+		.protocol = flow->packet.protocol,
 		.turn = turn,
 	};
 	return key;
@@ -118,12 +116,12 @@ INLINE bool came_from_reassembly(const struct __sk_buff *skb)
 }
 
 /* The way through that other fragments of the same datagram have taken. */
-INLINE struct passage *find_passage(const struct __sk_buff *skb, const struct packet *packet, __u32 compartment)
+INLINE struct passage *find_passage(const struct __sk_buff *skb, const struct flow *flow)
 {
-	struct fragment_key key = fragment_key(packet, compartment, reassembly_turns(skb));
+	struct fragment_key key = fragment_key(flow, reassembly_turns(skb));
 	struct passage *passage = bpf_map_lookup_elem(&passages, &key);
 
-	return passage && passage->expires > bpf_ktime_get_coarse_ns() ? passage : NULL;
+	return passage && passage->expires > now() ? passage : NULL;
 }
 
 INLINE __u32 reassembly_ifindex(const struct __sk_buff *skb)
@@ -138,31 +136,51 @@ INLINE __u32 reassembly_ifindex(const struct __sk_buff *skb)
  * turn and MTU go along in fields that nothing touches on the few steps to
  * reassembly_enter. NOT_OURS if there is no such namespace.
  */
-GLOBAL int to_reassembly(struct __sk_buff *skb, __u32 l3, __u32 mtu)
+NOINLINE int to_reassembly(struct __sk_buff *skb, struct flow *flow, __u32 mtu)
 {
 	__u32 link = reassembly_ifindex(skb);
 
 	if (!link)
 		return NOT_OURS;
-	if (!l3 && !add_ethernet(skb))
-		return drop(REASON_MALFORMED);
+	if (!flow->packet.l3 && !add_ethernet(skb))
+		return drop(flow, REASON_MALFORMED);
 	skb->priority = reassembly_turns(skb) << 16 | (mtu < 0xffff ? mtu : 0xffff);
 	skb->mark = skb->ifindex;
 	return bpf_redirect(link, 0);
 }
 
 /* Has a packet cut to mtu. NOT_OURS if it may not be, or if there is no such namespace. */
-INLINE int cut(struct __sk_buff *skb, const struct packet *packet, __u32 mtu)
+INLINE int cut(struct __sk_buff *skb, struct flow *flow, __u32 mtu)
 {
-	return packet->fragment & htons(IP_DF) ? NOT_OURS : to_reassembly(skb, packet->l3, mtu);
+	return flow->packet.fragment & htons(IP_DF) ? NOT_OURS : to_reassembly(skb, flow, mtu);
 }
 
-/* Sends a copy there. */
+/*
+ * Where one fragment of a datagram has gone to reassembly, the others do too; what
+ * is too big for the way on is cut there (RFC 791). NOT_OURS if the packet fits,
+ * and its sender is told if nobody may cut.
+ */
+NOINLINE int fit(struct __sk_buff *skb, struct flow *flow, __u32 mtu)
+{
+	int verdict;
+
+	if (is_fragment(&flow->packet) && find_passage(skb, flow)) {
+		verdict = to_reassembly(skb, flow, 0);
+		if (verdict != NOT_OURS)
+			return verdict;
+	}
+	if (!mtu || wire_length(skb, &flow->packet) <= mtu)
+		return NOT_OURS;
+	verdict = cut(skb, flow, mtu);
+	return verdict == NOT_OURS ? refuse_size(flow, mtu) : verdict;
+}
+
+/* Sends a copy there. It goes through reassembly_enter before this returns. */
 NOINLINE int copy_to_reassembly(struct __sk_buff *skb)
 {
 	__u32 link = reassembly_ifindex(skb), mark = skb->mark, priority = skb->priority;
 
-	if (!link)
+	if (!link || unlikely(dry_run))
 		return 0;
 	skb->priority = 0;
 	skb->mark = skb->ifindex;

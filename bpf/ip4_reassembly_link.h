@@ -39,7 +39,7 @@ enum {
 
 INLINE struct load_key load_key(__u32 compartment, __be32 source)
 {
-	struct load_key key = { .compartment = compartment, .source = compartment == FRAGMENTS_OUTSIDE ? 0 : source };
+	struct load_key key = { .compartment = compartment, .source = compartment == OUTSIDE ? 0 : source };
 	return key;
 }
 
@@ -48,18 +48,18 @@ NOINLINE int reassembly_admits(__u32 compartment, __be32 source, __u32 bytes)
 {
 	struct load_key key = load_key(compartment, source);
 	struct load *load = bpf_map_lookup_elem(&reassembly_loads, &key), new = { .bytes = bytes };
-	__u64 now = bpf_ktime_get_coarse_ns();
+	__u64 time = now();
 
 	if (!load) {
-		new.since = now;
-		bpf_map_update_elem(&reassembly_loads, &key, &new, BPF_ANY);
+		new.since = time;
+		map_update(&reassembly_loads, &key, &new, BPF_ANY);
 		return true;
 	}
-	if (load->since + LOAD_MEMORY * SECOND < now) {
-		load->since = now;
+	if (load->since + LOAD_MEMORY * SECOND < time) {
+		load->since = time;
 		load->bytes = 0;
 	}
-	if (load->bytes > (compartment == FRAGMENTS_OUTSIDE ? LOAD_OUTSIDE : LOAD_INSIDE))
+	if (load->bytes > (compartment == OUTSIDE ? LOAD_OUTSIDE : LOAD_INSIDE))
 		return false;
 	__sync_fetch_and_add(&load->bytes, bytes);
 	return true;
@@ -107,11 +107,11 @@ NOINLINE int take_token(struct __sk_buff *skb, struct passage *passage, __u32 si
 INLINE struct token *token_of(struct __sk_buff *skb, struct fragment_key *key, bool first, __u32 size_turn, bool counted)
 {
 	struct passage *known = bpf_map_lookup_elem(&passages, key), new = { .first = first };
-	__u64 now = bpf_ktime_get_coarse_ns();
+	__u64 time = now();
 	struct token *token;
 	__u32 slot;
 
-	if (known && known->expires > now) {
+	if (known && known->expires > time) {
 		if (first)
 			known->first = 1;
 		slot = known->token % TOKENS;
@@ -119,10 +119,10 @@ INLINE struct token *token_of(struct __sk_buff *skb, struct fragment_key *key, b
 		if (token && token->token == known->token)
 			return token;
 	}
-	new.expires = now + PASSAGE_MEMORY *SECOND;
+	new.expires = time + PASSAGE_MEMORY *SECOND;
 	if (take_token(skb, &new, size_turn, key->compartment, counted))
 		return NULL;
-	bpf_map_update_elem(&passages, key, &new, BPF_ANY);
+	map_update(&passages, key, &new, BPF_ANY);
 	slot = new.token % TOKENS;
 	return bpf_map_lookup_elem(&tokens, &slot);
 }
@@ -139,11 +139,11 @@ INLINE void readdress(struct iphdr *ip, __be32 source, __be32 destination, __u8 
 	ip->ttl = ttl;
 }
 
-/* On the way in. */
-INLINE int reassembly_in(struct __sk_buff *skb)
+/* On the way in. What is dropped without a reason is nobody's who passes here. */
+INLINE int reassembly_in(struct __sk_buff *skb, struct flow *flow)
 {
 	const __u8 mac[6] = REASSEMBLY_MAC;
-	struct packet packet = { .l3 = sizeof(struct ethhdr) };
+	struct packet *packet = &flow->packet;
 	__u32 ifindex = skb->mark, turn = skb->priority >> 16 & REASSEMBLY_TURNS, mtu = skb->priority & 0xffff, number;
 	struct inside *inside;
 	struct fragment_key key;
@@ -153,49 +153,51 @@ INLINE int reassembly_in(struct __sk_buff *skb)
 	__u16 size = piece_size(mtu);
 	bool single; /* no fragment */
 
-	if (!ifindex || skb->protocol != htons(ETH_P_IP) || parse_ip(skb, &packet))
+	if (!ifindex || skb->protocol != htons(ETH_P_IP) || parse_ip(skb, packet) || unlikely(dry_run))
 		return TCX_DROP; /* nothing of anybody else goes in there */
 	inside = bpf_map_lookup_elem(&insides, &ifindex);
-	key = fragment_key(&packet, inside ? inside->compartment : FRAGMENTS_OUTSIDE, turn);
-	single = !is_fragment(&packet);
+	if (inside)
+		comes_from(flow, inside);
+	key = fragment_key(flow, turn);
+	single = !is_fragment(packet);
 	if (single) { /* one token serves all packets of this kind */
 		key.id = 0;
-		key.turn = packet.ttl;
+		key.turn = packet->ttl;
 	}
-	if (!turn && is_later_fragment(&packet) && find_first_fragment(&packet, key.compartment)) {
+	if (!turn && is_later_fragment(packet) && find_first_fragment(flow)) {
 		skb->mark = MARK_REASSEMBLED | 1; /* its first one came meanwhile, on another CPU */
 		return bpf_redirect(ifindex, BPF_F_INGRESS);
 	}
-	if (!single && !reassembly_admits(key.compartment, packet.source, packet.length + LOAD_PACKET))
-		return drop(REASON_FRAGMENT);
-	token = token_of(skb, &key, !is_later_fragment(&packet), (__u32)size << 8 | turn, !single);
+	if (!single && !reassembly_admits(key.compartment, packet->source, packet->length + LOAD_PACKET))
+		return drop(flow, REASON_FRAGMENT);
+	token = token_of(skb, &key, !is_later_fragment(packet), (__u32)size << 8 | turn, !single);
 	if (!token)
-		return drop(REASON_FRAGMENT);
+		return drop(flow, REASON_FRAGMENT);
 	number = token->token;
 	if (!single) /* all fragments of a datagram must look alike */
 		size = token->size;
 	ethernet = (void *)(long)skb->data;
 	ip = (void *)(ethernet + 1);
 	if ((void *)(ip + 1) > (void *)(long)skb->data_end)
-		return drop(REASON_MALFORMED);
+		return drop(flow, REASON_MALFORMED);
 	memcpy(ethernet->destination, mac, sizeof(mac));
 	readdress(ip, htonl(number), htonl(REASSEMBLY_DESTINATION << 16 | size), REASSEMBLY_TTL);
 	return TCX_NEXT;
 }
 
 /* And on the way out. */
-INLINE int reassembly_out(struct __sk_buff *skb)
+INLINE int reassembly_out(struct __sk_buff *skb, struct flow *flow)
 {
-	struct packet packet = { .l3 = sizeof(struct ethhdr) };
+	struct packet *packet = &flow->packet;
 	struct ethhdr *ethernet;
 	struct token *token, was;
 	struct iphdr *ip;
 	__u32 number, slot;
 
-	if (skb->protocol != htons(ETH_P_IP) || parse_ip(skb, &packet))
+	if (skb->protocol != htons(ETH_P_IP) || parse_ip(skb, packet) || unlikely(dry_run))
 		return TCX_DROP;
-	number = ntohl(packet.source);
-	if (number >> TOKEN_BITS != REASSEMBLY_SOURCE || ntohl(packet.destination) >> 16 != REASSEMBLY_DESTINATION)
+	number = ntohl(packet->source);
+	if (number >> TOKEN_BITS != REASSEMBLY_SOURCE || ntohl(packet->destination) >> 16 != REASSEMBLY_DESTINATION)
 		return TCX_DROP; /* what the stack there says of itself */
 	slot = number % TOKENS;
 	token = bpf_map_lookup_elem(&tokens, &slot);
@@ -203,7 +205,7 @@ INLINE int reassembly_out(struct __sk_buff *skb)
 		return TCX_DROP;
 	memcpy(&was, token, sizeof(was));
 	if (was.token != number || *(volatile __u32 *)&token->token != number)
-		return drop(REASON_FRAGMENT); /* given to another meanwhile */
+		return drop(flow, REASON_FRAGMENT); /* given to another meanwhile */
 	ethernet = (void *)(long)skb->data;
 	ip = (void *)(ethernet + 1);
 	if ((void *)(ip + 1) > (void *)(long)skb->data_end)
@@ -211,7 +213,7 @@ INLINE int reassembly_out(struct __sk_buff *skb)
 	memcpy(ethernet->destination, was.mac, sizeof(was.mac));
 	readdress(ip, was.source, was.destination, was.ttl);
 	if (was.counted)
-		reassembly_left(was.compartment, was.source, packet.length + LOAD_PACKET);
+		reassembly_left(was.compartment, was.source, packet->length + LOAD_PACKET);
 	skb->mark = MARK_REASSEMBLED | (was.turn + 1);
 	return bpf_redirect(was.ifindex, BPF_F_INGRESS);
 }

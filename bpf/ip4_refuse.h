@@ -5,7 +5,8 @@
  * quote is what the sender knows and no inside address shows outside.
  */
 #pragma once
-#include "ip4_icmp_error.h"
+#include "finish.h"
+#include "ip4_rewrite.h"
 
 /* RFC 792, RFC 1812 section 5.2.7. 3/13 for a flow that no port or state is left for: RFC 5508 REQ-8, decision D3. */
 enum { ICMP_NET_UNREACHABLE = 0, ICMP_HOST_UNREACHABLE = 1, ICMP_FRAGMENTATION_NEEDED = 4, ICMP_PROHIBITED = 13 };
@@ -25,15 +26,15 @@ struct {
 	MAP_UINT(max_entries, 2);
 } error_budgets SEC(".maps");
 
-enum error_side { TO_INSIDE, TO_OUTSIDE };
-
 INLINE bool may_send_error(__u32 side)
 {
 	struct error_budget *budget = bpf_map_lookup_elem(&error_budgets, &side);
-	__u64 second = bpf_ktime_get_coarse_ns() / SECOND;
+	__u64 second = now() / SECOND;
 
 	if (!budget)
 		return false;
+	if (unlikely(dry_run))
+		return budget->second != second || budget->sent < ERRORS_PER_SECOND;
 	if (budget->second != second) {
 		budget->second = second;
 		budget->sent = 0;
@@ -72,16 +73,17 @@ INLINE bool turn_ethernet(struct __sk_buff *skb)
 
 /*
  * Turns the packet into an error from an address of ours to its sender and
- * sends it back through the link it came from. l3 is 14, or 0 on links without
- * Ethernet.
+ * sends it back through the link it came from.
  */
-NOINLINE int send_error(struct __sk_buff *skb, __u32 l3, __be32 from, __u32 type_code, __u32 mtu)
+NOINLINE int send_error(struct __sk_buff *skb, const struct flow *flow, __u32 type_code, __u32 mtu)
 {
-	__u32 quote = QUOTE_SHORT, room = sizeof(struct icmp_error);
+	__u32 quote = QUOTE_SHORT, room = sizeof(struct icmp_error), l3 = flow->packet.l3;
 	struct icmp_error *error;
 	struct iphdr *old;
 	void *icmp;
 
+	if (l3 > sizeof(struct ethhdr))
+		return TCX_DROP;
 	old = (void *)(long)skb->data + l3;
 	if ((void *)(old + 1) > (void *)(long)skb->data_end || old->ihl != 5)
 		return TCX_DROP;
@@ -94,7 +96,7 @@ NOINLINE int send_error(struct __sk_buff *skb, __u32 l3, __be32 from, __u32 type
 		    *icmp_type == ICMP_SOURCE_QUENCH || *icmp_type == ICMP_REDIRECT)
 			return TCX_DROP;
 	}
-	if (!may_send_error(type_code >> 16))
+	if (!may_send_error(flow->tell - TELL_INSIDE))
 		return TCX_DROP;
 	if (old->protocol == IPPROTO_TCP)
 		quote = QUOTE_TCP;
@@ -114,11 +116,11 @@ NOINLINE int send_error(struct __sk_buff *skb, __u32 l3, __be32 from, __u32 type
 		.tot_len = htons((__u16)(room + quote)),
 		.ttl = 64,
 		.protocol = IPPROTO_ICMP,
-		.saddr = from,
+		.saddr = flow->teller,
 		.daddr = old->saddr,
 	};
 	error->ip.check = checksum(bpf_csum_diff(NULL, 0, (void *)error, sizeof(struct iphdr), 0));
-	error->type = type_code >> 8 & 0xff;
+	error->type = type_code >> 8;
 	error->code = type_code;
 	error->check = 0;
 	error->unused = 0;
@@ -133,56 +135,61 @@ NOINLINE int send_error(struct __sk_buff *skb, __u32 l3, __be32 from, __u32 type
 	return bpf_redirect(skb->ifindex, 0);
 }
 
-/* What the NAT says of a flow that no port or state is left for, as type and code; 0: nothing. */
-INLINE __u32 exhaustion_answer(const struct inside *inside)
+enum {
+	TELL_TTL = ICMP_TIME_EXCEEDED << 8,
+	TELL_SIZE = ICMP_UNREACHABLE << 8 | ICMP_FRAGMENTATION_NEEDED,
+	TELL_NO_ROUTE = ICMP_UNREACHABLE << 8 | ICMP_NET_UNREACHABLE,
+	TELL_HOST = ICMP_UNREACHABLE << 8 | ICMP_HOST_UNREACHABLE,
+	TELL_PROHIBITED = ICMP_UNREACHABLE << 8 | ICMP_PROHIBITED,
+};
+
+/* What a NAT says of a flow that no port or state is left for, as type and code; 0: nothing. */
+INLINE __u32 exhaustion_answer(__u32 id)
 {
-	__u32 id = inside ? inside->nat : 0;
 	struct nat *nat = bpf_map_lookup_elem(&nats, &id);
 
 	switch (nat ? nat->exhaustion : EXHAUSTION_PROHIBITED) {
 	case EXHAUSTION_SILENT:
 		return 0;
 	case EXHAUSTION_UNREACHABLE: /* RFC 6888 REQ-11B */
-		return ICMP_UNREACHABLE << 8 | ICMP_HOST_UNREACHABLE;
+		return TELL_HOST;
 	}
-	return ICMP_UNREACHABLE << 8 | ICMP_PROHIBITED;
+	return TELL_PROHIBITED;
 }
 
-/* Drops, counts, and tells the sender where the reason is one that it can act on. */
-GLOBAL int refuse(struct __sk_buff *skb, const struct inside *inside, __u32 reason, __u32 mtu)
+/* Type and code of what a sender is told; 0: nothing. One outside only of what concerns its own packet. */
+INLINE __u32 answer_to(const struct flow *flow)
 {
-	const __u32 l3 = sizeof(struct ethhdr);
-	__u32 answer;
-
-	drop(reason);
-	if (!inside)
-		return TCX_DROP;
-	switch (reason) {
+	switch (flow->reason) {
 	case REASON_HOP_LIMIT:
-		return send_error(skb, l3, inside->gateway, ICMP_TIME_EXCEEDED << 8, 0);
+		return TELL_TTL;
 	case REASON_TOO_BIG:
-		return send_error(skb, l3, inside->gateway, ICMP_UNREACHABLE << 8 | ICMP_FRAGMENTATION_NEEDED, mtu);
+		return TELL_SIZE;
+	default:
+		break;
+	}
+	if (flow->tell == TELL_OUTSIDE)
+		return 0;
+	switch (flow->reason) {
 	case REASON_NO_ROUTE:
-		return send_error(skb, l3, inside->gateway, ICMP_UNREACHABLE << 8 | ICMP_NET_UNREACHABLE, 0);
+		return TELL_NO_ROUTE;
 	case REASON_OUT_OF_PORTS:
 	case REASON_BINDINGS_FULL:
 	case REASON_SESSIONS_FULL:
 	case REASON_ENDPOINT_LIMIT:
-		answer = exhaustion_answer(inside);
-		return answer ? send_error(skb, l3, inside->gateway, answer, 0) : TCX_DROP;
+		return exhaustion_answer(flow->nat);
 	case REASON_NO_EXTERNAL_ADDRESS:
 	case REASON_NO_NAT:
 	case REASON_ISOLATED:
-		return send_error(skb, l3, inside->gateway, ICMP_UNREACHABLE << 8 | ICMP_PROHIBITED, 0);
+		return TELL_PROHIBITED;
+	default:
+		return 0;
 	}
-	return TCX_DROP;
 }
 
-/* The same for a sender outside, who is told by the address that it spoke to: time exceeded, or too big if mtu is set. */
-NOINLINE int refuse_outside(struct __sk_buff *skb, __u32 l3, __be32 external_address, __u32 mtu)
+static int answer(struct __sk_buff *skb, const struct flow *flow)
 {
-	__u32 type_code = mtu ? ICMP_UNREACHABLE << 8 | ICMP_FRAGMENTATION_NEEDED : ICMP_TIME_EXCEEDED << 8;
+	__u32 type_code = answer_to(flow);
 
-	drop(mtu ? REASON_TOO_BIG : REASON_HOP_LIMIT);
-	return send_error(skb, l3, external_address, TO_OUTSIDE << 16 | type_code, mtu);
+	return type_code ? send_error(skb, flow, type_code, flow->reason == REASON_TOO_BIG ? flow->mtu : 0) : TCX_DROP;
 }

@@ -58,7 +58,7 @@ INLINE void note_dialled(struct bpf_sock_addr *ctx, const struct session_key *in
 		.port = inside->internal_port,
 	};
 
-	bpf_map_update_elem(&socket_nat, &key, dialled, BPF_ANY);
+	map_update(&socket_nat, &key, dialled, BPF_ANY);
 }
 
 /*

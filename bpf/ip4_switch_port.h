@@ -61,29 +61,26 @@ INLINE bool same_mac(const __u8 *a, const __u8 *b)
 }
 
 /* Drops a frame, and notes who tried what. */
-GLOBAL int turn_away(const struct frame *frame, __be32 address, __u32 reason)
+NOINLINE int turn_away(struct flow *flow, const struct frame *frame, __be32 address, __u32 reason)
 {
-	struct refusal_key key = {};
-	struct refusal new = {}, *refusal;
+	struct refusal_key key = { .port = frame->port, .reason = reason };
+	struct refusal new = {}, *refusal = bpf_map_lookup_elem(&refusals, &key);
 
-	if (!frame)
-		return drop(reason);
-	key.port = frame->port;
-	key.reason = reason;
-	refusal = bpf_map_lookup_elem(&refusals, &key);
+	if (unlikely(dry_run))
+		return drop(flow, reason);
 	if (!refusal) {
 		new.count = 1;
 		new.last = frame->now;
 		new.address = address;
 		memcpy(new.mac, frame->mac, sizeof(new.mac));
-		bpf_map_update_elem(&refusals, &key, &new, BPF_NOEXIST);
-		return drop(reason);
+		map_update(&refusals, &key, &new, BPF_NOEXIST);
+		return drop(flow, reason);
 	}
 	__sync_fetch_and_add(&refusal->count, 1);
 	refusal->last = frame->now;
 	refusal->address = address;
 	memcpy(refusal->mac, frame->mac, sizeof(refusal->mac));
-	return drop(reason);
+	return drop(flow, reason);
 }
 
 /* Tells user space that somebody else claims a row, not with each frame. */
@@ -92,7 +89,8 @@ INLINE void claim(const struct frame *frame, __be32 address, __u32 holder_port, 
 	struct claim *claim;
 	__u64 before = *claimed;
 
-	if (before + CLAIM_PAUSE > frame->now || __sync_val_compare_and_swap(claimed, before, frame->now) != before)
+	if (unlikely(dry_run) || before + CLAIM_PAUSE > frame->now ||
+	    __sync_val_compare_and_swap(claimed, before, frame->now) != before)
 		return;
 	claim = bpf_ringbuf_reserve(&claims, sizeof(*claim), 0);
 	if (!claim)
@@ -114,13 +112,15 @@ INLINE struct port_load *find_load(__u32 port)
 
 	if (load)
 		return load;
-	bpf_map_update_elem(&port_loads, &port, &none, BPF_NOEXIST);
+	map_update(&port_loads, &port, &none, BPF_NOEXIST);
 	return bpf_map_lookup_elem(&port_loads, &port);
 }
 
 /* Takes one more row for a port. False if it has as many as it may. */
 INLINE bool load_take(__u32 *rows)
 {
+	if (unlikely(dry_run))
+		return *rows < STATIONS_A_PORT;
 	if (__sync_fetch_and_add(rows, 1) < STATIONS_A_PORT)
 		return true;
 	__sync_fetch_and_add(rows, -1);
@@ -131,7 +131,7 @@ INLINE void load_leave(__u32 port, bool holder)
 {
 	struct port_load *load = bpf_map_lookup_elem(&port_loads, &port);
 
-	if (load)
+	if (load && likely(!dry_run))
 		__sync_fetch_and_add(holder ? &load->holders : &load->stations, -1);
 }
 
@@ -143,9 +143,11 @@ INLINE enum reason learn_station(const struct frame *frame, const struct station
 	if (bpf_map_lookup_elem(&managed_macs, key)) /* an endpoint's that we attached: it is nowhere else */
 		return REASON_MAC_ELSEWHERE;
 	load = find_load(frame->port);
+	if (unlikely(dry_run))
+		return !load || load_take(&load->stations) ? REASON_NONE : REASON_PORT_LIMIT;
 	if (!load || !load_take(&load->stations))
 		return REASON_PORT_LIMIT;
-	if (!bpf_map_update_elem(&stations, key, &new, BPF_NOEXIST))
+	if (!map_update(&stations, key, &new, BPF_NOEXIST))
 		return REASON_NONE;
 	__sync_fetch_and_add(&load->stations, -1);
 	return REASON_PORT_LIMIT; /* full, or another CPU has just learnt it: the next frame is looked at again */
@@ -168,7 +170,7 @@ GLOBAL int check_station(const struct frame *frame)
 		return learn_station(frame, &key);
 	port = station->port;
 	if (likely(port == frame->port)) {
-		if (station->seen + SEEN_STEP < frame->now)
+		if (station->seen + SEEN_STEP < frame->now && likely(!dry_run))
 			station->seen = frame->now;
 		return REASON_NONE;
 	}
@@ -177,6 +179,8 @@ GLOBAL int check_station(const struct frame *frame)
 		return REASON_MAC_ELSEWHERE;
 	}
 	load = find_load(frame->port);
+	if (unlikely(dry_run))
+		return !load || load_take(&load->stations) ? REASON_NONE : REASON_PORT_LIMIT;
 	if (!load || !load_take(&load->stations))
 		return REASON_PORT_LIMIT;
 	if (__sync_val_compare_and_swap(&station->port, port, frame->port) != port) {
@@ -193,14 +197,16 @@ INLINE enum reason learn_holder(const struct frame *frame, const struct endpoint
 	struct holder new = { .seen = frame->now, .port = frame->port };
 	struct port_load *load = find_load(frame->port);
 
+	if (unlikely(dry_run))
+		return !load || load_take(&load->holders) ? REASON_NONE : REASON_PORT_LIMIT;
 	if (!load || !load_take(&load->holders))
 		return REASON_PORT_LIMIT;
 	if (old) {
 		load_leave(old->port, true);
-		bpf_map_delete_elem(&holders, key);
+		map_delete(&holders, key);
 	}
 	memcpy(new.mac, frame->mac, sizeof(new.mac));
-	if (!bpf_map_update_elem(&holders, key, &new, BPF_NOEXIST))
+	if (!map_update(&holders, key, &new, BPF_NOEXIST))
 		return REASON_NONE;
 	__sync_fetch_and_add(&load->holders, -1);
 	return REASON_PORT_LIMIT;
@@ -224,6 +230,8 @@ GLOBAL int check_holder(const struct frame *frame, __be32 address)
 		if (unlikely(port != frame->port)) { /* the station has moved: its addresses go with it */
 			struct port_load *load = find_load(frame->port);
 
+			if (unlikely(dry_run))
+				return !load || load_take(&load->holders) ? REASON_NONE : REASON_PORT_LIMIT;
 			if (!load || !load_take(&load->holders))
 				return REASON_PORT_LIMIT;
 			if (__sync_val_compare_and_swap(&holder->port, port, frame->port) == port)
@@ -231,7 +239,7 @@ GLOBAL int check_holder(const struct frame *frame, __be32 address)
 			else
 				__sync_fetch_and_add(&load->holders, -1);
 		}
-		if (holder->seen + SEEN_STEP < frame->now)
+		if (holder->seen + SEEN_STEP < frame->now && likely(!dry_run))
 			holder->seen = frame->now;
 		return REASON_NONE;
 	}
@@ -388,38 +396,39 @@ NOINLINE int check_ipv6(struct __sk_buff *skb)
 enum { TO_GATEWAY = -3 }; /* no TCX verdict: the packet's source is checked, and it is to be routed */
 
 /* An IPv4 packet of a port whose frame has been checked. Returns a verdict or TO_GATEWAY. */
-INLINE int check_port_ip(struct __sk_buff *skb, const struct frame *frame, const struct inside *inside)
+INLINE int check_port_ip(struct __sk_buff *skb, struct flow *flow, const struct frame *frame, const struct inside *inside)
 {
-	struct packet packet = { .l3 = sizeof(struct ethhdr) };
+	struct packet *packet = &flow->packet;
 	bool to_gateway = same_mac(frame->destination, inside->gateway_mac);
-	int reason = parse_ip(skb, &packet);
+	int reason = parse_ip(skb, packet);
 
 	if (unlikely(reason))
-		return turn_away(frame, 0, reason);
-	if (packet.source || to_gateway) { /* 0.0.0.0: RFC 4541 section 2.1.1 has such reports of groups */
-		reason = check_source(frame, inside, packet.source);
+		return turn_away(flow, frame, 0, reason);
+	if (packet->source || to_gateway) { /* 0.0.0.0: RFC 4541 section 2.1.1 has such reports of groups */
+		reason = check_source(frame, inside, packet->source);
 		/* A client without an address, or with one that it has lost, may say so to the server and to nobody else. */
-		if (unlikely(reason) && is_from_dhcp_client(skb, &packet))
+		if (unlikely(reason) && is_from_dhcp_client(skb, packet))
 			return to_gateway ? to_dhcp_server(skb) : TCX_NEXT;
 		if (unlikely(reason))
-			return turn_away(frame, packet.source, reason);
+			return turn_away(flow, frame, packet->source, reason);
 	}
 	if (to_gateway)
 		return TO_GATEWAY;
-	return is_for_dhcp_client(skb, &packet) ? turn_away(frame, packet.source, REASON_ROGUE_SERVER) : TCX_NEXT;
+	return is_for_dhcp_client(skb, packet) ? turn_away(flow, frame, packet->source, REASON_ROGUE_SERVER) : TCX_NEXT;
 }
 
 /* All checks of a frame from a port. A function of its own: what it has on the stack is gone when the packet is routed. */
-GLOBAL int check_port(struct __sk_buff *skb, const struct inside *inside)
+NOINLINE int check_port(struct __sk_buff *skb, struct flow *flow, const struct inside *inside)
 {
-	struct frame frame = { .now = bpf_ktime_get_coarse_ns(), .port = skb->ifindex };
+	struct frame frame = {
+		.now = now(),
+		.port = skb->ifindex,
+		.network = flow->network,
+		.compartment = flow->compartment,
+	};
 	__be32 claimed = 0;
 	int reason;
 
-	if (!inside)
-		return TCX_NEXT;
-	frame.network = inside->network;
-	frame.compartment = inside->compartment;
 	reason = read_frame(skb, &frame);
 	if (!reason)
 		reason = check_frame(&frame, inside);
@@ -428,26 +437,23 @@ GLOBAL int check_port(struct __sk_buff *skb, const struct inside *inside)
 	if (!reason && frame.protocol == htons(ETH_P_IPV6))
 		reason = check_ipv6(skb);
 	if (unlikely(reason))
-		return turn_away(&frame, claimed, reason);
-	return frame.protocol == htons(ETH_P_IP) ? check_port_ip(skb, &frame, inside) : TCX_NEXT;
+		return turn_away(flow, &frame, claimed, reason);
+	return frame.protocol == htons(ETH_P_IP) ? check_port_ip(skb, flow, &frame, inside) : TCX_NEXT;
 }
 
 /* From a port of a network's bridge that is no managed endpoint's. */
-INLINE int from_switch_port(struct __sk_buff *skb, const struct inside *inside)
+INLINE int from_switch_port(struct __sk_buff *skb, struct flow *flow, const struct inside *inside)
 {
-	struct packet packet = { .l3 = sizeof(struct ethhdr) };
 	int verdict;
 
 	if (inside->flags & NETWORK_UNGUARDED)
 		return TCX_NEXT;
-	verdict = check_port(skb, inside);
+	verdict = check_port(skb, flow, inside);
 	if (verdict != TO_GATEWAY)
 		return verdict;
-	if (parse_ip(skb, &packet))
-		return drop(REASON_MALFORMED);
-	if (unlikely(is_nobodys(packet.destination)))
-		return drop(REASON_MARTIAN_DESTINATION);
-	return stays_on_link(packet.destination) ? TCX_NEXT : from_inside(skb, &packet, inside);
+	if (unlikely(is_nobodys(flow->packet.destination)))
+		return drop(flow, REASON_MARTIAN_DESTINATION);
+	return stays_on_link(flow->packet.destination) ? TCX_NEXT : from_inside(skb, flow, inside);
 }
 
 /*
@@ -466,7 +472,7 @@ INLINE int forget_station(const struct claim *claim)
 		return TCX_NEXT;
 	if (station->port != claim->holder_port || station->seen > claim->time)
 		return TCX_PASS;
-	if (!bpf_map_delete_elem(&stations, &key))
+	if (!map_delete(&stations, &key))
 		load_leave(claim->holder_port, false);
 	return TCX_NEXT;
 }
@@ -480,7 +486,7 @@ INLINE int forget_holder(const struct claim *claim)
 		return TCX_NEXT;
 	if (holder->port != claim->holder_port || holder->seen > claim->time || !same_mac(holder->mac, claim->holder_mac))
 		return TCX_PASS;
-	if (!bpf_map_delete_elem(&holders, &key))
+	if (!map_delete(&holders, &key))
 		load_leave(claim->holder_port, true);
 	return TCX_NEXT;
 }

@@ -20,6 +20,15 @@ struct icmphdr {
 };
 enum { ICMP_ECHO_REPLY = 0, ICMP_ECHO_REQUEST = 8 };
 
+enum { ICMP_UNREACHABLE = 3, ICMP_TIME_EXCEEDED = 11, ICMP_PARAMETER_PROBLEM = 12 };
+
+enum { ICMP_SOURCE_QUENCH = 4, ICMP_REDIRECT = 5 }; /* errors too (RFC 1122 section 3.2.2), which are not translated */
+
+INLINE bool is_icmp_error(__u8 type)
+{
+	return type == ICMP_UNREACHABLE || type == ICMP_TIME_EXCEEDED || type == ICMP_PARAMETER_PROBLEM;
+}
+
 enum { ARP_REQUEST = 1 };
 struct arp_ipv4 {
 	__be16 hardware, protocol;

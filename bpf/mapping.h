@@ -177,11 +177,12 @@ INLINE __u32 find_inside(struct binding_key *binding_key, addr_t remote_address,
 		binding_key->address = NO_ADDRESS;
 		binding = bpf_map_lookup_elem(&bindings, binding_key);
 	}
-	key->remote_address = remote_address;
-	key->protocol = binding_key->protocol;
-	/* ICMP queries have an identifier on the inside alone. */
-	if (binding_key->protocol != QUERY_PROTOCOL)
-		key->remote_port = remote_port;
+	*key = (struct session_key){
+		.remote_address = remote_address,
+		.remote_port = binding_key->protocol != QUERY_PROTOCOL ? remote_port
+								       : 0, /* queries have an identifier on the inside alone */
+		.protocol = binding_key->protocol,
+	};
 	if (likely(binding && !(binding->flags & BINDING_SPREAD) &&
 		   (is_set(binding_key->address) || !has_setting(SETTING_SHADOWS)))) {
 		take_inside(key, binding);
@@ -191,16 +192,6 @@ INLINE __u32 find_inside(struct binding_key *binding_key, addr_t remote_address,
 		return 0;
 	binding_key->address = address;
 	return find_mapped(binding_key, key);
-}
-
-/* A hairpin's other end: the binding that its remote address and port are of, and the key of the session on that side. */
-INLINE __u32 far_side(const struct session_key *key, addr_t external_address, __be16 external_port, struct binding_key *binding_key,
-		      struct session_key *far_key)
-{
-	binding_key->address = key->remote_address;
-	binding_key->port = key->remote_port;
-	binding_key->protocol = key->protocol;
-	return find_inside(binding_key, external_address, external_port, far_key);
 }
 
 /* The id of the static mapping that find_inside has found. */
@@ -246,7 +237,7 @@ NOINLINE int join_range(const struct binding_key *key, struct mapping *mapping, 
 		new.internal_address = session->internal_address;
 		new.internal_port = session->internal_port;
 	}
-	error = bpf_map_update_elem(&bindings, key, &new, BPF_NOEXIST);
+	error = map_update(&bindings, key, &new, BPF_NOEXIST);
 	if (error == -EEXIST) { /* another CPU was faster */
 		binding = bpf_map_lookup_elem(&bindings, key);
 		return binding && binding->mapping == id && binding_join(key, binding, 0) ? REASON_NONE : REASON_NO_MAPPING;

@@ -111,6 +111,32 @@ struct {
 	MAP_UINT(max_entries, 1 << 20);
 } events SEC(".maps");
 
+/*
+ * Set in programs of their own, which run packets to see what would become of
+ * them: they decide everything, and change no map. In the others the verifier
+ * knows that it is false, and leaves out what depends on it.
+ */
+const volatile bool dry_run = false;
+
+/* What the data path writes goes through these two. */
+INLINE long map_update(void *map, const void *key, const void *value, __u64 flags)
+{
+	if (unlikely(dry_run))
+		return flags == BPF_NOEXIST && bpf_map_lookup_elem(map, key) ? -EEXIST : 0;
+	return bpf_map_update_elem(map, key, value, flags);
+}
+
+INLINE long map_delete(void *map, const void *key)
+{
+	return unlikely(dry_run) ? 0 : bpf_map_delete_elem(map, key);
+}
+
+/* The data path's time: monotonic, ns. A clock tick behind the exact one, and much cheaper. */
+INLINE __u64 now(void)
+{
+	return bpf_ktime_get_coarse_ns();
+}
+
 INLINE struct settings *get_settings(void)
 {
 	__u32 zero = 0;
@@ -121,16 +147,6 @@ INLINE bool has_setting(__u32 flag)
 {
 	struct settings *settings = get_settings();
 	return settings && settings->flags & flag;
-}
-
-/* Counts a drop under its reason; each drop passes here. */
-INLINE int drop(enum reason reason)
-{
-	__u32 index = reason;
-	__u64 *count = bpf_map_lookup_elem(&drops, &index);
-	if (count)
-		*count += 1; /* per CPU, and programs do not nest here */
-	return TCX_DROP;
 }
 
 /* By value: an address taken of a field would keep all of the struct from registers. */

@@ -18,6 +18,17 @@ struct packet {
 	__u32 length; /* of the IP datagram, host order */
 };
 
+/* The packet inside an ICMP error. Only 8 bytes behind its IP header are sure to be there (RFC 792). */
+struct quote {
+	__u32 icmp, l3, l4; /* offsets in the whole packet: the error, the quoted headers */
+	__u32 end; /* of the datagram: a frame may be padded */
+	addr_t source, destination;
+	__be16 source_port, destination_port; /* ICMP: the query identifier and 0 */
+	__u16 ip_check; /* where the header has one */
+	__u8 protocol;
+	__u8 pad;
+};
+
 /* Whether a NAT can tell an endpoint's flows apart by what is behind the IP header. */
 INLINE bool has_ports(__u8 protocol)
 {

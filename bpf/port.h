@@ -5,8 +5,8 @@
  * from. Design, rule 4.
  */
 #pragma once
+#include "flow.h"
 #include "mapping.h"
-#include "packet.h"
 
 enum {
 	RANDOM_TRIES = 16, /* then the range is searched word by word from a random place */
@@ -104,22 +104,15 @@ INLINE bool host_talks(const struct binding_key *key)
 	struct host_port_key port = { .address = key->address, .port = key->port, .protocol = key->protocol };
 	__u64 *used = bpf_map_lookup_elem(&host_ports, &port);
 
-	return used && *used + HOST_PORT_MEMORY * SECOND > bpf_ktime_get_coarse_ns();
+	return used && *used + HOST_PORT_MEMORY * SECOND > now();
 }
 
+/* What a search for a port has in hand; where it is stands in the flow, since the stack has no room. */
 struct port_search {
 	struct __sk_buff *skb;
+	struct flow *flow;
 	const struct pool_address *pool;
-	struct binding *binding; /* what to insert */
 	struct port_bits *bits, *reserved;
-	struct binding_key key; /* result */
-	addr_t remote;
-	__be16 remote_port;
-	bool found, full;
-	__u32 word; /* the next to be looked at */
-	__u32 end; /* where it has been everywhere; both count on beyond the last word */
-	__u32 base; /* first port of the word at hand */
-	__u64 candidates; /* of that word */
 };
 
 /* A mapping's port has no bit: nobody would take it away again. */
@@ -132,19 +125,20 @@ INLINE bool is_dynamic(const struct binding_key *key)
 /* Tries to reserve a port. True ends the search: found, or no room in the table. */
 INLINE bool port_try(struct port_search *search, __u16 port)
 {
-	struct binding_key any = { .protocol = search->key.protocol };
+	struct flow *flow = search->flow;
+	struct binding_key *key = &flow->binding_key;
+	struct binding_key any = { .protocol = key->protocol };
 	long error;
 
-	search->key.port = any.port = htons(port);
-	if (bpf_map_lookup_elem(&bindings, &any) || host_talks(&search->key) ||
-	    host_socket(search->skb, search->key.protocol, search->remote, search->remote_port, search->key.address,
-			search->key.port))
+	key->port = any.port = htons(port);
+	if (bpf_map_lookup_elem(&bindings, &any) || host_talks(key) ||
+	    host_socket(search->skb, key->protocol, flow->key.remote_address, flow->key.remote_port, key->address, key->port))
 		return false;
-	error = bpf_map_update_elem(&bindings, &search->key, search->binding, BPF_NOEXIST);
-	if (!error || (error == -EEXIST && is_dynamic(&search->key)))
+	error = map_update(&bindings, key, flow->binding, BPF_NOEXIST);
+	if ((!error || (error == -EEXIST && is_dynamic(key))) && likely(!dry_run))
 		__sync_fetch_and_or(&search->bits->word[port / 64], 1ULL << (port % 64));
-	search->found = !error;
-	search->full = error && error != -EEXIST;
+	flow->ports.found = !error;
+	flow->ports.full = error && error != -EEXIST;
 	return error != -EEXIST;
 }
 
@@ -156,6 +150,7 @@ INLINE __u64 reserved_in_word(const struct port_search *search, __u32 word)
 /* The next port to try: at random, then in order; 0: none in this step, -1: none at all. */
 INLINE int port_next(__u32 round, struct port_search *search)
 {
+	struct port_cursor *at = &search->flow->ports;
 	struct port_bits *bits = search->bits;
 	__u32 word, bit;
 	__u16 port;
@@ -166,16 +161,16 @@ INLINE int port_next(__u32 round, struct port_search *search)
 		port = port_at(search->pool, bpf_get_prandom_u32() % (search->pool->ports ?: 1));
 		return (bits->word[port / 64] | reserved_in_word(search, port / 64)) >> (port % 64) & 1 ? 0 : port;
 	}
-	if (search->candidates) {
-		bit = __builtin_ctzll(search->candidates);
-		search->candidates &= search->candidates - 1;
-		return search->base + bit;
+	if (at->candidates) {
+		bit = __builtin_ctzll(at->candidates);
+		at->candidates &= at->candidates - 1;
+		return at->base + bit;
 	}
-	if (search->word == search->end)
+	if (at->word == at->end)
 		return -1;
-	word = search->word++ % PORT_WORDS;
-	search->base = word * 64;
-	search->candidates = ports_in_word(search->pool, word) & ~bits->word[word] & ~reserved_in_word(search, word);
+	word = at->word++ % PORT_WORDS;
+	at->base = word * 64;
+	at->candidates = ports_in_word(search->pool, word) & ~bits->word[word] & ~reserved_in_word(search, word);
 	return 0;
 }
 
@@ -187,28 +182,31 @@ static long port_step(__u32 round, struct port_search *search)
 }
 
 /*
- * Reserves a port of the pool for binding and returns it in search->key.
- * Returns why not, otherwise REASON_NONE.
+ * Reserves a port of the pool for the binding in the flow; flow->binding_key has
+ * address and protocol, and gets the port. Returns why not, otherwise
+ * REASON_NONE.
  */
-INLINE enum reason port_allocate(struct port_search *search)
+INLINE enum reason port_allocate(struct __sk_buff *skb, struct flow *flow, const struct pool_address *pool)
 {
-	struct port_bits_key key = { .address = search->key.address, .protocol = search->key.protocol };
+	struct port_bits_key key = { .address = flow->binding_key.address, .protocol = flow->binding_key.protocol };
+	struct port_search search = { .skb = skb, .flow = flow, .pool = pool };
+	struct port_bits *none;
 	__u32 zero = 0;
 
-	search->bits = port_bits_of(&search->key);
-	if (!search->bits) {
-		struct port_bits *none = bpf_map_lookup_elem(&no_port_bits, &zero);
+	search.bits = port_bits_of(&flow->binding_key);
+	if (!search.bits) {
+		none = bpf_map_lookup_elem(&no_port_bits, &zero);
 		if (none)
-			bpf_map_update_elem(&port_bits, &key, none, BPF_NOEXIST);
-		search->bits = port_bits_of(&search->key);
-		if (!search->bits)
+			map_update(&port_bits, &key, none, BPF_NOEXIST);
+		search.bits = unlikely(dry_run) ? none : port_bits_of(&flow->binding_key);
+		if (!search.bits)
 			return REASON_BINDINGS_FULL;
 	}
-	search->reserved = bpf_map_lookup_elem(&reserved_ports, &key);
-	search->word = bpf_get_prandom_u32();
-	search->end = search->word + PORT_WORDS;
-	bpf_loop(RANDOM_TRIES + SEARCH_STEPS, port_step, search, 0);
-	if (search->found)
+	search.reserved = bpf_map_lookup_elem(&reserved_ports, &key);
+	flow->ports = (struct port_cursor){ .word = bpf_get_prandom_u32() };
+	flow->ports.end = flow->ports.word + PORT_WORDS;
+	bpf_loop(RANDOM_TRIES + SEARCH_STEPS, port_step, &search, 0);
+	if (flow->ports.found)
 		return REASON_NONE;
-	return search->full ? REASON_BINDINGS_FULL : REASON_OUT_OF_PORTS;
+	return flow->ports.full ? REASON_BINDINGS_FULL : REASON_OUT_OF_PORTS;
 }

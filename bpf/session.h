@@ -1,43 +1,10 @@
 /* SPDX-License-Identifier: (GPL-2.0 OR BSD-2-Clause) */
-/* Sessions: opening, TCP tracking, expiry, ending. */
+/* Sessions: TCP tracking, lifetime, ending. */
 #pragma once
-#include "packet.h"
 #include "endpoint_dependent.h"
 #include "filter.h"
-#include "route.h"
 #include "tcp.h"
 #include "wheel.h"
-
-/* What a session is opened with. */
-struct opening {
-	__u32 nat, network;
-	addr_t external_address;
-	__be16 external_port;
-	__u16 flags;
-	struct route route;
-};
-
-/*
- * What opening a session needs and the stack has no room for. No program of
- * ours interrupts another on the same CPU: they run with softirqs disabled.
- */
-struct scratch {
-	struct opening opening;
-	__u8 binding[sizeof(struct binding)] __attribute__((aligned(8))); /* bytes: there may be no lock in an element a CPU */
-};
-
-struct {
-	MAP_UINT(type, BPF_MAP_TYPE_PERCPU_ARRAY);
-	MAP_TYPE(key, __u32);
-	MAP_TYPE(value, struct scratch);
-	MAP_UINT(max_entries, 1);
-} scratches SEC(".maps");
-
-INLINE struct scratch *get_scratch(void)
-{
-	__u32 zero = 0;
-	return bpf_map_lookup_elem(&scratches, &zero);
-}
 
 INLINE struct binding_key binding_of(const struct session_key *key, addr_t external_address, __be16 external_port, __u16 flags)
 {
@@ -49,63 +16,68 @@ INLINE struct binding_key binding_of(const struct session_key *key, addr_t exter
 	return binding;
 }
 
-/* Gives up all that a session has taken: its filter entry, its part of its endpoint's usage, its external port. */
-GLOBAL int session_release(struct session_key *key, addr_t external_address, __be16 external_port, __u32 flags, __u32 nat)
+/*
+ * The session of a key. In a dry run it is a copy, which may be changed like the
+ * element itself and changes nothing.
+ */
+INLINE struct session *find_session(const struct session_key *key, struct session *copy)
 {
-	struct filter_key filter;
-	struct binding_key binding;
+	struct session *session = bpf_map_lookup_elem(&sessions, key);
 
-	if (!key)
-		return 0;
-	if (flags & SESSION_FILTER_ENTRY) {
-		filter = filter_key_of(key, external_address, external_port);
+	if (likely(!dry_run) || !session)
+		return session;
+	*copy = *session;
+	return copy;
+}
+
+/* Gives up all that a session has taken: its filter entry, its part of its endpoint's usage, its external port. */
+INLINE void session_release(const struct session_key *key, const struct opening *opening)
+{
+	struct endpoint_key endpoint;
+	struct binding_key binding;
+	struct filter_key filter;
+
+	if (opening->flags & SESSION_FILTER_ENTRY) {
+		filter = filter_key_of(key, opening);
 		filter_leave(&filter);
 	}
-	if (flags & SESSION_COUNTED)
-		usage_leave(key->compartment, key->internal_address, USAGE_SESSION);
-	if (flags & SESSION_ENDPOINT_DEPENDENT)
-		return dependent_leave(key, external_address, external_port, nat);
-	binding = binding_of(key, external_address, external_port, flags);
-	return binding_leave(&binding, !(flags & SESSION_UNUSED));
+	if (opening->flags & SESSION_COUNTED) {
+		endpoint = endpoint_of(key);
+		usage_leave(&endpoint, USAGE_SESSION);
+	}
+	if (opening->flags & SESSION_ENDPOINT_DEPENDENT) {
+		dependent_leave(key, opening);
+		return;
+	}
+	binding = binding_of(key, opening->external_address, opening->external_port, opening->flags);
+	binding_leave(&binding, !(opening->flags & SESSION_UNUSED));
 }
 
 /*
  * Ends a session. Whoever deletes the element does the rest, so it is done
  * once. What is needed later is copied first: the memory may be used again.
  */
-NOINLINE int session_end(struct session_key *map_key, struct session *session)
+GLOBAL int session_end(const struct session_key *map_key, struct session *session)
 {
-	struct session_key key = *map_key;
-	addr_t external_address;
-	__be16 external_port;
-	__u32 flags, nat;
+	struct opening opening = {};
+	struct session_key key;
 
-	if (!session)
+	if (!map_key || !session || unlikely(dry_run))
 		return 0;
-	external_address = session->external_address;
-	external_port = session->external_port;
-	flags = session->flags;
-	nat = session->nat;
+	key = *map_key;
+	opening.nat = session->nat;
+	opening.external_address = session->external_address;
+	opening.external_port = session->external_port;
+	opening.flags = session->flags;
 	event_session(EVENT_SESSION_DELETE, &key, session);
-	if (!bpf_map_delete_elem(&sessions, &key))
-		session_release(&key, external_address, external_port, flags, nat);
-	return 0;
-}
-
-static __u64 session_due(struct session_key *key, struct session *session, __u64 now)
-{
-	__u64 deadline = session->refreshed + session->lifetime * SECOND;
-
-	if (now < deadline)
-		return deadline;
-	event_session(EVENT_SESSION_TIMEOUT, key, session);
-	session_end(key, session);
+	if (!map_delete(&sessions, &key))
+		session_release(&key, &opening);
 	return 0;
 }
 
 GLOBAL int session_change_state(const struct session_key *key, struct session *session, __u32 old, __u32 new)
 {
-	__u64 now = bpf_ktime_get_coarse_ns(), lifetime;
+	__u64 time = now(), lifetime;
 	struct nat *nat;
 	__u32 id;
 
@@ -125,9 +97,9 @@ GLOBAL int session_change_state(const struct session_key *key, struct session *s
 	if (session->half_open)
 		lifetime = nat->tcp_transitory_timeout;
 	session->lifetime = lifetime;
-	session->refreshed = now;
-	if (now + lifetime * SECOND < session->timer_due)
-		timer_set(key, session, now, lifetime * SECOND);
+	session->refreshed = time;
+	if (time + lifetime * SECOND < session->timer_due)
+		timer_set(key, session, time, lifetime * SECOND);
 	event_session(EVENT_SESSION_STATE, key, session);
 	return 0;
 }
@@ -145,7 +117,7 @@ NOINLINE int session_complete(struct session *session, bool outbound, __u8 flags
 	if (!nat)
 		return 0;
 	session->lifetime = nat->tcp_established_timeout;
-	session->refreshed = bpf_ktime_get_coarse_ns();
+	session->refreshed = now();
 	session->half_open = false;
 	return 0;
 }
@@ -211,42 +183,10 @@ INLINE __u32 session_lifetime(__u8 protocol, const struct session *session, cons
 	return session->half_open ? nat->tcp_transitory_timeout : tcp_lifetime(session->state, nat);
 }
 
-/* Puts the element into the table. Returns the map's error. */
-NOINLINE int session_insert(struct session_key *key, const struct opening *opening, const struct nat *nat)
-{
-	struct session session = {
-		.external_address = opening->external_address,
-		.external_port = opening->external_port,
-		.flags = opening->flags,
-		.nat = opening->nat,
-		.network = opening->network,
-	};
-
-	session.lifetime = session_lifetime(key->protocol, &session, nat);
-	session.created = session.refreshed = bpf_ktime_get_coarse_ns();
-	if (opening->route.ifindex)
-		route_keep(&session, &opening->route, session.created);
-	return bpf_map_update_elem(&sessions, key, &session, BPF_NOEXIST);
-}
-
-/* Starts a new session's clock. */
-NOINLINE int session_start(struct session_key *key)
-{
-	struct session *session = bpf_map_lookup_elem(&sessions, key);
-
-	if (!session)
-		return REASON_SESSION_FAILED;
-	event_session(EVENT_SESSION_CREATE, key, session);
-	if (!timer_set(key, session, session->created, session->lifetime * SECOND)) {
-		session_end(key, session); /* one that never expires is worse than none */
-		return REASON_SESSIONS_FULL;
-	}
-	return REASON_NONE;
-}
-
 /* A live session takes its NAT's settings as they are now. */
 INLINE void session_adopt(struct session_key *key, struct session *session)
 {
+	struct opening opening = {};
 	__u32 id = session->nat;
 	struct nat *nat = bpf_map_lookup_elem(&nats, &id);
 
@@ -257,45 +197,11 @@ INLINE void session_adopt(struct session_key *key, struct session *session)
 		session->flags |= SESSION_INBOUND_REFRESH;
 	else
 		session->flags &= ~SESSION_INBOUND_REFRESH;
-	if (!(session->flags & SESSION_FILTER_ENTRY) && needs_filter_entry(key->protocol, nat, session->flags) &&
-	    join_filter(key, session->external_address, session->external_port, session->flags))
-		session->flags |= SESSION_FILTER_ENTRY;
-}
-
-/* Gives up what was taken for a session that is not to be. */
-INLINE void session_undo(struct session_key *key, const struct opening *opening)
-{
-	session_release(key, opening->external_address, opening->external_port, opening->flags | SESSION_UNUSED, opening->nat);
-}
-
-/*
- * Opens a session whose binding has been joined; the binding is left again if
- * that fails. If another CPU was faster, its session is the one.
- */
-INLINE int session_open(struct session_key *key, struct opening *opening, const struct nat *nat)
-{
-	long error;
-	int taken;
-
-	if (key->protocol == IPPROTO_UDP && nat->udp_inbound_refresh)
-		opening->flags |= SESSION_INBOUND_REFRESH;
-	taken = usage_take(key->compartment, key->internal_address, nat, USAGE_SESSION);
-	if (taken == USAGE_REFUSED) {
-		session_undo(key, opening);
-		event_refused(EVENT_ENDPOINT_LIMIT, key, opening->nat, opening->network);
-		return REASON_ENDPOINT_LIMIT;
+	if (!(session->flags & SESSION_FILTER_ENTRY) && needs_filter_entry(key->protocol, nat, session->flags)) {
+		opening.external_address = session->external_address;
+		opening.external_port = session->external_port;
+		opening.flags = session->flags;
+		if (join_filter(key, &opening))
+			session->flags |= SESSION_FILTER_ENTRY;
 	}
-	if (taken == USAGE_COUNTED)
-		opening->flags |= SESSION_COUNTED;
-	if (needs_filter_entry(key->protocol, nat, opening->flags) &&
-	    join_filter(key, opening->external_address, opening->external_port, opening->flags))
-		opening->flags |= SESSION_FILTER_ENTRY;
-	error = session_insert(key, opening, nat);
-	if (!error)
-		return session_start(key);
-	session_undo(key, opening);
-	if (error == -EEXIST)
-		return REASON_NONE;
-	event_refused(EVENT_TABLE_FULL, key, opening->nat, opening->network);
-	return error == -E2BIG ? REASON_SESSIONS_FULL : REASON_SESSION_FAILED;
 }

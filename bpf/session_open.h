@@ -58,26 +58,39 @@ INLINE bool is_shadowed(const struct binding_key *any, addr_t address)
 
 enum { JOIN_NOTHING = -1 }; /* no drop reason: there is none to join */
 
+/* Where join_known looks: below POOL_ADDRESSES, on this address of the pool. */
+enum { ON_ANY_ADDRESS = POOL_ADDRESSES, ON_A_MAPPING_S };
+
 /*
  * Joins the binding that the index knows for this internal port on an external
- * address of the pool, on any (0), or on whichever a mapping has (~0): that is
- * left alone if it is none of the way out's. One in hold-down counts as a new one.
- * Returns JOIN_NOTHING, a drop reason or none.
+ * address of the pool, on any, or on whichever a mapping has: that is left alone
+ * if it is none of the way out's. One in hold-down counts as a new one. Returns
+ * JOIN_NOTHING, a drop reason or none.
  */
-GLOBAL int join_known(const struct session_key *key, struct opening *opening, const struct pool *pool, addr_t address)
+GLOBAL int join_known(struct flow *flow, struct pool *pool, const struct nat *nat, __u32 where)
 {
-	struct binding_index_key index = { .external_address = address };
+	struct binding_index_key index = {};
 	struct binding_key binding_key = {};
+	struct endpoint_key endpoint;
+	struct pool_address *address;
 	struct binding *binding;
 	struct way_out *way;
 	__u32 counted = 0;
 
-	if (!key || !opening || !pool)
+	if (!flow || !pool || !nat)
 		return JOIN_NOTHING;
-	index.compartment = key->compartment;
-	index.internal_address = key->internal_address;
-	index.internal_port = key->internal_port;
-	index.protocol = binding_key.protocol = key->protocol;
+	if (where == ON_A_MAPPING_S) {
+		index.external_address = EVERY_ADDRESS;
+	} else if (where != ON_ANY_ADDRESS) {
+		address = pool_address_at(pool, where);
+		if (!address)
+			return JOIN_NOTHING;
+		index.external_address = address->address;
+	}
+	index.compartment = flow->key.compartment;
+	index.internal_address = flow->key.internal_address;
+	index.internal_port = flow->key.internal_port;
+	index.protocol = binding_key.protocol = flow->key.protocol;
 	way = bpf_map_lookup_elem(&binding_index, &index);
 	if (!way || (is_set(way->address) && !pool_has_address(pool, way->address)))
 		return JOIN_NOTHING;
@@ -85,28 +98,30 @@ GLOBAL int join_known(const struct session_key *key, struct opening *opening, co
 	binding_key.port = way->port;
 	binding = bpf_map_lookup_elem(&bindings, &binding_key);
 	/* The port may have become a mapping's to somewhere else a moment ago. */
-	if (!binding || binding->compartment != key->compartment ||
-	    !same_address(binding->internal_address, key->internal_address) || binding->internal_port != key->internal_port)
+	if (!binding || binding->compartment != flow->key.compartment ||
+	    !same_address(binding->internal_address, flow->key.internal_address) ||
+	    binding->internal_port != flow->key.internal_port)
 		return JOIN_NOTHING;
-	if (!is_set(binding_key.address) && is_shadowed(&binding_key, opening->external_address))
+	if (!is_set(binding_key.address) && is_shadowed(&binding_key, flow->opening.external_address))
 		return JOIN_NOTHING;
 	if (binding->flags & BINDING_HOLD_DOWN) {
-		int taken = usage_take_of(key->compartment, key->internal_address, opening->nat);
+		endpoint = endpoint_of(&flow->key);
+		int taken = usage_take(&endpoint, nat, USAGE_PORT);
 		if (taken == USAGE_REFUSED)
 			return REASON_ENDPOINT_LIMIT;
 		counted = taken == USAGE_COUNTED ? BINDING_COUNTED : 0;
 	}
 	if (!binding_join(&binding_key, binding, counted)) {
 		if (counted)
-			usage_leave(key->compartment, key->internal_address, USAGE_PORT);
+			usage_leave(&endpoint, USAGE_PORT);
 		return JOIN_NOTHING;
 	}
-	leave_by(opening, &binding_key);
+	leave_by(&flow->opening, &binding_key);
 	return REASON_NONE;
 }
 
 /* Joins the port of a range whose target this internal port is: the endpoint's way out too. Returns as join_known. */
-GLOBAL int join_range_known(const struct session_key *key, struct opening *opening, const struct pool *pool)
+GLOBAL int join_range_known(struct flow *flow, const struct pool *pool)
 {
 	struct inside_range_key range = { .length = 64 + ADDRESS_BITS };
 	struct binding_key binding_key = {};
@@ -114,92 +129,89 @@ GLOBAL int join_range_known(const struct session_key *key, struct opening *openi
 	__u32 *id;
 	int reason;
 
-	if (!key || !opening || !pool || !has_setting(SETTING_RANGES))
+	if (!flow || !pool || !has_setting(SETTING_RANGES))
 		return JOIN_NOTHING;
-	range.compartment = key->compartment;
-	range.address = key->internal_address;
-	range.protocol = binding_key.protocol = key->protocol;
-	range.port = key->internal_port;
+	range.compartment = flow->key.compartment;
+	range.address = flow->key.internal_address;
+	range.protocol = binding_key.protocol = flow->key.protocol;
+	range.port = flow->key.internal_port;
 	id = bpf_map_lookup_elem(&inside_ranges, &range);
 	mapping = id ? find_mapping(*id) : NULL;
 	if (!mapping || (is_set(mapping->external_address) && !pool_has_address(pool, mapping->external_address)))
 		return JOIN_NOTHING;
 	binding_key.address = mapping->external_address;
 	binding_key.port =
-		htons((__u16)(ntohs(mapping->external_port) + ntohs(key->internal_port) - ntohs(mapping->target[0].port)));
-	if (!is_set(binding_key.address) && is_shadowed(&binding_key, opening->external_address))
+		htons((__u16)(ntohs(mapping->external_port) + ntohs(flow->key.internal_port) - ntohs(mapping->target[0].port)));
+	if (!is_set(binding_key.address) && is_shadowed(&binding_key, flow->opening.external_address))
 		return JOIN_NOTHING;
-	reason = join_range(&binding_key, mapping, *id, key);
+	reason = join_range(&binding_key, mapping, *id, &flow->key);
 	if (reason)
 		return reason == REASON_NO_MAPPING ? JOIN_NOTHING : reason;
-	leave_by(opening, &binding_key);
+	leave_by(&flow->opening, &binding_key);
 	return REASON_NONE;
 }
 
 /* Makes a binding with one session, and enters it in the index. */
-GLOBAL int join_new(struct __sk_buff *skb, const struct session_key *key, struct opening *opening, struct pool_address *pool,
-		    const struct nat *nat)
+GLOBAL int join_new(struct __sk_buff *skb, struct flow *flow, struct pool_address *pool, const struct nat *nat)
 {
-	struct port_search search = { .skb = skb, .pool = pool };
-	struct scratch *scratch = get_scratch();
 	struct binding_index_key index;
+	struct endpoint_key endpoint;
+	struct binding_key *reserved;
 	struct way_out way = {};
 	struct binding *binding;
 	int reason, taken;
 
-	if (!scratch || !key || !opening || !pool || !nat)
+	if (!flow || !pool || !nat)
 		return REASON_NO_EXTERNAL_ADDRESS;
-	search.binding = binding = (struct binding *)scratch->binding;
+	binding = (struct binding *)flow->binding;
 	__builtin_memset(binding, 0, sizeof(*binding));
 	binding->sessions = 1;
-	binding->compartment = key->compartment;
-	binding->internal_address = key->internal_address;
-	binding->internal_port = key->internal_port;
-	binding->nat = opening->nat;
-	binding->network = opening->network;
-	search.key.protocol = key->protocol;
-	search.remote = key->remote_address;
-	search.remote_port = key->remote_port;
-	taken = usage_take(key->compartment, key->internal_address, nat, USAGE_PORT);
+	binding->compartment = flow->key.compartment;
+	binding->internal_address = flow->key.internal_address;
+	binding->internal_port = flow->key.internal_port;
+	binding->nat = flow->opening.nat;
+	binding->network = flow->opening.network;
+	endpoint = endpoint_of(&flow->key);
+	taken = usage_take(&endpoint, nat, USAGE_PORT);
 	if (taken == USAGE_REFUSED)
 		return REASON_ENDPOINT_LIMIT;
 	if (taken == USAGE_COUNTED)
 		binding->flags = BINDING_COUNTED;
-	search.key.address = pool->address;
-	reason = port_allocate(&search);
+	reserved = &flow->binding_key;
+	*reserved = (struct binding_key){ .address = pool->address, .protocol = flow->key.protocol };
+	reason = port_allocate(skb, flow, pool);
 	if (!reason) {
-		index = index_key(&search.key, binding);
-		way.address = search.key.address;
-		way.port = search.key.port;
-		if (bpf_map_update_elem(&binding_index, &index, &way, BPF_NOEXIST)) {
-			binding_free(&search.key);
+		index = index_key(reserved, binding);
+		way.address = reserved->address;
+		way.port = reserved->port;
+		if (map_update(&binding_index, &index, &way, BPF_NOEXIST)) {
+			binding_free(reserved);
 			reason = REASON_SESSION_CLASH; /* another CPU made one for the same internal port: that one counts */
 		}
 	}
 	if (reason) {
 		if (taken == USAGE_COUNTED)
-			usage_leave(key->compartment, key->internal_address, USAGE_PORT);
+			usage_leave(&endpoint, USAGE_PORT);
 		return reason;
 	}
-	opening->external_address = search.key.address;
-	opening->external_port = search.key.port;
-	event_binding(EVENT_BINDING_CREATE, &search.key, binding, 0);
-	event_binding(EVENT_BINDING_SESSIONS, &search.key, binding, 1);
+	flow->opening.external_address = reserved->address;
+	flow->opening.external_port = reserved->port;
+	event_binding(EVENT_BINDING_CREATE, reserved, binding, 0);
+	event_binding(EVENT_BINDING_SESSIONS, reserved, binding, 1);
 	return REASON_NONE;
 }
 
 /* A new binding on the pool's address at index, or another CPU's. Returns a drop reason or none. */
-INLINE int join_at(struct __sk_buff *skb, const struct session_key *key, struct opening *opening, struct pool *pool, __u32 index,
-		   const struct nat *nat)
+INLINE int join_at(struct __sk_buff *skb, struct flow *flow, struct pool *pool, __u32 index, const struct nat *nat)
 {
 	struct pool_address *address = pool_address_at(pool, index);
 	int reason;
 
 	if (!address)
 		return REASON_NO_EXTERNAL_ADDRESS;
-	reason = join_new(skb, key, opening, address, nat);
+	reason = join_new(skb, flow, address, nat);
 	if (reason == REASON_SESSION_CLASH) {
-		reason = join_known(key, opening, pool, address->address);
+		reason = join_known(flow, pool, nat, index % (pool->count ?: 1));
 		if (reason == JOIN_NOTHING)
 			reason = REASON_BINDINGS_FULL;
 	}
@@ -210,51 +222,46 @@ INLINE int join_at(struct __sk_buff *skb, const struct session_key *key, struct 
  * The external port that the internal one has already: a static mapping's is
  * its endpoint's outward too. With arbitrary pooling it may be on any address.
  */
-GLOBAL int join_existing(const struct session_key *key, struct opening *opening, struct pool *pool, __u32 paired, __u32 anywhere)
+GLOBAL int join_existing(struct flow *flow, struct pool *pool, const struct nat *nat, __u32 paired)
 {
-	struct pool_address *address;
 	int reason;
 
-	if (!key || !opening || !pool)
+	if (!flow || !pool || !nat)
 		return REASON_SESSION_FAILED;
-	address = pool_address_at(pool, paired);
-	reason = address ? join_known(key, opening, pool, address->address) : REASON_NO_EXTERNAL_ADDRESS;
+	if (!pool->count)
+		return REASON_NO_EXTERNAL_ADDRESS;
+	reason = join_known(flow, pool, nat, paired);
 	if (reason == JOIN_NOTHING)
-		reason = join_known(key, opening, pool, EVERY_ADDRESS);
+		reason = join_known(flow, pool, nat, ON_A_MAPPING_S);
 	if (reason == JOIN_NOTHING)
-		reason = join_known(key, opening, pool, NO_ADDRESS);
+		reason = join_known(flow, pool, nat, ON_ANY_ADDRESS);
 	if (reason == JOIN_NOTHING)
-		reason = join_range_known(key, opening, pool);
-	for (__u32 i = 1; i < POOL_ADDRESSES && anywhere && i < pool->count && reason == JOIN_NOTHING; i++) {
-		address = pool_address_at(pool, paired + i);
-		reason = address ? join_known(key, opening, pool, address->address) : JOIN_NOTHING;
-	}
+		reason = join_range_known(flow, pool);
+	if (nat->pooling != POOLING_ARBITRARY)
+		return reason;
+	for (__u32 i = 1; i < POOL_ADDRESSES && i < pool->count && reason == JOIN_NOTHING; i++)
+		reason = join_known(flow, pool, nat, (paired + i) % pool->count);
 	return reason;
 }
 
 /* Has an external port for the packet's flow. Returns a drop reason or none. */
-INLINE int join_outside(struct __sk_buff *skb, const struct session_key *key, struct opening *opening, struct pool *pool,
-			const struct nat *nat)
+INLINE int join_outside(struct __sk_buff *skb, struct flow *flow, struct pool *pool, const struct nat *nat)
 {
 	bool anywhere = nat->pooling == POOLING_ARBITRARY;
-	__u32 paired = paired_address(pool, key);
+	__u32 paired = paired_address(pool, &flow->key);
 	struct pool_address *address = pool_address_at(pool, paired);
 	int reason;
 
 	if (!address)
 		return REASON_NO_EXTERNAL_ADDRESS;
-	opening->external_address = address->address;
-	reason = join_existing(key, opening, pool, paired, anywhere);
+	flow->opening.external_address = address->address;
+	reason = join_existing(flow, pool, nat, paired);
 	if (reason == JOIN_NOTHING)
-		reason = join_at(skb, key, opening, pool, paired, nat);
+		reason = join_at(skb, flow, pool, paired, nat);
 	for (__u32 i = 1; i < POOL_ADDRESSES && reason == REASON_OUT_OF_PORTS && anywhere; i++)
-		reason = i < pool->count ? join_at(skb, key, opening, pool, paired + i, nat) : REASON_OUT_OF_PORTS;
-	if (reason == REASON_OUT_OF_PORTS && nat->endpoint_dependent) {
-		reason = dependent_take(skb, key, address, opening->nat, &opening->external_port);
-		opening->external_address = address->address;
-		if (!reason)
-			opening->flags |= SESSION_ENDPOINT_DEPENDENT;
-	}
+		reason = i < pool->count ? join_at(skb, flow, pool, paired + i, nat) : REASON_OUT_OF_PORTS;
+	if (reason == REASON_OUT_OF_PORTS && nat->endpoint_dependent)
+		reason = dependent_take(skb, flow, address);
 	return reason;
 }
 
@@ -269,41 +276,121 @@ INLINE void event_refusal(const struct session_key *key, const struct opening *o
 		event_refused(EVENT_ENDPOINT_LIMIT, key, opening->nat, opening->network);
 }
 
+/* Puts the element into the table. Returns the map's error. */
+NOINLINE int session_insert(const struct session_key *key, struct session *session, const struct opening *opening,
+			    const struct nat *nat)
+{
+	__builtin_memset(session, 0, sizeof(*session));
+	session->external_address = opening->external_address;
+	session->external_port = opening->external_port;
+	session->flags = opening->flags;
+	session->nat = opening->nat;
+	session->network = opening->network;
+	session->lifetime = session_lifetime(key->protocol, session, nat);
+	session->created = session->refreshed = now();
+	if (opening->route.ifindex)
+		route_keep(session, &opening->route, session->created);
+	/* In a dry run the one at hand counts, whether there is one already or not. */
+	return unlikely(dry_run) ? 0 : map_update(&sessions, key, session, BPF_NOEXIST);
+}
+
+/* Starts a new session's clock. Returns a drop reason or none. */
+INLINE int session_start(const struct session_key *key)
+{
+	struct session *session = bpf_map_lookup_elem(&sessions, key);
+
+	if (unlikely(dry_run))
+		return REASON_NONE;
+	if (!session)
+		return REASON_SESSION_FAILED;
+	event_session(EVENT_SESSION_CREATE, key, session);
+	if (timer_set(key, session, session->created, session->lifetime * SECOND))
+		return REASON_NONE;
+	session_end(key, session); /* one that never expires is worse than none */
+	return REASON_SESSIONS_FULL;
+}
+
+/* Gives up what was taken for a session that is not to be. */
+NOINLINE int session_undo(const struct session_key *key, struct opening *opening)
+{
+	opening->flags |= SESSION_UNUSED;
+	session_release(key, opening);
+	return 0;
+}
+
+/*
+ * Opens a session whose binding has been joined; the binding is left again if
+ * that fails. If another CPU was faster, its session is the one.
+ */
+INLINE int session_open(const struct session_key *key, struct session *session, struct opening *opening, const struct nat *nat)
+{
+	struct endpoint_key endpoint = endpoint_of(key);
+	long error;
+	int taken;
+
+	if (key->protocol == IPPROTO_UDP && nat->udp_inbound_refresh)
+		opening->flags |= SESSION_INBOUND_REFRESH;
+	taken = usage_take(&endpoint, nat, USAGE_SESSION);
+	if (taken == USAGE_REFUSED) {
+		session_undo(key, opening);
+		event_refused(EVENT_ENDPOINT_LIMIT, key, opening->nat, opening->network);
+		return REASON_ENDPOINT_LIMIT;
+	}
+	if (taken == USAGE_COUNTED)
+		opening->flags |= SESSION_COUNTED;
+	if (needs_filter_entry(key->protocol, nat, opening->flags) && join_filter(key, opening))
+		opening->flags |= SESSION_FILTER_ENTRY;
+	error = session_insert(key, session, opening, nat);
+	if (!error)
+		return session_start(key);
+	session_undo(key, opening);
+	if (error == -EEXIST)
+		return REASON_NONE;
+	event_refused(EVENT_TABLE_FULL, key, opening->nat, opening->network);
+	return error == -E2BIG ? REASON_SESSIONS_FULL : REASON_SESSION_FAILED;
+}
+
+/* The session that was opened just now. */
+INLINE struct session *opened_session(const struct session_key *key, struct session *session)
+{
+	return unlikely(dry_run) ? session : bpf_map_lookup_elem(&sessions, key);
+}
+
 /*
  * Opens a session for a packet from the inside. own is the interface that has
  * the packet's destination, if that is one of the host's addresses (a hairpin).
  * Returns a drop reason or none.
  */
-GLOBAL int open_outbound(struct __sk_buff *skb, struct session_key *key, __u32 network_id, __u32 nat_id, __u32 own)
+GLOBAL int open_outbound(struct __sk_buff *skb, struct flow *flow, __u32 own)
 {
-	struct nat *nat = bpf_map_lookup_elem(&nats, &nat_id);
-	struct scratch *scratch = get_scratch();
-	struct opening *opening;
 	struct pool *pool;
+	struct nat *nat;
+	__u32 id;
 	int reason;
 
-	if (!key || !scratch)
+	if (!flow)
 		return REASON_SESSION_FAILED;
+	id = flow->nat;
+	nat = bpf_map_lookup_elem(&nats, &id);
 	if (!nat)
 		return REASON_NO_NAT;
-	opening = &scratch->opening;
-	*opening = (struct opening){ .nat = nat_id, .network = network_id };
+	flow->opening = (struct opening){ .nat = id, .network = flow->network };
 	if (own) {
-		opening->flags |= SESSION_HAIRPIN;
+		flow->opening.flags |= SESSION_HAIRPIN;
 	} else {
-		reason = find_route(skb, key, &opening->route);
+		reason = find_route(skb, &flow->key, &flow->opening.route);
 		if (reason)
 			return reason;
 	}
-	pool = find_pool(nat_id, own ? own : opening->route.ifindex);
+	pool = find_pool(id, own ? own : flow->opening.route.ifindex);
 	if (!pool)
 		return REASON_NO_EXTERNAL_ADDRESS;
-	reason = join_outside(skb, key, opening, pool, nat);
+	reason = join_outside(skb, flow, pool, nat);
 	if (reason) {
-		event_refusal(key, opening, reason);
+		event_refusal(&flow->key, &flow->opening, reason);
 		return reason;
 	}
-	return session_open(key, opening, nat);
+	return session_open(&flow->key, &flow->session, &flow->opening, nat);
 }
 
 /* Whether a NAT has this external address for packets that leave by ifindex. */
@@ -327,7 +414,7 @@ INLINE bool is_mapped(const struct session_key *key, const struct session *sessi
  * interface now, where the NAT does not have the session's external address,
  * no answer would find back: the session ends. Returns a drop reason or none.
  */
-NOINLINE int route_refresh(struct __sk_buff *skb, struct session_key *key, struct session *session)
+NOINLINE int route_refresh(struct __sk_buff *skb, const struct session_key *key, struct session *session)
 {
 	struct route route = {};
 	int reason;
@@ -342,7 +429,7 @@ NOINLINE int route_refresh(struct __sk_buff *skb, struct session_key *key, struc
 		session_end(key, session);
 		return REASON_ROUTE_CHANGED;
 	}
-	route_keep(session, &route, bpf_ktime_get_coarse_ns());
+	route_keep(session, &route, now());
 	return REASON_NONE;
 }
 
@@ -410,43 +497,46 @@ INLINE int join_binding(const struct binding_key *binding_key, struct binding *b
 }
 
 /*
- * Opens a session for a packet from outside, for what find_inside has found.
- * Returns a drop reason or none.
+ * Opens a session for a packet from outside, for what find_inside has found by
+ * flow->binding_key: of flow->key, or for a hairpin (SESSION_HAIRPIN) of
+ * flow->far_key. Returns a drop reason or none.
  */
-GLOBAL int open_inbound(struct session_key *key, struct binding_key *binding_key, addr_t external_address, __u8 tcp_flags,
-			__u16 flags)
+GLOBAL int open_inbound(struct flow *flow, __u32 flags)
 {
-	struct scratch *scratch = get_scratch();
-	struct opening *opening;
+	struct binding_key *binding_key;
+	struct session *session;
+	struct session_key *key;
 	struct binding *binding;
 	struct nat *nat;
 	__u32 id;
 	int reason;
 
-	if (!key || !binding_key || !scratch)
+	if (!flow)
 		return REASON_SESSION_FAILED;
-	opening = &scratch->opening;
-	*opening = (struct opening){
+	binding_key = &flow->binding_key;
+	key = flags & SESSION_HAIRPIN ? &flow->far_key : &flow->key;
+	session = flags & SESSION_HAIRPIN ? &flow->far_session : &flow->session;
+	flow->opening = (struct opening){
 		.flags = flags,
-		.external_address = external_address,
+		.external_address = flow->packet.destination,
 		.external_port = binding_key->port,
 	};
 	if (!is_set(binding_key->address))
-		opening->flags |= SESSION_ANY_ADDRESS;
+		flow->opening.flags |= SESSION_ANY_ADDRESS;
 	binding = bpf_map_lookup_elem(&bindings, binding_key);
 	if (binding && !(binding->flags & (BINDING_SPREAD | BINDING_OF_RANGE)))
-		reason = join_binding(binding_key, binding, key, opening, tcp_flags);
+		reason = join_binding(binding_key, binding, key, &flow->opening, flow->packet.tcp_flags);
 	else
-		reason = join_mapping(binding_key, key, opening, tcp_flags);
+		reason = join_mapping(binding_key, key, &flow->opening, flow->packet.tcp_flags);
 	if (reason) {
-		event_refusal(key, opening, reason);
+		event_refusal(key, &flow->opening, reason);
 		return reason;
 	}
-	id = opening->nat;
+	id = flow->opening.nat;
 	nat = bpf_map_lookup_elem(&nats, &id);
 	if (!nat)
 		return REASON_NO_NAT;
-	return session_open(key, opening, nat);
+	return session_open(key, session, &flow->opening, nat);
 }
 
 /*
@@ -456,15 +546,15 @@ GLOBAL int open_inbound(struct session_key *key, struct binding_key *binding_key
  * a SYN under a forged source would cut a connection. Returns a drop reason or
  * none: then there is a session again.
  */
-GLOBAL int take_over(struct session_key *key, struct binding_key *binding_key, addr_t external_address)
+GLOBAL int take_over(struct flow *flow)
 {
 	struct session *session;
 
-	if (!key || !binding_key)
+	if (!flow)
 		return REASON_SESSION_CLASH;
-	session = bpf_map_lookup_elem(&sessions, key);
-	if (!session || key->protocol == IPPROTO_TCP || is_mapped(key, session))
+	session = bpf_map_lookup_elem(&sessions, &flow->key);
+	if (!session || flow->key.protocol == IPPROTO_TCP || is_mapped(&flow->key, session))
 		return REASON_SESSION_CLASH;
-	session_end(key, session);
-	return open_inbound(key, binding_key, external_address, 0, 0);
+	session_end(&flow->key, session);
+	return open_inbound(flow, 0);
 }

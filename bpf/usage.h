@@ -9,66 +9,59 @@
 enum usage_kind { USAGE_SESSION, USAGE_PORT };
 enum usage_result { USAGE_UNCOUNTED, USAGE_COUNTED, USAGE_REFUSED };
 
-INLINE struct usage *find_usage(__u32 compartment, addr_t address)
+INLINE struct usage *find_usage(const struct endpoint_key *endpoint)
 {
-	struct endpoint_key key = { .compartment = compartment, .address = address };
-	struct usage none = {}, *usage = bpf_map_lookup_elem(&usages, &key);
+	struct usage none = {}, *usage = bpf_map_lookup_elem(&usages, endpoint);
 
 	if (usage)
 		return usage;
-	bpf_map_update_elem(&usages, &key, &none, BPF_NOEXIST);
-	return bpf_map_lookup_elem(&usages, &key);
+	map_update(&usages, endpoint, &none, BPF_NOEXIST);
+	return bpf_map_lookup_elem(&usages, endpoint);
 }
 
 /* Takes one more of a kind for an endpoint, if its NAT's limits allow that. */
-GLOBAL int usage_take(__u32 compartment, addr_t address, const struct nat *nat, __u32 kind)
+GLOBAL int usage_take(const struct endpoint_key *endpoint, const struct nat *nat, __u32 kind)
 {
-	__u32 now = bpf_ktime_get_coarse_ns() / SECOND, max_sessions, max_ports, max_rate;
-	struct usage *usage = find_usage(compartment, address);
+	__u32 second = now() / SECOND, max_sessions, max_ports, max_rate, opened;
 	int result = USAGE_COUNTED;
+	struct usage *usage;
 
-	if (!usage || !nat)
+	if (!endpoint || !nat)
+		return USAGE_UNCOUNTED;
+	usage = find_usage(endpoint);
+	if (!usage)
 		return USAGE_UNCOUNTED;
 	max_sessions = nat->max_sessions ?: ~0U;
 	max_ports = nat->max_ports ?: ~0U;
 	max_rate = nat->max_rate ?: ~0U;
 	bpf_spin_lock(&usage->lock);
-	if (usage->second != now) {
-		usage->second = now;
-		usage->opened = 0;
-	}
+	opened = usage->second == second ? usage->opened : 0;
 	if (usage->ended) {
 		result = USAGE_UNCOUNTED;
-	} else if (kind == USAGE_PORT) {
-		if (usage->ports >= max_ports)
-			result = USAGE_REFUSED;
-		else
-			usage->ports++;
-	} else if (usage->sessions >= max_sessions || usage->opened >= max_rate) {
+	} else if (kind == USAGE_PORT ? usage->ports >= max_ports : usage->sessions >= max_sessions || opened >= max_rate) {
 		result = USAGE_REFUSED;
-	} else {
-		usage->sessions++;
-		usage->opened++;
+	} else if (likely(!dry_run)) {
+		if (kind == USAGE_PORT) {
+			usage->ports++;
+		} else {
+			usage->sessions++;
+			usage->second = second;
+			usage->opened = opened + 1;
+		}
 	}
 	bpf_spin_unlock(&usage->lock);
 	return result;
 }
 
-/* Takes a port for an endpoint of the NAT of that id. */
-INLINE int usage_take_of(__u32 compartment, addr_t address, __u32 nat_id)
-{
-	struct nat *nat = bpf_map_lookup_elem(&nats, &nat_id);
-
-	return nat ? usage_take(compartment, address, nat, USAGE_PORT) : USAGE_UNCOUNTED;
-}
-
 /* Gives one back. */
-GLOBAL int usage_leave(__u32 compartment, addr_t address, __u32 kind)
+GLOBAL int usage_leave(const struct endpoint_key *endpoint, __u32 kind)
 {
-	struct endpoint_key key = { .compartment = compartment, .address = address };
-	struct usage *usage = bpf_map_lookup_elem(&usages, &key);
+	struct usage *usage;
 	bool ended = false;
 
+	if (!endpoint || unlikely(dry_run))
+		return 0;
+	usage = bpf_map_lookup_elem(&usages, endpoint);
 	if (!usage)
 		return 0;
 	bpf_spin_lock(&usage->lock);
@@ -80,6 +73,13 @@ GLOBAL int usage_leave(__u32 compartment, addr_t address, __u32 kind)
 		ended = usage->ended = true;
 	bpf_spin_unlock(&usage->lock);
 	if (ended)
-		bpf_map_delete_elem(&usages, &key);
+		map_delete(&usages, endpoint);
 	return 0;
+}
+
+/* The endpoint that a session is of. */
+INLINE struct endpoint_key endpoint_of(const struct session_key *key)
+{
+	struct endpoint_key endpoint = { .compartment = key->compartment, .address = key->internal_address };
+	return endpoint;
 }

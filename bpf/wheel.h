@@ -94,6 +94,8 @@ GLOBAL int timer_set(const struct session_key *key, struct session *session, __u
 	struct session_timer *timer;
 	__u64 *slot, id, before;
 
+	if (unlikely(dry_run))
+		return true;
 	if (!wheel || !key || !session)
 		return false;
 	new.session = *key;
@@ -102,7 +104,7 @@ GLOBAL int timer_set(const struct session_key *key, struct session *session, __u
 	if (!slot)
 		return false;
 	id = __sync_fetch_and_add(&wheel->last_id, 1) + 1;
-	if (bpf_map_update_elem(&timers, &id, &new, BPF_NOEXIST))
+	if (map_update(&timers, &id, &new, BPF_NOEXIST))
 		return false;
 	timer = bpf_map_lookup_elem(&timers, &id);
 	if (!timer)
@@ -111,13 +113,20 @@ GLOBAL int timer_set(const struct session_key *key, struct session *session, __u
 	if (slot_push(slot, id, timer))
 		return true;
 	session->timer_due = before;
-	bpf_map_delete_elem(&timers, &id);
+	map_delete(&timers, &id);
 	return false;
 }
 
-/* Defined in session.h. session_due says when to look again, 0 if the session has ended. */
-static int session_end(struct session_key *key, struct session *session);
-static __u64 session_due(struct session_key *key, struct session *session, __u64 now);
+/* Defined in session.h. */
+GLOBAL int session_end(const struct session_key *map_key, struct session *session);
+
+/* When a session has to be looked at again; 0: it has expired. */
+INLINE __u64 session_due(const struct session *session, __u64 now)
+{
+	__u64 deadline = session->refreshed + session->lifetime * SECOND;
+
+	return now < deadline ? deadline : 0;
+}
 
 /* Looks at one timer: its session has ended, is another, lives on, or ends now. */
 INLINE void timer_visit(__u64 id, struct session_timer *timer, __u64 now)
@@ -128,17 +137,19 @@ INLINE void timer_visit(__u64 id, struct session_timer *timer, __u64 now)
 
 	if (session && session->timer_due == due) {
 		if (due <= now)
-			due = session_due(&key, session, now);
+			due = session_due(session, now);
 		slot = due ? slot_for(due, now) : NULL;
 		if (slot) {
 			timer->due = due;
 			session->timer_due = due;
 			if (slot_push(slot, id, timer))
 				return;
-			session_end(&key, session); /* one without a timer would live for ever */
 		}
+		if (!due)
+			event_session(EVENT_SESSION_TIMEOUT, &key, session);
+		session_end(&key, session); /* one without a timer would live for ever */
 	}
-	bpf_map_delete_elem(&timers, &id);
+	map_delete(&timers, &id);
 }
 
 static long wheel_step(__u32 round, struct wheel **context)
@@ -176,7 +187,7 @@ static int wheel_turn(void *map, __u32 *key, struct wheel *wheel)
 	struct release_turn turn = { .mixed = has_setting(SETTING_MIXED_HOLD) };
 	bool more;
 
-	wheel->now = bpf_ktime_get_coarse_ns();
+	wheel->now = now();
 	turn.now = wheel->now / SECOND;
 	bpf_loop(RELEASES, release_step, &turn, 0);
 	bpf_loop(WHEEL_WORK, wheel_step, &wheel, 0);

@@ -15,7 +15,8 @@ import (
 // otherwise is an error.
 type Options struct {
 	Program    string         // the hostnat binary
-	Contenders []string       // some of Hostnat, NFTables, Routing
+	Against    string         // another one, for the contender Before; may be empty
+	Contenders []string       // some of Hostnat, NFTables, Routing, Before
 	Rounds     int            // how often each figure is taken
 	Full       bool           // the long rows too; may be false
 	Sessions   int            // how many sessions the longest row has present
@@ -49,11 +50,16 @@ func (o Options) setups() ([]setup, error) {
 		return nil, err
 	}
 	known := map[string]setup{Hostnat: hostnat(program), NFTables: nftables, Routing: routing}
+	if o.Against != "" {
+		before := hostnat(o.Against)
+		before.name = Before
+		known[Before] = before
+	}
 	var all []setup
 	for _, name := range o.Contenders {
 		s, ok := known[name]
 		if !ok {
-			return nil, fmt.Errorf("%q is no contender; there are %s, %s and %s", name, Hostnat, NFTables, Routing)
+			return nil, fmt.Errorf("%q is no contender; there are %s, %s, %s, and with another program %s", name, Hostnat, NFTables, Routing, Before)
 		}
 		all = append(all, s)
 	}

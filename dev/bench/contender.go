@@ -15,6 +15,7 @@ const (
 	Hostnat  = "hostnat"
 	NFTables = "nftables"
 	Routing  = "routing"
+	Before   = "before" // hostnat as another program, see Options.Against
 )
 
 // What is the same for every contender.

@@ -71,13 +71,20 @@ func parse(args []string, stderr io.Writer) (*flags, error) {
 	set.IntVar(&f.Rounds, "rounds", 7, "how often each figure is taken")
 	set.BoolVar(&f.Full, "full", false, "the long rows too: many sessions, new bindings, memory")
 	set.IntVar(&f.Sessions, "sessions", 100_000, "with -full: how many sessions the longest row has present")
-	contenders := set.String("contenders", "hostnat,nftables,routing", "who takes part")
+	set.StringVar(&f.Against, "against", "", "another hostnat `program`, measured in the same run as the contender 'before'")
+	contenders := set.String("contenders", "", "who takes part (hostnat,nftables,routing; with -against hostnat,before)")
 	rows := set.String("rows", "", "only rows that match this `regexp`")
 	if err := set.Parse(args); err != nil {
 		if errors.Is(err, flag.ErrHelp) {
 			return nil, err
 		}
 		return nil, errUsage // set has printed it
+	}
+	if *contenders == "" {
+		*contenders = "hostnat,nftables,routing"
+		if f.Against != "" {
+			*contenders = "hostnat,before"
+		}
 	}
 	f.Contenders = strings.Split(*contenders, ",")
 	var err error

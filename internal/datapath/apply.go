@@ -18,7 +18,7 @@ import (
 // endpoints, networks and NATs that went or changed take their sessions along.
 func (d *Datapath) Apply(c Config) error {
 	o := &d.objects
-	mappings, leases := newMappingTable(c.Mappings), leaseValues(c.Leases)
+	mappings, leases := newMappingTable(c.Mappings), leaseValues(c.Leases, d.readClock())
 	d.applied = nil // until it has worked
 	d.overflowed = d.overflowed || settingFlags(c, mappings)&kernel.SettingEndpointDependent != 0
 	var gone orphans

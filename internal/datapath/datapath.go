@@ -6,6 +6,7 @@ import (
 	"maps"
 	"os"
 	"sync"
+	"time"
 
 	"github.com/cilium/ebpf"
 
@@ -19,6 +20,8 @@ type Datapath struct {
 	dir     string
 	objects kernel.Objects
 
+	clockAhead time.Duration // of the programs' clock before the kernel's: 0 but in tests
+
 	settings sync.Mutex // Apply and Watch both write to the one settings element
 
 	applied    *applied // by Apply and ChangeMappings; nil: not known
@@ -30,6 +33,7 @@ type Option func(*options)
 
 type options struct {
 	discard          bool
+	clockAhead       time.Duration
 	filled, switched func() error
 }
 
@@ -42,6 +46,11 @@ func DiscardSessions(o *options) { o.discard = true }
 // before are still there. An error leaves Open there, as a kill would: for tests.
 func Steps(filled, switched func() error) Option {
 	return func(o *options) { o.filled, o.switched = filled, switched }
+}
+
+// ClockAhead says that the programs' clock is ahead of the kernel's: for tests.
+func ClockAhead(by time.Duration) Option {
+	return func(o *options) { o.clockAhead = by }
 }
 
 // Open loads the programs and the pinned maps in dir, a directory of a BPF
@@ -83,7 +92,7 @@ func OpenSpec(dir string, spec *ebpf.CollectionSpec, opts ...Option) (*Datapath,
 	if err := u.Refusal(); err != nil && !o.discard {
 		return nil, err
 	}
-	d := &Datapath{dir: dir}
+	d := &Datapath{dir: dir, clockAhead: o.clockAhead}
 	maps, err := d.load(spec, u.Kept)
 	if err != nil {
 		return nil, err

@@ -108,7 +108,7 @@ func (d *Datapath) endLost(c Config, mappings *mappingTable) error {
 // EndSessions ends every session that the predicate picks, and returns the
 // first error.
 func (d *Datapath) EndSessions(picks func(Session) bool) error {
-	clock := readClock()
+	clock := d.readClock()
 	return d.endSessionsIf(func(k *kernel.SessionKey, v *kernel.Session) bool {
 		return picks(toSession(k, v, clock))
 	})

@@ -26,7 +26,7 @@ func (d *Datapath) ChangeLeases(list []Lease) error {
 	if a == nil {
 		return errUnknown
 	}
-	values := leaseValues(list)
+	values := leaseValues(list, d.readClock())
 	if err := changeMap("leases", d.objects.Leases, a.leases, values, nil); err != nil {
 		d.applied = nil
 		return err
@@ -40,8 +40,7 @@ const maxLeases = 65536
 
 // leaseValues have their ends in whole seconds, at most one too late: the two
 // clocks cannot be read at once, and the same lease shall be the same value.
-func leaseValues(list []Lease) map[kernel.EndpointKey]kernel.Lease {
-	now := readClock()
+func leaseValues(list []Lease, now clock) map[kernel.EndpointKey]kernel.Lease {
 	values := make(map[kernel.EndpointKey]kernel.Lease, len(list))
 	for _, l := range list {
 		if len(values) == maxLeases {

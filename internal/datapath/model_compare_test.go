@@ -28,9 +28,6 @@ type pairOf struct {
 	rules rules
 
 	firsts []natmodel.Arrival // fragments that were sent, whose others may come
-
-	began       time.Time
-	beganSecond int64
 }
 
 // begin starts a world on both sides.
@@ -40,13 +37,7 @@ func (w *twin) begin(start world) (*pairOf, error) {
 	}
 	return &pairOf{
 		twin: w, model: natmodel.New(modelConfig(start)), rules: start.Rules, drops: make(map[natmodel.Reason]uint64),
-		began: time.Now(), beganSecond: second(50 * time.Millisecond),
 	}, nil
-}
-
-// stalled reports whether the sequence took so long that rounding shows.
-func (p *pairOf) stalled() bool {
-	return time.Since(p.began) > 900*time.Millisecond || p.rules.Limits.Rate > 0 && second(0) != p.beganSecond
 }
 
 // disagreement says in what model and data path differ, and on which packet.
@@ -65,6 +56,10 @@ func (d *disagreement) Error() string {
 // step hands a packet to both, and compares.
 func (p *pairOf) step(a natmodel.Arrival) error {
 	if _, err := p.readEvents(); err != nil { // of waits and changes: their order is the table's
+		return err
+	}
+	dry, err := p.decide(a)
+	if err != nil {
 		return err
 	}
 	got, err := p.run(a)
@@ -91,7 +86,7 @@ func (p *pairOf) step(a natmodel.Arrival) error {
 	if problem != nil {
 		return &disagreement{a, want, problem.Error(), p.rules}
 	}
-	texts := []string{compareFrames(a, want, got), p.compareSessions(sessions), p.compareBindings(), compareEvents(want.Events, events)}
+	texts := []string{compareFrames(a, want, got), dry.holds(got, want), p.compareSessions(sessions), p.compareBindings(), compareEvents(want.Events, events)}
 	if p.careful || len(strings.Join(texts, "")) > 0 {
 		texts = append(texts, p.compareDrops())
 	}
@@ -268,14 +263,13 @@ type sessionView struct {
 	External                                 netip.AddrPort
 	State                                    model.TCPState
 	Overflow, Hairpin                        bool
-	Lifetime, Age, Idle                      time.Duration // the latter two in whole seconds
+	Lifetime, Age, Idle                      time.Duration
 	PacketsOut, BytesOut, PacketsIn, BytesIn uint64
 }
 
 func (p *pairOf) compareSessions(have map[kernel.SessionKey]kernel.Session) string {
-	now := uint64(readClock().monotonic)
-	// Whole seconds: a sequence takes milliseconds, and waits are of seconds.
-	age := func(stamp uint64) time.Duration { return time.Duration(now - stamp).Truncate(time.Second) }
+	now := uint64(p.clock.Now())
+	age := func(stamp uint64) time.Duration { return time.Duration(now - stamp) }
 	count := 0
 	for k, s := range have {
 		if k.Compartment == dummy {

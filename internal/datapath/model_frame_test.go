@@ -58,11 +58,7 @@ func (w *twin) frames(arrivals ...natmodel.Arrival) error {
 		if !runnable(a.Frame) || hasNoRoute(a.Frame) {
 			continue
 		}
-		err := p.step(a)
-		if p.stalled() {
-			return nil
-		}
-		if err != nil {
+		if err := p.step(a); err != nil {
 			return err
 		}
 	}

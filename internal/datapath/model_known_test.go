@@ -12,12 +12,8 @@ var open = []struct {
 	is   func(d *disagreement) bool
 }{}
 
-// knownOpen names what ended a sequence, if that says nothing about the two sides,
-// or is an open disagreement.
+// knownOpen names the open disagreement that ended a sequence.
 func knownOpen(err error) string {
-	if errors.Is(err, errStalled) {
-		return errStalled.Error()
-	}
 	var d *disagreement
 	if errors.As(err, &d) {
 		for _, o := range open {

@@ -33,11 +33,12 @@ type twin struct {
 	bridges   map[uint32]uint32
 	buffer    []byte
 	events    *ringbuf.Reader
-	clock     time.Duration // of the world
+	clock     *wire.Clock // of the programs: stands still until a test moves it
 	rests     []rest
-	socket    bool   // the world knows transparentFlow's socket
-	careful   bool   // look at the counters after each packet, not at the end alone: they take longest to read
-	base      Config // what all worlds have
+	socket    bool           // the world knows transparentFlow's socket
+	careful   bool           // look at the counters after each packet, not at the end alone: they take longest to read
+	base      Config         // what all worlds have
+	dry       *kernel.DryRun // runs each packet before it is run; or nil
 }
 
 // world is what a sequence begins with.
@@ -55,7 +56,10 @@ type world struct {
 	Bindings  int
 }
 
-const twinRoom = "room0"
+const (
+	twinRoom = "room0"
+	twinBoot = time.Second // how long the machine has been up when a world begins: nothing may reckon with a past
+)
 
 func newTwin(t testing.TB) *twin {
 	t.Helper()
@@ -93,8 +97,12 @@ func (w *twin) load() error {
 	} {
 		spec.Maps[name].MaxEntries = size
 	}
-	w.dp = &Datapath{}
-	return spec.LoadAndAssign(&w.dp.objects, nil)
+	clock, tables, err := wire.NewClock(spec, twinBoot)
+	if err != nil {
+		return err
+	}
+	w.dp, w.clock = &Datapath{}, clock
+	return spec.LoadAndAssign(&w.dp.objects, &ebpf.CollectionOptions{MapReplacements: tables})
 }
 
 func (w *twin) links() error {
@@ -178,16 +186,17 @@ func hardwareString(m natmodel.MAC) string { return net.HardwareAddr(m[:]).Strin
 // reset begins a world.
 func (w *twin) reset(begin world) error {
 	o := &w.dp.objects
-	w.clock, w.rests, w.socket = 0, nil, begin.Socket
+	w.rests, w.socket = nil, begin.Socket
 	c := w.config(begin.Rules, begin.Mappings)
 	c.Networks, c.Insides = begin.networks(w.base.Networks), w.base.Insides
 	if begin.Whole {
 		c.Wholes = map[uint32]Whole{6: twinWhole} // its remotes are mapping 6's
 	}
 	return errors.Join(
+		w.clock.Set(twinBoot),
 		syncMap("networks", o.Networks, networkValues(c), nil, nil), syncMap("insides", o.Insides, insideValues(c), nil, nil),
 		syncMap("inside prefixes", o.InsidePrefixes, prefixValues(c), nil, nil),
-		syncMap("leases", o.Leases, leaseValues(twinLeases[begin.Leases]), nil, nil),
+		syncMap("leases", o.Leases, leaseValues(twinLeases[begin.Leases], w.dp.readClock()), nil, nil),
 		w.dp.applyWholes(c),
 		clearMap[kernel.SessionKey, kernel.Session](o.Sessions), clearMap[kernel.BindingKey, kernel.Binding](o.Bindings),
 		clearMap[kernel.BindingIndexKey, kernel.WayOut](o.BindingIndex), clearMap[kernel.FilterKey, kernel.FilterEntry](o.FilterEntries),
@@ -195,7 +204,8 @@ func (w *twin) reset(begin world) error {
 		clearMap[uint32, kernel.PortLoad](o.PortLoads), clearMap[kernel.RefusalKey, kernel.Refusal](o.Refusals),
 		clearMap[kernel.DependentPortKey, kernel.DependentPort](o.DependentPorts),
 		clearMap[uint32, uint64](o.DependentCount), w.drainHeld(func(kernel.HoldDown) {}),
-		clearMap[kernel.FragmentKey, kernel.Fragment](o.Fragments), clearMap[kernel.HostPortKey, uint64](o.HostPorts),
+		clearMap[kernel.FragmentKey, kernel.Fragment](o.Fragments), clearMap[kernel.FragmentKey, uint64](o.ForeignFragments),
+		clearMap[kernel.HostPortKey, uint64](o.HostPorts),
 		clearMap[kernel.PortBitsKey, kernel.PortBits](o.PortBits), clearMap[uint64, kernel.SessionTimer](o.Timers), w.clearDrops(),
 		syncMap("NATs", o.Nats, natValues(c), nil, nil), syncMap("pools", o.Pools, poolValues(c), nil, nil),
 		w.fill(begin), w.applyMappings(c),
@@ -314,19 +324,21 @@ type ran struct {
 }
 
 // run hands a packet to the program of its hook. To be called inside the host.
-func (w *twin) run(a natmodel.Arrival) (ran, error) {
+func (w *twin) run(a natmodel.Arrival) (ran, error) { return w.runOn(&w.dp.objects, a) }
+
+func (w *twin) runOn(o *kernel.Objects, a natmodel.Arrival) (ran, error) {
 	context := wire.Skbuff{Ifindex: w.outside, GSOSegments: uint32(a.Segments), GSOSize: uint32(a.Segment)}
 	out := wire.Skbuff{}
-	program := w.dp.objects.OutsideIngress
+	program := o.OutsideIngress
 	switch a.Hook {
 	case natmodel.FromEndpoint:
-		program, context.Ifindex = w.dp.objects.InsideIngress, w.endpoints[a.Endpoint]
+		program, context.Ifindex = o.InsideIngress, w.endpoints[a.Endpoint]
 	case natmodel.FromBridge:
-		program, context.Ifindex = w.dp.objects.BridgeIngress, w.bridges[a.Network]
+		program, context.Ifindex = o.BridgeIngress, w.bridges[a.Network]
 	case natmodel.FromPort:
-		program, context.Ifindex = w.dp.objects.PortIngress, w.plugged
+		program, context.Ifindex = o.PortIngress, w.plugged
 	case natmodel.ToOutside:
-		program = w.dp.objects.OutsideEgress
+		program = o.OutsideEgress
 		if a.Marked {
 			context.Mark = wire.TranslatedMark
 		}
@@ -342,73 +354,26 @@ func (w *twin) run(a natmodel.Arrival) (ran, error) {
 	return ran{verdict: verdict, mark: out.Mark, from: context.Ifindex, frame: append([]byte(nil), options.DataOut...)}, nil
 }
 
-// age lets time pass: all stamps are moved into the past, and what is due ends
-// by the program that user space has for it.
+// age lets time pass, and what is due ends by the program that user space has
+// for it.
 func (w *twin) age(by time.Duration) error {
 	if err := w.endRests(by); err != nil {
 		return err
 	}
-	now := uint64(readClock().monotonic)
-	o := &w.dp.objects
-	var due []kernel.SessionKey
-	sessions, err := contentsOf[kernel.SessionKey, kernel.Session](o.Sessions)
+	sessions, err := contentsOf[kernel.SessionKey, kernel.Session](w.dp.objects.Sessions)
 	if err != nil {
 		return err
 	}
+	now := uint64(w.clock.Now())
 	for key, s := range sessions {
-		if key.Compartment == dummy {
+		if key.Compartment == dummy || s.Refreshed+uint64(s.Lifetime)*uint64(time.Second) > now {
 			continue
 		}
-		s.Created -= uint64(by)
-		s.Refreshed -= uint64(by)
-		if err := o.Sessions.Put(&key, &s); err != nil {
-			return err
-		}
-		if s.Refreshed+uint64(s.Lifetime)*uint64(time.Second) <= now {
-			due = append(due, key)
-		}
-	}
-	for i := range due {
-		if err := kernel.EndSession(&w.dp.objects, &due[i]); err != nil {
+		if err := kernel.EndSession(&w.dp.objects, &key); err != nil {
 			return err
 		}
 	}
-	return w.ageHints(by)
-}
-
-func (w *twin) ageHints(by time.Duration) error {
-	o := &w.dp.objects
-	fragments, err := contentsOf[kernel.FragmentKey, kernel.Fragment](o.Fragments)
-	if err != nil {
-		return err
-	}
-	for key, f := range fragments {
-		f.Expires -= uint64(by)
-		if err := o.Fragments.Put(&key, &f); err != nil {
-			return err
-		}
-	}
-	ports, err := contentsOf[kernel.HostPortKey, uint64](o.HostPorts)
-	if err != nil {
-		return err
-	}
-	for key, used := range ports {
-		used -= uint64(by)
-		if err := o.HostPorts.Put(&key, &used); err != nil {
-			return err
-		}
-	}
-	holders, err := contentsOf[kernel.EndpointKey, kernel.Holder](o.Holders)
-	if err != nil {
-		return err
-	}
-	for key, h := range holders {
-		h.Seen -= uint64(by)
-		if err := o.Holders.Put(&key, &h); err != nil {
-			return err
-		}
-	}
-	return w.ageRates(by)
+	return nil
 }
 
 // contentsOf reads a small map with one system call or two.

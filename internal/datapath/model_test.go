@@ -43,9 +43,6 @@ func FuzzModel(f *testing.F) {
 	f.Fuzz(rapid.MakeFuzz(func(t *rapid.T) { w.check(t, count) }))
 }
 
-// errStalled: the machine's seconds are not the model's any more.
-var errStalled = errors.New("the machine stalled")
-
 // tally is what was run, since when, and why some sequences ended early.
 type tally struct {
 	sequences, packets int
@@ -116,9 +113,6 @@ func (w *twin) sequence(start world, ops []operation, trace *strings.Builder) (i
 				fmt.Fprintf(trace, "%d: %+v\n   hook %d: %x\n", i, o, a.Hook, a.Frame)
 			}
 			err = p.step(a)
-		}
-		if p.stalled() {
-			return p.steps, errStalled
 		}
 		if err != nil {
 			return p.steps, fmt.Errorf("operation %d, %v: %w", i, o.Kind, err)

@@ -15,12 +15,6 @@ type rest struct {
 	until time.Duration
 }
 
-// second is the one by which rates are counted. The data path's clock is a tick
-// behind ours: it may be in the one before.
-func second(behind time.Duration) int64 {
-	return (readClock().monotonic - int64(behind)) / int64(time.Second)
-}
-
 // drainHeld empties the queue that the wheel would read.
 func (w *twin) drainHeld(sink func(kernel.HoldDown)) error {
 	for {
@@ -44,9 +38,9 @@ func (w *twin) endRests(by time.Duration) error {
 		return err
 	}
 	err := w.drainHeld(func(h kernel.HoldDown) {
-		w.rests = append(w.rests, rest{h, w.clock + time.Duration(n.HoldDown)*time.Second})
+		w.rests = append(w.rests, rest{h, w.clock.Now() + time.Duration(n.HoldDown)*time.Second})
 	})
-	w.clock += by
+	err = errors.Join(err, w.clock.Set(w.clock.Now()+by))
 	last := make(map[kernel.BindingKey]int) // a port that was taken up between has two: the one that its binding knows counts
 	for i, r := range w.rests {
 		last[r.held.Binding] = i
@@ -55,7 +49,7 @@ func (w *twin) endRests(by time.Duration) error {
 	for i, r := range w.rests {
 		switch {
 		case last[r.held.Binding] != i:
-		case r.until > w.clock:
+		case r.until > w.clock.Now():
 			left = append(left, r)
 		default:
 			err = errors.Join(err, w.releaseHeld(r.held.Binding))
@@ -88,16 +82,6 @@ func (w *twin) releaseHeld(key kernel.BindingKey) error {
 		port := kernel.ToPort(key.Port)
 		bits.Word[port/64] &^= 1 << (port % 64)
 		err = errors.Join(err, o.PortBits.Put(&bitsKey, &bits))
-	}
-	return err
-}
-
-// ageRates moves the second that an endpoint's new sessions are counted in.
-func (w *twin) ageRates(by time.Duration) error {
-	usages, err := contentsOf[kernel.EndpointKey, kernel.Usage](w.dp.objects.Usages)
-	for key, u := range usages {
-		u.Second -= uint32(by / time.Second)
-		err = errors.Join(err, w.dp.objects.Usages.Put(&key, &u))
 	}
 	return err
 }

@@ -129,12 +129,12 @@ func (d *Datapath) HeardOf(c Claim) (time.Duration, bool) {
 		found = d.objects.Stations.Lookup(&key, &row) == nil
 		seen = row.Seen
 	}
-	return time.Duration(readClock().monotonic) - time.Duration(seen), found
+	return time.Duration(d.readClock().monotonic) - time.Duration(seen), found
 }
 
 // Places returns all addresses of whom the data path has heard at plugged-in ports.
 func (d *Datapath) Places() ([]Place, error) {
-	clock := readClock()
+	clock := d.readClock()
 	var list []Place
 	err := kernel.Each(d.objects.Holders, func(k *kernel.EndpointKey, v *kernel.Holder) error {
 		list = append(list, Place{
@@ -150,7 +150,7 @@ func (d *Datapath) Places() ([]Place, error) {
 
 // Refusals returns what was refused at plugged-in ports.
 func (d *Datapath) Refusals() ([]Refusal, error) {
-	clock := readClock()
+	clock := d.readClock()
 	var list []Refusal
 	err := kernel.Each(d.objects.Refusals, func(k *kernel.RefusalKey, v *kernel.Refusal) error {
 		list = append(list, Refusal{
@@ -168,7 +168,7 @@ func (d *Datapath) Refusals() ([]Refusal, error) {
 // ForgetSilent takes away rows that have not been heard of for that long, and all
 // of ports that are gone: those for which there says no.
 func (d *Datapath) ForgetSilent(silence time.Duration, there func(port uint32) bool) error {
-	now := uint64(readClock().monotonic)
+	now := uint64(d.readClock().monotonic)
 	var claims []Claim
 	row := func(port uint32, seen uint64, c Claim) {
 		if !there(port) {

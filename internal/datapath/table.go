@@ -35,7 +35,7 @@ type Binding struct {
 
 // Sessions calls visit for every session.
 func (d *Datapath) Sessions(visit func(Session) error) error {
-	clock := readClock()
+	clock := d.readClock()
 	err := kernel.Each(d.objects.Sessions, func(k *kernel.SessionKey, v *kernel.Session) error {
 		return visit(toSession(k, v, clock))
 	})
@@ -89,11 +89,11 @@ type clock struct {
 	monotonic int64 // ns
 }
 
-func readClock() clock {
+func (d *Datapath) readClock() clock {
 	var ts unix.Timespec
 	// Cannot fail for CLOCK_MONOTONIC on Linux.
 	_ = unix.ClockGettime(unix.CLOCK_MONOTONIC, &ts)
-	return clock{wall: time.Now(), monotonic: ts.Nano()}
+	return clock{wall: time.Now(), monotonic: ts.Nano() + int64(d.clockAhead)}
 }
 
 func (c clock) time(monotonic uint64) time.Time {

@@ -44,19 +44,18 @@ func (d *Datapath) Watch(ctx context.Context, sink func(Event)) error {
 			return err
 		}
 		deadline := time.Now().Add(watchRefresh)
-		if err := readEvents(ctx, reader, deadline, sink); err != nil {
+		if err := readEvents(ctx, reader, deadline, d.readClock(), sink); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-func readEvents(ctx context.Context, reader *ringbuf.Reader, deadline time.Time, sink func(Event)) error {
+func readEvents(ctx context.Context, reader *ringbuf.Reader, deadline time.Time, clock clock, sink func(Event)) error {
 	// Not SetDeadline, which waits until the read is over.
 	stop := context.AfterFunc(ctx, func() { _ = reader.Flush() })
 	defer stop()
 	reader.SetDeadline(deadline)
-	clock := readClock()
 	var record ringbuf.Record
 	for ctx.Err() == nil && time.Now().Before(deadline) {
 		err := reader.ReadInto(&record)
@@ -78,7 +77,7 @@ func (d *Datapath) setWatched(ahead time.Duration) error {
 	return d.changeSettings(func(s *kernel.Settings) {
 		s.WatchedUntil = 0
 		if ahead > 0 {
-			s.WatchedUntil = uint64(readClock().monotonic + ahead.Nanoseconds())
+			s.WatchedUntil = uint64(d.readClock().monotonic + ahead.Nanoseconds())
 		}
 	})
 }

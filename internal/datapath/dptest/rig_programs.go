@@ -45,8 +45,9 @@ func (r *Rig) Open(t *testing.T) {
 			p.Instructions = standIn(name, p.Type)
 		}
 	}
+	ahead := datapath.ClockAhead(wire.Uptime(spec))
 	wire.Must(t, r.Host.Do(func() (err error) {
-		r.Datapath, err = datapath.OpenSpec(r.Dir, spec)
+		r.Datapath, err = datapath.OpenSpec(r.Dir, spec, ahead)
 		return err
 	}))
 }
@@ -75,6 +76,7 @@ func (r *Rig) need(t *testing.T, names ...string) {
 		return
 	}
 	spec.Programs = wanted
+	wire.Uptime(spec)
 	had := make(map[string]*ebpf.Map)
 	for name, m := range members[*ebpf.Map](r.Datapath.Objects()) {
 		had[name] = *m

@@ -212,6 +212,81 @@ const (
 	bpfFilteringFILTER_ADDRESS_AND_PORT_DEPENDENT bpfFiltering = 2
 )
 
+type bpfFlow struct {
+	_      structs.HostLayout
+	Packet struct {
+		_               structs.HostLayout
+		L3              uint32
+		L4              uint32
+		Source          uint32
+		Destination     uint32
+		SourcePort      uint16
+		DestinationPort uint16
+		Protocol        uint8
+		Ttl             uint8
+		TcpFlags        uint8
+		IcmpType        uint8
+		TcpHeader       uint8
+		_               [1]byte
+		Id              uint16
+		Fragment        uint16
+		_               [2]byte
+		Length          uint32
+	}
+	Reason       bpfReason
+	Tell         uint32
+	Teller       uint32
+	Mtu          uint32
+	Network      uint32
+	Compartment  uint32
+	Nat          uint32
+	NetworkFlags uint32
+	Key          bpfSessionKey
+	FarKey       bpfSessionKey
+	BindingKey   bpfBindingKey
+	Quote        struct {
+		_               structs.HostLayout
+		Icmp            uint32
+		L3              uint32
+		L4              uint32
+		End             uint32
+		Source          uint32
+		Destination     uint32
+		SourcePort      uint16
+		DestinationPort uint16
+		IpCheck         uint16
+		Protocol        uint8
+		Pad             uint8
+	}
+	Opening struct {
+		_               structs.HostLayout
+		Nat             uint32
+		Network         uint32
+		ExternalAddress uint32
+		ExternalPort    uint16
+		Flags           uint16
+		Route           struct {
+			_       structs.HostLayout
+			Ifindex uint32
+			NextHop uint32
+			Mtu     uint32
+		}
+	}
+	Ports struct {
+		_          structs.HostLayout
+		Candidates uint64
+		Base       uint32
+		Word       uint32
+		End        uint32
+		Found      bool
+		Full       bool
+		_          [2]byte
+	}
+	Session    bpfSession
+	FarSession bpfSession
+	Binding    [40]uint8
+}
+
 type bpfFragment struct {
 	_           structs.HostLayout
 	Expires     uint64
@@ -518,26 +593,6 @@ type bpfRefusalKey struct {
 	Reason uint32
 }
 
-type bpfScratch struct {
-	_       structs.HostLayout
-	Opening struct {
-		_               structs.HostLayout
-		Nat             uint32
-		Network         uint32
-		ExternalAddress uint32
-		ExternalPort    uint16
-		Flags           uint16
-		Route           struct {
-			_       structs.HostLayout
-			Ifindex uint32
-			NextHop uint32
-			Mtu     uint32
-		}
-	}
-	_       [4]byte
-	Binding [40]uint8
-}
-
 type bpfSession struct {
 	_               structs.HostLayout
 	Created         uint64
@@ -727,6 +782,7 @@ const (
 	bpfMapErrorBudgets      = "error_budgets"
 	bpfMapEvents            = "events"
 	bpfMapFilterEntries     = "filter_entries"
+	bpfMapFlows             = "flows"
 	bpfMapForeignFragments  = "foreign_fragments"
 	bpfMapFragmentIds       = "fragment_ids"
 	bpfMapFragments         = "fragments"
@@ -755,7 +811,6 @@ const (
 	bpfMapReassemblyLoads   = "reassembly_loads"
 	bpfMapRefusals          = "refusals"
 	bpfMapReservedPorts     = "reserved_ports"
-	bpfMapScratches         = "scratches"
 	bpfMapSessions          = "sessions"
 	bpfMapSlots             = "slots"
 	bpfMapSocketNat         = "socket_nat"
@@ -786,6 +841,7 @@ const (
 	bpfProgReassemblyEnter  = "reassembly_enter"
 	bpfProgReassemblyLeave  = "reassembly_leave"
 	bpfProgStartWheel       = "start_wheel"
+	bpfVarDryRun            = "dry_run"
 	bpfVarSharedTypes       = "shared_types"
 )
 
@@ -870,6 +926,7 @@ type bpfMapSpecs struct {
 	ErrorBudgets     *ebpf.MapSpec `ebpf:"error_budgets"`
 	Events           *ebpf.MapSpec `ebpf:"events"`
 	FilterEntries    *ebpf.MapSpec `ebpf:"filter_entries"`
+	Flows            *ebpf.MapSpec `ebpf:"flows"`
 	ForeignFragments *ebpf.MapSpec `ebpf:"foreign_fragments"`
 	FragmentIds      *ebpf.MapSpec `ebpf:"fragment_ids"`
 	Fragments        *ebpf.MapSpec `ebpf:"fragments"`
@@ -898,7 +955,6 @@ type bpfMapSpecs struct {
 	ReassemblyLoads  *ebpf.MapSpec `ebpf:"reassembly_loads"`
 	Refusals         *ebpf.MapSpec `ebpf:"refusals"`
 	ReservedPorts    *ebpf.MapSpec `ebpf:"reserved_ports"`
-	Scratches        *ebpf.MapSpec `ebpf:"scratches"`
 	Sessions         *ebpf.MapSpec `ebpf:"sessions"`
 	Slots            *ebpf.MapSpec `ebpf:"slots"`
 	SocketNat        *ebpf.MapSpec `ebpf:"socket_nat"`
@@ -914,6 +970,7 @@ type bpfMapSpecs struct {
 //
 // It can be passed ebpf.CollectionSpec.Assign.
 type bpfVariableSpecs struct {
+	DryRun      *ebpf.VariableSpec `ebpf:"dry_run"`
 	SharedTypes *ebpf.VariableSpec `ebpf:"shared_types"`
 }
 
@@ -949,6 +1006,7 @@ type bpfMaps struct {
 	ErrorBudgets     *ebpf.Map `ebpf:"error_budgets"`
 	Events           *ebpf.Map `ebpf:"events"`
 	FilterEntries    *ebpf.Map `ebpf:"filter_entries"`
+	Flows            *ebpf.Map `ebpf:"flows"`
 	ForeignFragments *ebpf.Map `ebpf:"foreign_fragments"`
 	FragmentIds      *ebpf.Map `ebpf:"fragment_ids"`
 	Fragments        *ebpf.Map `ebpf:"fragments"`
@@ -977,7 +1035,6 @@ type bpfMaps struct {
 	ReassemblyLoads  *ebpf.Map `ebpf:"reassembly_loads"`
 	Refusals         *ebpf.Map `ebpf:"refusals"`
 	ReservedPorts    *ebpf.Map `ebpf:"reserved_ports"`
-	Scratches        *ebpf.Map `ebpf:"scratches"`
 	Sessions         *ebpf.Map `ebpf:"sessions"`
 	Slots            *ebpf.Map `ebpf:"slots"`
 	SocketNat        *ebpf.Map `ebpf:"socket_nat"`
@@ -1003,6 +1060,7 @@ func (m *bpfMaps) Close() error {
 		m.ErrorBudgets,
 		m.Events,
 		m.FilterEntries,
+		m.Flows,
 		m.ForeignFragments,
 		m.FragmentIds,
 		m.Fragments,
@@ -1031,7 +1089,6 @@ func (m *bpfMaps) Close() error {
 		m.ReassemblyLoads,
 		m.Refusals,
 		m.ReservedPorts,
-		m.Scratches,
 		m.Sessions,
 		m.Slots,
 		m.SocketNat,
@@ -1048,6 +1105,7 @@ func (m *bpfMaps) Close() error {
 //
 // It can be passed to loadBpfObjects or ebpf.CollectionSpec.LoadAndAssign.
 type bpfVariables struct {
+	DryRun      *ebpf.Variable `ebpf:"dry_run"`
 	SharedTypes *ebpf.Variable `ebpf:"shared_types"`
 }
 

@@ -3,6 +3,7 @@ package kernel
 import (
 	"errors"
 	"fmt"
+	"reflect"
 
 	"github.com/cilium/ebpf"
 )
@@ -29,6 +30,35 @@ func Each[K, V any](m *ebpf.Map, visit func(*K, *V) error) error {
 			return nil // ErrKeyNotExist: that was the end
 		}
 	}
+}
+
+// Rows calls visit for every element of a hash map, as bytes that are valid
+// during the call.
+func Rows(m *ebpf.Map, visit func(key, value []byte) error) error {
+	const most = 1 << 20 // bytes
+	n := max(1, min(BatchSize, most/int(max(m.KeySize(), m.ValueSize()))))
+	keys, values := rowBuffer(n, m.KeySize()), rowBuffer(n, m.ValueSize())
+	var cursor ebpf.MapBatchCursor
+	for {
+		n, err := m.BatchLookup(&cursor, keys.Interface(), values.Interface(), nil)
+		if err != nil && !errors.Is(err, ebpf.ErrKeyNotExist) {
+			return err
+		}
+		for i := range n {
+			if visitErr := visit(keys.Index(i).Bytes(), values.Index(i).Bytes()); visitErr != nil {
+				return visitErr
+			}
+		}
+		if err != nil {
+			return nil // ErrKeyNotExist: that was the end
+		}
+	}
+}
+
+// rowBuffer is a slice of arrays of bytes, which BatchLookup can count.
+func rowBuffer(n int, size uint32) reflect.Value {
+	row := reflect.ArrayOf(int(size), reflect.TypeFor[byte]())
+	return reflect.MakeSlice(reflect.SliceOf(row), n, n)
 }
 
 // EachSession calls do for the key of every session that the predicate picks, once

@@ -26,6 +26,7 @@ type (
 	FilterEntry      = bpfFilterEntry
 	FilterKey        = bpfFilterKey
 	Filtering        = bpfFiltering
+	Flow             = bpfFlow
 	Fragment         = bpfFragment
 	FragmentKey      = bpfFragmentKey
 	HoldDown         = bpfHoldDown
@@ -57,7 +58,6 @@ type (
 	Reason           = bpfReason
 	Refusal          = bpfRefusal
 	RefusalKey       = bpfRefusalKey
-	Scratch          = bpfScratch
 	Session          = bpfSession
 	SessionFlags     = bpfSessionFlags
 	SessionKey       = bpfSessionKey

@@ -1,44 +1,13 @@
 package upgrade
 
 import (
-	"errors"
 	"fmt"
-	"reflect"
 	"unsafe"
 
 	"github.com/cilium/ebpf"
 
 	"github.com/hostnat/hostnat/internal/datapath/kernel"
 )
-
-// rows calls visit for every element of a hash map, as bytes that are valid
-// during the call.
-func rows(m *ebpf.Map, visit func(key, value []byte) error) error {
-	keys, values := rowBuffer(m.KeySize()), rowBuffer(m.ValueSize())
-	var cursor ebpf.MapBatchCursor
-	for {
-		n, err := m.BatchLookup(&cursor, keys.Interface(), values.Interface(), nil)
-		if err != nil && !errors.Is(err, ebpf.ErrKeyNotExist) {
-			return err
-		}
-		for i := range n {
-			if visitErr := visit(keys.Index(i).Bytes(), values.Index(i).Bytes()); visitErr != nil {
-				return visitErr
-			}
-		}
-		if err != nil {
-			return nil // ErrKeyNotExist: that was the end
-		}
-	}
-}
-
-// rowBuffer is a slice of arrays of bytes, which BatchLookup can count.
-func rowBuffer(size uint32) reflect.Value {
-	const most = 1 << 20 // bytes
-	n := max(1, min(kernel.BatchSize, most/int(size)))
-	row := reflect.ArrayOf(int(size), reflect.TypeFor[byte]())
-	return reflect.MakeSlice(reflect.SliceOf(row), n, n)
-}
 
 // typed reads a hash map of an earlier layout as what it is now.
 func typed[K comparable, V any](m *ebpf.Map, c carrier) (map[K]V, error) {
@@ -48,7 +17,7 @@ func typed[K comparable, V any](m *ebpf.Map, c carrier) (map[K]V, error) {
 	if c.key.size != int(unsafe.Sizeof(key)) || c.value.size != int(unsafe.Sizeof(value)) {
 		return nil, fmt.Errorf("these programs have other tables than this version of hostnat")
 	}
-	err := rows(m, func(k, v []byte) error {
+	err := kernel.Rows(m, func(k, v []byte) error {
 		c.key.apply(k, bytesOf(&key))
 		c.value.apply(v, bytesOf(&value))
 		list[key] = value

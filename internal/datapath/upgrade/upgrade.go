@@ -43,7 +43,7 @@ var (
 	}
 	ClockTables = []string{"timers", "slots", "wheels"}
 	// What nobody misses: memory for a moment, and what lies in a ring.
-	emptyTables = []string{"events", "scratches", "no_port_bits"}
+	emptyTables = []string{"events", "flows", "no_port_bits"}
 )
 
 // Plan says what becomes of the tables.
@@ -138,7 +138,7 @@ func (u *Plan) carrier(name string) (carrier, error) {
 }
 
 func count(m *ebpf.Map) (n int) {
-	_ = rows(m, func(_, _ []byte) error { n++; return nil }) // to be told to somebody
+	_ = kernel.Rows(m, func(_, _ []byte) error { n++; return nil }) // to be told to somebody
 	return n
 }
 

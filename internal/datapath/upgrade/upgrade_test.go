@@ -75,6 +75,7 @@ func openVersion(r *dptest.Rig, v version, o ...datapath.Option) error {
 		return err
 	}
 	v(spec)
+	o = append(o, datapath.ClockAhead(wire.Uptime(spec)))
 	return r.Host.Do(func() error {
 		d, err := datapath.OpenSpec(r.Dir, spec, o...)
 		if err == nil {

@@ -1,0 +1,113 @@
+/* SPDX-License-Identifier: (GPL-2.0 OR BSD-2-Clause) */
+/*
+ * A packet's context: what a program knows of the packet at hand, and what
+ * becomes of it. It is an element for each CPU, since the stack has 512 bytes
+ * for a whole chain of functions.
+ *
+ * One program of ours does not interrupt another on the same CPU, since they
+ * run with softirqs disabled, but a copy that goes to the reassembly namespace
+ * passes reassembly_enter while the program that sends it has not ended: so
+ * there are two elements. The hooks of sockets run in process context, where
+ * another may come between; they and the timer have no context.
+ */
+#pragma once
+#include "packet.h"
+#include "route.h"
+
+/* What a session is opened with. */
+struct opening {
+	__u32 nat, network;
+	addr_t external_address;
+	__be16 external_port;
+	__u16 flags;
+	struct route route;
+};
+
+/* Where a search for a free port is. */
+struct port_cursor {
+	__u64 candidates; /* of the word at hand */
+	__u32 base; /* first port of that word */
+	__u32 word; /* the next to be looked at */
+	__u32 end; /* where it has been everywhere; both count on beyond the last word */
+	bool found, full;
+};
+
+/* Who is told why a packet was dropped. */
+enum tell { TELL_NOBODY, TELL_INSIDE, TELL_OUTSIDE };
+
+struct flow {
+	struct packet packet;
+	enum reason reason; /* why the packet is dropped */
+	enum tell tell;
+	addr_t teller; /* the address that tells the sender */
+	__u32 mtu; /* with REASON_TOO_BIG: of the way on */
+	/* The network that the packet comes from; from outside, the compartment is OUTSIDE and the rest 0. */
+	__u32 network, compartment, nat, network_flags;
+	struct session_key key; /* of the packet's session */
+	struct session_key far_key; /* of a hairpin's session on the other side */
+	struct binding_key binding_key; /* the external end that led to key or far_key, or that is being reserved */
+	struct quote quote; /* of an ICMP error */
+	struct opening opening;
+	struct port_cursor ports;
+	struct session session, far_session; /* to be put in; in a dry run, copies that may be changed */
+	__u8 binding[sizeof(struct binding)] __attribute__((aligned(8))); /* bytes: there may be no lock in an element a CPU */
+};
+
+enum { OUTSIDE = ~0U }; /* in place of a compartment: no network has this one */
+
+enum context { CONTEXT_PACKET, CONTEXT_REASSEMBLY, CONTEXTS };
+
+struct {
+	MAP_UINT(type, BPF_MAP_TYPE_PERCPU_ARRAY);
+	MAP_TYPE(key, __u32);
+	MAP_TYPE(value, struct flow);
+	MAP_UINT(max_entries, CONTEXTS);
+} flows SEC(".maps");
+
+/* The context of a packet whose IP header is at l3. What is not set here is set before it is read. */
+INLINE struct flow *begin(__u32 context, __u32 l3)
+{
+	struct flow *flow = bpf_map_lookup_elem(&flows, &context);
+
+	if (!flow)
+		return NULL;
+	flow->packet.l3 = l3;
+	flow->reason = REASON_NONE;
+	flow->tell = TELL_NOBODY;
+	flow->compartment = OUTSIDE;
+	flow->network = flow->nat = flow->network_flags = 0;
+	return flow;
+}
+
+/* The packet comes from this network. */
+INLINE void comes_from(struct flow *flow, const struct inside *inside)
+{
+	flow->network = inside->network;
+	flow->compartment = inside->compartment;
+	flow->nat = inside->nat;
+	flow->network_flags = inside->flags;
+	flow->teller = inside->gateway;
+}
+
+enum { NOT_OURS = -2 }; /* no TCX verdict: somebody else has to decide */
+
+/* The verdict of a packet that is dropped without a word. It is counted where the program ends, in finish(). */
+INLINE int drop(struct flow *flow, enum reason reason)
+{
+	flow->reason = reason;
+	return TCX_DROP;
+}
+
+/* The verdict of a packet whose sender is told, where the reason is one that it can act on. */
+INLINE int refuse(struct flow *flow, enum reason reason)
+{
+	flow->tell = flow->compartment == OUTSIDE ? TELL_OUTSIDE : TELL_INSIDE;
+	return drop(flow, reason);
+}
+
+/* Too big for a way on of this MTU. */
+INLINE int refuse_size(struct flow *flow, __u32 mtu)
+{
+	flow->mtu = mtu;
+	return refuse(flow, REASON_TOO_BIG);
+}
