@@ -23,24 +23,26 @@ const (
 
 // Endpoint is one VM's or container's attachment to a network.
 type Endpoint struct {
-	Name      string         `json:"name"` // unique on the host
-	ID        uint32         `json:"id"`   // stable over restarts; 0 if it is not managed
-	Network   string         `json:"network"`
-	Addresses []netip.Addr   `json:"addresses"`
-	Subnets   []netip.Prefix `json:"subnets"`  // that of each address, in their order
-	Gateways  []netip.Addr   `json:"gateways"` // the host's address in each of these
-	MAC       string         `json:"mac"`
-	Kind      string         `json:"kind"`
-	Target    string         `json:"target"`            // namespace name or path, process id, or link name, by Kind
-	Interface string         `json:"interface"`         // link on the host's side
-	IfName    string         `json:"ifname"`            // link inside the namespace; empty for TAP and port
-	Aliases   []string       `json:"aliases,omitempty"` // further names in DNS
-	MTU       int            `json:"mtu"`               // bytes
-	State     string         `json:"state"`
-	Managed   bool           `json:"managed"`             // attached by hostnat; else known from a DHCP lease or from traffic
-	DNS       []netip.Addr   `json:"dns,omitempty"`       // name servers to configure inside; none: the network has none
-	Domain    string         `json:"domain,omitempty"`    // to search in; empty like DNS
-	Configure []string       `json:"configure,omitempty"` // what a person has to set inside a VM
+	Name      string            `json:"name"` // unique on the host
+	ID        uint32            `json:"id"`   // stable over restarts; 0 if it is not managed
+	Network   string            `json:"network"`
+	Addresses []netip.Addr      `json:"addresses"`
+	Subnets   []netip.Prefix    `json:"subnets"`  // that of each address, in their order
+	Gateways  []netip.Addr      `json:"gateways"` // the host's address in each of these
+	MAC       string            `json:"mac"`
+	Kind      string            `json:"kind"`
+	Target    string            `json:"target"`            // namespace name or path, process id, or link name, by Kind
+	Interface string            `json:"interface"`         // link on the host's side
+	IfName    string            `json:"ifname"`            // link inside the namespace; empty for TAP and port
+	Aliases   []string          `json:"aliases,omitempty"` // further names in DNS
+	MTU       int               `json:"mtu"`               // bytes
+	State     string            `json:"state"`
+	Managed   bool              `json:"managed"`             // attached by hostnat; else known from a DHCP lease or from traffic
+	DNS       []netip.Addr      `json:"dns,omitempty"`       // name servers to configure inside; none: the network has none
+	Domain    string            `json:"domain,omitempty"`    // to search in; empty like DNS
+	Configure []string          `json:"configure,omitempty"` // what a person has to set inside a VM
+	Labels    map[string]string `json:"labels,omitempty"`    // whatever who made it has noted
+	Owner     string            `json:"owner,omitempty"`     // the program that made it; empty: a person
 }
 
 // InNamespace reports whether hostnat made the endpoint's veth pair itself.
@@ -61,7 +63,9 @@ type EndpointSpec struct {
 
 	// Aliases are further names in DNS. An endpoint that is attached already
 	// gets them in place of those it has; none leave it those.
-	Aliases []string `json:"aliases,omitempty"`
+	Aliases []string          `json:"aliases,omitempty"`
+	Labels  map[string]string `json:"labels,omitempty"` // whatever who made it has noted
+	Owner   string            `json:"owner,omitempty"`  // the program that made it; empty: a person
 }
 
 // Endpoints lists the endpoints of a network, or of all if network is "".

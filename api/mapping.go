@@ -9,16 +9,18 @@ import (
 
 // Mapping is a static mapping: what is sent to External reaches its targets.
 type Mapping struct {
-	ID       uint32         `json:"id"` // counts from 1, never reused
-	NAT      string         `json:"nat"`
-	Network  string         `json:"network"`            // of the targets; comma-joined if those are of several
-	Protocol Protocol       `json:"protocol"`           // any: a whole address, External and Internal are without ports
-	External string         `json:"external"`           // "A:P", "A:LO-HI", or "A" for all of it; address 0.0.0.0: every address of the host
-	Internal string         `json:"internal"`           // "A:P", "A:LO-HI" or "A", comma-joined for several targets; address 0.0.0.0: nothing now
-	Endpoint string         `json:"endpoint,omitempty"` // the targets given by name, comma-joined
-	Targets  []Target       `json:"targets"`
-	From     []netip.Prefix `json:"from"` // remotes that are let in; empty: all
-	Active   bool           `json:"active"`
+	ID       uint32            `json:"id"` // counts from 1, never reused
+	NAT      string            `json:"nat"`
+	Network  string            `json:"network"`            // of the targets; comma-joined if those are of several
+	Protocol Protocol          `json:"protocol"`           // any: a whole address, External and Internal are without ports
+	External string            `json:"external"`           // "A:P", "A:LO-HI", or "A" for all of it; address 0.0.0.0: every address of the host
+	Internal string            `json:"internal"`           // "A:P", "A:LO-HI" or "A", comma-joined for several targets; address 0.0.0.0: nothing now
+	Endpoint string            `json:"endpoint,omitempty"` // the targets given by name, comma-joined
+	Targets  []Target          `json:"targets"`
+	From     []netip.Prefix    `json:"from"` // remotes that are let in; empty: all
+	Active   bool              `json:"active"`
+	Labels   map[string]string `json:"labels,omitempty"` // whatever who made it has noted
+	Owner    string            `json:"owner,omitempty"`  // the program that made it; empty: a person
 }
 
 // Target is one thing that a mapping leads to.
@@ -31,13 +33,15 @@ type Target struct {
 
 // MappingSpec asks for a static mapping.
 type MappingSpec struct {
-	NAT      string   `json:"nat,omitempty"`      // empty: the NAT of the target's network
-	Protocol string   `json:"protocol"`           // tcp or udp; any: External and Internal are addresses without ports
-	External string   `json:"external,omitempty"` // PORTS, A:PORTS or *:PORTS, a port or LO-HI; A or empty: free ones are chosen
-	Internal string   `json:"internal"`           // ENDPOINT:PORTS or A:PORTS, several with commas between
-	Network  string   `json:"network,omitempty"`  // only needed if several networks hold A
-	From     []string `json:"from,omitempty"`     // prefixes or addresses of remotes; empty: all
-	Force    bool     `json:"force,omitempty"`    // take the port even if a program of the host listens there
+	NAT      string            `json:"nat,omitempty"`      // empty: the NAT of the target's network
+	Protocol string            `json:"protocol"`           // tcp or udp; any: External and Internal are addresses without ports
+	External string            `json:"external,omitempty"` // PORTS, A:PORTS or *:PORTS, a port or LO-HI; A or empty: free ones are chosen
+	Internal string            `json:"internal"`           // ENDPOINT:PORTS or A:PORTS, several with commas between
+	Network  string            `json:"network,omitempty"`  // only needed if several networks hold A
+	From     []string          `json:"from,omitempty"`     // prefixes or addresses of remotes; empty: all
+	Force    bool              `json:"force,omitempty"`    // take the port even if a program of the host listens there
+	Labels   map[string]string `json:"labels,omitempty"`   // whatever who made it has noted
+	Owner    string            `json:"owner,omitempty"`    // the program that made it; empty: a person
 }
 
 // Mappings lists the static mappings.

@@ -24,7 +24,9 @@ type NAT struct {
 	HoldDown           uint32            `json:"holdDown"` // seconds for which a freed port rests
 	Limits             Limits            `json:"limits"`
 	MSSClamp           bool              `json:"mssClamp"`
-	Exhaustion         string            `json:"exhaustion"` // prohibited, unreachable or silent
+	Exhaustion         string            `json:"exhaustion"`       // prohibited, unreachable or silent
+	Labels             map[string]string `json:"labels,omitempty"` // whatever who made it has noted
+	Owner              string            `json:"owner,omitempty"`  // the program that made it; empty: a person
 }
 
 // ExternalAddress is an address and the dynamic ports that a NAT may use on it.
@@ -57,10 +59,12 @@ type Limits struct {
 
 // NATSpec asks for a NAT.
 type NATSpec struct {
-	Name               string   `json:"name"`
-	ExternalInterfaces []string `json:"externalInterfaces,omitempty"`
-	ExternalAddresses  []string `json:"externalAddresses,omitempty"` // A or A:LO-HI
-	Profile            string   `json:"profile,omitempty"`           // empty: rfc
+	Name               string            `json:"name"`
+	ExternalInterfaces []string          `json:"externalInterfaces,omitempty"`
+	ExternalAddresses  []string          `json:"externalAddresses,omitempty"` // A or A:LO-HI
+	Profile            string            `json:"profile,omitempty"`           // empty: rfc
+	Labels             map[string]string `json:"labels,omitempty"`            // whatever who made it has noted
+	Owner              string            `json:"owner,omitempty"`             // the program that made it; empty: a person
 }
 
 // Settings is the body of a PATCH: keys and values as `set KEY=VALUE` takes them.

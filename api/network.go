@@ -30,18 +30,21 @@ type Network struct {
 	DNS         string         `json:"dns"`       // on or off: whether the gateway answers for names
 	Domain      string         `json:"domain"`    // that the endpoints' names are in
 
-	DHCP      string       `json:"dhcp"`              // on or off: whether clients get addresses from the gateway
-	LeaseTime uint32       `json:"leaseTime"`         // seconds
-	MTU       int          `json:"mtu"`               // bytes; 0: that of the outgoing interface
-	NTP       []netip.Addr `json:"ntp,omitempty"`     // time servers that DHCP tells
-	Routes    []string     `json:"routes,omitempty"`  // PREFIX=GATEWAY, that DHCP tells beside the default route
-	Ranges    []string     `json:"ranges,omitempty"`  // LO-HI for DHCP clients; none: the whole subnet
-	Exclude   []string     `json:"exclude,omitempty"` // LO-HI, never given out unless asked for
+	DHCP      string            `json:"dhcp"`              // on or off: whether clients get addresses from the gateway
+	LeaseTime uint32            `json:"leaseTime"`         // seconds
+	MTU       int               `json:"mtu"`               // bytes; 0: that of the outgoing interface
+	NTP       []netip.Addr      `json:"ntp,omitempty"`     // time servers that DHCP tells
+	Routes    []string          `json:"routes,omitempty"`  // PREFIX=GATEWAY, that DHCP tells beside the default route
+	Ranges    []string          `json:"ranges,omitempty"`  // LO-HI for DHCP clients; none: the whole subnet
+	Exclude   []string          `json:"exclude,omitempty"` // LO-HI, never given out unless asked for
+	Labels    map[string]string `json:"labels,omitempty"`  // whatever who made it has noted
+	Owner     string            `json:"owner,omitempty"`   // the program that made it; empty: a person
 }
 
 // NetworkSpec asks for a network.
 type NetworkSpec struct {
 	Name        string   `json:"name"`
+	Type        string   `json:"type,omitempty"`        // nat, internal or per-endpoint; empty: as NAT and Compartment say
 	NAT         string   `json:"nat,omitempty"`         // empty: the default NAT; none: none
 	Subnets     []string `json:"subnets,omitempty"`     // empty: a free one is chosen
 	Gateways    []string `json:"gateways,omitempty"`    // empty: each subnet's first address
@@ -52,13 +55,15 @@ type NetworkSpec struct {
 	Overlap     string   `json:"overlap,omitempty"`     // keep or renumber; empty: keep
 	Isolation   string   `json:"isolation,omitempty"`   // on, off or endpoint; empty: on
 
-	DHCP      string   `json:"dhcp,omitempty"`      // on or off; empty: on
-	DNS       string   `json:"dns,omitempty"`       // on or off; empty: on
-	LeaseTime string   `json:"leaseTime,omitempty"` // seconds or a duration; empty: an hour
-	MTU       string   `json:"mtu,omitempty"`       // bytes, or auto; empty: auto
-	NTP       []string `json:"ntp,omitempty"`       // addresses of time servers
-	Ranges    []string `json:"ranges,omitempty"`    // LO-HI, for DHCP clients; empty: the whole subnet
-	Exclude   []string `json:"exclude,omitempty"`   // LO-HI, never given out unless asked for
+	DHCP      string            `json:"dhcp,omitempty"`      // on or off; empty: on
+	DNS       string            `json:"dns,omitempty"`       // on or off; empty: on
+	LeaseTime string            `json:"leaseTime,omitempty"` // seconds or a duration; empty: an hour
+	MTU       string            `json:"mtu,omitempty"`       // bytes, or auto; empty: auto
+	NTP       []string          `json:"ntp,omitempty"`       // addresses of time servers
+	Ranges    []string          `json:"ranges,omitempty"`    // LO-HI, for DHCP clients; empty: the whole subnet
+	Exclude   []string          `json:"exclude,omitempty"`   // LO-HI, never given out unless asked for
+	Labels    map[string]string `json:"labels,omitempty"`    // whatever who made it has noted
+	Owner     string            `json:"owner,omitempty"`     // the program that made it; empty: a person
 }
 
 // RenumberSpec asks for a network to move.

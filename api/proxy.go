@@ -27,16 +27,18 @@ type Proxy struct {
 	ProxyProtocol bool         `json:"proxyProtocol"`     // the server is told who the client is, by a PROXY protocol version 2 header
 	Transparent   bool         `json:"transparent"`       // the connection to the server has the client's address as its source
 
-	Listening        bool       `json:"listening"`         // on all of its ports
-	Problem          string     `json:"problem,omitempty"` // what keeps it from working now
-	Connections      uint64     `json:"connections"`       // at the moment; UDP: clients heard of in the last minutes
-	TotalConnections uint64     `json:"totalConnections"`
-	Refused          uint64     `json:"refused"`  // connections and UDP clients for which there was no place
-	GaveWay          uint64     `json:"gaveWay"`  // those that were ended so that others have one
-	BytesIn          uint64     `json:"bytesIn"`  // from clients to servers
-	BytesOut         uint64     `json:"bytesOut"` // from servers to clients
-	LastError        string     `json:"lastError,omitempty"`
-	LastErrorAt      *time.Time `json:"lastErrorAt,omitempty"`
+	Listening        bool              `json:"listening"`         // on all of its ports
+	Problem          string            `json:"problem,omitempty"` // what keeps it from working now
+	Connections      uint64            `json:"connections"`       // at the moment; UDP: clients heard of in the last minutes
+	TotalConnections uint64            `json:"totalConnections"`
+	Refused          uint64            `json:"refused"`  // connections and UDP clients for which there was no place
+	GaveWay          uint64            `json:"gaveWay"`  // those that were ended so that others have one
+	BytesIn          uint64            `json:"bytesIn"`  // from clients to servers
+	BytesOut         uint64            `json:"bytesOut"` // from servers to clients
+	LastError        string            `json:"lastError,omitempty"`
+	LastErrorAt      *time.Time        `json:"lastErrorAt,omitempty"`
+	Labels           map[string]string `json:"labels,omitempty"` // whatever who made it has noted
+	Owner            string            `json:"owner,omitempty"`  // the program that made it; empty: a person
 }
 
 // ProxyRoute is where a proxy of kind name sends those who ask for a name.
@@ -47,13 +49,15 @@ type ProxyRoute struct {
 
 // ProxySpec asks for a port proxy.
 type ProxySpec struct {
-	Kind          string   `json:"kind"`
-	Protocol      string   `json:"protocol,omitempty"`      // empty: tcp
-	Listen        string   `json:"listen"`                  // [HOST:]PORT or [HOST:]LO-HI; HOST an address, a name, or *
-	Connect       string   `json:"connect,omitempty"`       // HOST:PORT or HOST:LO-HI; HOST an address, an endpoint or a name; not for kind name
-	Routes        []string `json:"routes,omitempty"`        // NAME=HOST:PORT, for kind name
-	ProxyProtocol bool     `json:"proxyProtocol,omitempty"` // send a PROXY protocol version 2 header
-	Transparent   bool     `json:"transparent,omitempty"`   // keep the client's address; for kind name
+	Kind          string            `json:"kind"`
+	Protocol      string            `json:"protocol,omitempty"`      // empty: tcp
+	Listen        string            `json:"listen"`                  // [HOST:]PORT or [HOST:]LO-HI; HOST an address, a name, or *
+	Connect       string            `json:"connect,omitempty"`       // HOST:PORT or HOST:LO-HI; HOST an address, an endpoint or a name; not for kind name
+	Routes        []string          `json:"routes,omitempty"`        // NAME=HOST:PORT, for kind name
+	ProxyProtocol bool              `json:"proxyProtocol,omitempty"` // send a PROXY protocol version 2 header
+	Transparent   bool              `json:"transparent,omitempty"`   // keep the client's address; for kind name
+	Labels        map[string]string `json:"labels,omitempty"`        // whatever who made it has noted
+	Owner         string            `json:"owner,omitempty"`         // the program that made it; empty: a person
 }
 
 // Proxies lists the port proxies.

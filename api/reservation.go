@@ -8,18 +8,22 @@ import (
 
 // Reservation keeps an address of a network for one client, known by MAC or Name.
 type Reservation struct {
-	Network string     `json:"network"`
-	MAC     string     `json:"mac,omitempty"`
-	Name    string     `json:"name,omitempty"` // of an endpoint, or the hostname that a DHCP client gives
-	Address netip.Addr `json:"address"`
+	Network string            `json:"network"`
+	MAC     string            `json:"mac,omitempty"`
+	Name    string            `json:"name,omitempty"` // of an endpoint, or the hostname that a DHCP client gives
+	Address netip.Addr        `json:"address"`
+	Labels  map[string]string `json:"labels,omitempty"` // whatever who made it has noted
+	Owner   string            `json:"owner,omitempty"`  // the program that made it; empty: a person
 }
 
 // ReservationSpec asks for an address to be kept for a client.
 type ReservationSpec struct {
-	Network string `json:"network"`
-	MAC     string `json:"mac,omitempty"`  // one of MAC and Name
-	Name    string `json:"name,omitempty"` // of an endpoint, or the hostname that a DHCP client gives
-	Address string `json:"address"`
+	Network string            `json:"network"`
+	MAC     string            `json:"mac,omitempty"`  // one of MAC and Name
+	Name    string            `json:"name,omitempty"` // of an endpoint, or the hostname that a DHCP client gives
+	Address string            `json:"address"`
+	Labels  map[string]string `json:"labels,omitempty"` // whatever who made it has noted
+	Owner   string            `json:"owner,omitempty"`  // the program that made it; empty: a person
 }
 
 // Reservations lists the reserved addresses of all networks.

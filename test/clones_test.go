@@ -48,7 +48,7 @@ func TestClones(t *testing.T) {
 		count = n
 	}
 	h := startHost(t)
-	if _, err := h.CreateNetwork(t.Context(), api.NetworkSpec{Name: "snap", Subnets: []string{"172.16.1.0/24"}, Compartment: model.EachCompartment}); err != nil {
+	if _, err := h.CreateNetwork(t.Context(), api.NetworkSpec{Name: "snap", Subnets: []string{"172.16.1.0/24"}, Type: string(model.TypePerEndpoint)}); err != nil {
 		t.Fatal(err)
 	}
 	clones := h.addClones(count)

@@ -39,6 +39,7 @@ func endpointAttach(a *app) *cobra.Command {
 	flags.StringArrayVar(&spec.Addresses, "address", nil, "its `address` (default a free one)")
 	flags.StringVar(&spec.MAC, "mac", "", "its Ethernet `address` (default made from the address)")
 	flags.StringArrayVar(&spec.Aliases, "alias", nil, "a further `name` for it in DNS; may be repeated")
+	metadataFlags(cmd, &spec.Labels, &spec.Owner)
 	flags.StringVar(&spec.IfName, "ifname", "", "`name` of its interface inside the namespace (default eth0)")
 	return cmd
 }

@@ -55,6 +55,7 @@ func mappingAdd(a *app) *cobra.Command {
 	flags.StringVar(&spec.Network, "network", "", "the `network` of an address that several networks have")
 	flags.StringArrayVar(&spec.From, "from", nil, "let only this `CIDR` in; may be repeated")
 	flags.BoolVar(&spec.Force, "force", false, "take the port, or the address, even if a program of the host listens there or the NAT is left without")
+	metadataFlags(cmd, &spec.Labels, &spec.Owner)
 	completeFlag(cmd, "protocol", "tcp", "udp", "any")
 	a.completeFlagFrom(cmd, "nat", natNames)
 	a.completeFlagFrom(cmd, "network", networkNames)

@@ -30,6 +30,7 @@ func natCreate(a *app) *cobra.Command {
 	flags.StringArrayVar(&spec.ExternalInterfaces, "external-interface", nil, "use the address of this `interface`; may be repeated")
 	flags.StringArrayVar(&spec.ExternalAddresses, "external-address", nil, "use this `A[:LO-HI]`, added to the host if it does not have it; may be repeated")
 	flags.StringVar(&spec.Profile, "profile", "", "timeouts and filtering: rfc or winnat (default rfc)")
+	metadataFlags(cmd, &spec.Labels, &spec.Owner)
 	completeFlag(cmd, "profile", "rfc", "winnat")
 	return cmd
 }
@@ -93,7 +94,7 @@ func natDelete(a *app) *cobra.Command {
 
 // natFields names the settings as `nat set` does.
 func natFields(n api.NAT) []field {
-	return []field{
+	return append([]field{
 		{"name", n.Name},
 		{"interfaces", texts(n.ExternalInterfaces)},
 		{"addresses", externalAddresses(n)},
@@ -113,7 +114,7 @@ func natFields(n api.NAT) []field {
 		{"max-rate", limitText(n.Limits.Rate)},
 		{"mss-clamp", yesNo(n.MSSClamp)},
 		{"exhaustion", n.Exhaustion},
-	}
+	}, metadataFields(n.Labels, n.Owner)...)
 }
 
 func limitText(n uint32) string {

@@ -34,6 +34,7 @@ func networkCreate(a *app) *cobra.Command {
 		},
 	}
 	flags := cmd.Flags()
+	flags.StringVar(&spec.Type, "type", "", "`nat|internal|per-endpoint`: a switch behind a NAT; a switch behind none; no switch, each endpoint in a compartment of its own with the same address (default as --nat and --compartment say)")
 	flags.StringVar(&spec.NAT, "nat", "", "the `NAT` that it is behind, or none: then its endpoints do not reach the outside (default default)")
 	flags.StringArrayVar(&spec.Subnets, "subnet", nil, "its `CIDR`; without it, a free one is chosen")
 	flags.StringArrayVar(&spec.Gateways, "gateway", nil, "the host's `address` on it (default the subnet's first)")
@@ -50,6 +51,8 @@ func networkCreate(a *app) *cobra.Command {
 	flags.StringArrayVar(&spec.NTP, "ntp", nil, "`address` of a time server that clients are told; may be repeated")
 	flags.StringArrayVar(&spec.Ranges, "range", nil, "`LO-HI`: DHCP clients get addresses from here (default the whole subnet); may be repeated")
 	flags.StringArrayVar(&spec.Exclude, "exclude", nil, "`LO-HI`: never given out unless asked for; may be repeated")
+	metadataFlags(cmd, &spec.Labels, &spec.Owner)
+	completeFlag(cmd, "type", api.NATNetwork, api.InternalNetwork, api.PerEndpointNetwork)
 	completeFlag(cmd, "dhcp", "on", "off")
 	completeFlag(cmd, "dns", "on", "off")
 	a.completeFlagFrom(cmd, "nat", natNames)
@@ -118,7 +121,7 @@ func bridgeText(n api.Network) string {
 
 // networkFields names the settings as `network set` does.
 func networkFields(n api.Network) []field {
-	return []field{
+	return append([]field{
 		{"name", n.Name}, {"type", n.Type}, {"subnet", texts(n.Subnets)}, {"gateway", texts(n.Gateways)},
 		{"bridge", bridgeText(n)}, {"nat", n.NAT}, {"compartment", n.Compartment},
 		{"isolation", n.Isolation}, {"overlap", n.Overlap},
@@ -126,7 +129,7 @@ func networkFields(n api.Network) []field {
 		{"dhcp", n.DHCP}, {"lease-time", secondsText(uint64(n.LeaseTime))}, {"mtu", mtuText(n)},
 		{"range", orWord(texts(n.Ranges), "all")}, {"exclude", orWord(texts(n.Exclude), "none")},
 		{"ntp", orWord(texts(n.NTP), "none")}, {"routes", orWord(texts(n.Routes), "none")},
-	}
+	}, metadataFields(n.Labels, n.Owner)...)
 }
 
 func mtuText(n api.Network) string {

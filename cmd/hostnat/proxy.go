@@ -42,6 +42,7 @@ func proxyAddKind(a *app, kind, what string) *cobra.Command {
 	}
 	cmd.Flags().StringVar(&spec.Protocol, "protocol", "tcp", "tcp or udp")
 	cmd.Flags().BoolVar(&spec.ProxyProtocol, "proxy-protocol", false, "tell the server who the client is, by a PROXY protocol version 2 header")
+	metadataFlags(cmd, &spec.Labels, &spec.Owner)
 	completeFlag(cmd, "protocol", "tcp", "udp")
 	return cmd
 }

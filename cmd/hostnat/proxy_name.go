@@ -24,6 +24,7 @@ or --transparent=false is given.`,
 	}
 	cmd.Flags().BoolVar(&spec.ProxyProtocol, "proxy-protocol", false, "tell the server who the client is, by a PROXY protocol version 2 header")
 	cmd.Flags().BoolVar(&spec.Transparent, "transparent", true, "endpoints see the client's own address; not the default with --proxy-protocol")
+	metadataFlags(cmd, &spec.Labels, &spec.Owner)
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
 		spec.Listen, spec.Routes = args[0], args[1:]
 		if !cmd.Flags().Changed("transparent") {

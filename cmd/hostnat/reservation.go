@@ -32,6 +32,7 @@ func reservationAdd(a *app) *cobra.Command {
 		},
 	}
 	flags := cmd.Flags()
+	metadataFlags(cmd, &spec.Labels, &spec.Owner)
 	flags.StringVar(&spec.MAC, "mac", "", "the client's Ethernet `address`")
 	flags.StringVar(&spec.Name, "name", "", "the client's `name`")
 	flags.StringVar(&spec.Address, "address", "", "the `address` that it gets")

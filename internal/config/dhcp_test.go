@@ -108,7 +108,7 @@ func TestReservations(t *testing.T) {
 			r, err := c.AddReservation(tt.spec, model.HostFacts{})
 			if tt.want == "" {
 				again, err2 := c.AddReservation(tt.spec, model.HostFacts{})
-				if err != nil || err2 != nil || again != r || len(c.Reservations) != 2 {
+				if err != nil || err2 != nil || !again.Equal(&r) || len(c.Reservations) != 2 {
 					t.Errorf("%+v, %v; again %+v, %v", r, err, again, err2)
 				}
 				return

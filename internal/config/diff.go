@@ -73,13 +73,19 @@ func Diff(before, after *Config) Difference {
 		Endpoints: byID(before.Endpoints, after.Endpoints, func(e *model.Endpoint) uint32 { return e.ID }, (*model.Endpoint).Equal),
 		Mappings:  byID(before.Mappings, after.Mappings, func(m *model.Mapping) uint32 { return m.ID }, (*model.Mapping).Equal),
 		Proxies:   byID(before.Proxies, after.Proxies, func(p *model.Proxy) uint32 { return p.ID }, (*model.Proxy).Equal),
-		Reservations: byKey(before.Reservations, after.Reservations, (*model.Reservation).Equal, func(r *model.Reservation) model.Reservation {
-			return model.Reservation{Network: r.Network, Address: r.Address}
+		Reservations: byKey(before.Reservations, after.Reservations, (*model.Reservation).Equal, func(r *model.Reservation) addressKey {
+			return addressKey{r.Network, r.Address}
 		}),
 		Pools:    byKey(before.Pools, after.Pools, func(a, b *model.Pool) bool { return *a == *b }, func(p *model.Pool) netip.Prefix { return p.Prefix }),
 		Rest:     !sameRest(before, after),
 		Counters: before.NextID != after.NextID || before.NextMapping != after.NextMapping || before.NextProxy != after.NextProxy,
 	}
+}
+
+// addressKey is an address of a network.
+type addressKey struct {
+	network string
+	address netip.Addr
 }
 
 func sameRest(a, b *Config) bool {

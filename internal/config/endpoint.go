@@ -1,6 +1,7 @@
 package config
 
 import (
+	"fmt"
 	"net/netip"
 	"slices"
 
@@ -20,7 +21,10 @@ func (c *Config) AddEndpoint(spec EndpointSpec, facts model.HostFacts, choose Ch
 	if err != nil {
 		return model.Endpoint{}, err
 	}
-	e := model.Endpoint{Name: spec.Name, Network: network.Name}
+	e := model.Endpoint{Name: spec.Name, Network: network.Name, Metadata: model.Metadata{Labels: spec.Labels, Owner: spec.Owner}}
+	if err := e.Check(); err != nil {
+		return model.Endpoint{}, err
+	}
 	if err := parseTarget(&e, spec); err != nil {
 		return model.Endpoint{}, err
 	}
@@ -32,6 +36,9 @@ func (c *Config) AddEndpoint(spec EndpointSpec, facts model.HostFacts, choose Ch
 	}
 	if has, ok := c.attached(spec.Name); ok {
 		if err := sameEndpoint(has, e); err != nil {
+			return model.Endpoint{}, err
+		}
+		if err := sameMetadata(fmt.Sprintf("endpoint %q", has.Name), has.Metadata, e.Metadata); err != nil {
 			return model.Endpoint{}, err
 		}
 		if len(e.Aliases) > 0 {

@@ -1,6 +1,7 @@
 package config
 
 import (
+	"fmt"
 	"net/netip"
 	"slices"
 	"strings"
@@ -43,7 +44,7 @@ func (c *Config) AddMapping(spec MappingSpec, choose ChooseExternal) (model.Mapp
 			continue
 		}
 		if sameMapping(*has, m) {
-			return *has, nil
+			return *has, sameMetadata(fmt.Sprintf("mapping %d", has.ID), has.Metadata, m.Metadata)
 		}
 		return model.Mapping{}, clash(*has, m)
 	}
@@ -68,8 +69,11 @@ func (c *Config) DeleteMapping(id uint32) error {
 
 // parseMapping reads the parts that need no configuration.
 func parseMapping(spec MappingSpec) (model.Mapping, error) {
-	m := model.Mapping{From: []netip.Prefix{}}
-	var err error
+	m := model.Mapping{From: []netip.Prefix{}, Metadata: model.Metadata{Labels: spec.Labels, Owner: spec.Owner}}
+	err := m.Check()
+	if err != nil {
+		return m, err
+	}
 	if m.Protocol, err = parseMappingProtocol(spec.Protocol); err != nil {
 		return m, err
 	}

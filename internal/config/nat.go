@@ -26,6 +26,10 @@ func (c *Config) AddNAT(spec NATSpec) (model.NAT, error) {
 		}
 	}
 	n := model.NewNAT(spec.Name, 0, profile)
+	n.Metadata = model.Metadata{Labels: spec.Labels, Owner: spec.Owner}
+	if err := n.Check(); err != nil {
+		return model.NAT{}, err
+	}
 	for _, link := range spec.ExternalInterfaces {
 		if err := c.addInterface(&n, link); err != nil {
 			return model.NAT{}, err

@@ -124,19 +124,19 @@ func TestAddNetwork(t *testing.T) {
 		want model.Network
 	}{
 		{"defaults", NetworkSpec{Name: "n", Subnet: "172.20.0.0/24"}, model.Network{
-			Name: "n", NAT: "default", Compartment: "default", Bridge: "hn-n",
+			Name: "n", Type: model.TypeNAT, NAT: "default", Compartment: "default", Bridge: "hn-n",
 			Subnets: []netip.Prefix{netip.MustParsePrefix("172.20.0.0/24")}, Gateways: []netip.Addr{netip.MustParseAddr("172.20.0.1")}}},
 		{"all given", NetworkSpec{Name: "n", Subnet: "172.20.0.0/30", Gateway: "172.20.0.2", Bridge: "br9", Compartment: "blue", NAT: "office"}, model.Network{
-			Name: "n", NAT: "office", Compartment: "blue", Bridge: "br9",
+			Name: "n", Type: model.TypeNAT, NAT: "office", Compartment: "blue", Bridge: "br9",
 			Subnets: []netip.Prefix{netip.MustParsePrefix("172.20.0.0/30")}, Gateways: []netip.Addr{netip.MustParseAddr("172.20.0.2")}}},
 		{"adopted bridge with its own prefix", NetworkSpec{Name: "n", Subnet: "172.17.0.0/16", Bridge: "docker0", Adopt: true}, model.Network{
-			Name: "n", NAT: "default", Compartment: "default", Bridge: "docker0", Adopted: true,
+			Name: "n", Type: model.TypeNAT, NAT: "default", Compartment: "default", Bridge: "docker0", Adopted: true,
 			Subnets: []netip.Prefix{netip.MustParsePrefix("172.17.0.0/16")}, Gateways: []netip.Addr{netip.MustParseAddr("172.17.0.1")}}},
 		{"overlap in another compartment", NetworkSpec{Name: "n", Subnet: "172.16.0.0/22", Compartment: "red"}, model.Network{
-			Name: "n", NAT: "default", Compartment: "red", Bridge: "hn-n",
+			Name: "n", Type: model.TypeNAT, NAT: "default", Compartment: "red", Bridge: "hn-n",
 			Subnets: []netip.Prefix{netip.MustParsePrefix("172.16.0.0/22")}, Gateways: []netip.Addr{netip.MustParseAddr("172.16.0.1")}}},
 		{"free subnet", NetworkSpec{Name: "n"}, model.Network{
-			Name: "n", NAT: "default", Compartment: "default", Bridge: "hn-n",
+			Name: "n", Type: model.TypeNAT, NAT: "default", Compartment: "default", Bridge: "hn-n",
 			Subnets: []netip.Prefix{netip.MustParsePrefix("172.31.9.0/24")}, Gateways: []netip.Addr{netip.MustParseAddr("172.31.9.1")}}},
 	}
 	choose := func(model.HostFacts, []model.Network) (netip.Prefix, error) {
@@ -166,7 +166,7 @@ func TestAddNetwork(t *testing.T) {
 
 func TestAddNetworkRefuses(t *testing.T) {
 	t.Parallel()
-	long := strings.Repeat("n", 64)
+	long := strings.Repeat("n", model.MaxName+1)
 	tests := []struct {
 		name     string
 		spec     NetworkSpec
@@ -203,7 +203,7 @@ func TestAddNetworkRefuses(t *testing.T) {
 		{"name with slash", NetworkSpec{Name: "a/b"}, model.Invalid, []string{"'/'"}},
 		{"name with control character", NetworkSpec{Name: "a\nb"}, model.Invalid, []string{`'\n'`}},
 		{"name with space", NetworkSpec{Name: "a b"}, model.Invalid, []string{"' '"}},
-		{"name too long", NetworkSpec{Name: long}, model.Invalid, []string{"63"}},
+		{"name too long", NetworkSpec{Name: long}, model.Invalid, []string{"255"}},
 		{"name starts with dash", NetworkSpec{Name: "-a"}, model.Invalid, []string{"'-'"}},
 		{"name starts with dot", NetworkSpec{Name: ".a"}, model.Invalid, []string{"'.'"}},
 		{"name is an address", NetworkSpec{Name: "10.0.0.1"}, model.Invalid, []string{"address"}},

@@ -35,7 +35,7 @@ func parseRanges(what, s string, subnet netip.Prefix, words ...string) ([]model.
 
 // maxDomain leaves room for an endpoint's name before the domain: 253 bytes are
 // the most a name's text can have (RFC 1035 section 2.3.4).
-const maxDomain = 253 - 1 - model.MaxName
+const maxDomain = 253 - 1 - model.MaxLabel
 
 const domainHint = "use labels of letters, digits, '_' and '-' with dots between, such as lab.internal"
 

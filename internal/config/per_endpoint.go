@@ -58,7 +58,7 @@ func (c *Config) perEndpointNetworks() map[string]model.Network {
 // island is the network of one endpoint of a private one. No name that a user
 // gives has a slash.
 func pointToPoint(n model.Network, e model.Endpoint) model.Network {
-	n.PartOf, n.ID = n.ID, e.ID
+	n.Type, n.PartOf, n.ID = model.TypePointToPoint, n.ID, e.ID
 	n.Name += "/" + e.Name
 	n.Compartment, n.Bridge, n.Isolation = n.Name, e.Interface, model.IsolatedEndpoints
 	return n
@@ -70,8 +70,8 @@ func checkPerEndpoint(n *model.Network, spec NetworkSpec) error {
 		return nil
 	}
 	if spec.Bridge != "" || spec.Adopt {
-		return model.Errorf(model.Invalid, "network %q has no bridge: with compartment %s every endpoint is on a link of its own", n.Name, model.EachCompartment).
-			WithHint("leave --bridge out, or choose another --compartment")
+		return model.Errorf(model.Invalid, "network %q has no bridge: of a network of type %s every endpoint is on a link of its own", n.Name, n.Type).
+			WithHint("leave --bridge out, or choose another --type")
 	}
 	return nil
 }

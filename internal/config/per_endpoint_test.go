@@ -56,7 +56,7 @@ func TestPrivateNetwork(t *testing.T) {
 // meaning, is what it was.
 func TestOldCompartmentEach(t *testing.T) {
 	t.Parallel()
-	old := model.Network{Name: "old", ID: 9, Compartment: model.EachCompartment, Bridge: "hn-old", Subnets: []netip.Prefix{netip.MustParsePrefix("172.16.1.0/24")}}
+	old := model.Network{Name: "old", ID: 9, Type: model.TypeOf(model.EachCompartment, "hn-old", "default"), Compartment: model.EachCompartment, Bridge: "hn-old", Subnets: []netip.Prefix{netip.MustParsePrefix("172.16.1.0/24")}}
 	c := NewConfig()
 	c.Networks = append(c.Networks, old)
 	if diff := cmp.Diff(c, c.Unfolded(), compareNetip); diff != "" || old.PerEndpoint() {
@@ -75,7 +75,7 @@ func TestUnfolded(t *testing.T) {
 	snap, _ := c.Network("snap")
 	e2 := endpointOf(t, c, "e2")
 	want := model.Network{
-		Name: "snap/e2", ID: e2.ID, NAT: model.DefaultNAT, Compartment: "snap/e2", Subnets: []netip.Prefix{snap.Subnet4()}, Gateways: []netip.Addr{snap.Gateway4()},
+		Name: "snap/e2", Type: model.TypePointToPoint, ID: e2.ID, NAT: model.DefaultNAT, Compartment: "snap/e2", Subnets: []netip.Prefix{snap.Subnet4()}, Gateways: []netip.Addr{snap.Gateway4()},
 		Bridge: "tap7", Isolation: model.IsolatedEndpoints, Domain: "snap.internal", PartOf: snap.ID,
 	}
 	island, err := u.Network("snap/e2")

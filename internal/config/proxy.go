@@ -1,6 +1,7 @@
 package config
 
 import (
+	"fmt"
 	"slices"
 
 	"github.com/hostnat/hostnat/internal/model"
@@ -13,9 +14,13 @@ func (c *Config) AddProxy(spec ProxySpec, at Locate) (model.Proxy, error) {
 	if err != nil {
 		return model.Proxy{}, err
 	}
+	p.Metadata = model.Metadata{Labels: spec.Labels, Owner: spec.Owner}
+	if err := p.Check(); err != nil {
+		return model.Proxy{}, err
+	}
 	for _, has := range c.Proxies {
 		if has.Same(p) {
-			return has, nil
+			return has, sameMetadata(fmt.Sprintf("port proxy %d", has.ID), has.Metadata, p.Metadata)
 		}
 	}
 	if err := c.checkProxyPort(p); err != nil {

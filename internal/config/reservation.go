@@ -29,10 +29,14 @@ func (c *Config) AddReservation(spec ReservationSpec, facts model.HostFacts) (mo
 	if err != nil {
 		return model.Reservation{}, err
 	}
-	if slices.Contains(c.Reservations, r) {
-		return r, nil
+	r.Metadata = model.Metadata{Labels: spec.Labels, Owner: spec.Owner}
+	if err := r.Check(); err != nil {
+		return model.Reservation{}, err
 	}
 	for _, has := range c.Reservations {
+		if has.Network == r.Network && has.MAC == r.MAC && has.Name == r.Name && has.Address == r.Address {
+			return has, sameMetadata("the reservation of "+r.Address.String(), has.Metadata, r.Metadata)
+		}
 		if has.Network == r.Network && client(has) == client(r) {
 			return model.Reservation{}, model.Errorf(model.Conflict, "%s has address %s of network %q reserved already", client(r), has.Address, r.Network).
 				WithHint("delete that reservation first: hostnat reservation delete %s %s", r.Network, has.Address)

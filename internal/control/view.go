@@ -56,11 +56,13 @@ type MappingView struct {
 	Targets  []model.Target
 	From     []netip.Prefix
 	Active   bool
+	model.Metadata
 }
 
 func viewMapping(m model.Mapping, active bool) MappingView {
 	return MappingView{
-		ID: m.ID, NAT: m.NAT, Network: m.Networks(), Protocol: m.Protocol, External: m.External,
+		Metadata: m.Metadata,
+		ID:       m.ID, NAT: m.NAT, Network: m.Networks(), Protocol: m.Protocol, External: m.External,
 		Internal: m.InternalText(), Endpoint: m.Endpoints(), Targets: m.Targets, From: m.From, Active: active,
 	}
 }

@@ -15,7 +15,7 @@ func withClones() Facts {
 	f := healthy()
 	gateway := []netip.Prefix{pre("172.16.9.1/24")}
 	for i, name := range []string{"snap", "snip"} {
-		f.Config.Networks = append(f.Config.Networks, model.Network{Name: name, ID: uint32(10 + i), NAT: "default", Compartment: model.EachCompartment,
+		f.Config.Networks = append(f.Config.Networks, model.Network{Name: name, ID: uint32(10 + i), NAT: "default", Type: model.TypePerEndpoint, Compartment: model.EachCompartment,
 			Subnets: []netip.Prefix{pre("172.16.9.0/24")}, Gateways: []netip.Addr{gateway[0].Addr()}})
 	}
 	for i, link := range []string{"hv-e1", "tap0"} {

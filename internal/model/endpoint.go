@@ -25,7 +25,7 @@ type Neighbour struct {
 // Equal reports whether the endpoints are the same in everything.
 func (e *Endpoint) Equal(o *Endpoint) bool {
 	return e.Name == o.Name && e.ID == o.ID && e.Network == o.Network && slices.Equal(e.Addresses, o.Addresses) && e.MAC == o.MAC &&
-		e.Kind == o.Kind && e.Target == o.Target && e.Interface == o.Interface && e.IfName == o.IfName && slices.Equal(e.Aliases, o.Aliases)
+		e.Kind == o.Kind && e.Target == o.Target && e.Interface == o.Interface && e.IfName == o.IfName && slices.Equal(e.Aliases, o.Aliases) && e.Metadata.Equal(o.Metadata)
 }
 
 // KindLease is an endpoint that hostnat did not attach: it asked for an address
@@ -55,6 +55,7 @@ type Endpoint struct {
 	Interface string       `json:"interface"`         // link name on the host's side
 	IfName    string       `json:"ifname"`            // link name inside the namespace ("eth0"); empty for TAP and port
 	Aliases   []string     `json:"aliases,omitempty"` // further names in DNS: lower case, sorted
+	Metadata
 }
 
 // Address4 is the IPv4 one of the addresses; not valid if there is none.

@@ -92,14 +92,15 @@ func normalHost(what, host string) (string, error) {
 }
 
 // CheckHostName takes names of endpoints and of DNS (RFC 1123 section 2.1, and
-// the underscores that are in use).
+// the underscores that are in use). A name without a dot may be an endpoint's, and
+// so longer than a label.
 func CheckHostName(what, name string) error {
 	const hint = "use letters, digits, '-', '_' and '.', at most 63 between two dots and 253 in all"
 	if name == "" || len(name) > 253 {
 		return Errorf(Invalid, "%s %q is not a name", what, Clip(name)).WithHint(hint)
 	}
 	for label := range strings.SplitSeq(name, ".") {
-		if label == "" || len(label) > 63 || label[0] == '-' {
+		if label == "" || len(label) > MaxLabel && label != name || label[0] == '-' {
 			return Errorf(Invalid, "%s %q is not a name", what, Clip(name)).WithHint(hint)
 		}
 	}

@@ -18,8 +18,8 @@ func isShared[T any](a, b []T) bool { return len(a) == len(b) && (len(a) == 0 ||
 
 // Equal reports whether the mappings are the same in everything.
 func (m *Mapping) Equal(o *Mapping) bool {
-	return m.SharesWith(o) || m.ID == o.ID && m.NAT == o.NAT && m.Protocol == o.Protocol && m.External == o.External &&
-		slices.Equal(m.Targets, o.Targets) && slices.Equal(m.From, o.From)
+	return m.SharesWith(o) && m.Metadata.Equal(o.Metadata) || m.ID == o.ID && m.NAT == o.NAT && m.Protocol == o.Protocol && m.External == o.External &&
+		slices.Equal(m.Targets, o.Targets) && slices.Equal(m.From, o.From) && m.Metadata.Equal(o.Metadata)
 }
 
 // Mapping is a configured (static) mapping: traffic to External reaches its
@@ -32,6 +32,7 @@ type Mapping struct {
 	External AddrPorts      `json:"external"` // address 0.0.0.0: any address of the host
 	Targets  []Target       `json:"targets"`  // at least one; all of one compartment and as long as External
 	From     []netip.Prefix `json:"from"`     // remotes allowed; empty: all
+	Metadata
 }
 
 // Target is one thing that a mapping leads to.

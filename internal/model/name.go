@@ -2,7 +2,7 @@ package model
 
 import (
 	"crypto/sha256"
-	"encoding/hex"
+	"encoding/base32"
 	"strings"
 )
 
@@ -35,6 +35,8 @@ func CheckForeignLink(what, name string) error {
 	return nil
 }
 
+// linkName has 40 bits of hash: that two of a thousand names that begin alike get
+// the same link, and one is refused, has a chance of one in two million.
 func linkName(prefix, name string) string {
 	if full := prefix + name; CheckLink("link", full) == nil {
 		return full
@@ -46,13 +48,16 @@ func linkName(prefix, name string) string {
 		}
 		return '_'
 	}, name)
-	return prefix + head[:min(5, len(head))] + "-" + hex.EncodeToString(sum[:3])
+	return prefix + head[:min(3, len(head))] + "-" + strings.ToLower(base32.StdEncoding.EncodeToString(sum[:5]))
 }
 
-// MaxName is the longest name of a NAT, network, endpoint or compartment, in bytes.
-const MaxName = 63
+// MaxName is the longest name of a NAT, network, endpoint or compartment, in
+// bytes. Docker's ids have 64, a CNI endpoint's name is an id and an interface's,
+// and a Kubernetes pod's name has up to 253. What is no DNS label (63 bytes) is
+// left out of DNS; aliases may be shorter.
+const MaxName = 255
 
-const NameHint = "use up to 63 letters, digits, '.', '_' and '-', not starting with '.' or '-'"
+const NameHint = "use up to 255 letters, digits, '.', '_' and '-', not starting with '.' or '-'"
 
 // CheckName refuses names that would be trouble on a command line, in a path
 // or before the colon of ENDPOINT:PORT. What says whose name it is.

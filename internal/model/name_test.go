@@ -1,6 +1,7 @@
 package model
 
 import (
+	"fmt"
 	"net/netip"
 	"strings"
 	"testing"
@@ -11,7 +12,7 @@ func TestLinkNames(t *testing.T) {
 	tests := []struct{ name, want string }{
 		{"web", "hn-web"},
 		{"exactly-twel", "hn-exactly-twel"},
-		{"exactly-twelv", "hn-exact-595845"},
+		{"exactly-twelv", "hn-exa-lfmel6dx"},
 		{"a.b_c", "hn-a.b_c"},
 	}
 	for _, tt := range tests {
@@ -22,8 +23,12 @@ func TestLinkNames(t *testing.T) {
 	if got := EndpointLink("c1"); got != "hv-c1" {
 		t.Errorf("EndpointLink: %q", got)
 	}
-	if EndpointLink("container-number-1") == EndpointLink("container-number-2") {
-		t.Error("two long names have one link name")
+	seen := make(map[string]bool)
+	for i := range 20_000 {
+		seen[EndpointLink(fmt.Sprintf("k8s-pod-%032d", i))] = true
+	}
+	if len(seen) != 20_000 {
+		t.Errorf("20,000 long names that begin alike have %d link names", len(seen))
 	}
 }
 
@@ -74,4 +79,36 @@ func FuzzParseMAC(f *testing.F) {
 			t.Errorf("%q gives %q, which gives %q, %v", s, m, again, err)
 		}
 	})
+}
+
+// Names as Docker and CNI make them: an id of 64 digits, and one with the name of
+// an interface behind it; nothing longer than a file's name.
+func TestLongNames(t *testing.T) {
+	t.Parallel()
+	id := strings.Repeat("0123456789abcdef", 4)
+	for _, name := range []string{id, id + "-eth0", strings.Repeat("x", MaxName)} {
+		if err := CheckName("endpoint", name); err != nil {
+			t.Error(err)
+		}
+		if err := CheckHostName("host", name[:min(len(name), 253)]); err != nil {
+			t.Error(err)
+		}
+		domain := Network{Name: name}.OwnDomain()
+		for label := range strings.SplitSeq(domain, ".") {
+			if !IsHostLabel(label) {
+				t.Errorf("network %s has the domain %s", name, domain)
+			}
+		}
+	}
+	if CodeOf(CheckName("endpoint", strings.Repeat("x", MaxName+1))) != Invalid {
+		t.Error("a name may be as long as anything")
+	}
+	for _, name := range []string{"web", "web.lab", "a_b"} {
+		if got, want := (Network{Name: name}).OwnDomain(), name+".internal"; got != want {
+			t.Errorf("domain %s, want %s", got, want)
+		}
+	}
+	if a, b := (Network{Name: "web-"}).OwnDomain(), (Network{Name: "web--"}).OwnDomain(); a == b {
+		t.Errorf("two networks have the domain %s", a)
+	}
 }

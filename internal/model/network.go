@@ -14,11 +14,11 @@ type Compartment struct {
 
 // Equal reports whether the networks are the same in everything.
 func (n *Network) Equal(o *Network) bool {
-	return n.Name == o.Name && n.ID == o.ID && n.NAT == o.NAT && n.Compartment == o.Compartment && slices.Equal(n.Subnets, o.Subnets) &&
+	return n.Name == o.Name && n.ID == o.ID && n.Type == o.Type && n.NAT == o.NAT && n.Compartment == o.Compartment && slices.Equal(n.Subnets, o.Subnets) &&
 		slices.Equal(n.Gateways, o.Gateways) && n.Bridge == o.Bridge && n.Adopted == o.Adopted && n.Overlap == o.Overlap &&
 		n.Isolation == o.Isolation && n.DNS == o.DNS && n.Domain == o.Domain && n.DHCP == o.DHCP && n.LeaseTime == o.LeaseTime &&
 		n.MTU == o.MTU && n.PartOf == o.PartOf && slices.Equal(n.NTP, o.NTP) && slices.Equal(n.Routes, o.Routes) &&
-		slices.Equal(n.Ranges, o.Ranges) && slices.Equal(n.Exclude, o.Exclude)
+		slices.Equal(n.Ranges, o.Ranges) && slices.Equal(n.Exclude, o.Exclude) && n.Metadata.Equal(o.Metadata)
 }
 
 // DefaultNAT is the name of the NAT that exists from the start and follows the
@@ -35,9 +35,10 @@ type MAC string
 // gateway address on it.
 type Network struct {
 	Name        string         `json:"name"`
-	ID          uint32         `json:"id"`          // stable over restarts; part of kernel keys; never 0
+	ID          uint32         `json:"id"` // stable over restarts; part of kernel keys; never 0
+	Type        NetworkType    `json:"type"`
 	NAT         string         `json:"nat"`         // or NoNAT
-	Compartment string         `json:"compartment"` // EachCompartment, and no bridge: see Private
+	Compartment string         `json:"compartment"` // of a per-endpoint network: EachCompartment
 	Subnets     []netip.Prefix `json:"subnets"`     // masked: no host bits; at most one of each family
 	Gateways    []netip.Addr   `json:"gateways"`    // the host vNIC's addresses: the i-th is inside the i-th of Subnets
 	Bridge      string         `json:"bridge"`      // link name of the switch; empty: there is none
@@ -56,6 +57,8 @@ type Network struct {
 	Exclude   []AddressRange `json:"exclude,omitempty"` // never given out unless asked for
 
 	PartOf uint32 `json:"-"` // id of the private network that this is an endpoint's part of (Unfolded); 0: none
+
+	Metadata
 }
 
 // GatewayPrefix is the gateway's address as the host has it on the network's
@@ -69,16 +72,12 @@ func (n Network) GatewayPrefix() netip.Prefix {
 	return netip.PrefixFrom(n.Gateway4(), n.Subnet4().Bits())
 }
 
-// EachCompartment, given as a network's compartment, makes the network private:
-// each of its endpoints is in a compartment of its own.
+// EachCompartment stands in the place of a compartment's name for per-endpoint
+// networks: each of their endpoints is in a compartment of its own.
 const EachCompartment = "each"
 
-// Private reports whether each endpoint of the network is by itself: on a link
-// of its own without a switch, with the same address and MAC as the others,
-// since they are clones of one machine. A network with a bridge is in a
-// compartment that happens to have that name: there were such before there were
-// private networks.
-func (n Network) PerEndpoint() bool { return n.Compartment == EachCompartment && n.Bridge == "" }
+// PerEndpoint reports whether each endpoint of the network is by itself.
+func (n Network) PerEndpoint() bool { return n.Type == TypePerEndpoint }
 
 // Subnet4 is the IPv4 one of the subnets; not valid if there is none.
 func (n Network) Subnet4() netip.Prefix {
@@ -103,7 +102,7 @@ func first4(list []netip.Addr) netip.Addr {
 }
 
 // IsPointToPoint reports whether the network is what Unfolded makes of one endpoint.
-func (n Network) IsPointToPoint() bool { return n.PartOf != 0 }
+func (n Network) IsPointToPoint() bool { return n.Type == TypePointToPoint }
 
 // CutPointToPoint returns the network that a network's name means to a user and, if it
 // is the name of an island, the island's endpoint.

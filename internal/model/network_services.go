@@ -1,6 +1,8 @@
 package model
 
 import (
+	"crypto/sha256"
+	"encoding/hex"
 	"net/netip"
 	"slices"
 	"strings"
@@ -23,14 +25,32 @@ func (n Network) DomainName() string {
 // NETWORK.internal, lower case.
 func (n Network) OwnDomain() string {
 	name, _ := CutPointToPoint(n.Name)
-	return strings.ToLower(name) + "." + PrivateDomain
+	return domainPart(strings.ToLower(name)) + "." + PrivateDomain
 }
+
+// domainPart is a network's name as part of a domain. One that cannot be that, by
+// its length or by a '-' at the end of a label, gets a hash in place of its end.
+func domainPart(name string) string {
+	fits := len(name) <= 2*MaxLabel
+	for label := range strings.SplitSeq(name, ".") {
+		fits = fits && IsHostLabel(label)
+	}
+	if fits {
+		return name
+	}
+	sum := sha256.Sum256([]byte(name))
+	head := strings.Trim(strings.ReplaceAll(name[:min(40, len(name))], ".", "-"), "-")
+	return head + "-" + hex.EncodeToString(sum[:5])
+}
+
+// MaxLabel is the longest label of a name in DNS, in bytes (RFC 1035 section 2.3.4).
+const MaxLabel = 63
 
 // IsHostLabel reports whether s can be one label of a machine's name: letters,
 // digits, '-' and '_', not '-' at an end, 1 to 63 bytes (RFC 1123 section 2.1;
 // '_' because people and container engines use it).
 func IsHostLabel(s string) bool {
-	if len(s) == 0 || len(s) > 63 || s[0] == '-' || s[len(s)-1] == '-' {
+	if len(s) == 0 || len(s) > MaxLabel || s[0] == '-' || s[len(s)-1] == '-' {
 		return false
 	}
 	return !strings.ContainsFunc(s, func(r rune) bool { return r == '.' || !nameRune(r) })

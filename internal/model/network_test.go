@@ -39,6 +39,9 @@ func fill(t *testing.T, v reflect.Value) {
 		v.Set(reflect.ValueOf(netip.MustParsePrefix("10.0.0.0/8")))
 	case v.Kind() == reflect.Struct:
 		fill(t, v.Field(0))
+	case v.Kind() == reflect.Map:
+		v.Set(reflect.MakeMap(v.Type()))
+		v.SetMapIndex(reflect.ValueOf("x"), reflect.ValueOf("y"))
 	case v.Kind() == reflect.Slice:
 		v.Set(reflect.MakeSlice(v.Type(), 1, 1))
 	case v.Kind() == reflect.String:

@@ -40,6 +40,7 @@ type Proxy struct {
 	Routes        []ProxyRoute `json:"routes,omitempty"` // ByName only
 	ProxyProtocol bool         `json:"proxyProtocol"`    // tell the server who the client is, by a PROXY protocol version 2 header
 	Transparent   bool         `json:"transparent"`      // the connection to the server has the client's address as its source; ByName only
+	Metadata
 }
 
 // ProxyRoute is where a ByName proxy sends those who ask for a name.
@@ -127,5 +128,5 @@ type ProxyState struct {
 // Equal reports whether the proxies are the same in everything.
 func (p *Proxy) Equal(o *Proxy) bool {
 	return p.ID == o.ID && p.Kind == o.Kind && p.Protocol == o.Protocol && p.Listen == o.Listen && p.Connect == o.Connect &&
-		slices.Equal(p.Routes, o.Routes) && p.ProxyProtocol == o.ProxyProtocol && p.Transparent == o.Transparent
+		slices.Equal(p.Routes, o.Routes) && p.ProxyProtocol == o.ProxyProtocol && p.Transparent == o.Transparent && p.Metadata.Equal(o.Metadata)
 }

@@ -9,6 +9,7 @@ type Reservation struct {
 	MAC     MAC        `json:"mac,omitempty"`  // one of MAC and Name
 	Name    string     `json:"name,omitempty"` // of an endpoint, or the hostname that a DHCP client gives
 	Address netip.Addr `json:"address"`
+	Metadata
 }
 
 // Remembered is the address that a detached endpoint had: it gets it again.
@@ -20,4 +21,6 @@ type Remembered struct {
 }
 
 // Equal reports whether the reservations are the same in everything.
-func (r *Reservation) Equal(o *Reservation) bool { return *r == *o }
+func (r *Reservation) Equal(o *Reservation) bool {
+	return r.Network == o.Network && r.MAC == o.MAC && r.Name == o.Name && r.Address == o.Address && r.Metadata.Equal(o.Metadata)
+}

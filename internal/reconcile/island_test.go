@@ -17,7 +17,7 @@ import (
 func privateConfig() config.Config {
 	c := config.NewConfig()
 	address := netip.MustParseAddr("172.16.1.2")
-	c.Networks = []model.Network{{Name: "snap", ID: 3, NAT: "default", Compartment: model.EachCompartment,
+	c.Networks = []model.Network{{Name: "snap", ID: 3, NAT: "default", Type: model.TypePerEndpoint, Compartment: model.EachCompartment,
 		Subnets: []netip.Prefix{netip.MustParsePrefix("172.16.1.0/24")}, Gateways: []netip.Addr{netip.MustParseAddr("172.16.1.1")}}}
 	c.Endpoints = []model.Endpoint{
 		{Name: "c1", ID: 5, Network: "snap", Kind: model.KindNetns, Interface: "hv-c1", Addresses: []netip.Addr{address}, MAC: "02:00:00:00:00:77"},

@@ -38,14 +38,14 @@ func attachEndpoint(ctx context.Context, s Service, _ *http.Request, in api.Endp
 	}
 	e, err := s.AttachEndpoint(ctx, config.EndpointSpec{
 		Network: in.Network, Name: in.Name, Netns: in.Netns, PID: in.PID, TAP: in.TAP, Port: in.Port,
-		Address: address, MAC: in.MAC, IfName: in.IfName, Aliases: in.Aliases,
+		Address: address, MAC: in.MAC, Labels: in.Labels, Owner: in.Owner, IfName: in.IfName, Aliases: in.Aliases,
 	})
 	return endpointOf(e), err
 }
 
 func endpointOf(e control.EndpointView) api.Endpoint {
 	out := api.Endpoint{
-		Name: e.Name, ID: e.ID, Network: e.Network, Addresses: e.Addresses, Gateways: []netip.Addr{e.Gateway},
+		Name: e.Name, ID: e.ID, Labels: e.Labels, Owner: e.Owner, Network: e.Network, Addresses: e.Addresses, Gateways: []netip.Addr{e.Gateway},
 		Subnets: []netip.Prefix{netip.PrefixFrom(e.Address4(), e.PrefixLength).Masked()},
 		MAC:     string(e.MAC), Kind: string(e.Kind), Target: e.Target, Interface: e.Interface, IfName: e.IfName, Aliases: e.Aliases,
 		MTU: e.MTU, State: string(e.State), Managed: e.Managed, Domain: e.Domain, Configure: e.Configure,

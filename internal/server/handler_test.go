@@ -40,7 +40,7 @@ func TestRequests(t *testing.T) {
 		{"gone", "POST", "/v1/down", "", 204, ""},
 		{"no body", "POST", "/v1/nats", "", 400, `{"error":{"code":"invalid","message":"the request's body is empty; a JSON object is needed"}}`},
 		{"half a body", "POST", "/v1/nats", `{"name":`, 400, `{"error":{"code":"invalid","message":"the request's body ends in the middle of its JSON"}}`},
-		{"unknown field", "POST", "/v1/nats", `{"nam":"x"}`, 400, `{"error":{"code":"invalid","message":"the request's body has the unknown key \"nam\"; there are externalAddresses, externalInterfaces, name, profile"}}`},
+		{"unknown field", "POST", "/v1/nats", `{"nam":"x"}`, 400, `{"error":{"code":"invalid","message":"the request's body has the unknown key \"nam\"; there are externalAddresses, externalInterfaces, labels, name, owner, profile"}}`},
 		{"key in other letters", "POST", "/v1/nats", `{"NAME":"x"}`, 400, `{"error":{"code":"invalid","message":"the request's body has the unknown key \"NAME\"`},
 		{"key twice", "POST", "/v1/nats", `{"name":"x","name":"y"}`, 400, `{"error":{"code":"invalid","message":"the request's body has the key \"name\" twice"}}`},
 		{"key twice, escaped", "POST", "/v1/nats", `{"name":"x","\u006eame":"y"}`, 400, `{"error":{"code":"invalid","message":"the request's body has the key \"name\" twice"}}`},

@@ -51,7 +51,7 @@ func idIn(r *http.Request, key, what string) (uint32, error) {
 
 func mappingOf(m control.MappingView) api.Mapping {
 	return api.Mapping{
-		ID: m.ID, NAT: m.NAT, Network: m.Network, Protocol: protocolOf(m.Protocol), External: m.External.String(),
+		ID: m.ID, Labels: m.Labels, Owner: m.Owner, NAT: m.NAT, Network: m.Network, Protocol: protocolOf(m.Protocol), External: m.External.String(),
 		Internal: m.Internal, Endpoint: m.Endpoint, Targets: each(m.Targets, targetOf),
 		From: append([]netip.Prefix{}, m.From...), Active: m.Active,
 	}

@@ -35,7 +35,7 @@ func natRoutes() []route {
 
 func natOf(n model.NAT) api.NAT {
 	return api.NAT{
-		Name: n.Name, ID: n.ID,
+		Name: n.Name, ID: n.ID, Labels: n.Labels, Owner: n.Owner,
 		ExternalInterfaces: append([]string{}, n.ExternalInterfaces...), // never null
 		ExternalAddresses:  each(n.ExternalAddresses, externalAddressOf),
 		Profile:            string(n.Profile),

@@ -32,7 +32,7 @@ func proxyRoutes() []route {
 
 func proxyOf(p control.ProxyView) api.Proxy {
 	out := api.Proxy{
-		ID: p.ID, Kind: string(p.Kind), Protocol: protocolOf(p.Protocol), Listen: p.Listen.String(),
+		ID: p.ID, Labels: p.Labels, Owner: p.Owner, Kind: string(p.Kind), Protocol: protocolOf(p.Protocol), Listen: p.Listen.String(),
 		ProxyProtocol: p.ProxyProtocol, Transparent: p.Transparent,
 		Listening: p.Listening, Problem: p.Problem, Connections: p.Connections, TotalConnections: p.TotalConnections,
 		Refused: p.Refused, GaveWay: p.GaveWay, BytesIn: p.BytesIn, BytesOut: p.BytesOut, LastError: p.LastError, LastErrorAt: p.LastErrorAt,

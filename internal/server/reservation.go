@@ -26,5 +26,5 @@ func reservationRoutes() []route {
 }
 
 func reservationOf(r model.Reservation) api.Reservation {
-	return api.Reservation{Network: r.Network, MAC: string(r.MAC), Name: r.Name, Address: r.Address}
+	return api.Reservation{Network: r.Network, MAC: string(r.MAC), Name: r.Name, Address: r.Address, Labels: r.Labels, Owner: r.Owner}
 }

@@ -18,18 +18,21 @@ type endpointRecord struct {
 	Interface string       `json:"interface"`
 	IfName    string       `json:"ifname,omitempty"`
 	Aliases   []string     `json:"aliases,omitempty"`
+	metadataRecord
 }
 
 func endpointToRecord(e model.Endpoint) endpointRecord {
 	return endpointRecord{
-		Name: e.Name, ID: e.ID, Network: e.Network, Addresses: e.Addresses, MAC: string(e.MAC),
+		metadataRecord: metadataToRecord(e.Metadata),
+		Name:           e.Name, ID: e.ID, Network: e.Network, Addresses: e.Addresses, MAC: string(e.MAC),
 		Kind: string(e.Kind), Target: e.Target, Interface: e.Interface, IfName: e.IfName, Aliases: e.Aliases,
 	}
 }
 
 func (r endpointRecord) value() model.Endpoint {
 	return model.Endpoint{
-		Name: r.Name, ID: r.ID, Network: r.Network, Addresses: r.Addresses, MAC: model.MAC(r.MAC),
+		Metadata: r.metadata(),
+		Name:     r.Name, ID: r.ID, Network: r.Network, Addresses: r.Addresses, MAC: model.MAC(r.MAC),
 		Kind: model.EndpointKind(r.Kind), Target: r.Target, Interface: r.Interface, IfName: r.IfName, Aliases: r.Aliases,
 	}
 }

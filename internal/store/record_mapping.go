@@ -15,6 +15,7 @@ type mappingRecord struct {
 	External addrPortsRecord `json:"external"`
 	Targets  []targetRecord  `json:"targets"`
 	From     []netip.Prefix  `json:"from,omitempty"`
+	metadataRecord
 }
 
 // addrPortsRecord is an address and a range of ports; none: the whole address.
@@ -40,7 +41,8 @@ func (r addrPortsRecord) value() model.AddrPorts {
 
 func mappingToRecord(m model.Mapping) mappingRecord {
 	return mappingRecord{
-		ID: m.ID, NAT: m.NAT, Protocol: uint8(m.Protocol), External: addrPortsToRecord(m.External), From: m.From,
+		metadataRecord: metadataToRecord(m.Metadata),
+		ID:             m.ID, NAT: m.NAT, Protocol: uint8(m.Protocol), External: addrPortsToRecord(m.External), From: m.From,
 		Targets: mapEach(m.Targets, func(t model.Target) targetRecord {
 			return targetRecord{t.Endpoint, t.Network, string(t.MAC), addrPortsToRecord(t.Internal)}
 		}),
@@ -49,7 +51,8 @@ func mappingToRecord(m model.Mapping) mappingRecord {
 
 func (r mappingRecord) value() model.Mapping {
 	return model.Mapping{
-		ID: r.ID, NAT: r.NAT, Protocol: model.Protocol(r.Protocol), External: r.External.value(), From: orEmpty(r.From),
+		Metadata: r.metadata(),
+		ID:       r.ID, NAT: r.NAT, Protocol: model.Protocol(r.Protocol), External: r.External.value(), From: orEmpty(r.From),
 		Targets: mapEach(r.Targets, func(t targetRecord) model.Target {
 			return model.Target{Endpoint: t.Endpoint, Network: t.Network, MAC: model.MAC(t.MAC), Internal: t.Internal.value()}
 		}),

@@ -23,6 +23,7 @@ type natRecord struct {
 	Limits             limitsRecord            `json:"limits"`
 	MSSClamp           bool                    `json:"mssClamp"`
 	Exhaustion         string                  `json:"exhaustion"`
+	metadataRecord
 }
 
 type externalAddressRecord struct {
@@ -52,7 +53,8 @@ type limitsRecord struct {
 
 func natToRecord(n model.NAT) natRecord {
 	return natRecord{
-		Name: n.Name, ID: n.ID, ExternalInterfaces: n.ExternalInterfaces,
+		metadataRecord: metadataToRecord(n.Metadata),
+		Name:           n.Name, ID: n.ID, ExternalInterfaces: n.ExternalInterfaces,
 		ExternalAddresses: mapEach(n.ExternalAddresses, func(a model.ExternalAddress) externalAddressRecord {
 			return externalAddressRecord{a.Address, portsRecord(a.Ports), a.Added}
 		}),
@@ -69,7 +71,8 @@ func natToRecord(n model.NAT) natRecord {
 
 func (r natRecord) value() model.NAT {
 	return model.NAT{
-		Name: r.Name, ID: r.ID, ExternalInterfaces: orEmpty(r.ExternalInterfaces),
+		Metadata: r.metadata(),
+		Name:     r.Name, ID: r.ID, ExternalInterfaces: orEmpty(r.ExternalInterfaces),
 		ExternalAddresses: orEmpty(mapEach(r.ExternalAddresses, func(a externalAddressRecord) model.ExternalAddress {
 			return model.ExternalAddress{Address: a.Address, Ports: model.PortRange(a.Ports), Added: a.Added}
 		})),

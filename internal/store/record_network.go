@@ -11,6 +11,7 @@ import (
 type networkRecord struct {
 	Name        string         `json:"name"`
 	ID          uint32         `json:"id"`
+	Type        string         `json:"type,omitempty"` // empty: of a version that had none
 	NAT         string         `json:"nat"`
 	Compartment string         `json:"compartment"`
 	Subnets     []netip.Prefix `json:"subnets"`
@@ -30,6 +31,7 @@ type networkRecord struct {
 	Routes    []routeRecord        `json:"routes,omitempty"`
 	Ranges    []addressRangeRecord `json:"ranges,omitempty"`
 	Exclude   []addressRangeRecord `json:"exclude,omitempty"`
+	metadataRecord
 }
 
 type routeRecord struct {
@@ -44,7 +46,8 @@ type addressRangeRecord struct {
 
 func networkToRecord(n model.Network) networkRecord {
 	return networkRecord{
-		Name: n.Name, ID: n.ID, NAT: n.NAT, Compartment: n.Compartment,
+		metadataRecord: metadataToRecord(n.Metadata),
+		Name:           n.Name, ID: n.ID, Type: string(n.Type), NAT: n.NAT, Compartment: n.Compartment,
 		Subnets: n.Subnets, Gateways: n.Gateways,
 		Bridge: n.Bridge, Adopted: n.Adopted, Overlap: string(n.Overlap), Isolation: string(n.Isolation),
 		DNS: string(n.DNS), Domain: n.Domain,
@@ -56,8 +59,12 @@ func networkToRecord(n model.Network) networkRecord {
 }
 
 func (r networkRecord) value() model.Network {
+	if r.Type == "" {
+		r.Type = string(model.TypeOf(r.Compartment, r.Bridge, r.NAT))
+	}
 	return model.Network{
-		Name: r.Name, ID: r.ID, NAT: r.NAT, Compartment: r.Compartment,
+		Metadata: r.metadata(),
+		Name:     r.Name, ID: r.ID, Type: model.NetworkType(r.Type), NAT: r.NAT, Compartment: r.Compartment,
 		Subnets: r.Subnets, Gateways: r.Gateways,
 		Bridge: r.Bridge, Adopted: r.Adopted, Overlap: model.Overlap(r.Overlap), Isolation: model.Isolation(r.Isolation),
 		DNS: model.Switch(r.DNS), Domain: r.Domain,

@@ -12,6 +12,7 @@ type proxyRecord struct {
 	Routes        []proxyRouteRecord `json:"routes,omitempty"`
 	ProxyProtocol bool               `json:"proxyProtocol,omitempty"`
 	Transparent   bool               `json:"transparent,omitempty"`
+	metadataRecord
 }
 
 // hostPortsRecord is a range of ports of a host, which is an address or a name.
@@ -35,7 +36,8 @@ func (r hostPortsRecord) value() model.HostPorts {
 
 func proxyToRecord(p model.Proxy) proxyRecord {
 	return proxyRecord{
-		ID: p.ID, Kind: string(p.Kind), Protocol: uint8(p.Protocol),
+		metadataRecord: metadataToRecord(p.Metadata),
+		ID:             p.ID, Kind: string(p.Kind), Protocol: uint8(p.Protocol),
 		Listen: hostPortsToRecord(p.Listen), Connect: hostPortsToRecord(p.Connect),
 		Routes: mapEach(p.Routes, func(r model.ProxyRoute) proxyRouteRecord {
 			return proxyRouteRecord{r.Pattern, hostPortsToRecord(r.Connect)}
@@ -46,7 +48,8 @@ func proxyToRecord(p model.Proxy) proxyRecord {
 
 func (r proxyRecord) value() model.Proxy {
 	return model.Proxy{
-		ID: r.ID, Kind: model.ProxyKind(r.Kind), Protocol: model.Protocol(r.Protocol),
+		Metadata: r.metadata(),
+		ID:       r.ID, Kind: model.ProxyKind(r.Kind), Protocol: model.Protocol(r.Protocol),
 		Listen: r.Listen.value(), Connect: r.Connect.value(),
 		Routes: mapEach(r.Routes, func(r proxyRouteRecord) model.ProxyRoute {
 			return model.ProxyRoute{Pattern: r.Pattern, Connect: r.Connect.value()}

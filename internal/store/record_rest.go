@@ -42,6 +42,7 @@ type reservationRecord struct {
 	MAC     string     `json:"mac,omitempty"`
 	Name    string     `json:"name,omitempty"`
 	Address netip.Addr `json:"address"`
+	metadataRecord
 }
 
 type poolRecord struct {
@@ -60,7 +61,7 @@ func restToRecord(c config.Config) restRecord {
 	return restRecord{
 		Compartments: mapEach(c.Compartments, func(v model.Compartment) compartmentRecord { return compartmentRecord(v) }),
 		Reservations: mapEach(c.Reservations, func(v model.Reservation) reservationRecord {
-			return reservationRecord{v.Network, string(v.MAC), v.Name, v.Address}
+			return reservationRecord{v.Network, string(v.MAC), v.Name, v.Address, metadataToRecord(v.Metadata)}
 		}),
 		Pools: mapEach(c.Pools, func(v model.Pool) poolRecord { return poolRecord(v) }),
 		Remembered: mapEach(c.Remembered, func(v model.Remembered) rememberedRecord {
@@ -72,7 +73,7 @@ func restToRecord(c config.Config) restRecord {
 func (r restRecord) addTo(c *config.Config) {
 	c.Compartments = mapEach(r.Compartments, func(v compartmentRecord) model.Compartment { return model.Compartment(v) })
 	c.Reservations = mapEach(r.Reservations, func(v reservationRecord) model.Reservation {
-		return model.Reservation{Network: v.Network, MAC: model.MAC(v.MAC), Name: v.Name, Address: v.Address}
+		return model.Reservation{Network: v.Network, MAC: model.MAC(v.MAC), Name: v.Name, Address: v.Address, Metadata: v.metadata()}
 	})
 	c.Pools = mapEach(r.Pools, func(v poolRecord) model.Pool { return model.Pool(v) })
 	c.Remembered = mapEach(r.Remembered, func(v rememberedRecord) model.Remembered {
