@@ -62,6 +62,7 @@ type host struct {
 	inside *lab.Namespace
 	daemon *exec.Cmd
 	many   []*lab.Namespace // of TestScale
+	group  *controlGroup    // that the daemon is in; nil: the test's
 }
 
 func startHost(t *testing.T) *host {
@@ -113,6 +114,9 @@ func (h *host) start() {
 	}
 	defer log.Close()
 	h.daemon = h.Host.Command(context.Background(), os.Args[0])
+	if h.group != nil {
+		h.daemon = h.Host.Command(context.Background(), "sh", "-c", `echo $$ >"$0"/cgroup.procs && exec "$1"`, h.group.dir, os.Args[0])
+	}
 	h.daemon.Env = append(os.Environ(), roleVariable+"="+h.dir)
 	h.daemon.Stdout, h.daemon.Stderr = log, log
 	if err := h.daemon.Start(); err != nil {

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"fmt"
 
 	"github.com/spf13/cobra"
@@ -109,17 +110,18 @@ func natFields(n api.NAT) []field {
 		{"pooling", n.Pooling},
 		{"overflow", yesNo(n.Overflow)},
 		{"hold-down", secondsText(uint64(n.HoldDown))},
-		{"max-sessions", limitText(n.Limits.Sessions)},
-		{"max-ports", limitText(n.Limits.Ports)},
-		{"max-rate", limitText(n.Limits.Rate)},
+		{"max-sessions", cmp.Or(limitText(n.Limits.Sessions), "half of all")},
+		{"max-ports", cmp.Or(limitText(n.Limits.Ports), "no limit")},
+		{"max-rate", cmp.Or(limitText(n.Limits.Rate), "no limit")},
 		{"mss-clamp", yesNo(n.MSSClamp)},
 		{"exhaustion", n.Exhaustion},
 	}, metadataFields(n.Labels, n.Owner)...)
 }
 
+// limitText is empty where none is set.
 func limitText(n uint32) string {
 	if n == 0 {
-		return "no limit"
+		return ""
 	}
 	return fmt.Sprint(n)
 }

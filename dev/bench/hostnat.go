@@ -117,6 +117,7 @@ func (d *daemon) configure(ctx context.Context, netns, ports string) error {
 		{"endpoint", "attach", "web", "c1", "--netns", netns, "--ifname", endpointLink, "--address", endpoint},
 		{"mapping", "add", "--protocol", "udp", "--external", external, "--internal", target},
 		{"mapping", "add", "--protocol", "tcp", "--external", external, "--internal", target},
+		{"nat", "set", "default", "max-sessions=4000000"}, // or one endpoint could not have as many as are measured
 	}
 	if ports != "" {
 		steps[0] = append(steps[0], "--nat", "small")

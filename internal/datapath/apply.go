@@ -23,10 +23,10 @@ func (d *Datapath) Apply(c Config) error {
 	d.overflowed = d.overflowed || settingFlags(c, mappings)&kernel.SettingEndpointDependent != 0
 	var gone orphans
 	var moved bool
-	changed, err := d.changedNATs(natValues(c))
+	changed, err := d.changedNATs(d.limitEndpoints(natValues(c)))
 	err = errors.Join(err,
 		d.applySettings(c, mappings),
-		syncMap("NATs", o.Nats, natValues(c), &gone.nats, nil),
+		syncMap("NATs", o.Nats, d.limitEndpoints(natValues(c)), &gone.nats, nil),
 		syncMap("external addresses", o.Pools, poolValues(c), nil, &moved),
 		syncMap("networks", o.Networks, networkValues(c), &gone.networks, nil),
 		syncMap("inside prefixes", o.InsidePrefixes, prefixValues(c), nil, nil),

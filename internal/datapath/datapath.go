@@ -33,6 +33,7 @@ type Option func(*options)
 
 type options struct {
 	discard          bool
+	memory           uint64 // bytes, 0: as the object has it
 	clockAhead       time.Duration
 	filled, switched func() error
 }
@@ -82,6 +83,9 @@ func OpenSpec(dir string, spec *ebpf.CollectionSpec, opts ...Option) (*Datapath,
 		return nil, fmt.Errorf("making %s for the data path: %w", linkDir(dir), err)
 	}
 	if err := upgrade.Recover(dir); err != nil {
+		return nil, err
+	}
+	if err := fit(spec, dir, o.memory); err != nil {
 		return nil, err
 	}
 	u, err := upgrade.NewPlan(dir, spec)

@@ -51,7 +51,11 @@ func Open(runDir string, discard bool, log *slog.Logger) (*Kernel, error) {
 	if err := host.MountBPF(dir); err != nil {
 		return nil, err
 	}
-	var options []datapath.Option
+	limit, err := host.MemoryLimit()
+	if err != nil {
+		return nil, err
+	}
+	options := []datapath.Option{datapath.MaxMemory(limit / 2)} // the rest is the daemon's, and the other tables'
 	if discard {
 		options = append(options, datapath.DiscardSessions)
 	}

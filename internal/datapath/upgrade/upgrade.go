@@ -265,3 +265,17 @@ func RollBack(dir string) error {
 	}
 	return errors.Join(os.RemoveAll(MapDir(dir)), os.Rename(OldDir(dir), MapDir(dir)))
 }
+
+// Count counts the elements of a table pinned in dir, whatever version's; 0 if there
+// is none.
+func Count(dir, table string) (uint64, error) {
+	m, err := ebpf.LoadPinnedMap(filepath.Join(MapDir(dir), table), nil)
+	if errors.Is(err, os.ErrNotExist) {
+		return 0, nil
+	}
+	if err != nil {
+		return 0, fmt.Errorf("opening the data path's table %s: %w", table, err)
+	}
+	defer m.Close()
+	return uint64(count(m)), nil
+}

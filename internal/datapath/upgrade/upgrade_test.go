@@ -299,6 +299,30 @@ func TestFailedStartChangesNothing(t *testing.T) {
 	r.Consistent(t)
 }
 
+// A daemon that may take less memory than the one before has smaller tables; what
+// lives goes on, be it more than there would be room for.
+func TestTablesShrinkAndKeepSessions(t *testing.T) {
+	t.Parallel()
+	r := dptest.NewRig(t, 1)
+	s := r.StartStream(t)
+	s.Runs(t)
+	had, before, old := r.Datapath.MaxSessions(), living(t, r), r.Datapath
+	wire.Must(t, openVersion(r, thisVersion, datapath.MaxMemory(1)))
+	wire.Must(t, old.Close())
+	if got := r.Datapath.MaxSessions(); got >= had {
+		t.Errorf("room for %d sessions, before for %d", got, had)
+	}
+	if diff := cmp.Diff(before, living(t, r)); diff != "" {
+		t.Errorf("sessions (-before +after):\n%s", diff)
+	}
+	s.Runs(t)
+	close(s.Stop)
+	if err := <-s.Done; err != nil {
+		t.Errorf("the stream lost something: %v", err)
+	}
+	r.Consistent(t)
+}
+
 // errKilled ends an Open in the middle.
 var errKilled = errors.New("killed")
 
