@@ -65,11 +65,20 @@ func networkCommands() map[string]command {
 		"ask":         askCommand,
 		"resolver":    do(2, func(m *machine, a []string) error { return m.resolver(a[0], a[1]) }),
 		"look-up":     lookUpCommand,
+		"no-rules":    do(1, func(m *machine, a []string) error { return m.noRules(a[0]) }),
 		"no-problem":  do(0, func(m *machine, _ []string) error { return m.noProblem() }),
 		"no-resolver": do(1, func(m *machine, a []string) error { return m.noResolver(a[0]) }),
 		"sessions":    sessionsCommand,
 		"process":     processCommand,
 	}
+}
+
+func (m *machine) noRules(name string) error {
+	out, err := m.ns(name).Command(context.Background(), "ip", "rule", "show").CombinedOutput()
+	if err == nil && strings.Contains(string(out), "proto 104") {
+		err = fmt.Errorf("rules of hostnat's in %s:\n%s", name, out)
+	}
+	return err
 }
 
 // ping sends echo requests until one is answered.

@@ -46,6 +46,7 @@ import (
 //	routes NS                      prints the main table, "PREFIX LINK"
 //	route NS PREFIX GATEWAY; no-route NS PREFIX GATEWAY
 //	route-by NS LINK PREFIX GATEWAY
+//	no-rules NS                    hostnat has no routing rules there
 //	forward NS                     it routes for others
 //	mark LINK                      a link of the host gets hostnat's mark
 //	firewall docker|forward|closed|none    the host gets one of somebody else's
@@ -108,6 +109,7 @@ func build(t *testing.T) string {
 
 func (m *machine) setVariables(e *testscript.Env) {
 	e.Values[machineKey{}] = m
+	e.Setenv("host", m.Host.Name)
 	e.Setenv("STATE", m.stateDir())
 	e.Setenv("RUN", m.runDir())
 	e.Setenv("SOCKET", m.socket())

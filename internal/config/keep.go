@@ -39,7 +39,7 @@ func (c *Config) recall(e model.Endpoint) {
 }
 
 // place finds an address for an endpoint that was given none: what is reserved
-// for it, what it had before, what it has by DHCP, or a free one. Addresses of
+// for it, what it had before, what it has by DHCP or has set by hand, or a free one. Addresses of
 // other detached endpoints are taken last.
 func (c *Config) place(e model.Endpoint, network model.Network, facts model.HostFacts, choose ChooseAddress) (netip.Addr, error) {
 	for _, a := range c.ownAddresses(e) {
@@ -77,6 +77,11 @@ func (c *Config) ownAddresses(e model.Endpoint) []netip.Addr {
 	for _, l := range c.Leases {
 		if l.Network == e.Network && e.MAC != "" && l.MAC == e.MAC && l.State == model.LeaseBound {
 			own = append(own, l.Address)
+		}
+	}
+	for _, l := range c.Discovered {
+		if l.Network == e.Network && e.MAC != "" && l.MAC == e.MAC && l.Kind == model.KindTraffic {
+			own = append(own, l.Address4())
 		}
 	}
 	return own

@@ -1,8 +1,10 @@
 package control
 
 import (
+	"cmp"
 	"context"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/hostnat/hostnat/internal/config"
@@ -76,6 +78,10 @@ func (c *Control) AttachEndpoint(ctx context.Context, spec config.EndpointSpec) 
 		if err != nil {
 			return err
 		}
+		spec, err := c.asItIs(ctx, cfg, spec)
+		if err != nil {
+			return err
+		}
 		e, err := c.addEndpoint(cfg, spec, facts)
 		if err != nil {
 			return err
@@ -87,6 +93,24 @@ func (c *Control) AttachEndpoint(ctx context.Context, spec config.EndpointSpec) 
 		return EndpointView{}, err
 	}
 	return c.Endpoint(ctx, spec.Name)
+}
+
+// asItIs has an endpoint that is attached by a link keep the MAC that the machine
+// behind it has: a VM that runs does not take another one. With it goes what it has
+// by DHCP, or has set by hand.
+func (c *Control) asItIs(ctx context.Context, cfg *config.Config, spec config.EndpointSpec) (config.EndpointSpec, error) {
+	port := cmp.Or(spec.TAP, spec.Port)
+	attached := slices.ContainsFunc(cfg.Endpoints, func(e model.Endpoint) bool { return e.Name == spec.Name })
+	if port == "" || spec.MAC != "" || attached {
+		return spec, nil
+	}
+	mac, known, err := c.kernel.Station(ctx, port)
+	if known {
+		spec.MAC = string(mac)
+		c.hear(ctx, true)
+		c.learn(cfg)
+	}
+	return spec, err
 }
 
 // DetachEndpoint detaches an endpoint. Mappings to its name stay, and serve

@@ -49,6 +49,7 @@ type fakeKernel struct {
 	learnt   []int                    // how many leases Learn was told of
 	holders  map[netip.Addr]model.MAC // machines on eth0
 	routers  []model.HostRouter
+	stations map[string]model.MAC // behind ports
 }
 
 func (k *fakeKernel) Facts(context.Context) (model.HostFacts, error) {
@@ -75,6 +76,11 @@ func (k *fakeKernel) factsWith(c config.Config) model.HostFacts {
 func (k *fakeKernel) Holder(_ context.Context, link string, a netip.Addr) (model.MAC, bool, error) {
 	mac, taken := k.holders[a]
 	return mac, taken && link == "eth0", nil
+}
+
+func (k *fakeKernel) Station(_ context.Context, port string) (model.MAC, bool, error) {
+	mac, known := k.stations[port]
+	return mac, known, nil
 }
 
 func (k *fakeKernel) Listener(_ context.Context, p model.Protocol, external model.AddrPorts) (*model.Listener, error) {

@@ -31,6 +31,9 @@ type Kernel interface {
 	// CheckTarget returns a *model.Error if the namespace, process, TAP or port
 	// that an endpoint is to be attached to is not there.
 	CheckTarget(ctx context.Context, e model.Endpoint) error
+	// Station returns the MAC of the one machine behind a port of a bridge, as far
+	// as the bridge has heard of it.
+	Station(ctx context.Context, port string) (mac model.MAC, known bool, err error)
 	// Apply makes the kernel equal to c. Safe to repeat.
 	Apply(ctx context.Context, c config.Config) (Report, error)
 	// Change is Apply for a configuration that somebody has just changed. What

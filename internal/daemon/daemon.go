@@ -202,10 +202,11 @@ func (s service) Down(ctx context.Context) error {
 
 // Down removes everything from the kernel while no daemon runs.
 func Down(ctx context.Context, o Options) error {
-	_, release, err := hold(ctx, o)
+	s, release, err := hold(ctx, o)
 	if err != nil {
 		return err
 	}
 	defer release()
-	return errors.Join(reconcile.Down(ctx, o.RunDir), store.Leave(o.RunDir))
+	c, _, err := s.Load()
+	return errors.Join(err, reconcile.Down(ctx, o.RunDir, c.Endpoints), store.Leave(o.RunDir))
 }

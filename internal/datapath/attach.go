@@ -126,6 +126,9 @@ func (d *Datapath) Detach(a Attachment) error {
 // Attachments lists what is pinned, whether its interface still exists or not.
 func (d *Datapath) Attachments() ([]Attachment, error) { return ListAttachments(d.dir) }
 
+// IsAttached reports whether a program is attached there.
+func (d *Datapath) IsAttached(a Attachment) bool { return d.alive(a) }
+
 // ListAttachments lists what is pinned in dir, nothing if there is no data path.
 func ListAttachments(dir string) ([]Attachment, error) {
 	entries, err := os.ReadDir(linkDir(dir))

@@ -4,9 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
-	"os"
 	"strconv"
-	"strings"
 	"syscall"
 	"time"
 
@@ -61,12 +59,10 @@ const (
 // its threads: state Z, or PF_EXITING (proc_pid_stat(5), fields 3 and 9).
 func isEnding(pid int32) bool {
 	const exiting = 0x4
-	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
+	fields, err := processFields(int(pid))
 	if err != nil {
 		return true
 	}
-	_, rest, _ := strings.Cut(string(text), ") ") // behind the name, which may have anything in it
-	fields := strings.Fields(rest)
 	if len(fields) < 7 {
 		return false
 	}

@@ -1,6 +1,7 @@
 package host
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"net"
@@ -58,4 +59,54 @@ func BridgeHasPort(bridge, port int) bool {
 		return !errors.As(err, &gone)
 	}
 	return link.Attrs().MasterIndex == bridge
+}
+
+// unpinMACs undoes PinMAC for all MACs of a port.
+func unpinMACs(port netlink.Link) error {
+	entries, err := bridgeEntries(port.Attrs().Index)
+	if err != nil {
+		return err
+	}
+	for _, n := range entries {
+		if n.Flags&netlink.NTF_STICKY == 0 {
+			continue
+		}
+		n.Flags, n.Family = netlink.NTF_MASTER, unix.AF_BRIDGE // of the bridge's table, not of the link's
+		if err := netlink.NeighDel(&n); err != nil && !errors.Is(err, unix.ENOENT) {
+			return fmt.Errorf("unpin MAC %s from port %s: %w", n.HardwareAddr, port.Attrs().Name, err)
+		}
+	}
+	return nil
+}
+
+// Station returns the MAC of the one machine that a bridge has heard of behind a
+// port of its. False: of none, or of several.
+func Station(ctx context.Context, port string) (model.MAC, bool, error) {
+	link, err := findLink(port)
+	if err != nil || link == nil || link.Attrs().MasterIndex == 0 {
+		return "", false, err
+	}
+	entries, err := dump(ctx, func() ([]netlink.Neigh, error) { return bridgeEntries(link.Attrs().Index) })
+	if err != nil {
+		return "", false, err
+	}
+	station, several := model.MAC(""), false
+	for _, n := range entries {
+		mac := model.MAC(n.HardwareAddr.String())
+		if n.MasterIndex != link.Attrs().MasterIndex || n.State&(unix.NUD_PERMANENT|unix.NUD_NOARP) != 0 || len(n.HardwareAddr) != 6 {
+			continue // configured, not heard of
+		}
+		several = several || station != "" && station != mac
+		station = mac
+	}
+	return station, station != "" && !several, nil
+}
+
+// bridgeEntries is a bridge's table of MACs, as far as it is about one port.
+func bridgeEntries(port int) ([]netlink.Neigh, error) {
+	entries, err := netlink.NeighList(port, unix.AF_BRIDGE)
+	if err != nil {
+		return nil, fmt.Errorf("list MACs behind port %d: %w", port, err)
+	}
+	return entries, nil
 }

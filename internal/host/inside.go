@@ -80,7 +80,10 @@ func (in *inside) configure(ctx context.Context, v Veth, peer netlink.Link) erro
 			return fmt.Errorf("in %s: %w", in.label, err)
 		}
 	}
-	return in.setDefaultRoute(ctx, peer, v.Gateway)
+	return cmp.Or(
+		in.setDefaultRoute(ctx, peer, v.Gateway),
+		in.answerForItself(ctx, peer, v.Address, v.Gateway),
+	)
 }
 
 // setAddress makes prefix the link's one IPv4 address.

@@ -10,6 +10,7 @@ import (
 	"strings"
 
 	"github.com/hostnat/hostnat/internal/model"
+	"github.com/vishvananda/netlink"
 	"golang.org/x/sys/unix"
 )
 
@@ -20,6 +21,29 @@ const namespaceDir = "/run/netns"
 type Namespace struct {
 	label string // for messages: "namespace c1", "process 4711"
 	file  *os.File
+	start uint64 // of the process that it was found by; see Identity
+}
+
+// Identity tells namespaces, and the processes that they were found by, apart: a
+// process's number is given to another one when it has ended.
+type Identity struct {
+	Start uint64 // when the process began, in clock ticks since the machine did; 0: not found by one
+	Inode uint64 // the namespace's
+}
+
+// Identity returns the namespace's.
+func (n *Namespace) Identity() (Identity, error) {
+	var stat unix.Stat_t
+	if err := unix.Fstat(int(n.file.Fd()), &stat); err != nil {
+		return Identity{}, fmt.Errorf("look at %s: %w", n.label, err)
+	}
+	return Identity{Start: n.start, Inode: stat.Ino}, nil
+}
+
+// Has reports whether a link of the host leads into the namespace.
+func (n *Namespace) Has(l Link) bool {
+	id, err := netlink.GetNetNsIdByFd(int(n.file.Fd()))
+	return err == nil && id >= 0 && id == l.PeerNSID
 }
 
 // OpenNamespace opens the namespace of an endpoint of kind netns (a name below
@@ -69,7 +93,43 @@ func openProcess(target string) (*Namespace, error) {
 	}
 	label := fmt.Sprintf("process %d", pid)
 	missing := model.Errorf(model.NotFound, "%s does not exist", label).WithHint("give the process id of a running container")
-	return openNamespace(label, filepath.Join("/proc", strconv.Itoa(pid), "ns/net"), missing)
+	start, _ := processStart(pid)
+	n, err := openNamespace(label, filepath.Join("/proc", strconv.Itoa(pid), "ns/net"), missing)
+	if err != nil {
+		return nil, err
+	}
+	if again, err := processStart(pid); err != nil || again != start { // it ended meanwhile
+		n.Close()
+		return nil, missing
+	}
+	n.start = start
+	return n, nil
+}
+
+// processStart returns when a process began, in clock ticks since the machine did
+// (proc_pid_stat(5), field 22).
+func processStart(pid int) (uint64, error) {
+	fields, err := processFields(pid)
+	if err != nil {
+		return 0, err
+	}
+	if len(fields) < 20 {
+		return 0, fmt.Errorf("process %d: %d fields", pid, len(fields))
+	}
+	return strconv.ParseUint(fields[19], 10, 64)
+}
+
+// processFields are those of /proc/PID/stat from the third on.
+func processFields(pid int) ([]string, error) {
+	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
+	if err != nil {
+		return nil, err
+	}
+	name := strings.LastIndex(string(text), ") ") // which may have anything in it
+	if name < 0 {
+		return nil, fmt.Errorf("process %d: %q", pid, text)
+	}
+	return strings.Fields(string(text[name+2:])), nil
 }
 
 // openNamespace opens path only after it has seen that it is a namespace: to

@@ -4,10 +4,12 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/hostnat/hostnat/internal/model"
 	"github.com/vishvananda/netlink"
+	"golang.org/x/sys/unix"
 )
 
 // CheckPort refuses by a *model.Error a link that cannot be (or is not) a port of
@@ -30,14 +32,47 @@ func EnsurePort(ctx context.Context, name string, bridge int) (int, error) {
 	return link.Attrs().Index, setUp(netlink.LinkSetUp, link)
 }
 
-// ReleasePort takes a link out of the bridge with that index. It stays up or
-// down as it is. A link that is gone, or in another bridge, is fine.
+// ReleasePort takes a link out of the bridge with that index, unless it was a port
+// of it before hostnat made it one (NotePlugged). It stays up or down as it is. A link that is gone, or in
+// another bridge, is fine.
 func ReleasePort(name string, bridge int) error {
 	link, err := findLink(name)
 	if err != nil || link == nil || link.Attrs().MasterIndex != bridge {
 		return err
 	}
-	return onLink("release", link, netlink.LinkSetNoMaster(link))
+	mark := pluggedMark(link)
+	if !slices.Contains(link.Attrs().AltNames, mark) {
+		return onLink("release", link, netlink.LinkSetNoMaster(link))
+	}
+	if err := unpinMACs(link); err != nil {
+		return err
+	}
+	if err := onLink("open", link, netlink.LinkSetIsolated(link, false)); err != nil {
+		return err
+	}
+	return onLink("take the mark from", link, netlink.LinkDelAltName(link, mark)) // last: who is killed before tries again
+}
+
+// pluggedMark is an alternative name (`ip link show`) of a link that was its
+// network's port before it became an endpoint's. It is beside what it marks: no
+// record on disk could be out of step with it after a reboot, or be about another
+// link of that name.
+func pluggedMark(link netlink.Link) string {
+	return fmt.Sprintf("hostnat-plugged-%d", link.Attrs().Index)
+}
+
+// NotePlugged marks a link as a port of its bridge by somebody else's doing:
+// ReleasePort leaves it there. A link that is none is fine.
+func NotePlugged(index int) error {
+	link, err := netlink.LinkByIndex(index)
+	if err != nil || link.Attrs().MasterIndex == 0 {
+		return nil
+	}
+	err = netlink.LinkAddAltName(link, pluggedMark(link))
+	if errors.Is(err, unix.EEXIST) {
+		return nil
+	}
+	return onLink("mark", link, err)
 }
 
 func findPort(ctx context.Context, name string, bridge int) (netlink.Link, error) {

@@ -161,15 +161,19 @@ func (v Veth) taken() error {
 	return model.Errorf(model.Conflict, "%s has a link %s already", v.Namespace.label, v.IfName).WithHint("choose another name inside with --ifname")
 }
 
-// open makes a netlink socket inside the namespace.
 func (v Veth) open() (*inside, error) {
 	if err := checkLink(v.IfName); err != nil {
 		return nil, err
 	}
-	fd := netns.NsHandle(v.Namespace.file.Fd())
+	return v.Namespace.open()
+}
+
+// open makes a netlink socket inside the namespace.
+func (n *Namespace) open() (*inside, error) {
+	fd := netns.NsHandle(n.file.Fd())
 	route, err := netlink.NewHandleAt(fd, unix.NETLINK_ROUTE)
 	if err != nil {
-		return nil, fmt.Errorf("enter %s: %w", v.Namespace.label, err)
+		return nil, fmt.Errorf("enter %s: %w", n.label, err)
 	}
-	return &inside{route: route, fd: int(fd), label: v.Namespace.label}, nil
+	return &inside{route: route, fd: int(fd), label: n.label}, nil
 }

@@ -16,6 +16,7 @@ import (
 // brought up and told what to do afterwards, so that nothing slips past them.
 func (k *Kernel) Apply(ctx context.Context, c config.Config) (model.Report, error) {
 	k.made = nil // until it is
+	gone := goneEndpoints(k.lastConfig(), c)
 	k.use(c)
 	k.mirror.begin()
 	links, err := k.mirror.reload(ctx)
@@ -31,6 +32,9 @@ func (k *Kernel) Apply(ctx context.Context, c config.Config) (model.Report, erro
 		return model.Report{}, err
 	}
 	plan := Make(c, links, attached, facts.MTU)
+	if err := k.leave(ctx, c, gone, links); err != nil {
+		return model.Report{}, err
+	}
 	if err := k.remove(ctx, plan); err != nil {
 		return model.Report{}, err
 	}
@@ -128,7 +132,7 @@ func (k *Kernel) room(ctx context.Context, report *model.Report) int {
 // remove takes away what nobody wants any more.
 func (k *Kernel) remove(ctx context.Context, p Plan) error {
 	for _, r := range p.Release {
-		if err := host.ReleasePort(r.Link, r.Bridge); err != nil {
+		if err := k.release(r); err != nil {
 			return err
 		}
 	}
@@ -149,6 +153,15 @@ func (k *Kernel) remove(ctx context.Context, p Plan) error {
 		}
 	}
 	return nil
+}
+
+// release gives a port back. Its program goes at once: it is what tells an
+// endpoint's port from one that somebody else has plugged in.
+func (k *Kernel) release(r PortRelease) error {
+	if err := host.ReleasePort(r.Link, r.Bridge); err != nil {
+		return err
+	}
+	return k.datapath.Detach(datapath.Attachment{Interface: uint32(r.Index), Hook: datapath.InsideIngress})
 }
 
 // build makes bridges and attaches endpoints.

@@ -45,8 +45,9 @@ func (k *Kernel) attach(ctx context.Context, v view, e model.Endpoint, mtu int) 
 	}
 	if linked {
 		k.settle(v, e, is)
+		return nil
 	}
-	return nil
+	return k.attachCompanions(ctx, v.config, e, mtu)
 }
 
 func (k *Kernel) attachTo(ctx context.Context, v view, n model.Network, bridge host.Link, e model.Endpoint, mtu int) error {
@@ -56,6 +57,11 @@ func (k *Kernel) attachTo(ctx context.Context, v view, n model.Network, bridge h
 	}
 	guard := func(port int) error { return cmp.Or(protect(port), host.PinMAC(port, e.MAC)) }
 	if !e.InNamespace() {
+		if link, ok := v.link(e.Target); ok && link.MasterIndex == bridge.Index && !k.isGuarded(link.Index) {
+			if err := host.NotePlugged(link.Index); err != nil {
+				return err
+			}
+		}
 		index, err := host.EnsurePort(ctx, e.Target, bridge.Index)
 		if err != nil {
 			return err
@@ -83,6 +89,11 @@ func (k *Kernel) guard(index int) error {
 	return goneIfGone(k.datapath.Attach(datapath.Attachment{Interface: uint32(index), Hook: datapath.InsideIngress}))
 }
 
+// isGuarded reports whether a link is an endpoint's already.
+func (k *Kernel) isGuarded(index int) bool {
+	return k.datapath.IsAttached(datapath.Attachment{Interface: uint32(index), Hook: datapath.InsideIngress})
+}
+
 // goneIfGone makes the endpoint absent whose link went while it was attached.
 func goneIfGone(err error) error {
 	if errors.Is(err, unix.ENODEV) {
@@ -100,11 +111,10 @@ func (k *Kernel) guardNew(index int) error {
 // be reached by its name any more, but its link is there and works.
 func (k *Kernel) openNamespace(v view, e model.Endpoint) (*host.Namespace, error) {
 	link, linked := v.link(e.Interface)
-	if e.Kind == model.KindPID && !linked && !k.named(e) {
-		// After a reboot the number may be any other process's.
-		return nil, model.Errorf(model.NotFound, "its process %s is of an earlier run", e.Target).WithHint("attach it again with --pid")
-	}
 	ns, err := host.OpenNamespace(e.Kind, e.Target)
+	if err == nil && e.Kind == model.KindPID {
+		ns, err = k.sameProcess(e, ns, link)
+	}
 	if model.CodeOf(err) != model.NotFound {
 		return ns, err
 	}
@@ -115,11 +125,39 @@ func (k *Kernel) openNamespace(v view, e model.Endpoint) (*host.Namespace, error
 	return nil, err
 }
 
-// named reports whether this daemon was given the endpoint's process.
-func (k *Kernel) named(e model.Endpoint) bool {
+// sameProcess makes sure that a process is the one that the endpoint was attached
+// to, whose number may have become another one's: it is the one that a caller named
+// since the daemon started, or the endpoint's link leads into its namespace.
+func (k *Kernel) sameProcess(e model.Endpoint, ns *host.Namespace, link host.Link) (*host.Namespace, error) {
+	is, err := ns.Identity()
+	if err == nil && (k.named(e, is) || link.Index != 0 && link.Owned() && ns.Has(link)) {
+		k.name(e, is)
+		return ns, nil
+	}
+	ns.Close()
+	if err != nil {
+		return nil, err
+	}
+	return nil, model.Errorf(model.NotFound, "its process %s has ended: that number may be another one's now", e.Target).WithHint("attach it again with --pid")
+}
+
+// process is who a caller has named for an endpoint.
+type process struct {
+	target string
+	is     host.Identity
+}
+
+// named reports whether this daemon was given that process for the endpoint.
+func (k *Kernel) named(e model.Endpoint, is host.Identity) bool {
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	return k.seen[e.Name] == e.Target
+	return k.seen[e.Name] == process{e.Target, is}
+}
+
+func (k *Kernel) name(e model.Endpoint, is host.Identity) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	k.seen[e.Name] = process{e.Target, is}
 }
 
 // forget makes sure that a process id which is used again is not taken for the

@@ -114,6 +114,15 @@ func (k *Kernel) carryOut(ctx context.Context, x *insideChange) error {
 func (x *insideChange) hasNetworks() bool { return len(x.Networks)+len(x.GoneNetworks) > 0 }
 
 func (k *Kernel) takeAway(ctx context.Context, x *insideChange) (err error) {
+	if len(x.GoneEndpoints) > 0 {
+		links, err := k.mirror.look(ctx)
+		if err != nil {
+			return err
+		}
+		if err := k.leave(ctx, x.is, x.GoneEndpoints, links); err != nil {
+			return err
+		}
+	}
 	var ours, others []string
 	for _, e := range x.GoneEndpoints {
 		k.unsettle(e.Name)
@@ -149,7 +158,7 @@ func (k *Kernel) pull(ctx context.Context, x *insideChange, names []string) (err
 		return err
 	}
 	for _, l := range x.pulled {
-		if err := host.ReleasePort(l.Name, l.MasterIndex); err != nil {
+		if err := k.release(PortRelease{Link: l.Name, Index: l.Index, Bridge: l.MasterIndex}); err != nil {
 			return err
 		}
 	}

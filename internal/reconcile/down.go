@@ -8,6 +8,7 @@ import (
 	"github.com/hostnat/hostnat/internal/config"
 	"github.com/hostnat/hostnat/internal/datapath"
 	"github.com/hostnat/hostnat/internal/host"
+	"github.com/hostnat/hostnat/internal/model"
 )
 
 // Down takes everything of ours out of the kernel.
@@ -17,17 +18,18 @@ func (k *Kernel) Down(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	return errors.Join(k.datapath.Close(), takeDown(ctx, k.bpf, attached))
+	return errors.Join(k.datapath.Close(), takeDown(ctx, k.bpf, attached, k.lastConfig().Endpoints))
 }
 
 // Down takes everything of ours out of the kernel without a data path opened:
 // what `hostnat down` does when no daemon runs. Half of it may be gone already.
-func Down(ctx context.Context, runDir string) error {
+// The endpoints are those that are configured.
+func Down(ctx context.Context, runDir string, endpoints []model.Endpoint) error {
 	attached, err := datapath.ListAttachments(mountPoint(runDir))
 	if err != nil {
 		return err
 	}
-	return takeDown(ctx, mountPoint(runDir), attached)
+	return takeDown(ctx, mountPoint(runDir), attached, endpoints)
 }
 
 // Present reports whether the kernel has anything of ours, a link or a program. If
@@ -43,12 +45,12 @@ func Present(ctx context.Context, runDir string) bool {
 
 // takeDown goes from the inside out: first nothing can send any more, then the
 // programs go.
-func takeDown(ctx context.Context, bpf string, attached []datapath.Attachment) error {
+func takeDown(ctx context.Context, bpf string, attached []datapath.Attachment, endpoints []model.Endpoint) error {
 	links, err := host.Links(ctx)
 	if err != nil {
 		return err
 	}
-	var errs []error
+	errs := []error{leave(ctx, sharing(endpoints, links))}
 	plan := Make(config.Config{}, links, attached, 0)
 	for _, r := range plan.Release {
 		errs = append(errs, host.ReleasePort(r.Link, r.Bridge))

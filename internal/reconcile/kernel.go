@@ -37,7 +37,7 @@ type Kernel struct {
 	names   names                    // that its ids stand for
 	settled map[string]settled       // endpoints that are as they should be, by name
 	bridges map[string]settledBridge // by name; Apply's alone
-	seen    map[string]string        // processes that a caller of CheckTarget named, by endpoint
+	seen    map[string]process       // that a caller of CheckTarget named, by endpoint
 }
 
 // Open mounts RUN/bpf and loads the data path there; one that is running goes
@@ -69,7 +69,7 @@ func Open(runDir string, discard bool, log *slog.Logger) (*Kernel, error) {
 	}
 	return &Kernel{
 		bpf: dir, log: log, datapath: d, mirror: newMirror(watcher),
-		seen: make(map[string]string), settled: make(map[string]settled), bridges: make(map[string]settledBridge),
+		seen: make(map[string]process), settled: make(map[string]settled), bridges: make(map[string]settledBridge),
 	}, nil
 }
 
@@ -139,10 +139,17 @@ func (k *Kernel) CheckTarget(ctx context.Context, e model.Endpoint) error {
 	if err != nil {
 		return err
 	}
-	k.mu.Lock()
-	k.seen[e.Name] = e.Target
-	k.mu.Unlock()
-	return ns.Close()
+	is, err := ns.Identity()
+	if err == nil {
+		k.name(e, is)
+	}
+	return errors.Join(err, ns.Close())
+}
+
+// Station returns the MAC of the one machine that is behind a port of a bridge, as
+// far as the bridge knows. False: none, or several.
+func (k *Kernel) Station(ctx context.Context, port string) (model.MAC, bool, error) {
+	return host.Station(ctx, port)
 }
 
 func (k *Kernel) bridgeIndex(ctx context.Context, network string) int {

@@ -31,8 +31,8 @@ type Adoption struct {
 
 // PortRelease takes a link out of a bridge.
 type PortRelease struct {
-	Link   string
-	Bridge int // interface
+	Link          string
+	Index, Bridge int // interfaces
 }
 
 // Make compares the configuration with the host's links and the data path's
@@ -70,7 +70,7 @@ func Make(c config.Config, links []host.Link, attached []datapath.Attachment, mt
 		case l.Owned():
 			p.Delete = append(p.Delete, l.Name)
 		case l.MasterIndex != 0 && pinned[datapath.Attachment{Interface: uint32(l.Index), Hook: datapath.InsideIngress}]:
-			p.Release = append(p.Release, PortRelease{Link: l.Name, Bridge: l.MasterIndex})
+			p.Release = append(p.Release, PortRelease{Link: l.Name, Index: l.Index, Bridge: l.MasterIndex})
 		}
 	}
 	return p

@@ -63,11 +63,11 @@ func TestMake(t *testing.T) {
 	}{
 		{"as it is", testConfig(), Plan{Bridges: []host.Bridge{web}, Adopt: []Adoption{adoption}}},
 		{"nothing wanted", config.NewConfig(), Plan{
-			Delete: []string{"hn-web", "hv-c1"}, Release: []PortRelease{{Link: "tap0", Bridge: 4}}, Return: []Adoption{adoption},
+			Delete: []string{"hn-web", "hv-c1"}, Release: []PortRelease{{Link: "tap0", Index: 6, Bridge: 4}}, Return: []Adoption{adoption},
 		}},
 		{"without endpoints", forgotten, Plan{
 			Bridges: []host.Bridge{web}, Adopt: []Adoption{adoption},
-			Delete: []string{"hv-c1"}, Release: []PortRelease{{Link: "tap0", Bridge: 4}},
+			Delete: []string{"hv-c1"}, Release: []PortRelease{{Link: "tap0", Index: 6, Bridge: 4}},
 		}},
 		{"an MTU of its own", jumbo, Plan{Bridges: []host.Bridge{large}, Adopt: []Adoption{adoption}}},
 		{"another gateway", moved, Plan{
