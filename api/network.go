@@ -34,11 +34,19 @@ type Network struct {
 	LeaseTime uint32            `json:"leaseTime"`         // seconds
 	MTU       int               `json:"mtu"`               // bytes; 0: that of the outgoing interface
 	NTP       []netip.Addr      `json:"ntp,omitempty"`     // time servers that DHCP tells
+	PXE       PXE               `json:"pxe,omitzero"`      // what machines are told that boot from the network
 	Routes    []string          `json:"routes,omitempty"`  // PREFIX=GATEWAY, that DHCP tells beside the default route
 	Ranges    []string          `json:"ranges,omitempty"`  // LO-HI for DHCP clients; none: the whole subnet
 	Exclude   []string          `json:"exclude,omitempty"` // LO-HI, never given out unless asked for
 	Labels    map[string]string `json:"labels,omitempty"`  // whatever who made it has noted
 	Owner     string            `json:"owner,omitempty"`   // the program that made it; empty: a person
+}
+
+// PXE is what DHCP tells a machine that boots from the network.
+type PXE struct {
+	NextServer netip.Addr `json:"nextServer,omitzero"`  // where the boot file is; not valid: the gateway
+	ServerName string     `json:"serverName,omitempty"` // of the TFTP server, option 66; empty: NextServer's address
+	BootFile   string     `json:"bootFile,omitempty"`   // option 67
 }
 
 // NetworkSpec asks for a network.

@@ -38,10 +38,10 @@ INLINE int to_dhcp_server(struct __sk_buff *skb)
 	return TCX_NEXT;
 }
 
-/* What a DHCP client would take for its server's answer: nobody inside gives one. */
-INLINE bool is_for_dhcp_client(struct __sk_buff *skb, struct packet *packet)
+/* What a DHCP client would take for its server's answer: nobody inside gives one, unless the network has its server there. */
+INLINE bool is_from_rogue_server(struct __sk_buff *skb, struct packet *packet, const struct inside *inside)
 {
-	return unlikely(packet->protocol == IPPROTO_UDP) && !is_later_fragment(packet) && !parse_l4(skb, packet) &&
+	return unlikely(packet->protocol == IPPROTO_UDP) && !(inside->flags & NETWORK_DHCP_INSIDE) && !is_later_fragment(packet) && !parse_l4(skb, packet) &&
 	       packet->destination_port == htons(DHCP_CLIENT);
 }
 

@@ -414,7 +414,7 @@ INLINE int check_port_ip(struct __sk_buff *skb, struct flow *flow, const struct 
 	}
 	if (to_gateway)
 		return TO_GATEWAY;
-	return is_for_dhcp_client(skb, packet) ? turn_away(flow, frame, packet->source, REASON_ROGUE_SERVER) : TCX_NEXT;
+	return is_from_rogue_server(skb, packet, inside) ? turn_away(flow, frame, packet->source, REASON_ROGUE_SERVER) : TCX_NEXT;
 }
 
 /* All checks of a frame from a port. A function of its own: what it has on the stack is gone when the packet is routed. */

@@ -128,8 +128,16 @@ func networkFields(n api.Network) []field {
 		{"dns", n.DNS}, {"domain", n.Domain},
 		{"dhcp", n.DHCP}, {"lease-time", secondsText(uint64(n.LeaseTime))}, {"mtu", mtuText(n)},
 		{"range", orWord(texts(n.Ranges), "all")}, {"exclude", orWord(texts(n.Exclude), "none")},
+		{"pxe-next-server", pxeServerText(n.PXE)}, {"pxe-server-name", orWord(n.PXE.ServerName, "none")}, {"pxe-boot-file", orWord(n.PXE.BootFile, "none")},
 		{"ntp", orWord(texts(n.NTP), "none")}, {"routes", orWord(texts(n.Routes), "none")},
 	}, metadataFields(n.Labels, n.Owner)...)
+}
+
+func pxeServerText(p api.PXE) string {
+	if !p.NextServer.IsValid() {
+		return "none"
+	}
+	return p.NextServer.String()
 }
 
 func mtuText(n api.Network) string {

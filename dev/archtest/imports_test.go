@@ -31,7 +31,7 @@ var ours = map[string][]string{
 	"internal/portproxy":            {"internal/model", "internal/config", "internal/sniff", "internal/budget"},
 	"internal/reconcile":            {"internal/model", "internal/config", "internal/event", "internal/host", "internal/datapath"},
 	"internal/whereis":              {"internal/model", "internal/event", "internal/host", "internal/datapath"},
-	"internal/dns":                  {"internal/model", "internal/config"},
+	"internal/dns":                  {"internal/model", "internal/config", "internal/budget"},
 	"internal/resolved":             {"internal/model", "internal/config"},
 	"internal/doctor":               {"internal/model", "internal/config", "internal/host"},
 	"internal/control":              {"internal/model", "internal/config", "internal/event", "internal/ipam", "internal/store"},

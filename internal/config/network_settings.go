@@ -24,7 +24,19 @@ var networkSettings = map[string]func(n *model.Network, value string) error{
 	"lease-time": func(n *model.Network, v string) error { return parseSeconds(v, &n.LeaseTime) },
 	"mtu":        func(n *model.Network, v string) error { return parseMTU(v, &n.MTU) },
 	"ntp":        func(n *model.Network, v string) (err error) { n.NTP, err = parseServers(v); return err },
-	"routes":     func(n *model.Network, v string) (err error) { n.Routes, err = parseRoutes(v, n.Subnet4()); return err },
+	"pxe-next-server": func(n *model.Network, v string) (err error) {
+		n.PXE.NextServer, err = parseNextServer(v)
+		return err
+	},
+	"pxe-server-name": func(n *model.Network, v string) (err error) {
+		n.PXE.ServerName, err = parsePXEText("server name", v, maxServerName)
+		return err
+	},
+	"pxe-boot-file": func(n *model.Network, v string) (err error) {
+		n.PXE.BootFile, err = parsePXEText("boot file", v, maxBootFile)
+		return err
+	},
+	"routes": func(n *model.Network, v string) (err error) { n.Routes, err = parseRoutes(v, n.Subnet4()); return err },
 	"range": func(n *model.Network, v string) (err error) {
 		n.Ranges, err = parseRanges("range", v, n.Subnet4(), "all")
 		return err

@@ -12,6 +12,12 @@ import (
 func (c *Config) moveKept(n *model.Network, r Renumbering) {
 	n.Ranges, n.Exclude = r.moveRanges(n.Ranges), r.moveRanges(n.Exclude)
 	n.Routes, n.NTP = r.moveRoutes(n.Routes), r.moveStations(n.NTP)
+	if next := r.moveStations([]netip.Addr{n.PXE.NextServer}); n.PXE.NextServer.IsValid() {
+		n.PXE.NextServer = netip.Addr{}
+		if len(next) == 1 {
+			n.PXE.NextServer = next[0]
+		}
+	}
 	c.Reservations = slices.DeleteFunc(c.Reservations, func(v model.Reservation) bool {
 		a, fits := r.move(v.Address)
 		return v.Network == n.Name && (!fits || a == n.Gateway4())

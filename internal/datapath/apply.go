@@ -209,6 +209,7 @@ func (n Network) flags() uint32 {
 	return flagIf(n.Open, kernel.NetworkOpen) |
 		flagIf(n.KeptApart, kernel.NetworkEndpointsIsolated) |
 		flagIf(n.Apart, kernel.NetworkUnrouted) |
+		flagIf(n.DHCPInside, kernel.NetworkDhcpInside) |
 		flagIf(len(n.Elsewhere) > 0, kernel.NetworkHostOverlap)
 }
 

@@ -50,6 +50,7 @@ type Network struct {
 	GatewayMAC  model.MAC
 	Open        bool           // its endpoints and those of other open networks of the compartment reach each other
 	KeptApart   bool           // its endpoints do not reach each other
+	DHCPInside  bool           // somebody inside may be its DHCP server
 	Apart       bool           // the host's main routing table does not know its prefix, which others may have too
 	Elsewhere   []netip.Prefix // within the subnet, but the host reaches them by other interfaces: a LAN or VPN that it came to
 }

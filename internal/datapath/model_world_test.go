@@ -139,6 +139,7 @@ func (w world) networks(all map[uint32]Network) map[uint32]Network {
 	all = maps.Clone(all)
 	for id, n := range all {
 		n.Open, n.KeptApart, n.Apart = w.Open && id != 2, w.Kept, w.Apart && id == 2
+		n.DHCPInside = w.Kept
 		if w.Elsewhere {
 			n.Elsewhere = twinElsewhere[id]
 		}
@@ -237,7 +238,7 @@ func modelConfig(w world) natmodel.Config {
 	}
 	for id, n := range w.networks(twinNetworks) {
 		c.Networks[id] = natmodel.Network{
-			Open: n.Open, KeptApart: n.KeptApart, Apart: n.Apart, Elsewhere: n.Elsewhere,
+			Open: n.Open, KeptApart: n.KeptApart, DHCPInside: n.DHCPInside, Apart: n.Apart, Elsewhere: n.Elsewhere,
 			Compartment: n.Compartment, NAT: n.NAT, Subnet: n.Subnet, Gateway: n.Gateway, GatewayMAC: kernel.MACOf(n.GatewayMAC),
 		}
 	}

@@ -1,6 +1,7 @@
 package dhcp
 
 import (
+	"cmp"
 	"net"
 	"net/netip"
 	"time"
@@ -102,6 +103,7 @@ func (s *Scope) options(r *request, m *dhcpv4.DHCPv4) {
 	if len(s.NTP) > 0 {
 		m.UpdateOption(dhcpv4.OptNTPServers(ips(s.NTP)...))
 	}
+	s.boot(m)
 	if len(s.Routes) > 0 {
 		m.UpdateOption(dhcpv4.OptClasslessStaticRoute(s.routes()...))
 	}
@@ -111,6 +113,32 @@ func (s *Scope) options(r *request, m *dhcpv4.DHCPv4) {
 		}
 	}
 }
+
+// boot tells a machine that boots from the network where the file is: in the fields of
+// BOOTP (RFC 951 section 3), as far as they hold it, and as options.
+func (s *Scope) boot(m *dhcpv4.DHCPv4) {
+	server := s.PXE.ServerName
+	if s.PXE.NextServer.IsValid() {
+		m.ServerIPAddr = s.PXE.NextServer.AsSlice()
+		server = cmp.Or(server, s.PXE.NextServer.String())
+	}
+	if server != "" {
+		m.UpdateOption(dhcpv4.OptTFTPServerName(server))
+	}
+	if len(server) <= maxSname {
+		m.ServerHostName = server
+	}
+	if s.PXE.BootFile == "" {
+		return
+	}
+	m.UpdateOption(dhcpv4.OptBootFileName(s.PXE.BootFile))
+	if len(s.PXE.BootFile) <= maxFile {
+		m.BootFileName = s.PXE.BootFile
+	}
+}
+
+// What the fields sname and file hold, in bytes, before the zero at their end.
+const maxSname, maxFile = 63, 127
 
 // mtuOf is what the client is told: not more than its port takes, since the bridge
 // drops larger frames for it and tells nobody. A TAP has 1500 bytes unless somebody

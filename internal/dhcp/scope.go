@@ -19,6 +19,7 @@ type Scope struct {
 	Domain  string // DNS domain
 	DNS     bool   // the gateway answers DNS queries
 	NTP     []netip.Addr
+	PXE     model.PXE
 	Routes  []model.Route // beside the default route
 
 	dynamic  []model.AddressRange
@@ -47,7 +48,7 @@ type keptReason struct {
 func NewScope(n model.Network, endpoints []model.Endpoint, reservations []model.Reservation, host model.HostFacts) *Scope {
 	s := &Scope{
 		Network: n.Name, Bridge: n.Bridge, Subnet: n.Subnet4(), Gateway: n.Gateway4(), Lease: n.LeaseDuration(), Moves: n.Overlap == model.Renumber,
-		MTU: n.LinkMTU(host.MTU), Domain: n.DomainName(), DNS: n.DNS.On(), NTP: n.NTP, Routes: n.Routes,
+		MTU: n.LinkMTU(host.MTU), Domain: n.DomainName(), DNS: n.DNS.On(), NTP: n.NTP, PXE: n.PXE, Routes: n.Routes,
 		dynamic: n.Dynamic(), exclude: n.Exclude,
 		fixed: make(map[model.MAC]fixed), named: make(map[string]netip.Addr),
 		keptFrom: map[netip.Addr]keptReason{n.Gateway4(): {}},

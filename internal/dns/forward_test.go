@@ -4,6 +4,7 @@ import (
 	"errors"
 	"net"
 	"net/netip"
+	"slices"
 	"testing"
 	"time"
 
@@ -205,24 +206,43 @@ func TestForwardForged(t *testing.T) {
 
 func TestLimiter(t *testing.T) {
 	t.Parallel()
-	l := newLimiter(2, 3)
+	l := newLimiter[netip.Addr](2, 3)
 	a, b := address("172.16.1.2"), address("172.16.1.3")
+	var gaveUp []int
+	var places []*place[netip.Addr]
+	enter := func(client netip.Addr) bool {
+		i := len(places)
+		p := l.enter(client, func() { gaveUp = append(gaveUp, i) })
+		places = append(places, p)
+		return p != nil
+	}
 	for i, step := range []struct {
 		client netip.Addr
 		want   bool
-	}{{a, true}, {a, true}, {a, false}, {b, true}, {b, false}} {
-		if l.enter(step.client) != step.want {
+	}{{a, true}, {a, true}, {a, false}, {b, true}, {b, false}, {address("172.16.1.4"), true}} {
+		if enter(step.client) != step.want {
 			t.Errorf("step %d: not %v", i, step.want)
 		}
 	}
-	l.leave(a)
-	if !l.enter(b) {
+	if !slices.Equal(gaveUp, []int{0}) {
+		t.Errorf("%v gave up; the client with most had 0 and 1", gaveUp)
+	}
+	l.leave(places[0]) // once more
+	l.leave(places[1])
+	if !enter(b) {
 		t.Error("a place that was left is not given again")
 	}
-	for _, client := range []netip.Addr{a, b, b} {
-		l.leave(client)
+	l.ownYields = true
+	l.used(places[3])
+	if !enter(b) || !slices.Equal(gaveUp, []int{0, 6}) {
+		t.Errorf("%v gave up; of b's own 6 was used longest ago", gaveUp)
 	}
-	if len(l.count) != 0 || l.total != 0 {
-		t.Errorf("left: %v, %d", l.count, l.total)
+	for _, p := range places {
+		if p != nil {
+			l.leave(p)
+		}
+	}
+	if len(l.of) != 0 || l.total != 0 {
+		t.Errorf("left: %v, %d", l.of, l.total)
 	}
 }

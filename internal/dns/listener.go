@@ -3,7 +3,6 @@ package dns
 import (
 	"context"
 	"errors"
-	"net"
 	"net/netip"
 	"sync"
 	"sync/atomic"
@@ -33,20 +32,24 @@ type listener struct {
 	clients     netip.Prefix // only they are answered
 	gateway     netip.Addr   // the host's own programs ask from there
 	forward     *forwarder
-	queries     *limiter
-	connections *limiter
+	queries     *limiter[netip.Addr]
+	connections *limiter[netip.Addr]
+	files       *limiter[*listener] // of all networks
+	refused     atomic.Uint64       // queries and connections for which there was no place
+	refusedAt   atomic.Int64        // when the last was, Unix seconds
 
 	ctx     context.Context
 	stop    context.CancelFunc
 	running sync.WaitGroup
 }
 
-func newListener(s *sockets, zone *Zone, clients netip.Prefix, gateway netip.Addr, forward *forwarder) *listener {
+func newListener(s *sockets, zone *Zone, clients netip.Prefix, gateway netip.Addr, forward *forwarder, files *limiter[*listener]) *listener {
 	l := &listener{
-		sockets: s, clients: clients, gateway: gateway, forward: forward,
-		queries:     newLimiter(clientQueries, allQueries),
-		connections: newLimiter(clientConnections, allConnections),
+		sockets: s, clients: clients, gateway: gateway, forward: forward, files: files,
+		queries:     newLimiter[netip.Addr](clientQueries, allQueries),
+		connections: newLimiter[netip.Addr](clientConnections, allConnections),
 	}
+	l.connections.ownYields = true
 	l.zone.Store(zone)
 	l.ctx, l.stop = context.WithCancel(context.Background())
 	l.running.Go(l.serveUDP)
@@ -66,19 +69,6 @@ func (l *listener) mayAsk(client netip.AddrPort) bool {
 	return client.Port() != 0 && l.clients.Contains(client.Addr())
 }
 
-func (l *listener) serveUDP() {
-	buffer := make([]byte, maxQuery+1)
-	for {
-		n, client, err := l.sockets.udp.ReadFromUDPAddrPort(buffer)
-		if errors.Is(err, net.ErrClosed) || l.ctx.Err() != nil {
-			return
-		}
-		if err == nil && n <= maxQuery && l.mayAsk(client) {
-			l.handleDatagram(buffer[:n], client)
-		}
-	}
-}
-
 // handleDatagram answers at once what is known here; the rest may take its time.
 func (l *listener) handleDatagram(raw []byte, client netip.AddrPort) {
 	q, answer := l.answer(raw, client.Addr())
@@ -89,15 +79,64 @@ func (l *listener) handleDatagram(raw []byte, client netip.AddrPort) {
 	if q.raw == nil {
 		return
 	}
-	if !l.queries.enter(client.Addr()) {
+	ctx, giveUp := context.WithCancel(l.ctx)
+	held := l.enter(l.queries, client.Addr(), giveUp)
+	if held == nil {
+		giveUp()
+		l.refuse()
 		l.send(pack(q.tooMany(), q.size()), client)
 		return
 	}
 	q.raw = append([]byte(nil), raw...) // the buffer is used again
 	l.running.Go(func() {
-		defer l.queries.leave(client.Addr())
-		l.send(shorten(l.ask(&q, false), &q), client)
+		defer giveUp()
+		defer held.leave()
+		l.send(shorten(l.ask(ctx, &q, false), &q), client)
 	})
+}
+
+// refuse notes that somebody was refused.
+func (l *listener) refuse() {
+	l.refused.Add(1)
+	l.refusedAt.Store(time.Now().Unix())
+}
+
+// hasRefusedLately reports whether that was within a minute.
+func (l *listener) hasRefusedLately() bool {
+	return l.refused.Load() > 0 && time.Since(time.Unix(l.refusedAt.Load(), 0)) < time.Minute
+}
+
+// held is what a query or a connection holds: a place in its network, and a file.
+type held struct {
+	listener *listener
+	places   *limiter[netip.Addr]
+	place    *place[netip.Addr]
+	file     *place[*listener]
+}
+
+// enter gives a client one more place, nil if there is none.
+func (l *listener) enter(places *limiter[netip.Addr], client netip.Addr, giveUp func()) *held {
+	p := places.enter(client, giveUp)
+	if p == nil {
+		return nil
+	}
+	file := l.files.enter(l, giveUp)
+	if file == nil {
+		places.leave(p)
+		return nil
+	}
+	return &held{l, places, p, file}
+}
+
+func (h *held) leave() {
+	h.places.leave(h.place)
+	h.listener.files.leave(h.file)
+}
+
+// used notes that a connection is in use.
+func (h *held) used() {
+	h.places.used(h.place)
+	h.listener.files.used(h.file)
 }
 
 func (l *listener) send(raw []byte, client netip.AddrPort) {
@@ -124,14 +163,17 @@ func (l *listener) answer(raw []byte, client netip.Addr) (query, *dns.Msg) {
 	return q, refusal(q.header, code)
 }
 
-// ask asks the host's resolvers. The answer is nil if the server is closing.
-func (l *listener) ask(q *query, tcp bool) []byte {
-	raw, err := l.forward.ask(l.ctx, q, tcp)
+// ask asks the host's resolvers. The answer is nil if the server is closing. If ctx
+// ends, the client has too many queries.
+func (l *listener) ask(ctx context.Context, q *query, tcp bool) []byte {
+	raw, err := l.forward.ask(ctx, q, tcp)
 	switch {
 	case err == nil:
 		return raw
 	case l.ctx.Err() != nil:
 		return nil
+	case ctx.Err() != nil:
+		return pack(q.tooMany(), largeSize)
 	case errors.Is(err, errNoResolver):
 		return pack(q.failure(dns.ExtendedErrorCodeNotReady, err.Error()), largeSize)
 	}

@@ -13,6 +13,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/hostnat/hostnat/internal/budget"
 	"github.com/hostnat/hostnat/internal/config"
 	"github.com/hostnat/hostnat/internal/model"
 )
@@ -24,10 +25,17 @@ const (
 	tryAgain  = 2 * time.Second
 )
 
+// fewFiles is what a process may open where nothing says otherwise (setrlimit(2)).
+const fewFiles = 1024
+
 // Options is what a Server needs.
 type Options struct {
 	Files Files
 	Log   *slog.Logger
+	// Descriptors is how many file descriptors clients of all networks may take, by
+	// connections and by questions that are passed on. 0: an eighth of what the
+	// process may open.
+	Descriptors int
 	// Holder names the program that holds the port at an address, "" if it is
 	// not known. It is called when the port is taken.
 	Holder func(ctx context.Context, at netip.AddrPort) string
@@ -39,6 +47,7 @@ type Server struct {
 	log     *slog.Logger
 	holder  func(ctx context.Context, at netip.AddrPort) string
 	forward *forwarder
+	taken   *limiter[*listener] // descriptors, by network
 
 	mu        sync.Mutex
 	config    config.Config      // that is served
@@ -59,7 +68,17 @@ type served struct {
 
 // New returns a Server that serves nothing yet.
 func New(o Options) *Server {
-	s := &Server{files: o.Files, log: o.Log, holder: o.Holder, forward: newForwarder(), networks: map[string]*served{}}
+	if o.Descriptors == 0 {
+		files, err := budget.FilesOfProcess()
+		if err != nil {
+			files = budget.FilesOf(fewFiles)
+		}
+		o.Descriptors = files.Names
+	}
+	s := &Server{
+		files: o.Files, log: o.Log, holder: o.Holder, forward: newForwarder(), networks: map[string]*served{},
+		taken: newLimiter[*listener](max(1, o.Descriptors/2), o.Descriptors),
+	}
 	s.readResolvers()
 	return s
 }
@@ -151,7 +170,7 @@ func (s *Server) open(ctx context.Context, n model.Network, v *served, zone *Zon
 		}
 		return
 	}
-	v.listener, v.problem = newListener(opened, zone, v.subnet, v.gateway, s.forward), ""
+	v.listener, v.problem = newListener(opened, zone, v.subnet, v.gateway, s.forward, s.taken), ""
 	s.log.Info("names are served", "network", n.Name, "address", v.gateway, "bridge", v.bridge)
 }
 
@@ -221,7 +240,13 @@ func (s *Server) readResolversLocked(wanted map[string]model.Network) {
 func (s *Server) Problems() []string {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return s.problems()
+	list := s.problems()
+	for _, name := range slices.Sorted(maps.Keys(s.networks)) {
+		if l := s.networks[name].listener; l != nil && l.hasRefusedLately() {
+			list = append(list, fmt.Sprintf("the name server of network %s has refused %d questions and connections: clients there ask more than their share, and others go on", name, l.refused.Load()))
+		}
+	}
+	return list
 }
 
 func (s *Server) problems() []string {

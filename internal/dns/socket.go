@@ -37,7 +37,12 @@ func openSockets(ctx context.Context, link string, address netip.Addr) (*sockets
 		udp.Close()
 		return nil, fmt.Errorf("TCP: %w", err)
 	}
-	return &sockets{link: link, udp: udp.(*net.UDPConn), tcp: tcp.(*net.TCPListener)}, nil
+	s := &sockets{link: link, udp: udp.(*net.UDPConn), tcp: tcp.(*net.TCPListener)}
+	if err := setReceiveBuffer(s.udp); err != nil {
+		s.close()
+		return nil, err
+	}
+	return s, nil
 }
 
 func (s *sockets) close() {

@@ -22,13 +22,19 @@ func (l *listener) serveTCP() {
 			continue
 		}
 		client := conn.RemoteAddr().(*net.TCPAddr).AddrPort()
-		if !l.mayAsk(client) || !l.connections.enter(client.Addr()) {
+		if !l.mayAsk(client) {
+			conn.Close()
+			continue
+		}
+		held := l.enter(l.connections, client.Addr(), func() { conn.Close() })
+		if held == nil {
+			l.refuse()
 			conn.Close()
 			continue
 		}
 		l.running.Go(func() {
-			defer l.connections.leave(client.Addr())
-			l.serveConnection(conn)
+			defer held.leave()
+			l.serveConnection(conn, held)
 		})
 	}
 }
@@ -50,7 +56,7 @@ type stream struct {
 
 // serveConnection answers query after query until the client ends it, is
 // silent, or sends what is none.
-func (l *listener) serveConnection(conn *net.TCPConn) {
+func (l *listener) serveConnection(conn *net.TCPConn, held *held) {
 	s := &stream{conn: conn}
 	defer conn.Close()
 	defer s.waiting.Wait() // a client may have closed its side alone
@@ -63,6 +69,7 @@ func (l *listener) serveConnection(conn *net.TCPConn) {
 		if err != nil || !l.handleMessage(s, raw) {
 			return
 		}
+		held.used()
 	}
 }
 
@@ -76,12 +83,17 @@ func (l *listener) handleMessage(s *stream, raw []byte) bool {
 	case q.raw == nil:
 		return false
 	}
-	if !l.queries.enter(client) {
+	ctx, giveUp := context.WithCancel(l.ctx)
+	held := l.enter(l.queries, client, giveUp)
+	if held == nil {
+		giveUp()
+		l.refuse()
 		return s.send(pack(q.tooMany(), maxMessage))
 	}
 	s.waiting.Go(func() {
-		defer l.queries.leave(client)
-		s.send(l.ask(&q, true))
+		defer giveUp()
+		defer held.leave()
+		s.send(l.ask(ctx, &q, true))
 	})
 	return true
 }

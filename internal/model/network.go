@@ -17,7 +17,7 @@ func (n *Network) Equal(o *Network) bool {
 	return n.Name == o.Name && n.ID == o.ID && n.Type == o.Type && n.NAT == o.NAT && n.Compartment == o.Compartment && slices.Equal(n.Subnets, o.Subnets) &&
 		slices.Equal(n.Gateways, o.Gateways) && n.Bridge == o.Bridge && n.Adopted == o.Adopted && n.Overlap == o.Overlap &&
 		n.Isolation == o.Isolation && n.DNS == o.DNS && n.Domain == o.Domain && n.DHCP == o.DHCP && n.LeaseTime == o.LeaseTime &&
-		n.MTU == o.MTU && n.PartOf == o.PartOf && slices.Equal(n.NTP, o.NTP) && slices.Equal(n.Routes, o.Routes) &&
+		n.MTU == o.MTU && n.PartOf == o.PartOf && n.PXE == o.PXE && slices.Equal(n.NTP, o.NTP) && slices.Equal(n.Routes, o.Routes) &&
 		slices.Equal(n.Ranges, o.Ranges) && slices.Equal(n.Exclude, o.Exclude) && n.Metadata.Equal(o.Metadata)
 }
 
@@ -52,6 +52,7 @@ type Network struct {
 	LeaseTime Seconds        `json:"leaseTime"`         // 0: DefaultLeaseTime
 	MTU       int            `json:"mtu"`               // bytes; 0: that of the outgoing interface
 	NTP       []netip.Addr   `json:"ntp,omitempty"`     // time servers that DHCP tells
+	PXE       PXE            `json:"pxe,omitzero"`      // what machines are told that boot from the network
 	Routes    []Route        `json:"routes,omitempty"`  // that DHCP tells beside the default route
 	Ranges    []AddressRange `json:"ranges,omitempty"`  // for DHCP clients; none: the whole subnet
 	Exclude   []AddressRange `json:"exclude,omitempty"` // never given out unless asked for

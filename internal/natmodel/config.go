@@ -61,6 +61,7 @@ type Network struct {
 	Open        bool           // other open networks of the compartment reach it, and it them
 	KeptApart   bool           // its endpoints do not reach each other
 	Apart       bool           // the host's routing tables do not know its prefix
+	DHCPInside  bool           // somebody inside may be its DHCP server
 	Elsewhere   []netip.Prefix // within Subnet: the host reaches them by other interfaces
 }
 

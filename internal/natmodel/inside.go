@@ -39,7 +39,7 @@ func (m *Model) fromEndpoint(p *packet, e Endpoint) Result {
 		return dropped(SpoofedSource)
 	}
 	if MAC(p.frame[:6]) != n.GatewayMAC {
-		if p.forDHCPClient() {
+		if p.forDHCPClient() && !n.DHCPInside {
 			return dropped(RogueServer)
 		}
 		return passed() // switched, not routed

@@ -122,7 +122,7 @@ func (m *Model) portIP(p *packet, network uint32, n Network, from MAC) Result {
 		}
 	}
 	switch {
-	case !toGateway && p.forDHCPClient():
+	case !toGateway && p.forDHCPClient() && !n.DHCPInside:
 		return dropped(RogueServer)
 	case !toGateway:
 		return passed() // switched, not routed

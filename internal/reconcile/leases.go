@@ -8,7 +8,11 @@ import (
 )
 
 // Learn tells the data path of a configuration in which nothing but leases is new.
+// Sessions of who has one carry its name from then on.
 func (k *Kernel) Learn(_ context.Context, c config.Config) error {
+	k.mu.Lock()
+	k.names = namesOf(c)
+	k.mu.Unlock()
 	if k.made == nil {
 		return nil // Apply is due, and tells it
 	}

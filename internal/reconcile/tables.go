@@ -38,8 +38,10 @@ func namesOf(c config.Config) names {
 	for _, v := range c.Compartments {
 		n.compartments[v.ID] = v.Name
 	}
-	for _, e := range c.Endpoints {
-		n.endpoints[endpointKey{compartment[e.Network], e.Address4().As4()}] = e.Name
+	for _, list := range [][]model.Endpoint{c.Discovered, c.Endpoints} { // an address of both is the managed one's
+		for _, e := range list {
+			n.endpoints[endpointKey{compartment[e.Network], e.Address4().As4()}] = e.Name
+		}
 	}
 	return n
 }

@@ -55,3 +55,23 @@ func TestMakeLeavesForeignLinksAlone(t *testing.T) {
 		t.Errorf("plan %+v, want nothing", p)
 	}
 }
+
+// Who has an address by DHCP is named like an endpoint; of an address that is both, the
+// managed endpoint's name counts.
+func TestNamesOfDHCPClients(t *testing.T) {
+	t.Parallel()
+	c := config.NewConfig()
+	c.Networks = []model.Network{{Name: "web", ID: 3, Compartment: "default"}}
+	at := func(last byte) netip.Addr { return netip.AddrFrom4([4]byte{172, 16, 1, last}) }
+	c.Endpoints = []model.Endpoint{{Name: "c1", Network: "web", Addresses: []netip.Addr{at(2)}}}
+	c.Discovered = []model.Endpoint{
+		{Name: "vm", Network: "web", Kind: model.KindLease, Addresses: []netip.Addr{at(50)}},
+		{Name: "imposter", Network: "web", Kind: model.KindTraffic, Addresses: []netip.Addr{at(2)}},
+	}
+	n := namesOf(c)
+	for last, want := range map[byte]string{2: "c1", 50: "vm", 51: ""} {
+		if got := n.endpoints[endpointKey{2, at(last).As4()}]; got != want {
+			t.Errorf("%s is %q, want %q", at(last), got, want)
+		}
+	}
+}

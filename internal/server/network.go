@@ -86,7 +86,7 @@ func networkOf(n model.Network) api.Network {
 		Name: n.Name, Type: string(n.Type), Labels: n.Labels, Owner: n.Owner, ID: n.ID, NAT: n.NAT, Compartment: n.Compartment,
 		Subnets: n.Subnets, Gateways: n.Gateways, Bridge: n.Bridge, Adopted: n.Adopted,
 		Overlap: n.Overlap.String(), Isolation: n.Isolation.String(), DNS: n.DNS.String(), Domain: n.DomainName(),
-		DHCP: n.DHCP.String(), LeaseTime: uint32(n.LeaseDuration()), MTU: n.MTU, NTP: n.NTP,
+		DHCP: n.DHCP.String(), LeaseTime: uint32(n.LeaseDuration()), MTU: n.MTU, NTP: n.NTP, PXE: api.PXE(n.PXE),
 		Routes: texts(n.Routes), Ranges: texts(n.Ranges), Exclude: texts(n.Exclude),
 	}
 }

@@ -433,6 +433,7 @@ const (
 	bpfNetworkFlagsNETWORK_UNROUTED           bpfNetworkFlags = 4
 	bpfNetworkFlagsNETWORK_UNGUARDED          bpfNetworkFlags = 16
 	bpfNetworkFlagsNETWORK_HOST_OVERLAP       bpfNetworkFlags = 8
+	bpfNetworkFlagsNETWORK_DHCP_INSIDE        bpfNetworkFlags = 32
 )
 
 type bpfOneToOne struct {

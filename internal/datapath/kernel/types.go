@@ -87,6 +87,7 @@ const (
 	MarkReassembled               = bpfMarkMARK_REASSEMBLED
 	MarkTranslated                = bpfMarkMARK_TRANSLATED
 	MarkTransparent               = bpfMarkMARK_TRANSPARENT
+	NetworkDhcpInside             = bpfNetworkFlagsNETWORK_DHCP_INSIDE
 	NetworkEndpointsIsolated      = bpfNetworkFlagsNETWORK_ENDPOINTS_ISOLATED
 	NetworkHostOverlap            = bpfNetworkFlagsNETWORK_HOST_OVERLAP
 	NetworkOpen                   = bpfNetworkFlagsNETWORK_OPEN

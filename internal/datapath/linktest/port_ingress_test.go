@@ -120,3 +120,24 @@ func TestPluggedPortCannotForge(t *testing.T) {
 		}
 	}
 }
+
+// On a network without hostnat's DHCP server somebody inside may be it, plugged in or
+// attached.
+func TestDHCPServerInside(t *testing.T) {
+	t.Parallel()
+	const broadcast, other = model.MAC("ff:ff:ff:ff:ff:ff"), model.MAC("02:00:00:00:01:03")
+	r := newPluggedRig(t)
+	network := r.Config.Networks[wire.RigNetwork]
+	network.DHCPInside = true
+	r.Config.Networks[wire.RigNetwork] = network
+	r.Apply(t)
+	muteAt(t, r, 1, unmanaged.Addr())
+	offer := func(from netip.AddrPort, text string) []byte {
+		return wire.Segment{Protocol: model.UDP, From: from, To: netip.MustParseAddrPort("255.255.255.255:68"), Payload: []byte(text)}.IP()
+	}
+	r.Send(t, r.Endpoints[1], "eth0", wire.Ethernet(other, broadcast, wire.EtherIPv4, offer(netip.AddrPortFrom(unmanaged.Addr(), 67), "by a port")))
+	wire.Eventually(t, "an offer of who is plugged in", func() bool { return len(r.AtEndpoint[0].Came(wire.Says("by a port"))) > 0 })
+	if drops := r.Drops(t)["rogue-server"]; drops != 0 {
+		t.Errorf("%d are refused", drops)
+	}
+}

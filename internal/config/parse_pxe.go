@@ -1,0 +1,41 @@
+package config
+
+import (
+	"net/netip"
+
+	"github.com/hostnat/hostnat/internal/model"
+)
+
+// How long the names may be, in bytes: a name in DNS, and what one option holds (RFC
+// 2132 section 2).
+const (
+	maxServerName = 253
+	maxBootFile   = 255
+)
+
+func parseNextServer(v string) (netip.Addr, error) {
+	if v == "none" || v == "" {
+		return netip.Addr{}, nil
+	}
+	a, err := model.ParseIPv4("server", v)
+	if err == nil && (a.IsUnspecified() || a.IsMulticast()) {
+		err = model.Errorf(model.Invalid, "%s is no machine's address", a)
+	}
+	return a, err
+}
+
+// parsePXEText takes what a boot ROM reads: printable ASCII without spaces.
+func parsePXEText(what, v string, most int) (string, error) {
+	if v == "none" {
+		return "", nil
+	}
+	if len(v) > most {
+		return "", model.Errorf(model.Invalid, "the %s has %d bytes", what, len(v)).WithHint("give up to %d", most)
+	}
+	for _, b := range []byte(v) {
+		if b <= ' ' || b > '~' {
+			return "", model.Errorf(model.Invalid, "%s %q has a byte that is no printable ASCII character", what, model.Clip(v))
+		}
+	}
+	return v, nil
+}
