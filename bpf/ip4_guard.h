@@ -14,7 +14,7 @@ INLINE int arp_outbound(struct __sk_buff *skb, struct flow *flow)
 }
 
 /* Remembers that the host talks from this port, unless it is where a binding has its own. */
-NOINLINE int note_host_port(struct __sk_buff *skb, struct packet *packet)
+INLINE int note_host_port(struct __sk_buff *skb, struct packet *packet)
 {
 	struct settings *settings = get_settings();
 	struct binding_key binding = {};

@@ -38,3 +38,18 @@ func TestNeutralHeadersKnowNoFamily(t *testing.T) {
 		t.Errorf("only %d neutral headers found in bpf/", neutral)
 	}
 }
+
+// TestOnePlaceForTimeAndWrites: a dry run changes nothing and tests have a clock
+// of their own because all of the data path goes through bpf/maps.h for both.
+func TestOnePlaceForTimeAndWrites(t *testing.T) {
+	t.Parallel()
+	helper := regexp.MustCompile(`\bbpf_(?:ktime_get_\w+|map_update_elem|map_delete_elem)\(`)
+	for file, text := range bpfSource(t) {
+		if file == "bpf/maps.h" || file == "bpf/kernel.h" {
+			continue
+		}
+		if name := helper.FindString(cComment.ReplaceAllString(text, "")); name != "" {
+			t.Errorf("%s calls %s): use now(), map_update() or map_delete() of bpf/maps.h", file, name)
+		}
+	}
+}

@@ -58,7 +58,7 @@ func TestPluggedPortCannotForgeALease(t *testing.T) {
 	atNeighbour, atRemote := r.AtEndpoint[0], r.AtRemote
 
 	lease(holder, time.Hour)
-	send(arp(2, other, taken, wire.EndpointAddress(0)))
+	send(sent(other, arp(2, other, taken, wire.EndpointAddress(0))))
 	send(from(other, dptest.EndpointMAC(0), 53, wire.Inside(0, 53), "forged"))
 	send(from(other, wire.GatewayMAC, 53, wire.Stranger(7, 53), "forged"))
 	spoofed(3)
@@ -66,17 +66,18 @@ func TestPluggedPortCannotForgeALease(t *testing.T) {
 	send(from(holder, wire.GatewayMAC, 53, wire.Stranger(7, 53), "honest"))
 	atNeighbour.Await(t, "the holder's packet", 1, wire.Says("honest"))
 	atRemote.Await(t, "the holder's packet", 1, wire.Says("honest"))
-	send(arp(2, holder, taken, gateway))
+	send(sent(holder, arp(2, holder, taken, gateway)))
 	send(from(other, wire.GatewayMAC, 68, netip.MustParseAddrPort("172.16.1.1:67"), "renew")) // to be told no
 	spoofed(3)
 
 	lease(other, time.Hour) // it has changed hands
-	send(arp(2, holder, taken, gateway))
+	send(sent(holder, arp(2, holder, taken, gateway)))
 	spoofed(4)
-	lease(holder, -time.Minute) // and ended
-	send(from(other, wire.GatewayMAC, 53, wire.Stranger(7, 53), "free"))
+	lease(other, -time.Minute) // and ended: its holder was there last
+	send(from(holder, wire.GatewayMAC, 53, wire.Stranger(7, 53), "free"))
 	atRemote.Await(t, "a packet from a free address", 1, wire.Says("free"))
-	send(arp(2, other, taken, gateway))
+	send(sent(other, arp(2, other, taken, gateway))) // nobody has asked the holder yet
+	r.Dropped(t, "address-elsewhere", 1)
 	spoofed(4)
 	for _, w := range []*wire.Capture{atNeighbour, atRemote} {
 		if got := w.Came(wire.Says("forged")); len(got) != 0 {
@@ -101,8 +102,8 @@ func TestPluggedPortCannotForge(t *testing.T) {
 		name, reason string
 		frame        []byte
 	}{
-		{"ARP for the gateway", "spoofed-source", arp(2, other, gateway, wire.EndpointAddress(0))},
-		{"ARP for an endpoint", "spoofed-source", arp(2, other, wire.EndpointAddress(0), gateway)},
+		{"ARP for the gateway", "spoofed-source", sent(other, arp(2, other, gateway, wire.EndpointAddress(0)))},
+		{"ARP for an endpoint", "spoofed-source", sent(other, arp(2, other, wire.EndpointAddress(0), gateway))},
 		{"the gateway's MAC", "spoofed-source", wire.Ethernet(wire.GatewayMAC, dptest.EndpointMAC(0), wire.EtherIPv4, udp(unmanaged, wire.Inside(0, 53)))},
 		{"the gateway's address to a neighbour", "spoofed-source", wire.Ethernet(other, dptest.EndpointMAC(0), wire.EtherIPv4, udp(at(gateway, 53), wire.Inside(0, 53)))},
 		{"an endpoint's address to the outside", "spoofed-source", wire.Ethernet(other, wire.GatewayMAC, wire.EtherIPv4, udp(wire.Inside(0, 53), wire.Stranger(7, 53)))},

@@ -20,6 +20,12 @@ func arp(operation uint16, mac model.MAC, sender, target netip.Addr) []byte {
 	return wire.Ethernet(dptest.EndpointMAC(0), "ff:ff:ff:ff:ff:ff", wire.EtherARP, b)
 }
 
+// sent is a frame with another source.
+func sent(by model.MAC, frame []byte) []byte {
+	copy(frame[6:], wire.Hardware(by))
+	return frame
+}
+
 // TestForgedFramesArriveNowhere sends them from endpoint 0. Endpoint 1 is on
 // the same bridge; the bridge itself and the outside are looked at too.
 func TestForgedFramesArriveNowhere(t *testing.T) {
@@ -59,15 +65,14 @@ func TestForgedFramesArriveNowhere(t *testing.T) {
 		{"IPv6", "ipv6", [][]byte{
 			wire.Ethernet(dptest.EndpointMAC(0), "33:33:00:00:00:01", wire.EtherIPv6, make([]byte, 60)), // a router advertisement would be one
 		}},
-		{"VLAN tag", "protocol-unsupported", [][]byte{
+		{"VLAN tag", "encapsulated", [][]byte{ // one of VLAN 0 is a priority, and taken off
 			wire.Ethernet(dptest.EndpointMAC(0), wire.GatewayMAC, wire.EtherVLAN, append([]byte{0, 5, 8, 0}, udp.IP()...)),
-			wire.Ethernet(dptest.EndpointMAC(0), broadcast, wire.EtherVLAN, append([]byte{0, 0, 8, 0}, udp.IP()...)),
+			wire.Ethernet(dptest.EndpointMAC(0), wire.GatewayMAC, 0x88a8, append([]byte{0, 5, 8, 0}, udp.IP()...)),
 			wire.Ethernet(dptest.EndpointMAC(0), broadcast, wire.EtherVLAN, append([]byte{0, 5, 8, 6}, arp(1, dptest.EndpointMAC(0), wire.EndpointAddress(0), wire.EndpointAddress(1))[14:]...)),
 		}},
 		{"unknown protocol", "protocol-unsupported", [][]byte{
 			wire.Ethernet(dptest.EndpointMAC(0), broadcast, 0x88cc, make([]byte, 60)), // LLDP
 			wire.Ethernet(dptest.EndpointMAC(0), broadcast, 60, make([]byte, 60)),     // IEEE 802.3
-			wire.Ethernet(dptest.EndpointMAC(0), wire.GatewayMAC, 0x88a8, append([]byte{0, 5, 8, 0}, udp.IP()...)),
 		}},
 		{"not IPv4 at all", "malformed", [][]byte{
 			wire.Ethernet(dptest.EndpointMAC(0), wire.GatewayMAC, wire.EtherIPv4, append([]byte{0x65}, udp.IP()[1:]...)),
