@@ -19,6 +19,7 @@ type Outcome struct {
 	Renewed bool           // of what is to be stored nothing is new but how long it lasts
 	Probe   netip.Addr     // the reply is to be held back until it is known that nobody has this address
 	Forged  bool           // another machine speaks in the client's name
+	Refused bool           // there is no address for the client, or its port has had its share
 	Why     string         // why there is no reply
 }
 
@@ -87,7 +88,7 @@ func (s *Scope) speaksFor(t *Table, r *request, from Sender) bool {
 func (s *Scope) discover(t *Table, r *request, from Sender, now time.Time) Outcome {
 	a, claimed, why := s.addressFor(t, r, from, now)
 	if !a.IsValid() {
-		return Outcome{Why: why}
+		return Outcome{Refused: true, Why: why}
 	}
 	out := s.reply(r, dhcpv4.MessageTypeOffer, a)
 	had, known := t.of(r.mac)

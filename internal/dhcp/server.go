@@ -21,7 +21,11 @@ type Server struct {
 	scope  atomic.Pointer[Scope]
 	bridge Bridge
 	probes chan struct{} // one for each that is under way
-	log    *slog.Logger
+
+	forged, refused atomic.Uint64 // messages
+	strangeAt       atomic.Int64  // when the last of either was, Unix seconds
+
+	log *slog.Logger
 }
 
 // Bridge is what is asked of a bridge, by its index.
@@ -144,6 +148,7 @@ func (v *Server) handle(ctx context.Context, frames [][]byte, probing *sync.Wait
 		return
 	}
 	for i, out := range outcomes {
+		v.note(out)
 		if !out.Probe.IsValid() || !v.mayProbe() {
 			v.told(s, out)
 			continue
@@ -153,6 +158,28 @@ func (v *Server) handle(ctx context.Context, frames [][]byte, probing *sync.Wait
 			v.probed(ctx, s, batch[i], out)
 		})
 	}
+}
+
+// note counts what status speaks of.
+func (v *Server) note(out Outcome) {
+	if out.Forged {
+		v.forged.Add(1)
+	}
+	if out.Refused {
+		v.refused.Add(1)
+	}
+	if out.Forged || out.Refused {
+		v.strangeAt.Store(time.Now().Unix())
+	}
+}
+
+// problem says whether messages were ignored within a minute; "" if none was.
+func (v *Server) problem() string {
+	if time.Since(time.Unix(v.strangeAt.Load(), 0)) > time.Minute {
+		return ""
+	}
+	return fmt.Sprintf("DHCP on network %s has ignored %d messages of machines that speak in the name of others, and had no address for %d requests: there is none left, or their port has had its share",
+		v.scope.Load().Network, v.forged.Load(), v.refused.Load())
 }
 
 // sender is who a MAC on the bridge is.

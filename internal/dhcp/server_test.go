@@ -9,6 +9,7 @@ import (
 	"net"
 	"net/netip"
 	"slices"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -365,5 +366,28 @@ func TestManyClientsAndACrash(t *testing.T) {
 		if again, asked := after[mac]; asked && again != a {
 			t.Errorf("%s had %s and gets %s", mac, a, again)
 		}
+	}
+}
+
+// What is ignored or refused is told in status, for a while.
+func TestIgnoredMessagesAreTold(t *testing.T) {
+	t.Parallel()
+	v := &Server{}
+	v.scope.Store(webScope())
+	if p := v.problem(); p != "" {
+		t.Errorf("before anything: %s", p)
+	}
+	v.note(Outcome{Why: "a release"})
+	if p := v.problem(); p != "" {
+		t.Errorf("of what is in order: %s", p)
+	}
+	v.note(Outcome{Forged: true})
+	v.note(Outcome{Refused: true})
+	if p := v.problem(); !strings.Contains(p, "network web has ignored 1 messages") || !strings.Contains(p, "for 1 requests") {
+		t.Errorf("got %q", p)
+	}
+	v.strangeAt.Store(time.Now().Add(-2 * time.Minute).Unix())
+	if p := v.problem(); p != "" {
+		t.Errorf("after two minutes: %s", p)
 	}
 }

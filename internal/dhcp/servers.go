@@ -176,13 +176,19 @@ func (v *Servers) Stop() {
 	v.halt(func(string, *running) bool { return true })
 }
 
-// Problems says which networks have no server though they should, one line each.
+// Problems says which networks have no server though they should, and whose clients
+// were ignored lately, one line each.
 func (v *Servers) Problems() []string {
 	v.mu.Lock()
 	defer v.mu.Unlock()
 	var list []string
 	for network, err := range v.failed {
 		list = append(list, "network "+network+" has no DHCP: "+err.Error())
+	}
+	for _, r := range v.running {
+		if p := r.server.problem(); p != "" {
+			list = append(list, p)
+		}
 	}
 	slices.SortFunc(list, strings.Compare)
 	return list
