@@ -55,6 +55,9 @@ func (d *Datapath) ChangeMappings(put map[uint32]Mapping, gone []uint32) error {
 	if a == nil {
 		return errUnknown
 	}
+	if err := mappingsAreIPv4(put); err != nil {
+		return err
+	}
 	d.applied = nil // until it has worked
 	c := newMappingChange(a, put, gone)
 	if err := d.changeMappings(a, c); err != nil {

@@ -17,6 +17,9 @@ import (
 // before what is old goes, so that a packet never finds a half. Mappings,
 // endpoints, networks and NATs that went or changed take their sessions along.
 func (d *Datapath) Apply(c Config) error {
+	if err := c.checkFamily(); err != nil {
+		return err
+	}
 	o := &d.objects
 	mappings, leases := newMappingTable(c.Mappings), leaseValues(c.Leases, d.readClock())
 	d.applied = nil // until it has worked

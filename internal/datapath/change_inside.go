@@ -16,6 +16,9 @@ func (d *Datapath) ChangeInside(was, is Config) error {
 	if a == nil {
 		return errUnknown
 	}
+	if err := is.checkFamily(); err != nil {
+		return err
+	}
 	d.applied = nil // until it has worked
 	var gone orphans
 	err := errors.Join(

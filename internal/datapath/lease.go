@@ -26,6 +26,9 @@ func (d *Datapath) ChangeLeases(list []Lease) error {
 	if a == nil {
 		return errUnknown
 	}
+	if err := leasesAreIPv4(list); err != nil {
+		return err
+	}
 	values := leaseValues(list, d.readClock())
 	if err := changeMap("leases", d.objects.Leases, a.leases, values, nil); err != nil {
 		d.applied = nil

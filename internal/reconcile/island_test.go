@@ -119,7 +119,7 @@ func TestDatapathConfigOfIslands(t *testing.T) {
 func TestNamesOfIslands(t *testing.T) {
 	t.Parallel()
 	n := namesOf(privateConfig().Unfolded())
-	address := netip.MustParseAddr("172.16.1.2").As4()
+	address := netip.MustParseAddr("172.16.1.2")
 	if n.networks[5] != "snap" || n.networks[6] != "snap" || n.compartments[6] != "snap/vm" ||
 		n.endpoints[endpointKey{5, address}] != "c1" || n.endpoints[endpointKey{6, address}] != "vm" {
 		t.Errorf("%+v", n)

@@ -3,6 +3,7 @@ package reconcile
 import (
 	"context"
 	"math"
+	"net/netip"
 	"time"
 
 	"github.com/hostnat/hostnat/internal/config"
@@ -19,7 +20,7 @@ type names struct {
 
 type endpointKey struct {
 	compartment uint32
-	address     [4]byte
+	address     netip.Addr // of either family
 }
 
 func namesOf(c config.Config) names {
@@ -40,7 +41,9 @@ func namesOf(c config.Config) names {
 	}
 	for _, list := range [][]model.Endpoint{c.Discovered, c.Endpoints} { // an address of both is the managed one's
 		for _, e := range list {
-			n.endpoints[endpointKey{compartment[e.Network], e.Address4().As4()}] = e.Name
+			for _, a := range e.Addresses {
+				n.endpoints[endpointKey{compartment[e.Network], a}] = e.Name
+			}
 		}
 	}
 	return n
@@ -75,7 +78,7 @@ func (k *Kernel) EndSessions(_ context.Context, picks func(model.Session) bool) 
 func (n names) session(s datapath.Session) model.Session {
 	return model.Session{
 		NAT: n.nats[s.NAT], Network: n.networks[s.Network], Compartment: n.compartments[s.Compartment],
-		Endpoint: n.endpoints[endpointKey{s.Compartment, s.Internal.Addr().As4()}],
+		Endpoint: n.endpoints[endpointKey{s.Compartment, s.Internal.Addr()}],
 		Protocol: s.Protocol, Internal: s.Internal, External: s.External, Remote: s.Remote, State: s.State,
 		LifetimeSeconds: uint32(math.Ceil(s.Left.Seconds())), CreatedAt: s.Created.Round(time.Millisecond),
 		PacketsOut: s.PacketsOut, BytesOut: s.BytesOut, PacketsIn: s.PacketsIn, BytesIn: s.BytesIn,
@@ -89,7 +92,7 @@ func (k *Kernel) Bindings(context.Context) ([]model.Binding, error) {
 	err := k.datapath.Bindings(func(b datapath.Binding) error {
 		list = append(list, model.Binding{
 			NAT: names.nats[b.NAT], Network: names.networks[b.Network], Compartment: names.compartments[b.Compartment],
-			Endpoint: names.endpoints[endpointKey{b.Compartment, b.Internal.Addr().As4()}],
+			Endpoint: names.endpoints[endpointKey{b.Compartment, b.Internal.Addr()}],
 			Protocol: b.Protocol, Internal: b.Internal, External: b.External,
 			SessionCount: b.Sessions, Configured: b.Configured,
 		})

@@ -5,6 +5,7 @@ import (
 	"testing"
 
 	"github.com/hostnat/hostnat/internal/config"
+	"github.com/hostnat/hostnat/internal/datapath"
 	"github.com/hostnat/hostnat/internal/host"
 	"github.com/hostnat/hostnat/internal/model"
 )
@@ -18,7 +19,7 @@ func TestNamesOfCompartments(t *testing.T) {
 	c.Networks = []model.Network{{Name: "web", ID: 3, Compartment: "default"}, {Name: "blueweb", ID: 4, Compartment: "blue"}}
 	c.Endpoints = []model.Endpoint{{Name: "c1", Network: "web", Addresses: []netip.Addr{address}}, {Name: "c2", Network: "blueweb", Addresses: []netip.Addr{address}}}
 	n := namesOf(c)
-	if n.endpoints[endpointKey{2, address.As4()}] != "c1" || n.endpoints[endpointKey{8, address.As4()}] != "c2" || len(n.endpoints) != 2 {
+	if n.endpoints[endpointKey{2, address}] != "c1" || n.endpoints[endpointKey{8, address}] != "c2" || len(n.endpoints) != 2 {
 		t.Errorf("endpoints %v", n.endpoints)
 	}
 	if n.nats[1] != model.DefaultNAT || n.networks[4] != "blueweb" || n.compartments[8] != "blue" {
@@ -56,6 +57,19 @@ func TestMakeLeavesForeignLinksAlone(t *testing.T) {
 	}
 }
 
+// A session of the other family has a name like any.
+func TestNamesOfIPv6Sessions(t *testing.T) {
+	t.Parallel()
+	address := netip.MustParseAddr("2001:db8::2")
+	c := config.NewConfig()
+	c.Networks = []model.Network{{Name: "web", ID: 3, Compartment: "default"}}
+	c.Endpoints = []model.Endpoint{{Name: "c1", Network: "web", Addresses: []netip.Addr{netip.MustParseAddr("172.16.1.2"), address}}}
+	s := namesOf(c).session(datapath.Session{Compartment: c.CompartmentID("default"), Internal: netip.AddrPortFrom(address, 80)})
+	if s.Endpoint != "c1" {
+		t.Errorf("%+v", s)
+	}
+}
+
 // Who has an address by DHCP is named like an endpoint; of an address that is both, the
 // managed endpoint's name counts.
 func TestNamesOfDHCPClients(t *testing.T) {
@@ -70,7 +84,7 @@ func TestNamesOfDHCPClients(t *testing.T) {
 	}
 	n := namesOf(c)
 	for last, want := range map[byte]string{2: "c1", 50: "vm", 51: ""} {
-		if got := n.endpoints[endpointKey{2, at(last).As4()}]; got != want {
+		if got := n.endpoints[endpointKey{2, at(last)}]; got != want {
 			t.Errorf("%s is %q, want %q", at(last), got, want)
 		}
 	}
