@@ -41,8 +41,8 @@ INLINE int to_dhcp_server(struct __sk_buff *skb)
 /* What a DHCP client would take for its server's answer: nobody inside gives one, unless the network has its server there. */
 INLINE bool is_from_rogue_server(struct __sk_buff *skb, struct packet *packet, const struct inside *inside)
 {
-	return unlikely(packet->protocol == IPPROTO_UDP) && !(inside->flags & NETWORK_DHCP_INSIDE) && !is_later_fragment(packet) && !parse_l4(skb, packet) &&
-	       packet->destination_port == htons(DHCP_CLIENT);
+	return unlikely(packet->protocol == IPPROTO_UDP) && !(inside->flags & NETWORK_DHCP_INSIDE) && !is_later_fragment(packet) &&
+	       !parse_l4(skb, packet) && packet->destination_port == htons(DHCP_CLIENT);
 }
 
 /* Whether an address may be that of somebody who is no managed endpoint. */
@@ -99,11 +99,11 @@ INLINE int answer_echo(struct __sk_buff *skb, struct flow *flow)
 }
 
 /*
- * A packet to the host from a network whose prefix the host's routing tables do
- * not know, since another network may have it, or lead elsewhere with: what most
- * sockets say to that would go to the other one, or outside. Those bound to the
- * bridge, and to the mappings that the host's programs dial, answer through the
- * bridge; an echo is answered here.
+ * A packet to the host from a network to which the host's routing tables do not
+ * lead: it is unrouted, or another link of the host has a part of its prefix. What
+ * most sockets answer would go to another network, or outside. Sockets that are
+ * bound to the bridge, and those that dialled a mapping, answer through the bridge;
+ * an echo is answered here.
  */
 NOINLINE int unrouted_to_host(struct __sk_buff *skb, struct flow *flow)
 {

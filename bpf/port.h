@@ -107,7 +107,7 @@ INLINE bool host_talks(const struct binding_key *key)
 	return used && *used + HOST_PORT_MEMORY * SECOND > now();
 }
 
-/* What a search for a port has in hand; where it is stands in the flow, since the stack has no room. */
+/* What a search for a port needs. How far it is stands in the flow (struct port_cursor), since the stack is small. */
 struct port_search {
 	struct __sk_buff *skb;
 	struct flow *flow;
@@ -122,7 +122,7 @@ INLINE bool is_dynamic(const struct binding_key *key)
 	return binding && !(binding->flags & BINDING_CONFIGURED);
 }
 
-/* Tries to reserve a port. True ends the search: found, or no room in the table. */
+/* Tries to reserve a port. True ends the search: found, or the table is full. */
 INLINE bool port_try(struct port_search *search, __u16 port)
 {
 	struct flow *flow = search->flow;

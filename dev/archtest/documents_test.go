@@ -189,6 +189,31 @@ func TestMarkIsTheHosts(t *testing.T) {
 	}
 }
 
+// TestPiecesHaveRoutes: the data path asks for a packet to be cut to sizes for
+// which internal/host has made routes.
+func TestPiecesHaveRoutes(t *testing.T) {
+	t.Parallel()
+	number := func(file, pattern string) int {
+		m := regexp.MustCompile(pattern).FindStringSubmatch(read(t, file))
+		if m == nil {
+			t.Fatalf("%s has no %s", file, pattern)
+		}
+		n, err := strconv.Atoi(m[1])
+		if err != nil {
+			t.Fatal(err)
+		}
+		return n
+	}
+	exact, step := number("bpf/ip4_reassembly.h", `PIECE_EXACT = (\d+)`), number("bpf/ip4_reassembly.h", `PIECE_STEP = (\d+)`)
+	const routes = "internal/host/room.go"
+	if n := number(routes, `n <= (\d+); n\+\+`); n != exact {
+		t.Errorf("bpf/ wants all sizes up to %d, %s has them up to %d", exact, routes, n)
+	}
+	if first, by := number(routes, `for n := (\d+); n <= \(roomMTU`), number(routes, `n \+= (\d+)`); first != exact+step || by != step {
+		t.Errorf("bpf/ wants sizes from %d on in steps of %d, %s has them from %d in steps of %d", exact+step, step, routes, first, by)
+	}
+}
+
 // TestTablesAreDocumented checks that ARCHITECTURE.md lists every map.
 func TestTablesAreDocumented(t *testing.T) {
 	t.Parallel()

@@ -10,7 +10,7 @@ import (
 )
 
 // AdoptSession lets a session take its NAT's settings as they are now, and sets
-// its alarm if it has none or one that is too late. One that is due ends; one
+// its timer if it has none or one that is too late. One that is due ends; one
 // that is gone already is no error.
 func AdoptSession(o *Objects, key *SessionKey) error {
 	const noMemory = 2 // TCX_DROP

@@ -21,8 +21,8 @@ func TestEverythingExpires(t *testing.T) {
 		t.Errorf("%d sessions, want 16", n)
 	}
 	wire.Eventually(t, "empty tables", func() bool { return r.Empty(t) })
-	// Every TCP session begins with an alarm after 6 seconds.
-	wire.Within(t, 2*wire.Patience, "no alarms", func() bool { return dptest.Size(t, r.Datapath.Objects().Timers) == 0 })
+	// Every TCP session begins with a timer of 6 seconds.
+	wire.Within(t, 2*wire.Patience, "no timers", func() bool { return dptest.Size(t, r.Datapath.Objects().Timers) == 0 })
 	// And the same again: nothing of the first time stands in the way.
 	r.FromEndpoint(t, 0, wire.Segment{Protocol: model.UDP, From: wire.Inside(0, 4000), To: wire.Stranger(7, 80)})
 	wire.Eventually(t, "session after expiry", func() bool { return len(r.Sessions(t)) == 1 })

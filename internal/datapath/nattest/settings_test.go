@@ -33,7 +33,7 @@ func TestSettingsChangeLiveSessions(t *testing.T) {
 			t.Errorf("%v: ends in %v, want %v", s.Protocol, got, want)
 		}
 	}
-	// A shorter time counts at once, though the alarm stood for later.
+	// A shorter time counts at once, though the timer was set for later.
 	setNAT(t, r, func(n *model.NAT) { n.Timeouts.UDP, n.Timeouts.TCPTransitory = 1, 1 })
 	wire.Within(t, 4*wire.Patience, "the end of both sessions", func() bool { return len(r.Sessions(t)) == 0 })
 	r.Consistent(t)

@@ -168,12 +168,12 @@ func taken(err error) error {
 	return err
 }
 
-// armSessions sets an alarm for every session: the clock is a new one.
+// armSessions sets a timer for every session: the clock is a new one.
 func armSessions(o *kernel.Objects) error {
 	return kernel.EachSession(o, func(*kernel.SessionKey, *kernel.Session) bool { return true }, armSession)
 }
 
-// armSession ends a session that cannot have an alarm: one that never expires is
+// armSession ends a session that cannot have a timer: one that never expires is
 // worse than none.
 func armSession(o *kernel.Objects, key *kernel.SessionKey) error {
 	err := kernel.AdoptSession(o, key)

@@ -36,7 +36,7 @@ func NewDir(dir string) string { return filepath.Join(dir, "maps-new") }
 func OldDir(dir string) string { return filepath.Join(dir, "maps-old") }
 
 // Tables that are made anew together: what lives must fit together, and a
-// session says when its alarm goes off.
+// session says when its timer expires.
 var (
 	LivingTables = []string{
 		"sessions", "bindings", "binding_index", "filter_entries", "dependent_ports", "dependent_count", "usages", "hold_downs", "port_bits",

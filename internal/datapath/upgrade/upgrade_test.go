@@ -199,7 +199,7 @@ func identities(sessions map[kernel.SessionKey]kernel.Session) []string {
 	return ids
 }
 
-// Carried sessions get alarms anew, and rest, count and end as ever.
+// Carried sessions get timers anew, and hold down, count and end as ever.
 func TestCarriedSessionsExpire(t *testing.T) {
 	t.Parallel()
 	r := dptest.NewRig(t, 1)
