@@ -32,6 +32,7 @@ type Rig struct {
 	toldTo     *datapath.Datapath
 	Dir        string
 	Outside    uint32          // interface
+	still      bool            // the data path's clock stands still
 	loaded     map[string]bool // that are loaded, see need
 
 	AtRemote   *wire.Capture
@@ -60,9 +61,9 @@ func mountBPF(t *testing.T) string {
 	return dir
 }
 
-func NewRig(t *testing.T, endpoints int) *Rig {
+func NewRig(t *testing.T, endpoints int, options ...Option) *Rig {
 	t.Helper()
-	r := NewBareRig(t, endpoints)
+	r := NewBareRig(t, endpoints, options...)
 	r.AddNetwork(t, wire.RigNetwork, "br1", datapath.Network{
 		Compartment: wire.RigCompartment, NAT: wire.RigNAT, Subnet: netip.MustParsePrefix("172.16.1.0/24"),
 		Gateway: netip.MustParseAddr("172.16.1.1"), GatewayMAC: wire.GatewayMAC,
@@ -74,8 +75,14 @@ func NewRig(t *testing.T, endpoints int) *Rig {
 	return r
 }
 
+// Option changes what a rig begins with.
+type Option func(*Rig)
+
+// StandStill is for tests in which no time may pass.
+func StandStill(r *Rig) { r.still = true }
+
 // NewBareRig has an outside and a NAT, but no network yet.
-func NewBareRig(t *testing.T, endpoints int) *Rig {
+func NewBareRig(t *testing.T, endpoints int, options ...Option) *Rig {
 	t.Helper()
 	r := &Rig{
 		Topology: lab.StartTopology(t, endpoints), Dir: mountBPF(t), AtEndpoint: make([]*wire.Capture, endpoints),
@@ -83,6 +90,9 @@ func NewBareRig(t *testing.T, endpoints int) *Rig {
 	}
 	for _, name := range firstPrograms {
 		r.loaded[name] = true
+	}
+	for _, set := range options {
+		set(r)
 	}
 	r.Open(t)
 	refused := lab.NeighboursRefused()

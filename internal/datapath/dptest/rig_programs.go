@@ -4,6 +4,7 @@ import (
 	"reflect"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/cilium/ebpf"
 	"github.com/cilium/ebpf/asm"
@@ -45,11 +46,21 @@ func (r *Rig) Open(t *testing.T) {
 			p.Instructions = standIn(name, p.Type)
 		}
 	}
-	ahead := datapath.ClockAhead(wire.Uptime(spec))
+	ahead := datapath.ClockAhead(r.setClock(spec))
 	wire.Must(t, r.Host.Do(func() (err error) {
 		r.Datapath, err = datapath.OpenSpec(r.Dir, spec, ahead)
 		return err
 	}))
+}
+
+// setClock says by which clock the programs of spec go, and how far it is ahead of
+// the kernel's.
+func (r *Rig) setClock(spec *ebpf.CollectionSpec) time.Duration {
+	if r.still {
+		wire.StandStill(spec)
+		return 0
+	}
+	return wire.Uptime(spec)
 }
 
 // standIn lets everything pass.
@@ -76,7 +87,7 @@ func (r *Rig) need(t *testing.T, names ...string) {
 		return
 	}
 	spec.Programs = wanted
-	wire.Uptime(spec)
+	r.setClock(spec)
 	had := make(map[string]*ebpf.Map)
 	for name, m := range members[*ebpf.Map](r.Datapath.Objects()) {
 		had[name] = *m

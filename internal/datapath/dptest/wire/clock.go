@@ -70,6 +70,17 @@ func Uptime(spec *ebpf.CollectionSpec) time.Duration {
 	return ahead
 }
 
+// StandStill makes the programs of spec see the time at which the tests were
+// started, for ever: nothing ends by itself however busy the machine is.
+func StandStill(spec *ebpf.CollectionSpec) {
+	m := askForTime(spec, asm.Instructions{
+		asm.LoadMapPtr(asm.R1, 0),
+		asm.LoadMem(asm.R0, asm.R1, 0, asm.DWord),
+		asm.Return(),
+	})
+	m.Contents = []ebpf.MapKV{{Key: uint32(0), Value: uint64(started)}}
+}
+
 // started is the kernel's time when the tests were started.
 var started = func() time.Duration {
 	var ts unix.Timespec
