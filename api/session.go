@@ -1,9 +1,12 @@
 package api
 
 import (
+	"cmp"
 	"context"
+	"iter"
 	"net/http"
 	"net/netip"
+	"slices"
 	"time"
 )
 
@@ -61,16 +64,41 @@ type EndedSessions struct {
 	Ended int `json:"ended"` // how many
 }
 
-// Sessions lists the sessions that match the filter.
+// Sessions lists the sessions that match the filter, sorted. EachSession takes less
+// memory where there are many.
 func (c *Client) Sessions(ctx context.Context, filter Filter) (l []Session, err error) {
-	err = c.call(ctx, http.MethodGet, "/v1/sessions"+encodeQuery(filter.values()), nil, &l)
-	return l, err
+	if err = c.call(ctx, http.MethodGet, "/v1/sessions"+encodeQuery(filter.values()), nil, &l); err != nil {
+		return nil, err
+	}
+	slices.SortFunc(l, func(a, b Session) int {
+		return cmp.Or(cmp.Compare(a.NAT, b.NAT), cmp.Compare(a.Network, b.Network), a.Internal.Compare(b.Internal),
+			cmp.Compare(a.Protocol, b.Protocol), a.Remote.Compare(b.Remote), a.External.Compare(b.External))
+	})
+	return l, nil
 }
 
-// Bindings lists the bindings that match the filter.
+// EachSession yields the sessions that match the filter as the daemon reads them,
+// in no order. An error is the last that is yielded.
+func (c *Client) EachSession(ctx context.Context, filter Filter) iter.Seq2[Session, error] {
+	return eachOf[Session](ctx, c, "/v1/sessions"+encodeQuery(filter.values()))
+}
+
+// Bindings lists the bindings that match the filter, sorted.
 func (c *Client) Bindings(ctx context.Context, filter Filter) (l []Binding, err error) {
-	err = c.call(ctx, http.MethodGet, "/v1/bindings"+encodeQuery(filter.values()), nil, &l)
-	return l, err
+	if err = c.call(ctx, http.MethodGet, "/v1/bindings"+encodeQuery(filter.values()), nil, &l); err != nil {
+		return nil, err
+	}
+	slices.SortFunc(l, func(a, b Binding) int {
+		return cmp.Or(cmp.Compare(a.NAT, b.NAT), cmp.Compare(a.Network, b.Network), a.Internal.Compare(b.Internal),
+			cmp.Compare(a.Protocol, b.Protocol), a.External.Compare(b.External))
+	})
+	return l, nil
+}
+
+// EachBinding yields the bindings that match the filter as the daemon reads them,
+// in no order. An error is the last that is yielded.
+func (c *Client) EachBinding(ctx context.Context, filter Filter) iter.Seq2[Binding, error] {
+	return eachOf[Binding](ctx, c, "/v1/bindings"+encodeQuery(filter.values()))
 }
 
 // DeleteSessions ends the sessions that match the filter; all, in its place,

@@ -47,7 +47,7 @@ var ours = map[string][]string{
 	"dev/archtest":                  {},
 	"cmd/hostnat":                   {"api", "internal/daemon", "dev/demo"},
 	"dev/hostnat-bench":             {"dev/bench", "dev/lab"},
-	"test":                          {"api", "internal/model", "internal/config", "internal/event", "internal/control", "internal/daemon", "dev/lab"},
+	"test":                          {"api", "internal/datapath/kernel", "internal/model", "internal/config", "internal/event", "internal/control", "internal/daemon", "dev/lab"},
 	"e2e":                           {"internal/model", "internal/config", "internal/event", "dev/lab"},
 }
 

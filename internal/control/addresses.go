@@ -12,7 +12,7 @@ import (
 // Addresses returns the external addresses that the NATs use now.
 func (c *Control) Addresses(ctx context.Context) ([]AddressView, error) {
 	cfg, _ := c.snapshot()
-	facts, err := c.kernel.Facts(ctx)
+	facts, err := c.host.Facts(ctx)
 	if err != nil {
 		return nil, err
 	}
@@ -29,7 +29,7 @@ func (c *Control) AddAddress(ctx context.Context, natName, spec string) (Address
 		if a, err = cfg.AddAddress(natName, spec); err != nil {
 			return err
 		}
-		facts, err := c.kernel.Facts(ctx)
+		facts, err := c.host.Facts(ctx)
 		if err != nil {
 			return err
 		}
@@ -43,7 +43,7 @@ func (c *Control) AddAddress(ctx context.Context, natName, spec string) (Address
 	if err := c.change(ctx, "add address "+spec, add, placed); err != nil {
 		return AddressView{}, err
 	}
-	facts, err := c.kernel.Facts(ctx) // with what was just added
+	facts, err := c.host.Facts(ctx) // with what was just added
 	if err != nil {
 		return AddressView{}, err
 	}

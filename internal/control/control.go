@@ -30,14 +30,17 @@ type Options struct {
 // Control carries out the operations. It is safe for concurrent use: changes
 // run one after the other, and lists do not wait for them.
 type Control struct {
-	store   *store.Store
-	kernel  Kernel
-	leases  Leases
-	relays  Relays
-	servers Servers
-	log     *slog.Logger
-	version string
-	started time.Time
+	store      *store.Store
+	host       Host
+	reconciler Reconciler
+	tables     Tables
+	events     Events
+	leases     Leases
+	relays     Relays
+	servers    Servers
+	log        *slog.Logger
+	version    string
+	started    time.Time
 
 	problems []func() []string
 
@@ -83,7 +86,7 @@ func New(o Options) (*Control, error) {
 	}
 	cfg.SetLeases(leases.Leases(time.Now()), time.Now())
 	return &Control{
-		store: o.Store, kernel: o.Kernel, leases: leases, relays: relays, servers: servers, log: log, version: o.Version, started: time.Now(), problems: o.Problems,
+		store: o.Store, host: o.Kernel, reconciler: o.Kernel, tables: o.Kernel, events: o.Kernel, leases: leases, relays: relays, servers: servers, log: log, version: o.Version, started: time.Now(), problems: o.Problems,
 		config: cfg, revision: revision, report: nothing(cfg),
 	}, nil
 }
@@ -165,12 +168,12 @@ func (c *Control) undo(ctx context.Context, what string, before config.Config, c
 // one whether that worked or not: Reconcile tries again.
 func (c *Control) apply(ctx context.Context, cfg config.Config) error {
 	c.served = nil // bridges may have gone and come back: the servers look themselves
-	return c.applyBy(ctx, cfg, c.kernel.Apply)
+	return c.applyBy(ctx, cfg, c.reconciler.Apply)
 }
 
 // applyChange is apply for what somebody has just changed.
 func (c *Control) applyChange(ctx context.Context, cfg config.Config) error {
-	return c.applyBy(ctx, cfg, c.kernel.Change)
+	return c.applyBy(ctx, cfg, c.reconciler.Change)
 }
 
 func (c *Control) applyBy(ctx context.Context, cfg config.Config, apply func(context.Context, config.Config) (Report, error)) error {

@@ -67,14 +67,14 @@ func (c *Control) factsOf(ctx context.Context, report Report) (model.HostFacts, 
 	if report.Host.MTU != 0 {
 		return report.Host, nil
 	}
-	return c.kernel.Facts(ctx)
+	return c.host.Facts(ctx)
 }
 
 // AttachEndpoint attaches an endpoint, with a free address if the spec has
 // none. Attaching it again the same way repairs what is missing of it.
 func (c *Control) AttachEndpoint(ctx context.Context, spec config.EndpointSpec) (EndpointView, error) {
 	attach := func(cfg *config.Config) error {
-		facts, err := c.kernel.Facts(ctx)
+		facts, err := c.host.Facts(ctx)
 		if err != nil {
 			return err
 		}
@@ -86,7 +86,7 @@ func (c *Control) AttachEndpoint(ctx context.Context, spec config.EndpointSpec) 
 		if err != nil {
 			return err
 		}
-		return c.kernel.CheckTarget(ctx, e)
+		return c.host.CheckTarget(ctx, e)
 	}
 	present := func(r Report) error { return r.Absent[spec.Name] }
 	if err := c.change(ctx, "attach endpoint "+spec.Name, attach, present); err != nil {
@@ -104,7 +104,7 @@ func (c *Control) asItIs(ctx context.Context, cfg *config.Config, spec config.En
 	if port == "" || spec.MAC != "" || attached {
 		return spec, nil
 	}
-	mac, known, err := c.kernel.Station(ctx, port)
+	mac, known, err := c.host.Station(ctx, port)
 	if known {
 		spec.MAC = string(mac)
 		c.hear(ctx, true)

@@ -3,6 +3,7 @@ package control
 import (
 	"context"
 	"errors"
+	"iter"
 	"net/netip"
 	"slices"
 	"sync"
@@ -167,8 +168,24 @@ func (k *fakeKernel) last() config.Config {
 	return k.applied[len(k.applied)-1]
 }
 
-func (k *fakeKernel) Bindings(context.Context) ([]model.Binding, error) { return k.bindings, nil }
-func (k *fakeKernel) Sessions(context.Context) ([]model.Session, error) { return k.sessions, nil }
+func (k *fakeKernel) Bindings(_ context.Context, selected model.Selection) iter.Seq2[model.Binding, error] {
+	return rows(k.bindings, func(b model.Binding) bool { return selected.Binding(&b) })
+}
+
+func rows[T any](list []T, selected func(T) bool) iter.Seq2[T, error] {
+	return func(yield func(T, error) bool) {
+		for _, v := range list {
+			if selected(v) && !yield(v, nil) {
+				return
+			}
+		}
+	}
+}
+
+func (k *fakeKernel) Sessions(_ context.Context, selected model.Selection) iter.Seq2[model.Session, error] {
+	return rows(k.sessions, func(s model.Session) bool { return selected.Session(&s) })
+}
+
 func (k *fakeKernel) Watch(context.Context) (<-chan event.Event, error) { return k.events, nil }
 func (k *fakeKernel) Down(context.Context) error                        { k.applied = nil; return k.broken }
 func (k *fakeKernel) Announce(e event.Event)                            { k.heard = append(k.heard, e) }

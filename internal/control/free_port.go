@@ -15,7 +15,7 @@ import (
 // mapping wins: putting it in ends that flow's sessions.
 func (c *Control) choosePort(ctx context.Context, cfg *config.Config) config.ChooseExternal {
 	return func(m model.Mapping) (uint16, error) {
-		facts, err := c.kernel.Facts(ctx)
+		facts, err := c.host.Facts(ctx)
 		if err != nil {
 			return 0, err
 		}
@@ -24,8 +24,11 @@ func (c *Control) choosePort(ctx context.Context, cfg *config.Config) config.Cho
 			return 0, err
 		}
 		use := model.InUse{Mappings: cfg.Mappings}
-		if use.Bindings, err = c.kernel.Bindings(ctx); err != nil {
-			return 0, err
+		for b, err := range c.tables.Bindings(ctx, model.Selection{Protocol: m.Protocol}) {
+			if err != nil {
+				return 0, err
+			}
+			use.Bindings = append(use.Bindings, b)
 		}
 		return c.unheard(ctx, m, use, dynamicRanges(n, facts, m.External.Address))
 	}
@@ -41,7 +44,7 @@ func (c *Control) unheard(ctx context.Context, m model.Mapping, use model.InUse,
 			return 0, noPortLeft(m, count, ranges)
 		}
 		row := model.AddrPorts{Address: m.External.Address, Ports: model.PortRange{Low: low, High: low + uint16(count-1)}}
-		l, err := c.kernel.Listener(ctx, m.Protocol, row)
+		l, err := c.host.Listener(ctx, m.Protocol, row)
 		if err != nil || l == nil {
 			return low, err
 		}

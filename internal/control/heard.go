@@ -17,7 +17,7 @@ func (c *Control) hear(ctx context.Context, now bool) {
 	if fresh && !now {
 		return
 	}
-	list, err := c.kernel.Neighbours(ctx)
+	list, err := c.host.Neighbours(ctx)
 	if err != nil {
 		c.log.Warn("it is not known who is on the bridges", "error", err)
 		return

@@ -30,7 +30,7 @@ func (c *Control) Inventory(ctx context.Context) Inventory {
 		}
 	}
 	var err error
-	if i.Counters, err = c.kernel.Counters(ctx); err != nil {
+	if i.Counters, err = c.tables.Counters(ctx); err != nil {
 		i.Problems = append(i.Problems, "the kernel's counters cannot be read: "+err.Error())
 	}
 	return i

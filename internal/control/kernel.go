@@ -2,6 +2,7 @@ package control
 
 import (
 	"context"
+	"iter"
 	"net/netip"
 
 	"github.com/hostnat/hostnat/internal/config"
@@ -15,9 +16,17 @@ type Report = model.Report
 // Counters is the data path's own count of things.
 type Counters = model.Counters
 
-// Kernel is the host as control sees it: package reconcile has the real one,
-// tests a fake.
+// Kernel is the host and its data path as control sees them: package reconcile has
+// the real ones, tests a fake. Each operation uses the part that it needs.
 type Kernel interface {
+	Host
+	Reconciler
+	Tables
+	Events
+}
+
+// Host is what is asked of the host itself.
+type Host interface {
 	// Facts returns the host's own addresses, routes, links and ports now.
 	Facts(ctx context.Context) (model.HostFacts, error)
 	// Listener returns the host's program that holds one of the external
@@ -34,6 +43,16 @@ type Kernel interface {
 	// Station returns the MAC of the one machine behind a port of a bridge, as far
 	// as the bridge has heard of it.
 	Station(ctx context.Context, port string) (mac model.MAC, known bool, err error)
+	// Neighbours returns who is on networks' bridges and was not attached, as far
+	// as they have spoken to the host in the last minutes.
+	Neighbours(ctx context.Context) ([]model.Neighbour, error)
+	// Replug has the machines on a network's bridge that hostnat does not
+	// configure notice that something has changed, where that can be done.
+	Replug(ctx context.Context, network string) error
+}
+
+// Reconciler makes a configuration true.
+type Reconciler interface {
 	// Apply makes the kernel equal to c. Safe to repeat.
 	Apply(ctx context.Context, c config.Config) (Report, error)
 	// Change is Apply for a configuration that somebody has just changed. What
@@ -44,25 +63,26 @@ type Kernel interface {
 	// Drifted reports whether the host is not any more as the last Apply or
 	// Change has left it, as far as the host tells by itself.
 	Drifted(ctx context.Context) (bool, error)
-	// Bindings returns the kernel's bindings, names filled in.
-	Bindings(ctx context.Context) ([]model.Binding, error)
-	// Sessions returns the kernel's sessions, names filled in.
-	Sessions(ctx context.Context) ([]model.Session, error)
+	// Down takes everything out of the kernel.
+	Down(ctx context.Context) error
+}
+
+// Tables are the kernel's, which alone know bindings and sessions. Both are
+// filtered where they are read, and yielded one by one, names filled in.
+type Tables interface {
+	Bindings(ctx context.Context, selected model.Selection) iter.Seq2[model.Binding, error]
+	Sessions(ctx context.Context, selected model.Selection) iter.Seq2[model.Session, error]
 	// EndSessions ends the sessions that the predicate picks and returns how
 	// many those were. A binding goes with its last session.
 	EndSessions(ctx context.Context, picks func(model.Session) bool) (int, error)
-	// Neighbours returns who is on networks' bridges and was not attached, as far
-	// as they have spoken to the host in the last minutes.
-	Neighbours(ctx context.Context) ([]model.Neighbour, error)
-	// Replug has the machines on a network's bridge that hostnat does not
-	// configure notice that something has changed, where that can be done.
-	Replug(ctx context.Context, network string) error
+	// Counters returns drops by reason, and how full the tables are.
+	Counters(ctx context.Context) (Counters, error)
+}
+
+// Events are those of the data path and of the daemon.
+type Events interface {
 	// Watch returns events as they happen. The channel is closed when ctx ends.
 	Watch(ctx context.Context) (<-chan event.Event, error)
 	// Announce sends an event of the daemon's own to all who watch.
 	Announce(e event.Event)
-	// Counters returns drops by reason, and how full the tables are.
-	Counters(ctx context.Context) (Counters, error)
-	// Down takes everything out of the kernel.
-	Down(ctx context.Context) error
 }

@@ -59,7 +59,7 @@ func (c *Control) LeasesChanged(ctx context.Context) error {
 		return nil
 	}
 	c.servers.Learn(ctx, next.Unfolded())
-	return c.kernel.Learn(ctx, next.Unfolded())
+	return c.reconciler.Learn(ctx, next.Unfolded())
 }
 
 func sameTargets(a, b model.Mapping) bool { return slices.Equal(a.Targets, b.Targets) }
@@ -124,7 +124,7 @@ func (c *Control) Reservations(context.Context) ([]model.Reservation, error) {
 // AddReservation keeps an address for a client.
 func (c *Control) AddReservation(ctx context.Context, spec config.ReservationSpec) (r model.Reservation, err error) {
 	err = c.change(ctx, "reserve "+spec.Address, func(cfg *config.Config) error {
-		facts, err := c.kernel.Facts(ctx)
+		facts, err := c.host.Facts(ctx)
 		if err != nil {
 			return err
 		}

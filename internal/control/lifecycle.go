@@ -22,7 +22,7 @@ func (c *Control) Reconcile(ctx context.Context) error {
 func (c *Control) Follow(ctx context.Context) error {
 	c.changing.Lock()
 	defer c.changing.Unlock()
-	drifted, err := c.kernel.Drifted(ctx)
+	drifted, err := c.reconciler.Drifted(ctx)
 	if err == nil && !drifted {
 		return nil
 	}
@@ -50,7 +50,7 @@ func (c *Control) reconcile(ctx context.Context) error {
 func (c *Control) Down(ctx context.Context) error {
 	c.changing.Lock()
 	defer c.changing.Unlock()
-	if err := c.kernel.Down(context.WithoutCancel(ctx)); err != nil {
+	if err := c.reconciler.Down(context.WithoutCancel(ctx)); err != nil {
 		return fmt.Errorf("down: %w", err)
 	}
 	c.relays.Apply(config.Config{})
@@ -65,5 +65,5 @@ func (c *Control) Down(ctx context.Context) error {
 
 // Watch returns events from now on. The channel is closed when ctx ends.
 func (c *Control) Watch(ctx context.Context) (<-chan event.Event, error) {
-	return c.kernel.Watch(ctx)
+	return c.events.Watch(ctx)
 }

@@ -48,7 +48,7 @@ func (c *Control) AddMapping(ctx context.Context, spec config.MappingSpec) (Mapp
 		if err := c.checkListener(ctx, m); err != nil {
 			return err
 		}
-		facts, err := c.kernel.Facts(ctx)
+		facts, err := c.host.Facts(ctx)
 		if err != nil {
 			return err
 		}
@@ -90,7 +90,7 @@ func (c *Control) DeleteMapping(ctx context.Context, id uint32) error {
 }
 
 func (c *Control) checkListener(ctx context.Context, m model.Mapping) error {
-	l, err := c.kernel.Listener(ctx, m.Protocol, m.External)
+	l, err := c.host.Listener(ctx, m.Protocol, m.External)
 	if err != nil || l == nil {
 		return err
 	}

@@ -26,7 +26,7 @@ func (c *Control) CreateNAT(ctx context.Context, spec config.NATSpec) (n model.N
 		if n, err = cfg.AddNAT(spec); err != nil {
 			return err
 		}
-		facts, err := c.kernel.Facts(ctx)
+		facts, err := c.host.Facts(ctx)
 		if err != nil {
 			return err
 		}
@@ -64,7 +64,7 @@ func (c *Control) SetNAT(ctx context.Context, name string, settings map[string]s
 		if _, moves := settings["external-interface"]; !moves {
 			return nil
 		}
-		facts, err := c.kernel.Facts(ctx)
+		facts, err := c.host.Facts(ctx)
 		if err != nil {
 			return err
 		}

@@ -23,7 +23,7 @@ func (c *Control) Network(_ context.Context, name string) (model.Network, error)
 // CreateNetwork adds a network, with a free subnet if the spec has none.
 func (c *Control) CreateNetwork(ctx context.Context, spec config.NetworkSpec) (n model.Network, err error) {
 	err = c.change(ctx, "create network "+spec.Name, func(cfg *config.Config) error {
-		facts, err := c.kernel.Facts(ctx)
+		facts, err := c.host.Facts(ctx)
 		if err != nil {
 			return err
 		}
@@ -43,7 +43,7 @@ func (c *Control) checkGateway(ctx context.Context, n model.Network, facts model
 		return nil
 	}
 	for _, link := range facts.LinksReaching(n.Gateway4()) {
-		mac, taken, err := c.kernel.Holder(ctx, link, n.Gateway4())
+		mac, taken, err := c.host.Holder(ctx, link, n.Gateway4())
 		if err != nil {
 			c.log.Warn("who has the address of a new gateway cannot be asked", "link", link, "address", n.Gateway4(), "error", err)
 		}

@@ -34,7 +34,7 @@ func (c *Control) notice(now []config.Clash) {
 func (c *Control) announce(id event.ID, network, description string) {
 	e := event.New(id, time.Now())
 	e.Network, e.Description = network, description
-	c.kernel.Announce(e)
+	c.events.Announce(e)
 }
 
 // renumberOverlapping moves the networks that overlap the host's own, if they
@@ -77,7 +77,7 @@ func (c *Control) remedy(clash config.Clash) string {
 // its own if subnet is empty: its gateway, endpoints and mappings. What its
 // sessions were is over.
 func (c *Control) RenumberNetwork(ctx context.Context, name, subnet string) (config.Renumbering, error) {
-	facts, err := c.kernel.Facts(ctx)
+	facts, err := c.host.Facts(ctx)
 	if err != nil {
 		return config.Renumbering{}, err
 	}
@@ -108,10 +108,10 @@ func (c *Control) renumber(ctx context.Context, name, subnet string, facts model
 	// Endpoints' sessions went with their old addresses; what is left is of
 	// machines that were not attached by name.
 	stale := func(s model.Session) bool { return s.Network == name && !r.To.Contains(s.Internal.Addr()) }
-	if _, err := c.kernel.EndSessions(context.WithoutCancel(ctx), stale); err != nil {
+	if _, err := c.tables.EndSessions(context.WithoutCancel(ctx), stale); err != nil {
 		c.log.Error("ending the sessions of a network that moved", "network", name, "error", err)
 	}
-	if err := c.kernel.Replug(context.WithoutCancel(ctx), name); err != nil {
+	if err := c.host.Replug(context.WithoutCancel(ctx), name); err != nil {
 		c.log.Error("DHCP clients of a network that moved are not told; they follow when they renew", "network", name, "error", err)
 	}
 	c.announce(event.NetworkRenumber, name, fmt.Sprintf("moved from %s to %s, and its sessions ended", r.From, r.To))

@@ -20,20 +20,20 @@ func (c *Control) Ports(ctx context.Context, f PortFilter) ([]PortView, error) {
 		return nil, err
 	}
 	cfg, report := c.snapshot()
-	facts, err := c.kernel.Facts(ctx)
+	facts, err := c.host.Facts(ctx)
 	if err != nil {
 		return nil, err
 	}
-	listeners, err := c.kernel.Listeners(ctx)
+	listeners, err := c.host.Listeners(ctx)
 	if err != nil {
 		return nil, err
 	}
-	bindings, err := c.kernel.Bindings(ctx)
+	dynamic, err := c.dynamicPorts(ctx, cfg, facts)
 	if err != nil {
 		return nil, err
 	}
 	views := slices.Concat(mappedPorts(cfg, report), proxyPorts(cfg, c.relays.States()),
-		listenerPorts(foreign(listeners, cfg)), dynamicPorts(cfg, facts, bindings), ephemeralPorts(facts))
+		listenerPorts(foreign(listeners, cfg)), dynamic, ephemeralPorts(facts))
 	views = slices.DeleteFunc(views, func(v PortView) bool { return !selected(v) })
 	slices.SortStableFunc(views, func(a, b PortView) int {
 		return cmp.Or(cmp.Compare(a.Protocol.String(), b.Protocol.String()), cmp.Compare(firstPort(a), firstPort(b)),
@@ -145,7 +145,30 @@ type pool struct {
 
 // dynamicPorts has a row for each pool and protocol. Pools are where the NATs
 // would open bindings now, and where they have some.
-func dynamicPorts(cfg config.Config, facts model.HostFacts, bindings []model.Binding) (views []PortView) {
+func (c *Control) dynamicPorts(ctx context.Context, cfg config.Config, facts model.HostFacts) (views []PortView, err error) {
+	ranges := pools(cfg, facts)
+	used, err := c.usedPorts(ctx)
+	if err != nil {
+		return nil, err
+	}
+	for at := range used {
+		if ranges[at.pool] == nil {
+			ranges[at.pool] = model.DefaultPorts.Without(facts.LocalPorts)
+		}
+	}
+	for at, ports := range ranges {
+		for _, p := range []model.Protocol{model.TCP, model.UDP, model.ICMP} {
+			v := severalPorts(p, at.address, ports, DynamicPorts, "NAT "+at.nat)
+			n := used[poolUse{at, p}]
+			v.InUse = &n
+			views = append(views, v)
+		}
+	}
+	return views, nil
+}
+
+// pools are where the NATs would open bindings now.
+func pools(cfg config.Config, facts model.HostFacts) map[pool][]model.PortRange {
 	ranges := make(map[pool][]model.PortRange)
 	for _, n := range cfg.NATs {
 		for _, a := range externalAddresses(n, facts) {
@@ -156,28 +179,25 @@ func dynamicPorts(cfg config.Config, facts model.HostFacts, bindings []model.Bin
 			ranges[at] = append(ranges[at], a.Ports.Without(facts.LocalPorts)...)
 		}
 	}
-	type use struct {
-		pool
-		model.Protocol
-	}
-	used := make(map[use]int)
-	for _, b := range bindings {
-		if b.Configured {
-			continue
+	return ranges
+}
+
+// poolUse is the part of a pool that one protocol has.
+type poolUse struct {
+	pool
+	model.Protocol
+}
+
+// usedPorts counts the dynamic bindings.
+func (c *Control) usedPorts(ctx context.Context) (map[poolUse]int, error) {
+	used := make(map[poolUse]int)
+	for b, err := range c.tables.Bindings(ctx, model.Selection{}) {
+		if err != nil {
+			return nil, err
 		}
-		at := pool{b.NAT, b.External.Addr()}
-		used[use{at, b.Protocol}]++
-		if ranges[at] == nil {
-			ranges[at] = model.DefaultPorts.Without(facts.LocalPorts)
-		}
-	}
-	for at, ports := range ranges {
-		for _, p := range []model.Protocol{model.TCP, model.UDP, model.ICMP} {
-			v := severalPorts(p, at.address, ports, DynamicPorts, "NAT "+at.nat)
-			n := used[use{at, p}]
-			v.InUse = &n
-			views = append(views, v)
+		if !b.Configured {
+			used[poolUse{pool{b.NAT, b.External.Addr()}, b.Protocol}]++
 		}
 	}
-	return views
+	return used, nil
 }

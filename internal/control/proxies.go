@@ -83,7 +83,7 @@ func (c *Control) DeleteProxy(ctx context.Context, id uint32) error {
 
 // locate says where names lead and what is the host's own.
 func (c *Control) locate(ctx context.Context, cfg *config.Config) (config.Locate, error) {
-	facts, err := c.kernel.Facts(ctx)
+	facts, err := c.host.Facts(ctx)
 	if err != nil {
 		return config.Locate{}, err
 	}
@@ -107,7 +107,7 @@ func (c *Control) locate(ctx context.Context, cfg *config.Config) (config.Locate
 // checkProxyListener refuses a port on which a program of the host listens.
 func (c *Control) checkProxyListener(ctx context.Context, p model.Proxy) error {
 	for _, a := range p.ListenAddresses() {
-		l, err := c.kernel.Listener(ctx, p.Protocol, model.AddrPorts{Address: a, Ports: p.Listen.Ports})
+		l, err := c.host.Listener(ctx, p.Protocol, model.AddrPorts{Address: a, Ports: p.Listen.Ports})
 		if err != nil {
 			return err
 		}

@@ -23,7 +23,7 @@ func (c *Control) Status(ctx context.Context) (Status, error) {
 	for _, problems := range c.problems {
 		s.Problems = append(s.Problems, problems()...)
 	}
-	if counters, err := c.kernel.Counters(ctx); err != nil {
+	if counters, err := c.tables.Counters(ctx); err != nil {
 		s.Problems = append(s.Problems, "the kernel's counters cannot be read: "+err.Error())
 	} else {
 		s.Bindings, s.Sessions, s.MaxSessions = counters.Bindings, counters.Sessions, counters.MaxSessions
@@ -31,7 +31,7 @@ func (c *Control) Status(ctx context.Context) (Status, error) {
 			s.Drops[reason] = packets
 		}
 	}
-	if facts, err := c.kernel.Facts(ctx); err != nil {
+	if facts, err := c.host.Facts(ctx); err != nil {
 		s.Problems = append(s.Problems, "the host's addresses cannot be read: "+err.Error())
 	} else {
 		s.ExternalAddresses = viewAddresses(config, facts)

@@ -13,7 +13,7 @@ import (
 // nobody could reach, and without force one that takes away what the host or a
 // NAT needs.
 func (c *Control) checkWhole(ctx context.Context, cfg config.Config, m model.Mapping, force bool) error {
-	facts, err := c.kernel.Facts(ctx)
+	facts, err := c.host.Facts(ctx)
 	if err != nil {
 		return err
 	}
@@ -48,7 +48,7 @@ func checkWholeAddress(cfg config.Config, facts model.HostFacts, m model.Mapping
 // that listens on all addresses counts where the address is the host's own, not
 // where hostnat has added it for a NAT.
 func (c *Control) checkListeners(ctx context.Context, cfg config.Config, facts model.HostFacts, m model.Mapping) error {
-	listeners, err := c.kernel.Listeners(ctx)
+	listeners, err := c.host.Listeners(ctx)
 	if err != nil {
 		return err
 	}

@@ -1,6 +1,7 @@
 package datapath
 
 import (
+	"encoding/binary"
 	"fmt"
 	"net/netip"
 	"time"
@@ -33,10 +34,46 @@ type Binding struct {
 	Configured                bool
 }
 
+// Inside4 is an IPv4 address inside: unique in its compartment.
+type Inside4 struct {
+	Compartment uint32
+	Address     [4]byte
+}
+
+// Where selects elements of the tables before they are decoded. Zero values
+// select all.
+type Where struct {
+	Insides  []Inside4 // nil: any
+	Network  uint32
+	NAT      uint32
+	Protocol model.Protocol
+}
+
+func (w *Where) selects(compartment, address uint32, network, nat uint32, protocol uint8) bool {
+	if w.Network != 0 && w.Network != network || w.NAT != 0 && w.NAT != nat || w.Protocol != 0 && uint8(w.Protocol) != protocol {
+		return false
+	}
+	if w.Insides == nil {
+		return true
+	}
+	for i := range w.Insides {
+		if in := &w.Insides[i]; in.Compartment == compartment && binary.NativeEndian.Uint32(in.Address[:]) == address {
+			return true
+		}
+	}
+	return false
+}
+
 // Sessions calls visit for every session.
-func (d *Datapath) Sessions(visit func(Session) error) error {
+func (d *Datapath) Sessions(visit func(Session) error) error { return d.SessionsWhere(Where{}, visit) }
+
+// SessionsWhere calls visit for every session that is selected.
+func (d *Datapath) SessionsWhere(where Where, visit func(Session) error) error {
 	clock := d.readClock()
 	err := kernel.Each(d.objects.Sessions, func(k *kernel.SessionKey, v *kernel.Session) error {
+		if !where.selects(k.Compartment, k.InternalAddress, v.Network, v.Nat, k.Protocol) {
+			return nil
+		}
 		return visit(toSession(k, v, clock))
 	})
 	if err != nil {
@@ -47,10 +84,16 @@ func (d *Datapath) Sessions(visit func(Session) error) error {
 
 // Bindings calls visit for every binding, configured ones too: of a range those
 // ports that sessions use.
-func (d *Datapath) Bindings(visit func(Binding) error) error {
+func (d *Datapath) Bindings(visit func(Binding) error) error { return d.BindingsWhere(Where{}, visit) }
+
+// BindingsWhere calls visit for every binding that is selected.
+func (d *Datapath) BindingsWhere(where Where, visit func(Binding) error) error {
 	err := kernel.Each(d.objects.Bindings, func(k *kernel.BindingKey, v *kernel.Binding) error {
 		if v.Flags&kernel.BindingHoldDown != 0 {
 			return nil // its port rests: nobody's
+		}
+		if !where.selects(v.Compartment, v.InternalAddress, v.Network, v.Nat, k.Protocol) {
+			return nil
 		}
 		return visit(Binding{
 			NAT: v.Nat, Network: v.Network, Compartment: v.Compartment,

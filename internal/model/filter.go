@@ -18,45 +18,40 @@ type Filter struct {
 	State    string
 }
 
-// Sessions returns a function that says whether a session is selected.
-func (f Filter) Sessions() (func(Session) bool, error) {
-	p, err := f.parse()
-	if err != nil {
-		return nil, err
-	}
-	return func(s Session) bool {
-		return p.common(s.NAT, s.Network, s.Endpoint, s.Protocol) && p.internal.match(s.Internal) &&
-			p.external.match(s.External) && p.remote.match(s.Remote) && (f.State == "" || s.State == p.state)
-	}, nil
-}
-
-// Bindings returns a function that says whether a binding is selected. A
-// binding has neither a remote nor a state: filtering by them is refused.
-func (f Filter) Bindings() (func(Binding) bool, error) {
-	if f.Remote != "" || f.State != "" {
-		return nil, Errorf(Invalid, "a binding has no remote and no state").WithHint("use 'hostnat session list'")
-	}
-	p, err := f.parse()
-	if err != nil {
-		return nil, err
-	}
-	return func(b Binding) bool {
-		return p.common(b.NAT, b.Network, b.Endpoint, b.Protocol) && p.internal.match(b.Internal) && p.external.match(b.External)
-	}, nil
-}
-
-// parsedFilter is a Filter whose texts have been read.
-type parsedFilter struct {
-	Filter
-	protocol                   Protocol
+// Selection is a Filter whose texts have been read. The zero value selects all.
+type Selection struct {
+	NAT, Network, Endpoint     string   // empty: any
+	Protocol                   Protocol // 0: any
 	internal, external, remote addressPattern
 	state                      TCPState
+	byState                    bool
 }
 
-func (f Filter) parse() (p parsedFilter, err error) {
-	p.Filter = f
+// Session reports whether a session is selected.
+func (p *Selection) Session(s *Session) bool {
+	return p.common(s.NAT, s.Network, s.Endpoint, s.Protocol) && p.internal.match(s.Internal) &&
+		p.external.match(s.External) && p.remote.match(s.Remote) && (!p.byState || s.State == p.state)
+}
+
+// Binding reports whether a binding is selected.
+func (p *Selection) Binding(b *Binding) bool {
+	return p.common(b.NAT, b.Network, b.Endpoint, b.Protocol) && p.internal.match(b.Internal) && p.external.match(b.External)
+}
+
+// Bindings is Parse for a filter of bindings. A binding has neither a remote nor a
+// state: filtering by them is refused.
+func (f Filter) Bindings() (Selection, error) {
+	if f.Remote != "" || f.State != "" {
+		return Selection{}, Errorf(Invalid, "a binding has no remote and no state").WithHint("use 'hostnat session list'")
+	}
+	return f.Parse()
+}
+
+// Parse reads a filter's texts.
+func (f Filter) Parse() (p Selection, err error) {
+	p = Selection{NAT: f.NAT, Network: f.Network, Endpoint: f.Endpoint, byState: f.State != ""}
 	if f.Protocol != "" {
-		if p.protocol, err = ParseProtocol(f.Protocol); err != nil {
+		if p.Protocol, err = ParseProtocol(f.Protocol); err != nil {
 			return p, err
 		}
 	}
@@ -76,9 +71,9 @@ func (f Filter) parse() (p parsedFilter, err error) {
 	return p, nil
 }
 
-func (p parsedFilter) common(nat, network, endpoint string, protocol Protocol) bool {
+func (p *Selection) common(nat, network, endpoint string, protocol Protocol) bool {
 	return (p.NAT == "" || p.NAT == nat) && (p.Network == "" || p.Network == network) &&
-		(p.Endpoint == "" || p.Endpoint == endpoint) && (p.protocol == 0 || p.protocol == protocol)
+		(p.Endpoint == "" || p.Endpoint == endpoint) && (p.Protocol == 0 || p.Protocol == protocol)
 }
 
 // addressPattern selects addresses with ports. The zero value selects all.

@@ -42,8 +42,8 @@ func TestFilter(t *testing.T) {
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()
-			match, err := tt.f.Sessions()
-			if err != nil || match(s) != tt.want {
+			match, err := tt.f.Parse()
+			if err != nil || match.Session(&s) != tt.want {
 				t.Errorf("session: %v, want %v", err, tt.want)
 			}
 			matchBinding, err := tt.f.Bindings()
@@ -51,7 +51,7 @@ func TestFilter(t *testing.T) {
 				refused(t, err, Invalid, "session list")
 				return
 			}
-			if err != nil || matchBinding(b) != tt.want {
+			if err != nil || matchBinding.Binding(&b) != tt.want {
 				t.Errorf("binding: %v, want %v", err, tt.want)
 			}
 		})
@@ -64,7 +64,7 @@ func TestFilterRefuses(t *testing.T) {
 		{Protocol: "sctp"}, {State: "open"}, {Internal: "c1"}, {External: "1.2.3.4:0"}, {Remote: "fd00::1"},
 		{Remote: "1.2.3.4/33"}, {Internal: ":"}, {Internal: "1.2.3.4:80-90"}, {External: "[::1]:80"},
 	} {
-		_, err := f.Sessions()
+		_, err := f.Parse()
 		refused(t, err, Invalid)
 	}
 }

@@ -80,12 +80,12 @@ func FuzzFilter(f *testing.F) {
 		f.Add(s, s, s)
 	}
 	f.Fuzz(func(t *testing.T, address, protocol, state string) {
-		match, err := Filter{Internal: address, External: address, Remote: address, Protocol: protocol, State: state}.Sessions()
+		match, err := Filter{Internal: address, External: address, Remote: address, Protocol: protocol, State: state}.Parse()
 		if err != nil {
 			refused(t, err, Invalid)
 			return
 		}
-		match(Session{Internal: netip.MustParseAddrPort("1.2.3.4:80")})
+		match.Session(&Session{Internal: netip.MustParseAddrPort("1.2.3.4:80")})
 	})
 }
 

@@ -49,17 +49,6 @@ func namesOf(c config.Config) names {
 	return n
 }
 
-// Sessions returns the kernel's sessions.
-func (k *Kernel) Sessions(context.Context) ([]model.Session, error) {
-	names := k.lastNames()
-	list := []model.Session{}
-	err := k.datapath.Sessions(func(s datapath.Session) error {
-		list = append(list, names.session(s))
-		return nil
-	})
-	return list, err
-}
-
 // EndSessions ends the sessions that the predicate picks and returns how many
 // those were. A binding goes with its last session, unless it is configured.
 func (k *Kernel) EndSessions(_ context.Context, picks func(model.Session) bool) (int, error) {
@@ -85,18 +74,11 @@ func (n names) session(s datapath.Session) model.Session {
 	}
 }
 
-// Bindings returns the kernel's bindings, configured ones too.
-func (k *Kernel) Bindings(context.Context) ([]model.Binding, error) {
-	names := k.lastNames()
-	list := []model.Binding{}
-	err := k.datapath.Bindings(func(b datapath.Binding) error {
-		list = append(list, model.Binding{
-			NAT: names.nats[b.NAT], Network: names.networks[b.Network], Compartment: names.compartments[b.Compartment],
-			Endpoint: names.endpoints[endpointKey{b.Compartment, b.Internal.Addr()}],
-			Protocol: b.Protocol, Internal: b.Internal, External: b.External,
-			SessionCount: b.Sessions, Configured: b.Configured,
-		})
-		return nil
-	})
-	return list, err
+func (n names) binding(b datapath.Binding) model.Binding {
+	return model.Binding{
+		NAT: n.nats[b.NAT], Network: n.networks[b.Network], Compartment: n.compartments[b.Compartment],
+		Endpoint: n.endpoints[endpointKey{b.Compartment, b.Internal.Addr()}],
+		Protocol: b.Protocol, Internal: b.Internal, External: b.External,
+		SessionCount: b.Sessions, Configured: b.Configured,
+	}
 }

@@ -3,6 +3,7 @@ package server
 import (
 	"context"
 	"errors"
+	"iter"
 	"log/slog"
 	"net/netip"
 	"os"
@@ -75,8 +76,14 @@ func TestReadsAreTheSameOverTheSocket(t *testing.T) {
 		{"proxies", func() (any, error) { l, err := service.Proxies(ctx); return each(l, proxyOf), err }, func() (any, error) { return client.Proxies(ctx) }},
 		{"addresses", func() (any, error) { l, err := service.Addresses(ctx); return each(l, addressOf), err }, func() (any, error) { return client.Addresses(ctx) }},
 		{"leases", func() (any, error) { l, err := service.DHCPLeases(ctx, "web"); return each(l, leaseOf), err }, func() (any, error) { return client.Leases(ctx, "web") }},
-		{"bindings", func() (any, error) { l, err := service.Bindings(ctx, model.Filter{}); return each(l, bindingOf), err }, func() (any, error) { return client.Bindings(ctx, api.Filter{}) }},
-		{"sessions", func() (any, error) { l, err := service.Sessions(ctx, model.Filter{}); return each(l, sessionOf), err }, func() (any, error) { return client.Sessions(ctx, api.Filter{}) }},
+		{"bindings", func() (any, error) {
+			l, err := service.Bindings(ctx, model.Filter{})
+			return each(all(l), bindingOf), err
+		}, func() (any, error) { return client.Bindings(ctx, api.Filter{}) }},
+		{"sessions", func() (any, error) {
+			l, err := service.Sessions(ctx, model.Filter{})
+			return each(all(l), sessionOf), err
+		}, func() (any, error) { return client.Sessions(ctx, api.Filter{}) }},
 	}
 	for _, tt := range reads {
 		t.Run(tt.name, func(t *testing.T) {
@@ -94,6 +101,13 @@ func TestReadsAreTheSameOverTheSocket(t *testing.T) {
 			}
 		})
 	}
+}
+
+func all[T any](rows iter.Seq2[T, error]) (list []T) {
+	for v := range rows {
+		list = append(list, v)
+	}
+	return list
 }
 
 func TestStatusHasTheServersVersion(t *testing.T) {

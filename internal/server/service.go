@@ -2,6 +2,7 @@ package server
 
 import (
 	"context"
+	"iter"
 
 	"github.com/hostnat/hostnat/internal/config"
 	"github.com/hostnat/hostnat/internal/control"
@@ -55,8 +56,10 @@ type Service interface {
 	AddAddress(ctx context.Context, natName, spec string) (control.AddressView, error)
 	RemoveAddress(ctx context.Context, natName, address string) error
 
-	Bindings(ctx context.Context, filter model.Filter) ([]model.Binding, error)
-	Sessions(ctx context.Context, filter model.Filter) ([]model.Session, error)
+	// Bindings and Sessions yield what the filter selects as it is read from the
+	// kernel, in no order.
+	Bindings(ctx context.Context, filter model.Filter) (iter.Seq2[model.Binding, error], error)
+	Sessions(ctx context.Context, filter model.Filter) (iter.Seq2[model.Session, error], error)
 	DeleteSessions(ctx context.Context, filter model.Filter, all bool) (ended int, err error)
 	Ports(ctx context.Context, filter control.PortFilter) ([]control.PortView, error)
 

@@ -10,22 +10,8 @@ import (
 
 func sessionRoutes() []route {
 	return []route{
-		list("/v1/bindings", func(s Service, r *http.Request) ([]api.Binding, error) {
-			f, err := filter(r)
-			if err != nil {
-				return nil, err
-			}
-			all, err := s.Bindings(r.Context(), f)
-			return eachOf(all, err, bindingOf)
-		}),
-		list("/v1/sessions", func(s Service, r *http.Request) ([]api.Session, error) {
-			f, err := filter(r)
-			if err != nil {
-				return nil, err
-			}
-			all, err := s.Sessions(r.Context(), f)
-			return eachOf(all, err, sessionOf)
-		}),
+		streamed("/v1/bindings", Service.Bindings, bindingOf),
+		streamed("/v1/sessions", Service.Sessions, sessionOf),
 		reply(http.MethodDelete, "/v1/sessions", deleteSessions),
 	}
 }

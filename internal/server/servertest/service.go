@@ -5,6 +5,7 @@ package servertest
 
 import (
 	"context"
+	"iter"
 	"net/netip"
 	"slices"
 	"sync"
@@ -99,19 +100,30 @@ func (s *Service) Watch(ctx context.Context) (<-chan event.Event, error) {
 }
 
 // Bindings returns all bindings, whatever the filter; see Filter.
-func (s *Service) Bindings(_ context.Context, f model.Filter) ([]model.Binding, error) {
+func (s *Service) Bindings(_ context.Context, f model.Filter) (iter.Seq2[model.Binding, error], error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.filter = f
-	return s.bindings, s.Err
+	return rowsOf(s.bindings), s.Err
 }
 
 // Sessions returns all sessions, whatever the filter; see Filter.
-func (s *Service) Sessions(_ context.Context, f model.Filter) ([]model.Session, error) {
+func (s *Service) Sessions(_ context.Context, f model.Filter) (iter.Seq2[model.Session, error], error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.filter = f
-	return s.sessions, s.Err
+	return rowsOf(s.sessions), s.Err
+}
+
+func rowsOf[T any](list []T) iter.Seq2[T, error] {
+	list = slices.Clone(list)
+	return func(yield func(T, error) bool) {
+		for _, v := range list {
+			if !yield(v, nil) {
+				return
+			}
+		}
+	}
 }
 
 // DeleteSessions ends all sessions, whatever the filter; see Filter.

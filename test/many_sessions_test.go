@@ -1,0 +1,106 @@
+package test
+
+import (
+	"encoding/binary"
+	"net"
+	"path/filepath"
+	"testing"
+	"time"
+
+	"github.com/cilium/ebpf"
+
+	"github.com/hostnat/hostnat/api"
+	"github.com/hostnat/hostnat/dev/lab"
+	"github.com/hostnat/hostnat/internal/datapath/kernel"
+)
+
+// manySessions is how many sessions of others there are.
+const manySessions = 1_000_000
+
+// TestSessionsBesideAMillion lists one endpoint's sessions beside a million of
+// others: the daemon reads and sends what is asked for, and keeps nothing.
+func TestSessionsBesideAMillion(t *testing.T) {
+	h := startHost(t)
+	conn := h.dialOut()
+	defer conn.Close()
+	h.fillSessions(manySessions)
+	if status, err := h.Status(t.Context()); err != nil || status.Sessions < manySessions {
+		t.Fatalf("%+v, %v", status, err)
+	}
+	before, cpu := h.memory(), h.cpu()
+	var times []time.Duration
+	for range 7 {
+		began := time.Now()
+		list, err := h.Sessions(t.Context(), api.Filter{Endpoint: "c1"})
+		times = append(times, time.Since(began))
+		if err != nil || len(list) != 1 || list[0].Endpoint != "c1" {
+			t.Fatalf("got %+v, %v", list, err)
+		}
+	}
+	took := (h.cpu() - cpu) / time.Duration(len(times))
+	t.Logf("one endpoint's of a million: median %v of %v, %v of CPU time each; the daemon has %d MB, before %d",
+		median(times), times, took, h.memory(), before)
+	count := 0
+	for _, err := range h.EachSession(t.Context(), api.Filter{Protocol: "udp"}) {
+		if err != nil {
+			t.Fatal(err)
+		}
+		count++
+	}
+	if count != manySessions {
+		t.Errorf("%d sessions were sent, want %d", count, manySessions)
+	}
+	if grown := h.memory() - before; grown >= 20 {
+		t.Errorf("the daemon grew by %d MB, the bar is 20", grown)
+	}
+}
+
+// dialOut opens a connection from the endpoint to an Echo server outside.
+func (h *host) dialOut() net.Conn {
+	h.t.Helper()
+	l, err := h.Remote.Listen("tcp", lab.RemoteAddress+":7")
+	if err != nil {
+		h.t.Fatal(err)
+	}
+	h.t.Cleanup(func() { _ = l.Close() })
+	conn, err := h.inside.Dial(h.t.Context(), "tcp", l.Addr().String())
+	if err != nil {
+		h.t.Fatal(err)
+	}
+	return conn
+}
+
+// fillSessions puts sessions of addresses that no endpoint has into the kernel's
+// table. They have no timer, and so stay.
+func (h *host) fillSessions(count int) {
+	h.t.Helper()
+	m, err := ebpf.LoadPinnedMap(filepath.Join(h.dir, "run", "bpf", "maps", "sessions"), nil)
+	if err != nil {
+		h.t.Fatal(err)
+	}
+	defer m.Close()
+	const batch = 10_000
+	keys, values := make([]kernel.SessionKey, 0, batch), make([]kernel.Session, batch)
+	for i := range values {
+		values[i].Lifetime = 300
+	}
+	for i := range count {
+		k := kernel.SessionKey{
+			Compartment: 1, Protocol: 17, InternalPort: uint16(i&255) + 1024, RemotePort: 53,
+			InternalAddress: networkOrder(0x0a000000 + uint32(i>>8)), RemoteAddress: networkOrder(0xc0000201),
+		}
+		if keys = append(keys, k); len(keys) == batch || i == count-1 {
+			if _, err := m.BatchUpdate(keys, values[:len(keys)], nil); err != nil {
+				h.t.Fatal(err)
+			}
+			keys = keys[:0]
+		}
+	}
+}
+
+// networkOrder is an IPv4 address as the kernel's tables have it.
+func networkOrder(address uint32) uint32 {
+	var b [4]byte
+	binary.BigEndian.PutUint32(b[:], address)
+	return binary.NativeEndian.Uint32(b[:])
+}
