@@ -1,7 +1,6 @@
 package config
 
 import (
-	"reflect"
 	"slices"
 
 	"github.com/hostnat/hostnat/internal/model"
@@ -65,40 +64,4 @@ func (c *Config) dropTargetsIf(drop func(*model.Target) bool) {
 		}
 	}
 	c.Mappings = list
-}
-
-// ChangedMappings compares two lists of mappings: those of after that are new or
-// differ, and those of before that are gone.
-func ChangedMappings(before, after []model.Mapping) (changed, gone []model.Mapping) {
-	for len(before) > 0 || len(after) > 0 {
-		switch {
-		case len(after) == 0 || len(before) > 0 && before[0].ID < after[0].ID:
-			gone = append(gone, before[0])
-			before = before[1:]
-		case len(before) == 0 || after[0].ID < before[0].ID:
-			changed = append(changed, after[0])
-			after = after[1:]
-		default:
-			if !before[0].Equal(&after[0]) {
-				changed = append(changed, after[0])
-			}
-			before, after = before[1:], after[1:]
-		}
-	}
-	return changed, gone
-}
-
-// EqualBesideMappings reports whether two configurations ask for the same but
-// for their mappings.
-func (c Config) EqualBesideMappings(o Config) bool {
-	same := slices.EqualFunc(c.Networks, o.Networks, func(a, b model.Network) bool { return a.Equal(&b) }) &&
-		slices.EqualFunc(c.Endpoints, o.Endpoints, func(a, b model.Endpoint) bool { return a.Equal(&b) })
-	if !same {
-		return false
-	}
-	for _, x := range []*Config{&c, &o} {
-		x.Networks, x.Endpoints = nil, nil // which may be many, and are slow to compare by reflection
-		x.Mappings, x.NextMapping, x.Leases, x.Discovered, x.Observed = nil, 0, nil, nil, nil
-	}
-	return reflect.DeepEqual(c, o)
 }

@@ -65,7 +65,7 @@ func TestCopiesShareNothingThatChanges(t *testing.T) {
 		if err := change(&one); err != nil {
 			t.Errorf("%s: %v", name, err)
 		}
-		if changed, gone := ChangedMappings(web.Mappings, one.Mappings); len(changed)+len(gone) == 0 {
+		if diff := Diff(&web, &one); diff.Mappings.Empty() {
 			t.Errorf("%s changes no mapping", name)
 		}
 		for what, c := range map[string]Config{"the original": web, "another copy": other} {
@@ -89,54 +89,4 @@ func fixtureConfig(t *testing.T) Config {
 		t.Fatal(err)
 	}
 	return c
-}
-
-func TestChangedMappings(t *testing.T) {
-	t.Parallel()
-	list := func(ids ...uint32) (list []model.Mapping) {
-		for _, id := range ids {
-			list = append(list, model.Mapping{ID: id % 100, Targets: []model.Target{{Network: string(rune('a' + id/100))}}})
-		}
-		return list
-	}
-	for _, tt := range []struct {
-		before, after []model.Mapping
-		changed, gone []uint32
-	}{
-		{nil, nil, nil, nil},
-		{list(1, 2, 3), list(1, 2, 3), nil, nil},
-		{nil, list(1, 2), []uint32{1, 2}, nil},
-		{list(1, 2), nil, nil, []uint32{1, 2}},
-		{list(1, 2, 3, 5), list(2, 103, 4), []uint32{3, 4}, []uint32{1, 5}},
-		{list(7), list(1), []uint32{1}, []uint32{7}},
-	} {
-		changed, gone := ChangedMappings(tt.before, tt.after)
-		ids := func(list []model.Mapping) (ids []uint32) {
-			for _, m := range list {
-				ids = append(ids, m.ID)
-			}
-			return ids
-		}
-		if diff := cmp.Diff([][]uint32{tt.changed, tt.gone}, [][]uint32{ids(changed), ids(gone)}); diff != "" {
-			t.Errorf("%v to %v: %s", tt.before, tt.after, diff)
-		}
-	}
-}
-
-func TestEqualBesideMappings(t *testing.T) {
-	t.Parallel()
-	a := fixtureConfig(t)
-	b := a.Clone()
-	if _, err := b.AddMapping(MappingSpec{Protocol: "tcp", External: "80", Internal: "172.16.1.9:80"}, nil); err != nil {
-		t.Fatal(err)
-	}
-	if !a.EqualBesideMappings(b) {
-		t.Error("a mapping is seen")
-	}
-	if _, err := b.SetNAT(model.DefaultNAT, map[string]string{"udp-timeout": "7s"}); err != nil {
-		t.Fatal(err)
-	}
-	if a.EqualBesideMappings(b) {
-		t.Error("a setting is not seen")
-	}
 }

@@ -130,7 +130,7 @@ func (c *Control) changeLocked(ctx context.Context, what string, edit func(*conf
 		return err
 	}
 	apply := c.applyChange
-	if done != nil && next.EqualBesideMappings(before) { // attaching again repairs
+	if diff := config.Diff(&before, &next); done != nil && diff.OnlyMappings() { // attaching again repairs
 		apply = c.apply
 	}
 	err := apply(ctx, next)

@@ -21,9 +21,10 @@ type Servers interface {
 // serve has the servers follow before a change is said to be done: who is told so
 // finds it changed, names too. Mappings are nothing to them.
 func (c *Control) serve(ctx context.Context, cfg config.Config) {
-	if c.served != nil && c.served.EqualBesideMappings(cfg) &&
-		slices.Equal(c.served.Leases, cfg.Leases) && slices.Equal(c.served.Observed, cfg.Observed) {
-		return
+	if c.served != nil && slices.Equal(c.served.Leases, cfg.Leases) && slices.Equal(c.served.Observed, cfg.Observed) {
+		if diff := config.Diff(c.served, &cfg); diff.OnlyMappings() {
+			return
+		}
 	}
 	c.servers.Serve(ctx, cfg, c.lastReport().Host)
 	c.served = &cfg

@@ -12,7 +12,7 @@ func TestLinkNames(t *testing.T) {
 	tests := []struct{ name, want string }{
 		{"web", "hn-web"},
 		{"exactly-twel", "hn-exactly-twel"},
-		{"exactly-twelv", "hn-exa-lfmel6dx"},
+		{"exactly-twelv", "hn-exa-lfmelcwd"},
 		{"a.b_c", "hn-a.b_c"},
 	}
 	for _, tt := range tests {

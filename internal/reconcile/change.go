@@ -23,11 +23,12 @@ func (k *Kernel) Change(ctx context.Context, c config.Config) (model.Report, err
 	if k.made == nil {
 		return k.Apply(ctx, c)
 	}
-	if !c.EqualBesideMappings(k.made.config) {
-		return k.changeInside(ctx, c)
+	diff := config.Diff(&k.made.config, &c)
+	if !diff.OnlyMappings() {
+		return k.changeInside(ctx, c, diff)
 	}
 	before := *k.made
-	changed, deleted := config.ChangedMappings(before.config.Mappings, c.Mappings)
+	changed, deleted := diff.Mappings.Put(), diff.Mappings.Removed
 	if slices.ContainsFunc(slices.Concat(changed, deleted), model.Mapping.IsOneToOne) {
 		return k.Apply(ctx, c)
 	}

@@ -20,13 +20,13 @@ func (k *Kernel) expect(x *insideChange) error {
 	}
 	right := slices.Clone(x.free)
 	v := view{config: x.is}.withLinks(x.links)
-	for _, n := range x.Networks {
+	for _, n := range x.Networks.Added {
 		if l, ok := v.link(n.Bridge); ok && !n.IsPointToPoint() && isBridge(l, bridgeOf(n, x.host.MTU)) {
 			k.settleBridge(v, bridgeOf(n, x.host.MTU), l)
 			right = append(right, l)
 		}
 	}
-	for _, e := range x.Endpoints {
+	for _, e := range x.Endpoints.Added {
 		n, err := x.is.Network(e.Network)
 		if err != nil {
 			return err

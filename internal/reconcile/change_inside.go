@@ -14,7 +14,7 @@ import (
 
 // insideChange is a change of networks and endpoints on its way into the kernel.
 type insideChange struct {
-	config.InsideChange
+	config.Difference
 	was   config.Config // in the kernel
 	is    config.Config
 	host  model.HostFacts
@@ -32,16 +32,15 @@ var errNotPlain = errors.New("a link has more to it than an endpoint")
 // changeInside is Change where networks or endpoints came or went: it makes and
 // takes away those, and costs the same however many others there are. What it is
 // not for, and what goes wrong, is for Apply.
-func (k *Kernel) changeInside(ctx context.Context, c config.Config) (model.Report, error) {
+func (k *Kernel) changeInside(ctx context.Context, c config.Config, diff config.Difference) (model.Report, error) {
 	before := *k.made
-	diff, only := config.ChangedInside(before.config, c)
-	changed, deleted := config.ChangedMappings(before.config.Mappings, c.Mappings)
-	if !only || !isPlain(before, c, diff) || slices.ContainsFunc(slices.Concat(changed, deleted), model.Mapping.IsOneToOne) {
+	changed, deleted := diff.Mappings.Put(), diff.Mappings.Removed
+	if !diff.OnlyInside() || !isPlain(before, c, diff) || slices.ContainsFunc(slices.Concat(changed, deleted), model.Mapping.IsOneToOne) {
 		return k.Apply(ctx, c)
 	}
 	k.made = nil // until it is
 	k.use(c)
-	x := insideChange{InsideChange: diff, was: before.config, is: c, host: before.report.Host}
+	x := insideChange{Difference: diff, was: before.config, is: c, host: before.report.Host}
 	if err := k.carryOut(ctx, &x); errors.Is(err, errNotPlain) {
 		return k.Apply(ctx, c)
 	} else if err != nil {
@@ -59,17 +58,17 @@ func (k *Kernel) changeInside(ctx context.Context, c config.Config) (model.Repor
 
 // isPlain reports whether a change concerns nothing but endpoints' links and
 // bridges that hostnat makes, and nothing that follows from all networks together.
-func isPlain(before made, c config.Config, d config.InsideChange) bool {
+func isPlain(before made, c config.Config, d config.Difference) bool {
 	islands := make(map[string]bool)
-	for _, n := range slices.Concat(d.Networks, d.GoneNetworks) {
+	for _, n := range slices.Concat(d.Networks.Added, d.Networks.Removed) {
 		islands[n.Name] = n.IsPointToPoint()
 	}
 	special := func(e model.Endpoint) bool {
 		return before.report.Absent[e.Name] != nil || !e.InNamespace() && (islands[e.Network] || isExternal(c, e.Interface))
 	}
 	adopted := func(n model.Network) bool { return n.Adopted }
-	return !slices.ContainsFunc(d.Endpoints, special) && !slices.ContainsFunc(d.GoneEndpoints, special) &&
-		!slices.ContainsFunc(d.Networks, adopted) && !slices.ContainsFunc(d.GoneNetworks, adopted) &&
+	return !slices.ContainsFunc(d.Endpoints.Added, special) && !slices.ContainsFunc(d.Endpoints.Removed, special) &&
+		!slices.ContainsFunc(d.Networks.Added, adopted) && !slices.ContainsFunc(d.Networks.Removed, adopted) &&
 		slices.ContainsFunc(c.Networks, model.Network.HasNAT) == slices.ContainsFunc(before.config.Networks, model.Network.HasNAT) &&
 		slices.Equal(transparentLinks(c), transparentLinks(before.config))
 }
@@ -111,20 +110,20 @@ func (k *Kernel) carryOut(ctx context.Context, x *insideChange) error {
 	return k.expect(x)
 }
 
-func (x *insideChange) hasNetworks() bool { return len(x.Networks)+len(x.GoneNetworks) > 0 }
+func (x *insideChange) hasNetworks() bool { return !x.Networks.Empty() }
 
 func (k *Kernel) takeAway(ctx context.Context, x *insideChange) (err error) {
-	if len(x.GoneEndpoints) > 0 {
+	if len(x.Endpoints.Removed) > 0 {
 		links, err := k.mirror.look(ctx)
 		if err != nil {
 			return err
 		}
-		if err := k.leave(ctx, x.is, x.GoneEndpoints, links); err != nil {
+		if err := k.leave(ctx, x.is, x.Endpoints.Removed, links); err != nil {
 			return err
 		}
 	}
 	var ours, others []string
-	for _, e := range x.GoneEndpoints {
+	for _, e := range x.Endpoints.Removed {
 		k.unsettle(e.Name)
 		if e.InNamespace() {
 			ours = append(ours, e.Interface)
@@ -132,7 +131,7 @@ func (k *Kernel) takeAway(ctx context.Context, x *insideChange) (err error) {
 			others = append(others, e.Interface)
 		}
 	}
-	for _, n := range x.GoneNetworks {
+	for _, n := range x.Networks.Removed {
 		delete(k.bridges, n.Bridge)
 		if !n.IsPointToPoint() { // whose link is its endpoint's
 			ours = append(ours, n.Bridge)
@@ -179,7 +178,7 @@ func allBare(links []host.Link) error {
 }
 
 func (k *Kernel) makeBridges(ctx context.Context, x *insideChange) error {
-	for _, n := range x.Networks {
+	for _, n := range x.Networks.Added {
 		if n.IsPointToPoint() {
 			continue
 		}
@@ -197,10 +196,10 @@ func (k *Kernel) makeBridges(ctx context.Context, x *insideChange) error {
 // attachNew attaches the endpoints that came.
 func (k *Kernel) attachNew(ctx context.Context, x *insideChange) (err error) {
 	var names, others []string
-	for _, n := range x.Networks {
+	for _, n := range x.Networks.Added {
 		names = append(names, n.Bridge)
 	}
-	for _, e := range x.Endpoints {
+	for _, e := range x.Endpoints.Added {
 		n, err := x.is.Network(e.Network)
 		if err != nil {
 			return err
@@ -216,7 +215,7 @@ func (k *Kernel) attachNew(ctx context.Context, x *insideChange) (err error) {
 	if err := allBare(x.plugged); err != nil {
 		return err
 	}
-	for _, e := range x.GoneEndpoints {
+	for _, e := range x.Endpoints.Removed {
 		if n, err := x.is.Network(e.Network); err == nil {
 			names = append(names, n.Bridge)
 		}
@@ -227,7 +226,7 @@ func (k *Kernel) attachNew(ctx context.Context, x *insideChange) (err error) {
 		return err
 	}
 	v := view{config: x.is}.withLinks(x.links)
-	for _, e := range x.Endpoints {
+	for _, e := range x.Endpoints.Added {
 		if err := k.attach(ctx, v, e, x.host.MTU); err != nil {
 			return fmt.Errorf("attaching endpoint %s: %w", e.Name, err)
 		}

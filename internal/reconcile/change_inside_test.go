@@ -20,26 +20,27 @@ func TestIsPlain(t *testing.T) {
 	tap := model.Endpoint{Name: "vm", Network: "web", Kind: model.KindTAP, Interface: "tap0"}
 	tests := []struct {
 		name string
-		diff config.InsideChange
+		diff config.Difference
 		edit func(before *made, c *config.Config)
 		want bool
 	}{
-		{name: "endpoint in a namespace", diff: config.InsideChange{Endpoints: []model.Endpoint{inside}}, want: true},
-		{name: "TAP", diff: config.InsideChange{Endpoints: []model.Endpoint{tap}}, want: true},
+		{name: "endpoint in a namespace", diff: config.Difference{Endpoints: config.Changes[model.Endpoint]{Added: []model.Endpoint{inside}}}, want: true},
+		{name: "TAP", diff: config.Difference{Endpoints: config.Changes[model.Endpoint]{Added: []model.Endpoint{tap}}}, want: true},
 		{
-			name: "TAP that a NAT is bound to", diff: config.InsideChange{Endpoints: []model.Endpoint{tap}},
+			name: "TAP that a NAT is bound to", diff: config.Difference{Endpoints: config.Changes[model.Endpoint]{Added: []model.Endpoint{tap}}},
 			edit: func(_ *made, c *config.Config) { c.NATs[0].ExternalInterfaces = []string{"tap0"} },
 		},
-		{name: "TAP of its own network", diff: config.InsideChange{
-			Networks: []model.Network{{Name: "web", PartOf: 7}}, Endpoints: []model.Endpoint{tap},
+		{name: "TAP of its own network", diff: config.Difference{
+			Networks:  config.Changes[model.Network]{Added: []model.Network{{Name: "web", Type: model.TypePointToPoint, PartOf: 7}}},
+			Endpoints: config.Changes[model.Endpoint]{Added: []model.Endpoint{tap}},
 		}},
 		{
-			name: "endpoint that was not there", diff: config.InsideChange{GoneEndpoints: []model.Endpoint{inside}},
+			name: "endpoint that was not there", diff: config.Difference{Endpoints: config.Changes[model.Endpoint]{Removed: []model.Endpoint{inside}}},
 			edit: func(before *made, _ *config.Config) { before.report.Absent["c2"] = errors.New("gone") },
 		},
-		{name: "bridge of others", diff: config.InsideChange{Networks: []model.Network{{Name: "theirs", Adopted: true}}}},
+		{name: "bridge of others", diff: config.Difference{Networks: config.Changes[model.Network]{Added: []model.Network{{Name: "theirs", Adopted: true}}}}},
 		{
-			name: "first network behind a NAT", diff: config.InsideChange{Networks: []model.Network{{Name: "web"}}},
+			name: "first network behind a NAT", diff: config.Difference{Networks: config.Changes[model.Network]{Added: []model.Network{{Name: "web"}}}},
 			edit: func(before *made, _ *config.Config) { before.config.Networks = nil },
 		},
 	}
@@ -75,7 +76,7 @@ func TestPartsOfAPluggedLink(t *testing.T) {
 	port := free
 	port.MasterIndex = 5
 	x := insideChange{
-		InsideChange: config.InsideChange{Endpoints: []model.Endpoint{tap}}, was: c, is: after,
+		Difference: config.Difference{Endpoints: config.Changes[model.Endpoint]{Added: []model.Endpoint{tap}}}, was: c, is: after,
 		plugged: []host.Link{free}, links: []host.Link{bridge, port},
 	}
 	was, is := x.parts(x.links, x.links)

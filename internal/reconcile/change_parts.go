@@ -15,16 +15,16 @@ func (x *insideChange) parts(told, links []host.Link) (was, is datapath.Config) 
 	after := view{config: x.is, host: x.host}.withLinks(links)
 	defer func() { was.Outsides, is.Outsides = outsideOf(x.plugged), outsideOf(x.free) }()
 	if x.hasNetworks() {
-		return before.part(x.was.Networks, x.GoneEndpoints, true), after.part(x.is.Networks, x.Endpoints, true)
+		return before.part(x.was.Networks, x.Endpoints.Removed, true), after.part(x.is.Networks, x.Endpoints.Added, true)
 	}
 	var networks []model.Network
 	for _, n := range x.is.Networks {
 		of := func(e model.Endpoint) bool { return e.Network == n.Name }
-		if slices.ContainsFunc(x.Endpoints, of) || slices.ContainsFunc(x.GoneEndpoints, of) {
+		if slices.ContainsFunc(x.Endpoints.Added, of) || slices.ContainsFunc(x.Endpoints.Removed, of) {
 			networks = append(networks, n)
 		}
 	}
-	return before.part(networks, x.GoneEndpoints, false), after.part(networks, x.Endpoints, false)
+	return before.part(networks, x.Endpoints.Removed, false), after.part(networks, x.Endpoints.Added, false)
 }
 
 func outsideOf(links []host.Link) map[uint32]datapath.Outside {

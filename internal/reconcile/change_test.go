@@ -46,8 +46,8 @@ func TestChangesLeadToTheSameMappings(t *testing.T) {
 			t.Fatal(err)
 		}
 		after := c.Effective()
-		changed, deleted := config.ChangedMappings(before.Mappings, after.Mappings)
-		put, gone := view{config: after}.changes(changed, deleted)
+		diff := config.Diff(&before, &after)
+		put, gone := view{config: after}.changes(diff.Mappings.Put(), diff.Mappings.Removed)
 		maps.DeleteFunc(told, func(id uint32, _ datapath.Mapping) bool { return slices.Contains(gone, id) })
 		maps.Copy(told, put)
 		if want := (view{config: after}).datapathConfig().Mappings; !reflect.DeepEqual(want, told) {

@@ -31,7 +31,15 @@ type networkRecord struct {
 	Routes    []routeRecord        `json:"routes,omitempty"`
 	Ranges    []addressRangeRecord `json:"ranges,omitempty"`
 	Exclude   []addressRangeRecord `json:"exclude,omitempty"`
+	PXE       pxeRecord            `json:"pxe,omitzero"`
+
 	metadataRecord
+}
+
+type pxeRecord struct {
+	NextServer netip.Addr `json:"nextServer,omitzero"`
+	ServerName string     `json:"serverName,omitempty"`
+	BootFile   string     `json:"bootFile,omitempty"`
 }
 
 type routeRecord struct {
@@ -52,6 +60,7 @@ func networkToRecord(n model.Network) networkRecord {
 		Bridge: n.Bridge, Adopted: n.Adopted, Overlap: string(n.Overlap), Isolation: string(n.Isolation),
 		DNS: string(n.DNS), Domain: n.Domain,
 		DHCP: string(n.DHCP), LeaseTime: uint32(n.LeaseTime), MTU: n.MTU, NTP: n.NTP,
+		PXE:     pxeRecord(n.PXE),
 		Routes:  mapEach(n.Routes, func(r model.Route) routeRecord { return routeRecord(r) }),
 		Ranges:  mapEach(n.Ranges, func(r model.AddressRange) addressRangeRecord { return addressRangeRecord(r) }),
 		Exclude: mapEach(n.Exclude, func(r model.AddressRange) addressRangeRecord { return addressRangeRecord(r) }),
@@ -69,6 +78,7 @@ func (r networkRecord) value() model.Network {
 		Bridge: r.Bridge, Adopted: r.Adopted, Overlap: model.Overlap(r.Overlap), Isolation: model.Isolation(r.Isolation),
 		DNS: model.Switch(r.DNS), Domain: r.Domain,
 		DHCP: model.Switch(r.DHCP), LeaseTime: model.Seconds(r.LeaseTime), MTU: r.MTU, NTP: r.NTP,
+		PXE:     model.PXE(r.PXE),
 		Routes:  mapEach(r.Routes, func(r routeRecord) model.Route { return model.Route(r) }),
 		Ranges:  mapEach(r.Ranges, func(r addressRangeRecord) model.AddressRange { return model.AddressRange(r) }),
 		Exclude: mapEach(r.Exclude, func(r addressRangeRecord) model.AddressRange { return model.AddressRange(r) }),

@@ -2,6 +2,7 @@ package kernel
 
 import (
 	"encoding/binary"
+	"math"
 	"net"
 	"net/netip"
 
@@ -11,10 +12,15 @@ import (
 // The kernel compares addresses and ports as bytes in network order; in Go the
 // same bytes are integers in the machine's order.
 
-// AddressOf is 0 for what is not IPv4.
+// AddressOf is 0 for no address. Addresses that are not IPv4 do not come here:
+// package datapath refuses them (checkFamily). If one did, it would be
+// 255.255.255.255, which nobody has, where 0 may mean everybody.
 func AddressOf(a netip.Addr) uint32 {
-	if !a.Is4() {
+	if !a.IsValid() {
 		return 0
+	}
+	if !a.Is4() {
+		return math.MaxUint32
 	}
 	b := a.As4()
 	return binary.NativeEndian.Uint32(b[:])
