@@ -55,3 +55,23 @@ func (c *Client) Status(ctx context.Context) (s Status, err error) {
 func (c *Client) Down(ctx context.Context) error {
 	return c.call(ctx, http.MethodPost, "/v1/down", nil, nil)
 }
+
+// Restoration says which configuration to use: what can be read of the damaged
+// files, an empty one, or that of a state file.
+type Restoration struct {
+	Copy  bool   `json:"copy,omitempty"`
+	Empty bool   `json:"empty,omitempty"`
+	File  string `json:"file,omitempty"` // its content
+}
+
+// Restored is the configuration that is in force now.
+type Restored struct {
+	Revision uint64 `json:"revision"`
+}
+
+// Restore has a daemon that waits for a decision use a configuration. One that
+// has a configuration refuses with code Conflict.
+func (c *Client) Restore(ctx context.Context, r Restoration) (out Restored, err error) {
+	err = c.call(ctx, http.MethodPost, "/v1/restore", r, &out)
+	return out, err
+}

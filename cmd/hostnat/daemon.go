@@ -8,6 +8,7 @@ import (
 
 	"github.com/hostnat/hostnat/api"
 	"github.com/hostnat/hostnat/internal/daemon"
+	"github.com/hostnat/hostnat/internal/lograte"
 )
 
 func daemonCommand(a *app) *cobra.Command {
@@ -18,7 +19,7 @@ func daemonCommand(a *app) *cobra.Command {
 			if err := a.needRoot("hostnat daemon"); err != nil {
 				return err
 			}
-			options.Log, options.Version = slog.New(slog.NewTextHandler(a.Stderr, nil)), buildVersion()
+			options.Log, options.Version = slog.New(lograte.New(slog.NewTextHandler(a.Stderr, nil))), buildVersion()
 			return daemon.Run(cmd.Context(), options)
 		},
 	}

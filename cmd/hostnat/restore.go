@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"slices"
+	"strings"
 
 	"github.com/spf13/cobra"
 
@@ -71,11 +73,18 @@ func readBackup(path string) ([]byte, error) {
 
 func (a *app) restore(cmd *cobra.Command, options daemon.Options, from daemon.Source) error {
 	if !from.Copy && !from.Empty && from.File == nil {
-		undecided, err := daemon.Choices(cmd.Context(), options)
+		choices, err := a.choices(cmd, options)
 		if err != nil {
 			return err
 		}
-		return printChoices(a.Stdout, undecided)
+		return printChoices(a.Stdout, choices)
+	}
+	_, err := a.client().Restore(cmd.Context(), api.Restoration{Copy: from.Copy, Empty: from.Empty, File: string(from.File)})
+	if err == nil {
+		return printDone(a, "the configuration is restored, and the daemon goes on with it")
+	}
+	if !api.NotRunning(err) {
+		return err
 	}
 	if err := daemon.Restore(cmd.Context(), options, from); err != nil {
 		return err
@@ -83,15 +92,24 @@ func (a *app) restore(cmd *cobra.Command, options daemon.Options, from daemon.So
 	return printDone(a, "the configuration is restored; it is in force when the daemon starts")
 }
 
-func printChoices(w io.Writer, u *daemon.Undecided) error {
-	if u == nil {
-		_, err := fmt.Fprintln(w, "the configuration is in order: there is nothing to choose")
+// choices are asked of the daemon if there is one.
+func (a *app) choices(cmd *cobra.Command, options daemon.Options) ([]api.Finding, error) {
+	found, err := a.client().Doctor(cmd.Context(), false)
+	if api.NotRunning(err) {
+		found, err = a.examine(cmd, options, false)
+	}
+	return slices.DeleteFunc(found, func(f api.Finding) bool { return !strings.HasPrefix(f.Command, "hostnat restore") }), err
+}
+
+func printChoices(w io.Writer, choices []api.Finding) error {
+	if len(choices) == 0 {
+		_, err := fmt.Fprintln(w, "the configuration is in order: there is nothing to decide")
 		return err
 	}
-	fmt.Fprintln(w, u.Why)
-	t := newTable(w)
-	for _, c := range u.Choices {
-		t.row("  "+c.Command, c.What)
+	for _, c := range choices {
+		if _, err := fmt.Fprintf(w, "%s\n    %s\n", c.Command, c.What); err != nil {
+			return err
+		}
 	}
-	return t.Flush()
+	return nil
 }

@@ -5,7 +5,6 @@ import (
 	"context"
 	"errors"
 	"log/slog"
-	"net"
 	"path/filepath"
 	"time"
 
@@ -39,6 +38,8 @@ type Options struct {
 // Readers is who may read more than the status.
 type Readers = server.Readers
 
+func (o Options) socketPath() string { return filepath.Join(o.RunDir, SocketName) }
+
 // store says where the state is kept.
 func (o Options) store(ctx context.Context) store.Options {
 	return store.Options{Dir: o.StateDir, RunDir: o.RunDir, Running: func() bool { return reconcile.Present(ctx, o.RunDir) }}
@@ -64,7 +65,12 @@ func Run(ctx context.Context, o Options) error {
 		return err
 	}
 	defer release()
-	listener, err := server.Listen(filepath.Join(o.RunDir, SocketName))
+	if s.Undecided() != nil {
+		if err := wait(ctx, o, s); err != nil {
+			return endOf(err)
+		}
+	}
+	listener, err := newSocket(o.socketPath())
 	if err != nil {
 		return err
 	}
@@ -122,7 +128,7 @@ func hold(ctx context.Context, o Options) (*store.Store, func(), error) {
 	return s, func() { s.Close(); claim.Release() }, nil
 }
 
-func runTasks(ctx context.Context, o Options, k *reconcile.Kernel, c *control.Control, beside *servers, leases *dhcp.Leases, relays *portproxy.Engine, guard *whereis.Guard, listener net.Listener) error {
+func runTasks(ctx context.Context, o Options, k *reconcile.Kernel, c *control.Control, beside *servers, leases *dhcp.Leases, relays *portproxy.Engine, guard *whereis.Guard, listener *socket) error {
 	ctx, stop := context.WithCancel(ctx)
 	defer stop()
 	files, err := budget.FilesOfProcess()
@@ -132,9 +138,11 @@ func runTasks(ctx context.Context, o Options, k *reconcile.Kernel, c *control.Co
 	srv := server.NewServer(server.Options{
 		Service: service{Control: c, resolvConf: o.ResolvConf, runDir: o.RunDir, stop: stop}, Version: o.Version, Log: o.Log, Readers: o.Readers, Files: files.API,
 	})
+	lost := make(chan struct{}, 1) // what is pinned in the run directory
 	tasks := []task{
 		{"API", func(ctx context.Context) error { return srv.Serve(ctx, listener) }},
-		{"reconciler", func(ctx context.Context) error { return follow(ctx, c, k.HostChanges(), o.Log) }},
+		{"run directory", func(ctx context.Context) error { return listener.keep(ctx, k.IsPinned, lost, o.Log) }},
+		{"reconciler", func(ctx context.Context) error { return follow(ctx, c, k.HostChanges(), lost, o.Log) }},
 		{"host watcher", k.WatchHost},
 		{"port proxies", relays.Run},
 		{"who is where", guard.Run},
@@ -151,8 +159,12 @@ func runTasks(ctx context.Context, o Options, k *reconcile.Kernel, c *control.Co
 		})
 	}
 	o.Log.Info("hostnat is ready", "socket", listener.Addr().String(), "version", o.Version)
-	err = group.Wait()
-	if errors.Is(err, context.Canceled) {
+	return endOf(group.Wait())
+}
+
+// endOf is what a daemon's end is to who has started it: no error if it was asked for.
+func endOf(err error) error {
+	if errors.Is(err, context.Canceled) || errors.Is(err, errDown) {
 		return nil
 	}
 	return err
@@ -163,8 +175,8 @@ func runTasks(ctx context.Context, o Options, k *reconcile.Kernel, c *control.Co
 const lookAgain = 10 * time.Second
 
 // follow reconciles whenever links, addresses or routes have changed by somebody
-// else's doing.
-func follow(ctx context.Context, c *control.Control, ticks <-chan struct{}, log *slog.Logger) error {
+// else's doing, or what was pinned is lost.
+func follow(ctx context.Context, c *control.Control, ticks, lost <-chan struct{}, log *slog.Logger) error {
 	again := time.NewTicker(lookAgain)
 	defer again.Stop()
 	for {
@@ -173,6 +185,9 @@ func follow(ctx context.Context, c *control.Control, ticks <-chan struct{}, log 
 		case <-ctx.Done():
 			return ctx.Err()
 		case <-ticks:
+		case <-lost:
+			log.Warn("the run directory was emptied: what is pinned there is pinned again")
+			reconcile = c.Reconcile
 		case <-again.C:
 			reconcile = c.Reconcile
 		}
@@ -207,6 +222,6 @@ func Down(ctx context.Context, o Options) error {
 		return err
 	}
 	defer release()
-	c, _, err := s.Load()
-	return errors.Join(err, reconcile.Down(ctx, o.RunDir, c.Endpoints), store.Leave(o.RunDir))
+	c, _, _ := s.Load() // if nobody has decided on one, no endpoint is known
+	return errors.Join(reconcile.Down(ctx, o.RunDir, c.Endpoints), store.Leave(o.RunDir))
 }

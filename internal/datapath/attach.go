@@ -91,10 +91,10 @@ func (d *Datapath) Attach(a Attachment) error {
 	if err != nil {
 		return fmt.Errorf("attaching %s to interface %d: %w", a.Hook, a.Interface, err)
 	}
-	defer l.Close()
 	if err := l.Pin(d.linkPath(a)); err != nil {
-		return fmt.Errorf("pinning %s of interface %d: %w", a.Hook, a.Interface, err)
+		return errors.Join(fmt.Errorf("pinning %s of interface %d: %w", a.Hook, a.Interface, err), l.Close())
 	}
+	d.hold(d.linkPath(a), l)
 	return nil
 }
 
@@ -111,13 +111,13 @@ func (d *Datapath) alive(a Attachment) bool {
 	if err == nil && info.TCX() != nil && info.TCX().Ifindex == a.Interface {
 		return true
 	}
-	os.Remove(d.linkPath(a))
+	_ = d.unpin(d.linkPath(a))
 	return false
 }
 
 // Detach takes a program off an interface.
 func (d *Datapath) Detach(a Attachment) error {
-	if err := os.Remove(d.linkPath(a)); err != nil && !errors.Is(err, os.ErrNotExist) {
+	if err := d.unpin(d.linkPath(a)); err != nil {
 		return fmt.Errorf("detaching %s from interface %d: %w", a.Hook, a.Interface, err)
 	}
 	return nil

@@ -19,6 +19,8 @@ import (
 type Datapath struct {
 	dir     string
 	objects kernel.Objects
+	tables  map[string]*ebpf.Map // those that are pinned, by name
+	held    pins
 
 	clockAhead time.Duration // of the programs' clock before the kernel's: 0 but in tests
 
@@ -101,6 +103,10 @@ func OpenSpec(dir string, spec *ebpf.CollectionSpec, opts ...Option) (*Datapath,
 	if err != nil {
 		return nil, err
 	}
+	d.tables = make(map[string]*ebpf.Map, len(u.Tables))
+	for name := range u.Tables {
+		d.tables[name] = maps[name]
+	}
 	seen, err := d.takeOver(u, maps, o)
 	if err == nil {
 		err = upgrade.Finish(dir, &d.objects, u.Tables, seen)
@@ -154,6 +160,7 @@ func (d *Datapath) takeOver(u *upgrade.Plan, maps map[string]*ebpf.Map, o option
 
 // Close lets go of the data path, which goes on working by its pins.
 func (d *Datapath) Close() error {
+	d.held.close()
 	return d.objects.Close()
 }
 

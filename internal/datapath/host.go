@@ -52,7 +52,7 @@ func (d *Datapath) attachHost(cgroup string, h hostHook) error {
 		if l.Update(h.program) == nil {
 			return nil
 		}
-		if err := os.Remove(pin); err != nil { // somebody has detached it
+		if err := d.unpin(pin); err != nil { // somebody has detached it
 			return fmt.Errorf("removing the pin of %s: %w", h.name, err)
 		}
 	} else if !errors.Is(err, os.ErrNotExist) {
@@ -62,9 +62,9 @@ func (d *Datapath) attachHost(cgroup string, h hostHook) error {
 	if err != nil {
 		return fmt.Errorf("attaching %s to %s: %w", h.name, cgroup, err)
 	}
-	defer l.Close()
 	if err := l.Pin(pin); err != nil {
-		return fmt.Errorf("pinning %s: %w", h.name, err)
+		return errors.Join(fmt.Errorf("pinning %s: %w", h.name, err), l.Close())
 	}
+	d.hold(pin, l)
 	return nil
 }

@@ -3,7 +3,6 @@ package datapath
 import (
 	"errors"
 	"fmt"
-	"os"
 	"path/filepath"
 
 	"github.com/cilium/ebpf"
@@ -51,18 +50,18 @@ func (d *Datapath) KeepRoom() error {
 	if err != nil {
 		return fmt.Errorf("switching reassembly on in the room (CONFIG_NETFILTER_BPF_LINK): %w", err)
 	}
-	defer l.Close()
 	if err := d.letRoomGo(); err != nil {
-		return err
+		return errors.Join(err, l.Close())
 	}
 	if err := l.Pin(d.roomPin()); err != nil {
-		return fmt.Errorf("keeping the room: %w", err)
+		return errors.Join(fmt.Errorf("keeping the room: %w", err), l.Close())
 	}
+	d.hold(d.roomPin(), l)
 	return nil
 }
 
 func (d *Datapath) letRoomGo() error {
-	if err := os.Remove(d.roomPin()); err != nil && !errors.Is(err, os.ErrNotExist) {
+	if err := d.unpin(d.roomPin()); err != nil {
 		return fmt.Errorf("letting the old room go: %w", err)
 	}
 	return nil

@@ -16,6 +16,9 @@ import (
 // brought up and told what to do afterwards, so that nothing slips past them.
 func (k *Kernel) Apply(ctx context.Context, c config.Config) (model.Report, error) {
 	k.made = nil // until it is
+	if err := k.keepPins(); err != nil {
+		return model.Report{}, err
+	}
 	gone := goneEndpoints(k.lastConfig(), c)
 	k.use(c)
 	k.mirror.begin()

@@ -3,9 +3,11 @@ package reconcile
 import (
 	"context"
 	"errors"
+	"fmt"
 	"log/slog"
 	"net"
 	"net/netip"
+	"os"
 	"path/filepath"
 	"sync"
 	"time"
@@ -72,6 +74,22 @@ func Open(runDir string, discard bool, log *slog.Logger) (*Kernel, error) {
 		seen: make(map[string]process), settled: make(map[string]settled), bridges: make(map[string]settledBridge),
 	}, nil
 }
+
+// keepPins makes the run directory again, and what is pinned in it, if somebody
+// has emptied it.
+func (k *Kernel) keepPins() error {
+	if err := os.MkdirAll(filepath.Dir(k.bpf), 0o755); err != nil {
+		return fmt.Errorf("make the run directory: %w", err)
+	}
+	if err := host.MountBPF(k.bpf); err != nil {
+		return err
+	}
+	return k.datapath.KeepPins()
+}
+
+// IsPinned reports whether the data path is still pinned in the run directory,
+// without looking at each program.
+func (k *Kernel) IsPinned() bool { return datapath.IsPinned(k.bpf) }
 
 // WatchHost follows what is announced of the host's network until ctx ends.
 func (k *Kernel) WatchHost(ctx context.Context) error { return k.mirror.watcher.Run(ctx) }

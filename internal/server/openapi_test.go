@@ -56,7 +56,7 @@ var schemaTypes = map[string]any{
 	"Error": api.Error{}, "ErrorBody": api.ErrorBody{}, "Version": api.Version{}, "Status": api.Status{}, "Settings": api.Settings{},
 	"NAT": api.NAT{}, "ExternalAddress": api.ExternalAddress{}, "PortRange": api.PortRange{}, "Timeouts": api.Timeouts{}, "Limits": api.Limits{},
 	"NATSpec": api.NATSpec{}, "RenumberSpec": api.RenumberSpec{}, "Renumbering": api.Renumbering{},
-	"DoctorSpec": api.DoctorSpec{}, "Finding": api.Finding{}, "Network": api.Network{}, "PXE": api.PXE{}, "NetworkSpec": api.NetworkSpec{},
+	"DoctorSpec": api.DoctorSpec{}, "Restoration": api.Restoration{}, "Restored": api.Restored{}, "Finding": api.Finding{}, "Network": api.Network{}, "PXE": api.PXE{}, "NetworkSpec": api.NetworkSpec{},
 	"Endpoint": api.Endpoint{}, "EndpointSpec": api.EndpointSpec{}, "Mapping": api.Mapping{},
 	"Target": api.Target{}, "MappingSpec": api.MappingSpec{},
 	"Proxy": api.Proxy{}, "ProxyRoute": api.ProxyRoute{}, "ProxySpec": api.ProxySpec{}, "Address": api.Address{}, "AddressSpec": api.AddressSpec{},

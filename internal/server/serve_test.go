@@ -5,6 +5,7 @@ import (
 	"errors"
 	"iter"
 	"log/slog"
+	"net/http/httptest"
 	"net/netip"
 	"os"
 	"path/filepath"
@@ -188,6 +189,7 @@ func TestChanges(t *testing.T) {
 		{"delete proxy", func() error { return c.DeleteProxy(ctx, 2) }},
 		{"force", func() error { return c.DeleteNetwork(ctx, "web", true) }},
 		{"detach", func() error { return c.DetachEndpoint(ctx, "c1") }},
+		{"restore", func() error { _, err := c.Restore(ctx, api.Restoration{Copy: true}); return err }},
 		{"down", func() error { return c.Down(ctx) }},
 	}
 	for _, s := range steps { // in order: each builds on the last
@@ -355,5 +357,20 @@ func TestChangeOutlivesItsClientAndTheStop(t *testing.T) {
 	}
 	if err := <-stopped; err != nil {
 		t.Errorf("Serve: %v", err)
+	}
+}
+
+// Without a configuration everything that needs one is refused, in one way.
+func TestWaitingServer(t *testing.T) {
+	t.Parallel()
+	refusal := model.Errorf(model.Unavailable, "nobody has decided").WithHint("hostnat restore")
+	s := NewWaitingServer(Options{Service: servertest.Example(), Log: slog.New(slog.DiscardHandler), Readers: ReadersAll}, refusal)
+	for _, rt := range routes() {
+		w := httptest.NewRecorder()
+		r := httptest.NewRequest(rt.method, strings.NewReplacer("{", "", "}", "").Replace(rt.path), strings.NewReader("{}"))
+		s.ServeHTTP(w, r.WithContext(context.WithValue(r.Context(), peerKey{}, peer{})))
+		if refused := strings.Contains(w.Body.String(), "nobody has decided"); refused == whileWaiting[rt.path] {
+			t.Errorf("%s %s: %d %s", rt.method, rt.path, w.Code, w.Body)
+		}
 	}
 }

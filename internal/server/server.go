@@ -29,6 +29,7 @@ type Server struct {
 	readers     Readers
 	connections *connections
 	mux         *http.ServeMux
+	waits       error // the refusal of what needs a configuration; nil: there is one
 	// stopping ends streams, which would otherwise outlast a graceful stop.
 	stopping context.Context
 	stop     context.CancelFunc
@@ -58,6 +59,20 @@ func NewServer(o Options) *Server {
 			WithHint("GET /v1/openapi.json lists them"))
 	})
 	return s
+}
+
+// NewWaitingServer returns a Server of a daemon that has no configuration yet: of
+// the Service it asks Status, Doctor, Down and Restore alone, and answers
+// everything else with the refusal.
+func NewWaitingServer(o Options, refusal error) *Server {
+	s := NewServer(o)
+	s.waits = refusal
+	return s
+}
+
+// whileWaiting are the paths that need no configuration.
+var whileWaiting = map[string]bool{
+	"/v1/openapi.json": true, "/v1/version": true, "/v1/status": true, "/v1/doctor": true, "/v1/down": true, "/v1/restore": true,
 }
 
 // ServeHTTP answers one request. Changes need a peer that withPeer has put
@@ -107,6 +122,9 @@ func (s *Server) handler(rt route) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
 		setDeadlines(w, r)
 		err := s.authorize(r)
+		if err == nil && !whileWaiting[rt.path] {
+			err = s.waits
+		}
 		if err == nil {
 			err = rt.handle(s, w, r)
 		}

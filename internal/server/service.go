@@ -4,6 +4,7 @@ import (
 	"context"
 	"iter"
 
+	"github.com/hostnat/hostnat/api"
 	"github.com/hostnat/hostnat/internal/config"
 	"github.com/hostnat/hostnat/internal/control"
 	"github.com/hostnat/hostnat/internal/doctor"
@@ -69,4 +70,6 @@ type Service interface {
 	Watch(ctx context.Context) (<-chan event.Event, error)
 	// Down removes everything from the kernel and keeps the configuration.
 	Down(ctx context.Context) error
+	// Restore decides which configuration is used, where nobody has decided yet.
+	Restore(ctx context.Context, r api.Restoration) (revision uint64, err error)
 }

@@ -17,6 +17,10 @@ func statusRoutes() []route {
 		act(http.MethodPost, "/v1/down", func(ctx context.Context, s Service, _ *http.Request) error {
 			return s.Down(ctx)
 		}),
+		change(http.MethodPost, "/v1/restore", http.StatusOK, func(ctx context.Context, s Service, _ *http.Request, in api.Restoration) (api.Restored, error) {
+			revision, err := s.Restore(ctx, in)
+			return api.Restored{Revision: revision}, err
+		}),
 	}
 }
 

@@ -11,6 +11,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/hostnat/hostnat/api"
 	"github.com/hostnat/hostnat/internal/config"
 	"github.com/hostnat/hostnat/internal/control"
 	"github.com/hostnat/hostnat/internal/event"
@@ -78,6 +79,9 @@ func (s *Service) Down(ctx context.Context) error {
 	}
 	return s.Err
 }
+
+// Restore does nothing.
+func (s *Service) Restore(context.Context, api.Restoration) (uint64, error) { return 2, s.Err }
 
 // Watch sends Events, and then nothing until ctx ends.
 func (s *Service) Watch(ctx context.Context) (<-chan event.Event, error) {
