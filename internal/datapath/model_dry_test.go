@@ -25,7 +25,7 @@ func TestDryRun(t *testing.T) {
 	w, count := newTwin(t), newTally()
 	spec, err := kernel.LoadSpec()
 	check(t, err)
-	w.dry, err = kernel.OpenDryRun(spec, &w.dp.objects)
+	w.dry, err = kernel.OpenDryRun(spec, w.clock.Rule(spec, w.dp.objects.Tables()))
 	check(t, err)
 	t.Cleanup(func() { w.dry.Close() })
 	rapid.Check(t, func(t *rapid.T) { w.check(t, count) })

@@ -66,7 +66,7 @@ func newTwin(t testing.TB) *twin {
 	topology := lab.StartTopology(t, 0)
 	w := &twin{host: topology.Host, bridges: make(map[uint32]uint32), buffer: make([]byte, 4096)}
 	check(t, w.load())
-	t.Cleanup(func() { w.dp.Close() })
+	t.Cleanup(func() { w.dp.Close(); w.clock.Close() })
 	check(t, w.watch(t))
 	check(t, w.links())
 	for _, l := range twinListeners {
@@ -97,12 +97,12 @@ func (w *twin) load() error {
 	} {
 		spec.Maps[name].MaxEntries = size
 	}
-	clock, tables, err := wire.NewClock(spec, twinBoot)
-	if err != nil {
+	if w.clock, err = wire.NewClock(twinBoot); err != nil {
 		return err
 	}
-	w.dp, w.clock = &Datapath{}, clock
-	return spec.LoadAndAssign(&w.dp.objects, &ebpf.CollectionOptions{MapReplacements: tables})
+	w.dp = &Datapath{}
+	clock := w.clock.Rule(spec, make(map[string]*ebpf.Map))
+	return spec.LoadAndAssign(&w.dp.objects, &ebpf.CollectionOptions{MapReplacements: clock})
 }
 
 func (w *twin) links() error {

@@ -2,6 +2,7 @@ package kernel
 
 import (
 	"fmt"
+	"maps"
 	"reflect"
 
 	"github.com/cilium/ebpf"
@@ -19,12 +20,13 @@ type DryRun struct{ Objects }
 // ownTables are those that a dry run does not share.
 var ownTables = []string{"flows"}
 
-// OpenDryRun loads the programs of spec once more, with the tables of o.
-func OpenDryRun(spec *ebpf.CollectionSpec, o *Objects) (*DryRun, error) {
+// OpenDryRun loads the programs of spec once more, with the data path's tables
+// (Objects.Tables).
+func OpenDryRun(spec *ebpf.CollectionSpec, tables map[string]*ebpf.Map) (*DryRun, error) {
 	if err := spec.Variables["dry_run"].Set(true); err != nil {
 		return nil, fmt.Errorf("setting the data path's dry_run: %w", err)
 	}
-	shared := o.Tables()
+	shared := maps.Clone(tables)
 	for _, name := range ownTables {
 		delete(shared, name)
 	}

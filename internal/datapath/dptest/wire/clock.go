@@ -22,19 +22,30 @@ type Clock struct {
 	now   time.Duration
 }
 
-// NewClock makes the programs of spec go by a clock that shows now. The table
-// returned replaces the one of that name when spec is loaded.
-func NewClock(spec *ebpf.CollectionSpec, now time.Duration) (*Clock, map[string]*ebpf.Map, error) {
-	table, err := ebpf.NewMap(askForTime(spec, asm.Instructions{
+// NewClock makes a clock that shows now.
+func NewClock(now time.Duration) (*Clock, error) {
+	table, err := ebpf.NewMap(clockSpec())
+	if err != nil {
+		return nil, fmt.Errorf("making a clock for a test: %w", err)
+	}
+	c := &Clock{table: table}
+	return c, c.Set(now)
+}
+
+// Rule makes the programs of spec go by the clock. Its table, which is added to
+// tables, replaces the one of that name when spec is loaded.
+func (c *Clock) Rule(spec *ebpf.CollectionSpec, tables map[string]*ebpf.Map) map[string]*ebpf.Map {
+	askForTime(spec, asm.Instructions{
 		asm.LoadMapPtr(asm.R1, 0),
 		asm.LoadMem(asm.R0, asm.R1, 0, asm.DWord),
 		asm.Return(),
-	}))
-	if err != nil {
-		return nil, nil, fmt.Errorf("making a clock for a test: %w", err)
-	}
-	c := &Clock{table: table}
-	return c, map[string]*ebpf.Map{clockTable: table}, c.Set(now)
+	})
+	tables[clockTable] = c.table
+	return tables
+}
+
+func clockSpec() *ebpf.MapSpec {
+	return &ebpf.MapSpec{Name: clockTable, Type: ebpf.Array, KeySize: 4, ValueSize: 8, MaxEntries: 1}
 }
 
 // Now is what the clock shows.
@@ -115,7 +126,7 @@ func askForTime(spec *ebpf.CollectionSpec, function asm.Instructions) *ebpf.MapS
 		mine[0] = btf.WithFuncMetadata(mine[0].WithSymbol(declared.Name), declared).WithSource(p.Instructions[0].Source())
 		p.Instructions = append(p.Instructions, mine...)
 	}
-	m := &ebpf.MapSpec{Name: clockTable, Type: ebpf.Array, KeySize: 4, ValueSize: 8, MaxEntries: 1}
+	m := clockSpec()
 	spec.Maps[clockTable] = m
 	return m
 }
