@@ -28,6 +28,15 @@ INLINE addr_t address_of_all(__be32 word)
 	return (addr_t){ { word, word, word, word } };
 }
 
+INLINE bool is_in_prefix(addr_t address, addr_t of, addr_t mask)
+{
+	for (int i = 0; i < 4; i++) {
+		if ((address.word[i] ^ of.word[i]) & mask.word[i])
+			return false;
+	}
+	return true;
+}
+
 INLINE __u32 hash_address(addr_t address)
 {
 	return address.word[0] ^ address.word[1] ^ address.word[2] ^ address.word[3];
@@ -58,6 +67,11 @@ INLINE bool same_address(addr_t a, addr_t b)
 INLINE addr_t address_of_all(__be32 word)
 {
 	return word;
+}
+
+INLINE bool is_in_prefix(addr_t address, addr_t of, addr_t mask)
+{
+	return !((address ^ of) & mask);
 }
 
 INLINE __u32 hash_address(addr_t address)

@@ -20,6 +20,7 @@ struct opening {
 	addr_t external_address;
 	__be16 external_port;
 	__u16 flags;
+	struct route_query query;
 	struct route route;
 };
 

@@ -8,6 +8,12 @@ INLINE bool is_loopback(__be32 address)
 	return (address & 0xff) == 127;
 }
 
+/* RFC 3927 */
+INLINE bool is_link_local(__be32 address)
+{
+	return (address & htonl(0xffff0000)) == htonl(0xa9fe0000);
+}
+
 /* Whether an address is no destination for unicast beyond the link. RFC 1812 section 5.3.7, RFC 6890 */
 INLINE bool stays_on_link(__be32 address)
 {

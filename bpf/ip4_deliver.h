@@ -4,12 +4,27 @@
 #include "flow.h"
 #include "ip4_rewrite.h"
 
-INLINE int deliver_outside(struct __sk_buff *skb, __u32 ifindex, __be32 next_hop)
+/* By way of an IPv6 router: RFC 8950. */
+NOINLINE int deliver_by_ip6(struct __sk_buff *skb, struct flow *flow, __u32 ifindex, __u32 next_hop)
 {
-	struct bpf_redir_neigh neighbour = { .nh_family = AF_INET, .ipv4_nh = next_hop };
+	struct bpf_redir_neigh neighbour = { .nh_family = AF_INET6 };
+	struct next_hop6 *router = bpf_map_lookup_elem(&next_hops6, &next_hop);
 
+	if (!router)
+		return drop(flow, REASON_ROUTE_LOOKUP);
+	memcpy(neighbour.ipv6_nh, router, sizeof(*router));
 	skb->mark = MARK_TRANSLATED;
 	return bpf_redirect_neigh(ifindex, &neighbour, sizeof(neighbour), 0);
+}
+
+INLINE int deliver_outside(struct __sk_buff *skb, struct flow *flow, struct way way)
+{
+	struct bpf_redir_neigh neighbour = { .nh_family = AF_INET, .ipv4_nh = way.next_hop };
+
+	if (unlikely(way.ifindex & NEXT_HOP_IP6))
+		return deliver_by_ip6(skb, flow, way.ifindex & ~NEXT_HOP_IP6, way.next_hop);
+	skb->mark = MARK_TRANSLATED;
+	return bpf_redirect_neigh(way.ifindex, &neighbour, sizeof(neighbour), 0);
 }
 
 /* Gives a packet from a link without Ethernet the header that the inside needs. */

@@ -16,8 +16,7 @@ struct fragment {
 	__be32 source, destination; /* what they become; 0: stay */
 	__be16 id; /* what the identification becomes, if the source changes */
 	__u16 mtu; /* of the way on; 0: any */
-	__u32 ifindex; /* outward: the way out */
-	__be32 next_hop;
+	struct way way; /* outward: the way out */
 	__u32 compartment, network; /* inward: whose address the destination is */
 };
 
@@ -68,9 +67,8 @@ NOINLINE int note_outward(const struct flow *flow, const struct session *session
 	if (!session)
 		return -1;
 	note.source = session->external_address;
-	note.ifindex = session->out_ifindex;
-	note.next_hop = session->next_hop;
-	note.mtu = session->out_mtu < 0xffff ? session->out_mtu : 0;
+	note.way = way_load(&session->way);
+	note.mtu = session->way_mtu;
 	return map_update(&fragments, &key, &note, BPF_ANY);
 }
 
@@ -164,7 +162,7 @@ NOINLINE int follow(struct __sk_buff *skb, struct flow *flow, const struct fragm
 	if (!note->destination) {
 		if (note->mtu && packet->length > note->mtu)
 			return drop(flow, REASON_TOO_BIG);
-		return deliver_outside(skb, note->ifindex, note->next_hop);
+		return deliver_outside(skb, flow, note->way);
 	}
 	if (rewrite_address(skb, packet, DESTINATION, note->destination, note->source ? 0 : 1))
 		return drop(flow, REASON_MALFORMED);

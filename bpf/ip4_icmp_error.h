@@ -142,19 +142,18 @@ INLINE int one_to_one_error_outbound(struct __sk_buff *skb, struct flow *flow, c
 {
 	struct endpoint_key endpoint = endpoint_of(&flow->key);
 	struct one_to_one *pair = bpf_map_lookup_elem(&one_to_one_out, &endpoint);
-	struct route route = {};
 	int reason;
 
 	if (!pair)
 		return drop(flow, REASON_ICMP_ERROR_INVALID);
 	if (flow->packet.ttl <= 1)
 		return drop(flow, REASON_HOP_LIMIT);
-	reason = find_route(skb, &flow->key, &route);
+	reason = find_one_to_one_route(skb, flow, pair);
 	if (!reason)
 		reason = rewrite_quote(skb, quote, DESTINATION, pair->external_address, quote->destination_port);
 	if (!reason)
 		reason = rewrite_address(skb, &flow->packet, SOURCE, pair->external_address, 1);
-	return reason ? drop(flow, reason) : deliver_outside(skb, route.ifindex, route.next_hop);
+	return reason ? drop(flow, reason) : deliver_outside(skb, flow, way_of(&flow->opening.route));
 }
 
 /* An error from outside about a packet that a session sent (RFC 5508 REQ-4); NOT_OURS if none did. */
@@ -226,8 +225,8 @@ NOINLINE int error_outbound(struct __sk_buff *skb, struct flow *flow)
 		return drop(flow, REASON_ICMP_ERROR_NO_SESSION);
 	if (flow->packet.ttl <= 1)
 		return drop(flow, REASON_HOP_LIMIT);
-	if (session->route_expires < now()) {
-		reason = route_refresh(skb, &flow->key, session);
+	if (session->route_until < now()) {
+		reason = route_refresh(skb, flow, session, session->way_tos);
 		if (reason)
 			return drop(flow, reason);
 	}
@@ -238,7 +237,7 @@ NOINLINE int error_outbound(struct __sk_buff *skb, struct flow *flow)
 	reason = rewrite_address(skb, &flow->packet, SOURCE, session->external_address, 1);
 	if (reason)
 		return drop(flow, reason);
-	return deliver_outside(skb, session->out_ifindex, session->next_hop);
+	return deliver_outside(skb, flow, way_load(&session->way));
 }
 
 /*

@@ -154,9 +154,9 @@ INLINE int inbound(struct __sk_buff *skb, struct flow *flow)
 	session_track(&flow->key, session, packet, false, now());
 	session_count(skb, session, packet, false);
 	if (unlikely(wants_clamp(packet, session))) {
-		if (!session->out_mtu) /* opened from outside: the way there has not been asked for yet */
-			route_refresh(skb, &flow->key, session);
-		if (!clamp_mss(skb, packet->l4, session->out_mtu))
+		if (!session->way_mtu) /* opened from outside: the way there has not been asked for yet */
+			route_refresh(skb, flow, session, 0);
+		if (!clamp_mss(skb, packet->l4, session->way_mtu))
 			return drop(flow, REASON_MALFORMED);
 	}
 	reason = rewrite(skb, packet, DESTINATION, flow->key.internal_address, flow->key.internal_port, 1);

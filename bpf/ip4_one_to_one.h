@@ -65,7 +65,7 @@ NOINLINE int one_to_one_outbound(struct __sk_buff *skb, struct flow *flow)
 	struct endpoint_key source = { .compartment = flow->compartment, .address = packet->source };
 	__be32 destination = packet->destination;
 	struct one_to_one *pair, *far;
-	struct route route = {};
+	const struct route *route = &flow->opening.route;
 	int reason, verdict;
 
 	far = bpf_map_lookup_elem(&one_to_one_in, &destination);
@@ -85,16 +85,16 @@ NOINLINE int one_to_one_outbound(struct __sk_buff *skb, struct flow *flow)
 		.remote_address = destination,
 		.protocol = packet->protocol,
 	};
-	reason = find_route(skb, &flow->key, &route);
+	reason = find_one_to_one_route(skb, flow, pair);
 	if (reason)
 		return refuse(flow, reason);
-	verdict = fit(skb, flow, route.mtu);
+	verdict = fit(skb, flow, route->mtu);
 	if (verdict != NOT_OURS)
 		return verdict;
 	reason = one_to_one_rewrite(skb, packet, SOURCE, pair->external_address, 1);
 	if (reason)
 		return drop(flow, reason);
-	return deliver_outside(skb, route.ifindex, route.next_hop);
+	return deliver_outside(skb, flow, way_of(route));
 }
 
 /* From outside; NOT_OURS if no mapping has the address. */

@@ -103,18 +103,18 @@ INLINE int outbound(struct __sk_buff *skb, struct flow *flow)
 		return reason ? drop(flow, reason) : hairpin(skb, flow, session);
 	}
 	time = now();
-	if (unlikely(session->route_expires < time)) {
-		reason = route_refresh(skb, &flow->key, session);
+	if (unlikely(session->route_until < time || session->way_tos != packet->tos)) {
+		reason = route_refresh(skb, flow, session, packet->tos);
 		if (reason)
 			return refuse(flow, reason);
 	}
-	if (unlikely(wire_length(skb, packet) > session->out_mtu)) {
-		verdict = cut(skb, flow, session->out_mtu);
-		return verdict == NOT_OURS ? refuse_size(flow, session->out_mtu) : verdict;
+	if (unlikely(wire_length(skb, packet) > session->way_mtu)) {
+		verdict = cut(skb, flow, session->way_mtu);
+		return verdict == NOT_OURS ? refuse_size(flow, session->way_mtu) : verdict;
 	}
 	session_track(&flow->key, session, packet, true, time);
 	session_count(skb, session, packet, true);
-	if (unlikely(wants_clamp(packet, session)) && !clamp_mss(skb, packet->l4, session->out_mtu))
+	if (unlikely(wants_clamp(packet, session)) && !clamp_mss(skb, packet->l4, session->way_mtu))
 		return drop(flow, REASON_MALFORMED);
 	if (unlikely(is_fragment(packet))) {
 		reason = first_fragment_out(skb, flow, session);
@@ -127,7 +127,7 @@ INLINE int outbound(struct __sk_buff *skb, struct flow *flow)
 	reason = rewrite(skb, packet, SOURCE, session->external_address, session->external_port, 1);
 	if (unlikely(reason))
 		return drop(flow, reason);
-	return deliver_outside(skb, session->out_ifindex, session->next_hop);
+	return deliver_outside(skb, flow, way_load(&session->way));
 }
 
 /*

@@ -39,6 +39,7 @@ INLINE enum reason parse_ip(struct __sk_buff *skb, struct packet *packet)
 	packet->destination = ip->daddr;
 	packet->protocol = ip->protocol;
 	packet->ttl = ip->ttl;
+	packet->tos = ip->tos & 0xfc;
 	packet->id = ip->id;
 	packet->fragment = ip->frag_off;
 	return REASON_NONE;

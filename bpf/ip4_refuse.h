@@ -178,6 +178,10 @@ INLINE __u32 answer_to(const struct flow *flow)
 	case REASON_SESSIONS_FULL:
 	case REASON_ENDPOINT_LIMIT:
 		return exhaustion_answer(flow->nat);
+	case REASON_ROUTE_UNREACHABLE:
+		return TELL_HOST;
+	case REASON_ROUTE_PROHIBITED:
+	case REASON_IPSEC:
 	case REASON_NO_EXTERNAL_ADDRESS:
 	case REASON_NO_NAT:
 	case REASON_ISOLATED:

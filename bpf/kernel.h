@@ -51,15 +51,24 @@ enum { BPF_ANY = 0, BPF_NOEXIST = 1, BPF_EXIST = 2 };
 enum { BPF_F_NO_PREALLOC = 1 };
 enum { BPF_F_INGRESS = 1 };
 enum { BPF_F_PSEUDO_HDR = 1 << 4, BPF_F_MARK_MANGLED_0 = 1 << 5 };
-enum { BPF_FIB_LOOKUP_SKIP_NEIGH = 1 << 2 };
-enum { BPF_FIB_LKUP_RET_SUCCESS = 0, BPF_FIB_LKUP_RET_NOT_FWDED = 4 };
+enum { BPF_FIB_LOOKUP_DIRECT = 1 << 0, BPF_FIB_LOOKUP_SKIP_NEIGH = 1 << 2, BPF_FIB_LOOKUP_TBID = 1 << 3 };
+enum { BPF_FIB_LOOKUP_SRC = 1 << 4 }; /* Linux 6.7 */
+enum {
+	BPF_FIB_LKUP_RET_SUCCESS = 0,
+	BPF_FIB_LKUP_RET_BLACKHOLE = 1,
+	BPF_FIB_LKUP_RET_UNREACHABLE = 2,
+	BPF_FIB_LKUP_RET_PROHIBIT = 3,
+	BPF_FIB_LKUP_RET_NOT_FWDED = 4,
+	BPF_FIB_LKUP_RET_FWD_DISABLED = 5,
+	BPF_FIB_LKUP_RET_FRAG_NEEDED = 8,
+};
 enum { BPF_ADJ_ROOM_MAC = 1 };
 enum { BPF_F_CURRENT_NETNS = -1 };
 enum { TCX_NEXT = -1, TCX_PASS = 0, TCX_DROP = 2, TCX_REDIRECT = 7 };
 enum { PACKET_HOST = 0, PACKET_OTHERHOST = 3 };
 enum { CLOCK_MONOTONIC = 1 };
-enum { AF_INET = 2 };
-enum { E2BIG = 7, EBUSY = 16, EEXIST = 17 };
+enum { AF_INET = 2, AF_INET6 = 10 };
+enum { E2BIG = 7, EBUSY = 16, EEXIST = 17, EINVAL = 22 };
 
 struct __sk_buff {
 	__u32 len, pkt_type, mark, queue_mapping, protocol;
@@ -118,19 +127,24 @@ struct bpf_fib_lookup {
 	__be16 sport, dport;
 	__u16 tot_len; /* out: MTU */
 	__u32 ifindex;
-	__u32 tos;
+	union {
+		__u32 tos;
+		__u32 metric; /* out */
+	};
 	__be32 ipv4_src;
 	__u32 src_rest[3];
 	__be32 ipv4_dst;
 	__u32 dst_rest[3];
-	__be16 vlan_proto, vlan_tci;
+	__u32 table;
 	__u8 smac[6], dmac[6];
 };
 
 struct bpf_redir_neigh {
 	__u32 nh_family;
-	__be32 ipv4_nh;
-	__u32 rest[3];
+	union {
+		__be32 ipv4_nh;
+		__be32 ipv6_nh[4];
+	};
 };
 
 static void *(*const bpf_map_lookup_elem)(void *map, const void *key) = (void *)1;

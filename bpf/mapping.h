@@ -30,12 +30,6 @@ INLINE struct mapping *find_mapping(__u32 id)
 	return bpf_map_lookup_elem(&mappings, &id);
 }
 
-INLINE __u32 mix(__u32 value)
-{
-	value = (value ^ (value >> 16)) * 0x45d9f3b;
-	return value ^ (value >> 16);
-}
-
 struct target_choice {
 	struct mapping *mapping;
 	addr_t remote;

@@ -21,8 +21,19 @@ HASH_MAP(networks, __u32, struct network, 16384);
 HASH_MAP(endpoints, struct endpoint_key, struct endpoint, 65536);
 HASH_MAP(leases, struct endpoint_key, struct lease, 65536); /* of who is no managed endpoint */
 HASH_MAP(nats, __u32, struct nat, 4096);
-HASH_MAP(pools, struct pool_key, struct pool, 16384);
-HASH_MAP(host_addresses, addr_t, __u32, 4096); /* value: the interface that has it */
+HASH_MAP(pools, struct pool_key, struct pool, 65536);
+HASH_MAP(host_addresses, addr_t, struct host_address, 4096);
+
+/* MTUs that routes have of their own, in bytes; 0: none, though others that are asked for alike have one. */
+LPM_MAP(route_mtus, struct route_mtu_key, __u32, 65536);
+
+/* Two halves: user space fills the one that is not in use. */
+struct {
+	MAP_UINT(type, BPF_MAP_TYPE_ARRAY);
+	MAP_TYPE(key, __u32);
+	MAP_TYPE(value, struct ipsec_policy);
+	MAP_UINT(max_entries, IPSEC_POLICIES * 2);
+} ipsec_policies SEC(".maps");
 
 struct {
 	MAP_UINT(type, BPF_MAP_TYPE_ARRAY);
@@ -91,6 +102,14 @@ struct {
 	MAP_UINT(max_entries, 1);
 } no_port_bits SEC(".maps");
 
+/* IPv6 routers by way of which IPv4 packets leave; each look-up of a route enters it again. */
+struct {
+	MAP_UINT(type, BPF_MAP_TYPE_LRU_HASH);
+	MAP_TYPE(key, __u32);
+	MAP_TYPE(value, struct next_hop6);
+	MAP_UINT(max_entries, 1024);
+} next_hops6 SEC(".maps");
+
 /* Hints only, so forgetting the oldest is right here. Value: when last used. */
 struct {
 	MAP_UINT(type, BPF_MAP_TYPE_LRU_HASH);
@@ -137,10 +156,22 @@ INLINE __u64 now(void)
 	return bpf_ktime_get_coarse_ns();
 }
 
+INLINE __u32 mix(__u32 value)
+{
+	value = (value ^ (value >> 16)) * 0x45d9f3b;
+	return value ^ (value >> 16);
+}
+
 INLINE struct settings *get_settings(void)
 {
 	__u32 zero = 0;
 	return bpf_map_lookup_elem(&configuration, &zero);
+}
+
+INLINE bool has_ipsec(void)
+{
+	struct settings *settings = get_settings();
+	return settings && settings->ipsec;
 }
 
 INLINE bool has_setting(__u32 flag)
@@ -158,8 +189,8 @@ INLINE bool is_host_address(addr_t address)
 /* The interface that has an address of the host, 0 if none has. */
 INLINE __u32 host_interface(addr_t address)
 {
-	__u32 *ifindex = bpf_map_lookup_elem(&host_addresses, &address);
-	return ifindex ? *ifindex : 0;
+	struct host_address *host = bpf_map_lookup_elem(&host_addresses, &address);
+	return host ? host->ifindex : 0;
 }
 
 /* The id of the network whose subnet an address is in; NULL: it is in none of the compartment's. */

@@ -10,6 +10,7 @@ struct packet {
 	__be16 source_port, destination_port; /* ICMP: both the query identifier */
 	__u8 protocol;
 	__u8 ttl;
+	__u8 tos; /* without congestion notification: RFC 3168 section 5 */
 	__u8 tcp_flags;
 	__u8 icmp_type;
 	__u8 tcp_header; /* bytes */

@@ -3,6 +3,7 @@
 #pragma once
 #include "session.h"
 
+/* What a NAT may use for what leaves by ifindex; NULL: nothing may leave there. */
 INLINE struct pool *find_pool(__u32 nat, __u32 ifindex)
 {
 	struct pool_key key = { .nat = nat, .ifindex = ifindex };
@@ -11,12 +12,35 @@ INLINE struct pool *find_pool(__u32 nat, __u32 ifindex)
 	if (pool)
 		return pool;
 	key.ifindex = 0;
-	return bpf_map_lookup_elem(&pools, &key);
+	pool = bpf_map_lookup_elem(&pools, &key);
+	return pool && !(pool->flags & POOL_BOUND) ? pool : NULL;
 }
 
-/* Paired pooling: one inside address keeps to one external address (RFC 4787 REQ-2). */
-INLINE __u32 paired_address(const struct pool *pool, const struct session_key *key)
+/* The same where a NAT without addresses of its own has the source that a route chooses. */
+INLINE struct pool *find_pool_for(__u32 nat, __u32 ifindex, addr_t source)
 {
+	struct pool_key key = { .nat = nat, .address = source };
+	struct pool *pool = find_pool(nat, ifindex), *own;
+
+	if (!pool || !(pool->flags & POOL_FOLLOWS_ROUTE) || !is_set(source))
+		return pool;
+	own = bpf_map_lookup_elem(&pools, &key);
+	return own ?: pool;
+}
+
+/*
+ * Paired pooling: one inside address keeps to one external address (RFC 4787 REQ-2). Of a link's own the first is
+ * the best one, unless the next hop is in the prefix of another.
+ */
+INLINE __u32 paired_address(const struct pool *pool, const struct session_key *key, addr_t next_hop)
+{
+	if (pool->flags & POOL_FOLLOWS_ROUTE) {
+		for (__u32 i = 0; i < POOL_ADDRESSES; i++) {
+			if (i < pool->count && is_in_prefix(next_hop, pool->address[i].address, pool->address[i].mask))
+				return i;
+		}
+		return 0;
+	}
 	return mix(hash_address(key->internal_address) ^ key->compartment) % (pool->count ?: 1);
 }
 
@@ -247,8 +271,8 @@ GLOBAL int join_existing(struct flow *flow, struct pool *pool, const struct nat 
 /* Has an external port for the packet's flow. Returns a drop reason or none. */
 INLINE int join_outside(struct __sk_buff *skb, struct flow *flow, struct pool *pool, const struct nat *nat)
 {
-	bool anywhere = nat->pooling == POOLING_ARBITRARY;
-	__u32 paired = paired_address(pool, &flow->key);
+	bool anywhere = nat->pooling == POOLING_ARBITRARY && !(pool->flags & POOL_FOLLOWS_ROUTE);
+	__u32 paired = paired_address(pool, &flow->key, flow->opening.route.next_hop);
 	struct pool_address *address = pool_address_at(pool, paired);
 	int reason;
 
@@ -289,7 +313,7 @@ NOINLINE int session_insert(const struct session_key *key, struct session *sessi
 	session->lifetime = session_lifetime(key->protocol, session, nat);
 	session->created = session->refreshed = now();
 	if (opening->route.ifindex)
-		route_keep(session, &opening->route, session->created);
+		route_keep(session, &opening->route, opening->query.tos, session->created);
 	/* In a dry run the one at hand counts, whether there is one already or not. */
 	return unlikely(dry_run) ? 0 : map_update(&sessions, key, session, BPF_NOEXIST);
 }
@@ -356,10 +380,39 @@ INLINE struct session *opened_session(const struct session_key *key, struct sess
 	return unlikely(dry_run) ? session : bpf_map_lookup_elem(&sessions, key);
 }
 
+/* The address that a NAT has for itself for an internal one; NO_ADDRESS: it has none. */
+INLINE addr_t fixed_address(__u32 nat, const struct session_key *key)
+{
+	struct pool_key pool_key = { .nat = nat };
+	struct pool *pool = bpf_map_lookup_elem(&pools, &pool_key);
+	struct pool_address *address;
+
+	if (!pool || pool->flags & POOL_FOLLOWS_ROUTE)
+		return NO_ADDRESS;
+	address = pool_address_at(pool, paired_address(pool, key, NO_ADDRESS));
+	return address ? address->address : NO_ADDRESS;
+}
+
+/* Finds the way out of a flow that begins inside. Returns a drop reason or none. */
+INLINE int find_way_out(struct __sk_buff *skb, struct flow *flow)
+{
+	struct opening *opening = &flow->opening;
+	addr_t fixed = fixed_address(opening->nat, &flow->key);
+
+	opening->query = (struct route_query){
+		.nat = opening->nat,
+		.network = opening->network,
+		.external_address = fixed,
+		.tos = flow->packet.tos,
+		.kind = is_set(fixed) ? ROUTE_OWN_FIXED : ROUTE_OWN,
+	};
+	return find_route(skb, &flow->key, &opening->query, &opening->route);
+}
+
 /*
  * Opens a session for a packet from the inside. own is the interface that has
- * the packet's destination, if that is one of the host's addresses (a hairpin).
- * Returns a drop reason or none.
+ * the packet's destination, if that is one of the host's addresses (a hairpin):
+ * then that is the source too, as of what the host says to itself. Returns a drop reason or none.
  */
 GLOBAL int open_outbound(struct __sk_buff *skb, struct flow *flow, __u32 own)
 {
@@ -377,12 +430,13 @@ GLOBAL int open_outbound(struct __sk_buff *skb, struct flow *flow, __u32 own)
 	flow->opening = (struct opening){ .nat = id, .network = flow->network };
 	if (own) {
 		flow->opening.flags |= SESSION_HAIRPIN;
+		pool = find_pool_for(id, own, flow->key.remote_address);
 	} else {
-		reason = find_route(skb, &flow->key, &flow->opening.route);
+		reason = find_way_out(skb, flow);
 		if (reason)
 			return reason;
+		pool = find_pool_for(id, flow->opening.route.ifindex, flow->opening.route.source);
 	}
-	pool = find_pool(id, own ? own : flow->opening.route.ifindex);
 	if (!pool)
 		return REASON_NO_EXTERNAL_ADDRESS;
 	reason = join_outside(skb, flow, pool, nat);
@@ -390,15 +444,13 @@ GLOBAL int open_outbound(struct __sk_buff *skb, struct flow *flow, __u32 own)
 		event_refusal(&flow->key, &flow->opening, reason);
 		return reason;
 	}
+	/* Asked again, as the rules for another address may be other ones, and IPsec policies may be for this address. */
+	if (is_set(flow->opening.query.external_address) &&
+	    !same_address(flow->opening.query.external_address, flow->opening.external_address))
+		flow->opening.route.ifindex = 0;
+	if (unlikely(has_ipsec()))
+		flow->opening.route.ifindex = 0;
 	return session_open(&flow->key, &flow->session, &flow->opening, nat);
-}
-
-/* Whether a NAT has this external address for packets that leave by ifindex. */
-INLINE bool pool_has(__u32 nat, __u32 ifindex, addr_t address)
-{
-	struct pool *pool = find_pool(nat, ifindex);
-
-	return pool && pool_has_address(pool, address);
 }
 
 INLINE bool is_mapped(const struct session_key *key, const struct session *session)
@@ -409,27 +461,64 @@ INLINE bool is_mapped(const struct session_key *key, const struct session *sessi
 	return binding && binding->flags & BINDING_CONFIGURED;
 }
 
+/* Whether answers find back to a session's external address when it leaves by another interface now. */
+NOINLINE int may_leave_by(const struct session_key *key, const struct session *session, const struct route *route)
+{
+	struct pool *pool;
+
+	if (!session)
+		return false;
+	if (session->flags & SESSION_FROM_OUTSIDE || is_mapped(key, session))
+		return true;
+	pool = find_pool_for(session->nat, route->ifindex, route->source);
+	return pool && (pool_has_address(pool, session->external_address) ||
+			(pool->flags & POOL_FOLLOWS_ROUTE && host_interface(session->external_address) == route->ifindex));
+}
+
+NOINLINE int route_kind(const struct session *session)
+{
+	struct pool_key key = {};
+	struct pool *pool;
+
+	if (!session)
+		return ROUTE_OWN;
+	key.nat = session->nat;
+	if (session->flags & SESSION_FROM_OUTSIDE)
+		return ROUTE_ANSWER;
+	pool = bpf_map_lookup_elem(&pools, &key);
+	return pool && !(pool->flags & POOL_FOLLOWS_ROUTE) ? ROUTE_OWN_FIXED : ROUTE_OWN;
+}
+
 /*
  * Looks the route of a known session up again. If the way out is another
  * interface now, where the NAT does not have the session's external address,
  * no answer would find back: the session ends. Returns a drop reason or none.
  */
-NOINLINE int route_refresh(struct __sk_buff *skb, const struct session_key *key, struct session *session)
+NOINLINE int route_refresh(struct __sk_buff *skb, struct flow *flow, struct session *session, __u8 tos)
 {
-	struct route route = {};
+	struct route *route = &flow->opening.route;
+	__u32 last;
 	int reason;
 
 	if (!session)
 		return REASON_ROUTE_LOOKUP;
-	reason = find_route(skb, key, &route);
+	flow->opening.query = (struct route_query){
+		.nat = session->nat,
+		.network = session->network,
+		.external_address = session->external_address,
+		.external_port = session->external_port,
+		.tos = tos,
+		.kind = route_kind(session),
+	};
+	reason = find_route(skb, &flow->key, &flow->opening.query, route);
 	if (reason)
 		return reason;
-	if (session->out_ifindex && session->out_ifindex != route.ifindex && !is_mapped(key, session) &&
-	    !pool_has(session->nat, route.ifindex, session->external_address)) {
-		session_end(key, session);
+	last = session_interface(session);
+	if (last && last != route->ifindex && !may_leave_by(&flow->key, session, route)) {
+		session_end(&flow->key, session);
 		return REASON_ROUTE_CHANGED;
 	}
-	route_keep(session, &route, now());
+	route_keep(session, route, tos, now());
 	return REASON_NONE;
 }
 
@@ -517,7 +606,7 @@ GLOBAL int open_inbound(struct flow *flow, __u32 flags)
 	key = flags & SESSION_HAIRPIN ? &flow->far_key : &flow->key;
 	session = flags & SESSION_HAIRPIN ? &flow->far_session : &flow->session;
 	flow->opening = (struct opening){
-		.flags = flags,
+		.flags = flags | SESSION_FROM_OUTSIDE,
 		.external_address = flow->packet.destination,
 		.external_port = binding_key->port,
 	};

@@ -53,7 +53,11 @@ enum reason {
 	REASON_ENCAPSULATED = 0x5b,
 	REASON_BRIDGE_PROTOCOL = 0x5c,
 	REASON_ROGUE_ROUTER = 0x5d,
-	REASON_COUNT = 0x60,
+	REASON_ROUTE_BLACKHOLE = 0x60,
+	REASON_ROUTE_PROHIBITED = 0x61,
+	REASON_ROUTE_UNREACHABLE = 0x62,
+	REASON_IPSEC = 0x63,
+	REASON_COUNT = 0x80,
 };
 
 /* TCP states: WinNAT's numbers, RFC 6146 section 3.5.2's machine. */
@@ -80,6 +84,7 @@ enum setting_flags { /* what a packet that has no binding may belong to all the 
 	SETTING_TRANSPARENT = 4, /* a socket of ours that has a remote's address */
 	SETTING_MIXED_HOLD = 8, /* NATs have different hold-down times */
 	SETTING_SHADOWS = 16, /* ranges on one address, which go before what is mapped on any */
+	SETTING_ROUTE_MTUS = 256, /* routes of the host have MTUs of their own */
 };
 
 /* One element: the settings that the data path reads on slow paths. */
@@ -90,6 +95,7 @@ struct settings {
 	__u32 flags;
 	__u32 reassembly_ifindex; /* our end of the veth to the reassembly namespace; 0: there is none */
 	__u16 local_port_low, local_port_high; /* the host's ephemeral ports, host order */
+	__u32 ipsec; /* how many IPsec policies there are, and IPSEC_SECOND if they are in the second half of the map */
 };
 
 struct nat {
@@ -100,6 +106,7 @@ struct nat {
 	__u8 pooling, endpoint_dependent, clamp_mss;
 	__u8 exhaustion; /* enum exhaustion */
 	__u8 pad;
+	__u32 table; /* the routing table by which everything leaves; 0: the host's rules decide */
 };
 enum pooling { POOLING_PAIRED = 0, POOLING_ARBITRARY = 1 }; /* RFC 4787 REQ-2 */
 enum exhaustion { /* how a flow is refused that no port or state is left for: decision D3 */
@@ -108,9 +115,14 @@ enum exhaustion { /* how a flow is refused that no port or state is left for: de
 	EXHAUSTION_SILENT = 2,
 };
 
-/* What a NAT may use outside when a packet leaves by ifindex; ifindex 0: any. */
+/*
+ * What a NAT may use outside when a packet leaves by ifindex; ifindex 0: any.
+ * With an address: what a NAT without addresses of its own uses where the host's
+ * routes choose that address for what leaves.
+ */
 struct pool_key {
 	__u32 nat, ifindex;
+	addr_t address;
 };
 #define POOL_ADDRESSES 8
 #define POOL_RANGES 4
@@ -118,13 +130,18 @@ struct port_range {
 	__u16 low, high; /* host order, inclusive; 0-0: unused */
 };
 struct pool_address {
-	addr_t address;
+	addr_t address, mask;
 	__u32 ports; /* how many the ranges hold together */
 	struct port_range range[POOL_RANGES];
 	struct port_range dependent; /* for endpoint-dependent mapping alone */
 };
+enum pool_flags {
+	POOL_FOLLOWS_ROUTE = 1, /* the NAT has no addresses of its own */
+	POOL_BOUND = 2, /* with ifindex 0: the NAT may leave by those interfaces alone that it has a pool of */
+};
 struct pool {
 	__u32 count; /* that new bindings may have */
+	__u32 flags;
 	__u32 mapped; /* behind these: addresses that one-to-one mappings have for themselves */
 	struct pool_address address[POOL_ADDRESSES];
 };
@@ -146,6 +163,7 @@ struct network {
 	__u32 bridge_ifindex;
 	__u32 flags;
 	__u32 compartment;
+	__u32 input_ifindex; /* what its packets come in by, as far as the host's routing rules are concerned; 0: the anchor */
 };
 
 /*
@@ -377,8 +395,19 @@ enum session_flags {
 	SESSION_SPREAD = 16, /* its filter entry says which target its remote has */
 	SESSION_ENDPOINT_DEPENDENT = 32, /* it has no binding: its external port is for this remote alone */
 	SESSION_COUNTED = 64, /* in its endpoint's usage */
+	SESSION_FROM_OUTSIDE = 256, /* a remote has opened it */
 	SESSION_UNUSED = 128, /* not of an element: nobody has seen its port outside, which needs no hold-down */
 };
+/* With NEXT_HOP_IP6 in ifindex (RFC 8950: an IPv4 route by way of an IPv6 router) next_hop is a key of next_hops6. */
+struct way {
+	__u32 ifindex;
+	addr_t next_hop;
+};
+enum { NEXT_HOP_IP6 = 1U << 31 };
+struct next_hop6 {
+	__u32 word[4];
+};
+
 struct session {
 	__u64 created; /* monotonic ns */
 	__u64 refreshed; /* monotonic ns */
@@ -389,14 +418,45 @@ struct session {
 	__be16 external_port;
 	__u16 flags;
 	__u32 nat, network;
-	/* The way out, looked up again when it is older than a second. */
-	__u64 route_expires;
-	__u32 out_ifindex;
-	addr_t next_hop;
-	__u32 out_mtu;
+	/* The way out: for packets with this type of service, and looked up again when it is older than a second. */
+	__u64 route_until;
+	struct way way;
+	__u16 way_mtu;
+	__u8 way_tos;
+	__u8 pad;
 	__u32 half_open; /* opened from outside, and no ACK has come from there yet */
 	__u64 packets_out, bytes_out, packets_in, bytes_in;
 };
+
+/* Which route a packet has gone by: length is 96 bits and the prefix's. */
+struct route_mtu_key {
+	__u32 length;
+	__u32 ifindex;
+	__u32 next_hop; /* 0: none. Of an IPv6 one, its key in next_hops6 */
+	__u32 metric;
+	addr_t destination;
+};
+
+/* An IPsec policy of the host, as of struct xfrm_selector. Of several that select a packet the first counts, in each direction. */
+enum ipsec_limits { IPSEC_POLICIES = 2048, IPSEC_SECOND = 1U << 31 };
+enum ipsec_flags {
+	IPSEC_FORWARDED = 1, /* it is for packets that are forwarded; else for all that leave */
+	IPSEC_PASSES = 2, /* what it selects may leave as it is */
+};
+struct ipsec_policy {
+	addr_t source, source_mask, destination, destination_mask;
+	__u16 source_port, source_port_mask, destination_port, destination_port_mask; /* host order */
+	__u32 ifindex; /* 0: any */
+	__u8 protocol; /* 0: any */
+	__u8 flags;
+	__u16 pad;
+};
+
+struct host_address {
+	__u32 ifindex; /* of the interface that has it */
+	__u32 flags;
+};
+enum host_address_flags { HOST_ADDRESS_DEPRECATED = 1 };
 
 struct port_bits_key {
 	addr_t address;
@@ -427,6 +487,7 @@ struct subnet_key {
 struct one_to_one {
 	__u32 mapping, flags; /* BINDING_ALLOW_LIST */
 	__u32 compartment, network;
+	__u32 nat;
 	addr_t internal_address;
 	addr_t external_address;
 };
@@ -484,6 +545,10 @@ const struct {
 	enum setting_flags setting_flags;
 	enum pooling pooling;
 	enum exhaustion exhaustion;
+	enum pool_flags pool_flags;
+	enum ipsec_flags ipsec_flags;
+	enum ipsec_limits ipsec_limits;
+	enum host_address_flags host_address_flags;
 	enum outside_flags outside_flags;
 	enum network_flags network_flags;
 	enum delivery delivery;

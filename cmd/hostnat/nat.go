@@ -3,6 +3,7 @@ package main
 import (
 	"cmp"
 	"fmt"
+	"strconv"
 
 	"github.com/spf13/cobra"
 
@@ -115,7 +116,16 @@ func natFields(n api.NAT) []field {
 		{"max-rate", cmp.Or(limitText(n.Limits.Rate), "no limit")},
 		{"mss-clamp", yesNo(n.MSSClamp)},
 		{"exhaustion", n.Exhaustion},
+		{"table", tableText(n.Table)},
 	}, metadataFields(n.Labels, n.Owner)...)
+}
+
+// tableText is the number of a routing table.
+func tableText(n uint32) string {
+	if n == 0 {
+		return "none"
+	}
+	return strconv.FormatUint(uint64(n), 10)
 }
 
 // limitText is empty where none is set.

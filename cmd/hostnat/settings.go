@@ -83,6 +83,7 @@ var natSettings = []setting{
 	{"hold-down", "TIME", "a freed UDP port or ICMP identifier rests so long: 0 to 3600s (120s; winnat: 0)"},
 	{"overflow", "on|off", "go on with one port for several remotes when all are used (off)"},
 	{"exhaustion", "prohibited|unreachable|silent", "what a sender is told for whom nothing is left (prohibited)"},
+	{"table", "N|none", "everything leaves by this routing table of the host's or not at all, whatever its rules say (none)"},
 	{"max-sessions", "N", "an endpoint's sessions at once; 0: half of what the table holds (0)"},
 	{"max-ports", "N", "an endpoint's external ports at once; 0: no limit (0)"},
 	{"max-rate", "N", "an endpoint's new sessions a second; 0: no limit (0)"},

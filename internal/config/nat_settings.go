@@ -33,6 +33,7 @@ var settings = map[string]func(n *model.NAT, value string) error{
 		return parseWord("exhaustion", v, &n.Exhaustion, model.Prohibited, model.Unreachable, model.Silent)
 	},
 	"external-interface": parseLinks,
+	"table":              parseTable,
 	"profile": func(n *model.NAT, v string) error {
 		p, err := parseProfile(v)
 		if err == nil {
@@ -163,6 +164,24 @@ func parseLinks(n *model.NAT, s string) error {
 		}
 	}
 	n.ExternalInterfaces = links
+	return nil
+}
+
+// localTable is the kernel's own, of the host's addresses: nothing leaves by it.
+const localTable = 255
+
+// parseTable reads the number of a routing table, or "none".
+func parseTable(n *model.NAT, s string) error {
+	if s == "none" {
+		n.Table = 0
+		return nil
+	}
+	table, err := strconv.ParseUint(s, 10, 32)
+	if err != nil || table == 0 || table == localTable {
+		return model.Errorf(model.Invalid, "%q is not the number of a routing table", model.Clip(s)).
+			WithHint("use a number from 1 to 4294967295, as in 'ip route show table NUMBER', or none: then the host's rules decide")
+	}
+	n.Table = uint32(table)
 	return nil
 }
 

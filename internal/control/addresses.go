@@ -101,7 +101,7 @@ func externalAddresses(n model.NAT, facts model.HostFacts) []model.ExternalAddre
 	}
 	var list []model.ExternalAddress
 	for _, link := range links {
-		if a := facts.AddressOf(link); a.IsValid() {
+		for _, a := range facts.AddressesOf(link) {
 			list = append(list, model.ExternalAddress{Address: a, Ports: model.DefaultPorts})
 		}
 	}

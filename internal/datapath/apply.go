@@ -28,6 +28,8 @@ func (d *Datapath) Apply(c Config) error {
 	var moved bool
 	changed, err := d.changedNATs(d.limitEndpoints(natValues(c)))
 	err = errors.Join(err,
+		d.applyIPsec(c.IPsec),
+		syncMap("MTUs of routes", o.RouteMtus, routeMTUValues(c), nil, nil),
 		d.applySettings(c, mappings),
 		syncMap("NATs", o.Nats, d.limitEndpoints(natValues(c)), &gone.nats, nil),
 		syncMap("external addresses", o.Pools, poolValues(c), nil, &moved),
@@ -76,6 +78,9 @@ func settingFlags(c Config, mappings *mappingTable) uint32 {
 	}
 	if c.Transparent {
 		flags |= kernel.SettingTransparent
+	}
+	if len(c.RouteMTUs) > 0 {
+		flags |= kernel.SettingRouteMTUs
 	}
 	if mixedHoldDown(c.NATs) {
 		flags |= kernel.SettingMixedHold
@@ -167,6 +172,7 @@ func natValues(c Config) map[uint32]kernel.Nat {
 			EndpointDependent:     flag(n.EndpointDependent),
 			ClampMss:              flag(n.MSSClamp),
 			Exhaustion:            exhaustionOf(n.Exhaustion),
+			Table:                 n.Table,
 			TcpFiltering:          filteringOf(n.TCPFiltering),
 			UdpFiltering:          filteringOf(n.UDPFiltering),
 			UdpInboundRefresh:     flag(n.UDPInboundRefresh),
@@ -178,7 +184,7 @@ func natValues(c Config) map[uint32]kernel.Nat {
 func networkValues(c Config) map[uint32]kernel.Network {
 	values := make(map[uint32]kernel.Network, len(c.Networks))
 	for id, n := range c.Networks {
-		values[id] = kernel.Network{BridgeIfindex: n.Bridge, Flags: n.flags(), Compartment: n.Compartment}
+		values[id] = kernel.Network{BridgeIfindex: n.Bridge, InputIfindex: n.Input, Flags: n.flags(), Compartment: n.Compartment}
 	}
 	return values
 }
@@ -233,7 +239,7 @@ func (d *Datapath) applyWholes(c Config) error {
 	for _, id := range slices.Backward(slices.Sorted(maps.Keys(c.Wholes))) {
 		w := c.Wholes[id]
 		value := kernel.OneToOne{
-			Mapping: id, Compartment: w.Compartment, Network: w.Network,
+			Mapping: id, Compartment: w.Compartment, Network: w.Network, Nat: w.NAT,
 			InternalAddress: kernel.AddressOf(w.Internal), ExternalAddress: kernel.AddressOf(w.External),
 		}
 		if len(w.From) > 0 {
@@ -247,10 +253,14 @@ func (d *Datapath) applyWholes(c Config) error {
 		syncMap("mapped inside addresses", d.objects.OneToOneOut, inside, nil, nil))
 }
 
-func hostAddressValues(c Config) map[uint32]uint32 {
-	values := make(map[uint32]uint32, len(c.HostAddresses))
+func hostAddressValues(c Config) map[uint32]kernel.HostAddress {
+	values := make(map[uint32]kernel.HostAddress, len(c.HostAddresses))
 	for a, ifindex := range c.HostAddresses {
-		values[kernel.AddressOf(a)] = ifindex
+		value := kernel.HostAddress{Ifindex: ifindex}
+		if c.Deprecated[a] {
+			value.Flags = kernel.HostAddressDeprecated
+		}
+		values[kernel.AddressOf(a)] = value
 	}
 	return values
 }

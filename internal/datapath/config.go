@@ -21,22 +21,30 @@ type Config struct {
 	Endpoints     []Endpoint            //
 	Leases        []Lease               //
 	HostAddresses map[netip.Addr]uint32 // the host's own, without loopback, with their interfaces
+	Deprecated    map[netip.Addr]bool   // those of them that new flows shall have only where there is no other
+	RouteMTUs     []RouteMTU            //
+	IPsec         []IPsecPolicy         // in the order in which the kernel asks them; at most MaxIPsecPolicies
 	Mappings      map[uint32]Mapping    // by id
 	Wholes        map[uint32]Whole      // mappings of whole addresses, by ids that no mapping has; their TCP and UDP ports are in Mappings
 	Transparent   bool                  // programs of ours talk to endpoints under the addresses of remotes
 }
 
 // Pool is what a NAT may use outside for packets that leave by Interface;
-// Interface 0 is any.
+// Interface 0 is any. A NAT that has addresses of its own has them in a pool of
+// Interface 0.
 type Pool struct {
 	NAT       uint32
 	Interface uint32
+	Source    netip.Addr    // valid: the pool is for what the host's routes choose this address for, by any interface that the NAT has a pool of
+	Follows   bool          // the NAT has no addresses of its own: the route says which it is, and Addresses, the best first, are for where it does not
+	Bound     bool          // of Interface 0: the NAT may leave by those interfaces alone that it has a pool of
 	Addresses []PoolAddress // at most 8
 }
 
 // PoolAddress is an external address with its dynamic port ranges.
 type PoolAddress struct {
 	Address netip.Addr
+	Bits    int               // of the prefix that the host has on the link with it; 0: none
 	Ports   []model.PortRange // at most 4; none: a mapping has the whole address, and no new binding gets it
 }
 
@@ -45,6 +53,7 @@ type Network struct {
 	Compartment uint32
 	NAT         uint32 // 0: internal only
 	Bridge      uint32 // interface
+	Input       uint32 // interface that the host's routing rules know its packets by; 0: Anchor
 	Subnet      netip.Prefix
 	Gateway     netip.Addr
 	GatewayMAC  model.MAC
@@ -102,6 +111,7 @@ type Target struct {
 // Whole is a mapping of a whole external address to an internal one, for
 // protocols without ports (RFC 3022 section 2.1, Basic NAT).
 type Whole struct {
+	NAT                  uint32
 	Compartment, Network uint32
 	External, Internal   netip.Addr
 	From                 []netip.Prefix // empty: every remote

@@ -85,16 +85,19 @@ func (d *Datapath) endOrphans(gone orphans) error {
 func (d *Datapath) endLost(c Config, mappings *mappingTable) error {
 	type natAddress struct{ nat, address uint32 }
 	pools := make(map[natAddress][]model.PortRange)
-	known := hostAddressValues(c)
+	known := make(map[uint32]bool)
+	for a := range c.HostAddresses {
+		known[kernel.AddressOf(a)] = true
+	}
 	for _, p := range c.Pools {
 		for _, a := range p.Addresses {
 			at := natAddress{p.NAT, kernel.AddressOf(a.Address)}
 			pools[at] = append(pools[at], a.Ports...)
-			known[at.address] = 1
+			known[at.address] = true
 		}
 	}
 	return d.endSessionsIf(func(k *kernel.SessionKey, v *kernel.Session) bool {
-		if known[v.ExternalAddress] == 0 {
+		if !known[v.ExternalAddress] {
 			return true
 		}
 		_, isMapped := mappings.responsible(externalOf(k, v))

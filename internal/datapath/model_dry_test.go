@@ -112,7 +112,7 @@ func (w *twin) sums() (map[string]uint64, error) {
 		}
 		var err error
 		switch {
-		case name == "flows" || m.Type() == ebpf.RingBuf || m.Type() == ebpf.Queue || name == "tokens":
+		case name == "flows" || name == "route_works" || m.Type() == ebpf.RingBuf || m.Type() == ebpf.Queue || name == "tokens":
 			continue // the programs' own; what the others cannot reach without a session or the reassembly programs
 		case m.Type() == ebpf.PerCPUArray:
 			err = perCPURows(m, add)

@@ -130,7 +130,7 @@ var twinMappings = map[uint32]Mapping{
 
 // twinWhole is the mapping of a whole address that a world may have.
 var twinWhole = Whole{
-	Compartment: 1, Network: 1, External: secondAddress, Internal: inside2,
+	NAT: 1, Compartment: 1, Network: 1, External: secondAddress, Internal: inside2,
 	From: []netip.Prefix{netip.MustParsePrefix("198.51.100.0/24"), netip.MustParsePrefix("203.0.113.0/24")},
 }
 
@@ -234,7 +234,9 @@ func modelConfig(w world) natmodel.Config {
 		c.Leases = append(c.Leases, natmodel.Lease{Compartment: l.Compartment, Address: l.Address, MAC: kernel.MACOf(l.MAC)})
 	}
 	if w.Whole {
-		c.Wholes = []natmodel.Whole{natmodel.Whole(twinWhole)}
+		c.Wholes = []natmodel.Whole{{
+			Compartment: twinWhole.Compartment, Network: twinWhole.Network, External: twinWhole.External, Internal: twinWhole.Internal, From: twinWhole.From,
+		}}
 	}
 	for id, n := range w.networks(twinNetworks) {
 		c.Networks[id] = natmodel.Network{

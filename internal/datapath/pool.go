@@ -1,6 +1,8 @@
 package datapath
 
 import (
+	"cmp"
+	"net/netip"
 	"slices"
 
 	"github.com/hostnat/hostnat/internal/datapath/kernel"
@@ -13,7 +15,11 @@ import (
 func poolValues(c Config) map[kernel.PoolKey]kernel.Pool {
 	values := make(map[kernel.PoolKey]kernel.Pool, len(c.Pools))
 	for _, p := range c.Pools {
-		values[kernel.PoolKey{Nat: p.NAT, Ifindex: p.Interface}] = poolValue(p, c)
+		key := kernel.PoolKey{Nat: p.NAT, Ifindex: p.Interface}
+		if p.Source.IsValid() {
+			key = kernel.PoolKey{Nat: p.NAT, Address: kernel.AddressOf(p.Source)}
+		}
+		values[key] = poolValue(p, c)
 	}
 	return values
 }
@@ -22,6 +28,12 @@ func poolValues(c Config) map[kernel.PoolKey]kernel.Pool {
 // has them as a whole, behind the others: they are without ports.
 func poolValue(p Pool, c Config) kernel.Pool {
 	var value kernel.Pool
+	if p.Follows {
+		value.Flags |= kernel.PoolFollowsRoute
+	}
+	if p.Bound {
+		value.Flags |= kernel.PoolBound
+	}
 	addresses := slices.Clone(p.Addresses)
 	slices.SortStableFunc(addresses, func(a, b PoolAddress) int { return int(flag(len(a.Ports) == 0)) - int(flag(len(b.Ports) == 0)) })
 	for i, a := range addresses {
@@ -30,6 +42,7 @@ func poolValue(p Pool, c Config) kernel.Pool {
 		}
 		to := &value.Address[i]
 		to.Address = kernel.AddressOf(a.Address)
+		to.Mask = maskOf(netip.PrefixFrom(a.Address, cmp.Or(a.Bits, 32)))
 		if len(a.Ports) == 0 {
 			value.Mapped++
 			continue

@@ -63,6 +63,10 @@ const (
 	Encapsulated             Reason = 0x5b
 	BridgeProtocol           Reason = 0x5c
 	RogueRouter              Reason = 0x5d
+	RouteBlackhole           Reason = 0x60
+	RouteProhibited          Reason = 0x61
+	RouteUnreachable         Reason = 0x62
+	IPsecPolicy              Reason = 0x63
 )
 
 type reasonText struct{ name, description string }
@@ -112,6 +116,10 @@ var reasons = map[Reason]reasonText{
 	NoNAT:                    {"no-nat", "The endpoint's network has no NAT with an external address."},
 	IPv6:                     {"ipv6", "IPv6 is not translated yet; containers send a little of it by themselves."},
 	RouteChanged:             {"route-changed", "The way out moved to an interface where the NAT does not have the session's external address; the session ended."},
+	RouteBlackhole:           {"route-blackhole", "A route or rule of the host's is a blackhole for the packet."},
+	RouteProhibited:          {"route-prohibited", "A route or rule of the host's prohibits the packet."},
+	RouteUnreachable:         {"route-unreachable", "A route or rule of the host's says that the destination is unreachable, or the NAT's own table has no route."},
+	IPsecPolicy:              {"ipsec", "An IPsec policy of the host's selects the packet, which would leave in clear."},
 	EndpointLimit:            {"endpoint-limit", "The endpoint has as many sessions, ports or new sessions a second as its NAT allows."},
 	RogueServer:              {"rogue-server", "An endpoint answered as a DHCP server; the network has its own."},
 	SourceRoute:              {"source-route", "The packet asks for a route of its sender's choice (IP source routing)."},

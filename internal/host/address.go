@@ -41,6 +41,9 @@ type address struct {
 	external bool         // hostnat added it for a NAT
 	routed   bool         // the host's main table has its prefix,
 	metric   uint32       // with this metric
+
+	scope      uint8 // RT_SCOPE_UNIVERSE, or how far from the link it is known
+	deprecated bool  // its preferred lifetime is over: for what is new there should be a better one
 }
 
 // addressesOf returns the IPv4 addresses of one link.
@@ -103,7 +106,7 @@ func parseAddress(message []byte) (address, bool, error) {
 	if err != nil {
 		return address{}, false, fmt.Errorf("parse address: %w", err)
 	}
-	a := address{link: int(head.Index), routed: true}
+	a := address{link: int(head.Index), routed: true, scope: head.Scope}
 	for _, attr := range attrs {
 		switch attr.Attr.Type {
 		case unix.IFA_LOCAL:
@@ -111,7 +114,11 @@ func parseAddress(message []byte) (address, bool, error) {
 				a.prefix = netip.PrefixFrom(ip, int(head.Prefixlen))
 			}
 		case unix.IFA_FLAGS:
-			a.routed = len(attr.Value) < 4 || binary.NativeEndian.Uint32(attr.Value)&unix.IFA_F_NOPREFIXROUTE == 0
+			if len(attr.Value) >= 4 {
+				flags := binary.NativeEndian.Uint32(attr.Value)
+				a.routed = flags&unix.IFA_F_NOPREFIXROUTE == 0
+				a.deprecated = flags&unix.IFA_F_DEPRECATED != 0
+			}
 		case ifaPriority:
 			if len(attr.Value) >= 4 {
 				a.metric = binary.NativeEndian.Uint32(attr.Value)

@@ -11,7 +11,7 @@ const AnchorName = "hostnat0"
 
 // AnchorLink makes a bridge without ports that stays down, and returns its
 // index. The data path names it as the input device of its route look-ups
-// (bpf_fib_lookup): forwarding is on for this one link, so that the host's
+// (bpf_fib_lookup): forwarding is on for this link, so that the host's
 // ip_forward may stay off. Somebody who writes ip_forward turns it off again;
 // Watch tells of that, and AnchorLink repairs it.
 func AnchorLink() (int, error) {
@@ -22,7 +22,7 @@ func AnchorLink() (int, error) {
 	if err != nil {
 		return 0, err
 	}
-	err = cmp.Or(disableIPv6(AnchorName), setSysctl(linkSysctl("ipv4", AnchorName, "forwarding"), "1"))
+	err = cmp.Or(disableIPv6(AnchorName), setForwarding(AnchorName))
 	return link.Attrs().Index, err
 }
 

@@ -22,7 +22,7 @@ type Bridge struct {
 }
 
 // EnsureBridge makes the bridge, up, with the gateway's address as its only
-// one and without IPv6, and returns its index. Spanning tree is off as the
+// one, with forwarding and without IPv6, and returns its index. Spanning tree is off as the
 // kernel makes it, so ports forward at once whatever the forward delay. A link
 // of that name that hostnat did not make is a conflict.
 //
@@ -53,7 +53,7 @@ func EnsureBridge(ctx context.Context, b Bridge) (int, error) {
 	if b.Apart {
 		settle = setApart
 	}
-	if err := cmp.Or(settle(b.Name), onlyAddress(ctx, link, b.Gateway, !b.Apart)); err != nil {
+	if err := cmp.Or(settle(b.Name), setForwarding(b.Name), onlyAddress(ctx, link, b.Gateway, !b.Apart)); err != nil {
 		return 0, err
 	}
 	return link.Attrs().Index, setUp(netlink.LinkSetUp, link)

@@ -17,6 +17,7 @@ type Changes struct {
 	Links    map[int]bool // that came or went, or that have other attributes or addresses
 	Routes   map[int]bool // links that routes lead to, which came or went; 0: several, or none
 	Settings map[int]bool // links with other settings (`ip netconf`)
+	IPsec    bool         // policies came or went
 	Rules    bool         // a rule went, or somebody else's came
 
 	// Routes that were there when something was taken last, and are not now: those

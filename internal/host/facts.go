@@ -36,6 +36,10 @@ func FactsOf(ctx context.Context, links []Link, exclude func(link string) bool) 
 	if err != nil {
 		return model.HostFacts{}, err
 	}
+	rules, err := inputLinks(ctx)
+	if err != nil {
+		return model.HostFacts{}, err
+	}
 	var own, adopted []Link
 	for _, l := range links {
 		switch {
@@ -45,7 +49,7 @@ func FactsOf(ctx context.Context, links []Link, exclude func(link string) bool) 
 			adopted = append(adopted, l)
 		}
 	}
-	facts := model.HostFacts{LocalPorts: ports, MTU: defaultMTU}
+	facts := model.HostFacts{LocalPorts: ports, MTU: defaultMTU, RuleLinks: rules}
 	addLinks(&facts, own)
 	addRoutes(&facts, own, routes)
 	for _, l := range adopted {
@@ -81,7 +85,9 @@ func addLinks(facts *model.HostFacts, links []Link) {
 		if !l.Loopback {
 			facts.Interfaces = append(facts.Interfaces, l.Name)
 		}
-		for _, p := range l.Addresses {
+		own := slices.Clone(l.Addresses)
+		slices.SortStableFunc(own, func(a, b netip.Prefix) int { return l.unfitness(a) - l.unfitness(b) })
+		for _, p := range own {
 			if slices.Contains(l.Lent, p) {
 				continue // ours, and it goes with what we lent it for
 			}
@@ -146,6 +152,21 @@ func addRouter(facts *model.HostFacts, link string, prefix netip.Prefix, router 
 	} else if isDefault {
 		facts.Routers[i].Source = source
 	}
+}
+
+// inputLinks are the links that routing rules name as what a packet comes in by.
+// Those of hostnat's own rules are left out.
+func inputLinks(ctx context.Context) (links []string, err error) {
+	rules, err := dump(ctx, func() ([]netlink.Rule, error) { return netlink.RuleList(unix.AF_INET) })
+	if err != nil {
+		return nil, fmt.Errorf("list routing rules: %w", err)
+	}
+	for _, r := range rules {
+		if r.IifName != "" && r.Protocol != routeOrigin && !slices.Contains(links, r.IifName) {
+			links = append(links, r.IifName)
+		}
+	}
+	return links, nil
 }
 
 // prefersDefault reports whether the kernel would take the default route r

@@ -36,6 +36,9 @@ type Link struct {
 	External    []netip.Prefix // those of Addresses that AddExternal added
 	Island      bool           // EnsureIsland has changed it, and nobody has given it back
 	Unrouted    []netip.Prefix // those of Addresses whose prefix the main routing table does not have
+	Deprecated  []netip.Prefix // those of Addresses whose preferred lifetime is over
+	Forwards    bool           // what comes in there may be forwarded (net.ipv4.conf.NAME.forwarding)
+	Narrow      []netip.Prefix // those of Addresses that are known on the link or the host alone, by their scope
 }
 
 // Owned reports whether hostnat made the link.
@@ -77,6 +80,12 @@ func (l *Link) addAddresses(own []address) {
 		}
 		if a.external {
 			l.External = append(l.External, a.prefix)
+		}
+		if a.deprecated {
+			l.Deprecated = append(l.Deprecated, a.prefix)
+		}
+		if a.scope != unix.RT_SCOPE_UNIVERSE {
+			l.Narrow = append(l.Narrow, a.prefix)
 		}
 	}
 }

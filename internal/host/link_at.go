@@ -37,7 +37,8 @@ func LinkAt(ctx context.Context, index int) (Link, bool, error) {
 
 // Equal reports whether nothing of the link is different.
 func (l Link) Equal(o Link) bool {
-	if !slices.Equal(l.Addresses, o.Addresses) || !slices.Equal(l.Lent, o.Lent) || !slices.Equal(l.External, o.External) || !slices.Equal(l.Unrouted, o.Unrouted) {
+	if !slices.Equal(l.Addresses, o.Addresses) || !slices.Equal(l.Lent, o.Lent) || !slices.Equal(l.External, o.External) || !slices.Equal(l.Unrouted, o.Unrouted) ||
+		!slices.Equal(l.Deprecated, o.Deprecated) || !slices.Equal(l.Narrow, o.Narrow) {
 		return false
 	}
 	return l.attributes() == o.attributes()
@@ -51,12 +52,13 @@ type linkAttributes struct {
 	mtu, master       int
 	up, loop, ether   bool
 	isolated, island  bool
+	forwards          bool
 	peer, peerNSID    int
 }
 
 func (l Link) attributes() linkAttributes {
 	return linkAttributes{
-		l.Index, l.Name, l.Type, l.Alias, string(l.MAC), l.MTU, l.MasterIndex, l.Up, l.Loopback, l.HasEthernet, l.Isolated, l.Island, l.PeerIndex, l.PeerNSID,
+		l.Index, l.Name, l.Type, l.Alias, string(l.MAC), l.MTU, l.MasterIndex, l.Up, l.Loopback, l.HasEthernet, l.Isolated, l.Island, l.Forwards, l.PeerIndex, l.PeerNSID,
 	}
 }
 

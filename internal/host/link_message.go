@@ -106,6 +106,8 @@ func (l *Link) setAttribute(a syscall.NetlinkRouteAttr) error {
 		return l.setInfo(a.Value)
 	case unix.IFLA_PROP_LIST:
 		return l.setProperties(a.Value)
+	case unix.IFLA_AF_SPEC:
+		return l.setFamilies(a.Value)
 	}
 	return nil
 }
@@ -139,6 +141,27 @@ func (l *Link) setProperties(list []byte) error {
 		}
 	}
 	l.Island = wasOf(names) != ""
+	return err
+}
+
+// setFamilies reads the IPv4 settings: a row of 32-bit numbers, of which forwarding
+// (IPV4_DEVCONF_FORWARDING) is the first.
+func (l *Link) setFamilies(families []byte) error {
+	attributes, err := nl.ParseRouteAttr(families)
+	for _, family := range attributes {
+		if family.Attr.Type&^unix.NLA_F_NESTED != unix.AF_INET {
+			continue
+		}
+		settings, err := nl.ParseRouteAttr(family.Value)
+		if err != nil {
+			return err
+		}
+		for _, s := range settings {
+			if s.Attr.Type == unix.IFLA_INET_CONF {
+				l.Forwards = number(s.Value) != 0
+			}
+		}
+	}
 	return err
 }
 

@@ -1,19 +1,25 @@
 package host
 
-import ()
-
 // SettingsFit reports whether the settings that hostnat has made to a link of its
-// own are still there: the anchor forwards, a link whose prefix the main
+// own are still there: the anchor and bridges forward, a link whose prefix the main
 // routing table does not have is as setApart makes it, and another bridge as
 // loosenFilter does.
 func SettingsFit(l Link) bool {
 	switch {
 	case l.Name == AnchorName:
-		return hasSysctl(linkSysctl("ipv4", l.Name, "forwarding"), "1")
+		return forwards(l.Name)
 	case len(l.Unrouted) > 0:
-		return isApart(l.Name)
+		return isApart(l.Name) && (!l.Owned() || forwards(l.Name))
 	case l.Owned() && l.Type == "bridge":
-		return !isStrict(l.Name)
+		return !isStrict(l.Name) && forwards(l.Name)
 	}
 	return true
 }
+
+// setForwarding lets what comes in at a link be forwarded, as far as the host's IP
+// stack is concerned. The kernel answers look-ups of routes for such a link alone.
+func setForwarding(link string) error {
+	return setSysctl(linkSysctl("ipv4", link, "forwarding"), "1")
+}
+
+func forwards(link string) bool { return hasSysctl(linkSysctl("ipv4", link, "forwarding"), "1") }

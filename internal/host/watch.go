@@ -28,10 +28,11 @@ var watchGroups = []int{
 }
 
 // Watcher gathers what the kernel announces about links, IPv4 addresses, routes,
-// rules, and settings of links. It is safe for concurrent use.
+// rules, settings of links, and IPsec policies. It is safe for concurrent use.
 type Watcher struct {
 	file  *os.File
 	raw   syscall.RawConn
+	ipsec *ipsecWatch
 	ticks chan struct{}
 
 	mu      sync.Mutex
@@ -41,7 +42,7 @@ type Watcher struct {
 
 // NewWatcher watches the calling thread's namespace from now on.
 func NewWatcher() (*Watcher, error) {
-	file, err := openWatch()
+	file, err := openNetlink(unix.NETLINK_ROUTE, watchGroups)
 	if err != nil {
 		return nil, fmt.Errorf("watch network changes: %w", err)
 	}
@@ -50,17 +51,23 @@ func NewWatcher() (*Watcher, error) {
 		file.Close()
 		return nil, fmt.Errorf("watch network changes: %w", err)
 	}
-	return &Watcher{file: file, raw: raw, ticks: make(chan struct{}, 1), buf: make([]byte, 1<<16)}, nil
+	ipsec, err := openIPsecWatch()
+	if err != nil {
+		file.Close()
+		return nil, err
+	}
+	return &Watcher{file: file, raw: raw, ipsec: ipsec, ticks: make(chan struct{}, 1), buf: make([]byte, 1<<16)}, nil
 }
 
 // Close ends Run.
-func (w *Watcher) Close() error { return w.file.Close() }
+func (w *Watcher) Close() error { return errors.Join(w.file.Close(), w.ipsec.close()) }
 
 // Run ticks, at once and then no oftener than each 100 ms, after something was
 // announced, until ctx or the watcher ends. What happens while a tick waits to be
 // received causes no second one.
 func (w *Watcher) Run(ctx context.Context) error {
 	defer context.AfterFunc(ctx, func() { _ = w.file.SetReadDeadline(time.Now()) })()
+	defer w.ipsec.run(ctx, w.Tick)()
 	for w.wait() == nil {
 		w.Tick()
 		select {
@@ -96,6 +103,7 @@ func (w *Watcher) Take() (Changes, error) {
 	}
 	changes := w.changes
 	w.changes = Changes{}
+	changes.IPsec = w.ipsec.take()
 	return changes, nil
 }
 
@@ -131,14 +139,15 @@ func (w *Watcher) drain(fd int) (changed bool, err error) {
 	}
 }
 
-// openWatch opens the socket in the calling thread's namespace.
-func openWatch() (*os.File, error) {
-	fd, err := unix.Socket(unix.AF_NETLINK, unix.SOCK_RAW|unix.SOCK_CLOEXEC|unix.SOCK_NONBLOCK, unix.NETLINK_ROUTE)
+// openNetlink opens a socket, in the calling thread's namespace, that hears what is
+// announced to the groups.
+func openNetlink(protocol int, groups []int) (*os.File, error) {
+	fd, err := unix.Socket(unix.AF_NETLINK, unix.SOCK_RAW|unix.SOCK_CLOEXEC|unix.SOCK_NONBLOCK, protocol)
 	if err != nil {
 		return nil, err
 	}
 	err = unix.Bind(fd, &unix.SockaddrNetlink{Family: unix.AF_NETLINK})
-	for _, group := range watchGroups {
+	for _, group := range groups {
 		if err == nil {
 			err = unix.SetsockoptInt(fd, unix.SOL_NETLINK, unix.NETLINK_ADD_MEMBERSHIP, group)
 		}

@@ -11,11 +11,12 @@ import (
 // made are left out.
 type HostFacts struct {
 	Prefixes         []HostPrefix  `json:"prefixes"`
-	Addresses        []HostAddress `json:"addresses"`
+	Addresses        []HostAddress `json:"addresses"`        // of each link its own, the best as a source first
 	Adopted          []HostPrefix  `json:"adopted"`          // addresses, with their lengths, and routes of bridges that networks have adopted
 	Routers          []HostRouter  `json:"routers"`          // next hops of the routes, each address once
 	DefaultInterface string        `json:"defaultInterface"` // of the default route; empty: there is none
 	Interfaces       []string      `json:"interfaces"`
+	RuleLinks        []string      `json:"ruleLinks"` // links that routing rules are for what comes in by (`ip rule ... iif LINK`)
 
 	AdoptedMACs map[string]MAC `json:"adoptedMacs,omitempty"` // of the bridges that networks have adopted, by name
 
@@ -109,13 +110,21 @@ func (f HostFacts) HasOwn(a netip.Addr) bool {
 	return slices.ContainsFunc(f.Addresses, func(h HostAddress) bool { return h.Address == a && !h.Added })
 }
 
-// AddressOf returns the first address that a link has of its own; not valid if
-// it has none.
+// AddressOf returns the best of the addresses that a link has of its own; not valid
+// if it has none.
 func (f HostFacts) AddressOf(link string) netip.Addr {
-	for _, h := range f.Addresses {
-		if h.Interface == link && !h.Added {
-			return h.Address
-		}
+	if own := f.AddressesOf(link); len(own) > 0 {
+		return own[0]
 	}
 	return netip.Addr{}
+}
+
+// AddressesOf returns the addresses that a link has of its own, the best first.
+func (f HostFacts) AddressesOf(link string) (own []netip.Addr) {
+	for _, h := range f.Addresses {
+		if h.Interface == link && !h.Added {
+			own = append(own, h.Address)
+		}
+	}
+	return own
 }

@@ -67,6 +67,12 @@ func (k *Kernel) Apply(ctx context.Context, c config.Config) (model.Report, erro
 		return model.Report{}, err
 	}
 	v := view{config: c, anchor: uint32(anchor), room: uint32(room), cookie: cookie, local: facts.LocalPorts, host: facts, absent: report.Absent}.withLinks(links)
+	if v.routes, err = host.RouteMTUs(ctx); err != nil {
+		return model.Report{}, err
+	}
+	if v.ipsec, err = host.IPsecPolicies(ctx); err != nil {
+		return model.Report{}, err
+	}
 	if err := k.route(ctx, v); err != nil {
 		return model.Report{}, err
 	}
@@ -256,7 +262,8 @@ func (k *Kernel) steer(v view, report *model.Report) error {
 	}
 	report.Problems = append(report.Problems, v.outsideProblems()...)
 	report.Problems = append(report.Problems, v.wholeProblems()...)
-	if len(c.Pools) == 0 && slices.ContainsFunc(v.config.Networks, model.Network.HasNAT) {
+	report.Problems = append(report.Problems, v.routeProblems()...)
+	if !hasAddress(c.Pools) && slices.ContainsFunc(v.config.Networks, model.Network.HasNAT) {
 		report.Problems = append(report.Problems, "no NAT has an external address: no outside interface has an IPv4 address")
 	}
 	return nil

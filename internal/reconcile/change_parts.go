@@ -45,7 +45,7 @@ func (v view) part(networks []model.Network, endpoints []model.Endpoint, address
 		v.addEndpoint(&c, e)
 	}
 	if addresses {
-		c.HostAddresses = v.hostAddresses()
+		c.HostAddresses, c.Deprecated = v.hostAddresses(), v.deprecated()
 	}
 	return c
 }

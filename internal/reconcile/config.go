@@ -2,7 +2,6 @@ package reconcile
 
 import (
 	"net/netip"
-	"slices"
 
 	"github.com/hostnat/hostnat/internal/config"
 	"github.com/hostnat/hostnat/internal/datapath"
@@ -19,10 +18,12 @@ type view struct {
 	attached map[datapath.Attachment]bool // before
 
 	anchor uint32
-	room   uint32           // 0: there is none
-	cookie uint64           // of the host's network namespace
-	local  model.PortRange  // the host's ephemeral ports
-	host   model.HostFacts  // what the host reaches by itself
+	room   uint32          // 0: there is none
+	cookie uint64          // of the host's network namespace
+	local  model.PortRange // the host's ephemeral ports
+	host   model.HostFacts // what the host reaches by itself
+	routes []host.RouteMTU
+	ipsec  []host.IPsecPolicy
 	absent map[string]error // endpoints that are not there at the moment, by name
 }
 
@@ -66,6 +67,9 @@ func (v view) datapathConfig() datapath.Config {
 		Wholes:      make(map[uint32]datapath.Whole),
 
 		HostAddresses: v.hostAddresses(),
+		Deprecated:    v.deprecated(),
+		RouteMTUs:     v.routeMTUs(),
+		IPsec:         v.ipsecPolicies(),
 		Transparent:   v.config.HasTransparentProxy(),
 	}
 	for _, l := range v.outsides() {
@@ -142,6 +146,7 @@ func (v view) addNetwork(c *datapath.Config, n model.Network) {
 	}
 	if bridge, ok := v.link(n.Bridge); ok {
 		network.Bridge = uint32(bridge.Index)
+		network.Input = v.input(bridge)
 		network.GatewayMAC = bridge.MAC
 		if !n.IsPointToPoint() { // then the endpoint's link is the network's
 			c.Insides[network.Bridge] = datapath.Inside{Network: n.ID, Bridge: true}
@@ -207,82 +212,4 @@ func (v view) mapping(m model.Mapping) (datapath.Mapping, bool) {
 		mapping.Targets = append(mapping.Targets, datapath.Target{Network: n.ID, Internal: to.Internal})
 	}
 	return mapping, len(mapping.Targets) > 0
-}
-
-// pools are the external addresses of a NAT: its own, or what the outgoing
-// interfaces have.
-func (v view) pools(n model.NAT) []datapath.Pool {
-	interfaces := make(map[string]bool)
-	for _, name := range n.ExternalInterfaces {
-		interfaces[name] = true
-	}
-	fixed := v.withoutWholes(v.fixedAddresses(n))
-	if len(n.ExternalAddresses) > 0 && len(fixed) == 0 {
-		return nil // what it was given is not there, and it has no right to another
-	}
-	if len(fixed) > 0 && len(interfaces) == 0 {
-		return []datapath.Pool{{NAT: n.ID, Addresses: fixed}}
-	}
-	var list []datapath.Pool
-	for _, l := range v.outsides() {
-		if len(interfaces) > 0 && !interfaces[l.Name] {
-			continue
-		}
-		addresses := fixed
-		if a := firstAddress(l); len(addresses) == 0 && a.IsValid() {
-			addresses = []datapath.PoolAddress{{Address: a, Ports: model.DefaultPorts.Without(v.local)}}
-		}
-		if len(addresses) > 0 {
-			list = append(list, datapath.Pool{NAT: n.ID, Interface: uint32(l.Index), Addresses: addresses})
-		}
-	}
-	return list
-}
-
-func (v view) fixedAddresses(n model.NAT) []datapath.PoolAddress {
-	var list []datapath.PoolAddress
-	for _, a := range n.ExternalAddresses {
-		if !v.has(a.Address) {
-			continue // no answer would find its way back
-		}
-		ports := a.Ports.Without(v.local)
-		if i := indexOf(list, a.Address); i >= 0 {
-			list[i].Ports = append(list[i].Ports, ports...)
-			continue
-		}
-		list = append(list, datapath.PoolAddress{Address: a.Address, Ports: ports})
-	}
-	return list
-}
-
-func indexOf(list []datapath.PoolAddress, a netip.Addr) int {
-	for i := range list {
-		if list[i].Address == a {
-			return i
-		}
-	}
-	return -1
-}
-
-// firstAddress is the link's own: what hostnat added there is for one NAT alone.
-func firstAddress(l host.Link) netip.Addr {
-	for _, p := range l.Addresses {
-		if !p.Addr().IsLoopback() && !slices.Contains(l.External, p) {
-			return p.Addr()
-		}
-	}
-	return netip.Addr{}
-}
-
-func overlaps(pools []datapath.Pool, local model.PortRange) bool {
-	for _, p := range pools {
-		for _, a := range p.Addresses {
-			for _, r := range a.Ports {
-				if r.Low <= local.High && r.High >= local.Low {
-					return true
-				}
-			}
-		}
-	}
-	return false
 }

@@ -62,6 +62,25 @@ func pool(id, index uint32, address string, ports ...model.PortRange) datapath.P
 	return datapath.Pool{NAT: id, Interface: index, Addresses: []datapath.PoolAddress{{Address: netip.MustParseAddr(address), Ports: ports}}}
 }
 
+// followed is the pool of a NAT without addresses of its own on an interface.
+func followed(id, index uint32, addresses ...string) datapath.Pool {
+	p := datapath.Pool{NAT: id, Interface: index, Follows: true}
+	for _, a := range prefixes(addresses...) {
+		p.Addresses = append(p.Addresses, datapath.PoolAddress{Address: a.Addr(), Bits: a.Bits(), Ports: dynamicPorts})
+	}
+	return p
+}
+
+// chosen are its pools for addresses that routes may choose.
+func chosen(id uint32, addresses ...string) (list []datapath.Pool) {
+	for _, a := range addresses {
+		p := followed(id, 0, a)
+		p.Source = p.Addresses[0].Address
+		list = append(list, p)
+	}
+	return list
+}
+
 func ports(text string) model.AddrPorts {
 	var a model.AddrPorts
 	if err := a.UnmarshalText([]byte(text)); err != nil {
@@ -81,12 +100,12 @@ func TestDatapathConfig(t *testing.T) {
 	want := datapath.Config{
 		Anchor: 3, Room: 15, LocalPorts: localPorts,
 		NATs: map[uint32]model.NAT{1: v.config.NATs[0]},
-		Pools: []datapath.Pool{
-			pool(1, 2, "192.0.2.1", dynamicPorts...), pool(1, 9, "10.8.0.2", dynamicPorts...),
-			pool(1, 10, "172.17.0.1", dynamicPorts...), pool(1, 14, "198.51.100.1", dynamicPorts...),
-		},
+		Pools: append([]datapath.Pool{
+			followed(1, 2, "192.0.2.1/24", "192.0.2.2/24"), followed(1, 9, "10.8.0.2/32"), followed(1, 10, "172.17.0.1/16"),
+			followed(1, 12), followed(1, 13), followed(1, 14, "198.51.100.1/24"),
+		}, chosen(1, "192.0.2.1/24", "192.0.2.2/24", "10.8.0.2/32", "172.17.0.1/16", "198.51.100.1/24")...),
 		Networks: map[uint32]datapath.Network{
-			3: {Compartment: 2, NAT: 1, Bridge: 4, Subnet: subnet("172.16.1.0/24"), Gateway: netip.MustParseAddr("172.16.1.1"), GatewayMAC: "02:68:6e:80:00:03"},
+			3: {Compartment: 2, NAT: 1, Bridge: 4, Input: 4, Subnet: subnet("172.16.1.0/24"), Gateway: netip.MustParseAddr("172.16.1.1"), GatewayMAC: "02:68:6e:80:00:03"},
 			4: {Compartment: 2, NAT: 1, Bridge: 7, Subnet: subnet("172.16.2.0/24"), Gateway: netip.MustParseAddr("172.16.2.1"), GatewayMAC: "02:00:00:00:00:77"},
 		},
 		Insides: map[uint32]datapath.Inside{
@@ -158,6 +177,8 @@ func TestPools(t *testing.T) {
 		}
 		return out
 	}
+	all := chosen(5, "192.0.2.1/24", "192.0.2.2/24", "10.8.0.2/32", "172.17.0.1/16", "198.51.100.1/24")
+	bound := func(p datapath.Pool) datapath.Pool { p.Bound = true; return p }
 	for _, tt := range []struct {
 		name  string
 		nat   model.NAT
@@ -165,14 +186,14 @@ func TestPools(t *testing.T) {
 		watch model.PortRange // ports that need no watch for the host's own use
 	}{
 		{"one interface", model.NAT{ID: 5, ExternalInterfaces: []string{"eth0"}},
-			[]datapath.Pool{pool(5, 2, "192.0.2.1", dynamicPorts...)}, localPorts},
-		{"interface without address", model.NAT{ID: 5, ExternalInterfaces: []string{"eth1"}}, nil, localPorts},
+			append([]datapath.Pool{followed(5, 2, "192.0.2.1/24", "192.0.2.2/24")}, all...), localPorts},
+		{"interface without address", model.NAT{ID: 5, ExternalInterfaces: []string{"eth1"}}, append([]datapath.Pool{followed(5, 12)}, all...), localPorts},
 		{"interface that is not there", model.NAT{ID: 5, ExternalInterfaces: []string{"eth9"}}, nil, localPorts},
 		{"interface that is inside", model.NAT{ID: 5, ExternalInterfaces: []string{"br0", "hn-web"}}, nil, localPorts},
 		{"fixed address", model.NAT{ID: 5, ExternalAddresses: fixed("192.0.2.2")},
 			[]datapath.Pool{pool(5, 0, "192.0.2.2", dynamicPorts...)}, localPorts},
 		{"fixed address on one interface", model.NAT{ID: 5, ExternalInterfaces: []string{"eth1", "tun0"}, ExternalAddresses: fixed("192.0.2.2:2000-2999")},
-			[]datapath.Pool{pool(5, 9, "192.0.2.2", model.PortRange{Low: 2000, High: 2999}), pool(5, 12, "192.0.2.2", model.PortRange{Low: 2000, High: 2999})}, localPorts},
+			[]datapath.Pool{bound(pool(5, 0, "192.0.2.2", model.PortRange{Low: 2000, High: 2999})), pool(5, 9, "192.0.2.2", model.PortRange{Low: 2000, High: 2999}), pool(5, 12, "192.0.2.2", model.PortRange{Low: 2000, High: 2999})}, localPorts},
 		{"range across the host's", model.NAT{ID: 5, ExternalAddresses: fixed("192.0.2.2:30000-40000")},
 			[]datapath.Pool{pool(5, 0, "192.0.2.2", model.PortRange{Low: 30000, High: 32767})}, localPorts},
 		{"range in the host's", model.NAT{ID: 5, ExternalAddresses: fixed("192.0.2.2:40000-40009")},
@@ -190,7 +211,9 @@ func TestPools(t *testing.T) {
 			v := hostView()
 			v.config.NATs = []model.NAT{tt.nat}
 			c := v.datapathConfig()
-			slices.SortFunc(c.Pools, func(a, b datapath.Pool) int { return cmp.Compare(a.Interface, b.Interface) })
+			order := func(a, b datapath.Pool) int { return cmp.Compare(a.Interface, b.Interface) }
+			slices.SortStableFunc(c.Pools, order)
+			slices.SortStableFunc(tt.want, order)
 			if diff := gocmp.Diff(tt.want, c.Pools, compareNetip); diff != "" {
 				t.Errorf("(-want +got):\n%s", diff)
 			}
@@ -219,5 +242,52 @@ func TestAttachments(t *testing.T) {
 	})
 	if diff := gocmp.Diff(want, got); diff != "" {
 		t.Errorf("(-want +got):\n%s", diff)
+	}
+}
+
+// TestPoolsOfAddresses: which of the host's addresses what leaves may have.
+func TestPoolsOfAddresses(t *testing.T) {
+	t.Parallel()
+	addresses := func(l host.Link) []string {
+		v := view{local: localPorts, links: []host.Link{
+			{Index: 1, Name: "lo", Loopback: true, Addresses: prefixes("127.0.0.1/8", "203.0.113.7/32")},
+			{Index: 3, Name: "hn-web", Alias: host.Owner, Addresses: prefixes("172.16.1.1/24")},
+			l,
+		}}
+		var got []string
+		for _, p := range v.pools(model.NAT{ID: 5}) {
+			if !p.Source.IsValid() {
+				for _, a := range p.Addresses {
+					got = append(got, a.Address.String())
+				}
+				got = append(got, "|")
+				continue
+			}
+			got = append(got, p.Source.String())
+		}
+		return got
+	}
+	for _, tt := range []struct {
+		name string
+		link host.Link
+		want []string
+	}{
+		{"on loopback alone", host.Link{}, []string{"203.0.113.7", "|", "203.0.113.7"}},
+		{"link-local first", host.Link{Addresses: prefixes("169.254.9.9/16", "10.0.0.2/24")},
+			[]string{"10.0.0.2", "169.254.9.9", "|", "10.0.0.2", "169.254.9.9", "203.0.113.7"}},
+		{"of the link's scope", host.Link{Addresses: prefixes("10.9.9.9/24", "10.0.0.2/24"), Narrow: prefixes("10.9.9.9/24")},
+			[]string{"10.0.0.2", "10.9.9.9", "|", "10.0.0.2", "10.9.9.9", "203.0.113.7"}},
+		{"deprecated", host.Link{Addresses: prefixes("169.254.9.9/16", "10.0.0.1/24", "10.0.0.2/24"), Deprecated: prefixes("10.0.0.1/24")},
+			[]string{"10.0.0.2", "10.0.0.1", "169.254.9.9", "|", "10.0.0.2", "10.0.0.1", "169.254.9.9", "203.0.113.7"}},
+		{"hostnat's own", host.Link{Addresses: prefixes("10.0.0.7/32", "10.0.0.2/24"), External: prefixes("10.0.0.7/32")},
+			[]string{"10.0.0.2", "|", "10.0.0.2", "203.0.113.7"}},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
+			tt.link.Index, tt.link.Name = 2, "eth0"
+			if diff := gocmp.Diff(tt.want, addresses(tt.link)); diff != "" {
+				t.Errorf("(-want +got):\n%s", diff)
+			}
+		})
 	}
 }

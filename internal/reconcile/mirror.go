@@ -186,6 +186,16 @@ func (m *mirror) refresh(ctx context.Context) error {
 		}
 		m.put(index, l, found)
 	}
+	for index := range changes.Settings {
+		if was, known := m.links[index]; known && m.ours[was.Name] && !was.Hostnats() { // whether it forwards
+			l, found, err := host.LinkAt(ctx, index)
+			if err != nil {
+				m.known = false
+				return err
+			}
+			m.put(index, l, found)
+		}
+	}
 	m.heed(changes)
 	m.tick()
 	return nil
@@ -239,7 +249,10 @@ func (m *mirror) expectRoutes(routes []host.OwnRoute) {
 
 // heed takes note of what was announced about routes, rules and settings.
 func (m *mirror) heed(c host.Changes) {
-	m.stale = m.stale || c.Rules
+	m.stale = m.stale || c.IPsec || c.Rules
+	if c.Rules {
+		m.facts = nil
+	}
 	for key := range c.Lost {
 		m.stale = m.stale || m.routes[key]
 	}

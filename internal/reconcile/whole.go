@@ -22,7 +22,7 @@ const (
 func addWhole(c *datapath.Config, id uint32, m datapath.Mapping) {
 	to := m.Targets[0]
 	c.Wholes[id] = datapath.Whole{
-		Compartment: m.Compartment, Network: to.Network,
+		NAT: m.NAT, Compartment: m.Compartment, Network: to.Network,
 		External: m.External.Address, Internal: to.Internal.Address, From: m.From,
 	}
 	all := model.Mapping{Protocol: model.AnyProtocol}.Ports()
@@ -81,6 +81,9 @@ func (v view) wholeProblems() (problems []string) {
 	}
 	for _, n := range v.config.NATs {
 		for _, p := range v.pools(n) {
+			if len(p.Addresses) == 0 || p.Source.IsValid() { // routes need not choose it
+				continue
+			}
 			if m, mapped := v.wholeOf(p.Addresses[0]); mapped { // then all are
 				problems = append(problems, fmt.Sprintf("NAT %s has no port to give out on %s, which is mapped as a whole (mapping %d)", n.Name, m.External.Address, m.ID))
 			}

@@ -25,7 +25,7 @@ func TestWholeMappingIsThree(t *testing.T) {
 	v.config.Mappings = []model.Mapping{wholeMapping(7, "192.0.2.2")}
 	c := v.datapathConfig()
 	want := map[uint32]datapath.Whole{7: {
-		Compartment: 2, Network: 3, External: netip.MustParseAddr("192.0.2.2"), Internal: netip.MustParseAddr("172.16.1.2"), From: prefixes("10.0.0.0/8"),
+		NAT: 1, Compartment: 2, Network: 3, External: netip.MustParseAddr("192.0.2.2"), Internal: netip.MustParseAddr("172.16.1.2"), From: prefixes("10.0.0.0/8"),
 	}}
 	if diff := gocmp.Diff(want, c.Wholes, compareNetip); diff != "" {
 		t.Errorf("(-want +got):\n%s", diff)
@@ -56,9 +56,8 @@ func TestWholeAddressIsNotGivenOut(t *testing.T) {
 		{"one of two", []string{"192.0.2.1", "192.0.2.2"}, "192.0.2.2", []string{"192.0.2.1", "its own 192.0.2.2"}, nil},
 		{"its only one", []string{"192.0.2.2"}, "192.0.2.2", []string{"192.0.2.2"},
 			[]string{"NAT default has no port to give out on 192.0.2.2, which is mapped as a whole (mapping 7)"}},
-		{"of the interface", nil, "192.0.2.1", []string{"192.0.2.1"},
-			[]string{"NAT default has no port to give out on 192.0.2.1, which is mapped as a whole (mapping 7)"}},
-		{"another of the interface", nil, "192.0.2.2", []string{"192.0.2.1"}, nil},
+		{"of the interface", nil, "192.0.2.1", []string{"192.0.2.2", "its own 192.0.2.1"}, nil},
+		{"another of the interface", nil, "192.0.2.2", []string{"192.0.2.1", "its own 192.0.2.2"}, nil},
 		{"not the host's", []string{"192.0.2.1", "192.0.2.9"}, "192.0.2.9", []string{"192.0.2.1"},
 			[]string{"external address 192.0.2.9 of mapping 7 is on no interface of the host"}},
 	} {
@@ -73,6 +72,9 @@ func TestWholeAddressIsNotGivenOut(t *testing.T) {
 			c := v.datapathConfig()
 			var got []string
 			for _, p := range c.Pools {
+				if p.Interface == 0 {
+					continue
+				}
 				for _, a := range p.Addresses {
 					if len(a.Ports) == 0 {
 						got = append(got, "its own "+a.Address.String())

@@ -224,10 +224,10 @@ type bpfFlow struct {
 		DestinationPort uint16
 		Protocol        uint8
 		Ttl             uint8
+		Tos             uint8
 		TcpFlags        uint8
 		IcmpType        uint8
 		TcpHeader       uint8
-		_               [1]byte
 		Id              uint16
 		Fragment        uint16
 		_               [2]byte
@@ -265,11 +265,24 @@ type bpfFlow struct {
 		ExternalAddress uint32
 		ExternalPort    uint16
 		Flags           uint16
-		Route           struct {
+		Query           struct {
+			_               structs.HostLayout
+			Nat             uint32
+			Network         uint32
+			ExternalAddress uint32
+			ExternalPort    uint16
+			Tos             uint8
+			Kind            uint8
+		}
+		Route struct {
 			_       structs.HostLayout
 			Ifindex uint32
 			NextHop uint32
-			Mtu     uint32
+			Source  uint32
+			Metric  uint32
+			Mtu     uint16
+			ViaIp6  bool
+			Pad     uint8
 		}
 	}
 	Ports struct {
@@ -294,8 +307,11 @@ type bpfFragment struct {
 	Destination uint32
 	Id          uint16
 	Mtu         uint16
-	Ifindex     uint32
-	NextHop     uint32
+	Way         struct {
+		_       structs.HostLayout
+		Ifindex uint32
+		NextHop uint32
+	}
 	Compartment uint32
 	Network     uint32
 	_           [4]byte
@@ -327,6 +343,18 @@ type bpfHolder struct {
 	_       [4]byte
 }
 
+type bpfHostAddress struct {
+	_       structs.HostLayout
+	Ifindex uint32
+	Flags   uint32
+}
+
+type bpfHostAddressFlags uint32
+
+const (
+	bpfHostAddressFlagsHOST_ADDRESS_DEPRECATED bpfHostAddressFlags = 1
+)
+
 type bpfHostPortKey struct {
 	_        structs.HostLayout
 	Address  uint32
@@ -357,6 +385,36 @@ type bpfInsideRangeKey struct {
 	Protocol    uint8
 	Pad         uint8
 	Port        uint16
+}
+
+type bpfIpsecFlags uint32
+
+const (
+	bpfIpsecFlagsIPSEC_FORWARDED bpfIpsecFlags = 1
+	bpfIpsecFlagsIPSEC_PASSES    bpfIpsecFlags = 2
+)
+
+type bpfIpsecLimits uint32
+
+const (
+	bpfIpsecLimitsIPSEC_POLICIES bpfIpsecLimits = 2048
+	bpfIpsecLimitsIPSEC_SECOND   bpfIpsecLimits = 2147483648
+)
+
+type bpfIpsecPolicy struct {
+	_                   structs.HostLayout
+	Source              uint32
+	SourceMask          uint32
+	Destination         uint32
+	DestinationMask     uint32
+	SourcePort          uint16
+	SourcePortMask      uint16
+	DestinationPort     uint16
+	DestinationPortMask uint16
+	Ifindex             uint32
+	Protocol            uint8
+	Flags               uint8
+	Pad                 uint16
 }
 
 type bpfLease struct {
@@ -416,6 +474,7 @@ type bpfNat struct {
 	ClampMss              uint8
 	Exhaustion            uint8
 	Pad                   uint8
+	Table                 uint32
 }
 
 type bpfNetwork struct {
@@ -423,6 +482,7 @@ type bpfNetwork struct {
 	BridgeIfindex uint32
 	Flags         uint32
 	Compartment   uint32
+	InputIfindex  uint32
 }
 
 type bpfNetworkFlags uint32
@@ -436,12 +496,18 @@ const (
 	bpfNetworkFlagsNETWORK_DHCP_INSIDE        bpfNetworkFlags = 32
 )
 
+type bpfNextHop6 struct {
+	_    structs.HostLayout
+	Word [4]uint32
+}
+
 type bpfOneToOne struct {
 	_               structs.HostLayout
 	Mapping         uint32
 	Flags           uint32
 	Compartment     uint32
 	Network         uint32
+	Nat             uint32
 	InternalAddress uint32
 	ExternalAddress uint32
 }
@@ -467,10 +533,12 @@ type bpfPassage struct {
 type bpfPool struct {
 	_       structs.HostLayout
 	Count   uint32
+	Flags   uint32
 	Mapped  uint32
 	Address [8]struct {
 		_       structs.HostLayout
 		Address uint32
+		Mask    uint32
 		Ports   uint32
 		Range   [4]struct {
 			_    structs.HostLayout
@@ -485,10 +553,18 @@ type bpfPool struct {
 	}
 }
 
+type bpfPoolFlags uint32
+
+const (
+	bpfPoolFlagsPOOL_FOLLOWS_ROUTE bpfPoolFlags = 1
+	bpfPoolFlagsPOOL_BOUND         bpfPoolFlags = 2
+)
+
 type bpfPoolKey struct {
 	_       structs.HostLayout
 	Nat     uint32
 	Ifindex uint32
+	Address uint32
 }
 
 type bpfPooling uint32
@@ -576,7 +652,11 @@ const (
 	bpfReasonREASON_ENCAPSULATED          bpfReason = 91
 	bpfReasonREASON_BRIDGE_PROTOCOL       bpfReason = 92
 	bpfReasonREASON_ROGUE_ROUTER          bpfReason = 93
-	bpfReasonREASON_COUNT                 bpfReason = 96
+	bpfReasonREASON_ROUTE_BLACKHOLE       bpfReason = 96
+	bpfReasonREASON_ROUTE_PROHIBITED      bpfReason = 97
+	bpfReasonREASON_ROUTE_UNREACHABLE     bpfReason = 98
+	bpfReasonREASON_IPSEC                 bpfReason = 99
+	bpfReasonREASON_COUNT                 bpfReason = 128
 )
 
 type bpfRefusal struct {
@@ -594,6 +674,79 @@ type bpfRefusalKey struct {
 	Reason uint32
 }
 
+type bpfRouteMtuKey struct {
+	_           structs.HostLayout
+	Length      uint32
+	Ifindex     uint32
+	NextHop     uint32
+	Metric      uint32
+	Destination uint32
+}
+
+type bpfRouteWork struct {
+	_   structs.HostLayout
+	Fib struct {
+		_          structs.HostLayout
+		Family     uint8
+		L4Protocol uint8
+		Sport      uint16
+		Dport      uint16
+		TotLen     uint16
+		Ifindex    uint32
+		Tos        uint32
+		Ipv4Src    uint32
+		SrcRest    [3]uint32
+		Ipv4Dst    uint32
+		DstRest    [3]uint32
+		Table      uint32
+		Smac       [6]uint8
+		Dmac       [6]uint8
+	}
+	Question struct {
+		_               structs.HostLayout
+		Input           uint32
+		Table           uint32
+		Source          uint32
+		Destination     uint32
+		SourcePort      uint16
+		DestinationPort uint16
+		Protocol        uint8
+		Tos             uint8
+		Pad             uint16
+	}
+	Inside struct {
+		_       structs.HostLayout
+		Ifindex uint32
+		NextHop uint32
+		Source  uint32
+		Metric  uint32
+		Mtu     uint16
+		ViaIp6  bool
+		Pad     uint8
+	}
+	Neither struct {
+		_       structs.HostLayout
+		Ifindex uint32
+		NextHop uint32
+		Source  uint32
+		Metric  uint32
+		Mtu     uint16
+		ViaIp6  bool
+		Pad     uint8
+	}
+	Ipsec struct {
+		_               structs.HostLayout
+		Source          uint32
+		Destination     uint32
+		SourcePort      uint16
+		DestinationPort uint16
+		Ifindex         uint32
+		Protocol        uint8
+		Forwarded       uint8
+		Pad             uint16
+	}
+}
+
 type bpfSession struct {
 	_               structs.HostLayout
 	Created         uint64
@@ -606,15 +759,20 @@ type bpfSession struct {
 	Flags           uint16
 	Nat             uint32
 	Network         uint32
-	RouteExpires    uint64
-	OutIfindex      uint32
-	NextHop         uint32
-	OutMtu          uint32
-	HalfOpen        uint32
-	PacketsOut      uint64
-	BytesOut        uint64
-	PacketsIn       uint64
-	BytesIn         uint64
+	RouteUntil      uint64
+	Way             struct {
+		_       structs.HostLayout
+		Ifindex uint32
+		NextHop uint32
+	}
+	WayMtu     uint16
+	WayTos     uint8
+	Pad        uint8
+	HalfOpen   uint32
+	PacketsOut uint64
+	BytesOut   uint64
+	PacketsIn  uint64
+	BytesIn    uint64
 }
 
 type bpfSessionFlags uint32
@@ -627,6 +785,7 @@ const (
 	bpfSessionFlagsSESSION_SPREAD             bpfSessionFlags = 16
 	bpfSessionFlagsSESSION_ENDPOINT_DEPENDENT bpfSessionFlags = 32
 	bpfSessionFlagsSESSION_COUNTED            bpfSessionFlags = 64
+	bpfSessionFlagsSESSION_FROM_OUTSIDE       bpfSessionFlags = 256
 	bpfSessionFlagsSESSION_UNUSED             bpfSessionFlags = 128
 )
 
@@ -657,6 +816,7 @@ const (
 	bpfSettingFlagsSETTING_TRANSPARENT        bpfSettingFlags = 4
 	bpfSettingFlagsSETTING_MIXED_HOLD         bpfSettingFlags = 8
 	bpfSettingFlagsSETTING_SHADOWS            bpfSettingFlags = 16
+	bpfSettingFlagsSETTING_ROUTE_MTUS         bpfSettingFlags = 256
 )
 
 type bpfSettings struct {
@@ -668,6 +828,8 @@ type bpfSettings struct {
 	ReassemblyIfindex uint32
 	LocalPortLow      uint16
 	LocalPortHigh     uint16
+	Ipsec             uint32
+	_                 [4]byte
 }
 
 type bpfSocketNatKey struct {
@@ -794,12 +956,14 @@ const (
 	bpfMapInsidePrefixes    = "inside_prefixes"
 	bpfMapInsideRanges      = "inside_ranges"
 	bpfMapInsides           = "insides"
+	bpfMapIpsecPolicies     = "ipsec_policies"
 	bpfMapLastToken         = "last_token"
 	bpfMapLeases            = "leases"
 	bpfMapManagedMacs       = "managed_macs"
 	bpfMapMappings          = "mappings"
 	bpfMapNats              = "nats"
 	bpfMapNetworks          = "networks"
+	bpfMapNextHops6         = "next_hops6"
 	bpfMapNoPortBits        = "no_port_bits"
 	bpfMapOneToOneIn        = "one_to_one_in"
 	bpfMapOneToOneOut       = "one_to_one_out"
@@ -812,6 +976,8 @@ const (
 	bpfMapReassemblyLoads   = "reassembly_loads"
 	bpfMapRefusals          = "refusals"
 	bpfMapReservedPorts     = "reserved_ports"
+	bpfMapRouteMtus         = "route_mtus"
+	bpfMapRouteWorks        = "route_works"
 	bpfMapSessions          = "sessions"
 	bpfMapSlots             = "slots"
 	bpfMapSocketNat         = "socket_nat"
@@ -938,12 +1104,14 @@ type bpfMapSpecs struct {
 	InsidePrefixes   *ebpf.MapSpec `ebpf:"inside_prefixes"`
 	InsideRanges     *ebpf.MapSpec `ebpf:"inside_ranges"`
 	Insides          *ebpf.MapSpec `ebpf:"insides"`
+	IpsecPolicies    *ebpf.MapSpec `ebpf:"ipsec_policies"`
 	LastToken        *ebpf.MapSpec `ebpf:"last_token"`
 	Leases           *ebpf.MapSpec `ebpf:"leases"`
 	ManagedMacs      *ebpf.MapSpec `ebpf:"managed_macs"`
 	Mappings         *ebpf.MapSpec `ebpf:"mappings"`
 	Nats             *ebpf.MapSpec `ebpf:"nats"`
 	Networks         *ebpf.MapSpec `ebpf:"networks"`
+	NextHops6        *ebpf.MapSpec `ebpf:"next_hops6"`
 	NoPortBits       *ebpf.MapSpec `ebpf:"no_port_bits"`
 	OneToOneIn       *ebpf.MapSpec `ebpf:"one_to_one_in"`
 	OneToOneOut      *ebpf.MapSpec `ebpf:"one_to_one_out"`
@@ -956,6 +1124,8 @@ type bpfMapSpecs struct {
 	ReassemblyLoads  *ebpf.MapSpec `ebpf:"reassembly_loads"`
 	Refusals         *ebpf.MapSpec `ebpf:"refusals"`
 	ReservedPorts    *ebpf.MapSpec `ebpf:"reserved_ports"`
+	RouteMtus        *ebpf.MapSpec `ebpf:"route_mtus"`
+	RouteWorks       *ebpf.MapSpec `ebpf:"route_works"`
 	Sessions         *ebpf.MapSpec `ebpf:"sessions"`
 	Slots            *ebpf.MapSpec `ebpf:"slots"`
 	SocketNat        *ebpf.MapSpec `ebpf:"socket_nat"`
@@ -1018,12 +1188,14 @@ type bpfMaps struct {
 	InsidePrefixes   *ebpf.Map `ebpf:"inside_prefixes"`
 	InsideRanges     *ebpf.Map `ebpf:"inside_ranges"`
 	Insides          *ebpf.Map `ebpf:"insides"`
+	IpsecPolicies    *ebpf.Map `ebpf:"ipsec_policies"`
 	LastToken        *ebpf.Map `ebpf:"last_token"`
 	Leases           *ebpf.Map `ebpf:"leases"`
 	ManagedMacs      *ebpf.Map `ebpf:"managed_macs"`
 	Mappings         *ebpf.Map `ebpf:"mappings"`
 	Nats             *ebpf.Map `ebpf:"nats"`
 	Networks         *ebpf.Map `ebpf:"networks"`
+	NextHops6        *ebpf.Map `ebpf:"next_hops6"`
 	NoPortBits       *ebpf.Map `ebpf:"no_port_bits"`
 	OneToOneIn       *ebpf.Map `ebpf:"one_to_one_in"`
 	OneToOneOut      *ebpf.Map `ebpf:"one_to_one_out"`
@@ -1036,6 +1208,8 @@ type bpfMaps struct {
 	ReassemblyLoads  *ebpf.Map `ebpf:"reassembly_loads"`
 	Refusals         *ebpf.Map `ebpf:"refusals"`
 	ReservedPorts    *ebpf.Map `ebpf:"reserved_ports"`
+	RouteMtus        *ebpf.Map `ebpf:"route_mtus"`
+	RouteWorks       *ebpf.Map `ebpf:"route_works"`
 	Sessions         *ebpf.Map `ebpf:"sessions"`
 	Slots            *ebpf.Map `ebpf:"slots"`
 	SocketNat        *ebpf.Map `ebpf:"socket_nat"`
@@ -1072,12 +1246,14 @@ func (m *bpfMaps) Close() error {
 		m.InsidePrefixes,
 		m.InsideRanges,
 		m.Insides,
+		m.IpsecPolicies,
 		m.LastToken,
 		m.Leases,
 		m.ManagedMacs,
 		m.Mappings,
 		m.Nats,
 		m.Networks,
+		m.NextHops6,
 		m.NoPortBits,
 		m.OneToOneIn,
 		m.OneToOneOut,
@@ -1090,6 +1266,8 @@ func (m *bpfMaps) Close() error {
 		m.ReassemblyLoads,
 		m.Refusals,
 		m.ReservedPorts,
+		m.RouteMtus,
+		m.RouteWorks,
 		m.Sessions,
 		m.Slots,
 		m.SocketNat,

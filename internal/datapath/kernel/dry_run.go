@@ -18,7 +18,7 @@ import (
 type DryRun struct{ Objects }
 
 // ownTables are those that a dry run does not share.
-var ownTables = []string{"flows"}
+var ownTables = []string{"flows", "route_works"}
 
 // OpenDryRun loads the programs of spec once more, with the data path's tables
 // (Objects.Tables).

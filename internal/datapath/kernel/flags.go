@@ -27,4 +27,19 @@ const (
 	SettingTransparent       = uint32(bpfSettingFlagsSETTING_TRANSPARENT)
 	SettingMixedHold         = uint32(bpfSettingFlagsSETTING_MIXED_HOLD)
 	SettingShadows           = uint32(bpfSettingFlagsSETTING_SHADOWS)
+	SettingRouteMTUs         = uint32(bpfSettingFlagsSETTING_ROUTE_MTUS)
+)
+
+const (
+	PoolFollowsRoute = uint32(bpfPoolFlagsPOOL_FOLLOWS_ROUTE)
+	PoolBound        = uint32(bpfPoolFlagsPOOL_BOUND)
+)
+
+const HostAddressDeprecated = uint32(bpfHostAddressFlagsHOST_ADDRESS_DEPRECATED)
+
+const (
+	IPsecForwarded = uint8(bpfIpsecFlagsIPSEC_FORWARDED)
+	IPsecPasses    = uint8(bpfIpsecFlagsIPSEC_PASSES)
+	IPsecPolicies  = int(bpfIpsecLimitsIPSEC_POLICIES)  // how many there is room for
+	IPsecSecond    = uint32(bpfIpsecLimitsIPSEC_SECOND) // in settings: those in use are in the second half of the map
 )

@@ -30,6 +30,9 @@ type (
 	Fragment         = bpfFragment
 	FragmentKey      = bpfFragmentKey
 	HoldDown         = bpfHoldDown
+	HostAddress      = bpfHostAddress
+	IpsecPolicy      = bpfIpsecPolicy
+	RouteMtuKey      = bpfRouteMtuKey
 	Holder           = bpfHolder
 	HostPortKey      = bpfHostPortKey
 	Inside           = bpfInside

@@ -78,7 +78,7 @@ func insideTables(t *testing.T, r *dptest.Rig) map[string]string {
 	maps.Copy(all, dump[uint32, kernel.Network](t, "network", o.Networks))
 	maps.Copy(all, dump[kernel.PrefixKey, uint32](t, "prefix", o.InsidePrefixes))
 	maps.Copy(all, dump[kernel.SubnetKey, uint32](t, "subnet", o.Subnets))
-	maps.Copy(all, dump[uint32, uint32](t, "host address", o.HostAddresses))
+	maps.Copy(all, dump[uint32, kernel.HostAddress](t, "host address", o.HostAddresses))
 	maps.Copy(all, dump[kernel.EndpointKey, kernel.Endpoint](t, "endpoint", o.Endpoints))
 	maps.Copy(all, dump[uint32, kernel.Inside](t, "inside", o.Insides))
 	return all

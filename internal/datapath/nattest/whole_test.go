@@ -29,6 +29,7 @@ func wholes(r *dptest.Rig, i int, from ...string) {
 	m := dptest.Mapping(model.TCP, "203.0.113.9:1", wire.Inside(i, 1), from...)
 	m.External.Ports, m.Targets[0].Internal.Ports = all, all
 	r.Config.Wholes = map[uint32]datapath.Whole{7: {
+		NAT:         wire.RigNAT,
 		Compartment: wire.RigCompartment, Network: wire.RigNetwork, External: mappedAddress, Internal: wire.EndpointAddress(i), From: m.From,
 	}}
 	r.Config.Mappings[7|1<<30] = m
@@ -109,7 +110,7 @@ func TestWholeAddressesTalkToEachOther(t *testing.T) {
 	second := netip.MustParseAddr("203.0.113.10")
 	wire.Must(t, r.Host.AddAddress(lab.HostLink, "203.0.113.10/32"))
 	r.Config.HostAddresses[second] = r.Outside
-	r.Config.Wholes[8] = datapath.Whole{Compartment: wire.RigCompartment, Network: wire.RigNetwork, External: second, Internal: wire.EndpointAddress(1)}
+	r.Config.Wholes[8] = datapath.Whole{NAT: wire.RigNAT, Compartment: wire.RigCompartment, Network: wire.RigNetwork, External: second, Internal: wire.EndpointAddress(1)}
 	r.Apply(t)
 	for _, p := range portless {
 		text := fmt.Sprintf("protocol %d", p)
@@ -123,7 +124,7 @@ func TestWholeAddressesTalkToEachOther(t *testing.T) {
 	r.FromEndpoint(t, 2, portlessPacket(wire.Gre, wire.EndpointAddress(2), second, "has none"))
 	r.Dropped(t, "protocol-unsupported", 1)
 	wholes(r, 0, "198.51.100.0/24") // makes the list anew, for remotes of that prefix alone
-	r.Config.Wholes[8] = datapath.Whole{Compartment: wire.RigCompartment, Network: wire.RigNetwork, External: second, Internal: wire.EndpointAddress(1)}
+	r.Config.Wholes[8] = datapath.Whole{NAT: wire.RigNAT, Compartment: wire.RigCompartment, Network: wire.RigNetwork, External: second, Internal: wire.EndpointAddress(1)}
 	r.Apply(t)
 	r.FromEndpoint(t, 1, portlessPacket(wire.Gre, wire.EndpointAddress(1), mappedAddress, "not on the list"))
 	r.Dropped(t, "remote-not-allowed", 1)
