@@ -63,6 +63,11 @@ func (c *Config) AddNetwork(spec NetworkSpec, facts model.HostFacts, choose Choo
 	if err := useSpec(&n, spec); err != nil {
 		return model.Network{}, err
 	}
+	for _, p := range c.Proxies {
+		if err := clashNameServer(p, n); err != nil {
+			return model.Network{}, err
+		}
+	}
 	if !n.PerEndpoint() {
 		c.compartment(n.Compartment)
 	}

@@ -26,6 +26,11 @@ func (c *Config) AddProxy(spec ProxySpec, at Locate) (model.Proxy, error) {
 	if err := c.checkProxyPort(p); err != nil {
 		return model.Proxy{}, err
 	}
+	for _, n := range c.Networks {
+		if err := clashNameServer(p, n); err != nil {
+			return model.Proxy{}, err
+		}
+	}
 	p.ID = max(c.NextProxy, 1) // 0 in what was stored before there were proxies
 	if err := ProxyLoop(p, c.Proxies, at); err != nil {
 		return model.Proxy{}, err

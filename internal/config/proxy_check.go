@@ -115,3 +115,15 @@ func (c *Config) checkMappingProxies(m model.Mapping) error {
 	}
 	return nil
 }
+
+// clashNameServer refuses a proxy that would take its questions from a network's name
+// server, which answers on port 53 of the gateway over UDP and TCP.
+func clashNameServer(p model.Proxy, n model.Network) error {
+	const domain = 53
+	a := p.Listen.Address()
+	if !n.DNS.On() || !p.ListensOn4() || !p.Listen.Ports.Contains(domain) || a.IsValid() && !model.AddressesMeet(a, n.Gateway4()) {
+		return nil
+	}
+	return model.Errorf(model.Conflict, "%s %s is where the name server of network %q answers (%s:%d)", p.Protocol, p.Listen, n.Name, n.Gateway4(), domain).
+		WithHint("listen on one address of the host, on another port, or turn the name server off: hostnat network set %s dns=off", n.Name)
+}

@@ -163,8 +163,8 @@ func TestAddProxy(t *testing.T) {
 	}{
 		{"a port alone", ProxySpec{Kind: "v4tov4", Listen: "80", Connect: "c1:8080"},
 			model.Proxy{Kind: model.V4ToV4, Protocol: model.TCP, Listen: model.HostPorts{Host: "*", Ports: span(80, 80)}, Connect: model.HostPorts{Host: "c1", Ports: span(8080, 8080)}}},
-		{"colon and port", ProxySpec{Kind: "V4toV6", Protocol: "UDP", Listen: ":53", Connect: "[2001:DB8::1]:53"},
-			model.Proxy{Kind: model.V4ToV6, Protocol: model.UDP, Listen: model.HostPorts{Host: "*", Ports: span(53, 53)}, Connect: model.HostPorts{Host: "2001:db8::1", Ports: span(53, 53)}}},
+		{"colon and port", ProxySpec{Kind: "V4toV6", Protocol: "UDP", Listen: ":5353", Connect: "[2001:DB8::1]:5353"},
+			model.Proxy{Kind: model.V4ToV6, Protocol: model.UDP, Listen: model.HostPorts{Host: "*", Ports: span(5353, 5353)}, Connect: model.HostPorts{Host: "2001:db8::1", Ports: span(5353, 5353)}}},
 		{"netsh's star", ProxySpec{Kind: "v6tov4", Listen: "*:443", Connect: "WWW.example.:443", ProxyProtocol: true},
 			model.Proxy{Kind: model.V6ToV4, Protocol: model.TCP, Listen: model.HostPorts{Host: "*", Ports: span(443, 443)}, Connect: model.HostPorts{Host: "WWW.example", Ports: span(443, 443)}, ProxyProtocol: true}},
 		{"ranges", ProxySpec{Kind: "v6tov6", Listen: "[::1]:8000-8999", Connect: "[2001:db8::1]:9000-9999"},
@@ -302,7 +302,7 @@ func TestProxyJSON(t *testing.T) {
 	t.Parallel()
 	c := testConfig(t)
 	must(t)(c.AddProxy(ProxySpec{Kind: "v6tov6", Listen: "[2001:db8::1]:7000-7010", Connect: "[::1]:80-90", ProxyProtocol: true}, here(&c)))
-	must(t)(c.AddProxy(ProxySpec{Kind: "v4tov4", Protocol: "udp", Listen: "53", Connect: "c1:53"}, here(&c)))
+	must(t)(c.AddProxy(ProxySpec{Kind: "v4tov4", Protocol: "udp", Listen: "5353", Connect: "c1:5353"}, here(&c)))
 	text, err := json.Marshal(c)
 	if err != nil {
 		t.Fatal(err)
@@ -340,4 +340,32 @@ func FuzzHostPorts(f *testing.F) {
 			}
 		}
 	})
+}
+
+// A proxy may not take its questions from a network's name server, whichever of
+// the two is there first.
+func TestProxyOnTheNameServersPort(t *testing.T) {
+	t.Parallel()
+	for _, tt := range []struct {
+		protocol, listen string
+		code             model.Code
+	}{
+		{"udp", "53", model.Conflict}, {"tcp", "*:53", model.Conflict}, {"udp", "172.16.1.1:53", model.Conflict},
+		{"udp", "192.168.7.5:53", ""}, {"udp", "5353", ""},
+	} {
+		c := testConfig(t)
+		spec := ProxySpec{Kind: "v4tov4", Protocol: tt.protocol, Listen: tt.listen, Connect: "192.0.2.9:53"}
+		at := Locate{Resolve: func(string) []netip.Addr { return nil }, Local: func(netip.Addr) bool { return false }}
+		if _, err := c.AddProxy(spec, at); (err != nil) != (tt.code != "") || err != nil && model.CodeOf(err) != tt.code {
+			t.Errorf("%s %s: %v", tt.protocol, tt.listen, err)
+		}
+		alone := NewConfig()
+		if _, err := alone.AddProxy(spec, at); err != nil {
+			t.Errorf("%s %s without a network: %v", tt.protocol, tt.listen, err)
+		}
+		_, err := alone.AddNetwork(NetworkSpec{Name: "web", Subnet: "172.16.1.0/24"}, model.HostFacts{}, nil)
+		if (err != nil) != (tt.code != "") {
+			t.Errorf("a network beside %s %s: %v", tt.protocol, tt.listen, err)
+		}
+	}
 }

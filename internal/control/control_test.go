@@ -212,3 +212,30 @@ func TestWatch(t *testing.T) {
 		t.Errorf("got %+v", e)
 	}
 }
+
+// A mapping to an endpoint that is not there at the moment is kept, and not active.
+func TestMappingOfAnAbsentEndpoint(t *testing.T) {
+	t.Parallel()
+	cfg := config.NewConfig()
+	cfg.Endpoints = []model.Endpoint{
+		{Name: "c1", Network: "web", Addresses: []netip.Addr{netip.MustParseAddr("172.16.1.2")}},
+		{Name: "c2", Network: "web", Addresses: []netip.Addr{netip.MustParseAddr("172.16.1.3")}},
+	}
+	to := func(a string) model.Target {
+		return model.Target{Network: "web", Internal: model.SinglePort(netip.MustParseAddrPort(a + ":80"))}
+	}
+	report := Report{Active: map[uint32]bool{1: true, 2: true, 3: true}, Absent: map[string]error{"c1": model.Errorf(model.NotFound, "gone")}}
+	for _, tt := range []struct {
+		m    model.Mapping
+		want bool
+	}{
+		{model.Mapping{ID: 1, Targets: []model.Target{to("172.16.1.2")}}, false},
+		{model.Mapping{ID: 2, Targets: []model.Target{to("172.16.1.2"), to("172.16.1.3")}}, true},
+		{model.Mapping{ID: 3, Targets: []model.Target{to("172.16.1.9")}}, true}, // nobody that hostnat attached
+		{model.Mapping{ID: 4, Targets: []model.Target{to("172.16.1.3")}}, false},
+	} {
+		if got := serves(cfg, report, tt.m); got != tt.want {
+			t.Errorf("mapping %d: %v", tt.m.ID, got)
+		}
+	}
+}

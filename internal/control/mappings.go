@@ -3,6 +3,7 @@ package control
 import (
 	"context"
 	"fmt"
+	"slices"
 
 	"github.com/hostnat/hostnat/internal/config"
 	"github.com/hostnat/hostnat/internal/model"
@@ -13,7 +14,7 @@ func (c *Control) Mappings(context.Context) ([]MappingView, error) {
 	cfg, report := c.snapshot()
 	views := []MappingView{}
 	for _, m := range cfg.Mappings {
-		views = append(views, viewMapping(m, report.Active[m.ID]))
+		views = append(views, viewMapping(m, serves(cfg, report, m)))
 	}
 	return views, nil
 }
@@ -25,7 +26,17 @@ func (c *Control) Mapping(_ context.Context, id uint32) (MappingView, error) {
 	if err != nil {
 		return MappingView{}, err
 	}
-	return viewMapping(m, report.Active[id]), nil
+	return viewMapping(m, serves(cfg, report, m)), nil
+}
+
+// serves reports whether the data path has a mapping, and one of its targets is
+// there.
+func serves(cfg config.Config, report Report, m model.Mapping) bool {
+	return report.Active[m.ID] && slices.ContainsFunc(m.Targets, func(t model.Target) bool {
+		return !slices.ContainsFunc(cfg.Endpoints, func(e model.Endpoint) bool {
+			return e.Network == t.Network && e.Address4() == t.Internal.Address && report.Absent[e.Name] != nil
+		})
+	})
 }
 
 // AddMapping adds a static mapping, unless a program of the host listens on one
@@ -57,7 +68,8 @@ func (c *Control) AddMapping(ctx context.Context, spec config.MappingSpec) (Mapp
 	if err != nil {
 		return MappingView{}, err
 	}
-	return viewMapping(m, c.lastReport().Active[m.ID]), nil
+	cfg, report := c.snapshot()
+	return viewMapping(m, serves(cfg, report, m)), nil
 }
 
 // checkPools refuses a mapping, the last one of config, that would leave a NAT

@@ -88,7 +88,7 @@ func mappedPorts(cfg config.Config, report Report) (views []PortView) {
 		for _, p := range protocols {
 			at := model.AddrPorts{Address: m.External.Address, Ports: m.Ports()}
 			v := ownedPorts(p, at, MappedPort, fmt.Sprintf("%s (mapping %d)", m.TargetText(), m.ID))
-			if !report.Active[m.ID] {
+			if !serves(cfg, report, m) {
 				*v.InUse = 0
 			}
 			views = append(views, v)

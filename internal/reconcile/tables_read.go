@@ -83,7 +83,7 @@ func (n names) where(selected *model.Selection) (where datapath.Where, any bool)
 		return where, true
 	}
 	for at, name := range n.endpoints {
-		if name == selected.Endpoint {
+		if name == selected.Endpoint && at.address.Is4() {
 			where.Insides = append(where.Insides, datapath.Inside4{Compartment: at.compartment, Address: at.address.As4()})
 		}
 	}
