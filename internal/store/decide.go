@@ -48,9 +48,13 @@ func decide(f found, running bool) decision {
 		if run.condition == whole && run.revision > f[best].revision && !f[best].layout1 {
 			return decision{use: runFile, notes: []string{fmt.Sprintf("both files of the configuration are older (revision %d) than what runs (revision %d): hostnat goes on with what runs", f[best].revision, run.revision)}}
 		}
+		if f[runFile].revision > f[best].revision && !f[runFile].isForeign(f[best]) && !f[best].layout1 {
+			why = fmt.Sprintf("the configuration is older (revision %d) than what runs (revision %d), of which the copy is damaged", f[best].revision, f[runFile].revision)
+			return decision{undecided: why}
+		}
 		return decision{use: best}
 	}
-	if run.condition == whole && run.revision+1 >= max(m.revision, c.revision) {
+	if run.condition == whole && run.revision+1 >= max(m.beyond, c.beyond) {
 		return decision{use: runFile, notes: []string{why + ": hostnat goes on with what runs, by the copy in the run directory"}}
 	}
 	if !running && m.condition == torn && c.condition == torn && m.revision == c.revision {
@@ -65,6 +69,11 @@ func (c contents) isOf(file contents) bool {
 	return c.condition == whole && (file.head.id == "" || file.head.id == c.head.id)
 }
 
+// isForeign reports whether a file is certainly of another store than another one.
+func (c contents) isForeign(other contents) bool {
+	return c.head.id != "" && c.head.id != other.head.id
+}
+
 // bestOf chooses between the two files: the one that is certainly the last
 // configuration. A crash leaves at most the last change in the first one alone,
 // or in part. why says what is wrong if neither can be relied on.
@@ -77,9 +86,9 @@ func bestOf(m, c contents) (best copyName, why string) {
 			return secondFile, ""
 		}
 		return mainFile, ""
-	case m.condition == whole && (c.head.id != m.head.id || c.beyond <= m.revision):
+	case m.condition == whole && (c.isForeign(m) || c.beyond <= m.revision):
 		return mainFile, ""
-	case c.condition == whole && (m.head.id != c.head.id || m.beyond <= c.revision+1):
+	case c.condition == whole && (m.isForeign(c) || m.beyond <= c.revision+1):
 		return secondFile, ""
 	}
 	return 0, "neither file of the configuration can be relied on: the first " + m.describe() + ", the second " + c.describe()

@@ -143,8 +143,11 @@ func parse(what string, data []byte) contents {
 		t, n, err := nextTransaction(rest, c.sum, c.revision)
 		if err != nil {
 			c.condition, c.why = damaged, err.Error()
-			c.beyond = max(c.revision+1, lastRevision(rest))
-			return c
+			c.beyond = max(c.revision, lastRevision(rest))
+			if !bytes.Contains(data[:c.size], rest) { // more than what is doubled
+				c.beyond = max(c.beyond, c.revision+1)
+			}
+			return c.checkHead()
 		}
 		if n == 0 {
 			c.condition, c.why = torn, "ends in the middle of a change"
@@ -164,6 +167,14 @@ func parse(what string, data []byte) contents {
 	c.beyond = c.revision
 	if c.revision == 0 {
 		c.condition, c.why = damaged, "ends before its first change is complete"
+	}
+	return c.checkHead()
+}
+
+// checkHead leaves the head out that no checksum has shown to be right.
+func (c contents) checkHead() contents {
+	if c.revision == 0 {
+		c.head = head{}
 	}
 	return c
 }

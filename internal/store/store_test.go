@@ -221,27 +221,50 @@ func TestSecondDaemonIsRefused(t *testing.T) {
 
 func TestNewerVersionIsRefusedUntouched(t *testing.T) {
 	t.Parallel()
-	for _, name := range []string{FileName, CopyName} {
+	for _, names := range [][]string{{FileName, CopyName}, {CopyName, FileName}} {
 		dir := t.TempDir()
 		openStore(t, dir).Close()
-		path := filepath.Join(dir, name)
-		data, err := os.ReadFile(path)
-		if err != nil {
-			t.Fatal(err)
-		}
-		data = bytes.Replace(data, []byte("version 2"), []byte("version 3"), 1)
-		if err := os.WriteFile(path, data, 0o600); err != nil {
-			t.Fatal(err)
+		for _, name := range names {
+			if name == names[1] && names[0] == CopyName {
+				removeAll(filepath.Join(dir, name))
+				continue
+			}
+			path := filepath.Join(dir, name)
+			data, err := os.ReadFile(path)
+			if err != nil {
+				t.Fatal(err)
+			}
+			write(t, path, bytes.Replace(data, []byte("version 2"), []byte("version 3"), 1))
 		}
 		before := contentsOf(t, dir)
-		_, err = Open(Options{Dir: dir})
+		_, err := Open(Options{Dir: dir})
 		var e *model.Error
 		if !errors.As(err, &e) || e.Code != model.Unavailable || !strings.Contains(e.Message, "newer hostnat (layout 3") {
-			t.Errorf("%s: got %v", name, err)
+			t.Errorf("%s: got %v", names, err)
 		}
 		if diff := cmp.Diff(before, contentsOf(t, dir)); diff != "" {
-			t.Errorf("%s: something was touched:\n%s", name, diff)
+			t.Errorf("%s: something was touched:\n%s", names, diff)
 		}
+	}
+}
+
+// One bit makes a 3 of a 2: a file that says it is newer, beside one that is
+// whole, is damaged.
+func TestOneFileOfANewerVersionIsDamage(t *testing.T) {
+	t.Parallel()
+	for _, name := range []string{FileName, CopyName} {
+		dir := t.TempDir()
+		s := openStore(t, dir)
+		want := filled(t, 2)
+		save(t, s, want)
+		s.Close()
+		path := filepath.Join(dir, name)
+		write(t, path, []byte(strings.Replace(contentsOf(t, dir)[name], "version 2", "version 3", 1)))
+		s = openStore(t, dir)
+		if diff := cmp.Diff(want, load(t, s), compareNetip); diff != "" || len(s.Problems()) != 1 {
+			t.Errorf("%s: problems %q (-want +got):\n%s", name, s.Problems(), diff)
+		}
+		s.Close()
 	}
 }
 

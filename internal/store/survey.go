@@ -48,12 +48,13 @@ func readFile(path, what string, old func([]byte) (contents, bool)) contents {
 	return parse(what, data)
 }
 
-// refusal says why hostnat does not start with these files.
+// refusal says why hostnat does not start with these files. A newer hostnat has
+// written both: one alone that says so beside a whole one is damaged.
 func (f found) refusal(o Options) error {
 	for place, c := range f {
 		path := o.paths()[place]
 		switch {
-		case c.condition == newer && copyName(place) != runFile:
+		case c.condition == newer && copyName(place) != runFile && f[1-place].condition != whole:
 			return model.Errorf(model.Unavailable, "%s %s", path, c.why).WithHint("use that version, or another --state-dir")
 		case c.condition == alien && copyName(place) == mainFile && f[secondFile].condition == absent && f[runFile].condition == absent:
 			// Nothing here was ever hostnat's: the directory is a mistake.
