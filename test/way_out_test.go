@@ -217,6 +217,8 @@ func TestMTUOfARoute(t *testing.T) {
 	t.Parallel()
 	h := startHost(t)
 	h.must(h.Remote.AddAddress("lo", farAway+"/32"))
+	_, err := h.SetNetwork(t.Context(), "web", map[string]string{"mtu": "1500"}) // else the endpoint's link follows the default route's
+	h.must(err)
 	told := func() uint16 {
 		ctx, cancel := context.WithTimeout(t.Context(), 2*time.Second)
 		defer cancel()
