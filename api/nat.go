@@ -25,6 +25,7 @@ type NAT struct {
 	Limits             Limits            `json:"limits"`
 	MSSClamp           bool              `json:"mssClamp"`
 	Exhaustion         string            `json:"exhaustion"`       // prohibited, unreachable or silent
+	LinkLocal          string            `json:"linkLocal"`        // whether endpoints reach 169.254.0.0/16 outside: refuse or allow
 	Table              uint32            `json:"table"`            // the routing table by which everything leaves; 0: the host's rules decide
 	Labels             map[string]string `json:"labels,omitempty"` // whatever who made it has noted
 	Owner              string            `json:"owner,omitempty"`  // the program that made it; empty: a person

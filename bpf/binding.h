@@ -9,8 +9,9 @@
 /*
  * Joins a binding: one session more. False if it is just being removed. One
  * in hold-down is used again, with counted (BINDING_COUNTED or 0) in its flags.
+ * A guest does not keep it (SESSION_GUEST).
  */
-INLINE bool binding_join(const struct binding_key *key, struct binding *binding, __u32 counted)
+INLINE bool binding_join(const struct binding_key *key, struct binding *binding, __u32 counted, bool guest)
 {
 	__u32 sessions = 0, was = 0;
 
@@ -22,6 +23,8 @@ INLINE bool binding_join(const struct binding_key *key, struct binding *binding,
 			if (was & BINDING_HOLD_DOWN)
 				binding->flags = (was & ~BINDING_HOLD_DOWN) | counted;
 			binding->sessions = sessions;
+			if (!guest)
+				binding->hosts++;
 		}
 	}
 	bpf_spin_unlock(&binding->lock);
@@ -55,9 +58,10 @@ INLINE void port_free(const struct binding_key *key)
 {
 	struct port_bits *bits = port_bits_of(key);
 	__u16 port = ntohs(key->port);
+	__u64 bit = 1ULL << (port % 64);
 
-	if (bits)
-		__sync_fetch_and_and(&bits->word[port / 64], ~(1ULL << (port % 64)));
+	if (bits && __sync_fetch_and_and(&bits->word[port / 64], ~bit) & bit)
+		__sync_fetch_and_add(&bits->used, -1);
 }
 
 /* Frees a dynamic binding's port for good. */
@@ -110,8 +114,11 @@ INLINE bool binding_end(struct binding *binding, __u32 hold_until)
 	return ended;
 }
 
-/* Leaves a binding: the last session of a dynamic one takes it along, or puts it into hold-down if the NAT says so and may_hold. */
-GLOBAL int binding_leave(struct binding_key *key, __u32 may_hold)
+/*
+ * Leaves a binding, for a session with these flags: the last one of a dynamic
+ * binding takes it along, or puts it into hold-down if the NAT says so.
+ */
+GLOBAL int binding_leave(struct binding_key *key, __u32 session_flags)
 {
 	__u32 sessions = 0, flags = BINDING_ENDED, until;
 	struct endpoint_key endpoint = {};
@@ -122,10 +129,12 @@ GLOBAL int binding_leave(struct binding_key *key, __u32 may_hold)
 	binding = bpf_map_lookup_elem(&bindings, key);
 	if (!binding)
 		return 0; /* a configured one that was deleted meanwhile */
-	until = may_hold ? hold_down_until(key, binding->nat) : 0;
+	until = session_flags & SESSION_UNUSED ? 0 : hold_down_until(key, binding->nat);
 	bpf_spin_lock(&binding->lock);
 	if (binding->sessions)
 		sessions = --binding->sessions;
+	if (!(session_flags & SESSION_GUEST) && binding->hosts)
+		binding->hosts--;
 	if (!sessions && !(binding->flags & (BINDING_ENDED | BINDING_HOLD_DOWN))) {
 		flags = binding->flags;
 		if (flags & BINDING_OF_RANGE) {
@@ -150,6 +159,22 @@ GLOBAL int binding_leave(struct binding_key *key, __u32 may_hold)
 	else if (!until || (!binding_hold(key, until) && binding_end(binding, until)))
 		binding_remove(key, binding);
 	return 0;
+}
+
+/*
+ * Whether a dynamic binding is there for guests alone: nothing has come from
+ * inside for so long that all sessions of the inside have ended (RFC 4787 REQ-6).
+ */
+INLINE bool is_idle(const struct binding *binding)
+{
+	return !(binding->flags & BINDING_CONFIGURED) && !binding->hosts;
+}
+
+INLINE bool is_idle_at(const struct binding_key *key)
+{
+	struct binding *binding = bpf_map_lookup_elem(&bindings, key);
+
+	return !binding || is_idle(binding);
 }
 
 /* Frees a port whose hold-down is over, unless its binding was used again meanwhile. */

@@ -91,6 +91,8 @@ INLINE enum reason admit(const struct binding_key *key, const struct binding *bi
 		.protocol = key->protocol,
 	};
 
+	if (is_idle(binding))
+		return REASON_MAPPING_IDLE;
 	if (binding->flags & BINDING_CONFIGURED)
 		return lets_in(binding->mapping, binding->flags, source) ? REASON_NONE : REASON_REMOTE_NOT_ALLOWED;
 	if (filtering == FILTER_ENDPOINT_INDEPENDENT)

@@ -22,6 +22,7 @@ struct opening {
 	__u16 flags;
 	struct route_query query;
 	struct route route;
+	__u32 reclaimed; /* a port that nobody uses has been had back for it */
 };
 
 /* Where a search for a free port is. */

@@ -17,9 +17,9 @@ INLINE bool is_link_local(__be32 address)
 /* Whether an address is no destination for unicast beyond the link. RFC 1812 section 5.3.7, RFC 6890 */
 INLINE bool stays_on_link(__be32 address)
 {
-	__u8 first = address & 0xff, second = address >> 8 & 0xff;
+	__u8 first = address & 0xff;
 
-	return first >= 224 || first == 127 || first == 0 || (first == 169 && second == 254);
+	return first >= 224 || first == 127 || first == 0;
 }
 
 /* Whether nobody has such a destination on a wire: RFC 1122 section 3.2.1.3. */
@@ -33,5 +33,6 @@ INLINE bool is_nobodys(__be32 address)
 /* Whether nobody outside has such a source: RFC 1812 section 5.3.7. */
 INLINE bool is_martian(__be32 source)
 {
-	return is_host_address(source) || is_inside_address(source) || stays_on_link(source);
+	return is_host_address(source) || is_inside_address(source) || stays_on_link(source) ||
+	       bpf_map_lookup_elem(&broadcasts, &source);
 }

@@ -73,6 +73,9 @@ INLINE int first_inbound(struct __sk_buff *skb, struct flow *flow, __u32 found, 
 		return (found & (BINDING_CONFIGURED | BINDING_ALLOW_LIST)) == BINDING_CONFIGURED ? refuse(flow, REASON_HOP_LIMIT)
 												 : drop(flow, REASON_HOP_LIMIT);
 	reason = open_inbound(flow, 0);
+	if (reason == REASON_NO_SESSION &&
+	    found & BINDING_CONFIGURED) /* as a host answers for a connection that it does not know */
+		return refuse(flow, reason);
 	if (reason)
 		return drop(flow, reason);
 	*session = opened_session(&flow->key, &flow->session);
@@ -123,6 +126,9 @@ INLINE int inbound(struct __sk_buff *skb, struct flow *flow)
 			return verdict;
 		flow->reason = REASON_NONE;
 	}
+	if (unlikely(session->flags & SESSION_GUEST) &&
+	    is_idle_at(&flow->binding_key)) /* RFC 4787 REQ-6: outside alone keeps nothing */
+		return drop(flow, REASON_MAPPING_IDLE);
 	if (unlikely(session->flags & SESSION_HAIRPIN)) /* both its ends are inside */
 		return drop(flow, REASON_INSIDE_FROM_OUTSIDE);
 	if (unlikely(has_source_route(skb, packet->l3, packet->l4)))

@@ -32,8 +32,7 @@ INLINE bool is_selected(const struct ipsec_policy *policy, const struct ipsec_fl
 	       (flow->destination & policy->destination_mask) == policy->destination &&
 	       !((flow->source_port ^ policy->source_port) & policy->source_port_mask) &&
 	       !((flow->destination_port ^ policy->destination_port) & policy->destination_port_mask) &&
-	       (!policy->protocol || policy->protocol == flow->protocol) &&
-	       (!policy->ifindex || policy->ifindex == flow->ifindex);
+	       (!policy->protocol || policy->protocol == flow->protocol) && (!policy->ifindex || policy->ifindex == flow->ifindex);
 }
 
 static long ipsec_step(__u32 round, struct ipsec_search *search)
@@ -71,8 +70,8 @@ INLINE bool ipsec_selects(const struct ipsec_flow *flow, __u32 policies)
 }
 
 /* The same of what a query is for, as it comes and, where the external address is known, as it leaves. */
-NOINLINE int ipsec_holds_back(struct ipsec_flow *flow, const struct session_key *key, const struct route_query *query, __u32 ifindex,
-			      __u32 policies)
+NOINLINE int ipsec_holds_back(struct ipsec_flow *flow, const struct session_key *key, const struct route_query *query,
+			      __u32 ifindex, __u32 policies)
 {
 	bool is_icmp = key->protocol == IPPROTO_ICMP;
 

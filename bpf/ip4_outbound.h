@@ -45,7 +45,7 @@ INLINE int first_outbound(struct __sk_buff *skb, struct flow *flow, struct sessi
 	if (!own && is_isolated(flow->compartment, packet->destination))
 		return refuse(flow, REASON_ISOLATED);
 	if (opens_nothing(&flow->key, packet->tcp_flags))
-		return is_transparent(skb, packet) ? to_transparent_socket(skb) : drop(flow, REASON_NO_SESSION);
+		return is_transparent(skb, packet) ? to_transparent_socket(skb) : refuse(flow, REASON_NO_SESSION);
 	if (packet->ttl <= 1)
 		return refuse(flow, REASON_HOP_LIMIT);
 	reason = open_outbound(skb, flow, own);
@@ -131,6 +131,31 @@ INLINE int outbound(struct __sk_buff *skb, struct flow *flow)
 }
 
 /*
+ * Whether a packet to the gateway's address is for a mapping on any address, or
+ * for a session of one: `host.internal` is the gateway, and what is published
+ * on all addresses of the host is there too. Most packets to the gateway are
+ * the host's own (DNS), so protocols without ports and later fragments are not
+ * looked at.
+ */
+INLINE bool is_published_at_gateway(struct __sk_buff *skb, struct flow *flow)
+{
+	struct packet *packet = &flow->packet;
+
+	if (packet->protocol != IPPROTO_TCP && packet->protocol != IPPROTO_UDP)
+		return false;
+	if (is_later_fragment(packet) || parse_l4(skb, packet))
+		return false;
+	return is_published(skb, flow);
+}
+
+INLINE bool reaches_link_local(__u32 id)
+{
+	struct nat *nat = bpf_map_lookup_elem(&nats, &id);
+
+	return nat && nat->link_local;
+}
+
+/*
  * A packet from the inside whose source has been checked. What is for the
  * link or for the host goes on; everything else is ours.
  */
@@ -145,6 +170,8 @@ INLINE int from_inside(struct __sk_buff *skb, struct flow *flow, const struct in
 	if (stays_on_link(packet->destination))
 		return TCX_NEXT;
 	if ((packet->destination & inside->mask) == inside->subnet) {
+		if (unlikely(packet->destination == inside->gateway) && flow->nat && is_published_at_gateway(skb, flow))
+			return outbound(skb, flow);
 		if (unlikely(inside->flags & NETWORK_ENDPOINTS_ISOLATED) && !is_host_address(packet->destination))
 			return refuse(flow, REASON_ISOLATED);
 		return TCX_NEXT;
@@ -158,5 +185,7 @@ INLINE int from_inside(struct __sk_buff *skb, struct flow *flow, const struct in
 	}
 	if (!flow->nat)
 		return refuse(flow, REASON_NO_NAT);
+	if (unlikely(is_link_local(packet->destination)) && !reaches_link_local(flow->nat))
+		return refuse(flow, REASON_LINK_LOCAL);
 	return outbound(skb, flow);
 }

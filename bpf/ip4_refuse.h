@@ -185,15 +185,102 @@ INLINE __u32 answer_to(const struct flow *flow)
 	case REASON_NO_EXTERNAL_ADDRESS:
 	case REASON_NO_NAT:
 	case REASON_ISOLATED:
+	case REASON_LINK_LOCAL:
 		return TELL_PROHIBITED;
 	default:
 		return 0;
 	}
 }
 
+/* What send_reset makes of the segment. */
+struct reset {
+	struct iphdr ip;
+	struct tcphdr tcp;
+} __attribute__((packed));
+
+struct tcp_pseudo {
+	__be32 source, destination;
+	__u8 zero, protocol;
+	__be16 length;
+};
+
+/*
+ * Whether the segment's checksum is still to be finished by whoever sends it on
+ * (CHECKSUM_PARTIAL): it then has that of the pseudo header alone, and the
+ * kernel leaves it as it is when a field changes.
+ */
+INLINE bool has_unfinished_checksum(struct __sk_buff *skb, __u32 offset)
+{
+	__u16 before, after;
+
+	if (bpf_skb_load_bytes(skb, offset, &before, sizeof(before)) || bpf_l4_csum_replace(skb, offset, 0, 1, sizeof(__u16)) ||
+	    bpf_skb_load_bytes(skb, offset, &after, sizeof(after)))
+		return false;
+	return before == after;
+}
+
+/*
+ * Turns a TCP segment that belongs to no session into a RST to its sender (RFC
+ * 9293 section 3.10.7.1), so that a program whose connection is gone hears so
+ * at once. Never about a RST.
+ */
+NOINLINE int send_reset(struct __sk_buff *skb, const struct flow *flow)
+{
+	const struct packet *packet = &flow->packet;
+	__u32 l3 = packet->l3 ? sizeof(struct ethhdr) : 0, payload = packet->length;
+	struct tcp_pseudo pseudo = { .protocol = IPPROTO_TCP, .length = htons(sizeof(struct tcphdr)) };
+	struct reset *reset;
+	struct tcphdr tcp;
+	bool unfinished;
+	__s64 sum;
+
+	if (packet->tcp_flags & TCP_RST || packet->l4 != packet->l3 + sizeof(struct iphdr) || is_fragment(packet) ||
+	    bpf_skb_load_bytes(skb, l3 + sizeof(struct iphdr), &tcp, sizeof(tcp)) || !may_send_error(flow->tell - TELL_INSIDE))
+		return TCX_DROP;
+	payload -= sizeof(struct iphdr) + packet->tcp_header;
+	unfinished = has_unfinished_checksum(skb, l3 + sizeof(struct iphdr) + __builtin_offsetof(struct tcphdr, check));
+	if (bpf_skb_change_tail(skb, l3 + sizeof(*reset), 0) || (l3 && !turn_ethernet(skb)))
+		return TCX_DROP;
+	reset = (void *)(long)skb->data + l3;
+	if ((void *)(reset + 1) > (void *)(long)skb->data_end)
+		return TCX_DROP;
+	reset->ip = (struct iphdr){
+		.version = 4,
+		.ihl = 5,
+		.tot_len = htons(sizeof(*reset)),
+		.frag_off = htons(IP_DF),
+		.ttl = 64,
+		.protocol = IPPROTO_TCP,
+		.saddr = packet->destination,
+		.daddr = packet->source,
+	};
+	reset->ip.check = checksum(bpf_csum_diff(NULL, 0, (void *)reset, sizeof(struct iphdr), 0));
+	reset->tcp = (struct tcphdr){
+		.source = tcp.dest,
+		.dest = tcp.source,
+		.seq = tcp.flags & TCP_ACK ? tcp.ack_seq : 0,
+		.ack_seq = tcp.flags & TCP_ACK
+				   ? 0
+				   : htonl(ntohl(tcp.seq) + payload + !!(tcp.flags & TCP_SYN) + !!(tcp.flags & TCP_FIN)),
+		.doff_res = sizeof(struct tcphdr) / 4 << 4,
+		.flags = tcp.flags & TCP_ACK ? TCP_RST : TCP_RST | TCP_ACK,
+	};
+	pseudo.source = packet->destination;
+	pseudo.destination = packet->source;
+	sum = bpf_csum_diff(NULL, 0, (void *)&pseudo, sizeof(pseudo), 0);
+	if (unfinished)
+		reset->tcp.check = fold(sum);
+	else
+		reset->tcp.check = checksum(bpf_csum_diff(NULL, 0, (void *)&reset->tcp, sizeof(struct tcphdr), sum));
+	return bpf_redirect(skb->ifindex, 0);
+}
+
 static int answer(struct __sk_buff *skb, const struct flow *flow)
 {
-	__u32 type_code = answer_to(flow);
+	__u32 type_code;
 
+	if (flow->reason == REASON_NO_SESSION)
+		return flow->packet.protocol == IPPROTO_TCP ? send_reset(skb, flow) : TCX_DROP;
+	type_code = answer_to(flow);
 	return type_code ? send_error(skb, flow, type_code, flow->reason == REASON_TOO_BIG ? flow->mtu : 0) : TCX_DROP;
 }

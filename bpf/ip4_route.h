@@ -104,8 +104,7 @@ NOINLINE int ask_fib(struct __sk_buff *skb, struct route_work *work, struct rout
 
 INLINE bool is_same_way(int reason, const struct route *route, int other_reason, const struct route *other)
 {
-	return reason == other_reason &&
-	       (reason || (route->ifindex == other->ifindex && route->next_hop == other->next_hop));
+	return reason == other_reason && (reason || (route->ifindex == other->ifindex && route->next_hop == other->next_hop));
 }
 
 INLINE bool is_denied(int reason)
@@ -121,7 +120,7 @@ INLINE bool is_denied(int reason)
  * which of them made the difference. work has the inside's question.
  */
 INLINE int ask_for_both(struct __sk_buff *skb, struct route_work *work, const struct route_query *query, __u32 anchor,
-			  struct route *route)
+			struct route *route)
 {
 	int reason, inside_reason, neither_reason;
 

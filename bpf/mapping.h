@@ -222,7 +222,7 @@ NOINLINE int join_range(const struct binding_key *key, struct mapping *mapping, 
 	if (!mapping)
 		return REASON_NO_MAPPING;
 	if (binding)
-		return binding->mapping == id && binding_join(key, binding, 0) ? REASON_NONE : REASON_NO_MAPPING;
+		return binding->mapping == id && binding_join(key, binding, 0, false) ? REASON_NONE : REASON_NO_MAPPING;
 	new.flags |= mapping->flags;
 	new.nat = mapping->nat;
 	new.compartment = mapping->compartment;
@@ -234,7 +234,7 @@ NOINLINE int join_range(const struct binding_key *key, struct mapping *mapping, 
 	error = map_update(&bindings, key, &new, BPF_NOEXIST);
 	if (error == -EEXIST) { /* another CPU was faster */
 		binding = bpf_map_lookup_elem(&bindings, key);
-		return binding && binding->mapping == id && binding_join(key, binding, 0) ? REASON_NONE : REASON_NO_MAPPING;
+		return binding && binding->mapping == id && binding_join(key, binding, 0, false) ? REASON_NONE : REASON_NO_MAPPING;
 	}
 	if (error)
 		return REASON_BINDINGS_FULL;

@@ -23,6 +23,7 @@ HASH_MAP(leases, struct endpoint_key, struct lease, 65536); /* of who is no mana
 HASH_MAP(nats, __u32, struct nat, 4096);
 HASH_MAP(pools, struct pool_key, struct pool, 65536);
 HASH_MAP(host_addresses, addr_t, struct host_address, 4096);
+HASH_MAP(broadcasts, addr_t, __u32, 4096); /* of the host's subnets; value: the interface */
 
 /* MTUs that routes have of their own, in bytes; 0: none, though others that are asked for alike have one. */
 LPM_MAP(route_mtus, struct route_mtu_key, __u32, 65536);
@@ -80,6 +81,13 @@ struct {
 	MAP_TYPE(value, struct hold_down);
 	MAP_UINT(max_entries, 1 << 18);
 } hold_downs SEC(".maps");
+
+/* Closed connections, the longest closed first: RFC 6888 REQ-8 lets a NAT that tracks TCP have their ports back at once. */
+struct {
+	MAP_UINT(type, BPF_MAP_TYPE_QUEUE);
+	MAP_TYPE(value, struct closed);
+	MAP_UINT(max_entries, 1 << 17);
+} closed_sessions SEC(".maps");
 
 /*
  * Which external ports have dynamic bindings, a bit each: a hint, so that the

@@ -9,6 +9,8 @@
 #include "mapping.h"
 
 enum {
+	LAST_PORTS = 32, /* the last 1/32 of an address's ports is for endpoints with few */
+	MANY_PORTS = 256, /* more than 1/256 of them is many */
 	RANDOM_TRIES = 16, /* then the range is searched word by word from a random place */
 	SEARCH_STEPS = 2 * PORT_WORDS, /* all words, and as many ports in them that turn out to be taken */
 	HOST_PORT_MEMORY = 300, /* seconds that a port the host talked from stays the host's */
@@ -107,6 +109,25 @@ INLINE bool host_talks(const struct binding_key *key)
 	return used && *used + HOST_PORT_MEMORY * SECOND > now();
 }
 
+/*
+ * Whether so few ports of an address are left that they are kept for endpoints
+ * that have few: one that has many does not take the last ones from its
+ * neighbours (RFC 6888 REQ-4). Ranges of few ports are not divided.
+ */
+INLINE bool is_scarce(const struct binding_key *key, const struct pool_address *pool)
+{
+	struct port_bits *bits = port_bits_of(key);
+
+	return pool->all >= MANY_PORTS && bits && bits->used + pool->all / LAST_PORTS >= pool->all;
+}
+
+INLINE bool has_many_ports(const struct endpoint_key *endpoint, const struct pool_address *pool)
+{
+	struct usage *usage = bpf_map_lookup_elem(&usages, endpoint);
+
+	return usage && usage->ports > pool->all / MANY_PORTS;
+}
+
 /* What a search for a port needs. How far it is stands in the flow (struct port_cursor), since the stack is small. */
 struct port_search {
 	struct __sk_buff *skb;
@@ -128,6 +149,7 @@ INLINE bool port_try(struct port_search *search, __u16 port)
 	struct flow *flow = search->flow;
 	struct binding_key *key = &flow->binding_key;
 	struct binding_key any = { .protocol = key->protocol };
+	__u64 bit = 1ULL << (port % 64);
 	long error;
 
 	key->port = any.port = htons(port);
@@ -135,8 +157,9 @@ INLINE bool port_try(struct port_search *search, __u16 port)
 	    host_socket(search->skb, key->protocol, flow->key.remote_address, flow->key.remote_port, key->address, key->port))
 		return false;
 	error = map_update(&bindings, key, flow->binding, BPF_NOEXIST);
-	if ((!error || (error == -EEXIST && is_dynamic(key))) && likely(!dry_run))
-		__sync_fetch_and_or(&search->bits->word[port / 64], 1ULL << (port % 64));
+	if ((!error || (error == -EEXIST && is_dynamic(key))) && likely(!dry_run) &&
+	    !(__sync_fetch_and_or(&search->bits->word[port / 64], bit) & bit))
+		__sync_fetch_and_add(&search->bits->used, 1);
 	flow->ports.found = !error;
 	flow->ports.full = error && error != -EEXIST;
 	return error != -EEXIST;

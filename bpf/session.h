@@ -50,7 +50,7 @@ INLINE void session_release(const struct session_key *key, const struct opening 
 		return;
 	}
 	binding = binding_of(key, opening->external_address, opening->external_port, opening->flags);
-	binding_leave(&binding, !(opening->flags & SESSION_UNUSED));
+	binding_leave(&binding, opening->flags);
 }
 
 /*
@@ -75,6 +75,20 @@ GLOBAL int session_end(const struct session_key *map_key, struct session *sessio
 	return 0;
 }
 
+INLINE bool is_closed(__u32 state)
+{
+	return state == STATE_BOTH_FIN || state == STATE_TIME_WAIT;
+}
+
+/* The longest closed is forgotten where there is no room: it just keeps its port until it expires. */
+INLINE void note_closed(const struct session_key *key, __u64 since)
+{
+	struct closed closed = { .since = since, .session = *key };
+
+	if (likely(!dry_run))
+		bpf_map_push_elem(&closed_sessions, &closed, BPF_EXIST);
+}
+
 GLOBAL int session_change_state(const struct session_key *key, struct session *session, __u32 old, __u32 new)
 {
 	__u64 time = now(), lifetime;
@@ -93,11 +107,13 @@ GLOBAL int session_change_state(const struct session_key *key, struct session *s
 	 * Until the handshake's last ACK a connection from outside may be a flood's, under a forged source: it ends like one
 	 * in transition (RFC 5382 REQ-5 asks for no more).
 	 */
-	session->half_open = old == STATE_EXTERNAL_SYN && new == STATE_ESTABLISHED;
+	session->half_open = (old == STATE_EXTERNAL_SYN || old == STATE_BOTH_FIN) && new == STATE_ESTABLISHED;
 	if (session->half_open)
 		lifetime = nat->tcp_transitory_timeout;
 	session->lifetime = lifetime;
 	session->refreshed = time;
+	if (is_closed(new))
+		note_closed(key, time);
 	if (time + lifetime * SECOND < session->timer_due)
 		timer_set(key, session, time, lifetime * SECOND);
 	event_session(EVENT_SESSION_STATE, key, session);
@@ -119,6 +135,40 @@ NOINLINE int session_complete(struct session *session, bool outbound, __u8 flags
 	session->lifetime = nat->tcp_established_timeout;
 	session->refreshed = now();
 	session->half_open = false;
+	return 0;
+}
+
+/* A guest whose endpoint has answered keeps its binding from now on, and its remote may come back. */
+NOINLINE int session_confirm(const struct session_key *key, struct session *session)
+{
+	struct opening opening = {};
+	struct binding_key binding_key;
+	struct binding *binding;
+	struct nat *nat;
+	__u32 id;
+
+	if (!session || unlikely(dry_run))
+		return 0;
+	opening.external_address = session->external_address;
+	opening.external_port = session->external_port;
+	opening.flags = session->flags;
+	id = session->nat;
+	nat = bpf_map_lookup_elem(&nats, &id);
+	binding_key = binding_of(key, session->external_address, session->external_port, session->flags);
+	binding = bpf_map_lookup_elem(&bindings, &binding_key);
+	if (!binding || !nat)
+		return 0;
+	bpf_spin_lock(&binding->lock); /* of two CPUs one confirms */
+	if (session->flags & SESSION_GUEST) {
+		session->flags &= ~SESSION_GUEST;
+		binding->hosts++;
+	} else {
+		opening.flags |= SESSION_FILTER_ENTRY;
+	}
+	bpf_spin_unlock(&binding->lock);
+	if (!(opening.flags & SESSION_FILTER_ENTRY) && needs_filter_entry(key->protocol, nat, opening.flags) &&
+	    join_filter(key, &opening))
+		session->flags |= SESSION_FILTER_ENTRY;
 	return 0;
 }
 
@@ -149,6 +199,8 @@ INLINE void session_track(const struct session_key *key, struct session *session
 {
 	__u32 state, next;
 
+	if (unlikely(outbound && session->flags & SESSION_GUEST))
+		session_confirm(key, session);
 	if (packet->protocol != IPPROTO_TCP) {
 		/* RFC 4787 REQ-6: outbound always refreshes, inbound if the NAT says so. Never by ICMP (RFC 5508 REQ-6). */
 		if (outbound || session->flags & SESSION_INBOUND_REFRESH)

@@ -135,7 +135,7 @@ GLOBAL int join_known(struct flow *flow, struct pool *pool, const struct nat *na
 			return REASON_ENDPOINT_LIMIT;
 		counted = taken == USAGE_COUNTED ? BINDING_COUNTED : 0;
 	}
-	if (!binding_join(&binding_key, binding, counted)) {
+	if (!binding_join(&binding_key, binding, counted, false)) {
 		if (counted)
 			usage_leave(&endpoint, USAGE_PORT);
 		return JOIN_NOTHING;
@@ -189,20 +189,22 @@ GLOBAL int join_new(struct __sk_buff *skb, struct flow *flow, struct pool_addres
 		return REASON_NO_EXTERNAL_ADDRESS;
 	binding = (struct binding *)flow->binding;
 	__builtin_memset(binding, 0, sizeof(*binding));
-	binding->sessions = 1;
+	binding->sessions = binding->hosts = 1;
 	binding->compartment = flow->key.compartment;
 	binding->internal_address = flow->key.internal_address;
 	binding->internal_port = flow->key.internal_port;
 	binding->nat = flow->opening.nat;
 	binding->network = flow->opening.network;
 	endpoint = endpoint_of(&flow->key);
+	reserved = &flow->binding_key;
+	*reserved = (struct binding_key){ .address = pool->address, .protocol = flow->key.protocol };
+	if (!flow->opening.reclaimed && is_scarce(reserved, pool) && has_many_ports(&endpoint, pool))
+		return REASON_OUT_OF_PORTS;
 	taken = usage_take(&endpoint, nat, USAGE_PORT);
 	if (taken == USAGE_REFUSED)
 		return REASON_ENDPOINT_LIMIT;
 	if (taken == USAGE_COUNTED)
 		binding->flags = BINDING_COUNTED;
-	reserved = &flow->binding_key;
-	*reserved = (struct binding_key){ .address = pool->address, .protocol = flow->key.protocol };
 	reason = port_allocate(skb, flow, pool);
 	if (!reason) {
 		index = index_key(reserved, binding);
@@ -268,6 +270,79 @@ GLOBAL int join_existing(struct flow *flow, struct pool *pool, const struct nat 
 	return reason;
 }
 
+enum { RECLAIM_TRIES = 64 };
+
+struct reclaim {
+	struct session_key *closed; /* a closed connection to be ended */
+	__u32 nat;
+	__u8 protocol;
+	bool found;
+};
+
+/* Finds the longest closed connection of a NAT. Nothing live is touched. */
+static long reclaim_closed(__u32 round, struct reclaim *reclaim)
+{
+	struct session *session;
+	struct closed closed;
+
+	if (bpf_map_pop_elem(&closed_sessions, &closed))
+		return 1;
+	session = bpf_map_lookup_elem(&sessions, &closed.session);
+	if (!session || !is_closed(session->state) || session->refreshed != closed.since)
+		return 0; /* ended, or open again */
+	if (session->nat != reclaim->nat) {
+		bpf_map_push_elem(&closed_sessions, &closed, BPF_EXIST);
+		return 0;
+	}
+	*reclaim->closed = closed.session;
+	reclaim->found = true;
+	return 1;
+}
+
+/* Ends the hold-down of the port of a NAT that has been in it for longest. */
+static long reclaim_held(__u32 round, struct reclaim *reclaim)
+{
+	struct hold_down hold = {};
+	struct binding *binding;
+
+	if (bpf_map_pop_elem(&hold_downs, &hold))
+		return 1;
+	binding = bpf_map_lookup_elem(&bindings, &hold.binding);
+	if (!binding || !(binding->flags & BINDING_HOLD_DOWN) || binding->hold_until != hold.until) {
+		binding_release(&hold); /* a mapping has had the port since, or it is in use again */
+		return 0;
+	}
+	if ((binding->nat != reclaim->nat || hold.binding.protocol != reclaim->protocol) &&
+	    !bpf_map_push_elem(&hold_downs, &hold, 0))
+		return 0;
+	binding_release(&hold);
+	reclaim->found = true;
+	return 1;
+}
+
+/*
+ * Has a port back that nobody uses any more, for want of a free one: of a closed
+ * connection (RFC 6888 REQ-8, exception for NATs that track TCP), or for other
+ * protocols of a hold-down. A flow refused would be worse than an early reuse.
+ */
+INLINE bool reclaim_port(struct flow *flow)
+{
+	struct reclaim reclaim = { .closed = &flow->far_key, .nat = flow->opening.nat, .protocol = flow->key.protocol };
+	struct session *session;
+
+	if (unlikely(dry_run))
+		return false;
+	if (flow->key.protocol != IPPROTO_TCP) {
+		bpf_loop(RECLAIM_TRIES, reclaim_held, &reclaim, 0);
+		return reclaim.found;
+	}
+	bpf_loop(RECLAIM_TRIES, reclaim_closed, &reclaim, 0);
+	session = reclaim.found ? bpf_map_lookup_elem(&sessions, &flow->far_key) : NULL;
+	if (session)
+		session_end(&flow->far_key, session);
+	return session != NULL;
+}
+
 /* Has an external port for the packet's flow. Returns a drop reason or none. */
 INLINE int join_outside(struct __sk_buff *skb, struct flow *flow, struct pool *pool, const struct nat *nat)
 {
@@ -284,6 +359,10 @@ INLINE int join_outside(struct __sk_buff *skb, struct flow *flow, struct pool *p
 		reason = join_at(skb, flow, pool, paired, nat);
 	for (__u32 i = 1; i < POOL_ADDRESSES && reason == REASON_OUT_OF_PORTS && anywhere; i++)
 		reason = i < pool->count ? join_at(skb, flow, pool, paired + i, nat) : REASON_OUT_OF_PORTS;
+	if (reason == REASON_OUT_OF_PORTS && reclaim_port(flow)) {
+		flow->opening.reclaimed = 1;
+		reason = join_at(skb, flow, pool, paired, nat);
+	}
 	if (reason == REASON_OUT_OF_PORTS && nat->endpoint_dependent)
 		reason = dependent_take(skb, flow, address);
 	return reason;
@@ -362,7 +441,8 @@ INLINE int session_open(const struct session_key *key, struct session *session, 
 	}
 	if (taken == USAGE_COUNTED)
 		opening->flags |= SESSION_COUNTED;
-	if (needs_filter_entry(key->protocol, nat, opening->flags) && join_filter(key, opening))
+	if (!(opening->flags & SESSION_GUEST) && needs_filter_entry(key->protocol, nat, opening->flags) &&
+	    join_filter(key, opening))
 		opening->flags |= SESSION_FILTER_ENTRY;
 	error = session_insert(key, session, opening, nat);
 	if (!error)
@@ -562,7 +642,7 @@ GLOBAL int join_mapping(const struct binding_key *binding_key, const struct sess
 		opening->flags |= SESSION_SPREAD;
 	if (!binding || binding->flags & BINDING_OF_RANGE)
 		return join_range(binding_key, mapping, id, key);
-	return binding_join(binding_key, binding, 0) ? REASON_NONE : REASON_NO_MAPPING;
+	return binding_join(binding_key, binding, 0, false) ? REASON_NONE : REASON_NO_MAPPING;
 }
 
 /* Joins a binding for a remote. Returns a drop reason or none. */
@@ -582,7 +662,10 @@ INLINE int join_binding(const struct binding_key *binding_key, struct binding *b
 		return reason;
 	if (opens_nothing(key, tcp_flags))
 		return REASON_NO_SESSION;
-	return binding_join(binding_key, binding, 0) ? REASON_NONE : REASON_NO_MAPPING;
+	if (!(binding->flags & BINDING_CONFIGURED) && !(opening->flags & SESSION_HAIRPIN) &&
+	    !(key->protocol == IPPROTO_UDP && nat->udp_inbound_refresh))
+		opening->flags |= SESSION_GUEST;
+	return binding_join(binding_key, binding, 0, opening->flags & SESSION_GUEST) ? REASON_NONE : REASON_NO_MAPPING;
 }
 
 /*

@@ -8,9 +8,10 @@
 
 /*
  * A SYN in a closing state is a new connection on old ports: the handshake
- * starts again, the binding stays (decision D5). Not so one from outside where
- * the old connection may live yet: a RST and a SYN under a forged source, for
- * which no sequence number is needed, would cut it.
+ * starts again, the binding stays (decision D5). One from outside changes
+ * nothing by itself, since it may have a forged source and needs no sequence
+ * number: it would cut a connection that may live yet, or free the port of a
+ * closed one early. The endpoint's SYN-ACK to it does.
  */
 INLINE __u32 tcp_next_state(__u32 state, bool outbound, __u8 flags)
 {
@@ -47,8 +48,8 @@ INLINE __u32 tcp_next_state(__u32 state, bool outbound, __u8 flags)
 			return STATE_BOTH_FIN;
 		break;
 	case STATE_BOTH_FIN:
-		if (new_syn)
-			return outbound ? STATE_INTERNAL_SYN : STATE_EXTERNAL_SYN;
+		if (outbound && (flags & TCP_SYN))
+			return new_syn ? STATE_INTERNAL_SYN : STATE_ESTABLISHED;
 		break;
 	case STATE_TIME_WAIT:
 		if (new_syn)

@@ -53,6 +53,8 @@ enum reason {
 	REASON_ENCAPSULATED = 0x5b,
 	REASON_BRIDGE_PROTOCOL = 0x5c,
 	REASON_ROGUE_ROUTER = 0x5d,
+	REASON_LINK_LOCAL = 0x55,
+	REASON_MAPPING_IDLE = 0x56,
 	REASON_ROUTE_BLACKHOLE = 0x60,
 	REASON_ROUTE_PROHIBITED = 0x61,
 	REASON_ROUTE_UNREACHABLE = 0x62,
@@ -105,7 +107,7 @@ struct nat {
 	__u8 tcp_filtering, udp_filtering, udp_inbound_refresh;
 	__u8 pooling, endpoint_dependent, clamp_mss;
 	__u8 exhaustion; /* enum exhaustion */
-	__u8 pad;
+	__u8 link_local; /* 1: its endpoints reach 169.254.0.0/16 outside */
 	__u32 table; /* the routing table by which everything leaves; 0: the host's rules decide */
 };
 enum pooling { POOLING_PAIRED = 0, POOLING_ARBITRARY = 1 }; /* RFC 4787 REQ-2 */
@@ -132,6 +134,7 @@ struct port_range {
 struct pool_address {
 	addr_t address, mask;
 	__u32 ports; /* how many the ranges hold together */
+	__u32 all; /* how many dynamic ports all NATs have on the address */
 	struct port_range range[POOL_RANGES];
 	struct port_range dependent; /* for endpoint-dependent mapping alone */
 };
@@ -279,6 +282,7 @@ struct binding {
 	__u32 nat, network;
 	__u32 mapping; /* id of the static mapping, if configured */
 	__u32 hold_until; /* monotonic seconds */
+	__u32 hosts; /* of the sessions, those that are no guests: without one nobody new may come in */
 };
 
 /* A static mapping. Its ports' bindings refer to it; of a range there is just this one element. */
@@ -396,6 +400,7 @@ enum session_flags {
 	SESSION_ENDPOINT_DEPENDENT = 32, /* it has no binding: its external port is for this remote alone */
 	SESSION_COUNTED = 64, /* in its endpoint's usage */
 	SESSION_FROM_OUTSIDE = 256, /* a remote has opened it */
+	SESSION_GUEST = 512, /* from outside, and nothing has come from inside since: it does not keep its binding */
 	SESSION_UNUSED = 128, /* not of an element: nobody has seen its port outside, which needs no hold-down */
 };
 /* With NEXT_HOP_IP6 in ifindex (RFC 8950: an IPv4 route by way of an IPv6 router) next_hop is a key of next_hops6. */
@@ -426,6 +431,13 @@ struct session {
 	__u8 pad;
 	__u32 half_open; /* opened from outside, and no ACK has come from there yet */
 	__u64 packets_out, bytes_out, packets_in, bytes_in;
+};
+
+/* A TCP connection that both ends have closed, or one of them reset: its port may be had back when ports are short. */
+struct closed {
+	__u64 since; /* the session's stamp, so that one that was opened again is not meant */
+	struct session_key session;
+	__u32 pad;
 };
 
 /* Which route a packet has gone by: length is 96 bits and the prefix's. */
@@ -466,6 +478,7 @@ struct port_bits_key {
 #define PORT_WORDS (65536 / 64)
 struct port_bits {
 	__u64 word[PORT_WORDS]; /* bit 0 of word 0 is port 0 */
+	__u32 used, pad; /* how many bits are set */
 };
 
 /* A host port from which the host itself talks: not for bindings. */

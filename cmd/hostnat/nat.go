@@ -116,6 +116,7 @@ func natFields(n api.NAT) []field {
 		{"max-rate", cmp.Or(limitText(n.Limits.Rate), "no limit")},
 		{"mss-clamp", yesNo(n.MSSClamp)},
 		{"exhaustion", n.Exhaustion},
+		{"link-local", n.LinkLocal},
 		{"table", tableText(n.Table)},
 	}, metadataFields(n.Labels, n.Owner)...)
 }

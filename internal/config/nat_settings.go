@@ -32,6 +32,12 @@ var settings = map[string]func(n *model.NAT, value string) error{
 	"exhaustion": func(n *model.NAT, v string) error {
 		return parseWord("exhaustion", v, &n.Exhaustion, model.Prohibited, model.Unreachable, model.Silent)
 	},
+	"link-local": func(n *model.NAT, v string) error {
+		word := ""
+		err := parseWord("link-local", v, &word, "refuse", "allow")
+		n.LinkLocal = word == "allow"
+		return err
+	},
 	"external-interface": parseLinks,
 	"table":              parseTable,
 	"profile": func(n *model.NAT, v string) error {

@@ -9,6 +9,7 @@ import (
 	"github.com/cilium/ebpf"
 
 	"github.com/hostnat/hostnat/internal/datapath/kernel"
+	"github.com/hostnat/hostnat/internal/model"
 )
 
 // errUnknown is ChangeMappings' answer where it does not know what it is to change.
@@ -18,6 +19,7 @@ var errUnknown = errors.New("what the data path has been told is not known")
 // or leases needs to know it. Sessions and bindings are the kernel's alone.
 type applied struct {
 	pools     []Pool
+	local     model.PortRange // the host's ephemeral ports
 	mappings  *mappingTable
 	reserved  map[kernel.PortBitsKey]kernel.PortBits
 	ranges    rangeValues
@@ -30,7 +32,7 @@ type applied struct {
 func newApplied(c Config, mappings *mappingTable, reserved map[kernel.PortBitsKey]kernel.PortBits, ranges rangeValues,
 	have map[kernel.BindingKey]kernel.Binding,
 ) *applied {
-	a := &applied{pools: c.Pools, mappings: mappings, reserved: reserved, ranges: ranges, announced: mappings.settings(), on: map[uint32]bool{0: true}}
+	a := &applied{pools: c.Pools, local: c.LocalPorts, mappings: mappings, reserved: reserved, ranges: ranges, announced: mappings.settings(), on: map[uint32]bool{0: true}}
 	for _, p := range c.Pools {
 		for _, address := range p.Addresses {
 			a.on[kernel.AddressOf(address.Address)] = true

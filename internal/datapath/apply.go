@@ -32,11 +32,12 @@ func (d *Datapath) Apply(c Config) error {
 		syncMap("MTUs of routes", o.RouteMtus, routeMTUValues(c), nil, nil),
 		d.applySettings(c, mappings),
 		syncMap("NATs", o.Nats, d.limitEndpoints(natValues(c)), &gone.nats, nil),
-		syncMap("external addresses", o.Pools, poolValues(c), nil, &moved),
+		syncMap("external addresses", o.Pools, allPools(c), nil, &moved),
 		syncMap("networks", o.Networks, networkValues(c), &gone.networks, nil),
 		syncMap("inside prefixes", o.InsidePrefixes, prefixValues(c), nil, nil),
 		syncMap("subnets", o.Subnets, subnetValues(c), nil, nil),
 		d.applyWholes(c),
+		syncMap("broadcast addresses", o.Broadcasts, broadcastValues(c), nil, nil),
 		syncMap("host addresses", o.HostAddresses, hostAddressValues(c), &gone.addresses, nil),
 		syncMap("endpoints", o.Endpoints, endpointValues(c), &gone.endpoints, nil),
 		syncMap("leases", o.Leases, leases, nil, nil),
@@ -172,6 +173,7 @@ func natValues(c Config) map[uint32]kernel.Nat {
 			EndpointDependent:     flag(n.EndpointDependent),
 			ClampMss:              flag(n.MSSClamp),
 			Exhaustion:            exhaustionOf(n.Exhaustion),
+			LinkLocal:             flag(n.LinkLocal),
 			Table:                 n.Table,
 			TcpFiltering:          filteringOf(n.TCPFiltering),
 			UdpFiltering:          filteringOf(n.UDPFiltering),
@@ -261,6 +263,14 @@ func hostAddressValues(c Config) map[uint32]kernel.HostAddress {
 			value.Flags = kernel.HostAddressDeprecated
 		}
 		values[kernel.AddressOf(a)] = value
+	}
+	return values
+}
+
+func broadcastValues(c Config) map[uint32]uint32 {
+	values := make(map[uint32]uint32, len(c.Broadcasts))
+	for a, ifindex := range c.Broadcasts {
+		values[kernel.AddressOf(a)] = ifindex
 	}
 	return values
 }

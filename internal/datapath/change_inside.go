@@ -25,6 +25,8 @@ func (d *Datapath) ChangeInside(was, is Config) error {
 		changeMap("networks", o.Networks, networkValues(was), networkValues(is), &gone.networks),
 		changeMap("inside prefixes", o.InsidePrefixes, prefixValues(was), prefixValues(is), nil),
 		changeMap("subnets", o.Subnets, subnetValues(was), subnetValues(is), nil),
+		changeMap("gateways' ports", o.Pools, gatewayPools(was, a.local), gatewayPools(is, a.local), nil),
+		changeMap("broadcast addresses", o.Broadcasts, broadcastValues(was), broadcastValues(is), nil),
 		changeMap("host addresses", o.HostAddresses, hostAddressValues(was), hostAddressValues(is), &gone.addresses),
 		changeMap("endpoints", o.Endpoints, endpointValues(was), endpointValues(is), &gone.endpoints),
 		changeMap("endpoints' MACs", o.ManagedMacs, managedMACs(was), managedMACs(is), nil),

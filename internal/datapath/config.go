@@ -21,6 +21,7 @@ type Config struct {
 	Endpoints     []Endpoint            //
 	Leases        []Lease               //
 	HostAddresses map[netip.Addr]uint32 // the host's own, without loopback, with their interfaces
+	Broadcasts    map[netip.Addr]uint32 // of the host's subnets, with their interfaces: nobody's sources
 	Deprecated    map[netip.Addr]bool   // those of them that new flows shall have only where there is no other
 	RouteMTUs     []RouteMTU            //
 	IPsec         []IPsecPolicy         // in the order in which the kernel asks them; at most MaxIPsecPolicies

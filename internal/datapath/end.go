@@ -100,6 +100,9 @@ func (d *Datapath) endLost(c Config, mappings *mappingTable) error {
 		if !known[v.ExternalAddress] {
 			return true
 		}
+		if v.Flags&kernel.SessionHairpin != 0 {
+			return false // no answer comes from outside
+		}
 		_, isMapped := mappings.responsible(externalOf(k, v))
 		port := kernel.ToPort(v.ExternalPort)
 		return !isMapped && !slices.ContainsFunc(pools[natAddress{v.Nat, v.ExternalAddress}], func(r model.PortRange) bool {

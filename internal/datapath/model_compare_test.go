@@ -177,7 +177,7 @@ func (p *pairOf) compareContacts() string {
 			want[kernel.FilterKey{
 				ExternalAddress: s.ExternalAddress, RemoteAddress: k.RemoteAddress, ExternalPort: s.ExternalPort, Protocol: k.Protocol,
 			}]++
-		} else if in, has := p.model.Sessions()[toKey(k)]; has && p.needsContact(k.Protocol, in) {
+		} else if in, has := p.model.Sessions()[toKey(k)]; has && s.Flags&kernel.SessionGuest == 0 && p.needsContact(k.Protocol, in) {
 			return fmt.Sprintf("session %v has no contact\n", toKey(k))
 		}
 	}

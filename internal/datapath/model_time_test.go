@@ -37,8 +37,17 @@ func (w *twin) endRests(by time.Duration) error {
 	if err := w.dp.objects.Nats.Lookup(uint32(1), &n); err != nil {
 		return err
 	}
+	known := make(map[kernel.HoldDown]time.Duration, len(w.rests))
+	for _, r := range w.rests {
+		known[r.held] = r.until
+	}
+	w.rests = nil
 	err := w.drainHeld(func(h kernel.HoldDown) {
-		w.rests = append(w.rests, rest{h, w.clock.Now() + time.Duration(n.HoldDown)*time.Second})
+		until, before := known[h]
+		if !before {
+			until = w.clock.Now() + time.Duration(n.HoldDown)*time.Second
+		}
+		w.rests = append(w.rests, rest{h, until})
 	})
 	err = errors.Join(err, w.clock.Set(w.clock.Now()+by))
 	last := make(map[kernel.BindingKey]int) // a port that was taken up between has two: the one that its binding knows counts
@@ -51,6 +60,7 @@ func (w *twin) endRests(by time.Duration) error {
 		case last[r.held.Binding] != i:
 		case r.until > w.clock.Now():
 			left = append(left, r)
+			err = errors.Join(err, w.dp.objects.HoldDowns.Update(nil, &r.held, ebpf.UpdateAny))
 		default:
 			err = errors.Join(err, w.releaseHeld(r.held.Binding))
 		}
@@ -80,6 +90,9 @@ func (w *twin) releaseHeld(key kernel.BindingKey) error {
 	bitsKey, bits := kernel.PortBitsKey{Address: key.Address, Protocol: key.Protocol}, kernel.PortBits{}
 	if o.PortBits.Lookup(&bitsKey, &bits) == nil {
 		port := kernel.ToPort(key.Port)
+		if bits.Word[port/64]>>(port%64)&1 != 0 {
+			bits.Used--
+		}
 		bits.Word[port/64] &^= 1 << (port % 64)
 		err = errors.Join(err, o.PortBits.Put(&bitsKey, &bits))
 	}

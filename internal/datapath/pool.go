@@ -2,6 +2,7 @@ package datapath
 
 import (
 	"cmp"
+	"maps"
 	"net/netip"
 	"slices"
 
@@ -14,12 +15,55 @@ import (
 // address is no other NAT's there: a binding would take its sessions' answers.
 func poolValues(c Config) map[kernel.PoolKey]kernel.Pool {
 	values := make(map[kernel.PoolKey]kernel.Pool, len(c.Pools))
+	all := make(map[uint32]uint32)   // dynamic ports of an address
+	seen := make(map[[3]uint32]bool) // address and range
 	for _, p := range c.Pools {
 		key := kernel.PoolKey{Nat: p.NAT, Ifindex: p.Interface}
 		if p.Source.IsValid() {
 			key = kernel.PoolKey{Nat: p.NAT, Address: kernel.AddressOf(p.Source)}
 		}
-		values[key] = poolValue(p, c)
+		value := poolValue(p, c)
+		values[key] = value
+		for _, a := range value.Address {
+			for _, r := range a.Range {
+				seenKey := [3]uint32{a.Address, uint32(r.Low), uint32(r.High)}
+				if r.High == 0 || seen[seenKey] {
+					continue // none, or that of a NAT with several interfaces
+				}
+				seen[seenKey] = true
+				all[a.Address] += uint32(r.High-r.Low) + 1
+			}
+		}
+	}
+	for key, value := range values {
+		for i := range value.Address {
+			value.Address[i].All = all[value.Address[i].Address]
+		}
+		values[key] = value
+	}
+	return values
+}
+
+// allPools are poolValues and gatewayPools.
+func allPools(c Config) map[kernel.PoolKey]kernel.Pool {
+	values := poolValues(c)
+	maps.Copy(values, gatewayPools(c, c.LocalPorts))
+	return values
+}
+
+// gatewayPools let endpoints use what is published at their gateway's address: the
+// receiver sees the gateway, with a port of its own. Networks that the host's
+// routing tables leave out have none, since another one may have that gateway too.
+func gatewayPools(c Config, local model.PortRange) map[kernel.PoolKey]kernel.Pool {
+	values := make(map[kernel.PoolKey]kernel.Pool)
+	for _, n := range c.Networks {
+		if n.NAT == 0 || n.Bridge == 0 || n.Apart {
+			continue
+		}
+		ports := model.DefaultPorts.Without(local)
+		value := poolValue(Pool{NAT: n.NAT, Addresses: []PoolAddress{{Address: n.Gateway, Ports: ports}}}, Config{})
+		value.Address[0].All = value.Address[0].Ports
+		values[kernel.PoolKey{Nat: n.NAT, Ifindex: n.Bridge}] = value
 	}
 	return values
 }

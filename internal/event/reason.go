@@ -56,6 +56,8 @@ const (
 	RogueServer              Reason = 0x52
 	SourceRoute              Reason = 0x53
 	MartianDestination       Reason = 0x54
+	LinkLocal                Reason = 0x55
+	MappingIdle              Reason = 0x56
 	RouteChanged             Reason = 0x50
 	MACElsewhere             Reason = 0x58
 	AddressElsewhere         Reason = 0x59
@@ -129,6 +131,8 @@ var reasons = map[Reason]reasonText{
 	Encapsulated:             {"encapsulated", "A frame with a VLAN tag, LLC, MPLS or PPPoE header hides what is in it."},
 	BridgeProtocol:           {"bridge-protocol", "An endpoint spoke as a bridge (spanning tree and its kind)."},
 	RogueRouter:              {"rogue-router", "An endpoint advertised itself as an IPv6 router, or redirected others."},
+	LinkLocal:                {"link-local", "An endpoint sent to 169.254.0.0/16 outside, where cloud providers have their metadata services; nat set NAME link-local=allow lets it."},
+	MappingIdle:              {"mapping-idle", "A packet from outside is for a binding that the inside has not used for its timeout."},
 	MartianDestination:       {"martian-destination", "An endpoint sent to an address that nobody has on a wire: loopback, 0.0.0.0/8 or 240.0.0.0/4."},
 }
 

@@ -70,6 +70,7 @@ type NAT struct {
 	Limits             Limits            `json:"limits"`
 	MSSClamp           bool              `json:"mssClamp"`   // TCP's segment size is lowered to what the way out takes
 	Exhaustion         Exhaustion        `json:"exhaustion"` // what a sender is told whose flow finds no port
+	LinkLocal          bool              `json:"linkLocal"`  // endpoints reach 169.254.0.0/16 outside, where clouds have metadata services
 	Table              uint32            `json:"table"`      // the routing table by which everything leaves; 0: the host's rules decide
 	Metadata
 }
@@ -189,5 +190,5 @@ func (n *NAT) Equal(o *NAT) bool {
 		slices.Equal(n.ExternalAddresses, o.ExternalAddresses) && n.Profile == o.Profile && n.Timeouts == o.Timeouts &&
 		n.TCPFiltering == o.TCPFiltering && n.UDPFiltering == o.UDPFiltering && n.UDPInboundRefresh == o.UDPInboundRefresh &&
 		n.Pooling == o.Pooling && n.EndpointDependent == o.EndpointDependent && n.HoldDown == o.HoldDown && n.Limits == o.Limits &&
-		n.MSSClamp == o.MSSClamp && n.Exhaustion == o.Exhaustion && n.Table == o.Table && n.Metadata.Equal(o.Metadata)
+		n.MSSClamp == o.MSSClamp && n.Exhaustion == o.Exhaustion && n.LinkLocal == o.LinkLocal && n.Table == o.Table && n.Metadata.Equal(o.Metadata)
 }

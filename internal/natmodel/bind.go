@@ -20,7 +20,7 @@ type wayOut struct {
 func (m *Model) bind(key SessionKey, network uint32) (wayOut, Reason) {
 	id := m.config.Networks[network].NAT
 	rules := m.config.NATs[id]
-	if len(rules.Pool) == 0 {
+	if len(rules.Pool) == 0 || key.Remote.Addr() == m.config.Networks[network].Gateway { // the gateway has a pool of its own
 		return wayOut{}, NoExternalAddress
 	}
 	paired := m.config.pairedAddress(rules.Pool, key)
@@ -103,6 +103,9 @@ func (m *Model) bindNew(key SessionKey, id, network uint32, paired PoolAddress) 
 				free = append(free, m.freePorts(key.Protocol, a)...)
 			}
 		}
+	}
+	if len(free) == 0 && m.reclaim(key.Protocol, id) {
+		free = m.freePorts(key.Protocol, paired)
 	}
 	switch { // RFC 6888 REQ-13: not before the last port is taken
 	case len(free) == 0 && rules.Overflow:

@@ -58,6 +58,7 @@ func (m *Model) leave(at BindingKey, used bool) {
 		return
 	}
 	b.Held, b.until = true, m.now+rest
+	m.held = append(m.held, heldPort{at, b.until})
 }
 
 // endRests frees the ports that have rested.
@@ -66,6 +67,9 @@ func (m *Model) endRests() {
 		if b.Held && b.until <= m.now {
 			delete(m.bindings, at)
 		}
+	}
+	for len(m.held) > 0 && m.held[0].until <= m.now {
+		m.held = m.held[1:]
 	}
 	for at, until := range m.resting {
 		if until <= m.now {

@@ -42,6 +42,7 @@ type NAT struct {
 	HoldDown                   time.Duration // that a freed port rests: RFC 6888 REQ-8
 	Limits                     model.Limits  // an endpoint's: RFC 6888 REQ-4, REQ-5
 	Exhaustion                 model.Exhaustion
+	LinkLocal                  bool // its endpoints reach 169.254.0.0/16 outside
 }
 
 // PoolAddress is an external address with its dynamic ports.

@@ -76,13 +76,19 @@ func checkARP(p *packet, e Endpoint) Result {
 
 // staysOnLink: no destination beyond the link (RFC 1812 section 5.3.7, RFC 6890).
 func staysOnLink(a netip.Addr) bool {
-	return a.IsMulticast() || a.As4()[0] >= 240 || a.IsLoopback() || a.As4()[0] == 0 || a.IsLinkLocalUnicast()
+	return a.IsMulticast() || a.As4()[0] >= 240 || a.IsLoopback() || a.As4()[0] == 0
 }
 
 // nobodys: no honest destination of a packet on a wire (RFC 1122 section 3.2.1.3).
 func nobodys(a netip.Addr) bool {
 	first := a.As4()[0]
 	return first == 0 || first == 127 || first >= 240 && a != broadcast
+}
+
+// isPublishedAtGateway: what is published on all addresses of the host answers at
+// the gateway's too.
+func (m *Model) isPublishedAtGateway(p *packet) bool {
+	return (p.protocol == model.TCP || p.protocol == model.UDP) && !p.isLaterFragment() && p.parseL4() == "" && m.isPublished(p)
 }
 
 // routed handles a packet from the inside whose source has been checked.
@@ -93,6 +99,9 @@ func (m *Model) routed(p *packet, from sender) Result {
 	case staysOnLink(p.dest.Addr()):
 		return passed()
 	case from.Subnet.Contains(p.dest.Addr()):
+		if p.dest.Addr() == from.Gateway && from.NAT != 0 && m.isPublishedAtGateway(p) {
+			return m.outward(p, from)
+		}
 		if from.KeptApart && !m.config.isHost(p.dest.Addr()) {
 			return m.refuse(p, from, Isolated)
 		}
@@ -103,6 +112,8 @@ func (m *Model) routed(p *packet, from sender) Result {
 		return m.between(p, from)
 	case from.NAT == 0:
 		return m.refuse(p, from, NoNAT)
+	case p.dest.Addr().IsLinkLocalUnicast() && !m.config.NATs[from.NAT].LinkLocal:
+		return m.refuse(p, from, LinkLocal)
 	case !p.hasPorts():
 		return m.wholeOutward(p, from)
 	case p.isLaterFragment():
@@ -149,7 +160,7 @@ func (m *Model) outward(p *packet, from sender) Result {
 		case !p.isFirst() && m.isTransparent(p):
 			return Result{Verdict: ToSocket, Frame: p.frame}
 		case !p.isFirst():
-			return dropped(NoSession)
+			return m.refuse(p, from, NoSession)
 		case p.ttl <= 1:
 			return m.refuse(p, from, HopLimit)
 		}

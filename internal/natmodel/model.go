@@ -77,6 +77,8 @@ type Model struct {
 	rates     map[owned]rate
 	resting   map[BindingKey]time.Duration // ports whose resting binding gave way to a mapping
 	holders   map[place]holder             // who has which address, of those at plugged-in ports
+	closed    []closedSession              // the longest closed first
+	held      []heldPort                   // ports in hold-down, the first to be free again first
 	events    []Event
 	choice    Choice
 	problem   error // the data path's choice is not allowed
@@ -96,6 +98,12 @@ type holder struct {
 
 // stationSilent is how long who has an address may be silent before another may have it.
 const stationSilent = 300 * time.Second
+
+// heldPort is a port in hold-down.
+type heldPort struct {
+	at    BindingKey
+	until time.Duration
+}
 
 // New returns a NAT without sessions.
 func New(c Config) *Model {

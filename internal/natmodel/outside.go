@@ -75,10 +75,17 @@ func (m *Model) inward(p *packet, o owner) Result {
 			}
 			return dropped(HopLimit) // who may not come in is not told that there is anything
 		}
-		if why := m.openInward(key, o, p, false); why != "" {
+		why := m.openInward(key, o, p, false)
+		if _, mapped := m.config.Mappings[o.mapping]; why == NoSession && mapped {
+			return m.refuse(p, outsider(p), NoSession) // as a host answers for a connection that it does not know
+		}
+		if why != "" {
 			return dropped(why)
 		}
 		s = m.sessions[key]
+	}
+	if s.guest && m.isIdle(o.at) { // RFC 4787 REQ-6: outside alone keeps nothing
+		return dropped(MappingIdle)
 	}
 	if s.hairpin { // both its ends are inside
 		return dropped(InsideFromOutside)
@@ -132,7 +139,9 @@ func (m *Model) openInward(key SessionKey, o owner, p *packet, hairpin bool) Rea
 	} else {
 		m.join(o.at)
 	}
-	s.NAT, s.spread = m.bindings[o.at].NAT, len(mapping.Targets) > 1
+	b := m.bindings[o.at]
+	s.NAT, s.spread = b.NAT, len(mapping.Targets) > 1
+	s.guest = !b.Configured && !hairpin && !(key.Protocol == model.UDP && m.config.NATs[b.NAT].UDPInboundRefresh)
 	return m.open(key, s)
 }
 
@@ -164,12 +173,15 @@ func (m *Model) admit(key SessionKey, o owner) Reason {
 		}
 		return ""
 	}
+	if m.isIdle(o.at) {
+		return MappingIdle
+	}
 	switch m.config.NATs[o.binding.NAT].filtering(key.Protocol) {
 	case model.EndpointIndependent:
 		return ""
 	case model.AddressDependent:
 		for known, s := range m.sessions {
-			if s.binding == o.at && known.Remote.Addr() == key.Remote.Addr() {
+			if s.binding == o.at && !s.guest && known.Remote.Addr() == key.Remote.Addr() {
 				return ""
 			}
 		}

@@ -36,4 +36,6 @@ const (
 	Encapsulated        Reason = "encapsulated"
 	BridgeProtocol      Reason = "bridge-protocol"
 	RogueRouter         Reason = "rogue-router"
+	MappingIdle         Reason = "mapping-idle"
+	LinkLocal           Reason = "link-local"
 )

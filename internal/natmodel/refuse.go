@@ -14,6 +14,42 @@ var answers = map[Reason][2]byte{
 	NoExternalAddress: {unreachable, 13},
 	NoNAT:             {unreachable, 13},
 	Isolated:          {unreachable, 13},
+	LinkLocal:         {unreachable, 13},
+}
+
+// reset is what a TCP segment of no session is answered with: RFC 9293 section
+// 3.10.7.1. Nothing is said about a RST, a fragment, or a packet with IP options.
+func (p *packet) reset() Result {
+	if p.protocol != model.TCP || p.tcpFlags&flagRST != 0 || p.isFragment() || p.l4 != ethernet+20 {
+		return dropped(NoSession)
+	}
+	segment := p.frame[p.l4:]
+	tcp := make([]byte, 20)
+	copy(tcp[0:], segment[2:4])
+	copy(tcp[2:], segment[0:2])
+	tcp[12] = 5 << 4
+	if p.tcpFlags&flagACK != 0 {
+		copy(tcp[4:], segment[8:12])
+		tcp[13] = flagRST
+	} else {
+		payload := uint32(p.u16(ethernet+2)) - 20 - uint32(segment[12]>>4)*4
+		for _, takesOne := range []byte{flagSYN, flagFIN} {
+			if p.tcpFlags&takesOne != 0 {
+				payload++
+			}
+		}
+		binary.BigEndian.PutUint32(tcp[8:], binary.BigEndian.Uint32(segment[4:])+payload)
+		tcp[13] = flagRST | flagACK
+	}
+	pseudo := slices.Concat(p.dest.Addr().AsSlice(), p.source.Addr().AsSlice(), []byte{0, byte(model.TCP), 0, 20}, tcp)
+	binary.BigEndian.PutUint16(tcp[16:], ^sum(pseudo))
+
+	ip := make([]byte, 20)
+	ip[0], ip[3], ip[6], ip[8], ip[9] = 0x45, 40, 0x40, 64, byte(model.TCP)
+	copy(ip[12:], p.dest.Addr().AsSlice())
+	copy(ip[16:], p.source.Addr().AsSlice())
+	binary.BigEndian.PutUint16(ip[10:], ^sum(ip))
+	return Result{Verdict: Answered, Reason: NoSession, Frame: slices.Concat(p.frame[6:12], p.frame[:6], p.frame[12:14], ip, tcp)}
 }
 
 // outsider is who sent a packet from outside: told by the address that it spoke
@@ -22,6 +58,9 @@ func outsider(p *packet) sender { return sender{Network: Network{Gateway: p.dest
 
 // refuse drops a packet and tells its sender, where it may.
 func (m *Model) refuse(p *packet, to sender, why Reason) Result {
+	if why == NoSession {
+		return p.reset()
+	}
 	code, has := m.answerTo(to.NAT, why)
 	if !has || !p.mayBeAnswered() {
 		return dropped(why)

@@ -41,8 +41,12 @@ func nextState(state model.TCPState, outward bool, flags byte) model.TCPState {
 			return model.StateBothFIN
 		}
 	case model.StateBothFIN:
-		if newSYN { // decision D5: a new connection on old ports
-			return pick(outward, model.StateInternalSYN, model.StateExternalSYN)
+		// Decision D5: a new connection on old ports, if the endpoint begins or answers it.
+		if outward && newSYN {
+			return model.StateInternalSYN
+		}
+		if outward && has(flagSYN) {
+			return model.StateEstablished
 		}
 	case model.StateTimeWait:
 		if newSYN { // from outside it may be forged, and the connection alive

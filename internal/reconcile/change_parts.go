@@ -46,6 +46,7 @@ func (v view) part(networks []model.Network, endpoints []model.Endpoint, address
 	}
 	if addresses {
 		c.HostAddresses, c.Deprecated = v.hostAddresses(), v.deprecated()
+		c.Broadcasts = v.broadcasts()
 	}
 	return c
 }

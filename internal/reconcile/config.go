@@ -67,6 +67,7 @@ func (v view) datapathConfig() datapath.Config {
 		Wholes:      make(map[uint32]datapath.Whole),
 
 		HostAddresses: v.hostAddresses(),
+		Broadcasts:    v.broadcasts(),
 		Deprecated:    v.deprecated(),
 		RouteMTUs:     v.routeMTUs(),
 		IPsec:         v.ipsecPolicies(),
@@ -104,6 +105,20 @@ func (v view) hostAddresses() map[netip.Addr]uint32 {
 		for _, p := range l.Addresses {
 			if !p.Addr().IsLoopback() {
 				addresses[p.Addr()] = uint32(l.Index)
+			}
+		}
+	}
+	return addresses
+}
+
+// broadcasts are the broadcast addresses of the host's own subnets: nobody there
+// has one of them for a source (RFC 1812 section 5.3.7).
+func (v view) broadcasts() map[netip.Addr]uint32 {
+	addresses := make(map[netip.Addr]uint32)
+	for _, l := range v.links {
+		for _, p := range l.Addresses {
+			if p.Bits() < 31 && !p.Addr().IsLoopback() { // RFC 3021: longer prefixes have none
+				addresses[model.LastAddress(p.Masked())] = uint32(l.Index)
 			}
 		}
 	}

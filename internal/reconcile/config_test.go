@@ -125,6 +125,10 @@ func TestDatapathConfig(t *testing.T) {
 			netip.MustParseAddr("172.16.2.1"): 7, netip.MustParseAddr("10.8.0.2"): 9, netip.MustParseAddr("172.17.0.1"): 10,
 			netip.MustParseAddr("198.51.100.1"): 14,
 		},
+		Broadcasts: map[netip.Addr]uint32{
+			netip.MustParseAddr("192.0.2.255"): 2, netip.MustParseAddr("172.16.1.255"): 4, netip.MustParseAddr("172.16.2.255"): 7,
+			netip.MustParseAddr("172.17.255.255"): 10, netip.MustParseAddr("198.51.100.255"): 14,
+		},
 		Mappings: map[uint32]datapath.Mapping{7: {
 			NAT: 1, Compartment: 2, Protocol: model.TCP, From: prefixes("192.0.2.0/24"), External: ports("0.0.0.0:8080-8081"),
 			Targets: []datapath.Target{{Network: 3, Internal: ports("172.16.1.2:80-81")}, {Network: 4, Internal: ports("172.16.2.9:90-91")}},

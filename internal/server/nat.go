@@ -46,8 +46,15 @@ func natOf(n model.NAT) api.NAT {
 		TCPFiltering: string(n.TCPFiltering), UDPFiltering: string(n.UDPFiltering), UDPInboundRefresh: n.UDPInboundRefresh,
 		Pooling: string(n.Pooling), Overflow: n.EndpointDependent, HoldDown: uint32(n.HoldDown),
 		Limits:   api.Limits{Sessions: n.Limits.Sessions, Ports: n.Limits.Ports, Rate: n.Limits.Rate},
-		MSSClamp: n.MSSClamp, Exhaustion: string(n.Exhaustion), Table: n.Table,
+		MSSClamp: n.MSSClamp, Exhaustion: string(n.Exhaustion), Table: n.Table, LinkLocal: allowOrRefuse(n.LinkLocal),
 	}
+}
+
+func allowOrRefuse(allowed bool) string {
+	if allowed {
+		return "allow"
+	}
+	return "refuse"
 }
 
 func externalAddressOf(a model.ExternalAddress) api.ExternalAddress {

@@ -36,6 +36,7 @@ type bpfBinding struct {
 	Network         uint32
 	Mapping         uint32
 	HoldUntil       uint32
+	Hosts           uint32
 }
 
 type bpfBindingFlags uint32
@@ -80,6 +81,13 @@ type bpfClaim struct {
 	Address     uint32
 	Mac         [6]uint8
 	HolderMac   [6]uint8
+}
+
+type bpfClosed struct {
+	_       structs.HostLayout
+	Since   uint64
+	Session bpfSessionKey
+	Pad     uint32
 }
 
 type bpfDelivery uint32
@@ -284,7 +292,9 @@ type bpfFlow struct {
 			ViaIp6  bool
 			Pad     uint8
 		}
+		Reclaimed uint32
 	}
+	_     [4]byte
 	Ports struct {
 		_          structs.HostLayout
 		Candidates uint64
@@ -297,7 +307,8 @@ type bpfFlow struct {
 	}
 	Session    bpfSession
 	FarSession bpfSession
-	Binding    [40]uint8
+	Binding    [44]uint8
+	_          [4]byte
 }
 
 type bpfFragment struct {
@@ -473,7 +484,7 @@ type bpfNat struct {
 	EndpointDependent     uint8
 	ClampMss              uint8
 	Exhaustion            uint8
-	Pad                   uint8
+	LinkLocal             uint8
 	Table                 uint32
 }
 
@@ -540,6 +551,7 @@ type bpfPool struct {
 		Address uint32
 		Mask    uint32
 		Ports   uint32
+		All     uint32
 		Range   [4]struct {
 			_    structs.HostLayout
 			Low  uint16
@@ -577,6 +589,8 @@ const (
 type bpfPortBits struct {
 	_    structs.HostLayout
 	Word [1024]uint64
+	Used uint32
+	Pad  uint32
 }
 
 type bpfPortBitsKey struct {
@@ -652,6 +666,8 @@ const (
 	bpfReasonREASON_ENCAPSULATED          bpfReason = 91
 	bpfReasonREASON_BRIDGE_PROTOCOL       bpfReason = 92
 	bpfReasonREASON_ROGUE_ROUTER          bpfReason = 93
+	bpfReasonREASON_LINK_LOCAL            bpfReason = 85
+	bpfReasonREASON_MAPPING_IDLE          bpfReason = 86
 	bpfReasonREASON_ROUTE_BLACKHOLE       bpfReason = 96
 	bpfReasonREASON_ROUTE_PROHIBITED      bpfReason = 97
 	bpfReasonREASON_ROUTE_UNREACHABLE     bpfReason = 98
@@ -786,6 +802,7 @@ const (
 	bpfSessionFlagsSESSION_ENDPOINT_DEPENDENT bpfSessionFlags = 32
 	bpfSessionFlagsSESSION_COUNTED            bpfSessionFlags = 64
 	bpfSessionFlagsSESSION_FROM_OUTSIDE       bpfSessionFlags = 256
+	bpfSessionFlagsSESSION_GUEST              bpfSessionFlags = 512
 	bpfSessionFlagsSESSION_UNUSED             bpfSessionFlags = 128
 )
 
@@ -936,7 +953,9 @@ const (
 	bpfMapAllowed           = "allowed"
 	bpfMapBindingIndex      = "binding_index"
 	bpfMapBindings          = "bindings"
+	bpfMapBroadcasts        = "broadcasts"
 	bpfMapClaims            = "claims"
+	bpfMapClosedSessions    = "closed_sessions"
 	bpfMapConfiguration     = "configuration"
 	bpfMapDependentCount    = "dependent_count"
 	bpfMapDependentPorts    = "dependent_ports"
@@ -1084,7 +1103,9 @@ type bpfMapSpecs struct {
 	Allowed          *ebpf.MapSpec `ebpf:"allowed"`
 	BindingIndex     *ebpf.MapSpec `ebpf:"binding_index"`
 	Bindings         *ebpf.MapSpec `ebpf:"bindings"`
+	Broadcasts       *ebpf.MapSpec `ebpf:"broadcasts"`
 	Claims           *ebpf.MapSpec `ebpf:"claims"`
+	ClosedSessions   *ebpf.MapSpec `ebpf:"closed_sessions"`
 	Configuration    *ebpf.MapSpec `ebpf:"configuration"`
 	DependentCount   *ebpf.MapSpec `ebpf:"dependent_count"`
 	DependentPorts   *ebpf.MapSpec `ebpf:"dependent_ports"`
@@ -1168,7 +1189,9 @@ type bpfMaps struct {
 	Allowed          *ebpf.Map `ebpf:"allowed"`
 	BindingIndex     *ebpf.Map `ebpf:"binding_index"`
 	Bindings         *ebpf.Map `ebpf:"bindings"`
+	Broadcasts       *ebpf.Map `ebpf:"broadcasts"`
 	Claims           *ebpf.Map `ebpf:"claims"`
+	ClosedSessions   *ebpf.Map `ebpf:"closed_sessions"`
 	Configuration    *ebpf.Map `ebpf:"configuration"`
 	DependentCount   *ebpf.Map `ebpf:"dependent_count"`
 	DependentPorts   *ebpf.Map `ebpf:"dependent_ports"`
@@ -1226,7 +1249,9 @@ func (m *bpfMaps) Close() error {
 		m.Allowed,
 		m.BindingIndex,
 		m.Bindings,
+		m.Broadcasts,
 		m.Claims,
+		m.ClosedSessions,
 		m.Configuration,
 		m.DependentCount,
 		m.DependentPorts,

@@ -17,6 +17,7 @@ const (
 	SessionFilterEntry       = uint16(bpfSessionFlagsSESSION_FILTER_ENTRY)
 	SessionHairpin           = uint16(bpfSessionFlagsSESSION_HAIRPIN)
 	SessionSpread            = uint16(bpfSessionFlagsSESSION_SPREAD)
+	SessionGuest             = uint16(bpfSessionFlagsSESSION_GUEST)
 	SessionEndpointDependent = uint16(bpfSessionFlagsSESSION_ENDPOINT_DEPENDENT)
 	SessionCounted           = uint16(bpfSessionFlagsSESSION_COUNTED)
 )

@@ -122,7 +122,7 @@ func joinBinding(o *kernel.Objects, l *living, key kernel.BindingKey) (bool, err
 	if !ok || b.Flags&(kernel.BindingEnded|kernel.BindingHoldDown) != 0 {
 		return false, nil
 	}
-	b.Sessions = 1
+	b.Sessions, b.Hosts = 1, 1
 	isNew := false
 	if err := o.Bindings.Update(&key, &b, ebpf.UpdateNoExist); err == nil {
 		isNew = true
@@ -130,7 +130,7 @@ func joinBinding(o *kernel.Objects, l *living, key kernel.BindingKey) (bool, err
 		return false, err
 	}
 	if !isNew {
-		return true, addTo(o.Bindings, key, b, func(b *kernel.Binding) { b.Sessions++; b.Flags &^= kernel.BindingHoldDown })
+		return true, addTo(o.Bindings, key, b, func(b *kernel.Binding) { b.Sessions++; b.Hosts++; b.Flags &^= kernel.BindingHoldDown })
 	}
 	if b.Flags&kernel.BindingConfigured != 0 {
 		return true, nil

@@ -27,7 +27,7 @@ type living struct {
 // sessions and bindings are taken as they were.
 func (l *living) settle() {
 	for key, b := range l.bindings {
-		b.Sessions = 0
+		b.Sessions, b.Hosts = 0, 0
 		l.bindings[key] = b
 	}
 	l.contacts = make(map[kernel.FilterKey]kernel.FilterEntry)
@@ -55,6 +55,9 @@ func (l *living) count(key kernel.SessionKey, s kernel.Session) bool {
 			return false
 		}
 		b.Sessions++
+		if s.Flags&kernel.SessionGuest == 0 {
+			b.Hosts++
+		}
 		l.bindings[at] = b
 	}
 	if s.Flags&kernel.SessionFilterEntry != 0 {
@@ -115,6 +118,9 @@ func setBit(bits map[kernel.PortBitsKey]kernel.PortBits, key kernel.BindingKey) 
 	k := kernel.PortBitsKey{Address: key.Address, Protocol: key.Protocol}
 	b := bits[k]
 	port := kernel.ToPort(key.Port)
+	if b.Word[port/64]>>(port%64)&1 == 0 {
+		b.Used++
+	}
 	b.Word[port/64] |= 1 << (port % 64)
 	bits[k] = b
 }
