@@ -20,9 +20,6 @@ struct opening {
 	addr_t external_address;
 	__be16 external_port;
 	__u16 flags;
-	struct route_query query;
-	struct route route;
-	__u32 reclaimed; /* a port that nobody uses has been had back for it */
 };
 
 /* Where a search for a free port is. */
@@ -50,6 +47,9 @@ struct flow {
 	struct binding_key binding_key; /* the external end that led to key or far_key, or that is being reserved */
 	struct quote quote; /* of an ICMP error */
 	struct opening opening;
+	struct route_query query; /* what the way out was asked for */
+	struct route route; /* of what is being opened */
+	__u32 reclaimed; /* a port that nobody uses has been had back for it */
 	struct port_cursor ports;
 	struct session session, far_session; /* to be put in; in a dry run, copies that may be changed */
 	__u8 binding[sizeof(struct binding)] __attribute__((aligned(8))); /* bytes: there may be no lock in an element a CPU */

@@ -153,7 +153,7 @@ INLINE int one_to_one_error_outbound(struct __sk_buff *skb, struct flow *flow, c
 		reason = rewrite_quote(skb, quote, DESTINATION, pair->external_address, quote->destination_port);
 	if (!reason)
 		reason = rewrite_address(skb, &flow->packet, SOURCE, pair->external_address, 1);
-	return reason ? drop(flow, reason) : deliver_outside(skb, flow, way_of(&flow->opening.route));
+	return reason ? drop(flow, reason) : deliver_outside(skb, flow, way_of(&flow->route));
 }
 
 /* An error from outside about a packet that a session sent (RFC 5508 REQ-4); NOT_OURS if none did. */

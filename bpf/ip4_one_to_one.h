@@ -65,7 +65,7 @@ NOINLINE int one_to_one_outbound(struct __sk_buff *skb, struct flow *flow)
 	struct endpoint_key source = { .compartment = flow->compartment, .address = packet->source };
 	__be32 destination = packet->destination;
 	struct one_to_one *pair, *far;
-	const struct route *route = &flow->opening.route;
+	const struct route *route = &flow->route;
 	int reason, verdict;
 
 	far = bpf_map_lookup_elem(&one_to_one_in, &destination);

@@ -217,15 +217,15 @@ NOINLINE int find_route(struct __sk_buff *skb, const struct session_key *key, co
 	return REASON_NONE;
 }
 
-/* The way out of a packet without ports, from an endpoint that has an external address of its own: flow->opening.route. */
+/* The way out of a packet without ports, from an endpoint that has an external address of its own: flow->route. */
 INLINE int find_one_to_one_route(struct __sk_buff *skb, struct flow *flow, const struct one_to_one *pair)
 {
-	flow->opening.query = (struct route_query){
+	flow->query = (struct route_query){
 		.nat = pair->nat,
 		.network = pair->network,
 		.external_address = pair->external_address,
 		.tos = flow->packet.tos,
 		.kind = ROUTE_OWN_FIXED,
 	};
-	return find_route(skb, &flow->key, &flow->opening.query, &flow->opening.route);
+	return find_route(skb, &flow->key, &flow->query, &flow->route);
 }

@@ -198,7 +198,7 @@ GLOBAL int join_new(struct __sk_buff *skb, struct flow *flow, struct pool_addres
 	endpoint = endpoint_of(&flow->key);
 	reserved = &flow->binding_key;
 	*reserved = (struct binding_key){ .address = pool->address, .protocol = flow->key.protocol };
-	if (!flow->opening.reclaimed && is_scarce(reserved, pool) && has_many_ports(&endpoint, pool))
+	if (!flow->reclaimed && is_scarce(reserved, pool) && has_many_ports(&endpoint, pool))
 		return REASON_OUT_OF_PORTS;
 	taken = usage_take(&endpoint, nat, USAGE_PORT);
 	if (taken == USAGE_REFUSED)
@@ -347,7 +347,7 @@ INLINE bool reclaim_port(struct flow *flow)
 INLINE int join_outside(struct __sk_buff *skb, struct flow *flow, struct pool *pool, const struct nat *nat)
 {
 	bool anywhere = nat->pooling == POOLING_ARBITRARY && !(pool->flags & POOL_FOLLOWS_ROUTE);
-	__u32 paired = paired_address(pool, &flow->key, flow->opening.route.next_hop);
+	__u32 paired = paired_address(pool, &flow->key, flow->route.next_hop);
 	struct pool_address *address = pool_address_at(pool, paired);
 	int reason;
 
@@ -360,7 +360,7 @@ INLINE int join_outside(struct __sk_buff *skb, struct flow *flow, struct pool *p
 	for (__u32 i = 1; i < POOL_ADDRESSES && reason == REASON_OUT_OF_PORTS && anywhere; i++)
 		reason = i < pool->count ? join_at(skb, flow, pool, paired + i, nat) : REASON_OUT_OF_PORTS;
 	if (reason == REASON_OUT_OF_PORTS && reclaim_port(flow)) {
-		flow->opening.reclaimed = 1;
+		flow->reclaimed = 1;
 		reason = join_at(skb, flow, pool, paired, nat);
 	}
 	if (reason == REASON_OUT_OF_PORTS && nat->endpoint_dependent)
@@ -380,9 +380,10 @@ INLINE void event_refusal(const struct session_key *key, const struct opening *o
 }
 
 /* Puts the element into the table. Returns the map's error. */
-NOINLINE int session_insert(const struct session_key *key, struct session *session, const struct opening *opening,
-			    const struct nat *nat)
+NOINLINE int session_insert(const struct flow *flow, const struct session_key *key, struct session *session, const struct nat *nat)
 {
+	const struct opening *opening = &flow->opening;
+
 	__builtin_memset(session, 0, sizeof(*session));
 	session->external_address = opening->external_address;
 	session->external_port = opening->external_port;
@@ -391,8 +392,8 @@ NOINLINE int session_insert(const struct session_key *key, struct session *sessi
 	session->network = opening->network;
 	session->lifetime = session_lifetime(key->protocol, session, nat);
 	session->created = session->refreshed = now();
-	if (opening->route.ifindex)
-		route_keep(session, &opening->route, opening->query.tos, session->created);
+	if (flow->route.ifindex)
+		route_keep(session, &flow->route, flow->query.tos, session->created);
 	/* In a dry run the one at hand counts, whether there is one already or not. */
 	return unlikely(dry_run) ? 0 : map_update(&sessions, key, session, BPF_NOEXIST);
 }
@@ -425,8 +426,9 @@ NOINLINE int session_undo(const struct session_key *key, struct opening *opening
  * Opens a session whose binding has been joined; the binding is left again if
  * that fails. If another CPU was faster, its session is the one.
  */
-INLINE int session_open(const struct session_key *key, struct session *session, struct opening *opening, const struct nat *nat)
+INLINE int session_open(struct flow *flow, const struct session_key *key, struct session *session, const struct nat *nat)
 {
+	struct opening *opening = &flow->opening;
 	struct endpoint_key endpoint = endpoint_of(key);
 	long error;
 	int taken;
@@ -444,7 +446,7 @@ INLINE int session_open(const struct session_key *key, struct session *session, 
 	if (!(opening->flags & SESSION_GUEST) && needs_filter_entry(key->protocol, nat, opening->flags) &&
 	    join_filter(key, opening))
 		opening->flags |= SESSION_FILTER_ENTRY;
-	error = session_insert(key, session, opening, nat);
+	error = session_insert(flow, key, session, nat);
 	if (!error)
 		return session_start(key);
 	session_undo(key, opening);
@@ -479,14 +481,14 @@ INLINE int find_way_out(struct __sk_buff *skb, struct flow *flow)
 	struct opening *opening = &flow->opening;
 	addr_t fixed = fixed_address(opening->nat, &flow->key);
 
-	opening->query = (struct route_query){
+	flow->query = (struct route_query){
 		.nat = opening->nat,
 		.network = opening->network,
 		.external_address = fixed,
 		.tos = flow->packet.tos,
 		.kind = is_set(fixed) ? ROUTE_OWN_FIXED : ROUTE_OWN,
 	};
-	return find_route(skb, &flow->key, &opening->query, &opening->route);
+	return find_route(skb, &flow->key, &flow->query, &flow->route);
 }
 
 /*
@@ -508,6 +510,9 @@ GLOBAL int open_outbound(struct __sk_buff *skb, struct flow *flow, __u32 own)
 	if (!nat)
 		return REASON_NO_NAT;
 	flow->opening = (struct opening){ .nat = id, .network = flow->network };
+	flow->query = (struct route_query){};
+	flow->route = (struct route){};
+	flow->reclaimed = false;
 	if (own) {
 		flow->opening.flags |= SESSION_HAIRPIN;
 		pool = find_pool_for(id, own, flow->key.remote_address);
@@ -515,7 +520,7 @@ GLOBAL int open_outbound(struct __sk_buff *skb, struct flow *flow, __u32 own)
 		reason = find_way_out(skb, flow);
 		if (reason)
 			return reason;
-		pool = find_pool_for(id, flow->opening.route.ifindex, flow->opening.route.source);
+		pool = find_pool_for(id, flow->route.ifindex, flow->route.source);
 	}
 	if (!pool)
 		return REASON_NO_EXTERNAL_ADDRESS;
@@ -525,12 +530,11 @@ GLOBAL int open_outbound(struct __sk_buff *skb, struct flow *flow, __u32 own)
 		return reason;
 	}
 	/* Asked again, as the rules for another address may be other ones, and IPsec policies may be for this address. */
-	if (is_set(flow->opening.query.external_address) &&
-	    !same_address(flow->opening.query.external_address, flow->opening.external_address))
-		flow->opening.route.ifindex = 0;
+	if (is_set(flow->query.external_address) && !same_address(flow->query.external_address, flow->opening.external_address))
+		flow->route.ifindex = 0;
 	if (unlikely(has_ipsec()))
-		flow->opening.route.ifindex = 0;
-	return session_open(&flow->key, &flow->session, &flow->opening, nat);
+		flow->route.ifindex = 0;
+	return session_open(flow, &flow->key, &flow->session, nat);
 }
 
 INLINE bool is_mapped(const struct session_key *key, const struct session *session)
@@ -576,13 +580,13 @@ NOINLINE int route_kind(const struct session *session)
  */
 NOINLINE int route_refresh(struct __sk_buff *skb, struct flow *flow, struct session *session, __u8 tos)
 {
-	struct route *route = &flow->opening.route;
+	struct route *route = &flow->route;
 	__u32 last;
 	int reason;
 
 	if (!session)
 		return REASON_ROUTE_LOOKUP;
-	flow->opening.query = (struct route_query){
+	flow->query = (struct route_query){
 		.nat = session->nat,
 		.network = session->network,
 		.external_address = session->external_address,
@@ -590,7 +594,7 @@ NOINLINE int route_refresh(struct __sk_buff *skb, struct flow *flow, struct sess
 		.tos = tos,
 		.kind = route_kind(session),
 	};
-	reason = find_route(skb, &flow->key, &flow->opening.query, route);
+	reason = find_route(skb, &flow->key, &flow->query, route);
 	if (reason)
 		return reason;
 	last = session_interface(session);
@@ -688,6 +692,7 @@ GLOBAL int open_inbound(struct flow *flow, __u32 flags)
 	binding_key = &flow->binding_key;
 	key = flags & SESSION_HAIRPIN ? &flow->far_key : &flow->key;
 	session = flags & SESSION_HAIRPIN ? &flow->far_session : &flow->session;
+	flow->route.ifindex = 0; /* it is looked up for the endpoint's first answer */
 	flow->opening = (struct opening){
 		.flags = flags | SESSION_FROM_OUTSIDE,
 		.external_address = flow->packet.destination,
@@ -708,7 +713,7 @@ GLOBAL int open_inbound(struct flow *flow, __u32 flags)
 	nat = bpf_map_lookup_elem(&nats, &id);
 	if (!nat)
 		return REASON_NO_NAT;
-	return session_open(key, session, &flow->opening, nat);
+	return session_open(flow, key, session, nat);
 }
 
 /*

@@ -273,29 +273,29 @@ type bpfFlow struct {
 		ExternalAddress uint32
 		ExternalPort    uint16
 		Flags           uint16
-		Query           struct {
-			_               structs.HostLayout
-			Nat             uint32
-			Network         uint32
-			ExternalAddress uint32
-			ExternalPort    uint16
-			Tos             uint8
-			Kind            uint8
-		}
-		Route struct {
-			_       structs.HostLayout
-			Ifindex uint32
-			NextHop uint32
-			Source  uint32
-			Metric  uint32
-			Mtu     uint16
-			ViaIp6  bool
-			Pad     uint8
-		}
-		Reclaimed uint32
 	}
-	_     [4]byte
-	Ports struct {
+	Query struct {
+		_               structs.HostLayout
+		Nat             uint32
+		Network         uint32
+		ExternalAddress uint32
+		ExternalPort    uint16
+		Tos             uint8
+		Kind            uint8
+	}
+	Route struct {
+		_       structs.HostLayout
+		Ifindex uint32
+		NextHop uint32
+		Source  uint32
+		Metric  uint32
+		Mtu     uint16
+		ViaIp6  bool
+		Pad     uint8
+	}
+	Reclaimed uint32
+	_         [4]byte
+	Ports     struct {
 		_          structs.HostLayout
 		Candidates uint64
 		Base       uint32
