@@ -25,7 +25,7 @@ func TestEnsureBridge(t *testing.T) {
 	b := testBridge()
 	index := ensureBridge(t, n, b)
 	want := Link{Index: index, Name: b.Name, Type: "bridge", MAC: b.MAC, MTU: b.MTU, Up: true, HasEthernet: true,
-		Alias: Owner, PeerNSID: -1, Addresses: []netip.Prefix{b.Gateway}}
+		Alias: Owner, PeerNSID: -1, Addresses: []netip.Prefix{b.Gateway}, Forwards: true}
 	if diff := cmp.Diff(want, linkNamed(t, n, b.Name), comparePrefixes); diff != "" {
 		t.Errorf("bridge (-want +got):\n%s", diff)
 	}

@@ -36,7 +36,8 @@ func TestLinksAreAsPackageNetlinkReadsThem(t *testing.T) {
 		slices.SortFunc(want, func(a, b Link) int { return a.Index - b.Index })
 		bare := slices.Clone(got)
 		for i := range bare {
-			bare[i].Addresses, bare[i].Unrouted, bare[i].Isolated = nil, nil, false
+			b := &bare[i] // without what that package leaves out
+			b.Addresses, b.Unrouted, b.Narrow, b.Isolated, b.Forwards = nil, nil, nil, false, false
 		}
 		if diff := cmp.Diff(want, bare); diff != "" {
 			t.Errorf("links (-netlink +ours):\n%s", diff)
@@ -44,6 +45,9 @@ func TestLinksAreAsPackageNetlinkReadsThem(t *testing.T) {
 		for _, l := range got {
 			if l.Isolated != (l.Name == "tap0") {
 				t.Errorf("link %s: isolated %v", l.Name, l.Isolated)
+			}
+			if l.Forwards != (l.Name == testBridge().Name) {
+				t.Errorf("link %s: forwards %v", l.Name, l.Forwards)
 			}
 			at, found, err := LinkAt(t.Context(), l.Index)
 			if err != nil || !found || !at.Equal(l) {

@@ -76,7 +76,7 @@ func (v Veth) configure(ctx context.Context, link netlink.Link, inside *inside, 
 		}
 	}
 	if v.Bridge == 0 {
-		if err := cmp.Or(v.Island.settle(link), onlyAddress(ctx, link, v.Island.Gateway, false)); err != nil {
+		if err := cmp.Or(v.Island.settle(link), setForwarding(v.Name), onlyAddress(ctx, link, v.Island.Gateway, false)); err != nil {
 			return err
 		}
 		if err := onlyNeighbour(ctx, link, v.Island.Endpoint, v.Island.EndpointMAC); err != nil {

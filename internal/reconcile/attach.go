@@ -111,6 +111,10 @@ func (k *Kernel) guardNew(index int) error {
 // be reached by its name any more, but its link is there and works.
 func (k *Kernel) openNamespace(v view, e model.Endpoint) (*host.Namespace, error) {
 	link, linked := v.link(e.Interface)
+	if e.Kind == model.KindPID && !linked && !k.isNamed(e) {
+		// After a reboot the number may be any other process's.
+		return nil, model.Errorf(model.NotFound, "its process %s is of an earlier run", e.Target).WithHint("attach it again with --pid")
+	}
 	ns, err := host.OpenNamespace(e.Kind, e.Target)
 	if err == nil && e.Kind == model.KindPID {
 		ns, err = k.sameProcess(e, ns, link)
@@ -152,6 +156,13 @@ func (k *Kernel) named(e model.Endpoint, is host.Identity) bool {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	return k.seen[e.Name] == process{e.Target, is}
+}
+
+// isNamed reports whether this daemon was given any process for the endpoint.
+func (k *Kernel) isNamed(e model.Endpoint) bool {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	return k.seen[e.Name].target == e.Target
 }
 
 func (k *Kernel) name(e model.Endpoint, is host.Identity) {
