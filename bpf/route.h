@@ -29,8 +29,10 @@ struct route_query {
 	__u8 kind;
 };
 
-/* Asks the host's routing tables for a session's way out. Each address family defines it. Returns a drop reason or none. */
-static int find_route(struct __sk_buff *skb, const struct session_key *key, const struct route_query *query, struct route *route);
+struct flow;
+
+/* Asks the host's routing tables for a session's way out, by flow->query and into flow->route. Each address family defines it. Returns a drop reason or none. */
+int find_route(struct __sk_buff *skb, struct flow *flow);
 
 INLINE void way_store(struct way *to, struct way way)
 {

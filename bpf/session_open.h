@@ -488,7 +488,7 @@ INLINE int find_way_out(struct __sk_buff *skb, struct flow *flow)
 		.tos = flow->packet.tos,
 		.kind = is_set(fixed) ? ROUTE_OWN_FIXED : ROUTE_OWN,
 	};
-	return find_route(skb, &flow->key, &flow->query, &flow->route);
+	return find_route(skb, flow);
 }
 
 /*
@@ -578,14 +578,15 @@ NOINLINE int route_kind(const struct session *session)
  * interface now, where the NAT does not have the session's external address,
  * no answer would find back: the session ends. Returns a drop reason or none.
  */
-NOINLINE int route_refresh(struct __sk_buff *skb, struct flow *flow, struct session *session, __u8 tos)
+GLOBAL int route_refresh(struct __sk_buff *skb, struct flow *flow, struct session *session, __u8 tos)
 {
-	struct route *route = &flow->route;
+	struct route *route;
 	__u32 last;
 	int reason;
 
-	if (!session)
+	if (!flow || !session)
 		return REASON_ROUTE_LOOKUP;
+	route = &flow->route;
 	flow->query = (struct route_query){
 		.nat = session->nat,
 		.network = session->network,
@@ -594,7 +595,7 @@ NOINLINE int route_refresh(struct __sk_buff *skb, struct flow *flow, struct sess
 		.tos = tos,
 		.kind = route_kind(session),
 	};
-	reason = find_route(skb, &flow->key, &flow->query, route);
+	reason = find_route(skb, flow);
 	if (reason)
 		return reason;
 	last = session_interface(session);
