@@ -24,6 +24,7 @@ type natRecord struct {
 	MSSClamp           bool                    `json:"mssClamp"`
 	Exhaustion         string                  `json:"exhaustion"`
 	LinkLocal          bool                    `json:"linkLocal,omitempty"`
+	Table              uint32                  `json:"table,omitempty"`
 	metadataRecord
 }
 
@@ -66,7 +67,7 @@ func natToRecord(n model.NAT) natRecord {
 		},
 		TCPFiltering: string(n.TCPFiltering), UDPFiltering: string(n.UDPFiltering), UDPInboundRefresh: n.UDPInboundRefresh,
 		Pooling: string(n.Pooling), EndpointDependent: n.EndpointDependent, HoldDown: uint32(n.HoldDown),
-		Limits: limitsRecord(n.Limits), MSSClamp: n.MSSClamp, Exhaustion: string(n.Exhaustion), LinkLocal: n.LinkLocal,
+		Limits: limitsRecord(n.Limits), MSSClamp: n.MSSClamp, Exhaustion: string(n.Exhaustion), LinkLocal: n.LinkLocal, Table: n.Table,
 	}
 }
 
@@ -84,7 +85,7 @@ func (r natRecord) value() model.NAT {
 		},
 		TCPFiltering: model.Filtering(r.TCPFiltering), UDPFiltering: model.Filtering(r.UDPFiltering), UDPInboundRefresh: r.UDPInboundRefresh,
 		Pooling: model.Pooling(r.Pooling), EndpointDependent: r.EndpointDependent, HoldDown: model.Seconds(r.HoldDown),
-		Limits: model.Limits(r.Limits), MSSClamp: r.MSSClamp, Exhaustion: model.Exhaustion(r.Exhaustion), LinkLocal: r.LinkLocal,
+		Limits: model.Limits(r.Limits), MSSClamp: r.MSSClamp, Exhaustion: model.Exhaustion(r.Exhaustion), LinkLocal: r.LinkLocal, Table: r.Table,
 	}
 }
 

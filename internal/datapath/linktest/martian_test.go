@@ -24,7 +24,7 @@ func TestMartianSourcesReachNoMapping(t *testing.T) {
 	count := uint64(0)
 	for _, p := range []model.Protocol{model.TCP, model.UDP} {
 		for _, from := range []string{
-			"0.0.0.0:68", "0.1.2.3:80", "127.0.0.1:80", "127.255.255.254:80", "169.254.1.1:80", "224.0.0.1:80", "239.255.255.250:1900",
+			"0.0.0.0:68", "0.1.2.3:80", "127.0.0.1:80", "127.255.255.254:80", "224.0.0.1:80", "239.255.255.250:1900",
 			"240.0.0.1:80", "255.255.255.255:80", "172.16.1.1:80", "172.16.1.2:80", "172.16.1.77:80", "172.16.1.255:80",
 			"203.0.113.1:80", "203.0.113.1:8080",
 		} {
@@ -105,7 +105,7 @@ func TestMartianErrorsReachNobody(t *testing.T) {
 	s := wire.Segment{Protocol: model.UDP, From: wire.Inside(0, 4000), To: wire.Stranger(7, 80)}
 	r.FromEndpoint(t, 0, s)
 	quoted := wire.Segment{Protocol: model.UDP, From: r.External(t, model.UDP, s.From), To: s.To}
-	for i, from := range []string{"172.16.1.3", "172.16.1.1", "127.0.0.1", "203.0.113.1", "224.0.0.1", "169.254.1.1", "0.0.0.0", "255.255.255.255"} {
+	for i, from := range []string{"172.16.1.3", "172.16.1.1", "127.0.0.1", "203.0.113.1", "224.0.0.1", "0.0.0.0", "255.255.255.255"} {
 		e := wire.ICMPError{From: netip.MustParseAddr(from), To: wire.HostAddress, Kind: 3, Code: 3, Quote: quoted.IP()}
 		r.Send(t, r.Remote, lab.RemoteLink, wire.Ethernet(r.MACOf(t, r.Remote, lab.RemoteLink), r.MACOf(t, r.Host, lab.HostLink), wire.EtherIPv4, e.IP()))
 		r.Dropped(t, "inside-address-from-outside", uint64(i+1))
