@@ -41,7 +41,8 @@ var tcpTransitions = map[model.TCPState]map[wire.Step]model.TCPState{
 		wire.Out(wire.Rst | wire.Ack): model.StateTimeWait, wire.In(wire.Rst | wire.Ack): model.StateTimeWait,
 	},
 	model.StateBothFIN: {
-		wire.Out(wire.Syn): model.StateInternalSYN, wire.In(wire.Syn): model.StateExternalSYN,
+		// A SYN from outside may be forged, and would free the port early: the endpoint's answer counts (RFC 5382 REQ-5).
+		wire.Out(wire.Syn): model.StateInternalSYN, wire.Out(wire.SynAck): model.StateEstablished,
 		// a RST changes nothing: RFC 6146 section 3.5.2.2
 	},
 	model.StateTimeWait: {
