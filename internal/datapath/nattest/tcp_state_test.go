@@ -3,6 +3,7 @@ package nattest
 import (
 	"fmt"
 	"net/netip"
+	"slices"
 	"testing"
 	"time"
 
@@ -86,10 +87,13 @@ func tcpLifetime(s model.TCPState, of model.Timeouts) time.Duration {
 	return of.TCPTransitory.Duration()
 }
 
-// halfOpen reports whether the remote opened the connection and has not sent the
-// handshake's last ACK: it may be a flood under forged addresses.
+// halfOpen reports whether the remote opened the connection, or opened it again
+// after both FINs, and has not sent the handshake's last ACK: it may be a flood
+// under forged addresses.
 func (c tcpCase) halfOpen() bool {
-	return c.want == model.StateEstablished && c.steps[0] == wire.In(wire.Syn)
+	last := c.steps[len(c.steps)-1]
+	again := last == wire.Out(wire.SynAck) && slices.Contains(c.steps, wire.In(wire.FinAck)) && slices.Contains(c.steps, wire.Out(wire.FinAck))
+	return c.want == model.StateEstablished && (c.steps[0] == wire.In(wire.Syn) || again)
 }
 
 // Each case has a mapped internal port of its own, so that its external one is
