@@ -43,6 +43,8 @@ func TestFilteringForgetsRemotesWithTheirSessions(t *testing.T) {
 	f.Mute(t, 0)
 	f.FromEndpoint(t, 0, wire.Segment{Protocol: model.UDP, From: wire.Inside(0, 4000), To: wire.Stranger(8, 80)})
 	f.Check(t, wire.Stranger(8, 81), true)
+	// What a remote has opened counts once the endpoint answers (RFC 4787 REQ-6).
+	f.FromEndpoint(t, 0, wire.Segment{Protocol: model.UDP, From: wire.Inside(0, 4000), To: wire.Stranger(8, 81)})
 	wire.Must(t, f.Datapath.EndSessions(func(s datapath.Session) bool { return s.Remote == wire.Stranger(8, 80) }))
 	f.Check(t, wire.Stranger(8, 82), true) // by the session from :81
 	wire.Must(t, f.Datapath.EndSessions(func(s datapath.Session) bool { return s.Remote.Addr() == wire.Stranger(8, 0).Addr() }))
