@@ -210,22 +210,42 @@ func (m *machine) checkElements(table string, want int) error {
 	return nil
 }
 
-// stateCommand changes the configuration's file while no daemon runs.
+// stateCommand changes the configuration's files while no daemon runs.
 func stateCommand(m *machine, _ *testscript.TestScript, args []string) error {
-	path := filepath.Join(m.stateDir(), "hostnat.db")
-	text, err := os.ReadFile(path)
-	if err != nil {
-		return err
+	main, second := filepath.Join(m.stateDir(), "hostnat.db"), filepath.Join(m.stateDir(), "hostnat-copy.db")
+	running := filepath.Join(m.runDir(), "hostnat-running.db")
+	spoil := func(text []byte) []byte { return append(bytes.Repeat([]byte("?"), 50), text[min(50, len(text)):]...) }
+	version := func(from, to string) func([]byte) []byte {
+		return func(text []byte) []byte {
+			return bytes.Replace(text, []byte(", version "+from+","), []byte(", version "+to+","), 1)
+		}
 	}
 	switch args[0] {
-	case "damaged":
-		text = append(bytes.Repeat([]byte("?"), 5000), text[5000:]...)
-	case "newer": // the layout's number is the name of the file's one bucket
-		text = bytes.ReplaceAll(text, []byte("v2"), []byte("v7"))
+	case "newer": // the first line says which layout a file has
+		return rewrite(version("2", "7"), main, second)
 	case "older":
-		text = bytes.ReplaceAll(text, []byte("v7"), []byte("v2"))
-	default:
-		return fmt.Errorf("state %s?", args[0])
+		return rewrite(version("7", "2"), main, second)
+	case "damaged":
+		return rewrite(spoil, main)
+	case "lost":
+		return rewrite(spoil, main, second, running)
 	}
-	return os.WriteFile(path, text, 0o600)
+	return fmt.Errorf("state %s?", args[0])
+}
+
+func rewrite(change func([]byte) []byte, paths ...string) error {
+	for _, path := range paths {
+		text, err := os.ReadFile(path)
+		if err != nil {
+			return err
+		}
+		changed := change(text)
+		if bytes.Equal(text, changed) {
+			return fmt.Errorf("%s is as it was", path)
+		}
+		if err := os.WriteFile(path, changed, 0o600); err != nil {
+			return err
+		}
+	}
+	return nil
 }

@@ -75,7 +75,7 @@ func TestFloodInLittleMemory(t *testing.T) {
 }
 
 // controlGroup is one with a limit of memory.
-type controlGroup struct{ dir, procs, used, failed string }
+type controlGroup struct{ dir, used, failed string }
 
 // memoryGroup makes one beside that of the test.
 func memoryGroup(t *testing.T, limit int) *controlGroup {

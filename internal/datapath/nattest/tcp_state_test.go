@@ -166,17 +166,17 @@ func checkCase(t *testing.T, r *dptest.Rig, c tcpCase, internal netip.AddrPort, 
 	if c.halfOpen() {
 		want = timeouts.TCPTransitory.Duration()
 	}
-	if lifetime := lifetimeOf(t, r, internal); lifetime != want {
+	if lifetime := lifetimeOf(t, r, model.TCP, internal); lifetime != want {
 		t.Errorf("%v: lives %v, want %v", c.steps, lifetime, want)
 	}
 }
 
 // lifetimeOf is how long the session of an internal address and port lives after its
 // last packet.
-func lifetimeOf(t *testing.T, r *dptest.Rig, internal netip.AddrPort) (lifetime time.Duration) {
+func lifetimeOf(t *testing.T, r *dptest.Rig, protocol model.Protocol, internal netip.AddrPort) (lifetime time.Duration) {
 	t.Helper()
 	wire.Must(t, kernel.Each(r.Datapath.Objects().Sessions, func(k *kernel.SessionKey, s *kernel.Session) error {
-		if kernel.ToAddrPort(k.InternalAddress, k.InternalPort) == internal {
+		if k.Protocol == uint8(protocol) && kernel.ToAddrPort(k.InternalAddress, k.InternalPort) == internal {
 			lifetime = time.Duration(s.Lifetime) * time.Second
 		}
 		return nil
@@ -202,7 +202,7 @@ func TestIdleLifetimesOfProfiles(t *testing.T) {
 			from := wire.Inside(0, uint16(4000+i))
 			r.FromEndpoint(t, 0, wire.Segment{Protocol: p, From: from, To: wire.Stranger(7, 0)})
 			r.External(t, p, from)
-			if lifetime := lifetimeOf(t, r, from); lifetime != want {
+			if lifetime := lifetimeOf(t, r, p, from); lifetime != want {
 				t.Errorf("%s: %v lives %v, want %v", tt.profile, p, lifetime, want)
 			}
 		}
