@@ -16,19 +16,20 @@ const (
 // Network is one internal layer-2 segment: a switch, subnets, and the host's
 // gateway addresses on it.
 type Network struct {
-	Name        string         `json:"name"`
-	Type        string         `json:"type"`
-	ID          uint32         `json:"id"`  // stable over restarts, never 0
-	NAT         string         `json:"nat"` // "none": it is behind none
-	Compartment string         `json:"compartment"`
-	Subnets     []netip.Prefix `json:"subnets"`
-	Gateways    []netip.Addr   `json:"gateways"`  // the host's address in each of Subnets, in their order
-	Bridge      string         `json:"bridge"`    // link that is the switch; empty: there is none
-	Adopted     bool           `json:"adopted"`   // the bridge was there before and stays after
-	Overlap     string         `json:"overlap"`   // keep or renumber: what to do when the host's own network comes to overlap
-	Isolation   string         `json:"isolation"` // on, off or endpoint: whom its endpoints reach
-	DNS         string         `json:"dns"`       // on or off: whether the gateway answers for names
-	Domain      string         `json:"domain"`    // that the endpoints' names are in
+	Name         string         `json:"name"`
+	Type         string         `json:"type"`
+	ID           uint32         `json:"id"`  // stable over restarts, never 0
+	NAT          string         `json:"nat"` // "none": it is behind none
+	Compartment  string         `json:"compartment"`
+	Subnets      []netip.Prefix `json:"subnets"`
+	Gateways     []netip.Addr   `json:"gateways"`     // the host's address in each of Subnets, in their order
+	Bridge       string         `json:"bridge"`       // link that is the switch; empty: there is none
+	Adopted      bool           `json:"adopted"`      // the bridge was there before and stays after
+	Overlap      string         `json:"overlap"`      // keep or renumber: what to do when the host's own network comes to overlap
+	Isolation    string         `json:"isolation"`    // on, off or endpoint: whom its endpoints reach
+	PortSecurity string         `json:"portSecurity"` // on or off: whether what other tools plug into its bridge is checked
+	DNS          string         `json:"dns"`          // on or off: whether the gateway answers for names
+	Domain       string         `json:"domain"`       // that the endpoints' names are in
 
 	DHCP      string            `json:"dhcp"`              // on or off: whether clients get addresses from the gateway
 	LeaseTime uint32            `json:"leaseTime"`         // seconds
@@ -51,17 +52,18 @@ type PXE struct {
 
 // NetworkSpec asks for a network.
 type NetworkSpec struct {
-	Name        string   `json:"name"`
-	Type        string   `json:"type,omitempty"`        // nat, internal or per-endpoint; empty: as NAT and Compartment say
-	NAT         string   `json:"nat,omitempty"`         // empty: the default NAT; none: none
-	Subnets     []string `json:"subnets,omitempty"`     // empty: a free one is chosen
-	Gateways    []string `json:"gateways,omitempty"`    // empty: each subnet's first address
-	Bridge      string   `json:"bridge,omitempty"`      // empty: one of our own
-	Compartment string   `json:"compartment,omitempty"` // empty: the default compartment
-	Adopt       bool     `json:"adopt,omitempty"`       // Bridge exists already and stays
-	Domain      string   `json:"domain,omitempty"`      // empty: NAME.internal
-	Overlap     string   `json:"overlap,omitempty"`     // keep or renumber; empty: keep
-	Isolation   string   `json:"isolation,omitempty"`   // on, off or endpoint; empty: on
+	Name         string   `json:"name"`
+	Type         string   `json:"type,omitempty"`         // nat, internal or per-endpoint; empty: as NAT and Compartment say
+	NAT          string   `json:"nat,omitempty"`          // empty: the default NAT; none: none
+	Subnets      []string `json:"subnets,omitempty"`      // empty: a free one is chosen
+	Gateways     []string `json:"gateways,omitempty"`     // empty: each subnet's first address
+	Bridge       string   `json:"bridge,omitempty"`       // empty: one of our own
+	Compartment  string   `json:"compartment,omitempty"`  // empty: the default compartment
+	Adopt        bool     `json:"adopt,omitempty"`        // Bridge exists already and stays
+	Domain       string   `json:"domain,omitempty"`       // empty: NAME.internal
+	Overlap      string   `json:"overlap,omitempty"`      // keep or renumber; empty: keep
+	Isolation    string   `json:"isolation,omitempty"`    // on, off or endpoint; empty: on
+	PortSecurity string   `json:"portSecurity,omitempty"` // on or off; empty: on
 
 	DHCP      string            `json:"dhcp,omitempty"`      // on or off; empty: on
 	DNS       string            `json:"dns,omitempty"`       // on or off; empty: on

@@ -72,7 +72,7 @@ INLINE int deliver_to_port(struct __sk_buff *skb, struct flow *flow, __u32 compa
 	struct inside *inside = holder ? bpf_map_lookup_elem(&insides, &bridge) : NULL;
 	struct ethhdr *ethernet;
 
-	if (!inside)
+	if (!inside || inside->flags & NETWORK_UNGUARDED)
 		return NOT_OURS;
 	if (!flow->packet.l3 && !add_ethernet(skb))
 		return drop(flow, REASON_MALFORMED);

@@ -44,6 +44,7 @@ func networkCreate(a *app) *cobra.Command {
 	flags.StringVar(&spec.Domain, "domain", "", "the `domain` that its endpoints' names are in (default NAME.internal)")
 	flags.StringVar(&spec.Overlap, "overlap", "", "when the host's own network comes to overlap the subnet: `keep|renumber` it (default keep)")
 	flags.StringVar(&spec.Isolation, "isolation", "", "`on|off|endpoint`: off, and networks of the same compartment with off reach each other; endpoint, and not even its own endpoints do (default on)")
+	flags.StringVar(&spec.PortSecurity, "port-security", "", "whether what other tools plug into its bridge is checked: `on|off`; off for a bridge that has a whole LAN behind a port (default on)")
 	flags.StringVar(&spec.DHCP, "dhcp", "", "whether clients get addresses by DHCP: `on|off` (default on)")
 	flags.StringVar(&spec.DNS, "dns", "", "whether the gateway answers for names: `on|off` (default on)")
 	flags.StringVar(&spec.LeaseTime, "lease-time", "", "how long a DHCP client has its address: `duration` (default 1h)")
@@ -55,6 +56,7 @@ func networkCreate(a *app) *cobra.Command {
 	completeFlag(cmd, "type", api.NATNetwork, api.InternalNetwork, api.PerEndpointNetwork)
 	completeFlag(cmd, "dhcp", "on", "off")
 	completeFlag(cmd, "dns", "on", "off")
+	completeFlag(cmd, "port-security", "on", "off")
 	a.completeFlagFrom(cmd, "nat", natNames)
 	completeFlag(cmd, "isolation", "on", "off", "endpoint")
 	completeFlag(cmd, "overlap", "keep", "renumber")
@@ -124,7 +126,7 @@ func networkFields(n api.Network) []field {
 	return append([]field{
 		{"name", n.Name}, {"type", n.Type}, {"subnet", texts(n.Subnets)}, {"gateway", texts(n.Gateways)},
 		{"bridge", bridgeText(n)}, {"nat", n.NAT}, {"compartment", n.Compartment},
-		{"isolation", n.Isolation}, {"overlap", n.Overlap},
+		{"isolation", n.Isolation}, {"port-security", n.PortSecurity}, {"overlap", n.Overlap},
 		{"dns", n.DNS}, {"domain", n.Domain},
 		{"dhcp", n.DHCP}, {"lease-time", secondsText(uint64(n.LeaseTime))}, {"mtu", mtuText(n)},
 		{"range", orWord(texts(n.Ranges), "all")}, {"exclude", orWord(texts(n.Exclude), "none")},

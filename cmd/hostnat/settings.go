@@ -94,6 +94,7 @@ var natSettings = []setting{
 // networkSettings are the keys of config.NetworkSettingKeys.
 var networkSettings = []setting{
 	{"isolation", "on|off|endpoint", "off: open to other networks with off; endpoint: not even its own endpoints reach each other (on)"},
+	{"port-security", "on|off", "whether what other tools plug into the bridge is checked; off where a whole LAN is behind a port (on)"},
 	{"dhcp", "on|off", "whether clients get addresses by DHCP (on)"},
 	{"lease-time", "TIME", "how long a client has its address (1h)"},
 	{"range", "LO-HI,...|all", "clients get addresses from here (all)"},

@@ -20,6 +20,8 @@ var networkSettings = map[string]func(n *model.Network, value string) error{
 
 	"isolation": setIsolation,
 
+	"port-security": setPortSecurity,
+
 	"dhcp":       func(n *model.Network, v string) error { return n.DHCP.UnmarshalText([]byte(v)) },
 	"lease-time": func(n *model.Network, v string) error { return parseSeconds(v, &n.LeaseTime) },
 	"mtu":        func(n *model.Network, v string) error { return parseMTU(v, &n.MTU) },

@@ -22,6 +22,20 @@ func setIsolation(n *model.Network, text string) error {
 	return nil
 }
 
+// setPortSecurity turns the checks of ports on or off that other tools plug in.
+func setPortSecurity(n *model.Network, text string) error {
+	s := n.PortSecurity
+	if err := s.UnmarshalText([]byte(text)); err != nil {
+		return err
+	}
+	if n.PerEndpoint() && !s.On() {
+		return model.Errorf(model.Conflict, "network %q has no switch that anything could be plugged into", n.Name).
+			WithHint("leave port-security on; its endpoints are always checked")
+	}
+	n.PortSecurity = s
+	return nil
+}
+
 // The limits of a network's MTU (bytes): every host takes 576 (RFC 791), and no
 // IPv4 packet is longer than 65535.
 const (
@@ -33,10 +47,10 @@ const (
 func useSpec(n *model.Network, spec NetworkSpec) error {
 	values := map[string]string{
 		"dhcp": spec.DHCP, "dns": spec.DNS, "lease-time": spec.LeaseTime, "mtu": spec.MTU,
-		"isolation": spec.Isolation,
-		"ntp":       strings.Join(spec.NTP, ","), "range": strings.Join(spec.Ranges, ","), "exclude": strings.Join(spec.Exclude, ","),
+		"isolation": spec.Isolation, "port-security": spec.PortSecurity,
+		"ntp": strings.Join(spec.NTP, ","), "range": strings.Join(spec.Ranges, ","), "exclude": strings.Join(spec.Exclude, ","),
 	}
-	for _, key := range []string{"isolation", "dhcp", "dns", "lease-time", "mtu", "ntp", "range", "exclude"} {
+	for _, key := range []string{"isolation", "port-security", "dhcp", "dns", "lease-time", "mtu", "ntp", "range", "exclude"} {
 		if values[key] == "" {
 			continue
 		}

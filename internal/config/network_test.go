@@ -116,6 +116,18 @@ func TestSetIsolation(t *testing.T) {
 	refused(t, err, model.Invalid, "isolation", "no")
 }
 
+func TestSetPortSecurity(t *testing.T) {
+	t.Parallel()
+	c := testConfig(t)
+	for value, want := range map[string]model.Switch{"off": model.Off, "on": model.On} {
+		if n, err := c.SetNetwork("web", map[string]string{"port-security": value}); err != nil || n.PortSecurity != want {
+			t.Errorf("%s: %q, %v", value, n.PortSecurity, err)
+		}
+	}
+	_, err := c.SetNetwork("web", map[string]string{"port-security": "maybe"})
+	refused(t, err, model.Invalid, "port-security", "maybe", "on or off")
+}
+
 func TestAddNetwork(t *testing.T) {
 	t.Parallel()
 	tests := []struct {

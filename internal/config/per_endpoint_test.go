@@ -135,6 +135,7 @@ func TestPrivateRefuses(t *testing.T) {
 		{"isolation off", network(NetworkSpec{Subnet: "172.16.9.0/24", Isolation: "off"}), model.Conflict, []string{"isolation", "compartment each"}},
 		{"isolation set off", set("isolation", "off"), model.Conflict, []string{`"snap"`}},
 		{"isolation set on", set("isolation", "on"), model.Conflict, []string{`"snap"`}},
+		{"port-security set off", set("port-security", "off"), model.Conflict, []string{`"snap"`, "no switch"}},
 		{"mapping to an address", mapping("tcp", "9001", "172.16.1.2:80"), model.Conflict, []string{"172.16.1.2", `"snap"`, "name the endpoint"}},
 		{"whole address to an address", mapping("any", "192.168.7.5", "172.16.1.2"), model.Conflict, []string{"172.16.1.2", "name the endpoint"}},
 		{"mapping to two endpoints", mapping("tcp", "9001", "e1:80,e3:80"), model.Conflict, []string{"e1:80", "e3:80", "private"}},

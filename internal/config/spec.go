@@ -28,17 +28,18 @@ type NATSpec struct {
 
 // NetworkSpec asks for a network.
 type NetworkSpec struct {
-	Name        string `json:"name"`
-	Type        string `json:"type,omitempty"`        // nat, internal or per-endpoint; empty: as NAT and Compartment say
-	NAT         string `json:"nat,omitempty"`         // empty: the default NAT; NoNAT: none
-	Subnet      string `json:"subnet,omitempty"`      // empty: a free one is chosen
-	Gateway     string `json:"gateway,omitempty"`     // empty: the subnet's first address
-	Bridge      string `json:"bridge,omitempty"`      // empty: BridgeName(Name)
-	Compartment string `json:"compartment,omitempty"` // empty: the default compartment
-	Adopt       bool   `json:"adopt,omitempty"`       // Bridge exists already and stays
-	Domain      string `json:"domain,omitempty"`      // of the endpoints' names; empty: NAME.internal
-	Overlap     string `json:"overlap,omitempty"`     // keep or renumber; empty: keep
-	Isolation   string `json:"isolation,omitempty"`   // on, off or endpoint; empty: on
+	Name         string `json:"name"`
+	Type         string `json:"type,omitempty"`         // nat, internal or per-endpoint; empty: as NAT and Compartment say
+	NAT          string `json:"nat,omitempty"`          // empty: the default NAT; NoNAT: none
+	Subnet       string `json:"subnet,omitempty"`       // empty: a free one is chosen
+	Gateway      string `json:"gateway,omitempty"`      // empty: the subnet's first address
+	Bridge       string `json:"bridge,omitempty"`       // empty: BridgeName(Name)
+	Compartment  string `json:"compartment,omitempty"`  // empty: the default compartment
+	Adopt        bool   `json:"adopt,omitempty"`        // Bridge exists already and stays
+	Domain       string `json:"domain,omitempty"`       // of the endpoints' names; empty: NAME.internal
+	Overlap      string `json:"overlap,omitempty"`      // keep or renumber; empty: keep
+	Isolation    string `json:"isolation,omitempty"`    // on, off or endpoint; empty: on
+	PortSecurity string `json:"portSecurity,omitempty"` // on or off; empty: on
 
 	DHCP      string            `json:"dhcp,omitempty"`      // on or off; empty: on
 	DNS       string            `json:"dns,omitempty"`       // on or off; empty: on

@@ -221,6 +221,7 @@ func (n Network) flags() uint32 {
 		flagIf(n.KeptApart, kernel.NetworkEndpointsIsolated) |
 		flagIf(n.Apart, kernel.NetworkUnrouted) |
 		flagIf(n.DHCPInside, kernel.NetworkDhcpInside) |
+		flagIf(n.Unguarded, kernel.NetworkUnguarded) |
 		flagIf(len(n.Elsewhere) > 0, kernel.NetworkHostOverlap)
 }
 

@@ -61,6 +61,7 @@ type Network struct {
 	Open        bool           // its endpoints and those of other open networks of the compartment reach each other
 	KeptApart   bool           // its endpoints do not reach each other
 	DHCPInside  bool           // somebody inside may be its DHCP server
+	Unguarded   bool           // what other tools plug into its switch is not checked
 	Apart       bool           // the host's main routing table does not know its prefix, which others may have too
 	Elsewhere   []netip.Prefix // within the subnet, but the host reaches them by other interfaces: a LAN or VPN that it came to
 }

@@ -16,7 +16,7 @@ type Compartment struct {
 func (n *Network) Equal(o *Network) bool {
 	return n.Name == o.Name && n.ID == o.ID && n.Type == o.Type && n.NAT == o.NAT && n.Compartment == o.Compartment && slices.Equal(n.Subnets, o.Subnets) &&
 		slices.Equal(n.Gateways, o.Gateways) && n.Bridge == o.Bridge && n.Adopted == o.Adopted && n.Overlap == o.Overlap &&
-		n.Isolation == o.Isolation && n.DNS == o.DNS && n.Domain == o.Domain && n.DHCP == o.DHCP && n.LeaseTime == o.LeaseTime &&
+		n.Isolation == o.Isolation && n.PortSecurity == o.PortSecurity && n.DNS == o.DNS && n.Domain == o.Domain && n.DHCP == o.DHCP && n.LeaseTime == o.LeaseTime &&
 		n.MTU == o.MTU && n.PartOf == o.PartOf && n.PXE == o.PXE && slices.Equal(n.NTP, o.NTP) && slices.Equal(n.Routes, o.Routes) &&
 		slices.Equal(n.Ranges, o.Ranges) && slices.Equal(n.Exclude, o.Exclude) && n.Metadata.Equal(o.Metadata)
 }
@@ -34,19 +34,20 @@ type MAC string
 // Network is one internal layer-2 segment: a switch, a subnet and the host's
 // gateway address on it.
 type Network struct {
-	Name        string         `json:"name"`
-	ID          uint32         `json:"id"` // stable over restarts; part of kernel keys; never 0
-	Type        NetworkType    `json:"type"`
-	NAT         string         `json:"nat"`         // or NoNAT
-	Compartment string         `json:"compartment"` // of a per-endpoint network: EachCompartment
-	Subnets     []netip.Prefix `json:"subnets"`     // masked: no host bits; at most one of each family
-	Gateways    []netip.Addr   `json:"gateways"`    // the host vNIC's addresses: the i-th is inside the i-th of Subnets
-	Bridge      string         `json:"bridge"`      // link name of the switch; empty: there is none
-	Adopted     bool           `json:"adopted"`     // the bridge was there before and stays after
-	Overlap     Overlap        `json:"overlap"`     // what to do when the host's own network comes to overlap Subnet
-	Isolation   Isolation      `json:"isolation"`   // whom its endpoints reach
-	DNS         Switch         `json:"dns"`         // whether the gateway answers for names
-	Domain      string         `json:"domain"`      // of the endpoints' names; empty: OwnDomain. See DomainName
+	Name         string         `json:"name"`
+	ID           uint32         `json:"id"` // stable over restarts; part of kernel keys; never 0
+	Type         NetworkType    `json:"type"`
+	NAT          string         `json:"nat"`          // or NoNAT
+	Compartment  string         `json:"compartment"`  // of a per-endpoint network: EachCompartment
+	Subnets      []netip.Prefix `json:"subnets"`      // masked: no host bits; at most one of each family
+	Gateways     []netip.Addr   `json:"gateways"`     // the host vNIC's addresses: the i-th is inside the i-th of Subnets
+	Bridge       string         `json:"bridge"`       // link name of the switch; empty: there is none
+	Adopted      bool           `json:"adopted"`      // the bridge was there before and stays after
+	Overlap      Overlap        `json:"overlap"`      // what to do when the host's own network comes to overlap Subnet
+	Isolation    Isolation      `json:"isolation"`    // whom its endpoints reach
+	PortSecurity Switch         `json:"portSecurity"` // whether what other tools plug into its switch is checked
+	DNS          Switch         `json:"dns"`          // whether the gateway answers for names
+	Domain       string         `json:"domain"`       // of the endpoints' names; empty: OwnDomain. See DomainName
 
 	DHCP      Switch         `json:"dhcp"`              // whether clients get addresses from the gateway
 	LeaseTime Seconds        `json:"leaseTime"`         // 0: DefaultLeaseTime

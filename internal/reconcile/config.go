@@ -153,7 +153,7 @@ func (v view) addNetwork(c *datapath.Config, n model.Network) {
 	network := datapath.Network{
 		Compartment: v.config.CompartmentID(n.Compartment),
 		Subnet:      n.Subnet4(), Gateway: n.Gateway4(),
-		Open: n.Isolation == model.NotIsolated, KeptApart: n.Isolation == model.IsolatedEndpoints, DHCPInside: !n.DHCP.On(), Apart: n.Unrouted(),
+		Open: n.Isolation == model.NotIsolated, KeptApart: n.Isolation == model.IsolatedEndpoints, DHCPInside: !n.DHCP.On(), Unguarded: !n.PortSecurity.On(), Apart: n.Unrouted(),
 		Elsewhere: n.HostOverlap(v.host),
 	}
 	if t, err := v.config.NAT(n.NAT); err == nil {

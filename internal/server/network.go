@@ -44,7 +44,7 @@ func createNetwork(ctx context.Context, s Service, _ *http.Request, in api.Netwo
 func networkSpec(in api.NetworkSpec) (config.NetworkSpec, error) {
 	spec := config.NetworkSpec{
 		Name: in.Name, Type: in.Type, Labels: in.Labels, Owner: in.Owner, NAT: in.NAT, Bridge: in.Bridge, Compartment: in.Compartment, Adopt: in.Adopt, Domain: in.Domain,
-		Overlap: in.Overlap, Isolation: in.Isolation, DHCP: in.DHCP, DNS: in.DNS, LeaseTime: in.LeaseTime, MTU: in.MTU,
+		Overlap: in.Overlap, Isolation: in.Isolation, PortSecurity: in.PortSecurity, DHCP: in.DHCP, DNS: in.DNS, LeaseTime: in.LeaseTime, MTU: in.MTU,
 		NTP: in.NTP, Ranges: in.Ranges, Exclude: in.Exclude,
 	}
 	var err error
@@ -85,7 +85,7 @@ func networkOf(n model.Network) api.Network {
 	return api.Network{
 		Name: n.Name, Type: string(n.Type), Labels: n.Labels, Owner: n.Owner, ID: n.ID, NAT: n.NAT, Compartment: n.Compartment,
 		Subnets: n.Subnets, Gateways: n.Gateways, Bridge: n.Bridge, Adopted: n.Adopted,
-		Overlap: n.Overlap.String(), Isolation: n.Isolation.String(), DNS: n.DNS.String(), Domain: n.DomainName(),
+		Overlap: n.Overlap.String(), Isolation: n.Isolation.String(), PortSecurity: n.PortSecurity.String(), DNS: n.DNS.String(), Domain: n.DomainName(),
 		DHCP: n.DHCP.String(), LeaseTime: uint32(n.LeaseDuration()), MTU: n.MTU, NTP: n.NTP, PXE: api.PXE(n.PXE),
 		Routes: texts(n.Routes), Ranges: texts(n.Ranges), Exclude: texts(n.Exclude),
 	}

@@ -9,17 +9,18 @@ import (
 // networkRecord is a network as it is stored. Subnets and gateways are lists of
 // equal length: a gateway each subnet.
 type networkRecord struct {
-	Name        string         `json:"name"`
-	ID          uint32         `json:"id"`
-	Type        string         `json:"type,omitempty"` // empty: of a version that had none
-	NAT         string         `json:"nat"`
-	Compartment string         `json:"compartment"`
-	Subnets     []netip.Prefix `json:"subnets"`
-	Gateways    []netip.Addr   `json:"gateways"`
-	Bridge      string         `json:"bridge,omitempty"`
-	Adopted     bool           `json:"adopted,omitempty"`
-	Overlap     string         `json:"overlap,omitempty"`
-	Isolation   string         `json:"isolation,omitempty"`
+	Name         string         `json:"name"`
+	ID           uint32         `json:"id"`
+	Type         string         `json:"type,omitempty"` // empty: of a version that had none
+	NAT          string         `json:"nat"`
+	Compartment  string         `json:"compartment"`
+	Subnets      []netip.Prefix `json:"subnets"`
+	Gateways     []netip.Addr   `json:"gateways"`
+	Bridge       string         `json:"bridge,omitempty"`
+	Adopted      bool           `json:"adopted,omitempty"`
+	Overlap      string         `json:"overlap,omitempty"`
+	Isolation    string         `json:"isolation,omitempty"`
+	PortSecurity string         `json:"portSecurity,omitempty"`
 
 	DNS    string `json:"dns,omitempty"`
 	Domain string `json:"domain,omitempty"`
@@ -57,7 +58,7 @@ func networkToRecord(n model.Network) networkRecord {
 		metadataRecord: metadataToRecord(n.Metadata),
 		Name:           n.Name, ID: n.ID, Type: string(n.Type), NAT: n.NAT, Compartment: n.Compartment,
 		Subnets: n.Subnets, Gateways: n.Gateways,
-		Bridge: n.Bridge, Adopted: n.Adopted, Overlap: string(n.Overlap), Isolation: string(n.Isolation),
+		Bridge: n.Bridge, Adopted: n.Adopted, Overlap: string(n.Overlap), Isolation: string(n.Isolation), PortSecurity: string(n.PortSecurity),
 		DNS: string(n.DNS), Domain: n.Domain,
 		DHCP: string(n.DHCP), LeaseTime: uint32(n.LeaseTime), MTU: n.MTU, NTP: n.NTP,
 		PXE:     pxeRecord(n.PXE),
@@ -75,7 +76,7 @@ func (r networkRecord) value() model.Network {
 		Metadata: r.metadata(),
 		Name:     r.Name, ID: r.ID, Type: model.NetworkType(r.Type), NAT: r.NAT, Compartment: r.Compartment,
 		Subnets: r.Subnets, Gateways: r.Gateways,
-		Bridge: r.Bridge, Adopted: r.Adopted, Overlap: model.Overlap(r.Overlap), Isolation: model.Isolation(r.Isolation),
+		Bridge: r.Bridge, Adopted: r.Adopted, Overlap: model.Overlap(r.Overlap), Isolation: model.Isolation(r.Isolation), PortSecurity: model.Switch(r.PortSecurity),
 		DNS: model.Switch(r.DNS), Domain: r.Domain,
 		DHCP: model.Switch(r.DHCP), LeaseTime: model.Seconds(r.LeaseTime), MTU: r.MTU, NTP: r.NTP,
 		PXE:     model.PXE(r.PXE),

@@ -94,6 +94,7 @@ const (
 	NetworkEndpointsIsolated      = bpfNetworkFlagsNETWORK_ENDPOINTS_ISOLATED
 	NetworkHostOverlap            = bpfNetworkFlagsNETWORK_HOST_OVERLAP
 	NetworkOpen                   = bpfNetworkFlagsNETWORK_OPEN
+	NetworkUnguarded              = bpfNetworkFlagsNETWORK_UNGUARDED
 	NetworkUnrouted               = bpfNetworkFlagsNETWORK_UNROUTED
 	OutsideNoEthernet             = bpfOutsideFlagsOUTSIDE_NO_ETHERNET
 )
