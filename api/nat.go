@@ -19,9 +19,9 @@ type NAT struct {
 	TCPFiltering       string            `json:"tcpFiltering"` // endpoint-independent, address-dependent, address-and-port-dependent
 	UDPFiltering       string            `json:"udpFiltering"`
 	UDPInboundRefresh  bool              `json:"udpInboundRefresh"`
-	Pooling            string            `json:"pooling"`  // paired or arbitrary
-	Overflow           bool              `json:"overflow"` // go on with endpoint-dependent mapping when a range is used up
-	HoldDown           uint32            `json:"holdDown"` // seconds for which a freed port rests
+	Pooling            string            `json:"pooling"`           // paired or arbitrary
+	EndpointDependent  bool              `json:"endpointDependent"` // go on with endpoint-dependent mapping when a range is used up
+	HoldDown           uint32            `json:"holdDown"`          // seconds for which a freed port rests
 	Limits             Limits            `json:"limits"`
 	MSSClamp           bool              `json:"mssClamp"`
 	Exhaustion         string            `json:"exhaustion"`       // prohibited, unreachable or silent

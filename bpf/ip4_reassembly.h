@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: (GPL-2.0 OR BSD-2-Clause) */
 /*
  * The reassembly namespace: private, behind one veth pair, with nothing in it but
- * the kernel's own reassembly and fragmentation (internal/host, room.go). Fragments go in in any order and come out with the first one
+ * the kernel's own reassembly and fragmentation (internal/host, reassembly.go). Fragments go in in any order and come out with the first one
  * first; what is too big for the way on comes out in pieces. Then they arrive
  * once more at the interface where they had come from.
  *

@@ -148,7 +148,7 @@ func (s snapshot) segments() (list []segment) {
 
 // checkPins looks which program is attached to which link.
 func (m *machine) checkPins(s snapshot) error {
-	want := append(m.pins("hostnat1", "reassembly-enter", "reassembly-leave"), "room")
+	want := append(m.pins("hostnat1", "reassembly-enter", "reassembly-leave"), "reassembly")
 	inside := map[string]bool{"lo": true, "hostnat0": true, "hostnat1": true}
 	bridges := map[int]bool{}
 	for _, n := range s.segments() {

@@ -1,6 +1,7 @@
 package test
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"os"
@@ -81,6 +82,9 @@ func TestTakeover(t *testing.T) {
 
 // newSettings are those of a NAT that the former program does not know.
 var newSettings = map[string]bool{"link-local": true, "table": true}
+
+// renamedSettings are those that have another name now.
+var renamedSettings = map[string]string{"overflow": "endpoint-dependent"}
 
 // buildFormer makes the program of formerCommit from the history.
 func buildFormer(t *testing.T) string {
@@ -193,7 +197,7 @@ func (o formerDaemon) lists(binary string) map[string][]map[string]string {
 	}
 	for _, line := range strings.Split(settings, "\n") {
 		if name, value, found := strings.Cut(line, " "); found && !newSettings[name] {
-			all["nat show default"] = append(all["nat show default"], map[string]string{name: strings.TrimSpace(value)})
+			all["nat show default"] = append(all["nat show default"], map[string]string{cmp.Or(renamedSettings[name], name): strings.TrimSpace(value)})
 		}
 	}
 	return all

@@ -109,7 +109,7 @@ func natFields(n api.NAT) []field {
 		{"udp-filtering", n.UDPFiltering},
 		{"udp-inbound-refresh", yesNo(n.UDPInboundRefresh)},
 		{"pooling", n.Pooling},
-		{"overflow", yesNo(n.Overflow)},
+		{"endpoint-dependent", yesNo(n.EndpointDependent)},
 		{"hold-down", secondsText(uint64(n.HoldDown))},
 		{"max-sessions", cmp.Or(limitText(n.Limits.Sessions), "half of all")},
 		{"max-ports", cmp.Or(limitText(n.Limits.Ports), "no limit")},

@@ -205,11 +205,11 @@ func TestPiecesHaveRoutes(t *testing.T) {
 		return n
 	}
 	exact, step := number("bpf/ip4_reassembly.h", `PIECE_EXACT = (\d+)`), number("bpf/ip4_reassembly.h", `PIECE_STEP = (\d+)`)
-	const routes = "internal/host/room.go"
+	const routes = "internal/host/reassembly.go"
 	if n := number(routes, `n <= (\d+); n\+\+`); n != exact {
 		t.Errorf("bpf/ wants all sizes up to %d, %s has them up to %d", exact, routes, n)
 	}
-	if first, by := number(routes, `for n := (\d+); n <= \(roomMTU`), number(routes, `n \+= (\d+)`); first != exact+step || by != step {
+	if first, by := number(routes, `for n := (\d+); n <= \(reassemblyMTU`), number(routes, `n \+= (\d+)`); first != exact+step || by != step {
 		t.Errorf("bpf/ wants sizes from %d on in steps of %d, %s has them from %d in steps of %d", exact+step, step, routes, first, by)
 	}
 }

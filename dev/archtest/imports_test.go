@@ -60,7 +60,7 @@ var alsoTests = map[string][]string{
 	"internal/datapath":          {"internal/datapath/dptest/wire"},
 	"internal/datapath/upgrade":  {"internal/datapath", "internal/datapath/dptest", "internal/datapath/dptest/wire"},
 	"internal/datapath/nattest":  {"internal/datapath/kernel", "internal/datapath/dptest", "internal/datapath/dptest/wire"},
-	"internal/datapath/linktest": {"internal/datapath/kernel", "internal/datapath/dptest", "internal/datapath/dptest/wire", "internal/host"}, // the room for fragments is a namespace: without the real one its programs show nothing
+	"internal/datapath/linktest": {"internal/datapath/kernel", "internal/datapath/dptest", "internal/datapath/dptest/wire", "internal/host"}, // the reassembly namespace is a namespace: without the real one its programs show nothing
 	"api":                        {"internal/server"},                                                                                        // its examples talk to a server
 }
 

@@ -177,7 +177,7 @@ func TestPlacesOfEndpoints(t *testing.T) {
 	}
 }
 
-func TestLearnt(t *testing.T) {
+func TestDiscovered(t *testing.T) {
 	t.Parallel()
 	c := testConfig(t)
 	c.SetLeases([]model.Lease{
@@ -251,7 +251,7 @@ func TestNamesAreOfANetwork(t *testing.T) {
 
 // Who has neither an endpoint's address nor a lease is an endpoint too while it
 // is heard of.
-func TestHeard(t *testing.T) {
+func TestObserved(t *testing.T) {
 	t.Parallel()
 	c := testConfig(t)
 	web := c.Networks[0]
@@ -319,7 +319,7 @@ func TestHeard(t *testing.T) {
 }
 
 // A flood of addresses is cut off.
-func TestHeardIsBounded(t *testing.T) {
+func TestObservedIsBounded(t *testing.T) {
 	t.Parallel()
 	c := testConfig(t)
 	c.Networks[0].Subnets = []netip.Prefix{netip.MustParsePrefix("172.16.0.0/16")}

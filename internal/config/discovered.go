@@ -90,11 +90,11 @@ func (c *Config) followLease(t *model.Target) {
 	}
 }
 
-// learnt are the clients with a lease that are no endpoint of ours, as
+// discovered are the clients with a lease that are no endpoint of ours, as
 // endpoints with names that are unique in their network. The name is the hostname
 // that the client gave; where an endpoint or an earlier client has that, the
 // end of its MAC is added, so that no client can take a name from another. After
-// them come those that were heard of and have no lease.
+// them come those that were observed and have no lease.
 func (c *Config) discovered() []model.Endpoint {
 	leases := c.ClientLeases()
 	slices.SortStableFunc(leases, func(a, b model.Lease) int {

@@ -29,7 +29,7 @@ func (c *Config) Network(name string) (model.Network, error) {
 }
 
 // Endpoint returns the endpoint of that name: an attached one, or else the
-// learnt one. If two networks have a learnt one, the Error is a Conflict; if
+// discovered one. If two networks have a discovered one, the Error is a Conflict; if
 // there is none, NotFound.
 func (c *Config) Endpoint(name string) (model.Endpoint, error) { return c.EndpointIn(name, "") }
 

@@ -23,12 +23,12 @@ var settings = map[string]func(n *model.NAT, value string) error{
 	"pooling": func(n *model.NAT, v string) error {
 		return parseWord("pooling", v, &n.Pooling, model.Paired, model.Arbitrary)
 	},
-	"overflow":     func(n *model.NAT, v string) error { return parseSwitch(v, &n.EndpointDependent) },
-	"hold-down":    func(n *model.NAT, v string) error { return parseHoldDown(v, &n.HoldDown) },
-	"max-sessions": func(n *model.NAT, v string) error { return parseLimit(v, &n.Limits.Sessions) },
-	"max-ports":    func(n *model.NAT, v string) error { return parseLimit(v, &n.Limits.Ports) },
-	"max-rate":     func(n *model.NAT, v string) error { return parseLimit(v, &n.Limits.Rate) },
-	"mss-clamp":    func(n *model.NAT, v string) error { return parseSwitch(v, &n.MSSClamp) },
+	"endpoint-dependent": func(n *model.NAT, v string) error { return parseSwitch(v, &n.EndpointDependent) },
+	"hold-down":          func(n *model.NAT, v string) error { return parseHoldDown(v, &n.HoldDown) },
+	"max-sessions":       func(n *model.NAT, v string) error { return parseLimit(v, &n.Limits.Sessions) },
+	"max-ports":          func(n *model.NAT, v string) error { return parseLimit(v, &n.Limits.Ports) },
+	"max-rate":           func(n *model.NAT, v string) error { return parseLimit(v, &n.Limits.Rate) },
+	"mss-clamp":          func(n *model.NAT, v string) error { return parseSwitch(v, &n.MSSClamp) },
 	"exhaustion": func(n *model.NAT, v string) error {
 		return parseWord("exhaustion", v, &n.Exhaustion, model.Prohibited, model.Unreachable, model.Silent)
 	},

@@ -31,7 +31,7 @@ func TestSetNAT(t *testing.T) {
 	got, err := c.SetNAT("default", map[string]string{
 		"profile": "winnat", "udp-timeout": "2s", "tcp-established-timeout": "3600", "tcp-transitory-timeout": "5m", "icmp-timeout": "720h",
 		"filtering": "endpoint-independent", "udp-filtering": "address-and-port-dependent", "udp-inbound-refresh": "true",
-		"pooling": "arbitrary", "overflow": "on", "max-sessions": "1000", "max-ports": "500", "max-rate": "4294967295", "mss-clamp": "on",
+		"pooling": "arbitrary", "endpoint-dependent": "on", "max-sessions": "1000", "max-ports": "500", "max-rate": "4294967295", "mss-clamp": "on",
 		"exhaustion": "silent", "external-interface": "eth0,eth1,eth0",
 	})
 	if err != nil {
@@ -72,7 +72,7 @@ func TestSetNATRefuses(t *testing.T) {
 		{"profile", "linux", "winnat"},
 		{"pooling", "random", `pooling "random" is not known; use paired or arbitrary`},
 		{"exhaustion", "", `exhaustion "" is not known; use prohibited, unreachable or silent`},
-		{"overflow", "perhaps", "true or false"},
+		{"endpoint-dependent", "perhaps", "true or false"},
 		{"mss-clamp", "1400", "true or false"},
 		{"hold-down", "3601", "hold-down: 3601 is out of range; use 0 to 3600 seconds"},
 		{"hold-down", "-1", `"-1" is not a number of seconds`},
@@ -204,7 +204,7 @@ func TestStoredNATGetsDefaults(t *testing.T) {
 		}
 	}
 	c := testConfig(t)
-	n, err := c.SetNAT("office", map[string]string{"hold-down": "0", "pooling": "arbitrary", "overflow": "on", "exhaustion": "unreachable"})
+	n, err := c.SetNAT("office", map[string]string{"hold-down": "0", "pooling": "arbitrary", "endpoint-dependent": "on", "exhaustion": "unreachable"})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -10,15 +10,15 @@ import (
 	"github.com/hostnat/hostnat/internal/model"
 )
 
-// wholeConfig is testConfig with 192.168.7.9 mapped to c1 as a whole.
-func wholeConfig(t *testing.T) Config {
+// oneToOneConfig is testConfig with 192.168.7.9 mapped to c1 as a whole.
+func oneToOneConfig(t *testing.T) Config {
 	t.Helper()
 	c := testConfig(t)
 	must(t)(c.AddMapping(MappingSpec{Protocol: "any", External: "192.168.7.9", Internal: "c1", From: []string{"10.0.0.0/8"}}, noPort))
 	return c
 }
 
-func TestAddWholeMapping(t *testing.T) {
+func TestAddOneToOneMapping(t *testing.T) {
 	t.Parallel()
 	for _, tt := range []struct {
 		name  string
@@ -64,7 +64,7 @@ func TestAddWholeMapping(t *testing.T) {
 	}
 }
 
-func TestWholeMappingRefusals(t *testing.T) {
+func TestOneToOneMappingRefusals(t *testing.T) {
 	t.Parallel()
 	for _, tt := range []struct {
 		name                                         string
@@ -101,7 +101,7 @@ func TestWholeMappingRefusals(t *testing.T) {
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()
-			c := wholeConfig(t)
+			c := oneToOneConfig(t)
 			must(t)(c.AddMapping(MappingSpec{Protocol: "udp", External: "192.168.7.10:53", Internal: "c2:53"}, noPort))
 			must(t)(c.AddAddress("office", "192.168.7.77"))
 			if tt.proxy != "" {
@@ -127,9 +127,9 @@ func proxyPorts(t *testing.T, text string) model.HostPorts {
 
 // A port on all addresses, one on another address, and the same inside address
 // in another compartment do not meet it.
-func TestWholeMappingBesideOthers(t *testing.T) {
+func TestOneToOneMappingBesideOthers(t *testing.T) {
 	t.Parallel()
-	c := wholeConfig(t)
+	c := oneToOneConfig(t)
 	for _, spec := range []MappingSpec{
 		{Protocol: "tcp", External: "9000", Internal: "c2:80"},
 		{Protocol: "tcp", External: "192.168.7.5:9000", Internal: "c1:80"},
@@ -143,9 +143,9 @@ func TestWholeMappingBesideOthers(t *testing.T) {
 }
 
 // It follows its endpoint, and nobody is given a port of it.
-func TestWholeMappingFollowsAndKeepsItsPorts(t *testing.T) {
+func TestOneToOneMappingFollowsAndKeepsItsPorts(t *testing.T) {
 	t.Parallel()
-	c := wholeConfig(t)
+	c := oneToOneConfig(t)
 	must(t)(0, c.DetachEndpoint("c1"))
 	if m := c.Mappings[1]; m.Resolved() || len(c.Effective().Mappings) != 0 {
 		t.Errorf("detached: %v, in effect %v", m, c.Effective().Mappings)

@@ -8,7 +8,7 @@ import (
 )
 
 // Unfolded returns the configuration as the kernel and the servers beside it
-// see it: in the place of each private network there is an island for each of
+// see it: in the place of each private network there is a point-to-point link for each of
 // its endpoints. That is a network with this one endpoint, the endpoint's link
 // for its switch, and a compartment of its own. The endpoint's id is the id of
 // both: ids are never used twice.
@@ -20,22 +20,22 @@ func (c Config) Unfolded() Config {
 	c.Networks = slices.DeleteFunc(slices.Clone(c.Networks), model.Network.PerEndpoint)
 	c.Endpoints = slices.Clone(c.Endpoints)
 	c.Compartments = slices.Clone(c.Compartments)
-	islands := make(map[string]string) // by endpoint
+	links := make(map[string]string) // by endpoint
 	for i, e := range c.Endpoints {
 		n, is := private[e.Network]
 		if !is {
 			continue
 		}
-		island := pointToPoint(n, e)
-		c.Networks = append(c.Networks, island)
-		c.Compartments = append(c.Compartments, model.Compartment{Name: island.Compartment, ID: e.ID})
-		c.Endpoints[i].Network = island.Name
-		islands[e.Name] = island.Name
+		link := pointToPoint(n, e)
+		c.Networks = append(c.Networks, link)
+		c.Compartments = append(c.Compartments, model.Compartment{Name: link.Compartment, ID: e.ID})
+		c.Endpoints[i].Network = link.Name
+		links[e.Name] = link.Name
 	}
 	slices.SortFunc(c.Networks, func(a, b model.Network) int { return cmp.Compare(a.ID, b.ID) })
 	c.editTargets(func(_ *model.Mapping, _ int, t *model.Target) {
-		if _, is := private[t.Network]; is && islands[t.Endpoint] != "" {
-			t.Network = islands[t.Endpoint]
+		if _, is := private[t.Network]; is && links[t.Endpoint] != "" {
+			t.Network = links[t.Endpoint]
 		}
 	})
 	return c
@@ -55,7 +55,7 @@ func (c *Config) perEndpointNetworks() map[string]model.Network {
 	return private
 }
 
-// island is the network of one endpoint of a private one. No name that a user
+// link is the network of one endpoint of a private one. No name that a user
 // gives has a slash.
 func pointToPoint(n model.Network, e model.Endpoint) model.Network {
 	n.Type, n.PartOf, n.ID = model.TypePointToPoint, n.ID, e.ID

@@ -78,12 +78,12 @@ func TestUnfolded(t *testing.T) {
 		Name: "snap/e2", Type: model.TypePointToPoint, ID: e2.ID, NAT: model.DefaultNAT, Compartment: "snap/e2", Subnets: []netip.Prefix{snap.Subnet4()}, Gateways: []netip.Addr{snap.Gateway4()},
 		Bridge: "tap7", Isolation: model.IsolatedEndpoints, Domain: "snap.internal", PartOf: snap.ID,
 	}
-	island, err := u.Network("snap/e2")
-	if diff := cmp.Diff(want, island, compareNetip); diff != "" || err != nil {
+	link, err := u.Network("snap/e2")
+	if diff := cmp.Diff(want, link, compareNetip); diff != "" || err != nil {
 		t.Errorf("%v (-want +got):\n%s", err, diff)
 	}
-	if !island.IsPointToPoint() || island.PerEndpoint() || !island.Unrouted() || island.OwnDomain() != "snap.internal" {
-		t.Errorf("island %+v", island)
+	if !link.IsPointToPoint() || link.PerEndpoint() || !link.Unrouted() || link.OwnDomain() != "snap.internal" {
+		t.Errorf("point-to-point link %+v", link)
 	}
 	if _, err := u.Network("snap"); model.CodeOf(err) != model.NotFound {
 		t.Errorf("the private network itself is there: %v", err)
@@ -190,7 +190,7 @@ func TestPrivateEndpointComesBack(t *testing.T) {
 	}
 }
 
-func TestPrivateWholeAddresses(t *testing.T) {
+func TestPrivateOneToOneAddresses(t *testing.T) {
 	t.Parallel()
 	c := privateConfig(t)
 	must(t)(c.AddMapping(MappingSpec{Protocol: "any", External: "192.168.7.5", Internal: "e1"}, noPort))

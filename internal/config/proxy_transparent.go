@@ -17,13 +17,13 @@ type ClientSight struct {
 // NewClientSight makes one for a configuration.
 func NewClientSight(c Config) *ClientSight {
 	s := &ClientSight{servers: make(map[netip.Addr]bool, len(c.Endpoints)), subnets: make(map[netip.Prefix]int)}
-	islands := make(map[string]bool)
+	pointToPoint := make(map[string]bool)
 	for _, n := range c.Networks {
 		s.subnets[n.Subnet4()]++
-		islands[n.Name] = n.IsPointToPoint()
+		pointToPoint[n.Name] = n.IsPointToPoint()
 	}
 	for _, e := range c.Endpoints {
-		if islands[e.Network] { // the next clone has the same address
+		if pointToPoint[e.Network] { // the next clone has the same address
 			s.servers[e.Address4()] = false
 		} else if _, known := s.servers[e.Address4()]; !known {
 			s.servers[e.Address4()] = s.networksWith(e.Address4()) == 1
@@ -58,7 +58,7 @@ func (s *ClientSight) Shows(client, dialled, server netip.Addr) bool {
 
 // TransparentNetworks returns the networks to whose endpoints a transparent
 // proxy may connect. A target that is a name but no endpoint's may turn out to
-// be in any of them. Islands are none: see ClientSight.
+// be in any of them. Point-to-point links are none: see ClientSight.
 func (c *Config) TransparentNetworks() []model.Network {
 	networks := slices.DeleteFunc(slices.Clone(c.Networks), model.Network.IsPointToPoint)
 	wanted := make(map[string]bool)

@@ -54,8 +54,8 @@ type Control struct {
 	failed error  // the last Apply's, if it did not succeed
 	down   bool   // everything was taken out of the kernel on request
 
-	heard   []model.Neighbour // on the bridges, at heardAt
-	heardAt time.Time
+	observed   []model.Neighbour // on the bridges, at observedAt
+	observedAt time.Time
 
 	clashes []config.Clash   // of the last Apply: where the host's own network overlaps networks
 	stuck   map[string]error // networks that are to move because of that, and cannot, by name
@@ -120,7 +120,7 @@ func (c *Control) change(ctx context.Context, what string, edit func(*config.Con
 func (c *Control) changeLocked(ctx context.Context, what string, edit func(*config.Config) error, done func(Report) error) error {
 	before, _ := c.snapshot()
 	next := before.Clone()
-	c.learn(&next)
+	c.discover(&next)
 	if err := edit(&next); err != nil {
 		return err
 	}

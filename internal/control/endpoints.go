@@ -38,9 +38,9 @@ func (c *Control) Endpoints(ctx context.Context, network string) ([]EndpointView
 
 // inhabited is snapshot with who is on the bridges at this moment.
 func (c *Control) inhabited(ctx context.Context) (config.Config, Report) {
-	c.hear(ctx, true)
+	c.observe(ctx, true)
 	cfg, report := c.snapshot()
-	c.learn(&cfg)
+	c.discover(&cfg)
 	return cfg, report
 }
 
@@ -107,8 +107,8 @@ func (c *Control) asItIs(ctx context.Context, cfg *config.Config, spec config.En
 	mac, known, err := c.host.Station(ctx, port)
 	if known {
 		spec.MAC = string(mac)
-		c.hear(ctx, true)
-		c.learn(cfg)
+		c.observe(ctx, true)
+		c.discover(cfg)
 	}
 	return spec, err
 }
@@ -148,7 +148,7 @@ func (c *Control) addEndpoint(cfg *config.Config, spec config.EndpointSpec, fact
 			*cfg = next
 			return e, nil
 		}
-		c.learn(cfg) // with the lease that was just given
+		c.discover(cfg) // with the lease that was just given
 	}
 	return model.Endpoint{}, model.Errorf(model.Conflict, "DHCP clients take each address of network %q that is chosen", spec.Network).WithHint("try again, or give --address")
 }

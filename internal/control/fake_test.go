@@ -44,10 +44,10 @@ type fakeKernel struct {
 	prefixes []model.HostPrefix       // of the host, beside its LAN's
 	broken   error                    // of reading counters and facts
 	taken    map[netip.Addr]error     // external addresses that cannot be added
-	replug   []string                 // networks that were
-	heardOf  []model.Neighbour        // on bridges
+	bounced  []string                 // networks whose carriers were
+	observed []model.Neighbour        // on bridges
 	drifted  bool                     // what Drifted says
-	learnt   []int                    // how many leases Learn was told of
+	leases   []int                    // how many leases ChangeLeases was told of
 	holders  map[netip.Addr]model.MAC // machines on eth0
 	routers  []model.HostRouter
 	stations map[string]model.MAC // behind ports
@@ -117,18 +117,18 @@ func (k *fakeKernel) CheckTarget(_ context.Context, e model.Endpoint) error {
 }
 
 func (k *fakeKernel) Neighbours(context.Context) ([]model.Neighbour, error) {
-	return k.heardOf, k.broken
+	return k.observed, k.broken
 }
 
-func (k *fakeKernel) Replug(_ context.Context, network string) error {
-	k.replug = append(k.replug, network)
+func (k *fakeKernel) BounceCarrier(_ context.Context, network string) error {
+	k.bounced = append(k.bounced, network)
 	return k.broken
 }
 
-func (k *fakeKernel) Learn(_ context.Context, c config.Config) error {
+func (k *fakeKernel) ChangeLeases(_ context.Context, c config.Config) error {
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	k.learnt = append(k.learnt, len(c.Leases))
+	k.leases = append(k.leases, len(c.Leases))
 	return k.broken
 }
 

@@ -30,13 +30,13 @@ func (c *Control) choosePort(ctx context.Context, cfg *config.Config) config.Cho
 			}
 			use.Bindings = append(use.Bindings, b)
 		}
-		return c.unheard(ctx, m, use, dynamicRanges(n, facts, m.External.Address))
+		return c.unlistened(ctx, m, use, dynamicRanges(n, facts, m.External.Address))
 	}
 }
 
-// unheard chooses free ports in a row on which no program of the host listens.
+// unlistened chooses free ports in a row on which no program of the host listens.
 // It asks row by row: to find whose all the host's sockets are takes much longer.
-func (c *Control) unheard(ctx context.Context, m model.Mapping, use model.InUse, ranges []model.PortRange) (uint16, error) {
+func (c *Control) unlistened(ctx context.Context, m model.Mapping, use model.InUse, ranges []model.PortRange) (uint16, error) {
 	count := m.Targets[0].Internal.Count()
 	for {
 		low, ok := use.FreePorts(m.Protocol, m.External.Address, ranges, count, rand.IntN)

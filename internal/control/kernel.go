@@ -46,9 +46,9 @@ type Host interface {
 	// Neighbours returns who is on networks' bridges and was not attached, as far
 	// as they have spoken to the host in the last minutes.
 	Neighbours(ctx context.Context) ([]model.Neighbour, error)
-	// Replug has the machines on a network's bridge that hostnat does not
+	// BounceCarrier has the machines on a network's bridge that hostnat does not
 	// configure notice that something has changed, where that can be done.
-	Replug(ctx context.Context, network string) error
+	BounceCarrier(ctx context.Context, network string) error
 }
 
 // Reconciler makes a configuration true.
@@ -58,8 +58,8 @@ type Reconciler interface {
 	// Change is Apply for a configuration that somebody has just changed. What
 	// has happened on the host meanwhile it need not look at.
 	Change(ctx context.Context, c config.Config) (Report, error)
-	// Learn tells of a configuration in which nothing but leases is new.
-	Learn(ctx context.Context, c config.Config) error
+	// ChangeLeases tells of a configuration in which nothing but leases is new.
+	ChangeLeases(ctx context.Context, c config.Config) error
 	// Drifted reports whether the host is not any more as the last Apply or
 	// Change has left it, as far as the host tells by itself.
 	Drifted(ctx context.Context) (bool, error)

@@ -29,12 +29,12 @@ func (noLeases) Leases(time.Time) []model.Lease                             { re
 func (noLeases) Hold(string, netip.Addr, model.MAC, time.Time) bool         { return true }
 func (noLeases) Forget(string, netip.Addr) (l model.Lease, b bool, e error) { return }
 
-// learn brings what a configuration knows of leases, and of who was heard of, up
+// discover brings what a configuration knows of leases, and of who was heard of, up
 // to date.
-func (c *Control) learn(cfg *config.Config) {
+func (c *Control) discover(cfg *config.Config) {
 	now := time.Now()
 	c.mu.RLock()
-	cfg.SetObserved(c.heard)
+	cfg.SetObserved(c.observed)
 	c.mu.RUnlock()
 	cfg.SetLeases(c.leases.Leases(now), now)
 }
@@ -47,7 +47,7 @@ func (c *Control) LeasesChanged(ctx context.Context) error {
 	defer c.changing.Unlock()
 	before, _ := c.snapshot()
 	next := before.Clone()
-	c.learn(&next)
+	c.discover(&next)
 	if !slices.EqualFunc(before.Mappings, next.Mappings, sameTargets) {
 		return c.applyChange(ctx, next)
 	}
@@ -58,8 +58,8 @@ func (c *Control) LeasesChanged(ctx context.Context) error {
 	if down {
 		return nil
 	}
-	c.servers.Learn(ctx, next.Unfolded())
-	return c.reconciler.Learn(ctx, next.Unfolded())
+	c.servers.ChangeLeases(ctx, next.Unfolded())
+	return c.reconciler.ChangeLeases(ctx, next.Unfolded())
 }
 
 func sameTargets(a, b model.Mapping) bool { return slices.Equal(a.Targets, b.Targets) }
@@ -72,7 +72,7 @@ func (c *Control) DHCPLeases(_ context.Context, network string) ([]LeaseView, er
 			return nil, err
 		}
 	}
-	c.learn(&cfg)
+	c.discover(&cfg)
 	names := make(map[string]string)
 	for _, list := range [][]model.Endpoint{cfg.Endpoints, cfg.Discovered} {
 		for _, e := range list {

@@ -87,11 +87,11 @@ func TestLeasesChanged(t *testing.T) {
 	if err := c.LeasesChanged(ctx); err != nil || len(k.applied) != applied {
 		t.Errorf("%v; the kernel is changed for a lease that nothing hangs on", err)
 	}
-	if want := []string{"learn 1"}; !slices.Equal(servers.told, want) {
+	if want := []string{"leases 1"}; !slices.Equal(servers.told, want) {
 		t.Errorf("the servers are told %q, want %q", servers.told, want)
 	}
-	if want := []int{1}; !slices.Equal(k.learnt, want) {
-		t.Errorf("the kernel is told of %d leases, want %d", k.learnt, want)
+	if want := []int{1}; !slices.Equal(k.leases, want) {
+		t.Errorf("the kernel is told of %d leases, want %d", k.leases, want)
 	}
 	list, err := c.Endpoints(ctx, "web")
 	if err != nil || len(list) != 1 || list[0].Name != "bob" || list[0].Managed || list[0].Kind != model.KindLease {
@@ -119,14 +119,14 @@ func TestLeasesChanged(t *testing.T) {
 
 // Who is on a bridge is an endpoint as soon as somebody looks, and its name leads
 // to it.
-func TestEndpointsHeardOf(t *testing.T) {
+func TestObservedEndpoints(t *testing.T) {
 	t.Parallel()
 	c, k, _ := withLeases(t)
 	ctx := t.Context()
 	if list, err := c.Endpoints(ctx, "web"); err != nil || len(list) != 0 {
 		t.Fatalf("endpoints: %+v, %v", list, err)
 	}
-	k.heardOf = []model.Neighbour{{Bridge: "hn-web", Address: netip.MustParseAddr("172.16.1.9"), MAC: "02:00:00:00:00:09"}}
+	k.observed = []model.Neighbour{{Bridge: "hn-web", Address: netip.MustParseAddr("172.16.1.9"), MAC: "02:00:00:00:00:09"}}
 	list, err := c.Endpoints(ctx, "web")
 	if err != nil || len(list) != 1 || list[0].Name != "ip-172-16-1-9" || list[0].Managed || list[0].Kind != model.KindTraffic {
 		t.Errorf("endpoints: %+v, %v", list, err)
@@ -134,7 +134,7 @@ func TestEndpointsHeardOf(t *testing.T) {
 	if m, err := c.AddMapping(ctx, config.MappingSpec{Protocol: "tcp", External: "9999", Internal: "ip-172-16-1-9:80"}); err != nil || m.Internal != "172.16.1.9:80" {
 		t.Errorf("mapping: %+v, %v", m, err)
 	}
-	k.heardOf = nil
+	k.observed = nil
 	if list, err := c.Endpoints(ctx, "web"); err != nil || len(list) != 0 {
 		t.Errorf("endpoints when it is gone: %+v, %v", list, err)
 	}
@@ -142,7 +142,7 @@ func TestEndpointsHeardOf(t *testing.T) {
 		t.Errorf("the mapping leads to %s", got)
 	}
 	// What cannot be asked is as it was.
-	k.heardOf = []model.Neighbour{{Bridge: "hn-web", Address: netip.MustParseAddr("172.16.1.9"), MAC: "02:00:00:00:00:09"}}
+	k.observed = []model.Neighbour{{Bridge: "hn-web", Address: netip.MustParseAddr("172.16.1.9"), MAC: "02:00:00:00:00:09"}}
 	if e, err := c.Endpoint(ctx, "ip-172-16-1-9"); err != nil || e.Address4().String() != "172.16.1.9" {
 		t.Errorf("%+v, %v", e, err)
 	}

@@ -37,8 +37,8 @@ func (c *Control) reconcile(ctx context.Context) error {
 	if down {
 		return nil
 	}
-	c.hear(ctx, false)
-	c.learn(&cfg)
+	c.observe(ctx, false)
+	c.discover(&cfg)
 	if err := c.apply(ctx, cfg); err != nil {
 		return fmt.Errorf("reconcile: %w", err)
 	}

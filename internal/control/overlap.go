@@ -111,7 +111,7 @@ func (c *Control) renumber(ctx context.Context, name, subnet string, facts model
 	if _, err := c.tables.EndSessions(context.WithoutCancel(ctx), stale); err != nil {
 		c.log.Error("ending the sessions of a network that moved", "network", name, "error", err)
 	}
-	if err := c.host.Replug(context.WithoutCancel(ctx), name); err != nil {
+	if err := c.host.BounceCarrier(context.WithoutCancel(ctx), name); err != nil {
 		c.log.Error("DHCP clients of a network that moved are not told; they follow when they renew", "network", name, "error", err)
 	}
 	c.announce(event.NetworkRenumber, name, fmt.Sprintf("moved from %s to %s, and its sessions ended", r.From, r.To))

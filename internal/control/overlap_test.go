@@ -85,7 +85,7 @@ func TestOverlapRenumbers(t *testing.T) {
 	if len(k.sessions) != 1 || k.sessions[0].Network != "lab" {
 		t.Errorf("sessions left: %v", k.sessions)
 	}
-	if diff := cmp.Diff([]string{"web"}, k.replug); diff != "" {
+	if diff := cmp.Diff([]string{"web"}, k.bounced); diff != "" {
 		t.Errorf("networks whose machines are to ask again (-want +got):\n%s", diff)
 	}
 	cfg, _ := c.snapshot()
@@ -113,10 +113,10 @@ func TestSetOverlapMovesNow(t *testing.T) {
 	}
 }
 
-// TestNetworkApartOnTheHostsLAN: a network that the host's routing tables leave out
+// TestUnroutedNetworkOnTheHostsLAN: a network that the host's routing tables leave out
 // may have the LAN's prefix. What it may not have is a gateway that somebody there
 // has, nor may the LAN's router become its gateway.
-func TestNetworkApartOnTheHostsLAN(t *testing.T) {
+func TestUnroutedNetworkOnTheHostsLAN(t *testing.T) {
 	t.Parallel()
 	c, k, s := withWeb(t)
 	router, machine, free := netip.MustParseAddr("192.168.7.1"), netip.MustParseAddr("192.168.7.9"), "192.168.7.200"
@@ -182,8 +182,8 @@ func TestRenumberFails(t *testing.T) {
 		t.Fatal("it worked")
 	}
 	same(t, c, k, s, before)
-	if len(k.replug) != 0 {
-		t.Errorf("machines of %v are told of a move that was none", k.replug)
+	if len(k.bounced) != 0 {
+		t.Errorf("machines of %v are told of a move that was none", k.bounced)
 	}
 	for _, e := range k.heard {
 		if e.ID == event.NetworkRenumber {

@@ -172,7 +172,7 @@ func pools(cfg config.Config, facts model.HostFacts) map[pool][]model.PortRange 
 	ranges := make(map[pool][]model.PortRange)
 	for _, n := range cfg.NATs {
 		for _, a := range externalAddresses(n, facts) {
-			if isWhole(cfg, a.Address) {
+			if isOneToOne(cfg, a.Address) {
 				continue
 			}
 			at := pool{n.Name, a.Address}

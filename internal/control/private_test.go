@@ -26,7 +26,7 @@ func withClones(t *testing.T) (*Control, *fakeKernel, *fakeLeases) {
 	return c, k, f
 }
 
-// The kernel is told of islands; people are not.
+// The kernel is told of point-to-point links; people are not.
 func TestPrivateEndpoints(t *testing.T) {
 	t.Parallel()
 	c, k, _ := withClones(t)

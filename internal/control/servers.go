@@ -14,8 +14,8 @@ type Servers interface {
 	// Serve serves the networks of a configuration that is in the kernel, and no
 	// others, on a host that is like that; an MTU of 0 is not known.
 	Serve(ctx context.Context, c config.Config, host model.HostFacts)
-	// Learn tells of a configuration in which nothing but leases is new.
-	Learn(ctx context.Context, c config.Config)
+	// ChangeLeases tells of a configuration in which nothing but leases is new.
+	ChangeLeases(ctx context.Context, c config.Config)
 }
 
 // serve has the servers follow before a change is said to be done: who is told so
@@ -34,4 +34,4 @@ func (c *Control) serve(ctx context.Context, cfg config.Config) {
 type noServers struct{}
 
 func (noServers) Serve(context.Context, config.Config, model.HostFacts) {}
-func (noServers) Learn(context.Context, config.Config)                  {}
+func (noServers) ChangeLeases(context.Context, config.Config)           {}

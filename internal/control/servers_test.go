@@ -19,8 +19,8 @@ func (f *fakeServers) Serve(_ context.Context, c config.Config, _ model.HostFact
 	f.told = append(f.told, fmt.Sprintf("serve %d", len(c.Networks)))
 }
 
-func (f *fakeServers) Learn(_ context.Context, c config.Config) {
-	f.told = append(f.told, fmt.Sprintf("learn %d", len(c.Networks)))
+func (f *fakeServers) ChangeLeases(_ context.Context, c config.Config) {
+	f.told = append(f.told, fmt.Sprintf("leases %d", len(c.Networks)))
 }
 
 // TestServersFollow: when a change is done, or undone, the servers know it; after
@@ -96,7 +96,7 @@ func TestServersNeedNoMappings(t *testing.T) {
 	})
 	addTo("83")
 	told("a mapping, and a lease that nobody has told of yet", 1)
-	k.heardOf = []model.Neighbour{{Bridge: "hn-web", Address: netip.MustParseAddr("172.16.1.78"), MAC: "02:00:00:00:00:78"}}
+	k.observed = []model.Neighbour{{Bridge: "hn-web", Address: netip.MustParseAddr("172.16.1.78"), MAC: "02:00:00:00:00:78"}}
 	if _, err := c.Endpoints(ctx, "web"); err != nil { // hears of it
 		t.Fatal(err)
 	}

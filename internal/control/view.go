@@ -32,7 +32,7 @@ type EndpointView struct {
 	PrefixLength int
 	MTU          int // bytes
 	State        State
-	Managed      bool       // attached by hostnat; else learnt from a DHCP lease or from traffic
+	Managed      bool       // attached by hostnat; else discovered by a DHCP lease or from traffic
 	DNS          netip.Addr // name server to configure inside; not valid: the network has none
 	Domain       string     // to search in; empty if there is no DNS
 	Configure    []string   // what a person has to set inside a VM

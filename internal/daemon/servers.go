@@ -35,7 +35,7 @@ func (s *servers) Serve(ctx context.Context, c config.Config, host model.HostFac
 }
 
 // Learn implements control.Servers. The DHCP servers know what they have leased.
-func (s *servers) Learn(ctx context.Context, c config.Config) { s.dns.Configure(ctx, c) }
+func (s *servers) ChangeLeases(ctx context.Context, c config.Config) { s.dns.Configure(ctx, c) }
 
 // problems is what they cannot do, for status.
 func (s *servers) problems() []func() []string {

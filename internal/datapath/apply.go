@@ -23,7 +23,7 @@ func (d *Datapath) Apply(c Config) error {
 	o := &d.objects
 	mappings, leases := newMappingTable(c.Mappings), leaseValues(c.Leases, d.readClock())
 	d.applied = nil // until it has worked
-	d.overflowed = d.overflowed || settingFlags(c, mappings)&kernel.SettingEndpointDependent != 0
+	d.dependent = d.dependent || settingFlags(c, mappings)&kernel.SettingEndpointDependent != 0
 	var gone orphans
 	var moved bool
 	changed, err := d.changedNATs(d.limitEndpoints(natValues(c)))
@@ -36,7 +36,7 @@ func (d *Datapath) Apply(c Config) error {
 		syncMap("networks", o.Networks, networkValues(c), &gone.networks, nil),
 		syncMap("inside prefixes", o.InsidePrefixes, prefixValues(c), nil, nil),
 		syncMap("subnets", o.Subnets, subnetValues(c), nil, nil),
-		d.applyWholes(c),
+		d.applyOneToOne(c),
 		syncMap("broadcast addresses", o.Broadcasts, broadcastValues(c), nil, nil),
 		syncMap("host addresses", o.HostAddresses, hostAddressValues(c), &gone.addresses, nil),
 		syncMap("endpoints", o.Endpoints, endpointValues(c), &gone.endpoints, nil),
@@ -63,7 +63,7 @@ func (d *Datapath) Apply(c Config) error {
 func (d *Datapath) applySettings(c Config, mappings *mappingTable) error {
 	return d.changeSettings(func(s *kernel.Settings) {
 		s.AnchorIfindex = c.Anchor
-		s.ReassemblyIfindex = c.Room
+		s.ReassemblyIfindex = c.Reassembly
 		s.NetnsCookie = c.NetnsCookie
 		s.Flags = settingFlags(c, mappings)
 		s.LocalPortLow, s.LocalPortHigh = c.LocalPorts.Low, c.LocalPorts.High
@@ -198,18 +198,18 @@ func prefixValues(c Config) map[kernel.PrefixKey]uint32 {
 	values := make(map[kernel.PrefixKey]uint32, len(c.Networks))
 	for _, id := range slices.Sorted(maps.Keys(c.Networks)) { // of equal prefixes always the same one
 		n := c.Networks[id]
-		if !n.Apart {
+		if !n.Unrouted {
 			values[prefixKey(n.Subnet.Masked())] = id
 		}
 	}
 	for _, n := range c.Networks {
-		for _, p := range n.Elsewhere {
+		for _, p := range n.HostOverlap {
 			values[prefixKey(p.Masked())] = 0
 		}
 	}
 	for _, id := range slices.Sorted(maps.Keys(c.Networks)) {
 		n := c.Networks[id]
-		if n.Apart || len(n.Elsewhere) > 0 {
+		if n.Unrouted || len(n.HostOverlap) > 0 {
 			values[prefixKey(netip.PrefixFrom(n.Gateway, n.Gateway.BitLen()))] = id
 		}
 	}
@@ -218,11 +218,11 @@ func prefixValues(c Config) map[kernel.PrefixKey]uint32 {
 
 func (n Network) flags() uint32 {
 	return flagIf(n.Open, kernel.NetworkOpen) |
-		flagIf(n.KeptApart, kernel.NetworkEndpointsIsolated) |
-		flagIf(n.Apart, kernel.NetworkUnrouted) |
+		flagIf(n.EndpointsIsolated, kernel.NetworkEndpointsIsolated) |
+		flagIf(n.Unrouted, kernel.NetworkUnrouted) |
 		flagIf(n.DHCPInside, kernel.NetworkDhcpInside) |
 		flagIf(n.Unguarded, kernel.NetworkUnguarded) |
-		flagIf(len(n.Elsewhere) > 0, kernel.NetworkHostOverlap)
+		flagIf(len(n.HostOverlap) > 0, kernel.NetworkHostOverlap)
 }
 
 func subnetValues(c Config) map[kernel.SubnetKey]uint32 {
@@ -234,13 +234,13 @@ func subnetValues(c Config) map[kernel.SubnetKey]uint32 {
 	return values
 }
 
-// applyWholes makes the mappings of whole addresses equal to c's. They have no
+// applyOneToOne makes the mappings of whole addresses equal to c's. They have no
 // sessions.
-func (d *Datapath) applyWholes(c Config) error {
+func (d *Datapath) applyOneToOne(c Config) error {
 	outside, inside := make(map[uint32]kernel.OneToOne), make(map[kernel.EndpointKey]kernel.OneToOne)
 	// The oldest is an endpoint's way out: it is written last.
-	for _, id := range slices.Backward(slices.Sorted(maps.Keys(c.Wholes))) {
-		w := c.Wholes[id]
+	for _, id := range slices.Backward(slices.Sorted(maps.Keys(c.OneToOne))) {
+		w := c.OneToOne[id]
 		value := kernel.OneToOne{
 			Mapping: id, Compartment: w.Compartment, Network: w.Network, Nat: w.NAT,
 			InternalAddress: kernel.AddressOf(w.Internal), ExternalAddress: kernel.AddressOf(w.External),

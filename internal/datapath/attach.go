@@ -67,7 +67,7 @@ func (d *Datapath) linkPath(a Attachment) string {
 }
 
 // anchor is the program's place among those of its interface. What goes up to
-// the host from an island has passed InsideIngress, whichever is attached again.
+// the host from a point-to-point link has passed InsideIngress, whichever is attached again.
 func (h Hook) anchor() link.Anchor {
 	if h == PointToPointIngress {
 		return link.Tail()
@@ -159,7 +159,7 @@ type switched struct {
 // updateLinks switches every pinned link to the programs just loaded, or if one
 // cannot be, none. Links whose interface is gone lose their pin.
 func (d *Datapath) updateLinks() error {
-	if err := renameHooks(d.dir, false); err != nil {
+	if err := renameLinks(d.dir, false); err != nil {
 		return err
 	}
 	list, err := d.Attachments()
@@ -188,7 +188,7 @@ func (d *Datapath) updateLinks() error {
 		s.before.Close()
 	}
 	if err != nil {
-		return errors.Join(err, renameHooks(d.dir, true))
+		return errors.Join(err, renameLinks(d.dir, true))
 	}
 	return nil
 }

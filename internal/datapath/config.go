@@ -10,7 +10,7 @@ import (
 // and ids are those of the kernel and of package nat.
 type Config struct {
 	Anchor        uint32                // interface from which routes are looked up
-	Room          uint32                // interface to the room for fragments; 0: there is none
+	Reassembly    uint32                // interface to the reassembly namespace; 0: there is none
 	NetnsCookie   uint64                // of the namespace whose programs reach mappings by loopback
 	LocalPorts    model.PortRange       // the host's ephemeral ports
 	NATs          map[uint32]model.NAT  // by id
@@ -26,7 +26,7 @@ type Config struct {
 	RouteMTUs     []RouteMTU            //
 	IPsec         []IPsecPolicy         // in the order in which the kernel asks them; at most MaxIPsecPolicies
 	Mappings      map[uint32]Mapping    // by id
-	Wholes        map[uint32]Whole      // mappings of whole addresses, by ids that no mapping has; their TCP and UDP ports are in Mappings
+	OneToOne      map[uint32]OneToOne   // mappings of whole addresses, by ids that no mapping has; their TCP and UDP ports are in Mappings
 	Transparent   bool                  // programs of ours talk to endpoints under the addresses of remotes
 }
 
@@ -51,30 +51,30 @@ type PoolAddress struct {
 
 // Network is a network's kernel side.
 type Network struct {
-	Compartment uint32
-	NAT         uint32 // 0: internal only
-	Bridge      uint32 // interface
-	Input       uint32 // interface that the host's routing rules know its packets by; 0: Anchor
-	Subnet      netip.Prefix
-	Gateway     netip.Addr
-	GatewayMAC  model.MAC
-	Open        bool           // its endpoints and those of other open networks of the compartment reach each other
-	KeptApart   bool           // its endpoints do not reach each other
-	DHCPInside  bool           // somebody inside may be its DHCP server
-	Unguarded   bool           // what other tools plug into its switch is not checked
-	Apart       bool           // the host's main routing table does not know its prefix, which others may have too
-	Elsewhere   []netip.Prefix // within the subnet, but the host reaches them by other interfaces: a LAN or VPN that it came to
+	Compartment       uint32
+	NAT               uint32 // 0: internal only
+	Bridge            uint32 // interface
+	Input             uint32 // interface that the host's routing rules know its packets by; 0: Anchor
+	Subnet            netip.Prefix
+	Gateway           netip.Addr
+	GatewayMAC        model.MAC
+	Open              bool           // its endpoints and those of other open networks of the compartment reach each other
+	EndpointsIsolated bool           // its endpoints do not reach each other
+	DHCPInside        bool           // somebody inside may be its DHCP server
+	Unguarded         bool           // what other tools plug into its switch is not checked
+	Unrouted          bool           // the host's main routing table does not know its prefix, which others may have too
+	HostOverlap       []netip.Prefix // within the subnet, but the host reaches them by other interfaces: a LAN or VPN that it came to
 }
 
 // Inside is an interface behind the NAT: an endpoint's link on the host's
-// side, or (Bridge) a network's switch, or (Island) both at once.
+// side, or (Bridge) a network's switch, or (PointToPoint) both at once.
 type Inside struct {
-	Network uint32
-	Bridge  bool
-	Port    bool       // of the bridge, and no managed endpoint's
-	Island  bool       // an endpoint's link that has the gateway's address itself
-	Address netip.Addr // the endpoint's own; unset on a bridge
-	MAC     model.MAC
+	Network      uint32
+	Bridge       bool
+	Port         bool       // of the bridge, and no managed endpoint's
+	PointToPoint bool       // an endpoint's link that has the gateway's address itself
+	Address      netip.Addr // the endpoint's own; unset on a bridge
+	MAC          model.MAC
 }
 
 // Outside is an interface of the host that isn't inside.
@@ -110,9 +110,9 @@ type Target struct {
 	Internal model.AddrPorts
 }
 
-// Whole is a mapping of a whole external address to an internal one, for
+// OneToOne is a mapping of a whole external address to an internal one, for
 // protocols without ports (RFC 3022 section 2.1, Basic NAT).
-type Whole struct {
+type OneToOne struct {
 	NAT                  uint32
 	Compartment, Network uint32
 	External, Internal   netip.Addr

@@ -26,8 +26,8 @@ type Datapath struct {
 
 	settings sync.Mutex // Apply and Watch both write to the one settings element
 
-	applied    *applied // by Apply and ChangeMappings; nil: not known
-	overflowed bool     // there may be endpoint-dependent sessions, which have no binding
+	applied   *applied // by Apply and ChangeMappings; nil: not known
+	dependent bool     // there may be endpoint-dependent sessions, which have no binding
 }
 
 // Option changes how Open works.

@@ -20,7 +20,7 @@ func (c Config) checkFamily() error {
 	}
 	for _, n := range c.Networks {
 		list := []netip.Addr{n.Subnet.Addr()}
-		for _, p := range n.Elsewhere {
+		for _, p := range n.HostOverlap {
 			list = append(list, p.Addr())
 		}
 		if err := errors.Join(isIPv4("a network's prefix", list...), mayBeIPv4("a gateway", n.Gateway)); err != nil {
@@ -42,7 +42,7 @@ func (c Config) checkFamily() error {
 			return err
 		}
 	}
-	for _, w := range c.Wholes {
+	for _, w := range c.OneToOne {
 		if err := errors.Join(isIPv4("a one-to-one mapping", w.External, w.Internal), areIPv4("whom a mapping lets in", w.From)); err != nil {
 			return err
 		}

@@ -24,7 +24,7 @@ func TestOtherFamiliesAreRefused(t *testing.T) {
 		"no address of one":   {Pools: []Pool{{Addresses: []PoolAddress{{}}}}},
 		"a subnet":            {Networks: map[uint32]Network{1: {Subnet: prefix}}},
 		"a gateway":           {Networks: map[uint32]Network{1: {Subnet: netip.PrefixFrom(four, 24), Gateway: six}}},
-		"an overlap":          {Networks: map[uint32]Network{1: {Subnet: netip.PrefixFrom(four, 24), Elsewhere: []netip.Prefix{prefix}}}},
+		"an overlap":          {Networks: map[uint32]Network{1: {Subnet: netip.PrefixFrom(four, 24), HostOverlap: []netip.Prefix{prefix}}}},
 		"an inside":           {Insides: map[uint32]Inside{1: {Address: six}}},
 		"an endpoint":         {Endpoints: []Endpoint{{Address: six}}},
 		"the host":            {HostAddresses: map[netip.Addr]uint32{six: 1}},
@@ -33,9 +33,9 @@ func TestOtherFamiliesAreRefused(t *testing.T) {
 		"outside of mapping":  mapping(six, four),
 		"target of mapping":   mapping(four, six),
 		"remotes of mapping":  mapping(four, four, prefix),
-		"one-to-one":          {Wholes: map[uint32]Whole{1: {External: four, Internal: six}}},
-		"one-to-one remotes":  {Wholes: map[uint32]Whole{1: {External: four, Internal: four, From: []netip.Prefix{prefix}}}},
-		"one-to-one no inner": {Wholes: map[uint32]Whole{1: {External: four}}},
+		"one-to-one":          {OneToOne: map[uint32]OneToOne{1: {External: four, Internal: six}}},
+		"one-to-one remotes":  {OneToOne: map[uint32]OneToOne{1: {External: four, Internal: four, From: []netip.Prefix{prefix}}}},
+		"one-to-one no inner": {OneToOne: map[uint32]OneToOne{1: {External: four}}},
 	} {
 		err := c.checkFamily()
 		if model.CodeOf(err) != model.Invalid || !strings.Contains(err.Error(), "IPv4 only") {

@@ -1,9 +1,11 @@
 package datapath
 
 import (
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 )
 
 // formerHooks are the hooks that had another name in versions of before.
@@ -13,8 +15,22 @@ var formerHooks = map[Hook]string{
 	PointToPointIngress: "island-ingress",
 }
 
-// renameHooks gives the pinned links of an earlier version the names that they
+// formerReassembly is the former name of what keeps the reassembly namespace.
+const formerReassembly = "room"
+
+// renameLinks gives the pinned links of an earlier version the names that they
 // have today, or back again.
+func renameLinks(dir string, back bool) error {
+	names := []string{filepath.Join(linkDir(dir), formerReassembly), reassemblyPin(dir)}
+	if back {
+		slices.Reverse(names)
+	}
+	if err := os.Rename(names[0], names[1]); err != nil && !errors.Is(err, os.ErrNotExist) {
+		return fmt.Errorf("renaming the pin of the reassembly namespace: %w", err)
+	}
+	return renameHooks(dir, back)
+}
+
 func renameHooks(dir string, back bool) error {
 	list, err := ListAttachments(dir)
 	if err != nil {

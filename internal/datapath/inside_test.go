@@ -9,14 +9,14 @@ import (
 )
 
 // Both programs work by one element: the endpoint's, with the gateway's.
-func TestInsideOfIsland(t *testing.T) {
+func TestInsideOfPointToPoint(t *testing.T) {
 	t.Parallel()
 	c := Config{
 		Networks: map[uint32]Network{6: {
 			Compartment: 6, NAT: 1, Bridge: 9, Subnet: netip.MustParsePrefix("172.16.1.0/24"), Gateway: netip.MustParseAddr("172.16.1.1"),
-			GatewayMAC: "02:68:6e:80:00:03", KeptApart: true, Apart: true,
+			GatewayMAC: "02:68:6e:80:00:03", EndpointsIsolated: true, Unrouted: true,
 		}},
-		Insides: map[uint32]Inside{9: {Network: 6, Island: true, Address: netip.MustParseAddr("172.16.1.2"), MAC: "02:00:00:00:00:77"}},
+		Insides: map[uint32]Inside{9: {Network: 6, PointToPoint: true, Address: netip.MustParseAddr("172.16.1.2"), MAC: "02:00:00:00:00:77"}},
 	}
 	got := insideValues(c)[9]
 	if got.Address != kernel.AddressOf(netip.MustParseAddr("172.16.1.2")) || got.Mac != kernel.MACOf(model.MAC("02:00:00:00:00:77")) ||

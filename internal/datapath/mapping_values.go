@@ -118,7 +118,7 @@ func addAllowed(values map[kernel.AllowedKey]uint32, id uint32, from []netip.Pre
 // addresses are told apart by their ids.
 func (c Config) allowed() map[kernel.AllowedKey]uint32 {
 	values := allowedValues(c.Mappings)
-	for id, w := range c.Wholes {
+	for id, w := range c.OneToOne {
 		addAllowed(values, id, w.From)
 	}
 	return values

@@ -115,7 +115,7 @@ func (p *pairOf) choice(sessions map[kernel.SessionKey]kernel.Session, events []
 // finish compares what is not looked at after each packet: the counters, and the
 // tables that only serve others.
 func (p *pairOf) finish() error {
-	texts := p.compareDrops() + p.compareIndex() + p.compareContacts()
+	texts := p.compareDrops() + p.compareIndex() + p.compareFilterEntries()
 	if texts != "" {
 		return &disagreement{text: texts, rules: p.rules}
 	}
@@ -157,9 +157,9 @@ func (p *pairOf) compareIndex() string {
 	return ""
 }
 
-// compareContacts: how many sessions each binding has with a remote address, of
+// compareFilterEntries: how many sessions each binding has with a remote address, of
 // those that have said so: all that a packet from there may need.
-func (p *pairOf) compareContacts() string {
+func (p *pairOf) compareFilterEntries() string {
 	have, err := contentsOf[kernel.FilterKey, kernel.FilterEntry](p.dp.objects.FilterEntries)
 	if err != nil {
 		return err.Error()
@@ -177,7 +177,7 @@ func (p *pairOf) compareContacts() string {
 			want[kernel.FilterKey{
 				ExternalAddress: s.ExternalAddress, RemoteAddress: k.RemoteAddress, ExternalPort: s.ExternalPort, Protocol: k.Protocol,
 			}]++
-		} else if in, has := p.model.Sessions()[toKey(k)]; has && s.Flags&kernel.SessionGuest == 0 && p.needsContact(k.Protocol, in) {
+		} else if in, has := p.model.Sessions()[toKey(k)]; has && s.Flags&kernel.SessionGuest == 0 && p.needsFilterEntry(k.Protocol, in) {
 			return fmt.Sprintf("session %v has no contact\n", toKey(k))
 		}
 	}
@@ -187,12 +187,12 @@ func (p *pairOf) compareContacts() string {
 	return "contacts (-model +data path)\n" + cmp.Diff(want, got)
 }
 
-func (p *pairOf) needsContact(protocol uint8, s *natmodel.Session) bool {
+func (p *pairOf) needsFilterEntry(protocol uint8, s *natmodel.Session) bool {
 	filtering := p.rules.UDP
 	if model.Protocol(protocol) == model.TCP {
 		filtering = p.rules.TCP
 	}
-	return s.IsSpread() || !s.IsOverflow() && model.Protocol(protocol) != model.ICMP && filtering == model.AddressDependent
+	return s.IsSpread() || !s.IsEndpointDependent() && model.Protocol(protocol) != model.ICMP && filtering == model.AddressDependent
 }
 
 // pass lets time pass on both sides.
@@ -221,7 +221,7 @@ func (p *pairOf) setRules(r rules) error {
 func compareFrames(a natmodel.Arrival, want natmodel.Result, got ran) string {
 	verdict, mark := uint32(wire.TCXRedirect), uint32(0)
 	if a.Turns > 0 {
-		mark = wire.RoomMark | uint32(a.Turns)
+		mark = wire.ReassembledMark | uint32(a.Turns)
 	}
 	switch want.Verdict {
 	case natmodel.Passed:
@@ -230,7 +230,7 @@ func compareFrames(a natmodel.Arrival, want natmodel.Result, got ran) string {
 		verdict = wire.TCXDrop
 	case natmodel.Outward:
 		mark = wire.TranslatedMark
-	case natmodel.ToRoom:
+	case natmodel.ToReassembly:
 		mark = got.from
 	case natmodel.ToSocket:
 		verdict, mark = wire.TCXNext, wire.SocketMark
@@ -262,7 +262,7 @@ type sessionView struct {
 	NAT, Network                             uint32
 	External                                 netip.AddrPort
 	State                                    model.TCPState
-	Overflow, Hairpin                        bool
+	EndpointDependent, Hairpin               bool
 	Lifetime, Age, Idle                      time.Duration
 	PacketsOut, BytesOut, PacketsIn, BytesIn uint64
 }
@@ -283,13 +283,13 @@ func (p *pairOf) compareSessions(have map[kernel.SessionKey]kernel.Session) stri
 		}
 		got := sessionView{
 			NAT: s.Nat, Network: s.Network, External: kernel.ToAddrPort(s.ExternalAddress, s.ExternalPort), State: model.TCPState(s.State),
-			Overflow: s.Flags&kernel.SessionEndpointDependent != 0, Hairpin: s.Flags&kernel.SessionHairpin != 0,
+			EndpointDependent: s.Flags&kernel.SessionEndpointDependent != 0, Hairpin: s.Flags&kernel.SessionHairpin != 0,
 			Lifetime: time.Duration(s.Lifetime) * time.Second, Age: age(s.Created), Idle: age(s.Refreshed),
 			PacketsOut: s.PacketsOut, BytesOut: s.BytesOut, PacketsIn: s.PacketsIn, BytesIn: s.BytesIn,
 		}
 		wanted := sessionView{
 			NAT: want.NAT, Network: want.Network, External: want.External, State: want.State,
-			Overflow: want.IsOverflow(), Hairpin: want.IsHairpin(),
+			EndpointDependent: want.IsEndpointDependent(), Hairpin: want.IsHairpin(),
 			Lifetime: want.Lifetime, Age: p.now - want.Created, Idle: p.now - want.Refreshed,
 			PacketsOut: want.PacketsOut, BytesOut: want.BytesOut, PacketsIn: want.PacketsIn, BytesIn: want.BytesIn,
 		}

@@ -12,9 +12,9 @@ import (
 
 // busyWorld has everything that a frame may meet, whatever is in it.
 var busyWorld = world{
-	Rules:    rules{HoldDown: 120, Overflow: true, Limits: model.Limits{Sessions: 20, Ports: 20}},
+	Rules:    rules{HoldDown: 120, EndpointDependent: true, Limits: model.Limits{Sessions: 20, Ports: 20}},
 	Mappings: map[uint32]bool{1: true, 3: true, 5: true, 6: true, 7: true, 8: true, 9: true},
-	Whole:    true, Open: true, Apart: true, Socket: true, Sessions: twinSessions, Bindings: twinBindings,
+	OneToOne: true, Open: true, Unrouted: true, Socket: true, Sessions: twinSessions, Bindings: twinBindings,
 }
 
 // FuzzFrame hands any bytes at all to each of the programs, as a frame and then

@@ -162,7 +162,7 @@ func (o operation) fromOutside(from, to netip.AddrPort) natmodel.Arrival {
 // shortestFrame is the least of IPv4 that a test run takes: both headers.
 const shortestFrame = 14 + 20
 
-// turns: fragments and what is big may have been in the room.
+// turns: fragments and what is big may have been in the reassembly namespace.
 func (o operation) turns() int {
 	if o.Odd == oddFirstFragment || o.Odd == oddLaterFragment || o.Odd == oddBig {
 		return []int{0, 0, 1, 2}[o.Byte%4]

@@ -201,7 +201,7 @@ var disagreements = []struct {
 	},
 	{
 		name:  "design section 3, networks are isolated for what has no ports too",
-		world: func(w *world) { w.Whole = true },
+		world: func(w *world) { w.OneToOne = true },
 		sequence: func(p *pairOf) error {
 			return p.inside(0, wire.Segment{Protocol: model.UDP, From: at(inside2, 1000), To: at(inside3, 1000)}, func(ip []byte) { ip[9] = 47 })
 		},

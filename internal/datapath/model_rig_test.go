@@ -43,22 +43,22 @@ type twin struct {
 
 // world is what a sequence begins with.
 type world struct {
-	Rules     rules
-	Mappings  map[uint32]bool
-	Whole     bool // there is a mapping of a whole address
-	Open      bool // networks 1 and 3 are open to each other
-	Kept      bool // endpoints of one network do not reach each other
-	Apart     bool // the host's routing tables do not know network 2
-	Elsewhere bool // the host has come to twinElsewhere
-	Socket    bool // the host has one with a remote's address, see transparentFlow
-	Leases    int  // which of twinLeases there are
-	Sessions  int  // room in the tables
-	Bindings  int
+	Rules       rules
+	Mappings    map[uint32]bool
+	OneToOne    bool // there is a mapping of a whole address
+	Open        bool // networks 1 and 3 are open to each other
+	Kept        bool // endpoints of one network do not reach each other
+	Unrouted    bool // the host's routing tables do not know network 2
+	HostOverlap bool // the host has come to twinOverlap
+	Socket      bool // the host has one with a remote's address, see transparentFlow
+	Leases      int  // which of twinLeases there are
+	Sessions    int  // room in the tables
+	Bindings    int
 }
 
 const (
-	twinRoom = "room0"
-	twinBoot = time.Second // how long the machine has been up when a world begins: nothing may reckon with a past
+	twinReassembly = "reassembly0"
+	twinBoot       = time.Second // how long the machine has been up when a world begins: nothing may reckon with a past
 )
 
 func newTwin(t testing.TB) *twin {
@@ -111,7 +111,7 @@ func (w *twin) links() error {
 		h.AddBridge("hostnat0"), h.SetDown("hostnat0"), h.Sysctl("net/ipv4/conf/hostnat0/forwarding", "1"),
 		h.SetMAC(lab.HostLink, outsideMAC[:]), h.SetMTU(lab.HostLink, twinMTU), h.AddAddress(lab.HostLink, secondAddress.String()+"/24"),
 	}
-	for _, name := range []string{"e0", "e1", "e2", "p1", twinRoom} {
+	for _, name := range []string{"e0", "e1", "e2", "p1", twinReassembly} {
 		steps = append(steps, h.AddBridge(name))
 	}
 	for id, n := range twinNetworks {
@@ -149,7 +149,7 @@ func (w *twin) configure() error {
 	w.outside = w.index(lab.HostLink)
 	c := Config{
 		Anchor:     w.index("hostnat0"),
-		Room:       w.index(twinRoom), // what goes in there does not come out
+		Reassembly: w.index(twinReassembly), // what goes in there does not come out
 		LocalPorts: model.PortRange{Low: 32768, High: 60999},
 		NATs:       map[uint32]model.NAT{1: twinNAT(rules{}), 2: twinNAT(rules{})},
 		Networks:   make(map[uint32]Network),
@@ -189,15 +189,15 @@ func (w *twin) reset(begin world) error {
 	w.rests, w.socket = nil, begin.Socket
 	c := w.config(begin.Rules, begin.Mappings)
 	c.Networks, c.Insides = begin.networks(w.base.Networks), w.base.Insides
-	if begin.Whole {
-		c.Wholes = map[uint32]Whole{6: twinWhole} // its remotes are mapping 6's
+	if begin.OneToOne {
+		c.OneToOne = map[uint32]OneToOne{6: twinOneToOne} // its remotes are mapping 6's
 	}
 	return errors.Join(
 		w.clock.Set(twinBoot),
 		syncMap("networks", o.Networks, networkValues(c), nil, nil), syncMap("insides", o.Insides, insideValues(c), nil, nil),
 		syncMap("inside prefixes", o.InsidePrefixes, prefixValues(c), nil, nil),
 		syncMap("leases", o.Leases, leaseValues(twinLeases[begin.Leases], w.dp.readClock()), nil, nil),
-		w.dp.applyWholes(c),
+		w.dp.applyOneToOne(c),
 		clearMap[kernel.SessionKey, kernel.Session](o.Sessions), clearMap[kernel.BindingKey, kernel.Binding](o.Bindings),
 		clearMap[kernel.BindingIndexKey, kernel.WayOut](o.BindingIndex), clearMap[kernel.FilterKey, kernel.FilterEntry](o.FilterEntries),
 		clearMap[kernel.EndpointKey, kernel.Usage](o.Usages), clearMap[kernel.StationKey, kernel.Station](o.Stations), clearMap[kernel.EndpointKey, kernel.Holder](o.Holders),
@@ -344,7 +344,7 @@ func (w *twin) runOn(o *kernel.Objects, a natmodel.Arrival) (ran, error) {
 		}
 	}
 	if a.Turns > 0 {
-		context.Mark = wire.RoomMark | uint32(a.Turns)
+		context.Mark = wire.ReassembledMark | uint32(a.Turns)
 	}
 	options := &ebpf.RunOptions{Data: a.Frame, DataOut: w.buffer, Context: &context, ContextOut: &out}
 	verdict, err := program.Run(options)

@@ -140,12 +140,12 @@ var worlds = rapid.Custom(func(t *rapid.T) world {
 	w := world{
 		Rules: rules{
 			TCP: rapid.SampledFrom(filterings).Draw(t, "TCP"), UDP: rapid.SampledFrom(filterings).Draw(t, "UDP"),
-			Refresh: rapid.Bool().Draw(t, "refresh"), Arbitrary: rapid.Bool().Draw(t, "arbitrary"), Overflow: rapid.Bool().Draw(t, "overflow"),
+			Refresh: rapid.Bool().Draw(t, "refresh"), Arbitrary: rapid.Bool().Draw(t, "arbitrary"), EndpointDependent: rapid.Bool().Draw(t, "endpoint-dependent"),
 			HoldDown:   rapid.SampledFrom([]model.Seconds{0, 25, 120}).Draw(t, "hold-down"),
 			Exhaustion: rapid.SampledFrom([]model.Exhaustion{model.Prohibited, model.Unreachable, model.Silent}).Draw(t, "exhaustion"),
 		},
-		Whole: rapid.Bool().Draw(t, "whole"), Open: rapid.Bool().Draw(t, "open"),
-		Kept: rapid.Bool().Draw(t, "kept apart"), Apart: rapid.Bool().Draw(t, "apart"), Elsewhere: rapid.Bool().Draw(t, "elsewhere"), Socket: rapid.Bool().Draw(t, "socket"),
+		OneToOne: rapid.Bool().Draw(t, "one-to-one"), Open: rapid.Bool().Draw(t, "open"),
+		Kept: rapid.Bool().Draw(t, "endpoints isolated"), Unrouted: rapid.Bool().Draw(t, "unrouted"), HostOverlap: rapid.Bool().Draw(t, "host overlap"), Socket: rapid.Bool().Draw(t, "socket"),
 		Leases:   rapid.IntRange(0, len(twinLeases)-1).Draw(t, "leases"),
 		Mappings: make(map[uint32]bool), Sessions: twinSessions, Bindings: twinBindings,
 	}

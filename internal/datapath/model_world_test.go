@@ -41,12 +41,12 @@ func leadsTo(network uint32, internal netip.AddrPort) []Target {
 
 // rules are what a NAT is told to do; a generated world draws them.
 type rules struct {
-	TCP, UDP            model.Filtering
-	Refresh, Short      bool
-	Arbitrary, Overflow bool
-	HoldDown            model.Seconds
-	Limits              model.Limits
-	Exhaustion          model.Exhaustion
+	TCP, UDP                     model.Filtering
+	Refresh, Short               bool
+	Arbitrary, EndpointDependent bool
+	HoldDown                     model.Seconds
+	Limits                       model.Limits
+	Exhaustion                   model.Exhaustion
 }
 
 // changed is with one of them another.
@@ -81,13 +81,13 @@ func twinNAT(r rules) model.NAT {
 	return model.NAT{
 		Timeouts:     timeouts,
 		TCPFiltering: r.TCP, UDPFiltering: r.UDP, UDPInboundRefresh: r.Refresh,
-		Pooling: map[bool]model.Pooling{false: model.Paired, true: model.Arbitrary}[r.Arbitrary], EndpointDependent: r.Overflow, HoldDown: r.HoldDown,
+		Pooling: map[bool]model.Pooling{false: model.Paired, true: model.Arbitrary}[r.Arbitrary], EndpointDependent: r.EndpointDependent, HoldDown: r.HoldDown,
 		Limits: r.Limits, Exhaustion: r.Exhaustion,
 	}
 }
 
 // twinPools: both NATs use the first address, with ranges that overlap, but for
-// what is kept for overflow.
+// what is kept for endpoint-dependent mapping.
 var twinPools = map[uint32][]PoolAddress{
 	1: {
 		{Address: wire.HostAddress, Ports: []model.PortRange{{Low: 2000, High: 2003}, {Low: 2006, High: 2006}}},
@@ -128,8 +128,8 @@ var twinMappings = map[uint32]Mapping{
 	10: {NAT: 1, Compartment: 1, Protocol: model.TCP, External: run(wire.HostAddress, 2003, 2004), Targets: []Target{{1, run(unplugged, 1000, 1001)}}}, // before 1
 }
 
-// twinWhole is the mapping of a whole address that a world may have.
-var twinWhole = Whole{
+// twinOneToOne is the mapping of a whole address that a world may have.
+var twinOneToOne = OneToOne{
 	NAT: 1, Compartment: 1, Network: 1, External: secondAddress, Internal: inside2,
 	From: []netip.Prefix{netip.MustParsePrefix("198.51.100.0/24"), netip.MustParsePrefix("203.0.113.0/24")},
 }
@@ -138,19 +138,19 @@ var twinWhole = Whole{
 func (w world) networks(all map[uint32]Network) map[uint32]Network {
 	all = maps.Clone(all)
 	for id, n := range all {
-		n.Open, n.KeptApart, n.Apart = w.Open && id != 2, w.Kept, w.Apart && id == 2
+		n.Open, n.EndpointsIsolated, n.Unrouted = w.Open && id != 2, w.Kept, w.Unrouted && id == 2
 		n.DHCPInside = w.Kept
-		if w.Elsewhere {
-			n.Elsewhere = twinElsewhere[id]
+		if w.HostOverlap {
+			n.HostOverlap = twinOverlap[id]
 		}
 		all[id] = n
 	}
 	return all
 }
 
-// twinElsewhere is what the host has come to elsewhere: a part of one network that
+// twinOverlap is what the host has come to elsewhere: a part of one network that
 // has the gateway and an endpoint in it, and the whole of another.
-var twinElsewhere = map[uint32][]netip.Prefix{
+var twinOverlap = map[uint32][]netip.Prefix{
 	1: {netip.MustParsePrefix("172.16.1.0/29")},
 	3: {netip.MustParsePrefix("172.16.3.0/24")},
 }
@@ -206,7 +206,7 @@ func modelConfig(w world) natmodel.Config {
 		Listeners:     twinListeners,
 		Ephemeral:     model.PortRange{Low: 32768, High: 60999},
 		MTU:           twinMTU,
-		Room:          true,
+		Reassembly:    true,
 		MaxSessions:   w.Sessions,
 		MaxBindings:   w.Bindings,
 		Pair:          pairAddress,
@@ -216,12 +216,12 @@ func modelConfig(w world) natmodel.Config {
 		n := twinNAT(w.Rules)
 		rules := natmodel.NAT{
 			Timeouts: n.Timeouts, TCPFiltering: n.TCPFiltering, UDPFiltering: n.UDPFiltering, UDPInboundRefresh: n.UDPInboundRefresh,
-			Pooling: n.Pooling, Overflow: n.EndpointDependent, HoldDown: n.HoldDown.Duration(), Limits: n.Limits, Exhaustion: n.Exhaustion,
+			Pooling: n.Pooling, EndpointDependent: n.EndpointDependent, HoldDown: n.HoldDown.Duration(), Limits: n.Limits, Exhaustion: n.Exhaustion,
 		}
 		for _, a := range pool {
 			to := natmodel.PoolAddress{Address: a.Address, Ports: a.Ports}
 			if n.EndpointDependent {
-				to.Ports, to.Overflow = splitOverflow(a.Ports)
+				to.Ports, to.Dependent = splitDependent(a.Ports)
 			}
 			rules.Pool = append(rules.Pool, to)
 		}
@@ -233,14 +233,14 @@ func modelConfig(w world) natmodel.Config {
 	for _, l := range twinLeases[w.Leases] {
 		c.Leases = append(c.Leases, natmodel.Lease{Compartment: l.Compartment, Address: l.Address, MAC: kernel.MACOf(l.MAC)})
 	}
-	if w.Whole {
-		c.Wholes = []natmodel.Whole{{
-			Compartment: twinWhole.Compartment, Network: twinWhole.Network, External: twinWhole.External, Internal: twinWhole.Internal, From: twinWhole.From,
+	if w.OneToOne {
+		c.OneToOne = []natmodel.OneToOne{{
+			Compartment: twinOneToOne.Compartment, Network: twinOneToOne.Network, External: twinOneToOne.External, Internal: twinOneToOne.Internal, From: twinOneToOne.From,
 		}}
 	}
 	for id, n := range w.networks(twinNetworks) {
 		c.Networks[id] = natmodel.Network{
-			Open: n.Open, KeptApart: n.KeptApart, DHCPInside: n.DHCPInside, Apart: n.Apart, Elsewhere: n.Elsewhere,
+			Open: n.Open, EndpointsIsolated: n.EndpointsIsolated, DHCPInside: n.DHCPInside, Unrouted: n.Unrouted, HostOverlap: n.HostOverlap,
 			Compartment: n.Compartment, NAT: n.NAT, Subnet: n.Subnet, Gateway: n.Gateway, GatewayMAC: kernel.MACOf(n.GatewayMAC),
 		}
 	}

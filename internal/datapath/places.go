@@ -114,9 +114,9 @@ func (d *Datapath) Concede(c Claim) (bool, error) {
 	return int32(result) == tcxNext, nil
 }
 
-// HeardOf returns how long ago the holder of what is claimed was heard of, by the
+// LastSeen returns how long ago the holder of what is claimed was heard of, by the
 // clock of Claim.Time; false: the row is not there any more.
-func (d *Datapath) HeardOf(c Claim) (time.Duration, bool) {
+func (d *Datapath) LastSeen(c Claim) (time.Duration, bool) {
 	seen, found := uint64(0), false
 	if c.Address.IsValid() {
 		var row kernel.Holder

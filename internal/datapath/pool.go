@@ -11,7 +11,7 @@ import (
 )
 
 // poolValues are the external addresses of each NAT and way out, with the ports
-// that its bindings may have. The slice that a NAT keeps for overflow on an
+// that its bindings may have. The slice that a NAT keeps for endpoint-dependent mapping on an
 // address is no other NAT's there: a binding would take its sessions' answers.
 func poolValues(c Config) map[kernel.PoolKey]kernel.Pool {
 	values := make(map[kernel.PoolKey]kernel.Pool, len(c.Pools))
@@ -57,7 +57,7 @@ func allPools(c Config) map[kernel.PoolKey]kernel.Pool {
 func gatewayPools(c Config, local model.PortRange) map[kernel.PoolKey]kernel.Pool {
 	values := make(map[kernel.PoolKey]kernel.Pool)
 	for _, n := range c.Networks {
-		if n.NAT == 0 || n.Bridge == 0 || n.Apart {
+		if n.NAT == 0 || n.Bridge == 0 || n.Unrouted {
 			continue
 		}
 		ports := model.DefaultPorts.Without(local)
@@ -95,10 +95,10 @@ func poolValue(p Pool, c Config) kernel.Pool {
 		ranges := a.Ports
 		if c.NATs[p.NAT].EndpointDependent {
 			var kept model.PortRange
-			ranges, kept = splitOverflow(ranges)
+			ranges, kept = splitDependent(ranges)
 			to.Dependent.Low, to.Dependent.High = kept.Low, kept.High
 		}
-		ranges = withoutOthersOverflow(ranges, p, a, c)
+		ranges = withoutOthersDependent(ranges, p, a, c)
 		for j, r := range ranges[:min(len(ranges), len(to.Range))] {
 			to.Range[j].Low, to.Range[j].High = r.Low, r.High
 			to.Ports += uint32(r.Size())
@@ -107,7 +107,7 @@ func poolValue(p Pool, c Config) kernel.Pool {
 	return value
 }
 
-func withoutOthersOverflow(ranges []model.PortRange, of Pool, at PoolAddress, c Config) []model.PortRange {
+func withoutOthersDependent(ranges []model.PortRange, of Pool, at PoolAddress, c Config) []model.PortRange {
 	for _, other := range c.Pools {
 		if other.NAT == of.NAT || !c.NATs[other.NAT].EndpointDependent {
 			continue
@@ -116,7 +116,7 @@ func withoutOthersOverflow(ranges []model.PortRange, of Pool, at PoolAddress, c 
 			if a.Address != at.Address {
 				continue
 			}
-			_, kept := splitOverflow(a.Ports)
+			_, kept := splitDependent(a.Ports)
 			ranges = subtract(ranges, kept)
 		}
 	}
@@ -144,9 +144,9 @@ func subtract(ranges []model.PortRange, out model.PortRange) []model.PortRange {
 	return rest
 }
 
-// splitOverflow keeps the upper end of the largest range, an eighth of all
+// splitDependent keeps the upper end of the largest range, an eighth of all
 // ports, for endpoint-dependent mapping. One port alone is not split.
-func splitOverflow(ranges []model.PortRange) (rest []model.PortRange, overflow model.PortRange) {
+func splitDependent(ranges []model.PortRange) (rest []model.PortRange, dependent model.PortRange) {
 	const share = 8
 	rest = slices.Clone(ranges)
 	total, largest := 0, 0
@@ -161,7 +161,7 @@ func splitOverflow(ranges []model.PortRange) (rest []model.PortRange, overflow m
 	}
 	r := &rest[largest]
 	n := min(max(1, total/share), r.Size()-1)
-	overflow = model.PortRange{Low: r.High - uint16(n) + 1, High: r.High}
+	dependent = model.PortRange{Low: r.High - uint16(n) + 1, High: r.High}
 	r.High -= uint16(n)
-	return rest, overflow
+	return rest, dependent
 }

@@ -34,11 +34,11 @@ type Daemon struct {
 	Problems []string         // of its own, one line each
 }
 
-// networks are the configuration's, with an island for each endpoint that is by
+// networks are the configuration's, with a point-to-point link for each endpoint that is by
 // itself: there the link is what is looked at.
 func (f Facts) networks() []model.Network { return f.Config.Unfolded().Networks }
 
-// examples are the same, but one island for all of a private network, which are
+// examples are the same, but one point-to-point link for all of a private network, which are
 // alike.
 func (f Facts) examples() (list []model.Network) {
 	seen := make(map[uint32]bool)

@@ -30,11 +30,11 @@ func (f Finding) Faulty() bool { return f.Severity != Note && f.Fixed == "" }
 // Fix is a repair that is safe: it undoes what hostnat left behind, or sets one
 // value that Undo sets back. Exactly one of the fields is set.
 type Fix struct {
-	DeleteLink    string       // one of ours
-	ReleaseBridge *LentAddress // an address that we lent to a bridge
-	ReleaseIsland string       // a link that had a private endpoint behind it
-	Sysctl        *Sysctl
-	AcceptBridged *BridgeRule // in an iptables-nft chain of IPv4
+	DeleteLink          string       // one of ours
+	ReleaseBridge       *LentAddress // an address that we lent to a bridge
+	ReleasePointToPoint string       // a link that had a private endpoint behind it
+	Sysctl              *Sysctl
+	AcceptBridged       *BridgeRule // in an iptables-nft chain of IPv4
 }
 
 // LentAddress is an address that hostnat gave to a bridge of somebody else.

@@ -18,9 +18,9 @@ var leftoverCheck = check{
 			if l.Owned() && !wanted[l.Name] {
 				found = append(found, f.leftLink(l))
 			}
-			if l.Island {
-				if !f.isIsland(l.Name) {
-					found = append(found, f.leftIsland(l.Name))
+			if l.PointToPoint {
+				if !f.isPointToPoint(l.Name) {
+					found = append(found, f.leftPointToPoint(l.Name))
 				}
 				continue
 			}
@@ -37,7 +37,7 @@ var leftoverCheck = check{
 func (f Facts) wantedLinks() map[string]bool {
 	wanted := map[string]bool{}
 	if len(f.Config.Networks) > 0 {
-		wanted[host.AnchorName], wanted[host.RoomName] = true, true
+		wanted[host.AnchorName], wanted[host.ReassemblyLink] = true, true
 	}
 	for _, n := range f.Config.Networks {
 		wanted[n.Bridge] = true
@@ -57,18 +57,18 @@ func (f Facts) lends(bridge string, address netip.Prefix) bool {
 	return false
 }
 
-func (f Facts) isIsland(link string) bool {
+func (f Facts) isPointToPoint(link string) bool {
 	n, is := f.networkOn(link)
 	return is && n.IsPointToPoint()
 }
 
-func (f Facts) leftIsland(link string) Finding {
+func (f Facts) leftPointToPoint(link string) Finding {
 	finding := Finding{
 		Severity: Warning, What: fmt.Sprintf("link %s has the gateway's address and MAC of a private endpoint that is not configured", link),
 		Why: "the host answers there, and the link's own MAC is in its alternative name alone", Command: "hostnat doctor --fix",
 	}
 	if f.HasConfig {
-		finding.fix = &Fix{ReleaseIsland: link}
+		finding.fix = &Fix{ReleasePointToPoint: link}
 	} else {
 		finding.Command = "hostnat down"
 	}

@@ -32,8 +32,8 @@ func (x Fix) do(ctx context.Context) (string, error) {
 	case x.ReleaseBridge != nil:
 		a := *x.ReleaseBridge
 		return fmt.Sprintf("address %s taken off %s", a.Prefix, a.Bridge), host.MendBridge(ctx, a.Bridge, a.Prefix)
-	case x.ReleaseIsland != "":
-		return "link " + x.ReleaseIsland + " is as it was", host.ReleaseIsland(ctx, x.ReleaseIsland)
+	case x.ReleasePointToPoint != "":
+		return "link " + x.ReleasePointToPoint + " is as it was", host.ReleasePointToPoint(ctx, x.ReleasePointToPoint)
 	case x.Sysctl != nil:
 		s := *x.Sysctl
 		return fmt.Sprintf("sysctl %s set to %s; it was %s", s.Path, s.Value, s.Was), host.MendSysctl(s.Path, s.Value)

@@ -25,7 +25,7 @@ func withClones() Facts {
 	}
 	f.Host.Links = append(f.Host.Links,
 		host.Link{Index: 7, Name: "hv-e1", Alias: host.Owner, MTU: 1500, Addresses: gateway, Unrouted: gateway},
-		host.Link{Index: 8, Name: "tap0", MTU: 1500, Addresses: gateway, Unrouted: gateway, Lent: gateway, Island: true})
+		host.Link{Index: 8, Name: "tap0", MTU: 1500, Addresses: gateway, Unrouted: gateway, Lent: gateway, PointToPoint: true})
 	return f
 }
 
@@ -74,7 +74,7 @@ func TestLinkOfCloneIsLeft(t *testing.T) {
 			found = append(found, one)
 		}
 	}
-	if len(found) != 1 || found[0].Check != "leftover" || found[0].fix == nil || found[0].fix.ReleaseIsland != "tap0" {
+	if len(found) != 1 || found[0].Check != "leftover" || found[0].fix == nil || found[0].fix.ReleasePointToPoint != "tap0" {
 		t.Errorf("found %+v", found)
 	}
 }

@@ -20,13 +20,13 @@ const (
 
 // hostnat's own events.
 const (
-	NetworkOverlap    ID = 2001 // the host got an address or route inside a network's subnet
-	NetworkOverlapEnd ID = 2002 // ... and lost it
-	NetworkRenumber   ID = 2003 // a network moved to another subnet
-	OverflowBegin     ID = 2011 // a NAT goes on with endpoint-dependent mapping
-	OverflowEnd       ID = 2012 // ... and has no such session any more
-	EndpointLimited   ID = 2013 // an endpoint has all that its NAT allows it
-	PortRefused       ID = 2020 // frames of a plugged-in port were refused
+	NetworkOverlap         ID = 2001 // the host got an address or route inside a network's subnet
+	NetworkOverlapEnd      ID = 2002 // ... and lost it
+	NetworkRenumber        ID = 2003 // a network moved to another subnet
+	EndpointDependentBegin ID = 2011 // a NAT goes on with endpoint-dependent mapping
+	EndpointDependentEnd   ID = 2012 // ... and has no such session any more
+	EndpointLimited        ID = 2013 // an endpoint has all that its NAT allows it
+	PortRefused            ID = 2020 // frames of a plugged-in port were refused
 )
 
 // Level is how much an event matters to somebody who reads along.
@@ -68,8 +68,8 @@ var ids = map[ID]struct {
 	NetworkOverlap:          {"NetworkOverlap", Warning, other, ""},
 	NetworkOverlapEnd:       {"NetworkOverlapEnd", Information, other, ""},
 	NetworkRenumber:         {"NetworkRenumber", Warning, other, ""},
-	OverflowBegin:           {"OverflowBegin", Warning, other, ""},
-	OverflowEnd:             {"OverflowEnd", Information, other, ""},
+	EndpointDependentBegin:  {"EndpointDependentBegin", Warning, other, ""},
+	EndpointDependentEnd:    {"EndpointDependentEnd", Information, other, ""},
 	EndpointLimited:         {"EndpointLimited", Warning, other, ""},
 	PortRefused:             {"PortRefused", Warning, other, ""},
 }

@@ -40,9 +40,9 @@ func (e Event) Message() string {
 	switch e.ID {
 	case OutOfPorts:
 		return fmt.Sprintf("NAT %s has no free %s port: all ports it may use are taken.", e.NAT, proto)
-	case OverflowBegin:
+	case EndpointDependentBegin:
 		return fmt.Sprintf("NAT %s has used up its ports and goes on with endpoint-dependent mapping.", e.NAT)
-	case OverflowEnd:
+	case EndpointDependentEnd:
 		return fmt.Sprintf("NAT %s has no endpoint-dependent session any more.", e.NAT)
 	case EndpointLimited:
 		return fmt.Sprintf("Endpoint address %s has all the sessions, ports or new sessions a second that NAT %s allows it.",

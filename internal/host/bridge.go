@@ -14,11 +14,11 @@ import (
 
 // Bridge is a switch of hostnat's own as it should be.
 type Bridge struct {
-	Name    string
-	MAC     model.MAC // fixed, so that it does not follow the ports
-	MTU     int       // bytes
-	Gateway netip.Prefix
-	Apart   bool // the host's routing tables shall not know the subnet, which another link may have too. Gateway is one address then
+	Name     string
+	MAC      model.MAC // fixed, so that it does not follow the ports
+	MTU      int       // bytes
+	Gateway  netip.Prefix
+	Unrouted bool // the host's routing tables shall not know the subnet, which another link may have too. Gateway is one address then
 }
 
 // EnsureBridge makes the bridge, up, with the gateway's address as its only
@@ -26,7 +26,7 @@ type Bridge struct {
 // kernel makes it, so ports forward at once whatever the forward delay. A link
 // of that name that hostnat did not make is a conflict.
 //
-// A bridge that is Apart is reached by sockets that are bound to it, and by no
+// A bridge that is unrouted is reached by sockets that are bound to it, and by no
 // others: where no route leads out of the link that a socket is bound to, the
 // kernel takes the destination to be on it.
 func EnsureBridge(ctx context.Context, b Bridge) (int, error) {
@@ -50,10 +50,10 @@ func EnsureBridge(ctx context.Context, b Bridge) (int, error) {
 		return 0, err
 	}
 	settle := loosenFilter
-	if b.Apart {
-		settle = setApart
+	if b.Unrouted {
+		settle = setUnrouted
 	}
-	if err := cmp.Or(settle(b.Name), setForwarding(b.Name), onlyAddress(ctx, link, b.Gateway, !b.Apart)); err != nil {
+	if err := cmp.Or(settle(b.Name), setForwarding(b.Name), onlyAddress(ctx, link, b.Gateway, !b.Unrouted)); err != nil {
 		return 0, err
 	}
 	return link.Attrs().Index, setUp(netlink.LinkSetUp, link)
@@ -61,9 +61,9 @@ func EnsureBridge(ctx context.Context, b Bridge) (int, error) {
 
 // AdoptBridge adds the gateway's address to a bridge that was there before,
 // unless it has it, and changes nothing else. The host has no route to its prefix
-// if it is apart, as Bridge has it. It returns the bridge's index and
+// if it is unrouted, as Bridge has it. It returns the bridge's index and
 // whether the address is one that hostnat added, now or earlier.
-func AdoptBridge(ctx context.Context, name string, gateway netip.Prefix, apart bool) (index int, added bool, err error) {
+func AdoptBridge(ctx context.Context, name string, gateway netip.Prefix, unrouted bool) (index int, added bool, err error) {
 	link, err := findBridge(name)
 	if err != nil {
 		return 0, false, err
@@ -76,18 +76,18 @@ func AdoptBridge(ctx context.Context, name string, gateway netip.Prefix, apart b
 	for _, a := range addrs {
 		switch {
 		case a.prefix.Addr() != gateway.Addr():
-		case a.marked && (a.routed == apart || a.prefix != gateway): // the kernel cannot change that
+		case a.marked && (a.routed == unrouted || a.prefix != gateway): // the kernel cannot change that
 			if err := deleteAddress(link, a.prefix); err != nil {
 				return 0, false, err
 			}
 		case a.marked && a.routed && a.metric != gatewayMetric:
 			return index, true, setMetric(link, a.prefix)
-		case a.prefix != gateway && !apart:
+		case a.prefix != gateway && !unrouted:
 		default:
 			return index, a.marked, nil
 		}
 	}
-	return index, true, addAddress(link, gateway, !apart)
+	return index, true, addAddress(link, gateway, !unrouted)
 }
 
 // ReleaseBridge takes away an address that AdoptBridge added (Link.Lent). A

@@ -57,21 +57,21 @@ func TestIsolatePort(t *testing.T) {
 
 // Two bridges have the same gateway. The host's own tables know neither, and
 // sockets that are bound to one of them find their way all the same.
-func TestBridgesApart(t *testing.T) {
+func TestUnroutedBridges(t *testing.T) {
 	t.Parallel()
 	n := newHost(t)
 	const size = 16
 	var clients []*net.UDPConn
 	for i, name := range []string{"hn-a", "hn-b"} {
 		b := testBridge()
-		b.Name, b.MAC, b.Apart = name, model.MAC(fmt.Sprintf("02:68:00:00:00:0%d", i+1)), true
+		b.Name, b.MAC, b.Unrouted = name, model.MAC(fmt.Sprintf("02:68:00:00:00:0%d", i+1)), true
 		index := ensureBridge(t, n, b)
 		wantQuiet(t, n, func() error { _, err := EnsureBridge(t.Context(), b); return err })
 		client, link := newHost(t), "to-"+name
 		address := b.Gateway.Addr().Next()
 		must(t, lab.Veth(n, link, client, "eth0"), client.AddAddress("eth0", netip.PrefixFrom(address, b.Gateway.Bits()).String()))
 		on(t, n, func() error { _, err := EnsurePort(t.Context(), link, index); return err })
-		wantApart(t, n, name)
+		wantUnrouted(t, n, name)
 		on(t, client, func() error {
 			conn, err := net.ListenUDP("udp4", &net.UDPAddr{IP: address.AsSlice(), Port: 4000})
 			clients = append(clients, conn)
@@ -108,23 +108,23 @@ func TestBridgesApart(t *testing.T) {
 	}
 }
 
-func wantApart(t *testing.T, n *lab.Namespace, link string) {
+func wantUnrouted(t *testing.T, n *lab.Namespace, link string) {
 	t.Helper()
-	for _, s := range apartSettings {
+	for _, s := range unroutedSettings {
 		wantSysctl(t, n, "net/ipv4/conf/"+link+"/"+s.key, s.value+"\n")
 	}
 	on(t, n, func() error {
-		if !isApart(link) {
+		if !isUnrouted(link) {
 			t.Errorf("the settings of %s are not seen", link)
 		}
 		return nil
 	})
 }
 
-// TestBridgeApartOfTheSameSubnet: the host's LAN has the subnet of a bridge that
+// TestUnroutedBridgeOfTheSameSubnet: the host's LAN has the subnet of a bridge that
 // its routing tables leave out. What the host sends there, to all of it too, goes
 // there, whichever was first.
-func TestBridgeApartOfTheSameSubnet(t *testing.T) {
+func TestUnroutedBridgeOfTheSameSubnet(t *testing.T) {
 	t.Parallel()
 	for _, lanFirst := range []bool{true, false} {
 		n := newHost(t)
@@ -134,7 +134,7 @@ func TestBridgeApartOfTheSameSubnet(t *testing.T) {
 			lan()
 		}
 		b := testBridge()
-		b.Apart, b.Gateway = true, netip.PrefixFrom(b.Gateway.Addr(), 32)
+		b.Unrouted, b.Gateway = true, netip.PrefixFrom(b.Gateway.Addr(), 32)
 		ensureBridge(t, n, b)
 		if !lanFirst {
 			lan()
@@ -159,14 +159,14 @@ func TestBridgeApartOfTheSameSubnet(t *testing.T) {
 // links, does not keep endpoints from the gateway.
 func TestFilterOfBridges(t *testing.T) {
 	t.Parallel()
-	for _, tt := range []struct{ all, byDefault, routed, apart string }{
+	for _, tt := range []struct{ all, byDefault, routed, unrouted string }{
 		{"0", "0", "0", "0"}, {"0", "1", "2", "0"}, {"1", "0", "2", "2"}, {"2", "1", "1", "0"},
 	} {
 		n := newHost(t)
 		must(t, n.Sysctl("net/ipv4/conf/all/rp_filter", tt.all), n.Sysctl("net/ipv4/conf/default/rp_filter", tt.byDefault))
-		for name, want := range map[string]string{"hn-a": tt.routed, "hn-b": tt.apart} {
+		for name, want := range map[string]string{"hn-a": tt.routed, "hn-b": tt.unrouted} {
 			b := testBridge()
-			b.Name, b.Apart = name, name == "hn-b"
+			b.Name, b.Unrouted = name, name == "hn-b"
 			ensureBridge(t, n, b)
 			wantSysctl(t, n, "net/ipv4/conf/"+name+"/rp_filter", want+"\n")
 			wantQuiet(t, n, func() error { _, err := EnsureBridge(t.Context(), b); return err })
@@ -236,14 +236,14 @@ func TestGatewayBehindTheLAN(t *testing.T) {
 	})
 }
 
-// TestAdoptBridgeApart: what the owner gave the bridge is enough, whatever its
+// TestAdoptUnroutedBridge: what the owner gave the bridge is enough, whatever its
 // length, and what a version before gave it is not.
-func TestAdoptBridgeApart(t *testing.T) {
+func TestAdoptUnroutedBridge(t *testing.T) {
 	t.Parallel()
 	n := newHost(t)
 	gateway := netip.MustParsePrefix("172.16.2.1/32")
-	adopt := func(name string, prefix netip.Prefix, apart bool) (added bool) {
-		on(t, n, func() (err error) { _, added, err = AdoptBridge(t.Context(), name, prefix, apart); return err })
+	adopt := func(name string, prefix netip.Prefix, unrouted bool) (added bool) {
+		on(t, n, func() (err error) { _, added, err = AdoptBridge(t.Context(), name, prefix, unrouted); return err })
 		return added
 	}
 	must(t, n.AddBridge("own"), n.AddAddress("own", "172.16.2.1/24"), n.AddBridge("old"))
@@ -271,20 +271,20 @@ func TestBridgeLosesItsRoute(t *testing.T) {
 		})
 		return count
 	}
-	for i, apart := range []bool{false, true, false} {
+	for i, unrouted := range []bool{false, true, false} {
 		b := testBridge()
-		b.Apart = apart
+		b.Unrouted = unrouted
 		ensureBridge(t, n, b)
 		must(t, n.AddBridge(fmt.Sprint("br", i)))
 		on(t, n, func() error {
-			_, added, err := AdoptBridge(t.Context(), "br0", netip.MustParsePrefix("172.16.2.1/24"), apart)
+			_, added, err := AdoptBridge(t.Context(), "br0", netip.MustParsePrefix("172.16.2.1/24"), unrouted)
 			if !added {
 				t.Error("the address is not ours")
 			}
 			return err
 		})
 		want := 2
-		if apart {
+		if unrouted {
 			want = 0
 		}
 		if got := count(); got != want {

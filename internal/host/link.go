@@ -18,27 +18,27 @@ const Owner = "hostnat"
 
 // Link is a network link of the host at one moment.
 type Link struct {
-	Index       int
-	Name        string
-	Type        string // "veth", "bridge", "tuntap"...; "device" for hardware and loopback
-	MAC         model.MAC
-	MTU         int  // bytes
-	MasterIndex int  // of the bridge or bond it is a port of; 0: none
-	Up          bool // administratively
-	Loopback    bool
-	HasEthernet bool // frames start with an Ethernet header
-	Alias       string
-	PeerIndex   int            // of a veth's other end (or a VLAN's parent), in the namespace PeerNSID; 0: none
-	PeerNSID    int            // the kernel's id of that namespace; -1: the same one
-	Isolated    bool           // a bridge's port that is kept from others that are (IsolatePort)
-	Addresses   []netip.Prefix // IPv4, host bits kept, in the kernel's order
-	Lent        []netip.Prefix // those of Addresses that AdoptBridge added
-	External    []netip.Prefix // those of Addresses that AddExternal added
-	Island      bool           // EnsureIsland has changed it, and nobody has given it back
-	Unrouted    []netip.Prefix // those of Addresses whose prefix the main routing table does not have
-	Deprecated  []netip.Prefix // those of Addresses whose preferred lifetime is over
-	Forwards    bool           // what comes in there may be forwarded (net.ipv4.conf.NAME.forwarding)
-	Narrow      []netip.Prefix // those of Addresses that are known on the link or the host alone, by their scope
+	Index        int
+	Name         string
+	Type         string // "veth", "bridge", "tuntap"...; "device" for hardware and loopback
+	MAC          model.MAC
+	MTU          int  // bytes
+	MasterIndex  int  // of the bridge or bond it is a port of; 0: none
+	Up           bool // administratively
+	Loopback     bool
+	HasEthernet  bool // frames start with an Ethernet header
+	Alias        string
+	PeerIndex    int            // of a veth's other end (or a VLAN's parent), in the namespace PeerNSID; 0: none
+	PeerNSID     int            // the kernel's id of that namespace; -1: the same one
+	Isolated     bool           // a bridge's port that is kept from others that are (IsolatePort)
+	Addresses    []netip.Prefix // IPv4, host bits kept, in the kernel's order
+	Lent         []netip.Prefix // those of Addresses that AdoptBridge added
+	External     []netip.Prefix // those of Addresses that AddExternal added
+	PointToPoint bool           // EnsurePointToPoint has changed it, and nobody has given it back
+	Unrouted     []netip.Prefix // those of Addresses whose prefix the main routing table does not have
+	Deprecated   []netip.Prefix // those of Addresses whose preferred lifetime is over
+	Forwards     bool           // what comes in there may be forwarded (net.ipv4.conf.NAME.forwarding)
+	Narrow       []netip.Prefix // those of Addresses that are known on the link or the host alone, by their scope
 }
 
 // Owned reports whether hostnat made the link.
@@ -46,7 +46,7 @@ func (l Link) Owned() bool { return l.Alias == Owner }
 
 // Hostnats reports whether the link is hostnat's alone: nothing that the host
 // itself uses follows from it.
-func (l Link) Hostnats() bool { return l.Owned() || l.Name == AnchorName || l.Name == RoomName }
+func (l Link) Hostnats() bool { return l.Owned() || l.Name == AnchorName || l.Name == ReassemblyLink }
 
 // Links returns all links with their IPv4 addresses, ordered by index.
 func Links(ctx context.Context) ([]Link, error) {
@@ -124,18 +124,18 @@ func findLink(name string) (netlink.Link, error) {
 func linkFrom(l netlink.Link) Link {
 	a := l.Attrs()
 	return Link{
-		Index:       a.Index,
-		Name:        a.Name,
-		Type:        l.Type(),
-		MAC:         model.MAC(a.HardwareAddr.String()),
-		MTU:         a.MTU,
-		MasterIndex: a.MasterIndex,
-		Up:          a.RawFlags&unix.IFF_UP != 0,
-		Loopback:    a.RawFlags&unix.IFF_LOOPBACK != 0,
-		HasEthernet: a.EncapType == "ether",
-		Alias:       a.Alias,
-		PeerIndex:   a.ParentIndex,
-		PeerNSID:    a.NetNsID,
-		Island:      wasOf(a.AltNames) != "",
+		Index:        a.Index,
+		Name:         a.Name,
+		Type:         l.Type(),
+		MAC:          model.MAC(a.HardwareAddr.String()),
+		MTU:          a.MTU,
+		MasterIndex:  a.MasterIndex,
+		Up:           a.RawFlags&unix.IFF_UP != 0,
+		Loopback:     a.RawFlags&unix.IFF_LOOPBACK != 0,
+		HasEthernet:  a.EncapType == "ether",
+		Alias:        a.Alias,
+		PeerIndex:    a.ParentIndex,
+		PeerNSID:     a.NetNsID,
+		PointToPoint: wasOf(a.AltNames) != "",
 	}
 }

@@ -46,19 +46,19 @@ func (l Link) Equal(o Link) bool {
 
 // linkAttributes are what a link has beside addresses.
 type linkAttributes struct {
-	index             int
-	name, kind, alias string
-	mac               string
-	mtu, master       int
-	up, loop, ether   bool
-	isolated, island  bool
-	forwards          bool
-	peer, peerNSID    int
+	index                  int
+	name, kind, alias      string
+	mac                    string
+	mtu, master            int
+	up, loop, ether        bool
+	isolated, pointToPoint bool
+	forwards               bool
+	peer, peerNSID         int
 }
 
 func (l Link) attributes() linkAttributes {
 	return linkAttributes{
-		l.Index, l.Name, l.Type, l.Alias, string(l.MAC), l.MTU, l.MasterIndex, l.Up, l.Loopback, l.HasEthernet, l.Isolated, l.Island, l.Forwards, l.PeerIndex, l.PeerNSID,
+		l.Index, l.Name, l.Type, l.Alias, string(l.MAC), l.MTU, l.MasterIndex, l.Up, l.Loopback, l.HasEthernet, l.Isolated, l.PointToPoint, l.Forwards, l.PeerIndex, l.PeerNSID,
 	}
 }
 

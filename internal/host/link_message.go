@@ -140,7 +140,7 @@ func (l *Link) setProperties(list []byte) error {
 			names = append(names, text(a.Value))
 		}
 	}
-	l.Island = wasOf(names) != ""
+	l.PointToPoint = wasOf(names) != ""
 	return err
 }
 

@@ -113,10 +113,10 @@ func linkName(index int) string {
 // from a work queue, and of one that is back by then it tells nothing.
 const plugOut = 250 * time.Millisecond
 
-// Replug takes links down and, a quarter of a second later, up again, so that their other ends see
+// BounceCarrier takes links down and, a quarter of a second later, up again, so that their other ends see
 // their carrier go and come back. What a bridge has learnt about such a port is
 // forgotten. A link that is gone is fine.
-func Replug(ports []int) error {
+func BounceCarrier(ports []int) error {
 	var links []netlink.Link
 	var errs []error
 	for _, index := range ports {
@@ -128,7 +128,7 @@ func Replug(ports []int) error {
 		case err == nil:
 			links = append(links, link)
 		case model.CodeOf(err) != model.NotFound && !errors.As(err, new(netlink.LinkNotFoundError)):
-			errs = append(errs, fmt.Errorf("replug link %d: %w", index, err))
+			errs = append(errs, fmt.Errorf("bounce the carrier of link %d: %w", index, err))
 		}
 	}
 	if len(links) > 0 {

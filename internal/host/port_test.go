@@ -60,8 +60,8 @@ func TestEnsurePortRefuses(t *testing.T) {
 	}
 }
 
-// TestReplug looks from the other end: the plug was pulled and put back.
-func TestReplug(t *testing.T) {
+// TestBounceCarrier looks from the other end: the plug was pulled and put back.
+func TestBounceCarrier(t *testing.T) {
 	t.Parallel()
 	n, vm := newHost(t), newHost(t)
 	bridge := ensureBridge(t, n, testBridge())
@@ -69,14 +69,14 @@ func TestReplug(t *testing.T) {
 	port, err := n.Link("p0")
 	must(t, err)
 	before := carrierChanges(t, vm, "eth0")
-	on(t, n, func() error { return Replug([]int{port.Index, 1 << 20}) })
+	on(t, n, func() error { return BounceCarrier([]int{port.Index, 1 << 20}) })
 	if got := carrierChanges(t, vm, "eth0"); got != before+2 {
 		t.Errorf("the other end's carrier changed %d times, want twice", got-before)
 	}
 	if l := linkNamed(t, n, "p0"); !l.Up || l.MasterIndex != bridge {
 		t.Errorf("the port is %+v", l)
 	}
-	on(t, n, func() error { return Replug(nil) })
+	on(t, n, func() error { return BounceCarrier(nil) })
 }
 
 // carrierChanges is how often a link's carrier has come or gone.

@@ -2,14 +2,14 @@ package host
 
 // SettingsFit reports whether the settings that hostnat has made to a link of its
 // own are still there: the anchor and bridges forward, a link whose prefix the main
-// routing table does not have is as setApart makes it, and another bridge as
+// routing table does not have is as setUnrouted makes it, and another bridge as
 // loosenFilter does.
 func SettingsFit(l Link) bool {
 	switch {
 	case l.Name == AnchorName:
 		return forwards(l.Name)
 	case len(l.Unrouted) > 0:
-		return isApart(l.Name) && (!l.Owned() || forwards(l.Name))
+		return isUnrouted(l.Name) && (!l.Owned() || forwards(l.Name))
 	case l.Owned() && l.Type == "bridge":
 		return !isStrict(l.Name) && forwards(l.Name)
 	}

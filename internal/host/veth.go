@@ -16,15 +16,15 @@ import (
 
 // Veth is the attachment of a namespace to a bridge as it should be.
 type Veth struct {
-	Name      string // on the host's side
-	Bridge    int    // index of the bridge; 0: Island has what the host has there
-	Island    Island
-	Namespace *Namespace
-	IfName    string // inside
-	MAC       model.MAC
-	Address   netip.Prefix // inside: the endpoint's address, the network's length
-	Gateway   netip.Addr
-	MTU       int // bytes
+	Name         string // on the host's side
+	Bridge       int    // index of the bridge; 0: PointToPoint has what the host has there
+	PointToPoint PointToPoint
+	Namespace    *Namespace
+	IfName       string // inside
+	MAC          model.MAC
+	Address      netip.Prefix // inside: the endpoint's address, the network's length
+	Gateway      netip.Addr
+	MTU          int // bytes
 
 	GatewayMAC model.MAC // known inside for good; empty: left to ARP
 
@@ -76,10 +76,10 @@ func (v Veth) configure(ctx context.Context, link netlink.Link, inside *inside, 
 		}
 	}
 	if v.Bridge == 0 {
-		if err := cmp.Or(v.Island.settle(link), setForwarding(v.Name), onlyAddress(ctx, link, v.Island.Gateway, false)); err != nil {
+		if err := cmp.Or(v.PointToPoint.settle(link), setForwarding(v.Name), onlyAddress(ctx, link, v.PointToPoint.Gateway, false)); err != nil {
 			return err
 		}
-		if err := onlyNeighbour(ctx, link, v.Island.Endpoint, v.Island.EndpointMAC); err != nil {
+		if err := onlyNeighbour(ctx, link, v.PointToPoint.Endpoint, v.PointToPoint.EndpointMAC); err != nil {
 			return err
 		}
 	}

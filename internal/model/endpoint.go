@@ -12,7 +12,7 @@ const DefaultIfName = "eth0"
 // for its address: what it sends tells of it.
 const KindTraffic EndpointKind = "traffic"
 
-// Managed reports whether hostnat attached the endpoint; else it was learnt.
+// Managed reports whether hostnat attached the endpoint; else it was discovered.
 func (e Endpoint) Managed() bool { return e.Kind != KindLease && e.Kind != KindTraffic }
 
 // Neighbour is somebody on a bridge who spoke to the host not long ago.

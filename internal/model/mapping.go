@@ -39,7 +39,7 @@ type Mapping struct {
 type Target struct {
 	Endpoint string    `json:"endpoint,omitempty"` // if given by name: Internal's address follows this endpoint
 	Network  string    `json:"network"`
-	MAC      MAC       `json:"mac,omitempty"` // if the endpoint is learnt from a lease: the client's, which nobody else can have by taking its name
+	MAC      MAC       `json:"mac,omitempty"` // if the endpoint is discovered by a lease: the client's, which nobody else can have by taking its name
 	Internal AddrPorts `json:"internal"`      // what it resolves to now; address 0.0.0.0: nothing
 }
 

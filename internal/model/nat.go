@@ -65,8 +65,8 @@ type NAT struct {
 	UDPFiltering       Filtering         `json:"udpFiltering"`
 	UDPInboundRefresh  bool              `json:"udpInboundRefresh"`
 	Pooling            Pooling           `json:"pooling"`
-	EndpointDependent  bool              `json:"overflow"` // go on with endpoint-dependent mapping when a range is used up
-	HoldDown           Seconds           `json:"holdDown"` // a freed UDP port or ICMP identifier is not given out again for so long; 0 to an hour
+	EndpointDependent  bool              `json:"endpointDependent"` // go on with endpoint-dependent mapping when a range is used up
+	HoldDown           Seconds           `json:"holdDown"`          // a freed UDP port or ICMP identifier is not given out again for so long; 0 to an hour
 	Limits             Limits            `json:"limits"`
 	MSSClamp           bool              `json:"mssClamp"`   // TCP's segment size is lowered to what the way out takes
 	Exhaustion         Exhaustion        `json:"exhaustion"` // what a sender is told whose flow finds no port

@@ -107,7 +107,7 @@ func first4(list []netip.Addr) netip.Addr {
 func (n Network) IsPointToPoint() bool { return n.Type == TypePointToPoint }
 
 // CutPointToPoint returns the network that a network's name means to a user and, if it
-// is the name of an island, the island's endpoint.
+// is the name of a point-to-point link, its endpoint.
 func CutPointToPoint(name string) (network, endpoint string) {
 	network, endpoint, _ = strings.Cut(name, "/")
 	return network, endpoint

@@ -91,8 +91,8 @@ func TestWhichNetworksAreOpenToEachOther(t *testing.T) {
 	}
 }
 
-// What is stored has no trace of islands.
-func TestIslandIsNotStored(t *testing.T) {
+// What is stored has no trace of point-to-point links.
+func TestPointToPointIsNotStored(t *testing.T) {
 	t.Parallel()
 	text, err := json.Marshal(Network{Name: "snap/e1", PartOf: 7})
 	var back Network
@@ -104,7 +104,7 @@ func TestIslandIsNotStored(t *testing.T) {
 	}
 }
 
-func TestCutIsland(t *testing.T) {
+func TestCutPointToPoint(t *testing.T) {
 	t.Parallel()
 	for name, want := range map[string][2]string{"snap/e1": {"snap", "e1"}, "web": {"web", ""}, "": {"", ""}} {
 		if network, endpoint := CutPointToPoint(name); [2]string{network, endpoint} != want {
@@ -112,6 +112,6 @@ func TestCutIsland(t *testing.T) {
 		}
 	}
 	if CheckName("network", "snap/e1") == nil {
-		t.Error("a user may call a network like an island")
+		t.Error("a user may call a network like a point-to-point link")
 	}
 }

@@ -9,9 +9,9 @@ import (
 // wayOut is what a flow from the inside has outside: a binding that it has
 // joined, or a port for its remote alone.
 type wayOut struct {
-	external netip.AddrPort
-	binding  BindingKey
-	overflow bool
+	external  netip.AddrPort
+	binding   BindingKey
+	dependent bool
 }
 
 // bind finds or makes the way out of a flow from the inside. One internal port
@@ -108,8 +108,8 @@ func (m *Model) bindNew(key SessionKey, id, network uint32, paired PoolAddress) 
 		free = m.freePorts(key.Protocol, paired)
 	}
 	switch { // RFC 6888 REQ-13: not before the last port is taken
-	case len(free) == 0 && rules.Overflow:
-		return m.overflow(key, id, network, paired)
+	case len(free) == 0 && rules.EndpointDependent:
+		return m.endpointDependent(key, id, network, paired)
 	case len(free) == 0:
 		return wayOut{}, m.refused(PortsExhausted, key, id, network)
 	case len(m.bindings) >= m.config.MaxBindings:
@@ -122,24 +122,24 @@ func (m *Model) bindNew(key SessionKey, id, network uint32, paired PoolAddress) 
 	return wayOut{external: at.External, binding: at}, ""
 }
 
-// overflow has an external port for this flow's remote alone (RFC 7857 section
+// endpointDependent has an external port for this flow's remote alone (RFC 7857 section
 // 3), from a slice that no binding has (RFC 4787 REQ-11).
-func (m *Model) overflow(key SessionKey, id, network uint32, paired PoolAddress) (wayOut, Reason) {
-	free := m.freeOverflow(key, paired)
+func (m *Model) endpointDependent(key SessionKey, id, network uint32, paired PoolAddress) (wayOut, Reason) {
+	free := m.freeDependent(key, paired)
 	if len(free) == 0 {
 		return wayOut{}, m.refused(PortsExhausted, key, id, network)
 	}
-	if m.overflowing(id) == 0 {
-		m.refused(OverflowBegin, key, id, 0)
+	if m.dependentSessions(id) == 0 {
+		m.refused(EndpointDependentBegin, key, id, 0)
 	}
-	return wayOut{external: m.chosen(key, free), overflow: true}, ""
+	return wayOut{external: m.chosen(key, free), dependent: true}, ""
 }
 
-// overflowing is how many endpoint-dependent sessions a NAT has.
-func (m *Model) overflowing(id uint32) int {
+// dependentSessions is how many endpoint-dependent sessions a NAT has.
+func (m *Model) dependentSessions(id uint32) int {
 	count := 0
 	for _, s := range m.sessions {
-		if s.overflow && s.NAT == id {
+		if s.dependent && s.NAT == id {
 			count++
 		}
 	}

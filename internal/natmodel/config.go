@@ -14,7 +14,7 @@ type Config struct {
 	Networks      map[uint32]Network
 	Endpoints     []Endpoint
 	Mappings      map[uint32]Mapping
-	Wholes        []Whole
+	OneToOne      []OneToOne
 	HostAddresses []netip.Addr
 	Listeners     []Listener      // sockets of the host, not connected
 	Transparent   []Transparent   // sockets of ours, connected
@@ -22,7 +22,7 @@ type Config struct {
 	Ephemeral     model.PortRange // from which the host's programs talk
 	MTU           int             // of the way out
 	OutsideMAC    MAC             // of the host's outside link
-	Room          bool            // there is one, for fragments out of order and for what is too big
+	Reassembly    bool            // there is one, for fragments out of order and for what is too big
 	MaxSessions   int
 	MaxBindings   int // mappings of one port count
 
@@ -38,7 +38,7 @@ type NAT struct {
 	UDPInboundRefresh          bool
 	Pool                       []PoolAddress
 	Pooling                    model.Pooling // RFC 4787 REQ-2
-	Overflow                   bool          // go on with endpoint-dependent mapping when the ports are used up
+	EndpointDependent          bool          // go on with endpoint-dependent mapping when the ports are used up
 	HoldDown                   time.Duration // that a freed port rests: RFC 6888 REQ-8
 	Limits                     model.Limits  // an endpoint's: RFC 6888 REQ-4, REQ-5
 	Exhaustion                 model.Exhaustion
@@ -47,23 +47,23 @@ type NAT struct {
 
 // PoolAddress is an external address with its dynamic ports.
 type PoolAddress struct {
-	Address  netip.Addr
-	Ports    []model.PortRange
-	Overflow model.PortRange // kept for endpoint-dependent mapping; 0-0: none
+	Address   netip.Addr
+	Ports     []model.PortRange
+	Dependent model.PortRange // kept for endpoint-dependent mapping; 0-0: none
 }
 
 // Network is an inside network. NAT 0: internal only.
 type Network struct {
-	Compartment uint32
-	NAT         uint32
-	Subnet      netip.Prefix
-	Gateway     netip.Addr
-	GatewayMAC  MAC
-	Open        bool           // other open networks of the compartment reach it, and it them
-	KeptApart   bool           // its endpoints do not reach each other
-	Apart       bool           // the host's routing tables do not know its prefix
-	DHCPInside  bool           // somebody inside may be its DHCP server
-	Elsewhere   []netip.Prefix // within Subnet: the host reaches them by other interfaces
+	Compartment       uint32
+	NAT               uint32
+	Subnet            netip.Prefix
+	Gateway           netip.Addr
+	GatewayMAC        MAC
+	Open              bool           // other open networks of the compartment reach it, and it them
+	EndpointsIsolated bool           // its endpoints do not reach each other
+	Unrouted          bool           // the host's routing tables do not know its prefix
+	DHCPInside        bool           // somebody inside may be its DHCP server
+	HostOverlap       []netip.Prefix // within Subnet: the host reaches them by other interfaces
 }
 
 // Endpoint is a managed endpoint of a network.
@@ -84,9 +84,9 @@ type Mapping struct {
 	From        []netip.Prefix // empty: every remote
 }
 
-// Whole is a mapping of an external address to an internal one, for what has no
+// OneToOne is a mapping of an external address to an internal one, for what has no
 // ports (RFC 3022 section 2.1, Basic NAT).
-type Whole struct {
+type OneToOne struct {
 	Compartment, Network uint32
 	External, Internal   netip.Addr
 	From                 []netip.Prefix // empty: every remote
@@ -133,22 +133,22 @@ func (c *Config) isAnothersLease(n Network, a netip.Addr, mac MAC) bool {
 // counts.
 func (c *Config) isInside(a netip.Addr) bool {
 	for _, n := range c.Networks {
-		if a == n.Gateway || !n.Apart && n.Subnet.Contains(a) && !c.isElsewhere(a) {
+		if a == n.Gateway || !n.Unrouted && n.Subnet.Contains(a) && !c.isHostOverlap(a) {
 			return true
 		}
 	}
 	return false
 }
 
-// isElsewhere reports whether the host reaches an address of a network by its
+// isHostOverlap reports whether the host reaches an address of a network by its
 // other interfaces. A gateway is the host's here.
-func (c *Config) isElsewhere(a netip.Addr) bool {
+func (c *Config) isHostOverlap(a netip.Addr) bool {
 	is := false
 	for _, n := range c.Networks {
 		if a == n.Gateway {
 			return false
 		}
-		is = is || slices.ContainsFunc(n.Elsewhere, func(p netip.Prefix) bool { return p.Contains(a) })
+		is = is || slices.ContainsFunc(n.HostOverlap, func(p netip.Prefix) bool { return p.Contains(a) })
 	}
 	return is
 }
@@ -156,7 +156,7 @@ func (c *Config) isElsewhere(a netip.Addr) bool {
 // isolates reports whether a destination is another network's. What the host has
 // elsewhere is outside for all networks but its own.
 func (c *Config) isolates(compartment uint32, a netip.Addr) bool {
-	if c.isElsewhere(a) {
+	if c.isHostOverlap(a) {
 		return false
 	}
 	_, is := c.networkOf(compartment, a)

@@ -12,18 +12,18 @@ type EventID uint16
 
 // The events.
 const (
-	SessionCreate   EventID = 1001
-	SessionState    EventID = 1003
-	SessionTimeout  EventID = 1004
-	SessionDelete   EventID = 1005
-	BindingCreate   EventID = 1006
-	BindingDelete   EventID = 1007
-	BindingSessions EventID = 1008
-	TableFull       EventID = 1016
-	PortsExhausted  EventID = 1033
-	OverflowBegin   EventID = 2011 // the first endpoint-dependent session of a NAT
-	OverflowEnd     EventID = 2012 // the last
-	LimitReached    EventID = 2013 // an endpoint's
+	SessionCreate          EventID = 1001
+	SessionState           EventID = 1003
+	SessionTimeout         EventID = 1004
+	SessionDelete          EventID = 1005
+	BindingCreate          EventID = 1006
+	BindingDelete          EventID = 1007
+	BindingSessions        EventID = 1008
+	TableFull              EventID = 1016
+	PortsExhausted         EventID = 1033
+	EndpointDependentBegin EventID = 2011 // the first endpoint-dependent session of a NAT
+	EndpointDependentEnd   EventID = 2012 // the last
+	LimitReached           EventID = 2013 // an endpoint's
 )
 
 // Event is something that happened to a session or a binding.

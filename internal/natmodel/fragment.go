@@ -57,17 +57,17 @@ func (p *packet) setID(id uint16) { p.editIP(func() { p.put16(ethernet+4, id) })
 
 func (m *Model) laterOutward(p *packet, compartment uint32) Result {
 	first, has := m.fragments[p.fragmentKey(compartment)]
-	if !has && m.config.isHost(p.dest.Addr()) { // the host's own, unless it is a hairpin's: a copy goes to the room
+	if !has && m.config.isHost(p.dest.Addr()) { // the host's own, unless it is a hairpin's: a copy goes to the reassembly namespace
 		if p.turns > 0 {
 			return dropped(FirstFragmentOffset)
 		}
 		return passed()
 	}
 	if !has {
-		if p.turns > 0 || !m.config.Room {
+		if p.turns > 0 || !m.config.Reassembly {
 			return dropped(FirstFragmentOffset)
 		}
-		return toRoom(p)
+		return toReassembly(p)
 	}
 	if p.ttl <= 1 {
 		return dropped(HopLimit)
@@ -104,7 +104,7 @@ func (m *Model) firstAcross(p *packet, compartment uint32, s *Session, far Sessi
 
 func (m *Model) laterInward(p *packet) Result {
 	first, has := m.fragments[p.fragmentKey(outsideRealm)]
-	if !has { // the host's, or of a datagram out of order: a copy goes to the room
+	if !has { // the host's, or of a datagram out of order: a copy goes to the reassembly namespace
 		return m.foreign(p)
 	}
 	if p.ttl <= 1 {
@@ -114,17 +114,17 @@ func (m *Model) laterInward(p *packet) Result {
 	return m.deliver(p, first.compartment, first.network, first.address)
 }
 
-// toRoom: to where the kernel waits for a datagram's first fragment, or cuts
+// toReassembly: to where the kernel waits for a datagram's first fragment, or cuts
 // what is too big; it comes again from there (RFC 4787 REQ-13a, REQ-14).
-func toRoom(p *packet) Result { return Result{Verdict: ToRoom, Frame: p.frame} }
+func toReassembly(p *packet) Result { return Result{Verdict: ToReassembly, Frame: p.frame} }
 
 // maxTurns: one for order and one for size.
 const maxTurns = 2
 
 // tooBig has a packet cut if it may be (RFC 791), or else refuses it.
 func (m *Model) tooBig(p *packet, from sender) Result {
-	if m.config.Room && p.fragment&dontFragment == 0 && p.turns < maxTurns {
-		return toRoom(p)
+	if m.config.Reassembly && p.fragment&dontFragment == 0 && p.turns < maxTurns {
+		return toReassembly(p)
 	}
 	return m.refuse(p, from, TooBig)
 }

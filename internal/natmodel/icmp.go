@@ -78,7 +78,7 @@ func (m *Model) errorInward(p *packet) Result {
 		return m.foreign(p)
 	}
 	if !q.hasPorts() {
-		return m.wholeErrorInward(p, q)
+		return m.oneToOneErrorInward(p, q)
 	}
 	o, found := m.ownerOf(q.protocol, q.source, q.dest)
 	if !found {
@@ -118,7 +118,7 @@ func (m *Model) errorOutward(p *packet, compartment uint32) Result {
 		return dropped(ICMPErrorNoSession)
 	}
 	if !q.hasPorts() {
-		return m.wholeErrorOutward(p, q, compartment)
+		return m.oneToOneErrorOutward(p, q, compartment)
 	}
 	s, known := m.sessions[key]
 	if !known {

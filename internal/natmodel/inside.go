@@ -102,7 +102,7 @@ func (m *Model) routed(p *packet, from sender) Result {
 		if p.dest.Addr() == from.Gateway && from.NAT != 0 && m.isPublishedAtGateway(p) {
 			return m.outward(p, from)
 		}
-		if from.KeptApart && !m.config.isHost(p.dest.Addr()) {
+		if from.EndpointsIsolated && !m.config.isHost(p.dest.Addr()) {
 			return m.refuse(p, from, Isolated)
 		}
 		return passed()
@@ -115,7 +115,7 @@ func (m *Model) routed(p *packet, from sender) Result {
 	case p.dest.Addr().IsLinkLocalUnicast() && !m.config.NATs[from.NAT].LinkLocal:
 		return m.refuse(p, from, LinkLocal)
 	case !p.hasPorts():
-		return m.wholeOutward(p, from)
+		return m.oneToOneOutward(p, from)
 	case p.isLaterFragment():
 		return m.laterOutward(p, from.Compartment)
 	}
@@ -198,7 +198,7 @@ func (m *Model) openOutward(key SessionKey, from sender, hairpin bool) Reason {
 		return why
 	}
 	return m.open(key, Session{
-		NAT: from.NAT, Network: from.network, External: way.external, binding: way.binding, overflow: way.overflow, hairpin: hairpin,
+		NAT: from.NAT, Network: from.network, External: way.external, binding: way.binding, dependent: way.dependent, hairpin: hairpin,
 	})
 }
 

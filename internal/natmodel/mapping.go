@@ -101,7 +101,7 @@ func (m *Model) SetMappings(want map[uint32]Mapping) {
 		if _, stays := want[id]; stays {
 			continue
 		}
-		m.endSessionsBy(func(_ SessionKey, s *Session) bool { return !s.overflow && m.bindings[s.binding].mapping == id })
+		m.endSessionsBy(func(_ SessionKey, s *Session) bool { return !s.dependent && m.bindings[s.binding].mapping == id })
 		if !old.External.IsRange() {
 			delete(m.bindings, BindingKey{old.Protocol, old.External.First()})
 		}

@@ -26,7 +26,7 @@ type Arrival struct {
 	Network  uint32 // FromBridge, FromPort
 	Frame    []byte // Ethernet
 	Marked   bool   // ToOutside: translated by us
-	Turns    int    // how often it was in the room for fragments
+	Turns    int    // how often it was in the reassembly namespace
 	Segments int    // 0, or how many the kernel cuts it into on its way out (GSO)
 	Segment  int    // bytes of payload in each of these
 	Choice   Choice
@@ -44,17 +44,17 @@ type Verdict int
 
 // The verdicts.
 const (
-	Passed   Verdict = iota // not the NAT's: on to the host, unchanged
-	Dropped                 // for a reason
-	Answered                // dropped, and its sender is told by ICMP
-	Outward                 // translated, leaves the host
-	Inward                  // translated, goes to an endpoint or its bridge
-	ToRoom                  // unchanged to the room for fragments, from where it comes again
-	ToSocket                // on to the host, unchanged, for a socket that has the remote's address
+	Passed       Verdict = iota // not the NAT's: on to the host, unchanged
+	Dropped                     // for a reason
+	Answered                    // dropped, and its sender is told by ICMP
+	Outward                     // translated, leaves the host
+	Inward                      // translated, goes to an endpoint or its bridge
+	ToReassembly                // unchanged to the reassembly namespace, from where it comes again
+	ToSocket                    // on to the host, unchanged, for a socket that has the remote's address
 )
 
 func (v Verdict) String() string {
-	return [...]string{"passed", "dropped", "answered", "outward", "inward", "to the room", "to a socket"}[v]
+	return [...]string{"passed", "dropped", "answered", "outward", "inward", "to reassembly", "to a socket"}[v]
 }
 
 // Result is what a packet led to. Frame is what goes on or, if Answered, back;

@@ -20,7 +20,7 @@ func (m *Model) fromOutside(p *packet) Result {
 		return passed() // the host knows what to do with it
 	}
 	if !p.hasPorts() {
-		return m.wholeInward(p)
+		return m.oneToOneInward(p)
 	}
 	if p.isLaterFragment() {
 		return m.laterInward(p)

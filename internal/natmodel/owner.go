@@ -25,7 +25,7 @@ func (m *Model) ownerOf(p model.Protocol, external, remote netip.AddrPort) (owne
 	if b := m.bindings[BindingKey{p, external}]; b != nil {
 		return m.ownerBy(BindingKey{p, external}, b.mapping, external, remote), true
 	}
-	if key, has := m.overflowAt(p, external, remote); has {
+	if key, has := m.dependentAt(p, external, remote); has {
 		return owner{at: BindingKey{p, external}, compartment: key.Compartment, internal: key.Internal}, true
 	}
 	id := m.mappingOn(p, external)
@@ -65,14 +65,14 @@ func (m *Model) insideOf(id uint32, p model.Protocol, external netip.AddrPort, r
 	return t.Network, netip.AddrPortFrom(t.Internal.Address, t.Internal.Ports.Low+offset)
 }
 
-// overflowAt finds the endpoint-dependent session that a remote reaches at an
+// dependentAt finds the endpoint-dependent session that a remote reaches at an
 // external address and port.
-func (m *Model) overflowAt(p model.Protocol, external, remote netip.AddrPort) (SessionKey, bool) {
+func (m *Model) dependentAt(p model.Protocol, external, remote netip.AddrPort) (SessionKey, bool) {
 	if p == model.ICMP {
 		remote = netip.AddrPortFrom(remote.Addr(), 0)
 	}
 	for key, s := range m.sessions {
-		if s.overflow && key.Protocol == p && s.External == external && key.Remote == remote {
+		if s.dependent && key.Protocol == p && s.External == external && key.Remote == remote {
 			return key, true
 		}
 	}

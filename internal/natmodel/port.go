@@ -24,12 +24,12 @@ func (m *Model) freePorts(p model.Protocol, a PoolAddress) []netip.AddrPort {
 	return free
 }
 
-// freeOverflow are the ports that may be this flow's remote's.
-func (m *Model) freeOverflow(key SessionKey, a PoolAddress) []netip.AddrPort {
+// freeDependent are the ports that may be this flow's remote's.
+func (m *Model) freeDependent(key SessionKey, a PoolAddress) []netip.AddrPort {
 	var free []netip.AddrPort
-	for port := int(a.Overflow.Low); port != 0 && port <= int(a.Overflow.High); port++ {
+	for port := int(a.Dependent.Low); port != 0 && port <= int(a.Dependent.High); port++ {
 		external := netip.AddrPortFrom(a.Address, uint16(port))
-		if _, taken := m.overflowAt(key.Protocol, external, key.Remote); !taken && !m.isReserved(BindingKey{key.Protocol, external}) {
+		if _, taken := m.dependentAt(key.Protocol, external, key.Remote); !taken && !m.isReserved(BindingKey{key.Protocol, external}) {
 			free = append(free, external)
 		}
 	}

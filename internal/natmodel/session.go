@@ -30,12 +30,12 @@ type Session struct {
 	PacketsIn    uint64
 	BytesIn      uint64
 
-	binding  BindingKey
-	overflow bool // no binding: its external port is for its remote alone
-	hairpin  bool // its remote is another endpoint's external address
-	spread   bool // its mapping has several targets
-	halfOpen bool // opened from outside, and no ACK has come from there yet
-	guest    bool // from outside, and nothing has come from inside since: it does not keep its binding
+	binding   BindingKey
+	dependent bool // no binding: its external port is for its remote alone
+	hairpin   bool // its remote is another endpoint's external address
+	spread    bool // its mapping has several targets
+	halfOpen  bool // opened from outside, and no ACK has come from there yet
+	guest     bool // from outside, and nothing has come from inside since: it does not keep its binding
 }
 
 // Sessions are the sessions that live. The caller must not change them.
@@ -64,10 +64,10 @@ func (m *Model) open(key SessionKey, s Session) Reason {
 
 // release gives up what a session has outside.
 func (m *Model) release(key SessionKey, s *Session, used bool) {
-	if !s.overflow {
+	if !s.dependent {
 		m.leave(s.binding, used)
-	} else if m.overflowing(s.NAT) == 0 {
-		m.refused(OverflowEnd, key, s.NAT, 0)
+	} else if m.dependentSessions(s.NAT) == 0 {
+		m.refused(EndpointDependentEnd, key, s.NAT, 0)
 	}
 	m.forget(key.owner())
 }
@@ -213,7 +213,7 @@ func (m *Model) reclaimHeld(p model.Protocol, nat uint32) bool {
 func (m *Model) hosts(at BindingKey) int {
 	n := 0
 	for _, s := range m.sessions {
-		if s.binding == at && !s.overflow && !s.guest {
+		if s.binding == at && !s.dependent && !s.guest {
 			n++
 		}
 	}
@@ -223,8 +223,8 @@ func (m *Model) hosts(at BindingKey) int {
 // isIdle reports whether a binding is there for guests alone.
 func (m *Model) isIdle(at BindingKey) bool { return !m.bindings[at].Configured && m.hosts(at) == 0 }
 
-// IsOverflow reports whether the external port is the session's remote's alone.
-func (s *Session) IsOverflow() bool { return s.overflow }
+// IsEndpointDependent reports whether the external port is the session's remote's alone.
+func (s *Session) IsEndpointDependent() bool { return s.dependent }
 
 // IsHairpin reports whether the remote is another endpoint's external address.
 func (s *Session) IsHairpin() bool { return s.hairpin }

@@ -17,17 +17,17 @@ func (m *Model) fromBridge(p *packet, network uint32) Result {
 		return dropped(Malformed)
 	}
 	result := m.unmanaged(p, sender{network, n})
-	lost := n.Apart || len(n.Elsewhere) > 0 && m.config.isElsewhere(p.source.Addr())
+	lost := n.Unrouted || len(n.HostOverlap) > 0 && m.config.isHostOverlap(p.source.Addr())
 	if lost && result.Verdict == Passed {
-		return m.toHostApart(p, sender{network, n})
+		return m.toHostUnrouted(p, sender{network, n})
 	}
 	return result
 }
 
-// toHostApart: the host's answer would go by its routing tables, and so perhaps
+// toHostUnrouted: the host's answer would go by its routing tables, and so perhaps
 // to another network, but for what needs no route. Sockets that are bound to the
 // bridge there are none here.
-func (m *Model) toHostApart(p *packet, from sender) Result {
+func (m *Model) toHostUnrouted(p *packet, from sender) Result {
 	switch {
 	case staysOnLink(p.dest.Addr()):
 		return passed()

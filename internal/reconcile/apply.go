@@ -21,12 +21,12 @@ func (k *Kernel) Apply(ctx context.Context, c config.Config) (model.Report, erro
 	}
 	gone := goneEndpoints(k.lastConfig(), c)
 	k.use(c)
-	k.mirror.begin()
-	links, err := k.mirror.reload(ctx)
+	k.links.begin()
+	links, err := k.links.reload(ctx)
 	if err != nil {
 		return model.Report{}, err
 	}
-	facts, err := k.mirror.hostFacts(ctx)
+	facts, err := k.links.hostFacts(ctx)
 	if err != nil {
 		return model.Report{}, err
 	}
@@ -49,24 +49,24 @@ func (k *Kernel) Apply(ctx context.Context, c config.Config) (model.Report, erro
 	if err := k.attachHost(); err != nil {
 		report.Problems = append(report.Problems, "the host's own programs do not reach published ports: "+err.Error())
 	}
-	room := k.room(ctx, &report)
+	reassembly := k.reassembly(ctx, &report)
 	if err := k.build(ctx, plan, view{config: c, attached: setOf(attached)}.withLinks(links), facts.MTU, &report); err != nil {
 		return model.Report{}, err
 	}
 	k.place(ctx, MakeExternals(c, links, facts.DefaultInterface), &report)
-	if links, err = k.mirror.look(ctx); err != nil { // with what was just made
+	if links, err = k.links.look(ctx); err != nil { // with what was just made
 		return model.Report{}, err
 	}
 	if err := isolate(c, links); err != nil {
 		return model.Report{}, err
 	}
 	report.Problems = append(report.Problems, bridgesDown(c, links)...)
-	k.mirror.tell(links)
+	k.links.tell(links)
 	cookie, err := host.NetnsCookie()
 	if err != nil {
 		return model.Report{}, err
 	}
-	v := view{config: c, anchor: uint32(anchor), room: uint32(room), cookie: cookie, local: facts.LocalPorts, host: facts, absent: report.Absent}.withLinks(links)
+	v := view{config: c, anchor: uint32(anchor), reassembly: uint32(reassembly), cookie: cookie, local: facts.LocalPorts, host: facts, absent: report.Absent}.withLinks(links)
 	if v.routes, err = host.RouteMTUs(ctx); err != nil {
 		return model.Report{}, err
 	}
@@ -76,7 +76,7 @@ func (k *Kernel) Apply(ctx context.Context, c config.Config) (model.Report, erro
 	if err := k.route(ctx, v); err != nil {
 		return model.Report{}, err
 	}
-	if err := k.steer(v, &report); err != nil {
+	if err := k.applyDatapath(v, &report); err != nil {
 		return model.Report{}, err
 	}
 	k.made = &made{config: c, report: report}
@@ -106,7 +106,7 @@ func (k *Kernel) use(c config.Config) {
 	k.config = c.Clone()
 	k.names = namesOf(c)
 	k.mu.Unlock()
-	k.mirror.use(bridgesOf(c))
+	k.links.use(bridgesOf(c))
 }
 
 // bridgesOf are the links that the networks' gateways are on.
@@ -127,10 +127,10 @@ func transparentLinks(c config.Config) (links []string) {
 	return links
 }
 
-// room makes the room for fragments, and returns 0 if the kernel has none:
+// reassembly makes the namespace for fragments, and returns 0 if the kernel has none:
 // everything else works without.
-func (k *Kernel) room(ctx context.Context, report *model.Report) int {
-	index, err := host.EnsureRoom(ctx, k.datapath.HasRoom(), k.datapath.KeepRoom)
+func (k *Kernel) reassembly(ctx context.Context, report *model.Report) int {
+	index, err := host.EnsureReassembly(ctx, k.datapath.HasReassembly(), k.datapath.KeepReassembly)
 	if err != nil {
 		report.Problems = append(report.Problems, "fragments that come out of order are dropped: "+err.Error())
 		return 0
@@ -157,7 +157,7 @@ func (k *Kernel) remove(ctx context.Context, p Plan) error {
 		}
 	}
 	for _, name := range p.Restore {
-		if err := host.ReleaseIsland(ctx, name); err != nil {
+		if err := host.ReleasePointToPoint(ctx, name); err != nil {
 			return err
 		}
 	}
@@ -181,7 +181,7 @@ func (k *Kernel) build(ctx context.Context, p Plan, v view, mtu int, report *mod
 	}
 	look := false // again, since there are new bridges
 	for _, b := range p.Bridges {
-		if k.isSettledBridge(v, b) {
+		if k.isVerifiedBridge(v, b) {
 			continue
 		}
 		index, err := host.EnsureBridge(ctx, b)
@@ -194,7 +194,7 @@ func (k *Kernel) build(ctx context.Context, p Plan, v view, mtu int, report *mod
 		}
 	}
 	for _, a := range p.Adopt {
-		index, _, err := host.AdoptBridge(ctx, a.Name, a.Gateway, a.Apart)
+		index, _, err := host.AdoptBridge(ctx, a.Name, a.Gateway, a.Unrouted)
 		if model.CodeOf(err) == model.NotFound {
 			report.Problems = append(report.Problems, err.Error())
 			continue
@@ -208,7 +208,7 @@ func (k *Kernel) build(ctx context.Context, p Plan, v view, mtu int, report *mod
 		}
 	}
 	if look {
-		links, err := k.mirror.look(ctx)
+		links, err := k.links.look(ctx)
 		if err != nil {
 			return err
 		}
@@ -228,9 +228,9 @@ func (k *Kernel) build(ctx context.Context, p Plan, v view, mtu int, report *mod
 	return nil
 }
 
-// steer attaches the outside programs, tells the data path everything, and
+// applyDatapath attaches the outside programs, tells the data path everything, and
 // takes off what is not wanted.
-func (k *Kernel) steer(v view, report *model.Report) error {
+func (k *Kernel) applyDatapath(v view, report *model.Report) error {
 	c := v.datapathConfig()
 	want := attachments(c)
 	// Told first, then attached: an interface without configuration is let pass.
@@ -261,7 +261,7 @@ func (k *Kernel) steer(v view, report *model.Report) error {
 		report.Active[m.ID] = v.isServed(c, m)
 	}
 	report.Problems = append(report.Problems, v.outsideProblems()...)
-	report.Problems = append(report.Problems, v.wholeProblems()...)
+	report.Problems = append(report.Problems, v.oneToOneProblems()...)
 	report.Problems = append(report.Problems, v.routeProblems()...)
 	if !hasAddress(c.Pools) && slices.ContainsFunc(v.config.Networks, model.Network.HasNAT) {
 		report.Problems = append(report.Problems, "no NAT has an external address: no outside interface has an IPv4 address")
@@ -275,7 +275,7 @@ func attachments(c datapath.Config) []datapath.Attachment {
 	for index, i := range c.Insides {
 		hook := datapath.InsideIngress
 		switch {
-		case i.Island:
+		case i.PointToPoint:
 			list = append(list, datapath.Attachment{Interface: index, Hook: datapath.PointToPointIngress})
 		case i.Bridge:
 			hook = datapath.BridgeIngress
@@ -284,8 +284,8 @@ func attachments(c datapath.Config) []datapath.Attachment {
 		}
 		list = append(list, datapath.Attachment{Interface: index, Hook: hook})
 	}
-	if c.Room != 0 {
-		list = append(list, datapath.Attachment{Interface: c.Room, Hook: datapath.ReassemblyEnter}, datapath.Attachment{Interface: c.Room, Hook: datapath.ReassemblyLeave})
+	if c.Reassembly != 0 {
+		list = append(list, datapath.Attachment{Interface: c.Reassembly, Hook: datapath.ReassemblyEnter}, datapath.Attachment{Interface: c.Reassembly, Hook: datapath.ReassemblyLeave})
 	}
 	for index, o := range c.Outsides {
 		in, out := datapath.OutsideIngress, datapath.OutsideEgress

@@ -28,7 +28,7 @@ func (k *Kernel) attach(ctx context.Context, v view, e model.Endpoint, mtu int) 
 		return err
 	}
 	if n.IsPointToPoint() {
-		return k.attachIsland(ctx, v, n, e, mtu)
+		return k.attachPointToPoint(ctx, v, n, e, mtu)
 	}
 	bridge, ok := v.link(n.Bridge)
 	if !ok {
@@ -36,15 +36,15 @@ func (k *Kernel) attach(ctx context.Context, v view, e model.Endpoint, mtu int) 
 	}
 	link, linked := v.link(e.Interface)
 	is := shapeOf(e, n, bridge, link, mtu)
-	if linked && k.isSettled(v, e, is, link) {
+	if linked && k.isVerified(v, e, is, link) {
 		return nil
 	}
 	if err := k.attachTo(ctx, v, n, bridge, e, mtu); err != nil {
-		k.unsettle(e.Name)
+		k.forgetVerified(e.Name)
 		return err
 	}
 	if linked {
-		k.settle(v, e, is)
+		k.verify(v, e, is)
 		return nil
 	}
 	return k.attachCompanions(ctx, v.config, e, mtu)

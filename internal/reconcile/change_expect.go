@@ -22,7 +22,7 @@ func (k *Kernel) expect(x *insideChange) error {
 	v := view{config: x.is}.withLinks(x.links)
 	for _, n := range x.Networks.Added {
 		if l, ok := v.link(n.Bridge); ok && !n.IsPointToPoint() && isBridge(l, bridgeOf(n, x.host.MTU)) {
-			k.settleBridge(v, bridgeOf(n, x.host.MTU), l)
+			k.verifyBridge(v, bridgeOf(n, x.host.MTU), l)
 			right = append(right, l)
 		}
 	}
@@ -36,11 +36,11 @@ func (k *Kernel) expect(x *insideChange) error {
 			bridge = host.Link{}
 		}
 		if l, ok := v.link(e.Interface); ok && l.Owned() == e.InNamespace() && l.Up && l.MasterIndex == bridge.Index {
-			k.settle(v, e, shapeOf(e, n, bridge, l, x.host.MTU))
+			k.verify(v, e, shapeOf(e, n, bridge, l, x.host.MTU))
 			right = append(right, l)
 		}
 	}
-	k.mirror.tellOf(right, gone)
+	k.links.tellOf(right, gone)
 	return nil
 }
 

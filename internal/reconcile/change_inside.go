@@ -59,12 +59,12 @@ func (k *Kernel) changeInside(ctx context.Context, c config.Config, diff config.
 // isPlain reports whether a change concerns nothing but endpoints' links and
 // bridges that hostnat makes, and nothing that follows from all networks together.
 func isPlain(before made, c config.Config, d config.Difference) bool {
-	islands := make(map[string]bool)
+	pointToPoint := make(map[string]bool)
 	for _, n := range slices.Concat(d.Networks.Added, d.Networks.Removed) {
-		islands[n.Name] = n.IsPointToPoint()
+		pointToPoint[n.Name] = n.IsPointToPoint()
 	}
 	special := func(e model.Endpoint) bool {
-		return before.report.Absent[e.Name] != nil || !e.InNamespace() && (islands[e.Network] || isExternal(c, e.Interface))
+		return before.report.Absent[e.Name] != nil || !e.InNamespace() && (pointToPoint[e.Network] || isExternal(c, e.Interface))
 	}
 	adopted := func(n model.Network) bool { return n.Adopted }
 	return !slices.ContainsFunc(d.Endpoints.Added, special) && !slices.ContainsFunc(d.Endpoints.Removed, special) &&
@@ -93,7 +93,7 @@ func (k *Kernel) carryOut(ctx context.Context, x *insideChange) error {
 	told, links := slices.Concat(x.gone, x.pulled, x.links), x.links
 	if x.hasNetworks() {
 		var err error
-		if told, links, err = k.mirror.both(ctx); err != nil {
+		if told, links, err = k.links.both(ctx); err != nil {
 			return err
 		}
 	}
@@ -114,7 +114,7 @@ func (x *insideChange) hasNetworks() bool { return !x.Networks.Empty() }
 
 func (k *Kernel) takeAway(ctx context.Context, x *insideChange) (err error) {
 	if len(x.Endpoints.Removed) > 0 {
-		links, err := k.mirror.look(ctx)
+		links, err := k.links.look(ctx)
 		if err != nil {
 			return err
 		}
@@ -124,7 +124,7 @@ func (k *Kernel) takeAway(ctx context.Context, x *insideChange) (err error) {
 	}
 	var ours, others []string
 	for _, e := range x.Endpoints.Removed {
-		k.unsettle(e.Name)
+		k.forgetVerified(e.Name)
 		if e.InNamespace() {
 			ours = append(ours, e.Interface)
 		} else {
@@ -137,7 +137,7 @@ func (k *Kernel) takeAway(ctx context.Context, x *insideChange) (err error) {
 			ours = append(ours, n.Bridge)
 		}
 	}
-	if x.gone, err = k.mirror.find(ctx, ours); err != nil {
+	if x.gone, err = k.links.find(ctx, ours); err != nil {
 		return err
 	}
 	if err := k.pull(ctx, x, others); err != nil {
@@ -153,7 +153,7 @@ func (k *Kernel) takeAway(ctx context.Context, x *insideChange) (err error) {
 
 // pull takes links of others out of their bridges.
 func (k *Kernel) pull(ctx context.Context, x *insideChange, names []string) (err error) {
-	if x.pulled, err = k.mirror.find(ctx, names); err != nil {
+	if x.pulled, err = k.links.find(ctx, names); err != nil {
 		return err
 	}
 	for _, l := range x.pulled {
@@ -161,7 +161,7 @@ func (k *Kernel) pull(ctx context.Context, x *insideChange, names []string) (err
 			return err
 		}
 	}
-	if x.free, err = k.mirror.find(ctx, names); err != nil {
+	if x.free, err = k.links.find(ctx, names); err != nil {
 		return err
 	}
 	return allBare(x.free)
@@ -209,7 +209,7 @@ func (k *Kernel) attachNew(ctx context.Context, x *insideChange) (err error) {
 			others = append(others, e.Interface)
 		}
 	}
-	if x.plugged, err = k.mirror.find(ctx, others); err != nil {
+	if x.plugged, err = k.links.find(ctx, others); err != nil {
 		return err
 	}
 	if err := allBare(x.plugged); err != nil {
@@ -222,7 +222,7 @@ func (k *Kernel) attachNew(ctx context.Context, x *insideChange) (err error) {
 	}
 	slices.Sort(names)
 	names = slices.Compact(names)
-	if x.links, err = k.mirror.find(ctx, names); err != nil {
+	if x.links, err = k.links.find(ctx, names); err != nil {
 		return err
 	}
 	v := view{config: x.is}.withLinks(x.links)
@@ -231,6 +231,6 @@ func (k *Kernel) attachNew(ctx context.Context, x *insideChange) (err error) {
 			return fmt.Errorf("attaching endpoint %s: %w", e.Name, err)
 		}
 	}
-	x.links, err = k.mirror.find(ctx, names)
+	x.links, err = k.links.find(ctx, names)
 	return err
 }

@@ -16,7 +16,7 @@ func (k *Kernel) attachCompanions(ctx context.Context, c config.Config, e model.
 	if err != nil || len(companions) == 0 {
 		return err
 	}
-	links, err := k.mirror.look(ctx)
+	links, err := k.links.look(ctx)
 	if err != nil {
 		return err
 	}
@@ -28,7 +28,7 @@ func (k *Kernel) attachCompanions(ctx context.Context, c config.Config, e model.
 		}
 		bridge, _ := v.link(n.Bridge)
 		if n.IsPointToPoint() {
-			err = k.makeIsland(ctx, v, n, o, mtu)
+			err = k.makePointToPoint(ctx, v, n, o, mtu)
 		} else {
 			err = k.attachTo(ctx, v, n, bridge, o, mtu)
 		}
@@ -42,7 +42,7 @@ func (k *Kernel) attachCompanions(ctx context.Context, c config.Config, e model.
 // companions are the endpoints whose links lead into the namespace that a link
 // leads into.
 func (k *Kernel) companions(ctx context.Context, c config.Config, link string) (list []model.Endpoint, err error) {
-	links, err := k.mirror.find(ctx, []string{link})
+	links, err := k.links.find(ctx, []string{link})
 	if err != nil || len(links) == 0 || links[0].PeerNSID < 0 {
 		return nil, err
 	}
@@ -55,7 +55,7 @@ func (k *Kernel) companions(ctx context.Context, c config.Config, link string) (
 			byLink[e.Interface] = e
 		}
 	}
-	if links, err = k.mirror.find(ctx, names); err != nil {
+	if links, err = k.links.find(ctx, names); err != nil {
 		return nil, err
 	}
 	for _, l := range links {
@@ -111,7 +111,7 @@ func (k *Kernel) leave(ctx context.Context, c config.Config, gone []model.Endpoi
 			return err
 		}
 		for _, o := range companions {
-			k.unsettle(o.Name)
+			k.forgetVerified(o.Name)
 		}
 	}
 	return leave(ctx, gone)

@@ -17,14 +17,14 @@ type view struct {
 
 	attached map[datapath.Attachment]bool // before
 
-	anchor uint32
-	room   uint32          // 0: there is none
-	cookie uint64          // of the host's network namespace
-	local  model.PortRange // the host's ephemeral ports
-	host   model.HostFacts // what the host reaches by itself
-	routes []host.RouteMTU
-	ipsec  []host.IPsecPolicy
-	absent map[string]error // endpoints that are not there at the moment, by name
+	anchor     uint32
+	reassembly uint32          // 0: there is none
+	cookie     uint64          // of the host's network namespace
+	local      model.PortRange // the host's ephemeral ports
+	host       model.HostFacts // what the host reaches by itself
+	routes     []host.RouteMTU
+	ipsec      []host.IPsecPolicy
+	absent     map[string]error // endpoints that are not there at the moment, by name
 }
 
 // withLinks is a view of other links, which are found by name at once.
@@ -56,7 +56,7 @@ func (v view) link(name string) (host.Link, bool) {
 func (v view) datapathConfig() datapath.Config {
 	c := datapath.Config{
 		Anchor:      v.anchor,
-		Room:        v.room,
+		Reassembly:  v.reassembly,
 		NetnsCookie: v.cookie,
 		LocalPorts:  v.local,
 		NATs:        make(map[uint32]model.NAT),
@@ -64,7 +64,7 @@ func (v view) datapathConfig() datapath.Config {
 		Insides:     make(map[uint32]datapath.Inside),
 		Outsides:    make(map[uint32]datapath.Outside),
 		Mappings:    make(map[uint32]datapath.Mapping),
-		Wholes:      make(map[uint32]datapath.Whole),
+		OneToOne:    make(map[uint32]datapath.OneToOne),
 
 		HostAddresses: v.hostAddresses(),
 		Broadcasts:    v.broadcasts(),
@@ -128,7 +128,7 @@ func (v view) broadcasts() map[netip.Addr]uint32 {
 // outsides are the interfaces that can be somebody's way to the host: all but
 // loopback, our own, and ports of a bridge or bond, whose traffic is seen there.
 func (v view) outsides() []host.Link {
-	inside := map[string]bool{host.AnchorName: true, host.RoomName: true}
+	inside := map[string]bool{host.AnchorName: true, host.ReassemblyLink: true}
 	for _, n := range v.config.Networks {
 		inside[n.Bridge] = true
 	}
@@ -153,8 +153,8 @@ func (v view) addNetwork(c *datapath.Config, n model.Network) {
 	network := datapath.Network{
 		Compartment: v.config.CompartmentID(n.Compartment),
 		Subnet:      n.Subnet4(), Gateway: n.Gateway4(),
-		Open: n.Isolation == model.NotIsolated, KeptApart: n.Isolation == model.IsolatedEndpoints, DHCPInside: !n.DHCP.On(), Unguarded: !n.PortSecurity.On(), Apart: n.Unrouted(),
-		Elsewhere: n.HostOverlap(v.host),
+		Open: n.Isolation == model.NotIsolated, EndpointsIsolated: n.Isolation == model.IsolatedEndpoints, DHCPInside: !n.DHCP.On(), Unguarded: !n.PortSecurity.On(), Unrouted: n.Unrouted(),
+		HostOverlap: n.HostOverlap(v.host),
 	}
 	if t, err := v.config.NAT(n.NAT); err == nil {
 		network.NAT = t.ID
@@ -178,7 +178,7 @@ func (v view) addEndpoint(c *datapath.Config, e model.Endpoint) {
 	}
 	network := c.Networks[n.ID]
 	index := uint32(link.Index)
-	c.Insides[index] = datapath.Inside{Network: n.ID, Address: e.Address4(), MAC: e.MAC, Island: n.IsPointToPoint()}
+	c.Insides[index] = datapath.Inside{Network: n.ID, Address: e.Address4(), MAC: e.MAC, PointToPoint: n.IsPointToPoint()}
 	c.Endpoints = append(c.Endpoints, datapath.Endpoint{
 		Compartment: network.Compartment, Address: e.Address4(), Interface: index, Network: n.ID,
 		Peer: e.InNamespace(), MTU: link.MTU, MAC: e.MAC, GatewayMAC: network.GatewayMAC,
@@ -190,7 +190,7 @@ func (v view) addMapping(c *datapath.Config, m model.Mapping) {
 	switch {
 	case !leads:
 	case m.IsOneToOne():
-		addWhole(c, m.ID, mapping)
+		addOneToOne(c, m.ID, mapping)
 	default:
 		c.Mappings[m.ID] = mapping
 	}

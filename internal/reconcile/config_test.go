@@ -39,7 +39,7 @@ func hostView() view {
 	c := testConfig()
 	c.Endpoints[0].Addresses, c.Endpoints[0].MAC = []netip.Addr{netip.MustParseAddr("172.16.1.2")}, "02:00:00:00:00:02"
 	c.Endpoints[1].Addresses, c.Endpoints[1].MAC = []netip.Addr{netip.MustParseAddr("172.16.1.3")}, "02:00:00:00:00:03"
-	return view{config: c, anchor: 3, room: 15, local: localPorts, links: []host.Link{
+	return view{config: c, anchor: 3, reassembly: 15, local: localPorts, links: []host.Link{
 		{Index: 1, Name: "lo", Loopback: true, HasEthernet: true, Addresses: prefixes("127.0.0.1/8")},
 		{Index: 2, Name: "eth0", HasEthernet: true, Addresses: prefixes("192.0.2.1/24", "192.0.2.2/24")},
 		{Index: 3, Name: host.AnchorName, HasEthernet: true, Alias: host.Owner},
@@ -53,7 +53,7 @@ func hostView() view {
 		{Index: 11, Name: "veth9", HasEthernet: true, MasterIndex: 10},
 		{Index: 12, Name: "eth1", HasEthernet: true}, // without address
 		{Index: 13, Name: "blue", Type: "vrf", HasEthernet: true},
-		{Index: 15, Name: host.RoomName, Type: "veth", HasEthernet: true, Alias: host.Owner, MTU: 65535},
+		{Index: 15, Name: host.ReassemblyLink, Type: "veth", HasEthernet: true, Alias: host.Owner, MTU: 65535},
 		{Index: 14, Name: "eth2", HasEthernet: true, MasterIndex: 13, Addresses: prefixes("198.51.100.1/24")},
 	}}
 }
@@ -98,7 +98,7 @@ func TestDatapathConfig(t *testing.T) {
 	}}
 	subnet := netip.MustParsePrefix
 	want := datapath.Config{
-		Anchor: 3, Room: 15, LocalPorts: localPorts,
+		Anchor: 3, Reassembly: 15, LocalPorts: localPorts,
 		NATs: map[uint32]model.NAT{1: v.config.NATs[0]},
 		Pools: append([]datapath.Pool{
 			followed(1, 2, "192.0.2.1/24", "192.0.2.2/24"), followed(1, 9, "10.8.0.2/32"), followed(1, 10, "172.17.0.1/16"),
@@ -231,9 +231,9 @@ func TestPools(t *testing.T) {
 func TestAttachments(t *testing.T) {
 	t.Parallel()
 	got := attachments(datapath.Config{
-		Room:     15,
-		Insides:  map[uint32]datapath.Inside{4: {Bridge: true}, 5: {}},
-		Outsides: map[uint32]datapath.Outside{2: {}, 9: {NoEthernet: true}},
+		Reassembly: 15,
+		Insides:    map[uint32]datapath.Inside{4: {Bridge: true}, 5: {}},
+		Outsides:   map[uint32]datapath.Outside{2: {}, 9: {NoEthernet: true}},
 	})
 	want := []datapath.Attachment{
 		{Interface: 2, Hook: datapath.OutsideEgress}, {Interface: 2, Hook: datapath.OutsideIngress},

@@ -64,7 +64,7 @@ func takeDown(ctx context.Context, bpf string, attached []datapath.Attachment, e
 		errs = append(errs, host.ReleaseBridge(ctx, a.Name, a.Gateway))
 	}
 	for _, name := range plan.Restore {
-		errs = append(errs, host.ReleaseIsland(ctx, name))
+		errs = append(errs, host.ReleasePointToPoint(ctx, name))
 	}
 	errs = append(errs, host.DeleteRouting(ctx), removeExternals(ctx, links), host.UnmountBPF(bpf))
 	return errors.Join(errs...)

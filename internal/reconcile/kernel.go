@@ -23,8 +23,8 @@ type Kernel struct {
 	bpf      string // mount point of our BPF filesystem
 	log      *slog.Logger
 	datapath *datapath.Datapath
-	events   hub
-	mirror   *mirror
+	events   eventBus
+	links    *linkCache
 	refused  map[netip.Addr]refusal // external addresses that another machine has; Apply's alone
 	made     *made                  // by the last Apply, and Change since; nil: it did not work. Theirs alone
 
@@ -32,14 +32,14 @@ type Kernel struct {
 
 	looked time.Time // whether what is pinned is attached; Apply's alone
 
-	tables census // how full they are
+	tables tableCounts // how full they are
 
-	mu      sync.Mutex
-	config  config.Config            // of the last Apply
-	names   names                    // that its ids stand for
-	settled map[string]settled       // endpoints that are as they should be, by name
-	bridges map[string]settledBridge // by name; Apply's alone
-	seen    map[string]process       // that a caller of CheckTarget named, by endpoint
+	mu       sync.Mutex
+	config   config.Config             // of the last Apply
+	names    names                     // that its ids stand for
+	verified map[string]verified       // endpoints that are as they should be, by name
+	bridges  map[string]verifiedBridge // by name; Apply's alone
+	seen     map[string]process        // that a caller of CheckTarget named, by endpoint
 }
 
 // Open mounts RUN/bpf and loads the data path there; one that is running goes
@@ -70,8 +70,8 @@ func Open(runDir string, discard bool, log *slog.Logger) (*Kernel, error) {
 		return nil, errors.Join(err, d.Close())
 	}
 	return &Kernel{
-		bpf: dir, log: log, datapath: d, mirror: newMirror(watcher),
-		seen: make(map[string]process), settled: make(map[string]settled), bridges: make(map[string]settledBridge),
+		bpf: dir, log: log, datapath: d, links: newLinkCache(watcher),
+		seen: make(map[string]process), verified: make(map[string]verified), bridges: make(map[string]verifiedBridge),
 	}, nil
 }
 
@@ -92,11 +92,11 @@ func (k *Kernel) keepPins() error {
 func (k *Kernel) IsPinned() bool { return datapath.IsPinned(k.bpf) }
 
 // WatchHost follows what is announced of the host's network until ctx ends.
-func (k *Kernel) WatchHost(ctx context.Context) error { return k.mirror.watcher.Run(ctx) }
+func (k *Kernel) WatchHost(ctx context.Context) error { return k.links.watcher.Run(ctx) }
 
 // HostChanges ticks when something of the host's network has changed, our own
 // doing too: Drifted tells.
-func (k *Kernel) HostChanges() <-chan struct{} { return k.mirror.watcher.Ticks() }
+func (k *Kernel) HostChanges() <-chan struct{} { return k.links.watcher.Ticks() }
 
 // Drifted reports whether the host is not as the last Apply, or Change since, has
 // seen or made it, as far as the kernel announces that.
@@ -104,7 +104,7 @@ func (k *Kernel) Drifted(ctx context.Context) (bool, error) {
 	if k.made == nil {
 		return true, nil
 	}
-	return k.mirror.drifted(ctx)
+	return k.links.drifted(ctx)
 }
 
 // attachHost lets the host's own programs reach published ports. Without it
@@ -120,14 +120,14 @@ func (k *Kernel) attachHost() error {
 func mountPoint(runDir string) string { return filepath.Join(runDir, "bpf") }
 
 // Close lets go of the kernel's state, which stays.
-func (k *Kernel) Close() error { return errors.Join(k.mirror.watcher.Close(), k.datapath.Close()) }
+func (k *Kernel) Close() error { return errors.Join(k.links.watcher.Close(), k.datapath.Close()) }
 
 // WhoIsWhere is the data path's table of who is at which plugged-in port.
 func (k *Kernel) WhoIsWhere() *datapath.Datapath { return k.datapath }
 
 // Facts returns what the host itself uses: our own links are left out.
 func (k *Kernel) Facts(ctx context.Context) (model.HostFacts, error) {
-	return k.mirror.hostFacts(ctx)
+	return k.links.hostFacts(ctx)
 }
 
 // Listener returns the host's program that holds the lowest held one of the
@@ -146,12 +146,12 @@ func (k *Kernel) Holder(ctx context.Context, link string, a netip.Addr) (mac mod
 
 // CheckTarget refuses an endpoint whose namespace, process or link is not there.
 func (k *Kernel) CheckTarget(ctx context.Context, e model.Endpoint) error {
-	k.unsettle(e.Name)
+	k.forgetVerified(e.Name)
 	if !e.InNamespace() {
 		if bridge := k.bridgeIndex(ctx, e.Network); bridge != 0 {
 			return host.CheckPort(ctx, e.Target, bridge)
 		}
-		return host.CheckIsland(ctx, e.Target) // no bridge yet, or none ever
+		return host.CheckPointToPoint(ctx, e.Target) // no bridge yet, or none ever
 	}
 	ns, err := host.OpenNamespace(e.Kind, e.Target)
 	if err != nil {
@@ -176,7 +176,7 @@ func (k *Kernel) bridgeIndex(ctx context.Context, network string) int {
 	if err != nil {
 		return 0
 	}
-	links, err := k.mirror.find(ctx, []string{n.Bridge})
+	links, err := k.links.find(ctx, []string{n.Bridge})
 	if err != nil || len(links) == 0 {
 		return 0
 	}
@@ -185,7 +185,7 @@ func (k *Kernel) bridgeIndex(ctx context.Context, network string) int {
 
 // Interfaces returns the host's links of these names that are there.
 func (k *Kernel) Interfaces(ctx context.Context, names []string) ([]net.Interface, error) {
-	links, err := k.mirror.find(ctx, names)
+	links, err := k.links.find(ctx, names)
 	if err != nil {
 		return nil, err
 	}
@@ -201,7 +201,7 @@ func (k *Kernel) Interfaces(ctx context.Context, names []string) ([]net.Interfac
 }
 
 // LinkMTU returns the MTU of one of the host's links in bytes; 0: it is not there.
-func (k *Kernel) LinkMTU(index int) int { return k.mirror.mtuOf(index) }
+func (k *Kernel) LinkMTU(index int) int { return k.links.mtuOf(index) }
 
 // lastNames gives ids their names. It is made once for each configuration: an
 // event needs it each.

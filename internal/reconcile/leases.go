@@ -7,9 +7,9 @@ import (
 	"github.com/hostnat/hostnat/internal/datapath"
 )
 
-// Learn tells the data path of a configuration in which nothing but leases is new.
+// ChangeLeases tells the data path of a configuration in which nothing but leases is new.
 // Sessions of who has one carry its name from then on.
-func (k *Kernel) Learn(_ context.Context, c config.Config) error {
+func (k *Kernel) ChangeLeases(_ context.Context, c config.Config) error {
 	k.mu.Lock()
 	k.names = namesOf(c)
 	k.mu.Unlock()

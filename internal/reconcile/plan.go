@@ -18,15 +18,15 @@ type Plan struct {
 	Delete  []string      // links we made that nobody wants any more
 	Release []PortRelease // links of others that were ports of ours
 	Return  []Adoption    // bridges to give back as they were
-	Restore []string      // links of others that were islands, to give back as they were
+	Restore []string      // links of others that were pointToPoint, to give back as they were
 }
 
 // Adoption is a bridge that was there before, and the address that it has from
 // hostnat.
 type Adoption struct {
-	Name    string
-	Gateway netip.Prefix
-	Apart   bool // see host.Bridge
+	Name     string
+	Gateway  netip.Prefix
+	Unrouted bool // see host.Bridge
 }
 
 // PortRelease takes a link out of a bridge.
@@ -40,14 +40,14 @@ type PortRelease struct {
 func Make(c config.Config, links []host.Link, attached []datapath.Attachment, mtu int) Plan {
 	var p Plan
 	pinned := setOf(attached)
-	wanted := map[string]bool{host.AnchorName: true, host.RoomName: true}
-	islands := make(map[string]netip.Prefix) // by link
+	wanted := map[string]bool{host.AnchorName: true, host.ReassemblyLink: true}
+	pointToPoint := make(map[string]netip.Prefix) // by link
 	for _, n := range c.Networks {
 		wanted[n.Bridge] = true
 		if n.IsPointToPoint() { // its link is made when its endpoint is attached
-			islands[n.Bridge] = n.GatewayPrefix()
+			pointToPoint[n.Bridge] = n.GatewayPrefix()
 		} else if n.Adopted {
-			p.Adopt = append(p.Adopt, Adoption{Name: n.Bridge, Gateway: n.GatewayPrefix(), Apart: n.Unrouted()})
+			p.Adopt = append(p.Adopt, Adoption{Name: n.Bridge, Gateway: n.GatewayPrefix(), Unrouted: n.Unrouted()})
 		} else {
 			p.Bridges = append(p.Bridges, bridgeOf(n, mtu))
 		}
@@ -58,11 +58,11 @@ func Make(c config.Config, links []host.Link, attached []datapath.Attachment, mt
 	for _, l := range links {
 		for _, gateway := range l.Lent {
 			lent := func(a Adoption) bool { return a.Name == l.Name && a.Gateway == gateway }
-			if islands[l.Name] != gateway && !slices.ContainsFunc(p.Adopt, lent) {
+			if pointToPoint[l.Name] != gateway && !slices.ContainsFunc(p.Adopt, lent) {
 				p.Return = append(p.Return, Adoption{Name: l.Name, Gateway: gateway})
 			}
 		}
-		if l.Island && !islands[l.Name].IsValid() {
+		if l.PointToPoint && !pointToPoint[l.Name].IsValid() {
 			p.Restore = append(p.Restore, l.Name)
 		}
 		switch {
@@ -78,5 +78,5 @@ func Make(c config.Config, links []host.Link, attached []datapath.Attachment, mt
 
 // bridgeOf is the switch of a network that has one of ours.
 func bridgeOf(n model.Network, mtu int) host.Bridge {
-	return host.Bridge{Name: n.Bridge, MAC: n.GatewayMAC(), MTU: n.LinkMTU(mtu), Gateway: n.GatewayPrefix(), Apart: n.Unrouted()}
+	return host.Bridge{Name: n.Bridge, MAC: n.GatewayMAC(), MTU: n.LinkMTU(mtu), Gateway: n.GatewayPrefix(), Unrouted: n.Unrouted()}
 }

@@ -34,7 +34,7 @@ func testLinks() []host.Link {
 		{Index: 1, Name: "lo", Loopback: true},
 		{Index: 2, Name: "eth0"},
 		{Index: 3, Name: host.AnchorName, Alias: host.Owner},
-		{Index: 15, Name: host.RoomName, Alias: host.Owner},
+		{Index: 15, Name: host.ReassemblyLink, Alias: host.Owner},
 		{Index: 4, Name: "hn-web", Alias: host.Owner},
 		{Index: 5, Name: "hv-c1", Alias: host.Owner, MasterIndex: 4},
 		{Index: 6, Name: "tap0", MasterIndex: 4},

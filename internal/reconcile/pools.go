@@ -37,7 +37,7 @@ func (v view) pools(n model.NAT) []datapath.Pool {
 // fixedPools are none if what the NAT was given is not there: it has no right to
 // another address.
 func (v view) fixedPools(n model.NAT, interfaces map[string]bool) []datapath.Pool {
-	addresses := v.withoutWholes(v.fixedAddresses(n))
+	addresses := v.withoutOneToOne(v.fixedAddresses(n))
 	if len(addresses) == 0 {
 		return nil
 	}
@@ -72,7 +72,7 @@ func (v view) poolsOf(n model.NAT, l host.Link) (list []datapath.Pool) {
 	atLink := v.addressesAt(l)
 	for _, p := range l.Sources() {
 		addresses := []datapath.PoolAddress{v.dynamic(p)}
-		if _, whole := v.wholeOf(addresses[0]); whole {
+		if _, mapped := v.oneToOneOf(addresses[0]); mapped {
 			addresses = atLink
 		} else {
 			for _, a := range atLink {
@@ -100,7 +100,7 @@ func (v view) addressesAt(l host.Link) []datapath.PoolAddress {
 	for _, p := range sources[:min(len(sources), poolAddresses)] {
 		list = append(list, v.dynamic(p))
 	}
-	return v.withoutWholes(list)
+	return v.withoutOneToOne(list)
 }
 
 func (v view) dynamic(p netip.Prefix) datapath.PoolAddress {

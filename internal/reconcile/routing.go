@@ -115,7 +115,7 @@ func (k *Kernel) route(ctx context.Context, v view) error {
 // reroute turns one routing into another. Routes that came with an address go
 // with it. No rule leads into a table before it is filled, or after.
 func (k *Kernel) reroute(have, want routing) error {
-	k.mirror.expectRoutes(want.routes)
+	k.links.expectRoutes(want.routes)
 	goneRules := without(have.rules, want.rules)
 	goneRoutes := slices.DeleteFunc(without(have.routes, want.routes), func(r host.OwnRoute) bool { return !host.IsOwnTable(r.Table) })
 	return firstError(

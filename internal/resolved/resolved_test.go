@@ -140,18 +140,18 @@ func waitFor(t *testing.T, cond func() bool) {
 
 // fake stands for the bus and for systemd-resolved.
 type fake struct {
-	mu      sync.Mutex
-	absent  bool
-	failure error             // of set
-	links   map[int]setting   // by index
-	indices map[string]int    // links of the host
-	unheard map[int]int       // how often it says that it has not heard of a link
-	log     []string          // what it was told
-	signals chan *dbus.Signal // open
+	mu         sync.Mutex
+	absent     bool
+	failure    error             // of set
+	links      map[int]setting   // by index
+	indices    map[string]int    // links of the host
+	unlistened map[int]int       // how often it says that it has not heard of a link
+	log        []string          // what it was told
+	signals    chan *dbus.Signal // open
 }
 
 func newFake() *fake {
-	return &fake{links: map[int]setting{}, indices: map[string]int{"hn-web": 7}, unheard: map[int]int{}, signals: make(chan *dbus.Signal)}
+	return &fake{links: map[int]setting{}, indices: map[string]int{"hn-web": 7}, unlistened: map[int]int{}, signals: make(chan *dbus.Signal)}
 }
 
 func (f *fake) present(context.Context) (bool, error) {
@@ -169,8 +169,8 @@ func (f *fake) settings(context.Context) (map[int]setting, error) {
 func (f *fake) set(_ context.Context, index int, w wish) error {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	if f.unheard[index] > 0 {
-		f.unheard[index]--
+	if f.unlistened[index] > 0 {
+		f.unlistened[index]--
 		return errUnknownLink
 	}
 	if f.failure != nil {
@@ -281,7 +281,7 @@ func TestHost(t *testing.T) {
 		settle()
 		want(t, "moved", f.told(), "set 9 172.16.5.1 [web.internal]")
 
-		f.change(func() { f.indices["hn-lab"], f.unheard[11] = 11, 3 })
+		f.change(func() { f.indices["hn-lab"], f.unlistened[11] = 11, 3 })
 		cfg.Networks = append(cfg.Networks, network("lab", "172.16.2.1"))
 		h.Configure(cfg)
 		settle()

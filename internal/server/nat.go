@@ -44,7 +44,7 @@ func natOf(n model.NAT) api.NAT {
 			TCPTransitory: uint32(n.Timeouts.TCPTransitory), ICMP: uint32(n.Timeouts.ICMP),
 		},
 		TCPFiltering: string(n.TCPFiltering), UDPFiltering: string(n.UDPFiltering), UDPInboundRefresh: n.UDPInboundRefresh,
-		Pooling: string(n.Pooling), Overflow: n.EndpointDependent, HoldDown: uint32(n.HoldDown),
+		Pooling: string(n.Pooling), EndpointDependent: n.EndpointDependent, HoldDown: uint32(n.HoldDown),
 		Limits:   api.Limits{Sessions: n.Limits.Sessions, Ports: n.Limits.Ports, Rate: n.Limits.Rate},
 		MSSClamp: n.MSSClamp, Exhaustion: string(n.Exhaustion), Table: n.Table, LinkLocal: allowOrRefuse(n.LinkLocal),
 	}

@@ -20,7 +20,7 @@ import (
 // Table is the data path's table of who is where.
 type Table interface {
 	WatchClaims(ctx context.Context, sink func(datapath.Claim)) error
-	HeardOf(c datapath.Claim) (age time.Duration, found bool)
+	LastSeen(c datapath.Claim) (age time.Duration, found bool)
 	Concede(c datapath.Claim) (gone bool, err error)
 	Places() ([]datapath.Place, error)
 	Refusals() ([]datapath.Refusal, error)
@@ -123,7 +123,7 @@ func (g *Guard) decide(ctx context.Context, c datapath.Claim) error {
 		_, err := g.table.Concede(c)
 		return err
 	}
-	age, found := g.table.HeardOf(c)
+	age, found := g.table.LastSeen(c)
 	if !found || age < busy {
 		return nil
 	}
@@ -168,7 +168,7 @@ func (g *Guard) ask(ctx context.Context, c datapath.Claim, port host.SwitchPort,
 		}
 		until := time.Now().Add(answer)
 		for time.Now().Before(until) {
-			if age, found := g.table.HeardOf(c); !found || age < time.Since(begin) {
+			if age, found := g.table.LastSeen(c); !found || age < time.Since(begin) {
 				return true, nil
 			}
 			select {

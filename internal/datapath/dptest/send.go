@@ -12,15 +12,15 @@ import (
 	"github.com/hostnat/hostnat/internal/model"
 )
 
-// AddRoom gives the rig the namespace that puts fragments together.
-func (r *Rig) AddRoom(t *testing.T) {
+// AddReassembly gives the rig the namespace that puts fragments together.
+func (r *Rig) AddReassembly(t *testing.T) {
 	t.Helper()
 	wire.Must(t, r.Host.Do(func() error {
-		index, err := host.EnsureRoom(t.Context(), false, r.Datapath.KeepRoom)
-		r.Config.Room = uint32(index)
+		index, err := host.EnsureReassembly(t.Context(), false, r.Datapath.KeepReassembly)
+		r.Config.Reassembly = uint32(index)
 		return err
 	}))
-	r.Attach(t, r.Config.Room, datapath.ReassemblyEnter, datapath.ReassemblyLeave)
+	r.Attach(t, r.Config.Reassembly, datapath.ReassemblyEnter, datapath.ReassemblyLeave)
 	r.Apply(t)
 }
 

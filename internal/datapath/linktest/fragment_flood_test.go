@@ -34,7 +34,7 @@ func TestFloodOfFragments(t *testing.T) {
 	t.Parallel()
 	const flood = 100_000
 	r := dptest.NewRig(t, 2)
-	r.AddRoom(t)
+	r.AddReassembly(t)
 	r.Config.Mappings[1] = dptest.Mapping(model.UDP, "0.0.0.0:8080", wire.Inside(0, 80))
 	r.Apply(t)
 	r.Mute(t, 0)
@@ -88,7 +88,7 @@ func TestFloodOfFragments(t *testing.T) {
 	}
 	at := wire.Assemble(t, r.Remote, lab.RemoteLink)
 	var id uint16
-	wire.Within(t, 4*wire.Patience, "datagram out of order after the flood", func() bool { // when the room has forgotten the flood
+	wire.Within(t, 4*wire.Patience, "datagram out of order after the flood", func() bool { // when the reassembly namespace has forgotten the flood
 		id++
 		d := wire.Segment{Protocol: model.UDP, From: wire.Inside(1, 4000), To: wire.Stranger(9, 53), ID: id, Payload: wire.Long("after", 3000)}.IP()
 		r.IPFromEndpoint(t, 1, wire.Pick(wire.CutUp(d, 1200), 2, 1, 0)...)
@@ -104,7 +104,7 @@ func TestFloodOfFragments(t *testing.T) {
 func TestFragmentsThatDoNotFit(t *testing.T) {
 	t.Parallel()
 	r := dptest.NewRig(t, 1)
-	r.AddRoom(t)
+	r.AddReassembly(t)
 	r.Mute(t, 0)
 	remote := wire.Assemble(t, r.Remote, lab.RemoteLink)
 	piece := func(id, offset, size int, more bool) wire.Segment {
@@ -134,7 +134,7 @@ func TestFragmentsThatDoNotFit(t *testing.T) {
 func TestFragmentsAreForgotten(t *testing.T) {
 	t.Parallel()
 	r := dptest.NewRig(t, 1)
-	r.AddRoom(t)
+	r.AddReassembly(t)
 	r.Mute(t, 0)
 	remote := wire.Assemble(t, r.Remote, lab.RemoteLink)
 	d := wire.Segment{Protocol: model.UDP, From: wire.Inside(0, 4000), To: wire.Stranger(7, 53), ID: 1, Payload: wire.Long("old", 3000)}.IP()
@@ -157,8 +157,8 @@ func never(t *testing.T, r *dptest.Rig, wait time.Duration, what string, cond fu
 	}
 }
 
-// Without the room everything else works, and what needs it is dropped and counted.
-func TestFragmentsWithoutRoom(t *testing.T) {
+// Without the reassembly namespace everything else works, and what needs it is dropped and counted.
+func TestFragmentsWithoutReassembly(t *testing.T) {
 	t.Parallel()
 	r := dptest.NewRig(t, 1)
 	r.Mute(t, 0)
@@ -177,11 +177,11 @@ func TestFragmentsWithoutRoom(t *testing.T) {
 	})
 }
 
-// A daemon that was killed finds the room again; one that was taken apart is made anew.
-func TestRoomOutlivesTheDaemon(t *testing.T) {
+// A daemon that was killed finds the reassembly namespace again; one that was taken apart is made anew.
+func TestReassemblyOutlivesTheDaemon(t *testing.T) {
 	t.Parallel()
 	r := dptest.NewRig(t, 1)
-	r.AddRoom(t)
+	r.AddReassembly(t)
 	r.Mute(t, 0)
 	remote := wire.Assemble(t, r.Remote, lab.RemoteLink)
 	var id uint16
@@ -200,43 +200,43 @@ func TestRoomOutlivesTheDaemon(t *testing.T) {
 		t.Helper()
 		var index int
 		wire.Must(t, r.Host.Do(func() (err error) {
-			index, err = host.EnsureRoom(t.Context(), r.Datapath.HasRoom(), r.Datapath.KeepRoom)
+			index, err = host.EnsureReassembly(t.Context(), r.Datapath.HasReassembly(), r.Datapath.KeepReassembly)
 			return err
 		}))
-		r.Config.Room = uint32(index)
-		r.Attach(t, r.Config.Room, datapath.ReassemblyEnter, datapath.ReassemblyLeave)
+		r.Config.Reassembly = uint32(index)
+		r.Attach(t, r.Config.Reassembly, datapath.ReassemblyEnter, datapath.ReassemblyLeave)
 		r.Apply(t)
-		return r.Config.Room
+		return r.Config.Reassembly
 	}
-	before := r.Config.Room
+	before := r.Config.Reassembly
 	if got := again(); got != before {
-		t.Errorf("the room was made anew: interface %d, was %d", got, before)
+		t.Errorf("the reassembly namespace was made anew: interface %d, was %d", got, before)
 	}
 	works("second daemon")
-	wire.Must(t, r.Host.DeleteLink(host.RoomName))
+	wire.Must(t, r.Host.DeleteLink(host.ReassemblyLink))
 	if got := again(); got == before {
-		t.Errorf("interface %d is gone and was taken for the room's", got)
+		t.Errorf("interface %d is gone and was taken for that of the reassembly namespace", got)
 	}
 	works("link made anew")
-	wire.Must(t, r.Datapath.Close()) // while it runs, it keeps the room itself
-	wire.Must(t, os.Remove(filepath.Join(r.Dir, "links", "room")))
+	wire.Must(t, r.Datapath.Close()) // while it runs, it keeps the reassembly namespace itself
+	wire.Must(t, os.Remove(filepath.Join(r.Dir, "links", "reassembly")))
 	wire.Eventually(t, "the end of what nothing keeps", func() bool {
-		_, err := r.Host.Link(host.RoomName)
+		_, err := r.Host.Link(host.ReassemblyLink)
 		return err != nil
 	})
 	r.Open(t)
-	if r.Datapath.HasRoom() {
-		t.Error("there is a room without what keeps it")
+	if r.Datapath.HasReassembly() {
+		t.Error("there is a reassembly namespace without what keeps it")
 	}
 	again()
-	works("room made anew")
+	works("reassembly namespace made anew")
 }
 
-// One sender cannot take the room from the others: not an endpoint, not those outside.
-func TestRoomIsShared(t *testing.T) {
+// One sender cannot take the reassembly namespace from the others: not an endpoint, not those outside.
+func TestReassemblyIsShared(t *testing.T) {
 	t.Parallel()
 	r := dptest.NewRig(t, 3)
-	r.AddRoom(t)
+	r.AddReassembly(t)
 	r.Mute(t, 0)
 	remote := wire.Assemble(t, r.Remote, lab.RemoteLink)
 	hog := wire.Segment{Protocol: model.UDP, Fragment: 0x2000 | 100, Payload: make([]byte, 1400)}
@@ -255,7 +255,7 @@ func TestRoomIsShared(t *testing.T) {
 	if r.Drops(t)["fragment-unsupported"] == 0 {
 		t.Error("nothing of the flood was refused")
 	}
-	// What has left the room does not count: so an endpoint may go on for ever.
+	// What has left the reassembly namespace does not count: so an endpoint may go on for ever.
 	for n := range 1000 {
 		d := wire.Segment{Protocol: model.UDP, From: wire.Inside(1, 4000), To: wire.Stranger(9, 53), ID: uint16(n), Payload: wire.Long(fmt.Sprintf("much %d ", n), 8000)}.IP()
 		r.IPFromEndpoint(t, 1, wire.Pick(wire.CutUp(d, 1200), 6, 5, 4, 3, 2, 1, 0)...)
@@ -271,7 +271,7 @@ func TestRoomIsShared(t *testing.T) {
 func TestHostLosesNothingWhenHintsAreForgotten(t *testing.T) {
 	t.Parallel()
 	r := dptest.NewRig(t, 1)
-	r.AddRoom(t)
+	r.AddReassembly(t)
 	service := wire.Listen(t, r.Host, lab.HostAddress+":9000")
 	to := netip.AddrPortFrom(wire.HostAddress, 9000)
 	for n, from := range []netip.AddrPort{netip.AddrPortFrom(wire.RemoteAddress, 99), wire.Inside(0, 99)} {

@@ -20,7 +20,7 @@ import (
 func TestFragmentsInAnyOrder(t *testing.T) {
 	t.Parallel()
 	r := dptest.NewRig(t, 1)
-	r.AddRoom(t)
+	r.AddReassembly(t)
 	r.Mute(t, 0)
 	remote, endpoint := wire.Assemble(t, r.Remote, lab.RemoteLink), wire.Assemble(t, r.Endpoints[0], "eth0")
 	var id uint16
@@ -58,7 +58,7 @@ func noDrops(t *testing.T, r *dptest.Rig) {
 func TestFragmentsShuffled(t *testing.T) {
 	t.Parallel()
 	r := dptest.NewRig(t, 2)
-	r.AddRoom(t)
+	r.AddReassembly(t)
 	r.Config.Mappings[1] = dptest.Mapping(model.UDP, "0.0.0.0:8080", wire.Inside(0, 80))
 	r.Apply(t)
 	for i := range r.Endpoints {
@@ -122,7 +122,7 @@ func TestFragmentsOfTwoDoNotMix(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			r, addresses, gateways := make(t)
-			r.AddRoom(t)
+			r.AddReassembly(t)
 			remote := wire.Assemble(t, r.Remote, lab.RemoteLink)
 			var cut [2][][]byte
 			for i, a := range addresses {
@@ -160,7 +160,7 @@ func TestFragmentsOfTwoDoNotMix(t *testing.T) {
 func TestFragmentsThroughHairpin(t *testing.T) {
 	t.Parallel()
 	r := dptest.NewRig(t, 2)
-	r.AddRoom(t)
+	r.AddReassembly(t)
 	r.Config.Mappings[1] = dptest.Mapping(model.UDP, "0.0.0.0:8080", wire.Inside(0, 80))
 	r.Config.Mappings[2] = dptest.Mapping(model.TCP, "0.0.0.0:8080", wire.Inside(0, 80))
 	r.Apply(t)
@@ -195,7 +195,7 @@ func TestFragmentsThroughHairpin(t *testing.T) {
 func TestFragmentsForTheHost(t *testing.T) {
 	t.Parallel()
 	r := dptest.NewRig(t, 1)
-	r.AddRoom(t)
+	r.AddReassembly(t)
 	service := wire.Listen(t, r.Host, lab.HostAddress+":9000")
 	for n, order := range [][]int{{0, 1, 2}, {2, 1, 0}, {1, 0, 2}} {
 		to := netip.AddrPortFrom(wire.HostAddress, 9000)
@@ -221,7 +221,7 @@ func TestFragmentsForTheHost(t *testing.T) {
 func TestFragmentsWithoutEthernet(t *testing.T) {
 	t.Parallel()
 	r := dptest.NewRig(t, 1)
-	r.AddRoom(t)
+	r.AddReassembly(t)
 	tun, own := addTun(t, r)
 	r.Config.Mappings[1] = dptest.Mapping(model.UDP, "0.0.0.0:8080", wire.Inside(0, 80))
 	r.Apply(t)

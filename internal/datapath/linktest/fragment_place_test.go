@@ -21,7 +21,7 @@ import (
 func TestLongPing(t *testing.T) {
 	t.Parallel()
 	r := dptest.NewRig(t, 2)
-	r.AddRoom(t)
+	r.AddReassembly(t)
 	ctx := wire.WithTimeout(t)
 	failed := make(chan error)
 	for i := range r.Endpoints {
@@ -51,7 +51,7 @@ func TestLongPing(t *testing.T) {
 func TestFragmentsOfUnmanagedPort(t *testing.T) {
 	t.Parallel()
 	r := newUnmanagedRig(t)
-	r.AddRoom(t)
+	r.AddReassembly(t)
 	r.Config.Mappings[1] = dptest.Mapping(model.UDP, "0.0.0.0:8080", unmanaged)
 	r.Apply(t)
 	remote, port := wire.Assemble(t, r.Remote, lab.RemoteLink), wire.Assemble(t, r.Endpoints[1], "eth0")
@@ -75,7 +75,7 @@ func TestFragmentsOfUnmanagedPort(t *testing.T) {
 func TestFragmentsOfTAP(t *testing.T) {
 	t.Parallel()
 	r, tap := newTapRig(t, unix.IFF_VNET_HDR)
-	r.AddRoom(t)
+	r.AddReassembly(t)
 	remote := wire.Assemble(t, r.Remote, lab.RemoteLink)
 	d := wire.Segment{Protocol: model.TCP, Flags: wire.Syn, From: wire.Inside(0, 4000), To: wire.Stranger(7, 53), ID: 1, Payload: wire.Long("out", 9000)}.IP()
 	pieces := wire.CutUp(d, 4800)
@@ -95,18 +95,18 @@ func TestFragmentsOfTAP(t *testing.T) {
 }
 
 // A fragment whose first one was translated on another CPU while it was on its
-// way to the room turns back at the door, as it came.
-func TestFragmentTurnsBackAtTheDoor(t *testing.T) {
+// way to the reassembly namespace turns back there, as it came.
+func TestFragmentTurnsBackAtReassembly(t *testing.T) {
 	t.Parallel()
 	r := dptest.NewRig(t, 1)
-	r.AddRoom(t)
+	r.AddReassembly(t)
 	r.Mute(t, 0)
 	pieces := wire.CutUp(wire.Segment{Protocol: model.UDP, From: wire.Inside(0, 4000), To: wire.Stranger(7, 53), ID: 1, Payload: wire.Long("x", 2000)}.IP(), 1200)
 	later := wire.Ethernet(dptest.EndpointMAC(0), wire.GatewayMAC, wire.EtherIPv4, pieces[1])
 	link := r.Config.Endpoints[0].Interface
 	enter := func() (uint32, wire.Skbuff, []byte) {
 		t.Helper()
-		context, out := wire.Skbuff{Mark: link, Ifindex: r.Config.Room}, wire.Skbuff{}
+		context, out := wire.Skbuff{Mark: link, Ifindex: r.Config.Reassembly}, wire.Skbuff{}
 		options := &ebpf.RunOptions{Data: later, DataOut: make([]byte, 4096), Context: &context, ContextOut: &out}
 		var verdict uint32
 		wire.Must(t, r.Host.Do(func() (err error) {
@@ -118,7 +118,7 @@ func TestFragmentTurnsBackAtTheDoor(t *testing.T) {
 	r.IPFromEndpoint(t, 0, pieces[0])
 	r.External(t, model.UDP, wire.Inside(0, 4000)) // it has been seen
 	verdict, out, frame := enter()
-	if verdict != wire.TCXRedirect || out.Mark != wire.RoomMark|1 || !bytes.Equal(frame, later) {
+	if verdict != wire.TCXRedirect || out.Mark != wire.ReassembledMark|1 || !bytes.Equal(frame, later) {
 		t.Errorf("verdict %d, mark %#x, frame changed: %v", int32(verdict), out.Mark, !bytes.Equal(frame, later))
 	}
 	pieces[1][5]++ // of another datagram

@@ -21,7 +21,7 @@ import (
 func TestTooBigIsCutOutward(t *testing.T) {
 	t.Parallel()
 	r := dptest.NewRig(t, 2)
-	r.AddRoom(t)
+	r.AddReassembly(t)
 	wire.Must(t, r.Host.SetMTU(lab.HostLink, wire.Narrow))
 	r.Mute(t, 0)
 	remote := wire.Assemble(t, r.Remote, lab.RemoteLink)
@@ -63,7 +63,7 @@ func TestSegmentsAreCutOutward(t *testing.T) {
 		t.Run(fmt.Sprint("offloads ", offloads), func(t *testing.T) {
 			t.Parallel()
 			r := dptest.NewRig(t, 1)
-			r.AddRoom(t)
+			r.AddReassembly(t)
 			wire.Must(t, r.Host.SetMTU(lab.HostLink, wire.Narrow))
 			wire.Must(t, r.Endpoints[0].SetOffloads("eth0", offloads))
 			wire.Must(t, r.Endpoints[0].Sysctl("net/ipv4/ip_no_pmtu_disc", "1"))
@@ -104,7 +104,7 @@ func narrowEndpoint(t *testing.T, r *dptest.Rig, i int) {
 func TestTooBigIsCutInward(t *testing.T) {
 	t.Parallel()
 	r := dptest.NewRig(t, 1)
-	r.AddRoom(t)
+	r.AddReassembly(t)
 	for id, p := range map[uint32]model.Protocol{1: model.UDP, 2: model.TCP} {
 		r.Config.Mappings[id] = dptest.Mapping(p, "0.0.0.0:8080", wire.Inside(0, 80))
 	}
@@ -136,7 +136,7 @@ func TestTooBigIsCutInward(t *testing.T) {
 func TestTooBigFromOutsideIsAnsweredWithMTU(t *testing.T) {
 	t.Parallel()
 	r := dptest.NewRig(t, 1)
-	r.AddRoom(t)
+	r.AddReassembly(t)
 	for id, p := range map[uint32]model.Protocol{1: model.UDP, 2: model.TCP} {
 		r.Config.Mappings[id] = dptest.Mapping(p, "0.0.0.0:8080", wire.Inside(0, 80))
 	}
@@ -230,7 +230,7 @@ func TestErrorsToOutsideAreLimited(t *testing.T) {
 func TestHairpinToNarrowerLink(t *testing.T) {
 	t.Parallel()
 	r := dptest.NewRig(t, 2)
-	r.AddRoom(t)
+	r.AddReassembly(t)
 	r.Config.Mappings[1] = dptest.Mapping(model.UDP, "0.0.0.0:8080", wire.Inside(0, 80))
 	narrowEndpoint(t, r, 0)
 	r.Mute(t, 0)
@@ -249,12 +249,12 @@ func TestHairpinToNarrowerLink(t *testing.T) {
 	r.Dropped(t, "packet-too-big", 1)
 }
 
-// Each MTU has a route in the room: pieces are as long as they can be up to
+// Each MTU has a route in the reassembly namespace: pieces are as long as they can be up to
 // 2068 bytes, and at most 512 bytes shorter above.
 func TestPiecesOfAnyMTU(t *testing.T) {
 	t.Parallel()
 	r := dptest.NewRig(t, 1)
-	r.AddRoom(t)
+	r.AddReassembly(t)
 	r.Mute(t, 0)
 	wire.Must(t, r.Host.SetMTU(lab.HostLink, 65535))
 	wire.Must(t, r.Remote.SetMTU(lab.RemoteLink, 65535))

@@ -51,8 +51,8 @@ func TestLeakGuardStopsUntranslatedPackets(t *testing.T) {
 	t.Parallel()
 	for name, change := range map[string]func(*datapath.Network){
 		"nobody else has them": func(*datapath.Network) {},
-		"apart":                func(n *datapath.Network) { n.Apart = true },
-		"elsewhere":            func(n *datapath.Network) { n.Elsewhere = []netip.Prefix{n.Subnet} },
+		"unrouted":             func(n *datapath.Network) { n.Unrouted = true },
+		"host overlap":         func(n *datapath.Network) { n.HostOverlap = []netip.Prefix{n.Subnet} },
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -134,12 +134,12 @@ func TestInsideAddressesFromOutsideAreDropped(t *testing.T) {
 
 // What a LAN or a VPN of the host has of a network's subnet is outside for the
 // host; but an endpoint would look for it on its own link.
-func TestWhatTheHostHasElsewhere(t *testing.T) {
+func TestHostOverlapWithinASubnet(t *testing.T) {
 	t.Parallel()
 	r := dptest.NewRig(t, 1)
 	r.Mute(t, 0)
 	n := r.Config.Networks[wire.RigNetwork]
-	n.Elsewhere = []netip.Prefix{netip.MustParsePrefix("172.16.1.128/25")}
+	n.HostOverlap = []netip.Prefix{netip.MustParsePrefix("172.16.1.128/25")}
 	r.Config.Networks[wire.RigNetwork] = n
 	r.Config.Mappings[1] = dptest.Mapping(model.UDP, "203.0.113.1:8080", wire.Inside(0, 80))
 	r.Apply(t)

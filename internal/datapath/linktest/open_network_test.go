@@ -180,7 +180,7 @@ func TestErrorsBetweenOpenNetworks(t *testing.T) {
 func TestMTUBetweenOpenNetworks(t *testing.T) {
 	t.Parallel()
 	r := newOpenRig(t)
-	r.AddRoom(t)
+	r.AddReassembly(t)
 	r.Mute(t, 0)
 	wire.Must(t, r.Host.SetMTU(dptest.HostSide(1), wire.Narrow))
 	r.Config.Endpoints[1].MTU = wire.Narrow

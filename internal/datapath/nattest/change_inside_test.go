@@ -16,7 +16,7 @@ import (
 
 // However networks and endpoints come and go, some with one prefix or one
 // gateway, what is in the tables is what Apply would have put there.
-func TestChangedInsideIsAsIfAppliedWhole(t *testing.T) {
+func TestChangedInsideIsAsIfAllWasApplied(t *testing.T) {
 	t.Parallel()
 	r := dptest.NewRig(t, 1)
 	r.Apply(t)
@@ -32,7 +32,7 @@ func TestChangedInsideIsAsIfAppliedWhole(t *testing.T) {
 		changed := insideTables(t, r)
 		wire.Must(t, r.Datapath.Apply(is))
 		if diff := cmp.Diff(insideTables(t, r), changed); diff != "" {
-			t.Fatalf("step %d (-applied whole +changed):\n%s", step, diff)
+			t.Fatalf("step %d (-all applied +changed):\n%s", step, diff)
 		}
 	}
 }
@@ -51,7 +51,7 @@ func randomInside(random *rand.Rand, was datapath.Config) datapath.Config {
 		if random.IntN(2) == 0 {
 			continue
 		}
-		is.Networks[id] = datapath.Network{Compartment: id, NAT: wire.RigNAT, Bridge: 1000 + id, Subnet: prefix, Gateway: gateway, GatewayMAC: "02:00:00:00:00:01", Apart: true}
+		is.Networks[id] = datapath.Network{Compartment: id, NAT: wire.RigNAT, Bridge: 1000 + id, Subnet: prefix, Gateway: gateway, GatewayMAC: "02:00:00:00:00:01", Unrouted: true}
 		is.Insides[1000+id] = datapath.Inside{Network: id, Bridge: true}
 		is.HostAddresses[gateway] = 1000 + id
 		if random.IntN(2) == 0 {

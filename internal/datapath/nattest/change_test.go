@@ -19,7 +19,7 @@ import (
 
 // However mappings come and go, what is in the tables is what Apply would have
 // put there.
-func TestChangedMappingsAreAsIfAppliedWhole(t *testing.T) {
+func TestChangedMappingsAreAsIfAllWasApplied(t *testing.T) {
 	t.Parallel()
 	r := dptest.NewRig(t, 2)
 	r.SecondAddress(t)
@@ -41,7 +41,7 @@ func TestChangedMappingsAreAsIfAppliedWhole(t *testing.T) {
 		changed := mappingTables(t, r)
 		wire.Must(t, r.Datapath.Apply(r.Config))
 		if diff := cmp.Diff(mappingTables(t, r), changed); diff != "" {
-			t.Fatalf("step %d (-applied whole +changed):\n%s\nmappings: %+v", step, diff, r.Config.Mappings)
+			t.Fatalf("step %d (-all applied +changed):\n%s\nmappings: %+v", step, diff, r.Config.Mappings)
 		}
 	}
 }

@@ -71,7 +71,7 @@ func TestICMPErrorsAboutSpreadMapping(t *testing.T) {
 	}
 }
 
-func TestICMPErrorsAboutOverflow(t *testing.T) {
+func TestICMPErrorsAboutEndpointDependent(t *testing.T) {
 	t.Parallel()
 	for _, p := range []model.Protocol{model.UDP, model.TCP} {
 		t.Run(p.String(), func(t *testing.T) {

@@ -88,7 +88,7 @@ func adopt(o *kernel.Objects, l *living, key kernel.SessionKey, s kernel.Session
 // session less than there is comes before the session.
 func openSession(o *kernel.Objects, l *living, key kernel.SessionKey, s kernel.Session) error {
 	if s.Flags&kernel.SessionEndpointDependent != 0 {
-		k, v := overflowOf(key, s)
+		k, v := dependentPortOf(key, s)
 		if err := o.DependentPorts.Update(&k, &v, ebpf.UpdateNoExist); err != nil {
 			return taken(err)
 		}
@@ -101,7 +101,7 @@ func openSession(o *kernel.Objects, l *living, key kernel.SessionKey, s kernel.S
 		return err
 	}
 	if s.Flags&kernel.SessionFilterEntry != 0 {
-		k, v := contactOf(key, s)
+		k, v := filterEntryOf(key, s)
 		if err := addTo(o.FilterEntries, k, v, func(c *kernel.FilterEntry) { c.Sessions++ }); err != nil {
 			return err
 		}

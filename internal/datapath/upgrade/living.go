@@ -11,15 +11,15 @@ import (
 // from them. Read one after the other while packets come in, they do not quite
 // fit together; settle makes them.
 type living struct {
-	sessions  map[kernel.SessionKey]kernel.Session
-	bindings  map[kernel.BindingKey]kernel.Binding
-	index     map[kernel.BindingIndexKey]kernel.WayOut
-	contacts  map[kernel.FilterKey]kernel.FilterEntry
-	usages    map[kernel.EndpointKey]kernel.Usage
-	overflows map[kernel.DependentPortKey]kernel.DependentPort
-	overflow  map[uint32]uint64 // endpoint-dependent sessions of a NAT
-	bits      map[kernel.PortBitsKey]kernel.PortBits
-	held      []kernel.HoldDown // the first to be free again first
+	sessions       map[kernel.SessionKey]kernel.Session
+	bindings       map[kernel.BindingKey]kernel.Binding
+	index          map[kernel.BindingIndexKey]kernel.WayOut
+	contacts       map[kernel.FilterKey]kernel.FilterEntry
+	usages         map[kernel.EndpointKey]kernel.Usage
+	dependentPorts map[kernel.DependentPortKey]kernel.DependentPort
+	dependentCount map[uint32]uint64 // endpoint-dependent sessions of a NAT
+	bits           map[kernel.PortBitsKey]kernel.PortBits
+	held           []kernel.HoldDown // the first to be free again first
 }
 
 // settle leaves out sessions that have no binding and dynamic bindings that
@@ -32,8 +32,8 @@ func (l *living) settle() {
 	}
 	l.contacts = make(map[kernel.FilterKey]kernel.FilterEntry)
 	l.usages = make(map[kernel.EndpointKey]kernel.Usage)
-	l.overflows = make(map[kernel.DependentPortKey]kernel.DependentPort)
-	l.overflow = make(map[uint32]uint64)
+	l.dependentPorts = make(map[kernel.DependentPortKey]kernel.DependentPort)
+	l.dependentCount = make(map[uint32]uint64)
 	for key, s := range l.sessions {
 		if !l.count(key, s) {
 			delete(l.sessions, key)
@@ -45,9 +45,9 @@ func (l *living) settle() {
 // count enters a session wherever it counts. False if its binding is gone.
 func (l *living) count(key kernel.SessionKey, s kernel.Session) bool {
 	if s.Flags&kernel.SessionEndpointDependent != 0 {
-		k, o := overflowOf(key, s)
-		l.overflows[k] = o
-		l.overflow[s.Nat]++
+		k, o := dependentPortOf(key, s)
+		l.dependentPorts[k] = o
+		l.dependentCount[s.Nat]++
 	} else {
 		at := bindingOf(key, s)
 		b, ok := l.bindings[at]
@@ -61,7 +61,7 @@ func (l *living) count(key kernel.SessionKey, s kernel.Session) bool {
 		l.bindings[at] = b
 	}
 	if s.Flags&kernel.SessionFilterEntry != 0 {
-		k, c := contactOf(key, s)
+		k, c := filterEntryOf(key, s)
 		c.Sessions += l.contacts[k].Sessions
 		l.contacts[k] = c
 	}
@@ -134,7 +134,7 @@ func bindingOf(key kernel.SessionKey, s kernel.Session) kernel.BindingKey {
 	return b
 }
 
-func contactOf(key kernel.SessionKey, s kernel.Session) (kernel.FilterKey, kernel.FilterEntry) {
+func filterEntryOf(key kernel.SessionKey, s kernel.Session) (kernel.FilterKey, kernel.FilterEntry) {
 	c := kernel.FilterEntry{Sessions: 1}
 	if s.Flags&kernel.SessionSpread != 0 {
 		c.InternalAddress, c.InternalPort = key.InternalAddress, key.InternalPort
@@ -145,7 +145,7 @@ func contactOf(key kernel.SessionKey, s kernel.Session) (kernel.FilterKey, kerne
 	}, c
 }
 
-func overflowOf(key kernel.SessionKey, s kernel.Session) (kernel.DependentPortKey, kernel.DependentPort) {
+func dependentPortOf(key kernel.SessionKey, s kernel.Session) (kernel.DependentPortKey, kernel.DependentPort) {
 	return kernel.DependentPortKey{
 			ExternalAddress: s.ExternalAddress, ExternalPort: s.ExternalPort,
 			RemoteAddress: key.RemoteAddress, RemotePort: key.RemotePort, Protocol: key.Protocol,

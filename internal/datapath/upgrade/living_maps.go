@@ -47,8 +47,8 @@ func (l *living) write(o *kernel.Objects) error {
 	err := errors.Join(
 		putAll("sessions", o.Sessions, l.sessions), putAll("bindings", o.Bindings, l.bindings),
 		putAll("binding index", o.BindingIndex, l.index), putAll("filter_entries", o.FilterEntries, l.contacts),
-		putAll("usages", o.Usages, l.usages), putAll("dependent_ports", o.DependentPorts, l.overflows),
-		putAll("overflow counts", o.DependentCount, l.overflow), putAll("port bits", o.PortBits, l.bits),
+		putAll("usages", o.Usages, l.usages), putAll("dependent_ports", o.DependentPorts, l.dependentPorts),
+		putAll("dependent counts", o.DependentCount, l.dependentCount), putAll("port bits", o.PortBits, l.bits),
 	)
 	for i := range l.held {
 		err = errors.Join(err, o.HoldDowns.Put(nil, &l.held[i]))

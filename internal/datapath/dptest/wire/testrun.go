@@ -23,10 +23,10 @@ type Skbuff struct {
 
 // Verdicts of TCX, and marks of ours.
 const (
-	TCXNext        = ^uint32(0)
-	TCXDrop        = 2
-	TCXRedirect    = 7
-	TranslatedMark = uint32(kernel.MarkTranslated)
-	RoomMark       = uint32(kernel.MarkReassembled)
-	SocketMark     = uint32(kernel.MarkTransparent)
+	TCXNext         = ^uint32(0)
+	TCXDrop         = 2
+	TCXRedirect     = 7
+	TranslatedMark  = uint32(kernel.MarkTranslated)
+	ReassembledMark = uint32(kernel.MarkReassembled)
+	SocketMark      = uint32(kernel.MarkTransparent)
 )

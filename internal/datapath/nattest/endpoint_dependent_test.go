@@ -22,12 +22,12 @@ func setNAT(t *testing.T, r *dptest.Rig, change func(*model.NAT)) {
 
 // RFC 7857 section 3, by choice: used-up ports serve one session for each
 // remote. Endpoint-independent bindings stay as they are.
-func TestOverflowGoesOnWithEndpointDependentMapping(t *testing.T) {
+func TestEndpointDependentMappingGoesOn(t *testing.T) {
 	t.Parallel()
 	for _, p := range []model.Protocol{model.UDP, model.TCP} {
 		t.Run(p.String(), func(t *testing.T) {
 			t.Parallel()
-			r := newTinyRig(t, 4) // one of them is kept for overflow
+			r := newTinyRig(t, 4) // one of them is kept for endpoint-dependent mapping
 			r.Mute(t, 0)
 			setNAT(t, r, func(n *model.NAT) { n.EndpointDependent = true })
 			w := watchEvents(t, r)
@@ -43,7 +43,7 @@ func TestOverflowGoesOnWithEndpointDependentMapping(t *testing.T) {
 			if shared[5003] != flows-3 || len(shared) != 4 {
 				t.Errorf("sessions by external port: %v, want %d on 5003", shared, flows-3)
 			}
-			begun := w.until(t, event.OverflowBegin, 1)
+			begun := w.until(t, event.EndpointDependentBegin, 1)
 			if e := begun[len(begun)-1]; e.NAT != wire.RigNAT {
 				t.Errorf("event %+v", e)
 			}
@@ -56,7 +56,7 @@ func TestOverflowGoesOnWithEndpointDependentMapping(t *testing.T) {
 				t.Logf("a second flow to the remote got port %d", got)
 			}
 			wire.Must(t, r.Datapath.EndSessions(func(datapath.Session) bool { return true }))
-			w.until(t, event.OverflowEnd, 1)
+			w.until(t, event.EndpointDependentEnd, 1)
 			if n := dptest.Size(t, r.Datapath.Objects().DependentPorts); n != 0 {
 				t.Errorf("%d reservations without sessions", n)
 			}

@@ -14,10 +14,10 @@ import (
 // manyLinks is how many links are looked at one by one; of more, all are listed.
 const manyLinks = 200
 
-// mirror is the host's links, looked at again only where the kernel has announced
+// linkCache is the host's links, looked at again only where the kernel has announced
 // something. It also tells what others do from what hostnat does: what was done
 // to a link is expected once it was told to the data path.
-type mirror struct {
+type linkCache struct {
 	watcher *host.Watcher
 
 	mu    sync.Mutex
@@ -35,16 +35,16 @@ type mirror struct {
 	ours map[string]bool // links that gateways are on, by name; those that hostnat did not make too
 }
 
-func newMirror(w *host.Watcher) *mirror {
-	return &mirror{watcher: w, links: make(map[int]host.Link), index: make(map[string]int), told: make(map[int]host.Link), differ: make(map[int]bool)}
+func newLinkCache(w *host.Watcher) *linkCache {
+	return &linkCache{watcher: w, links: make(map[int]host.Link), index: make(map[string]int), told: make(map[int]host.Link), differ: make(map[int]bool)}
 }
 
 // isOurs reports whether a link is hostnat's to use: its own ones, and bridges that
 // networks have adopted, on which the host may have addresses and routes of its own.
-func (m *mirror) isOurs(l host.Link) bool { return l.Hostnats() || m.ours[l.Name] }
+func (m *linkCache) isOurs(l host.Link) bool { return l.Hostnats() || m.ours[l.Name] }
 
 // use says which links the gateways are on.
-func (m *mirror) use(bridges map[string]bool) {
+func (m *linkCache) use(bridges map[string]bool) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	for _, l := range m.links {
@@ -56,7 +56,7 @@ func (m *mirror) use(bridges map[string]bool) {
 }
 
 // reload lists all links.
-func (m *mirror) reload(ctx context.Context) ([]host.Link, error) {
+func (m *linkCache) reload(ctx context.Context) ([]host.Link, error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	m.known = false
@@ -67,7 +67,7 @@ func (m *mirror) reload(ctx context.Context) ([]host.Link, error) {
 }
 
 // look returns all links as they are now.
-func (m *mirror) look(ctx context.Context) ([]host.Link, error) {
+func (m *linkCache) look(ctx context.Context) ([]host.Link, error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if err := m.refresh(ctx); err != nil {
@@ -77,7 +77,7 @@ func (m *mirror) look(ctx context.Context) ([]host.Link, error) {
 }
 
 // find returns the links of these names that are there now.
-func (m *mirror) find(ctx context.Context, names []string) ([]host.Link, error) {
+func (m *linkCache) find(ctx context.Context, names []string) ([]host.Link, error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if err := m.refresh(ctx); err != nil {
@@ -93,7 +93,7 @@ func (m *mirror) find(ctx context.Context, names []string) ([]host.Link, error) 
 }
 
 // mtuOf returns the MTU of a link as it is now; 0 if it is not there.
-func (m *mirror) mtuOf(index int) int {
+func (m *linkCache) mtuOf(index int) int {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if err := m.refresh(context.Background()); err != nil {
@@ -103,7 +103,7 @@ func (m *mirror) mtuOf(index int) int {
 }
 
 // drifted reports whether anything is not as it was when the data path was told.
-func (m *mirror) drifted(ctx context.Context) (bool, error) {
+func (m *linkCache) drifted(ctx context.Context) (bool, error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if err := m.refresh(ctx); err != nil {
@@ -114,14 +114,14 @@ func (m *mirror) drifted(ctx context.Context) (bool, error) {
 
 // begin is called before everything is looked at: what is announced from now on
 // may come too late for that.
-func (m *mirror) begin() {
+func (m *linkCache) begin() {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	m.stale = false
 }
 
 // tell notes that the data path is being told of links as they are here.
-func (m *mirror) tell(links []host.Link) {
+func (m *linkCache) tell(links []host.Link) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	m.told = make(map[int]host.Link, len(links))
@@ -133,7 +133,7 @@ func (m *mirror) tell(links []host.Link) {
 }
 
 // tellOf is tell for some links, and some that are gone.
-func (m *mirror) tellOf(links []host.Link, gone []int) {
+func (m *linkCache) tellOf(links []host.Link, gone []int) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	for _, l := range links {
@@ -149,7 +149,7 @@ func (m *mirror) tellOf(links []host.Link, gone []int) {
 
 // both returns all links as they were when the data path was told, and as they
 // are now.
-func (m *mirror) both(ctx context.Context) (told, links []host.Link, err error) {
+func (m *linkCache) both(ctx context.Context) (told, links []host.Link, err error) {
 	links, err = m.look(ctx)
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -157,14 +157,14 @@ func (m *mirror) both(ctx context.Context) (told, links []host.Link, err error) 
 }
 
 // list returns all links by index. The caller holds mu.
-func (m *mirror) list() []host.Link { return byIndex(m.links) }
+func (m *linkCache) list() []host.Link { return byIndex(m.links) }
 
 func byIndex(links map[int]host.Link) []host.Link {
 	return slices.SortedFunc(maps.Values(links), func(a, b host.Link) int { return cmp.Compare(a.Index, b.Index) })
 }
 
 // refresh looks where something was announced. The caller holds mu.
-func (m *mirror) refresh(ctx context.Context) error {
+func (m *linkCache) refresh(ctx context.Context) error {
 	changes, err := m.watcher.Take()
 	if err != nil {
 		return err
@@ -202,14 +202,14 @@ func (m *mirror) refresh(ctx context.Context) error {
 }
 
 // tick has the daemon look at what is not as told: its announcement was taken.
-func (m *mirror) tick() {
+func (m *linkCache) tick() {
 	if m.stale || len(m.differ) > 0 {
 		m.watcher.Tick()
 	}
 }
 
 // replace takes links as all that there are.
-func (m *mirror) replace(links []host.Link) {
+func (m *linkCache) replace(links []host.Link) {
 	m.known, m.facts = true, nil
 	clear(m.links)
 	clear(m.index)
@@ -219,7 +219,7 @@ func (m *mirror) replace(links []host.Link) {
 	m.compare()
 }
 
-func (m *mirror) put(index int, l host.Link, found bool) {
+func (m *linkCache) put(index int, l host.Link, found bool) {
 	was, had := m.links[index]
 	if had == found && was.Equal(l) {
 		return
@@ -238,7 +238,7 @@ func (m *mirror) put(index int, l host.Link, found bool) {
 }
 
 // expectRoutes says which routes are to be there from now on.
-func (m *mirror) expectRoutes(routes []host.OwnRoute) {
+func (m *linkCache) expectRoutes(routes []host.OwnRoute) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	m.routes = make(map[host.RouteKey]bool, len(routes))
@@ -248,7 +248,7 @@ func (m *mirror) expectRoutes(routes []host.OwnRoute) {
 }
 
 // heed takes note of what was announced about routes, rules and settings.
-func (m *mirror) heed(c host.Changes) {
+func (m *linkCache) heed(c host.Changes) {
 	m.stale = m.stale || c.IPsec || c.Rules
 	if c.Rules {
 		m.facts = nil
@@ -273,7 +273,7 @@ func (m *mirror) heed(c host.Changes) {
 }
 
 // linkOnce is a link that is there, or was when the data path was told.
-func (m *mirror) linkOnce(index int) (host.Link, bool) {
+func (m *linkCache) linkOnce(index int) (host.Link, bool) {
 	if l, ok := m.links[index]; ok {
 		return l, true
 	}
@@ -281,7 +281,7 @@ func (m *mirror) linkOnce(index int) (host.Link, bool) {
 	return l, ok
 }
 
-func (m *mirror) compare() {
+func (m *linkCache) compare() {
 	clear(m.differ)
 	for index := range m.links {
 		m.compareOne(index)
@@ -291,7 +291,7 @@ func (m *mirror) compare() {
 	}
 }
 
-func (m *mirror) compareOne(index int) {
+func (m *linkCache) compareOne(index int) {
 	is, there := m.links[index]
 	was, told := m.told[index]
 	if there == told && is.Equal(was) {
@@ -303,7 +303,7 @@ func (m *mirror) compareOne(index int) {
 
 // hostFacts gathers what the host itself uses, unless nothing of it has changed
 // since that was done last.
-func (m *mirror) hostFacts(ctx context.Context) (model.HostFacts, error) {
+func (m *linkCache) hostFacts(ctx context.Context) (model.HostFacts, error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if err := m.refresh(ctx); err != nil {

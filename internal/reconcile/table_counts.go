@@ -30,9 +30,9 @@ func (k *Kernel) countTables() (sessions, bindings uint64, err error) {
 	return sessions, bindings, err
 }
 
-// census is a count of the kernel's tables, which can only be counted by reading
+// tableCounts is a count of the kernel's tables, which can only be counted by reading
 // them. Whoever asks often, such as a monitor, shares it with others.
-type census struct {
+type tableCounts struct {
 	mu                 sync.Mutex
 	sessions, bindings uint64
 	at                 time.Time
@@ -46,7 +46,7 @@ const (
 	countShare = 20
 )
 
-func (c *census) counts(now func() time.Time, count func() (sessions, bindings uint64, err error)) (sessions, bindings uint64, err error) {
+func (c *tableCounts) counts(now func() time.Time, count func() (sessions, bindings uint64, err error)) (sessions, bindings uint64, err error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	began := now()

@@ -41,7 +41,7 @@ func order(t *testing.T, r *dptest.Rig, index uint32) (names []string) {
 // On a link that is a network by itself the endpoint's own program comes first,
 // whichever of the two somebody has detached. The other way round the host would
 // see what has not been looked at.
-func TestOrderOnIsland(t *testing.T) {
+func TestOrderOnPointToPoint(t *testing.T) {
 	t.Parallel()
 	r := dptest.NewRig(t, 1)
 	var index uint32

@@ -12,9 +12,9 @@ import (
 // misses some rather than hold up the others.
 const watcherBuffer = 1024
 
-// hub gives the data path's one ring to any number of watchers. The ring is
+// eventBus gives the data path's one ring to any number of watchers. The ring is
 // read, and so filled, only while there is one.
-type hub struct {
+type eventBus struct {
 	mu       sync.Mutex
 	watchers map[chan event.Event]struct{}
 	lost     uint64 // events that a watcher was too slow for
@@ -44,7 +44,7 @@ func (k *Kernel) publish(e datapath.Event) {
 // Announce sends an event that is not the data path's to all watchers.
 func (k *Kernel) Announce(e event.Event) { k.events.send(e) }
 
-func (h *hub) join(watcher chan event.Event, read func(context.Context)) {
+func (h *eventBus) join(watcher chan event.Event, read func(context.Context)) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	if h.watchers == nil {
@@ -66,7 +66,7 @@ func (h *hub) join(watcher chan event.Event, read func(context.Context)) {
 	}()
 }
 
-func (h *hub) leave(watcher chan event.Event) {
+func (h *eventBus) leave(watcher chan event.Event) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	if _, ok := h.watchers[watcher]; !ok {
@@ -80,13 +80,13 @@ func (h *hub) leave(watcher chan event.Event) {
 	}
 }
 
-func (h *hub) eventsLost() uint64 {
+func (h *eventBus) eventsLost() uint64 {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	return h.lost
 }
 
-func (h *hub) send(e event.Event) {
+func (h *eventBus) send(e event.Event) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	for w := range h.watchers {

@@ -32,8 +32,8 @@ type shape struct {
 	link, peer, peerNamespace, linkMTU int // as the kernel has it
 }
 
-// settled is an endpoint that was found as it should be.
-type settled struct {
+// verified is an endpoint that was found as it should be.
+type verified struct {
 	shape shape
 	until time.Time
 }
@@ -46,36 +46,36 @@ func shapeOf(e model.Endpoint, n model.Network, bridge, link host.Link, mtu int)
 	}
 }
 
-// isSettled reports whether an endpoint was found to be right a moment ago, and
+// isVerified reports whether an endpoint was found to be right a moment ago, and
 // nothing of it has changed since that the host can see.
-func (k *Kernel) isSettled(v view, e model.Endpoint, is shape, link host.Link) bool {
+func (k *Kernel) isVerified(v view, e model.Endpoint, is shape, link host.Link) bool {
 	if !link.Up || link.MasterIndex != is.bridge || !v.attached[datapath.Attachment{Interface: uint32(link.Index), Hook: datapath.InsideIngress}] {
 		return false
 	}
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	was, ok := k.settled[e.Name]
+	was, ok := k.verified[e.Name]
 	return ok && was.shape == is && time.Now().Before(was.until)
 }
 
-// settle remembers that an endpoint is right. Not all are due at the same time
+// verify remembers that an endpoint is right. Not all are due at the same time
 // again.
-func (k *Kernel) settle(v view, e model.Endpoint, is shape) {
+func (k *Kernel) verify(v view, e model.Endpoint, is shape) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	k.settled[e.Name] = settled{is, time.Now().Add(turn(len(v.config.Endpoints), int(e.ID)))}
+	k.verified[e.Name] = verified{is, time.Now().Add(turn(len(v.config.Endpoints), int(e.ID)))}
 }
 
-// settledBridge is a bridge that was found as it should be.
-type settledBridge struct {
+// verifiedBridge is a bridge that was found as it should be.
+type verifiedBridge struct {
 	bridge host.Bridge
 	index  int
 	until  time.Time
 }
 
-// isSettledBridge reports whether a bridge of ours is as it should be, as far as
+// isVerifiedBridge reports whether a bridge of ours is as it should be, as far as
 // a list of links shows it. What that does not show is looked at now and then.
-func (k *Kernel) isSettledBridge(v view, b host.Bridge) bool {
+func (k *Kernel) isVerifiedBridge(v view, b host.Bridge) bool {
 	l, _ := v.link(b.Name)
 	if !isBridge(l, b) || !v.attached[datapath.Attachment{Interface: uint32(l.Index), Hook: datapath.BridgeIngress}] {
 		delete(k.bridges, b.Name)
@@ -85,19 +85,19 @@ func (k *Kernel) isSettledBridge(v view, b host.Bridge) bool {
 	if ok && was.bridge == b && was.index == l.Index && time.Now().Before(was.until) {
 		return true
 	}
-	k.settleBridge(v, b, l)
+	k.verifyBridge(v, b, l)
 	return false
 }
 
 // isBridge reports whether a link is the bridge that it is to be.
 func isBridge(l host.Link, b host.Bridge) bool {
-	apart := len(l.Unrouted) > 0
-	return l.Owned() && l.Type == "bridge" && l.Up && l.MAC == b.MAC && l.MTU == b.MTU && apart == b.Apart &&
+	unrouted := len(l.Unrouted) > 0
+	return l.Owned() && l.Type == "bridge" && l.Up && l.MAC == b.MAC && l.MTU == b.MTU && unrouted == b.Unrouted &&
 		slices.Equal(l.Addresses, []netip.Prefix{b.Gateway})
 }
 
-func (k *Kernel) settleBridge(v view, b host.Bridge, l host.Link) {
-	k.bridges[b.Name] = settledBridge{b, l.Index, time.Now().Add(turn(len(v.config.Networks), l.Index))}
+func (k *Kernel) verifyBridge(v view, b host.Bridge, l host.Link) {
+	k.bridges[b.Name] = verifiedBridge{b, l.Index, time.Now().Add(turn(len(v.config.Networks), l.Index))}
 }
 
 // turn is when one of so many things is to be looked at again. Not all are due at
@@ -107,11 +107,11 @@ func turn(count, which int) time.Duration {
 	return interval + interval*time.Duration(which%64)/64
 }
 
-// unsettle has an endpoint looked at again.
-func (k *Kernel) unsettle(name string) {
+// forgetVerified has an endpoint looked at again.
+func (k *Kernel) forgetVerified(name string) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	delete(k.settled, name)
+	delete(k.verified, name)
 }
 
 // lookAgain reports whether it is time to see whether so many programs are still

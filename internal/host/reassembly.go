@@ -14,25 +14,25 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// RoomName is the host's end of the veth pair into the room.
-const RoomName = "hostnat1"
+// ReassemblyLink is the host's end of the veth pair into the reassembly namespace.
+const ReassemblyLink = "hostnat1"
 
-// roomPeer is the other end, alone in the room.
-const roomPeer = "room"
+// reassemblyPeer is the other end, alone in the reassembly namespace.
+const reassemblyPeer = "reassembly"
 
-// The MACs of both ends, locally administered. bpf/ip4_reassembly.h has the room's.
+// The MACs of both ends, locally administered. bpf/ip4_reassembly.h has the peer's.
 var (
-	roomHostMAC = net.HardwareAddr{0x02, 0x68, 0x6e, 0x00, 0x00, 0x01}
-	roomPeerMAC = net.HardwareAddr{0x02, 0x68, 0x6e, 0x00, 0x00, 0x02}
+	reassemblyHostMAC = net.HardwareAddr{0x02, 0x68, 0x6e, 0x00, 0x00, 0x01}
+	reassemblyPeerMAC = net.HardwareAddr{0x02, 0x68, 0x6e, 0x00, 0x00, 0x02}
 )
 
-// roomMTU lets the largest datagram in and out whole.
-const roomMTU = 65535
+// reassemblyMTU lets the largest datagram in and out whole.
+const reassemblyMTU = 65535
 
-// roomSettings make a namespace the room: it forwards, answers nothing, and
+// reassemblySettings make a namespace the one for reassembly: it forwards, answers nothing, and
 // keeps what waits to be put together for 3 seconds and within 16 MiB. RFC 6146
 // section 4 asks for 2 seconds; the shorter, the sooner a flood is forgotten.
-var roomSettings = []struct{ path, value string }{
+var reassemblySettings = []struct{ path, value string }{
 	{"net/ipv4/ip_forward", "1"},
 	{"net/ipv4/conf/all/rp_filter", "0"},
 	{"net/ipv4/conf/default/rp_filter", "0"},
@@ -48,50 +48,50 @@ var roomSettings = []struct{ path, value string }{
 	{"net/ipv4/ipfrag_max_dist", "0"}, // each datagram seems to come from a sender of its own
 }
 
-// EnsureRoom makes the room, a network namespace in which the kernel puts
+// EnsureReassembly makes the reassembly namespace, a network namespace in which the kernel puts
 // fragments together and cuts packets, and returns the index of our end of its
-// one link. attach is called inside the room before any packet can be there: it
+// one link. attach is called inside the reassembly namespace before any packet can be there: it
 // has to leave something behind that keeps the namespace, since it has no name
 // and no process. If the link stands and keep says that what attach left does
 // too, nothing is done.
-func EnsureRoom(ctx context.Context, keep bool, attach func() error) (int, error) {
-	link, err := findLink(RoomName)
+func EnsureReassembly(ctx context.Context, keep bool, attach func() error) (int, error) {
+	link, err := findLink(ReassemblyLink)
 	if err != nil {
 		return 0, err
 	}
 	if link != nil {
-		if err := claimRoom(link); err != nil {
+		if err := claimReassembly(link); err != nil {
 			return 0, err
 		}
 		if keep && link.Attrs().RawFlags&unix.IFF_UP != 0 { // up is the last step
 			return link.Attrs().Index, nil
 		}
 		if err := netlink.LinkDel(link); err != nil && !errors.Is(err, unix.ENODEV) {
-			return 0, fmt.Errorf("delete link %s of an unfinished room: %w", RoomName, err)
+			return 0, fmt.Errorf("delete link %s of an unfinished reassembly namespace: %w", ReassemblyLink, err)
 		}
 	}
-	room, err := newRoom(attach)
+	inside, err := newReassembly(attach)
 	if err != nil {
 		return 0, err
 	}
-	defer room.Close()
-	return room.connect(ctx)
+	defer inside.Close()
+	return inside.connect(ctx)
 }
 
-// claimRoom refuses a link that is not ours.
-func claimRoom(link netlink.Link) error {
+// claimReassembly refuses a link that is not ours.
+func claimReassembly(link netlink.Link) error {
 	wanted := &netlink.Veth{LinkAttrs: netlink.NewLinkAttrs()}
-	wanted.HardwareAddr = roomHostMAC
+	wanted.HardwareAddr = reassemblyHostMAC
 	_, err := claim(link, wanted)
 	return err
 }
 
-// newRoom makes the namespace, on a thread that is thrown away afterwards.
-func newRoom(attach func() error) (*Namespace, error) {
-	var room *Namespace
+// newReassembly makes the namespace, on a thread that is thrown away afterwards.
+func newReassembly(attach func() error) (*Namespace, error) {
+	var inside *Namespace
 	var err error
-	onLastThread(func() { room, err = enterRoom(attach) })
-	return room, err
+	onLastThread(func() { inside, err = enterReassembly(attach) })
+	return inside, err
 }
 
 // onLastThread runs fn on a thread that ends afterwards. The process's main one
@@ -111,35 +111,35 @@ func onLastThread(fn func()) {
 	<-done
 }
 
-func enterRoom(attach func() error) (*Namespace, error) {
+func enterReassembly(attach func() error) (*Namespace, error) {
 	if err := unix.Unshare(unix.CLONE_NEWNET); err != nil {
 		return nil, fmt.Errorf("make a namespace for fragments: %w", err)
 	}
-	for _, s := range roomSettings {
+	for _, s := range reassemblySettings {
 		if err := setSysctl(s.path, s.value); err != nil {
-			return nil, fmt.Errorf("in the room for fragments: %w", err)
+			return nil, fmt.Errorf("in the reassembly namespace: %w", err)
 		}
 	}
 	if err := cmp.Or(disableIPv6("all"), disableIPv6("default")); err != nil {
-		return nil, fmt.Errorf("in the room for fragments: %w", err)
+		return nil, fmt.Errorf("in the reassembly namespace: %w", err)
 	}
 	if err := attach(); err != nil {
 		return nil, err
 	}
 	file, err := os.Open("/proc/thread-self/ns/net")
 	if err != nil {
-		return nil, fmt.Errorf("open the room for fragments: %w", err)
+		return nil, fmt.Errorf("open the reassembly namespace: %w", err)
 	}
-	return &Namespace{label: "the room for fragments", file: file}, nil
+	return &Namespace{label: "the reassembly namespace", file: file}, nil
 }
 
-// connect makes the veth pair, the room's end first.
+// connect makes the veth pair, the end in the reassembly namespace first.
 func (n *Namespace) connect(ctx context.Context) (int, error) {
 	attrs := netlink.NewLinkAttrs()
-	attrs.Name, attrs.MTU, attrs.HardwareAddr = RoomName, roomMTU, roomHostMAC
+	attrs.Name, attrs.MTU, attrs.HardwareAddr = ReassemblyLink, reassemblyMTU, reassemblyHostMAC
 	fd := netns.NsHandle(n.file.Fd())
 	link, err := addLink(&netlink.Veth{
-		LinkAttrs: attrs, PeerName: roomPeer, PeerNamespace: netlink.NsFd(fd), PeerHardwareAddr: roomPeerMAC, PeerMTU: roomMTU,
+		LinkAttrs: attrs, PeerName: reassemblyPeer, PeerNamespace: netlink.NsFd(fd), PeerHardwareAddr: reassemblyPeerMAC, PeerMTU: reassemblyMTU,
 	})
 	if err != nil {
 		return 0, err
@@ -149,19 +149,21 @@ func (n *Namespace) connect(ctx context.Context) (int, error) {
 		return 0, fmt.Errorf("enter %s: %w", n.label, err)
 	}
 	defer inside.Close()
-	if err := cmp.Or(furnish(inside), disableIPv6(RoomName), setUp(netlink.LinkSetUp, link)); err != nil {
+	if err := cmp.Or(configurePeer(inside), disableIPv6(ReassemblyLink), setUp(netlink.LinkSetUp, link)); err != nil {
 		return 0, err
 	}
-	waitUntil(ctx, func() bool { return running(netlink.LinkByName(RoomName)) && running(inside.LinkByName(roomPeer)) })
+	waitUntil(ctx, func() bool {
+		return running(netlink.LinkByName(ReassemblyLink)) && running(inside.LinkByName(reassemblyPeer))
+	})
 	return link.Attrs().Index, nil
 }
 
-// furnish sets the room's end up, without ARP, and adds the routes: all lead
+// configurePeer sets the end in the reassembly namespace up, without ARP, and adds the routes: all lead
 // back out, and differ in their MTU.
-func furnish(inside *netlink.Handle) error {
-	peer, err := inside.LinkByName(roomPeer)
+func configurePeer(inside *netlink.Handle) error {
+	peer, err := inside.LinkByName(reassemblyPeer)
 	if err != nil {
-		return fmt.Errorf("find %s in the room for fragments: %w", roomPeer, err)
+		return fmt.Errorf("find %s in the reassembly namespace: %w", reassemblyPeer, err)
 	}
 	err = cmp.Or(
 		onLink("switch off ARP of", peer, inside.LinkSetARPOff(peer)),
@@ -180,7 +182,7 @@ func furnish(inside *netlink.Handle) error {
 			route.MTU = 20 + 8*size
 		}
 		if err := inside.RouteAdd(&route); err != nil {
-			return fmt.Errorf("add a route with MTU %d to the room for fragments: %w", route.MTU, err)
+			return fmt.Errorf("add a route with MTU %d to the reassembly namespace: %w", route.MTU, err)
 		}
 	}
 	return nil
@@ -194,7 +196,7 @@ func pieceSizes() []int {
 	for n := 6; n <= 256; n++ {
 		sizes = append(sizes, n)
 	}
-	for n := 320; n <= (roomMTU-20)/8; n += 64 {
+	for n := 320; n <= (reassemblyMTU-20)/8; n += 64 {
 		sizes = append(sizes, n)
 	}
 	return sizes

@@ -6,10 +6,10 @@ import (
 	"strings"
 )
 
-// apartSettings are those of a link that has addresses which the host may have on
+// unroutedSettings are those of a link that has addresses which the host may have on
 // another link too, or which are other machines' there. The order is that of
-// readApart's digits.
-var apartSettings = []struct{ key, value string }{
+// readUnrouted's digits.
+var unroutedSettings = []struct{ key, value string }{
 	// The way back to who asks the gateway is no route: a socket's own link is (see EnsureBridge).
 	{"rp_filter", "0"}, // or 2, if it is strict for all
 	// Who has here what is the host's own address elsewhere is no forger: he reaches the gateway.
@@ -18,21 +18,21 @@ var apartSettings = []struct{ key, value string }{
 	{"arp_ignore", "1"},
 }
 
-// setApart makes these settings.
-func setApart(link string) error {
-	filter := apartSettings[0].value
+// setUnrouted makes these settings.
+func setUnrouted(link string) error {
+	filter := unroutedSettings[0].value
 	if hasSysctl(linkSysctl("ipv4", "all", "rp_filter"), "1") {
 		filter = "2"
 	}
 	errs := []error{setSysctl(linkSysctl("ipv4", link, "rp_filter"), filter)}
-	for _, s := range apartSettings[1:] {
+	for _, s := range unroutedSettings[1:] {
 		errs = append(errs, setSysctl(linkSysctl("ipv4", link, s.key), s.value))
 	}
 	return errors.Join(errs...)
 }
 
-func isApart(link string) bool {
-	for _, s := range apartSettings[1:] {
+func isUnrouted(link string) bool {
+	for _, s := range unroutedSettings[1:] {
 		if !hasSysctl(linkSysctl("ipv4", link, s.key), s.value) {
 			return false
 		}
@@ -58,10 +58,10 @@ func isStrict(link string) bool {
 	return max(own, all) == "1"
 }
 
-// readApart returns what these settings are now, a digit each.
-func readApart(link string) (string, error) {
+// readUnrouted returns what these settings are now, a digit each.
+func readUnrouted(link string) (string, error) {
 	var digits strings.Builder
-	for _, s := range apartSettings {
+	for _, s := range unroutedSettings {
 		now, err := readSysctl(linkSysctl("ipv4", link, s.key))
 		if err != nil {
 			return "", fmt.Errorf("read %s of %s: %w", s.key, link, err)
@@ -71,17 +71,17 @@ func readApart(link string) (string, error) {
 	return digits.String(), nil
 }
 
-// areApart reports whether a text is one of readApart's, or of a version before,
+// areUnrouted reports whether a text is one of readUnrouted's, or of a version before,
 // which knew of the first setting alone.
-func areApart(digits string) bool {
-	return (len(digits) == 1 || len(digits) == len(apartSettings)) && strings.Trim(digits, "012345678") == ""
+func areUnrouted(digits string) bool {
+	return (len(digits) == 1 || len(digits) == len(unroutedSettings)) && strings.Trim(digits, "012345678") == ""
 }
 
-// restoreApart gives a link the settings that readApart has read.
-func restoreApart(link, digits string) error {
+// restoreUnrouted gives a link the settings that readUnrouted has read.
+func restoreUnrouted(link, digits string) error {
 	var errs []error
 	for i, digit := range digits {
-		errs = append(errs, setSysctl(linkSysctl("ipv4", link, apartSettings[i].key), string(digit)))
+		errs = append(errs, setSysctl(linkSysctl("ipv4", link, unroutedSettings[i].key), string(digit)))
 	}
 	return errors.Join(errs...)
 }

@@ -9,26 +9,26 @@ import (
 	"github.com/hostnat/hostnat/internal/host"
 )
 
-// mirrorRig is a mirror of a namespace with the links a and b, and of ours hn-x.
-type mirrorRig struct {
+// linkCacheRig is a link cache of a namespace with the links a and b, and of ours hn-x.
+type linkCacheRig struct {
 	t *testing.T
 	n *lab.Namespace
-	m *mirror
+	m *linkCache
 }
 
-func newMirrorRig(t *testing.T) *mirrorRig {
+func newLinkCacheRig(t *testing.T) *linkCacheRig {
 	t.Helper()
 	lab.RequireRoot(t)
-	n, err := lab.NewNamespace("mirror")
+	n, err := lab.NewNamespace("linkcache")
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { n.Close() })
-	r := &mirrorRig{t: t, n: n}
+	r := &linkCacheRig{t: t, n: n}
 	r.must(lab.Veth(n, "a", n, "b"), n.AddAddress("a", "192.0.2.1/24"), n.AddBridge("hn-x"), n.SetAlias("hn-x", host.Owner))
 	r.on(func() error {
 		w, err := host.NewWatcher()
-		r.m = newMirror(w)
+		r.m = newLinkCache(w)
 		return err
 	})
 	t.Cleanup(func() { r.m.watcher.Close() })
@@ -36,7 +36,7 @@ func newMirrorRig(t *testing.T) *mirrorRig {
 	return r
 }
 
-func (r *mirrorRig) must(errs ...error) {
+func (r *linkCacheRig) must(errs ...error) {
 	r.t.Helper()
 	for _, err := range errs {
 		if err != nil {
@@ -45,13 +45,13 @@ func (r *mirrorRig) must(errs ...error) {
 	}
 }
 
-func (r *mirrorRig) on(fn func() error) {
+func (r *linkCacheRig) on(fn func() error) {
 	r.t.Helper()
 	r.must(r.n.Do(fn))
 }
 
 // told has everything told as it is now.
-func (r *mirrorRig) told() {
+func (r *linkCacheRig) told() {
 	r.t.Helper()
 	r.on(func() error {
 		r.m.begin()
@@ -61,7 +61,7 @@ func (r *mirrorRig) told() {
 	})
 }
 
-func (r *mirrorRig) drifted() (drifted bool) {
+func (r *linkCacheRig) drifted() (drifted bool) {
 	r.t.Helper()
 	r.on(func() (err error) {
 		drifted, err = r.m.drifted(context.Background())
@@ -70,7 +70,7 @@ func (r *mirrorRig) drifted() (drifted bool) {
 	return drifted
 }
 
-func TestMirrorTellsWhatDrifts(t *testing.T) {
+func TestLinkCacheTellsWhatDrifts(t *testing.T) {
 	t.Parallel()
 	tests := []struct {
 		name string
@@ -98,7 +98,7 @@ func TestMirrorTellsWhatDrifts(t *testing.T) {
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
 			t.Parallel()
-			r := newMirrorRig(t)
+			r := newLinkCacheRig(t)
 			r.must(test.do(r.n))
 			if got := r.drifted(); got != test.want {
 				t.Errorf("drifted %v, want %v", got, test.want)
@@ -112,9 +112,9 @@ func TestMirrorTellsWhatDrifts(t *testing.T) {
 }
 
 // What was made, and told of, is no drift, whatever else has drifted.
-func TestMirrorExpectsWhatWasTold(t *testing.T) {
+func TestLinkCacheExpectsWhatWasTold(t *testing.T) {
 	t.Parallel()
-	r := newMirrorRig(t)
+	r := newLinkCacheRig(t)
 	r.must(r.n.AddTAP("tap0"), r.n.AddAddress("tap0", "10.0.0.1/24"), r.n.SetAlias("tap0", host.Owner))
 	tell := func(names ...string) {
 		r.on(func() error {
@@ -141,9 +141,9 @@ func TestMirrorExpectsWhatWasTold(t *testing.T) {
 
 // The host's facts are gathered anew when the host has changed, and not for links
 // of ours.
-func TestMirrorKeepsFacts(t *testing.T) {
+func TestLinkCacheKeepsFacts(t *testing.T) {
 	t.Parallel()
-	r := newMirrorRig(t)
+	r := newLinkCacheRig(t)
 	addresses := func() (list []string) {
 		r.on(func() error {
 			facts, err := r.m.hostFacts(context.Background())

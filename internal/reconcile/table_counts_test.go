@@ -8,7 +8,7 @@ import (
 
 // A monitor that asks each second does not have a large table counted each
 // second; a small one is always as it is.
-func TestCensus(t *testing.T) {
+func TestTableCounts(t *testing.T) {
 	t.Parallel()
 	for _, tt := range []struct {
 		name string
@@ -27,7 +27,7 @@ func TestCensus(t *testing.T) {
 				clock = clock.Add(tt.took)
 				return uint64(counted), 7, nil
 			}
-			var c census
+			var c tableCounts
 			for second := range 60 {
 				clock = time.Unix(int64(second), 0)
 				sessions, bindings, err := c.counts(func() time.Time { return clock }, count)
@@ -43,9 +43,9 @@ func TestCensus(t *testing.T) {
 }
 
 // A count that fails is no count.
-func TestCensusFails(t *testing.T) {
+func TestTableCountsFail(t *testing.T) {
 	t.Parallel()
-	var c census
+	var c tableCounts
 	broken := errors.New("no such map")
 	if _, _, err := c.counts(time.Now, func() (uint64, uint64, error) { return 1, 1, broken }); !errors.Is(err, broken) {
 		t.Errorf("got %v", err)

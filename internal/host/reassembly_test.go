@@ -11,17 +11,17 @@ import (
 	"github.com/hostnat/hostnat/internal/model"
 )
 
-func ensureRoom(t *testing.T, n *lab.Namespace, keep bool, attach func() error) (index int) {
+func ensureReassembly(t *testing.T, n *lab.Namespace, keep bool, attach func() error) (index int) {
 	t.Helper()
 	on(t, n, func() (err error) {
-		index, err = EnsureRoom(t.Context(), keep, attach)
+		index, err = EnsureReassembly(t.Context(), keep, attach)
 		return err
 	})
 	return index
 }
 
-// TestRoom: one link on the host, forwarding inside alone.
-func TestRoom(t *testing.T) {
+// TestReassembly: one link on the host, forwarding inside alone.
+func TestReassembly(t *testing.T) {
 	t.Parallel()
 	n := newHost(t)
 	must(t, n.Sysctl("net/ipv4/ip_forward", "0"))
@@ -31,10 +31,10 @@ func TestRoom(t *testing.T) {
 		inside = string(b)
 		return errors.Join(err, keepNamespace(t))
 	}
-	index := ensureRoom(t, n, false, attach)
-	l := linkNamed(t, n, RoomName)
+	index := ensureReassembly(t, n, false, attach)
+	l := linkNamed(t, n, ReassemblyLink)
 	if l.Index != index || !l.Up || !l.Owned() || l.MTU != 65535 || len(l.Addresses) > 0 {
-		t.Errorf("link of the room: %+v", l)
+		t.Errorf("link of the reassembly namespace: %+v", l)
 	}
 	if inside != "1\n" {
 		t.Errorf("ip_forward inside is %q", inside)
@@ -43,16 +43,16 @@ func TestRoom(t *testing.T) {
 	wantSysctl(t, n, "net/ipv6/conf/hostnat1/disable_ipv6", "1\n")
 
 	never := func() error { return errors.New("made again") }
-	if again := ensureRoom(t, n, true, never); again != index {
+	if again := ensureReassembly(t, n, true, never); again != index {
 		t.Errorf("interface %d, was %d", again, index)
 	}
-	must(t, n.SetDown(RoomName)) // as if the daemon had been killed in between
-	if again := ensureRoom(t, n, true, attach); again == index {
-		t.Error("an unfinished room was taken for a good one")
+	must(t, n.SetDown(ReassemblyLink)) // as if the daemon had been killed in between
+	if again := ensureReassembly(t, n, true, attach); again == index {
+		t.Error("an unfinished reassembly namespace was taken for a good one")
 	}
-	index = ensureRoom(t, n, true, never)
-	if again := ensureRoom(t, n, false, attach); again == index {
-		t.Error("a room that nothing keeps was taken for a good one")
+	index = ensureReassembly(t, n, true, never)
+	if again := ensureReassembly(t, n, false, attach); again == index {
+		t.Error("a reassembly namespace that nothing keeps was taken for a good one")
 	}
 }
 
@@ -65,14 +65,14 @@ func keepNamespace(t *testing.T) error {
 	return err
 }
 
-// TestRoomThatCannotBe leaves nothing behind, and nobody in the wrong namespace.
-func TestRoomThatCannotBe(t *testing.T) {
+// TestReassemblyThatCannotBe leaves nothing behind, and nobody in the wrong namespace.
+func TestReassemblyThatCannotBe(t *testing.T) {
 	t.Parallel()
 	n := newHost(t)
 	failure := errors.New("no such thing in this kernel")
 	on(t, n, func() error {
 		for range 8 {
-			if _, err := EnsureRoom(t.Context(), false, func() error { return failure }); !errors.Is(err, failure) {
+			if _, err := EnsureReassembly(t.Context(), false, func() error { return failure }); !errors.Is(err, failure) {
 				t.Errorf("got %v", err)
 			}
 			runtime.Gosched()
@@ -85,30 +85,30 @@ func TestRoomThatCannotBe(t *testing.T) {
 	})
 }
 
-// TestRoomLeavesTheProcessWhereItIs: /proc/PID/ns/net is that of the main thread,
+// TestReassemblyLeavesTheProcessWhereItIs: /proc/PID/ns/net is that of the main thread,
 // which any goroutine may get.
-func TestRoomLeavesTheProcessWhereItIs(t *testing.T) {
+func TestReassemblyLeavesTheProcessWhereItIs(t *testing.T) {
 	lab.RequireRoot(t) // and not parallel: other tests take threads into namespaces
 	own := fmt.Sprintf("/proc/%d/ns/net", os.Getpid())
 	before, err := os.Readlink(own)
 	must(t, err)
 	for range 50 {
-		room, err := newRoom(func() error { return nil })
-		must(t, err, room.Close())
+		inside, err := newReassembly(func() error { return nil })
+		must(t, err, inside.Close())
 		if now, err := os.Readlink(own); err != nil || now != before {
 			t.Fatalf("the process is in %s, was in %s: %v", now, before, err)
 		}
 	}
 }
 
-// TestRoomOfSomebodyElse: a link of that name that is not ours stays as it is.
-func TestRoomOfSomebodyElse(t *testing.T) {
+// TestReassemblyLinkOfSomebodyElse: a link of that name that is not ours stays as it is.
+func TestReassemblyLinkOfSomebodyElse(t *testing.T) {
 	t.Parallel()
 	n := newHost(t)
-	must(t, n.AddBridge(RoomName))
+	must(t, n.AddBridge(ReassemblyLink))
 	on(t, n, func() error {
-		_, err := EnsureRoom(t.Context(), false, func() error { return nil })
-		wantRefusal(t, err, model.Conflict, RoomName)
+		_, err := EnsureReassembly(t.Context(), false, func() error { return nil })
+		wantRefusal(t, err, model.Conflict, ReassemblyLink)
 		return nil
 	})
 }

@@ -28,19 +28,19 @@ func privateConfig() config.Config {
 
 const cloneGateway = model.MAC("02:68:6e:80:00:03")
 
-func islandLinks() []host.Link {
+func pointToPointLinks() []host.Link {
 	gateway := []netip.Prefix{netip.MustParsePrefix("172.16.1.1/32")}
 	return []host.Link{
 		{Index: 1, Name: "lo", Loopback: true},
 		{Index: 2, Name: "eth0", HasEthernet: true},
 		{Index: 3, Name: host.AnchorName, Alias: host.Owner},
-		{Index: 4, Name: host.RoomName, Alias: host.Owner},
+		{Index: 4, Name: host.ReassemblyLink, Alias: host.Owner},
 		{Index: 5, Name: "hv-c1", Alias: host.Owner, MAC: cloneGateway, Addresses: gateway, Unrouted: gateway},
-		{Index: 6, Name: "tap0", MAC: cloneGateway, Addresses: gateway, Unrouted: gateway, Lent: gateway, Island: true},
+		{Index: 6, Name: "tap0", MAC: cloneGateway, Addresses: gateway, Unrouted: gateway, Lent: gateway, PointToPoint: true},
 	}
 }
 
-func TestMakeIslands(t *testing.T) {
+func TestMakePointToPoint(t *testing.T) {
 	t.Parallel()
 	lent := Adoption{Name: "tap0", Gateway: netip.MustParsePrefix("172.16.1.1/32")}
 	moved, oneLess := privateConfig(), privateConfig()
@@ -66,7 +66,7 @@ func TestMakeIslands(t *testing.T) {
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()
-			got := Make(tt.config.Unfolded(), islandLinks(), nil, 1400)
+			got := Make(tt.config.Unfolded(), pointToPointLinks(), nil, 1400)
 			if diff := cmp.Diff(tt.want, got, cmp.Comparer(func(a, b netip.Prefix) bool { return a == b })); diff != "" {
 				t.Errorf("plan (-want +got):\n%s", diff)
 			}
@@ -74,22 +74,22 @@ func TestMakeIslands(t *testing.T) {
 	}
 }
 
-func TestDatapathConfigOfIslands(t *testing.T) {
+func TestDatapathConfigOfPointToPoint(t *testing.T) {
 	t.Parallel()
 	cfg := privateConfig()
 	if _, err := cfg.AddMapping(config.MappingSpec{Protocol: "tcp", External: "8080", Internal: "vm:80"}, nil); err != nil {
 		t.Fatal(err)
 	}
-	c := view{config: cfg.Unfolded(), links: islandLinks()}.datapathConfig()
+	c := view{config: cfg.Unfolded(), links: pointToPointLinks()}.datapathConfig()
 	want := datapath.Network{
 		Compartment: 6, NAT: 1, Bridge: 6, Subnet: netip.MustParsePrefix("172.16.1.0/24"), Gateway: netip.MustParseAddr("172.16.1.1"),
-		GatewayMAC: cloneGateway, KeptApart: true, Apart: true,
+		GatewayMAC: cloneGateway, EndpointsIsolated: true, Unrouted: true,
 	}
 	equal := cmp.Options{cmp.Comparer(func(a, b netip.Prefix) bool { return a == b }), cmp.Comparer(func(a, b netip.Addr) bool { return a == b })}
 	if diff := cmp.Diff(want, c.Networks[6], equal); diff != "" || len(c.Networks) != 2 {
 		t.Errorf("%d networks (-want +got):\n%s", len(c.Networks), diff)
 	}
-	inside := datapath.Inside{Network: 6, Island: true, Address: netip.MustParseAddr("172.16.1.2"), MAC: "02:00:00:00:00:77"}
+	inside := datapath.Inside{Network: 6, PointToPoint: true, Address: netip.MustParseAddr("172.16.1.2"), MAC: "02:00:00:00:00:77"}
 	if diff := cmp.Diff(inside, c.Insides[6], equal); diff != "" || len(c.Insides) != 2 {
 		t.Errorf("%d inside interfaces (-want +got):\n%s", len(c.Insides), diff)
 	}
@@ -108,7 +108,7 @@ func TestDatapathConfigOfIslands(t *testing.T) {
 	}
 	list := attachments(c)
 	for _, index := range []uint32{5, 6} {
-		for _, hook := range islandHooks {
+		for _, hook := range pointToPointHooks {
 			if !slices.Contains(list, datapath.Attachment{Interface: index, Hook: hook}) {
 				t.Errorf("%s is not attached to %d: %v", hook, index, list)
 			}
@@ -116,7 +116,7 @@ func TestDatapathConfigOfIslands(t *testing.T) {
 	}
 }
 
-func TestNamesOfIslands(t *testing.T) {
+func TestNamesOfPointToPoint(t *testing.T) {
 	t.Parallel()
 	n := namesOf(privateConfig().Unfolded())
 	address := netip.MustParseAddr("172.16.1.2")
@@ -126,27 +126,27 @@ func TestNamesOfIslands(t *testing.T) {
 	}
 }
 
-func TestIsIsland(t *testing.T) {
+func TestIsPointToPoint(t *testing.T) {
 	t.Parallel()
 	cfg := privateConfig().Unfolded()
 	n, err := cfg.Network("snap/vm")
 	if err != nil {
 		t.Fatal(err)
 	}
-	right := islandLinks()[5]
+	right := pointToPointLinks()[5]
 	other, routed := right, right
 	other.MAC, routed.Unrouted = "02:68:6e:80:00:04", nil
-	if !isIsland(right, n) || isIsland(other, n) || isIsland(routed, n) {
+	if !isPointToPoint(right, n) || isPointToPoint(other, n) || isPointToPoint(routed, n) {
 		t.Error("what is right, or what is wrong, is not seen")
 	}
 }
 
 // The link of a private endpoint that others have made is its own port.
-func TestPluggedInIsland(t *testing.T) {
+func TestPluggedInPointToPoint(t *testing.T) {
 	t.Parallel()
 	c := privateConfig()
 	c.Endpoints = append(c.Endpoints, model.Endpoint{Name: "p", ID: 7, Network: "snap", Kind: model.KindPort, Interface: "p0"})
-	links := append(islandLinks(), host.Link{Index: 7, Name: "p0", Type: "veth", Up: true, Island: true})
+	links := append(pointToPointLinks(), host.Link{Index: 7, Name: "p0", Type: "veth", Up: true, PointToPoint: true})
 	links[4].Type, links[4].Up = "veth", true // ours
 	links[5].Type, links[5].Up = "tuntap", true
 	u := c.Unfolded()

@@ -29,11 +29,11 @@ func (p *packet) basic(end side, a netip.Addr) {
 	}
 }
 
-// wholeOutward is Basic NAT (RFC 3022 section 2.1): it needs an external address
+// oneToOneOutward is Basic NAT (RFC 3022 section 2.1): it needs an external address
 // that is the endpoint's alone.
-func (m *Model) wholeOutward(p *packet, from sender) Result {
-	w, has := m.wholeOf(from.Compartment, p.source.Addr())
-	far, across := m.wholeAt(p.dest.Addr())
+func (m *Model) oneToOneOutward(p *packet, from sender) Result {
+	w, has := m.oneToOneOf(from.Compartment, p.source.Addr())
+	far, across := m.oneToOneAt(p.dest.Addr())
 	switch {
 	case !across && m.config.isHost(p.dest.Addr()):
 		return passed()
@@ -58,31 +58,31 @@ func (m *Model) wholeOutward(p *packet, from sender) Result {
 }
 
 // admits: no list of remotes admits all.
-func (w Whole) admits(remote netip.Addr) bool {
+func (w OneToOne) admits(remote netip.Addr) bool {
 	return len(w.From) == 0 || slices.ContainsFunc(w.From, func(f netip.Prefix) bool { return f.Contains(remote) })
 }
 
-func (m *Model) wholeOf(compartment uint32, internal netip.Addr) (Whole, bool) {
-	for _, w := range m.config.Wholes {
+func (m *Model) oneToOneOf(compartment uint32, internal netip.Addr) (OneToOne, bool) {
+	for _, w := range m.config.OneToOne {
 		if w.Compartment == compartment && w.Internal == internal {
 			return w, true
 		}
 	}
-	return Whole{}, false
+	return OneToOne{}, false
 }
 
-func (m *Model) wholeAt(external netip.Addr) (Whole, bool) {
-	for _, w := range m.config.Wholes {
+func (m *Model) oneToOneAt(external netip.Addr) (OneToOne, bool) {
+	for _, w := range m.config.OneToOne {
 		if w.External == external {
 			return w, true
 		}
 	}
-	return Whole{}, false
+	return OneToOne{}, false
 }
 
-// wholeErrorInward is an error about a packet without ports (RFC 3022 section 4.3).
-func (m *Model) wholeErrorInward(p *packet, q *quote) Result {
-	w, has := m.wholeAt(q.source.Addr())
+// oneToOneErrorInward is an error about a packet without ports (RFC 3022 section 4.3).
+func (m *Model) oneToOneErrorInward(p *packet, q *quote) Result {
+	w, has := m.oneToOneAt(q.source.Addr())
 	switch {
 	case !has:
 		return m.foreign(p)
@@ -96,8 +96,8 @@ func (m *Model) wholeErrorInward(p *packet, q *quote) Result {
 	return m.deliver(p, w.Compartment, w.Network, w.Internal)
 }
 
-func (m *Model) wholeErrorOutward(p *packet, q *quote, compartment uint32) Result {
-	w, has := m.wholeOf(compartment, q.dest.Addr())
+func (m *Model) oneToOneErrorOutward(p *packet, q *quote, compartment uint32) Result {
+	w, has := m.oneToOneOf(compartment, q.dest.Addr())
 	switch {
 	case !has:
 		return dropped(ICMPErrorInvalid)
@@ -109,8 +109,8 @@ func (m *Model) wholeErrorOutward(p *packet, q *quote, compartment uint32) Resul
 	return Result{Verdict: Outward, Frame: p.frame}
 }
 
-func (m *Model) wholeInward(p *packet) Result {
-	w, has := m.wholeAt(p.dest.Addr())
+func (m *Model) oneToOneInward(p *packet) Result {
+	w, has := m.oneToOneAt(p.dest.Addr())
 	switch {
 	case !has:
 		return m.foreign(p)

@@ -13,8 +13,8 @@ import (
 	"github.com/vishvananda/netlink"
 )
 
-func testIsland() Island {
-	return Island{
+func testPointToPoint() PointToPoint {
+	return PointToPoint{
 		MAC: "02:68:6e:80:00:09", Gateway: netip.MustParsePrefix("172.16.1.1/24"),
 		Endpoint: netip.MustParseAddr("172.16.1.2"), EndpointMAC: "02:42:ac:10:01:02",
 	}
@@ -37,12 +37,12 @@ func wantPinned(t *testing.T, n *lab.Namespace, link string, want ...string) {
 
 func noGuard(int) error { return nil }
 
-func TestEnsureIsland(t *testing.T) {
+func TestEnsurePointToPoint(t *testing.T) {
 	t.Parallel()
 	n := newHost(t)
 	must(t, n.AddTAP("tap0"), n.SetDown("tap0"), n.Sysctl("net/ipv4/conf/tap0/rp_filter", "2"), n.Sysctl("net/ipv4/conf/tap0/arp_ignore", "8"))
 	was := linkNamed(t, n, "tap0")
-	island := testIsland()
+	wanted := testPointToPoint()
 	var index int
 	guarded := 0
 	guard := func(at int) error {
@@ -52,33 +52,33 @@ func TestEnsureIsland(t *testing.T) {
 		}
 		return nil
 	}
-	on(t, n, func() (err error) { index, err = EnsureIsland(t.Context(), "tap0", island, guard); return err })
+	on(t, n, func() (err error) { index, err = EnsurePointToPoint(t.Context(), "tap0", wanted, guard); return err })
 	l := linkNamed(t, n, "tap0")
-	if guarded != index || l.Index != index || l.MAC != island.MAC || !l.Up || !l.Island || l.Owned() ||
-		!slices.Equal(l.Unrouted, []netip.Prefix{island.Gateway}) || !slices.Equal(l.Lent, l.Unrouted) {
-		t.Errorf("island is %+v", l)
+	if guarded != index || l.Index != index || l.MAC != wanted.MAC || !l.Up || !l.PointToPoint || l.Owned() ||
+		!slices.Equal(l.Unrouted, []netip.Prefix{wanted.Gateway}) || !slices.Equal(l.Lent, l.Unrouted) {
+		t.Errorf("link is %+v", l)
 	}
-	wantApart(t, n, "tap0")
+	wantUnrouted(t, n, "tap0")
 	wantPinned(t, n, "tap0", "172.16.1.2 02:42:ac:10:01:02")
-	on(t, n, func() error { return CheckIsland(t.Context(), "tap0") })
-	wantQuiet(t, n, func() error { _, err := EnsureIsland(t.Context(), "tap0", island, noGuard); return err })
+	on(t, n, func() error { return CheckPointToPoint(t.Context(), "tap0") })
+	wantQuiet(t, n, func() error { _, err := EnsurePointToPoint(t.Context(), "tap0", wanted, noGuard); return err })
 
 	// Another gateway takes the place of the first; an address of the owner's stays.
 	must(t, n.AddAddress("tap0", "192.0.2.7/32"))
-	moved := island
+	moved := wanted
 	moved.Gateway, moved.Endpoint = netip.MustParsePrefix("172.16.9.1/24"), netip.MustParseAddr("172.16.9.2")
-	on(t, n, func() error { _, err := EnsureIsland(t.Context(), "tap0", moved, noGuard); return err })
+	on(t, n, func() error { _, err := EnsurePointToPoint(t.Context(), "tap0", moved, noGuard); return err })
 	if l := linkNamed(t, n, "tap0"); !slices.Equal(l.Lent, []netip.Prefix{moved.Gateway}) || len(l.Addresses) != 2 {
-		t.Errorf("moved island is %+v", l)
+		t.Errorf("moved link is %+v", l)
 	}
 	wantPinned(t, n, "tap0", "172.16.9.2 02:42:ac:10:01:02")
 	must(t, n.DeleteAddress("tap0", "192.0.2.7/32"))
 
-	on(t, n, func() error { return ReleaseIsland(t.Context(), "tap0") })
-	on(t, n, func() error { return ReleaseIsland(t.Context(), "tap0") })
-	on(t, n, func() error { return ReleaseIsland(t.Context(), "tap9") })
-	if l := linkNamed(t, n, "tap0"); l.MAC != was.MAC || l.Island || len(l.Addresses) > 0 {
-		t.Errorf("released island is %+v, it was %+v", l, was)
+	on(t, n, func() error { return ReleasePointToPoint(t.Context(), "tap0") })
+	on(t, n, func() error { return ReleasePointToPoint(t.Context(), "tap0") })
+	on(t, n, func() error { return ReleasePointToPoint(t.Context(), "tap9") })
+	if l := linkNamed(t, n, "tap0"); l.MAC != was.MAC || l.PointToPoint || len(l.Addresses) > 0 {
+		t.Errorf("released link is %+v, it was %+v", l, was)
 	}
 	wantSysctl(t, n, "net/ipv4/conf/tap0/rp_filter", "2\n")
 	wantSysctl(t, n, "net/ipv4/conf/tap0/accept_local", "0\n")
@@ -87,24 +87,24 @@ func TestEnsureIsland(t *testing.T) {
 }
 
 // A guard that fails leaves the host without an address there.
-func TestEnsureIslandWithoutGuard(t *testing.T) {
+func TestEnsurePointToPointWithoutGuard(t *testing.T) {
 	t.Parallel()
 	n := newHost(t)
 	must(t, n.AddTAP("tap0"))
 	failure := errors.New("no program")
 	on(t, n, func() error {
-		_, err := EnsureIsland(t.Context(), "tap0", testIsland(), func(int) error { return failure })
+		_, err := EnsurePointToPoint(t.Context(), "tap0", testPointToPoint(), func(int) error { return failure })
 		if !errors.Is(err, failure) {
 			t.Errorf("got %v", err)
 		}
 		return nil
 	})
-	if l := linkNamed(t, n, "tap0"); len(l.Addresses) > 0 || !l.Island {
+	if l := linkNamed(t, n, "tap0"); len(l.Addresses) > 0 || !l.PointToPoint {
 		t.Errorf("link is %+v", l)
 	}
 }
 
-func TestEnsureIslandRefuses(t *testing.T) {
+func TestEnsurePointToPointRefuses(t *testing.T) {
 	t.Parallel()
 	n := newHost(t)
 	must(t, n.AddTAP("tap0"), n.AddBridge("other", "tap0"), lab.Veth(n, "uplink", n, "x"), n.AddAddress("uplink", "192.0.2.7/24"))
@@ -115,9 +115,9 @@ func TestEnsureIslandRefuses(t *testing.T) {
 		"tap9": {model.NotFound, "tap9"}, "tap0": {model.Conflict, "other"}, "lo": {model.Conflict, "lo"}, "uplink": {model.Conflict, "192.0.2.7"},
 	} {
 		on(t, n, func() error {
-			_, err := EnsureIsland(t.Context(), link, testIsland(), noGuard)
+			_, err := EnsurePointToPoint(t.Context(), link, testPointToPoint(), noGuard)
 			wantRefusal(t, err, want.code, want.naming)
-			wantRefusal(t, CheckIsland(t.Context(), link), want.code, want.naming)
+			wantRefusal(t, CheckPointToPoint(t.Context(), link), want.code, want.naming)
 			return nil
 		})
 	}
@@ -125,21 +125,21 @@ func TestEnsureIslandRefuses(t *testing.T) {
 
 // Two endpoints with one MAC and one address, each behind a gateway with one MAC
 // and one address, and no route to either.
-func TestEnsureVethAsIsland(t *testing.T) {
+func TestEnsureVethAsPointToPoint(t *testing.T) {
 	t.Parallel()
 	host := newHost(t)
 	for _, name := range []string{"hv-c1", "hv-c2"} {
 		inside := newHost(t)
 		v := Veth{
-			Name: name, Island: testIsland(), Namespace: openNS(t, host, inside), IfName: "eth0",
+			Name: name, PointToPoint: testPointToPoint(), Namespace: openNS(t, host, inside), IfName: "eth0",
 			MAC: "02:42:ac:10:01:02", Address: netip.MustParsePrefix("172.16.1.2/24"), Gateway: netip.MustParseAddr("172.16.1.1"), MTU: 1400,
-			GatewayMAC: testIsland().MAC,
+			GatewayMAC: testPointToPoint().MAC,
 		}
 		on(t, host, func() error { _, err := EnsureVeth(t.Context(), v); return err })
 		wantQuiet(t, host, func() error { _, err := EnsureVeth(t.Context(), v); return err })
 		l := linkNamed(t, host, name)
-		if l.MAC != v.Island.MAC || l.MasterIndex != 0 || !l.Up || !l.Owned() || l.Island || len(l.Lent) > 0 ||
-			!slices.Equal(l.Unrouted, []netip.Prefix{v.Island.Gateway}) {
+		if l.MAC != v.PointToPoint.MAC || l.MasterIndex != 0 || !l.Up || !l.Owned() || l.PointToPoint || len(l.Lent) > 0 ||
+			!slices.Equal(l.Unrouted, []netip.Prefix{v.PointToPoint.Gateway}) {
 			t.Errorf("host side is %+v", l)
 		}
 		if in := linkNamed(t, inside, "eth0"); in.MAC != v.MAC || !slices.Equal(in.Addresses, []netip.Prefix{v.Address}) {
@@ -157,9 +157,9 @@ func TestEnsureVethAsIsland(t *testing.T) {
 	}
 }
 
-// TestIslandOfBefore: the mark of a version before has one setting. It is completed
+// TestPointToPointOfBefore: the mark of a version before has one setting. It is completed
 // with what that version did not set; without, the rest stays as it is.
-func TestIslandOfBefore(t *testing.T) {
+func TestPointToPointOfBefore(t *testing.T) {
 	t.Parallel()
 	for _, adopted := range []bool{false, true} {
 		n := newHost(t)
@@ -174,9 +174,12 @@ func TestIslandOfBefore(t *testing.T) {
 			return netlink.LinkAddAltName(link, mark)
 		})
 		if adopted {
-			ensure := func() error { _, err := EnsureIsland(t.Context(), "tap0", testIsland(), noGuard); return err }
+			ensure := func() error {
+				_, err := EnsurePointToPoint(t.Context(), "tap0", testPointToPoint(), noGuard)
+				return err
+			}
 			on(t, n, ensure)
-			wantApart(t, n, "tap0")
+			wantUnrouted(t, n, "tap0")
 			wantQuiet(t, n, ensure)
 			names := linkAttrs(t, n, "tap0").AltNames
 			if len(names) != 1 || !strings.HasPrefix(names[0], "hostnat-was-02aabbccddee-202-") {
@@ -191,11 +194,11 @@ func TestIslandOfBefore(t *testing.T) {
 				return netlink.LinkAddAltName(link, mark)
 			})
 		}
-		on(t, n, func() error { return ReleaseIsland(t.Context(), "tap0") })
+		on(t, n, func() error { return ReleasePointToPoint(t.Context(), "tap0") })
 		wantSysctl(t, n, "net/ipv4/conf/tap0/rp_filter", "2\n")
 		wantSysctl(t, n, "net/ipv4/conf/tap0/accept_local", "0\n")
 		wantSysctl(t, n, "net/ipv4/conf/tap0/arp_ignore", "2\n")
-		if l := linkNamed(t, n, "tap0"); l.MAC != "02:aa:bb:cc:dd:ee" || l.Island || len(linkAttrs(t, n, "tap0").AltNames) > 0 {
+		if l := linkNamed(t, n, "tap0"); l.MAC != "02:aa:bb:cc:dd:ee" || l.PointToPoint || len(linkAttrs(t, n, "tap0").AltNames) > 0 {
 			t.Errorf("adopted %v: given back as %+v", adopted, l)
 		}
 	}
@@ -214,7 +217,7 @@ func FuzzParseWas(f *testing.F) {
 	}
 	f.Fuzz(func(t *testing.T, text string) {
 		mac, settings, err := parseWas(text)
-		if err == nil && (len(mac) != 6 || settings < "0" || settings > "888" || len(settings) > len(apartSettings)) {
+		if err == nil && (len(mac) != 6 || settings < "0" || settings > "888" || len(settings) > len(unroutedSettings)) {
 			t.Errorf("%q is %v, %q", text, mac, settings)
 		}
 	})

@@ -12,12 +12,12 @@ import (
 // checkOneToOne refuses a mapping of a whole address, the last one of config, that
 // nobody could reach, and without force one that takes away what the host or a
 // NAT needs.
-func (c *Control) checkWhole(ctx context.Context, cfg config.Config, m model.Mapping, force bool) error {
+func (c *Control) checkOneToOne(ctx context.Context, cfg config.Config, m model.Mapping, force bool) error {
 	facts, err := c.host.Facts(ctx)
 	if err != nil {
 		return err
 	}
-	if err := checkWholeAddress(cfg, facts, m); err != nil || force {
+	if err := checkOneToOneAddress(cfg, facts, m); err != nil || force {
 		return err
 	}
 	if err := c.checkListeners(ctx, cfg, facts, m); err != nil {
@@ -26,9 +26,9 @@ func (c *Control) checkWhole(ctx context.Context, cfg config.Config, m model.Map
 	return checkOnlyAddress(cfg, facts, m)
 }
 
-// checkWholeAddress refuses an address that neither the host nor the NAT has: no
+// checkOneToOneAddress refuses an address that neither the host nor the NAT has: no
 // packet for it would come.
-func checkWholeAddress(cfg config.Config, facts model.HostFacts, m model.Mapping) error {
+func checkOneToOneAddress(cfg config.Config, facts model.HostFacts, m model.Mapping) error {
 	a := m.External.Address
 	if facts.InterfaceOf(a) != "" {
 		return nil
@@ -78,7 +78,7 @@ func checkOnlyAddress(cfg config.Config, facts model.HostFacts, m model.Mapping)
 	return nil
 }
 
-// isWhole reports whether an external address is mapped as a whole: no port of it is given out.
-func isWhole(cfg config.Config, a netip.Addr) bool {
+// isOneToOne reports whether an external address is mapped as a whole: no port of it is given out.
+func isOneToOne(cfg config.Config, a netip.Addr) bool {
 	return slices.ContainsFunc(cfg.Mappings, func(m model.Mapping) bool { return m.IsOneToOne() && m.External.Address == a })
 }

@@ -10,7 +10,7 @@ import (
 	"github.com/hostnat/hostnat/internal/model"
 )
 
-func wholeMapping(id uint32, external string) model.Mapping {
+func oneToOneMapping(id uint32, external string) model.Mapping {
 	return model.Mapping{
 		ID: id, NAT: "default", Protocol: model.AnyProtocol, External: ports(external), From: prefixes("10.0.0.0/8"),
 		Targets: []model.Target{{Endpoint: "c1", Network: "web", Internal: ports("172.16.1.2")}},
@@ -19,24 +19,24 @@ func wholeMapping(id uint32, external string) model.Mapping {
 
 // One mapping is three to the data path, with an id each: so the allow list is
 // each one's.
-func TestWholeMappingIsThree(t *testing.T) {
+func TestOneToOneMappingIsThree(t *testing.T) {
 	t.Parallel()
 	v := hostView()
-	v.config.Mappings = []model.Mapping{wholeMapping(7, "192.0.2.2")}
+	v.config.Mappings = []model.Mapping{oneToOneMapping(7, "192.0.2.2")}
 	c := v.datapathConfig()
-	want := map[uint32]datapath.Whole{7: {
+	want := map[uint32]datapath.OneToOne{7: {
 		NAT: 1, Compartment: 2, Network: 3, External: netip.MustParseAddr("192.0.2.2"), Internal: netip.MustParseAddr("172.16.1.2"), From: prefixes("10.0.0.0/8"),
 	}}
-	if diff := gocmp.Diff(want, c.Wholes, compareNetip); diff != "" {
+	if diff := gocmp.Diff(want, c.OneToOne, compareNetip); diff != "" {
 		t.Errorf("(-want +got):\n%s", diff)
 	}
 	ofPorts := datapath.Mapping{
 		NAT: 1, Compartment: 2, Protocol: model.TCP, From: prefixes("10.0.0.0/8"), External: ports("192.0.2.2:1-65535"),
 		Targets: []datapath.Target{{Network: 3, Internal: ports("172.16.1.2:1-65535")}},
 	}
-	mappings := map[uint32]datapath.Mapping{7 | wholeTCP: ofPorts}
+	mappings := map[uint32]datapath.Mapping{7 | oneToOneTCP: ofPorts}
 	ofPorts.Protocol = model.UDP
-	mappings[7|wholeUDP] = ofPorts
+	mappings[7|oneToOneUDP] = ofPorts
 	if diff := gocmp.Diff(mappings, c.Mappings, compareNetip); diff != "" {
 		t.Errorf("(-want +got):\n%s", diff)
 	}
@@ -44,7 +44,7 @@ func TestWholeMappingIsThree(t *testing.T) {
 
 // What is mapped as a whole has no port for others: the NAT gives out its other
 // addresses. Its last one stays, and status says what that means.
-func TestWholeAddressIsNotGivenOut(t *testing.T) {
+func TestOneToOneAddressIsNotGivenOut(t *testing.T) {
 	t.Parallel()
 	for _, tt := range []struct {
 		name      string
@@ -64,7 +64,7 @@ func TestWholeAddressIsNotGivenOut(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()
 			v := hostView()
-			v.config.Mappings = []model.Mapping{wholeMapping(7, tt.mapped)}
+			v.config.Mappings = []model.Mapping{oneToOneMapping(7, tt.mapped)}
 			v.config.NATs[0].ExternalInterfaces = []string{"eth0"}
 			for _, a := range tt.addresses {
 				v.config.NATs[0].ExternalAddresses = append(v.config.NATs[0].ExternalAddresses, model.ExternalAddress{Address: netip.MustParseAddr(a), Ports: model.DefaultPorts})
@@ -86,7 +86,7 @@ func TestWholeAddressIsNotGivenOut(t *testing.T) {
 			if diff := gocmp.Diff(tt.want, got); diff != "" {
 				t.Errorf("pool (-want +got):\n%s", diff)
 			}
-			if diff := gocmp.Diff(tt.problems, v.wholeProblems()); diff != "" {
+			if diff := gocmp.Diff(tt.problems, v.oneToOneProblems()); diff != "" {
 				t.Errorf("problems (-want +got):\n%s", diff)
 			}
 			if served := v.isServed(c, v.config.Mappings[0]); served != (tt.name != "not the host's") {

@@ -8,12 +8,12 @@ import (
 	"github.com/hostnat/hostnat/internal/model"
 )
 
-// Replug has the machines on a network's bridge see their link go and come back,
+// BounceCarrier has the machines on a network's bridge see their link go and come back,
 // as if somebody had pulled the plug: their DHCP clients then ask again instead
 // of waiting for the time to renew. It reaches the other end of veth pairs that
 // others have made; hostnat's own are configured anew by Apply, and a VM does not
 // see what becomes of its TAP.
-func (k *Kernel) Replug(ctx context.Context, network string) error {
+func (k *Kernel) BounceCarrier(ctx context.Context, network string) error {
 	cfg := k.lastConfig()
 	links, err := host.Links(ctx)
 	if err != nil {
@@ -25,7 +25,7 @@ func (k *Kernel) Replug(ctx context.Context, network string) error {
 			ports = append(ports, pluggedIn(cfg, n, links)...)
 		}
 	}
-	return host.Replug(ports)
+	return host.BounceCarrier(ports)
 }
 
 // pluggedIn returns the ports of a network's bridge whose other end is to notice.

@@ -10,7 +10,7 @@ import (
 	"github.com/hostnat/hostnat/internal/model"
 )
 
-func TestWholeMappingIsHeldAgainstTheHost(t *testing.T) {
+func TestOneToOneMappingIsHeldAgainstTheHost(t *testing.T) {
 	t.Parallel()
 	ssh := model.Listener{Program: "sshd", PID: 22, Protocol: model.TCP, Address: netip.MustParseAddrPort("[::]:22")}
 	dns := model.Listener{Program: "dnsmasq", PID: 53, Protocol: model.UDP, Address: netip.MustParseAddrPort("192.0.2.9:53")}

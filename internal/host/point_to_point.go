@@ -14,9 +14,9 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Island is what an endpoint's link has on the host's side if it is a network by
+// PointToPoint is what an endpoint's link has on the host's side if it is a network by
 // itself, without a switch.
-type Island struct {
+type PointToPoint struct {
 	MAC     model.MAC    // the gateway's: clones of one machine find it wherever they wake up
 	Gateway netip.Prefix // the host's address on it, which other links may have too: without a route
 
@@ -24,17 +24,17 @@ type Island struct {
 	EndpointMAC model.MAC
 }
 
-// CheckIsland refuses by a *model.Error a link that cannot be an island.
-func CheckIsland(ctx context.Context, name string) error {
-	_, err := findIsland(ctx, name)
+// CheckPointToPoint refuses by a *model.Error a link that cannot be a point-to-point link.
+func CheckPointToPoint(ctx context.Context, name string) error {
+	_, err := findPointToPoint(ctx, name)
 	return err
 }
 
-// EnsureIsland makes an existing link (a TAP, mostly) an island, up, and returns
+// EnsurePointToPoint makes an existing link (a TAP, mostly) a point-to-point link, up, and returns
 // its index. The guard is called before the host has an address there. What the
-// link was like is noted at the link itself, for ReleaseIsland.
-func EnsureIsland(ctx context.Context, name string, i Island, guard func(index int) error) (int, error) {
-	link, err := findIsland(ctx, name)
+// link was like is noted at the link itself, for ReleasePointToPoint.
+func EnsurePointToPoint(ctx context.Context, name string, i PointToPoint, guard func(index int) error) (int, error) {
+	link, err := findPointToPoint(ctx, name)
 	if err != nil {
 		return 0, err
 	}
@@ -54,9 +54,9 @@ func EnsureIsland(ctx context.Context, name string, i Island, guard func(index i
 	return index, nil
 }
 
-// ReleaseIsland gives a link back as EnsureIsland found it. One that is gone, or
-// is no island, is fine.
-func ReleaseIsland(ctx context.Context, name string) error {
+// ReleasePointToPoint gives a link back as EnsurePointToPoint found it. One that is gone, or
+// is no point-to-point link, is fine.
+func ReleasePointToPoint(ctx context.Context, name string) error {
 	link, err := findLink(name)
 	if err != nil || link == nil {
 		return err
@@ -77,7 +77,7 @@ func ReleaseIsland(ctx context.Context, name string) error {
 	}
 	err = errors.Join(
 		setMAC(netlink.LinkSetHardwareAddr, link, mac),
-		restoreApart(name, settings))
+		restoreUnrouted(name, settings))
 	if err != nil {
 		return fmt.Errorf("give link %s back: %w", name, err)
 	}
@@ -97,9 +97,9 @@ func unmark(link netlink.Link) error {
 	return nil
 }
 
-// findIsland finds a link that can be an island. What it has from us already
+// findPointToPoint finds a link that can be a point-to-point link. What it has from us already
 // does not count.
-func findIsland(ctx context.Context, name string) (netlink.Link, error) {
+func findPointToPoint(ctx context.Context, name string) (netlink.Link, error) {
 	link, err := findLink(name)
 	if err != nil {
 		return nil, err
@@ -112,19 +112,19 @@ func findIsland(ctx context.Context, name string) (netlink.Link, error) {
 
 // settle gives the link the gateway's MAC, and the settings of what the host's
 // tables do not lead to.
-func (i Island) settle(link netlink.Link) error {
+func (i PointToPoint) settle(link netlink.Link) error {
 	mac, err := net.ParseMAC(string(i.MAC))
 	if err != nil {
 		return fmt.Errorf("link %s: %w", link.Attrs().Name, err)
 	}
 	return errors.Join(
 		setMAC(netlink.LinkSetHardwareAddr, link, mac),
-		setApart(link.Attrs().Name))
+		setUnrouted(link.Attrs().Name))
 }
 
 // setOwnAddress makes the gateway's the one address that the link has from us;
 // others are its owner's.
-func (i Island) setOwnAddress(ctx context.Context, link netlink.Link) error {
+func (i PointToPoint) setOwnAddress(ctx context.Context, link netlink.Link) error {
 	addrs, err := addressesOf(ctx, link)
 	if err != nil {
 		return err
@@ -145,7 +145,7 @@ func (i Island) setOwnAddress(ctx context.Context, link netlink.Link) error {
 }
 
 // wasMark begins the alternative name (`ip link show`) of a link of others that
-// is an island. It says what the link was like: no record on disk could be out
+// is a point-to-point link. It says what the link was like: no record on disk could be out
 // of step with it after a kill or a reboot, or of another link of that name.
 const wasMark = "hostnat-was-"
 
@@ -170,11 +170,11 @@ func noteWas(link netlink.Link) error {
 	before := wasOf(a.AltNames)
 	if before != "" {
 		var err error
-		if mac, was, err = parseWas(before); err != nil || len(was) == len(apartSettings) {
+		if mac, was, err = parseWas(before); err != nil || len(was) == len(unroutedSettings) {
 			return err
 		}
 	}
-	settings, err := readApart(a.Name)
+	settings, err := readUnrouted(a.Name)
 	if err != nil {
 		return err
 	}
@@ -199,7 +199,7 @@ func parseWas(mark string) (mac net.HardwareAddr, settings string, err error) {
 		}
 		mac, err = net.ParseMAC(strings.Join(digits, ":"))
 	}
-	if mac == nil || err != nil || !areApart(fields[1]) {
+	if mac == nil || err != nil || !areUnrouted(fields[1]) {
 		return nil, "", fmt.Errorf("alternative name %q is none of ours", mark)
 	}
 	return mac, fields[1], nil

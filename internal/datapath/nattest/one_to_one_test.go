@@ -23,12 +23,12 @@ var mappedAddress = netip.MustParseAddr("203.0.113.9")
 
 func atMapped(port uint16) netip.AddrPort { return netip.AddrPortFrom(mappedAddress, port) }
 
-// wholes is a mapping of 203.0.113.9 to endpoint i, as package reconcile tells it.
-func wholes(r *dptest.Rig, i int, from ...string) {
+// mapOneToOne is a mapping of 203.0.113.9 to endpoint i, as package reconcile tells it.
+func mapOneToOne(r *dptest.Rig, i int, from ...string) {
 	all := model.PortRange{Low: 1, High: 65535}
 	m := dptest.Mapping(model.TCP, "203.0.113.9:1", wire.Inside(i, 1), from...)
 	m.External.Ports, m.Targets[0].Internal.Ports = all, all
-	r.Config.Wholes = map[uint32]datapath.Whole{7: {
+	r.Config.OneToOne = map[uint32]datapath.OneToOne{7: {
 		NAT:         wire.RigNAT,
 		Compartment: wire.RigCompartment, Network: wire.RigNetwork, External: mappedAddress, Internal: wire.EndpointAddress(i), From: m.From,
 	}}
@@ -37,7 +37,7 @@ func wholes(r *dptest.Rig, i int, from ...string) {
 	r.Config.Mappings[7|1<<31] = m
 }
 
-func newWholeRig(t *testing.T, endpoints int) *dptest.Rig {
+func newOneToOneRig(t *testing.T, endpoints int) *dptest.Rig {
 	t.Helper()
 	r := dptest.NewRig(t, endpoints)
 	for i := range endpoints {
@@ -45,7 +45,7 @@ func newWholeRig(t *testing.T, endpoints int) *dptest.Rig {
 	}
 	wire.Must(t, r.Host.AddAddress(lab.HostLink, "203.0.113.9/32"))
 	r.Config.HostAddresses[mappedAddress] = r.Outside
-	wholes(r, 0)
+	mapOneToOne(r, 0)
 	r.Apply(t)
 	return r
 }
@@ -74,9 +74,9 @@ func carries(p model.Protocol, from, to netip.Addr, payload string, ttl byte) fu
 
 // RFC 3022 section 2.1: of what has no ports the address alone is replaced, and
 // in the checksums that count it (RFC 3828 section 3.1, RFC 4340 section 9).
-func TestWholeAddressCarriesProtocolsWithoutPorts(t *testing.T) {
+func TestOneToOneCarriesProtocolsWithoutPorts(t *testing.T) {
 	t.Parallel()
-	r := newWholeRig(t, 2)
+	r := newOneToOneRig(t, 2)
 	remote := wire.Stranger(7, 0).Addr()
 	for i, p := range portless {
 		text := fmt.Sprintf("protocol %d", p)
@@ -104,13 +104,13 @@ func TestWholeAddressCarriesProtocolsWithoutPorts(t *testing.T) {
 
 // Two endpoints that have an address each talk by those (RFC 4787 REQ-9a), one
 // with itself too; who has none is refused, and who may not is dropped.
-func TestWholeAddressesTalkToEachOther(t *testing.T) {
+func TestOneToOneAddressesTalkToEachOther(t *testing.T) {
 	t.Parallel()
-	r := newWholeRig(t, 3)
+	r := newOneToOneRig(t, 3)
 	second := netip.MustParseAddr("203.0.113.10")
 	wire.Must(t, r.Host.AddAddress(lab.HostLink, "203.0.113.10/32"))
 	r.Config.HostAddresses[second] = r.Outside
-	r.Config.Wholes[8] = datapath.Whole{NAT: wire.RigNAT, Compartment: wire.RigCompartment, Network: wire.RigNetwork, External: second, Internal: wire.EndpointAddress(1)}
+	r.Config.OneToOne[8] = datapath.OneToOne{NAT: wire.RigNAT, Compartment: wire.RigCompartment, Network: wire.RigNetwork, External: second, Internal: wire.EndpointAddress(1)}
 	r.Apply(t)
 	for _, p := range portless {
 		text := fmt.Sprintf("protocol %d", p)
@@ -123,8 +123,8 @@ func TestWholeAddressesTalkToEachOther(t *testing.T) {
 	r.AtEndpoint[0].Await(t, "from itself", 1, carries(wire.Gre, mappedAddress, wire.EndpointAddress(0), "itself", 63))
 	r.FromEndpoint(t, 2, portlessPacket(wire.Gre, wire.EndpointAddress(2), second, "has none"))
 	r.Dropped(t, "protocol-unsupported", 1)
-	wholes(r, 0, "198.51.100.0/24") // makes the list anew, for remotes of that prefix alone
-	r.Config.Wholes[8] = datapath.Whole{NAT: wire.RigNAT, Compartment: wire.RigCompartment, Network: wire.RigNetwork, External: second, Internal: wire.EndpointAddress(1)}
+	mapOneToOne(r, 0, "198.51.100.0/24") // makes the list anew, for remotes of that prefix alone
+	r.Config.OneToOne[8] = datapath.OneToOne{NAT: wire.RigNAT, Compartment: wire.RigCompartment, Network: wire.RigNetwork, External: second, Internal: wire.EndpointAddress(1)}
 	r.Apply(t)
 	r.FromEndpoint(t, 1, portlessPacket(wire.Gre, wire.EndpointAddress(1), mappedAddress, "not on the list"))
 	r.Dropped(t, "remote-not-allowed", 1)
@@ -138,9 +138,9 @@ func marks(t *testing.T, r *dptest.Rig) {
 }
 
 // The address has all TCP and UDP ports; pings are the host's to answer.
-func TestWholeAddressHasAllPorts(t *testing.T) {
+func TestOneToOneAddressHasAllPorts(t *testing.T) {
 	t.Parallel()
-	r := newWholeRig(t, 1)
+	r := newOneToOneRig(t, 1)
 	for i, port := range []uint16{1, 22, 1024, 40000, 65535} {
 		for _, p := range []model.Protocol{model.TCP, model.UDP} {
 			from := wire.Stranger(byte(10+i), 4000)
@@ -162,7 +162,7 @@ func TestWholeAddressHasAllPorts(t *testing.T) {
 // A sum of zero is 0xffff with UDP-Lite, where no sum at all would be an error.
 func TestUDPLiteChecksumIsNeverZero(t *testing.T) {
 	t.Parallel()
-	r := newWholeRig(t, 1)
+	r := newOneToOneRig(t, 1)
 	remote := wire.Stranger(7, 0).Addr()
 	sent := portlessPacket(wire.UdpLite, wire.EndpointAddress(0), remote, "\x00\x00zero")
 	translated := portlessPacket(wire.UdpLite, mappedAddress, remote, "\x00\x00zero")
@@ -179,8 +179,8 @@ func TestUDPLiteChecksumIsNeverZero(t *testing.T) {
 // Each fragment has the addresses: in whatever order, nothing waits for another.
 func TestFragmentsOfProtocolsWithoutPorts(t *testing.T) {
 	t.Parallel()
-	r := newWholeRig(t, 1)
-	r.AddRoom(t)
+	r := newOneToOneRig(t, 1)
+	r.AddReassembly(t)
 	remote := wire.Stranger(7, 0).Addr()
 	atRemote, atEndpoint := wire.Assemble(t, r.Remote, lab.RemoteLink), wire.Assemble(t, r.Endpoints[0], "eth0")
 	for i, p := range portless {
@@ -218,8 +218,8 @@ func wantWhole(t *testing.T, what string, got wire.Packet, w wire.Whole, want wi
 // answered with the MTU if not, in both directions.
 func TestTooBigWithoutPorts(t *testing.T) {
 	t.Parallel()
-	r := newWholeRig(t, 1)
-	r.AddRoom(t)
+	r := newOneToOneRig(t, 1)
+	r.AddReassembly(t)
 	remote := wire.Stranger(7, 0).Addr()
 	atRemote, atEndpoint := wire.Assemble(t, r.Remote, lab.RemoteLink), wire.Assemble(t, r.Endpoints[0], "eth0")
 	const dontFragment = 0x4000
@@ -266,10 +266,10 @@ func tooBig(from, to netip.Addr) func(wire.Packet) bool {
 
 // The list is held against TCP, UDP and all else alike; the endpoint itself may
 // talk to anybody.
-func TestWholeAddressIsOpenToAllowedRemotesAlone(t *testing.T) {
+func TestOneToOneAddressIsOpenToAllowedRemotesAlone(t *testing.T) {
 	t.Parallel()
-	r := newWholeRig(t, 1)
-	wholes(r, 0, "198.51.100.8/31")
+	r := newOneToOneRig(t, 1)
+	mapOneToOne(r, 0, "198.51.100.8/31")
 	r.Apply(t)
 	all := append([]model.Protocol{model.TCP, model.UDP}, portless...)
 	for i, p := range all {
@@ -308,7 +308,7 @@ func TestWholeAddressIsOpenToAllowedRemotesAlone(t *testing.T) {
 // it knows.
 func TestHopLimitWithoutPorts(t *testing.T) {
 	t.Parallel()
-	r := newWholeRig(t, 1)
+	r := newOneToOneRig(t, 1)
 	remote := wire.Stranger(7, 0).Addr()
 	for i, p := range portless {
 		out, in := portlessPacket(p, wire.EndpointAddress(0), remote, "last"), portlessPacket(p, remote, mappedAddress, "last")
@@ -330,7 +330,7 @@ func TestHopLimitWithoutPorts(t *testing.T) {
 // without ports either, and no endpoint sends it.
 func TestMartiansWithoutPorts(t *testing.T) {
 	t.Parallel()
-	r := newWholeRig(t, 1)
+	r := newOneToOneRig(t, 1)
 	martians := []string{
 		"0.0.0.0", "127.0.0.1", "224.0.0.1", "240.0.0.1", "255.255.255.255", "172.16.1.1", "172.16.1.2", "172.16.1.77",
 		"203.0.113.1", "203.0.113.9",
@@ -365,12 +365,12 @@ func TestMartiansWithoutPorts(t *testing.T) {
 }
 
 // Rule 7: it counts from the next packet on where the address leads.
-func TestWholeAddressMovesAndGoes(t *testing.T) {
+func TestOneToOneAddressMovesAndGoes(t *testing.T) {
 	t.Parallel()
-	r := newWholeRig(t, 2)
+	r := newOneToOneRig(t, 2)
 	remote := wire.Stranger(7, 0).Addr()
 	for i, to := range []int{0, 1, 0} {
-		wholes(r, to)
+		mapOneToOne(r, to)
 		r.Apply(t)
 		text := fmt.Sprintf("move %d", i)
 		for _, p := range portless {
@@ -382,7 +382,7 @@ func TestWholeAddressMovesAndGoes(t *testing.T) {
 		r.FromRemote(t, wire.Segment{Protocol: model.UDP, From: wire.Stranger(7, 80), To: atMapped(80), Payload: []byte(text)})
 		r.AtEndpoint[to].Await(t, text, 1, wire.Says(text))
 	}
-	r.Config.Wholes = nil
+	r.Config.OneToOne = nil
 	delete(r.Config.Mappings, 7|1<<30)
 	delete(r.Config.Mappings, 7|1<<31)
 	r.Apply(t)
@@ -407,7 +407,7 @@ func TestWholeAddressMovesAndGoes(t *testing.T) {
 // Networks of one NAT stay isolated for these protocols too.
 func TestProtocolsWithoutPortsStayOutOfOtherNetworks(t *testing.T) {
 	t.Parallel()
-	r := newWholeRig(t, 1)
+	r := newOneToOneRig(t, 1)
 	r.AddNetwork(t, 77, "br77", datapath.Network{
 		Compartment: wire.RigCompartment, NAT: wire.RigNAT, Subnet: netip.MustParsePrefix("172.16.7.0/24"),
 		Gateway: netip.MustParseAddr("172.16.7.1"), GatewayMAC: "02:00:00:00:07:01",
@@ -423,7 +423,7 @@ func TestProtocolsWithoutPortsStayOutOfOtherNetworks(t *testing.T) {
 // their receiver knows (RFC 3022 section 4.3).
 func TestErrorsAboutProtocolsWithoutPorts(t *testing.T) {
 	t.Parallel()
-	r := newWholeRig(t, 1)
+	r := newOneToOneRig(t, 1)
 	remote := wire.Stranger(7, 0).Addr()
 	for _, p := range portless {
 		out := wire.ICMPError{From: remote, To: mappedAddress, Kind: 3, Code: 2, Quote: portlessPacket(p, mappedAddress, remote, "quoted").IP()}
