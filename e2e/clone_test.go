@@ -7,6 +7,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/hostnat/hostnat/api"
 	"github.com/hostnat/hostnat/dev/lab"
 )
 
@@ -31,7 +32,7 @@ func TestClonedVMs(t *testing.T) {
 				t.Error(err)
 			}
 		})
-		var e endpoint
+		var e api.Endpoint
 		h.read(&e, "endpoint", "attach", "snap", name, "--tap", tap, "--mac", mac)
 		h.publish(fmt.Sprint(8081+i), name+":80")
 		vms[name] = startVM(t, h.Host, e, tap, kernel, initramfs, outsideURL+"/page")

@@ -20,7 +20,7 @@ func TestDockerContainer(t *testing.T) {
 
 	e := h.attach("c1", "--pid", pid)
 	h.publish("8080", "c1:80")
-	t.Logf("container is process %s with %s/%d", pid, e.Address, e.PrefixLength)
+	t.Logf("container is process %s with %s", pid, e.Addresses)
 
 	if got := d.docker("exec", "c1", "/bin/busybox", "wget", "-q", "-O", "-", outsideURL+"/page"); got != "outside" {
 		t.Errorf("outside page is %q in the container", got)

@@ -105,7 +105,7 @@ func TestDhclient(t *testing.T) {
 	c := newISCClient(t, dhclient)
 	for _, reason := range []string{"BOUND", "REBOOT"} {
 		p := c.start(n, "dhclient-"+strings.ToLower(reason))
-		c.waitTold(dhcpLimit, fmt.Sprintf("%s %s 255.255.255.0 172.16.1.1 172.16.1.1 web.internal isc\n", reason, e.Address))
+		c.waitTold(dhcpLimit, fmt.Sprintf("%s %s 255.255.255.0 172.16.1.1 172.16.1.1 web.internal isc\n", reason, e.Addresses[0]))
 		if got := curl(t, n, outsideURL+"/page"); got != "outside" {
 			t.Errorf("outside page is %q", got)
 		}

@@ -15,6 +15,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/hostnat/hostnat/api"
 	"github.com/hostnat/hostnat/dev/lab"
 )
 
@@ -75,29 +76,17 @@ func (h *host) read(v any, args ...string) {
 	}
 }
 
-// session and endpoint are the keys that the tests look at, as promised to
-// users.
-type session struct {
-	Endpoint, Protocol, Internal, External, Remote, State string
-	PacketsOut, BytesOut, PacketsIn, BytesIn              uint64
-}
-
-type endpoint struct {
-	Name, Address, Mac, Gateway, Kind, Interface string
-	PrefixLength, MTU                            int
-}
-
-func (h *host) sessions(filter ...string) []session {
+func (h *host) sessions(filter ...string) []api.Session {
 	h.t.Helper()
-	var list []session
+	var list []api.Session
 	h.read(&list, append([]string{"session", "list"}, filter...)...)
 	return list
 }
 
 // attach attaches an endpoint to the network web.
-func (h *host) attach(name string, args ...string) endpoint {
+func (h *host) attach(name string, args ...string) api.Endpoint {
 	h.t.Helper()
-	var e endpoint
+	var e api.Endpoint
 	h.read(&e, append([]string{"endpoint", "attach", "web", name}, args...)...)
 	return e
 }
@@ -125,7 +114,13 @@ func (h *host) checkDown(before []string) {
 		return
 	}
 	h.daemon.stop(h.t)
-	if diff := cmp.Diff(before, h.links()); diff != "" {
+	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+	defer cancel()
+	var diff string
+	if lab.WaitFor(ctx, func() bool { // links into a namespace that is gone go a moment later
+		diff = cmp.Diff(before, h.links())
+		return diff == ""
+	}) != nil {
 		h.t.Errorf("links of the host before and after (-before +after):\n%s", diff)
 	}
 	mounts, err := os.ReadFile("/proc/self/mounts")

@@ -8,6 +8,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/hostnat/hostnat/api"
 	"github.com/hostnat/hostnat/dev/lab"
 )
 
@@ -23,9 +24,9 @@ func TestContainersAndVMsByName(t *testing.T) {
 	d := startDocker(t, h.Host)
 	d.importBusybox("e2e", "container")
 	pid := d.run("db", "e2e", "/bin/busybox", "httpd", "-f", "-h", "/www", "-p", "80")
-	var db struct{ DNS, Domain string }
+	var db api.Endpoint
 	h.read(&db, "endpoint", "attach", "containers", "db", "--pid", pid)
-	d.docker("exec", "db", "/bin/busybox", "sh", "-c", fmt.Sprintf("echo nameserver %s >/etc/resolv.conf; echo search %s >>/etc/resolv.conf", db.DNS, db.Domain))
+	d.docker("exec", "db", "/bin/busybox", "sh", "-c", fmt.Sprintf("echo nameserver %s >/etc/resolv.conf; echo search %s >>/etc/resolv.conf", db.DNS[0], db.Domain))
 
 	if err := h.Host.AddTAP("tap7"); err != nil {
 		t.Fatal(err)
@@ -38,7 +39,7 @@ func TestContainersAndVMsByName(t *testing.T) {
 	if err := h.Host.Enslave("tap7", "hn-vms"); err != nil {
 		t.Fatal(err)
 	}
-	vm := startVM(t, h.Host, endpoint{Name: "guest", Mac: "52:54:00:12:34:57"}, "tap7", kernel, initramfs, "http://db.containers.internal/page")
+	vm := startVM(t, h.Host, api.Endpoint{Name: "guest", MAC: "52:54:00:12:34:57"}, "tap7", kernel, initramfs, "http://db.containers.internal/page")
 	vm.waitPrinted(t, "vm: serving", bootLimit)
 	if got, want := vm.waitPrinted(t, "vm: downloaded", downloadLimit), fmt.Sprintf("%x", sha256.Sum256([]byte("container"))); got != want {
 		t.Errorf("what the VM got from the container has SHA-256 %s, want %s", got, want)

@@ -12,6 +12,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/hostnat/hostnat/api"
 	"github.com/hostnat/hostnat/dev/lab"
 )
 
@@ -46,7 +47,7 @@ func TestVM(t *testing.T) {
 	vm := startVM(t, h.Host, e, "vm0", kernel, initramfs, outsideURL+"/big")
 
 	lease := vm.waitPrinted(t, "vm: lease", bootLimit)
-	if want := fmt.Sprintf("%s/%d gateway %s mtu %d dns %s domain web.internal hostname vm1", e.Address, e.PrefixLength, e.Gateway, e.MTU, e.Gateway); lease != want {
+	if want := fmt.Sprintf("%s/24 gateway %s mtu %d dns %s domain web.internal hostname vm1", e.Addresses[0], e.Gateways[0], e.MTU, e.Gateways[0]); lease != want {
 		t.Errorf("the VM's lease is %s, want %s", lease, want)
 	}
 	var ms, failures int
@@ -56,7 +57,7 @@ func TestVM(t *testing.T) {
 	}
 	t.Logf("from the first DISCOVER to a name that is found: %d ms of the guest's time", ms)
 	vm.waitPrinted(t, "vm: serving", bootLimit)
-	page := fmt.Sprintf("a page from the VM at %s/%d\n", e.Address, e.PrefixLength)
+	page := fmt.Sprintf("a page from the VM at %s/24\n", e.Addresses[0])
 	if got := curl(t, h.Remote, publishedURL+"/"); got != page {
 		t.Errorf("published page is %q, want %q", got, page)
 	}
@@ -91,15 +92,15 @@ func TestVMOnTheBridge(t *testing.T) {
 	if err := h.Host.Enslave("tap7", "hn-web"); err != nil {
 		t.Fatal(err)
 	}
-	vm := startVM(t, h.Host, endpoint{Name: "guest", Mac: "52:54:00:12:34:56"}, "tap7", kernel, initramfs, outsideURL+"/page")
+	vm := startVM(t, h.Host, api.Endpoint{Name: "guest", MAC: "52:54:00:12:34:56"}, "tap7", kernel, initramfs, outsideURL+"/page")
 	vm.waitPrinted(t, "vm: serving", bootLimit)
-	var list []endpoint
+	var list []api.Endpoint
 	h.read(&list, "endpoint", "list")
-	if len(list) != 1 || list[0].Name != "guest" || list[0].Kind != "lease" || list[0].Mac != "52:54:00:12:34:56" {
+	if len(list) != 1 || list[0].Name != "guest" || list[0].Kind != "lease" || list[0].MAC != "52:54:00:12:34:56" {
 		t.Fatalf("endpoints: %+v", list)
 	}
 	h.publish("8080", "guest:80")
-	if got, want := curl(t, h.Remote, publishedURL+"/"), fmt.Sprintf("a page from the VM at %s/24\n", list[0].Address); got != want {
+	if got, want := curl(t, h.Remote, publishedURL+"/"), fmt.Sprintf("a page from the VM at %s/24\n", list[0].Addresses[0]); got != want {
 		t.Errorf("published page is %q, want %q", got, want)
 	}
 	vm.waitPrinted(t, "vm: downloaded", downloadLimit)
@@ -109,14 +110,14 @@ func TestVMOnTheBridge(t *testing.T) {
 // startVM boots the image on a TAP of n; the process's output is the console.
 // QEMU uses vnet_hdr by itself: large packets and missing checksums reach the
 // data path.
-func startVM(t *testing.T, n *lab.Namespace, e endpoint, tap, kernel, initramfs, download string) *process {
+func startVM(t *testing.T, n *lab.Namespace, e api.Endpoint, tap, kernel, initramfs, download string) *process {
 	t.Helper()
 	words := fmt.Sprintf("console=ttyS0 quiet panic=-1 NAME=%s URL=%s", e.Name, download)
 	return start(t, n, "vm", "qemu-system-x86_64", "-accel", "tcg", "-m", "256",
 		"-nodefaults", "-no-user-config", "-display", "none", "-no-reboot", "-serial", "stdio",
 		"-kernel", kernel, "-initrd", initramfs, "-append", words,
 		"-netdev", "tap,id=n0,vhost=off,script=no,downscript=no,ifname="+tap,
-		"-device", "virtio-net-pci,netdev=n0,romfile=,mac="+e.Mac)
+		"-device", "virtio-net-pci,netdev=n0,romfile=,mac="+e.MAC)
 }
 
 // vmImage builds what the VM boots, unless an earlier run has.

@@ -3,10 +3,11 @@
 package e2e
 
 import (
+	"net/netip"
 	"path/filepath"
-	"strings"
 	"testing"
 
+	"github.com/hostnat/hostnat/api"
 	"github.com/hostnat/hostnat/dev/lab"
 )
 
@@ -29,7 +30,7 @@ func testWeb(t *testing.T, offloads bool) {
 	need(t, "curl")
 	h := startHost(t, 1)
 	inside, outside := h.Endpoints[0], h.Remote
-	address := h.attach("c1", "--netns", inside.Name).Address
+	address := h.attach("c1", "--netns", inside.Name).Addresses[0]
 	h.publish("8080", "c1:80")
 	setOffloads(t, h, offloads)
 	insideWeb, outsideWeb := startNginx(t, inside, "inside"), startNginx(t, outside, "outside")
@@ -68,22 +69,22 @@ func bulk(t *testing.T, name string, client *lab.Namespace, url string, server *
 }
 
 // checkBulkSessions looks for the transfers in the session table.
-func checkBulkSessions(h *host, address string) {
+func checkBulkSessions(h *host, address netip.Addr) {
 	h.t.Helper()
-	var outbound, published session // the largest of each
+	host, remote := netip.MustParseAddr(lab.HostAddress), netip.MustParseAddr(lab.RemoteAddress)
+	var outbound, published api.Session // the largest of each
 	for _, s := range h.sessions("--endpoint", "c1", "--protocol", "tcp") {
 		switch {
-		case s.Remote == lab.RemoteAddress+":80" && s.BytesIn > outbound.BytesIn:
+		case s.Remote == netip.AddrPortFrom(remote, 80) && s.BytesIn > outbound.BytesIn:
 			outbound = s
-		case s.Internal == address+":80" && s.External == lab.HostAddress+":8080" && s.BytesOut > published.BytesOut:
+		case s.Internal == netip.AddrPortFrom(address, 80) && s.External == netip.AddrPortFrom(host, 8080) && s.BytesOut > published.BytesOut:
 			published = s
 		}
 	}
-	if outbound.BytesIn < bigSize || !strings.HasPrefix(outbound.Internal, address+":") ||
-		!strings.HasPrefix(outbound.External, lab.HostAddress+":") {
+	if outbound.BytesIn < bigSize || outbound.Internal.Addr() != address || outbound.External.Addr() != host {
 		h.t.Errorf("no session of the outbound download: %+v", outbound)
 	}
-	if published.BytesOut < bigSize || !strings.HasPrefix(published.Remote, lab.RemoteAddress+":") {
+	if published.BytesOut < bigSize || published.Remote.Addr() != remote {
 		h.t.Errorf("no session of the published download: %+v", published)
 	}
 }

@@ -287,8 +287,8 @@ func TestTimesOfANetworkThatMoves(t *testing.T) {
 		want    [3]time.Duration // lease, T1, T2
 	}{
 		{model.Keep, 3600, [3]time.Duration{time.Hour, 30 * time.Minute, 52*time.Minute + 30*time.Second}},
-		{model.Renumber, 3600, [3]time.Duration{time.Hour, 4 * time.Second, 8 * time.Second}},
-		{model.Renumber, 6, [3]time.Duration{6 * time.Second, 3 * time.Second, 5 * time.Second}},
+		{model.Renumber, 3600, [3]time.Duration{time.Hour, 2 * time.Second, 4 * time.Second}},
+		{model.Renumber, 3, [3]time.Duration{3 * time.Second, time.Second, 2 * time.Second}},
 	}
 	for _, tt := range tests {
 		c := webConfig()

@@ -37,11 +37,12 @@ func (s *Scope) reply(r *request, kind dhcpv4.MessageType, a netip.Addr) Outcome
 }
 
 // When a client of a network that may move asks whether it may keep its address:
-// so that it has one of the new subnet within 10 s. The lease stays long, since
-// clients keep their addresses while the daemon is away.
+// so that it has one of the new subnet within 10 s. The former gateway does not
+// answer ARP any more, so dhclient asks in vain once and by broadcast 5 s later.
+// The lease stays long, since clients keep their addresses while the daemon is away.
 const (
-	soonRenew  = 4 * time.Second
-	soonRebind = 8 * time.Second
+	soonRenew  = 2 * time.Second
+	soonRebind = 4 * time.Second
 )
 
 // times are when a client of such a lease asks its server again (T1), and when
