@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -25,11 +26,25 @@ const (
 // directory and its network is a namespace's.
 type docker struct {
 	t      *testing.T
+	host   *lab.Namespace
 	socket string
-	cgroup string // parent of its containers' cgroups
+	config string   // file of settings
+	cgroup string   // parent of its containers' cgroups
+	argv   []string // of dockerd
+	daemon *process
 }
 
+// startDocker starts a Docker daemon that leaves networks alone.
 func startDocker(t *testing.T, n *lab.Namespace) *docker {
+	t.Helper()
+	d := newDocker(t, n)
+	d.argv = append(d.argv, "--bridge", "none", "--iptables=false", "--ip6tables=false", "--ip-forward=false")
+	d.startFirst()
+	return d
+}
+
+// newDocker prepares a Docker daemon that goes by its file of settings.
+func newDocker(t *testing.T, n *lab.Namespace) *docker {
 	t.Helper()
 	need(t, dockerd)
 	need(t, dockerClient)
@@ -39,6 +54,7 @@ func startDocker(t *testing.T, n *lab.Namespace) *docker {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() {
+		_ = syscall.Unmount(filepath.Join(dir, "data"), syscall.MNT_DETACH) // what live-restore keeps mounted
 		if err := os.RemoveAll(dir); err != nil {
 			t.Error(err)
 		}
@@ -47,19 +63,36 @@ func startDocker(t *testing.T, n *lab.Namespace) *docker {
 	if err := os.WriteFile(config, []byte("{}"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	d := &docker{t: t, socket: "unix://" + filepath.Join(dir, "docker.sock"), cgroup: filepath.Base(dir)}
+	d := &docker{t: t, host: n, socket: "unix://" + filepath.Join(dir, "docker.sock"), config: config, cgroup: filepath.Base(dir)}
 	t.Cleanup(d.removeCgroups)
-	p := start(t, n, "dockerd", dockerd, "--config-file", config,
+	d.argv = []string{dockerd, "--config-file", config,
 		"--data-root", filepath.Join(dir, "data"), "--exec-root", filepath.Join(dir, "exec"),
-		"--pidfile", filepath.Join(dir, "pid"), "--host", d.socket, "--cgroup-parent", d.cgroup,
-		"--bridge", "none", "--iptables=false", "--ip6tables=false", "--ip-forward=false", "--storage-driver", "vfs")
-	waitFor(t, 30*time.Second, "dockerd to answer", func() bool {
-		if p.hasEnded() {
-			t.Fatal("dockerd has ended")
+		"--pidfile", filepath.Join(dir, "pid"), "--host", d.socket, "--cgroup-parent", d.cgroup, "--storage-driver", "vfs"}
+	return d
+}
+
+// startFirst starts it until the test ends. No container is left then.
+func (d *docker) startFirst() {
+	d.t.Helper()
+	d.t.Cleanup(func() { d.daemon.end(d.t) })
+	d.start()
+	d.t.Cleanup(func() {
+		if left := strings.Fields(d.docker("ps", "--all", "--quiet")); len(left) > 0 {
+			d.docker(append([]string{"rm", "--force"}, left...)...)
+		}
+	})
+}
+
+// start starts it, for the first time or again.
+func (d *docker) start() {
+	d.t.Helper()
+	d.daemon = launch(d.t, d.host, "dockerd", d.argv...)
+	waitFor(d.t, 30*time.Second, "dockerd to answer", func() bool {
+		if d.daemon.hasEnded() {
+			d.t.Fatal("dockerd has ended")
 		}
 		return d.command("version").Run() == nil
 	})
-	return d
 }
 
 func (d *docker) command(args ...string) *exec.Cmd {
@@ -113,7 +146,6 @@ func (d *docker) importBusybox(image, page string) {
 func (d *docker) run(name, image string, argv ...string) string {
 	d.t.Helper()
 	d.docker(append([]string{"run", "--detach", "--network", "none", "--name", name, image}, argv...)...)
-	d.t.Cleanup(func() { d.docker("rm", "--force", name) })
 	return d.docker("inspect", "--format", "{{.State.Pid}}", name)
 }
 

@@ -25,6 +25,7 @@ type host struct {
 	*lab.Topology
 	t      *testing.T
 	run    string // the daemon's run directory
+	state  string // its state directory
 	daemon *process
 
 	resolvConf string // names the host's resolver: the remote
@@ -42,17 +43,25 @@ func startHost(t *testing.T, endpoints int) *host {
 	if err := os.WriteFile(h.resolvConf, []byte("nameserver "+lab.RemoteAddress+"\n"), 0o644); err != nil {
 		t.Fatal(err)
 	}
-	h.daemon = start(t, h.Host, "hostnat-daemon", "env", h.busVariable(),
-		hostnat, "daemon", "--state-dir", filepath.Join(dir, "state"), "--run-dir", h.run, "--resolv-conf", h.resolvConf)
-	waitFor(t, 20*time.Second, "the daemon to answer", func() bool {
-		if h.daemon.hasEnded() {
-			t.Fatal("the daemon has ended")
-		}
-		return h.command("status").Run() == nil
-	})
+	h.state = filepath.Join(dir, "state")
+	t.Cleanup(func() { h.daemon.end(t) })
+	h.startDaemon()
 	t.Cleanup(func() { h.checkDown(before) })
 	h.hostnat("network", "create", "web", "--subnet", "172.16.1.0/24")
 	return h
+}
+
+// startDaemon starts the daemon, for the first time or again.
+func (h *host) startDaemon() {
+	h.t.Helper()
+	h.daemon = launch(h.t, h.Host, "hostnat-daemon", "env", h.busVariable(),
+		hostnat, "daemon", "--state-dir", h.state, "--run-dir", h.run, "--resolv-conf", h.resolvConf)
+	waitFor(h.t, 20*time.Second, "the daemon to answer", func() bool {
+		if h.daemon.hasEnded() {
+			h.t.Fatal("the daemon has ended")
+		}
+		return h.command("status").Run() == nil
+	})
 }
 
 // command prepares a call of the command line.

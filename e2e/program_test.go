@@ -51,6 +51,23 @@ type process struct {
 // end of its output is shown if the test fails.
 func start(t *testing.T, n *lab.Namespace, name string, argv ...string) *process {
 	t.Helper()
+	p := launch(t, n, name, argv...)
+	t.Cleanup(func() { p.end(t) })
+	return p
+}
+
+// end is what happens to a program when the test ends.
+func (p *process) end(t *testing.T) {
+	t.Helper()
+	p.stop(t)
+	if t.Failed() {
+		t.Logf("%s printed:\n%s", p.name, p.tail(t, 60))
+	}
+}
+
+// launch is start for who ends the program itself.
+func launch(t *testing.T, n *lab.Namespace, name string, argv ...string) *process {
+	t.Helper()
 	p := &process{
 		name:   name,
 		cmd:    n.Command(context.Background(), argv...),
@@ -71,12 +88,6 @@ func start(t *testing.T, n *lab.Namespace, name string, argv ...string) *process
 		defer close(p.ended)
 		_ = p.cmd.Wait()
 	}()
-	t.Cleanup(func() {
-		p.stop(t)
-		if t.Failed() {
-			t.Logf("%s printed:\n%s", name, p.tail(t, 60))
-		}
-	})
 	return p
 }
 

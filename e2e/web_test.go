@@ -3,6 +3,7 @@
 package e2e
 
 import (
+	"context"
 	"net/netip"
 	"path/filepath"
 	"testing"
@@ -94,6 +95,12 @@ func curl(t *testing.T, n *lab.Namespace, args ...string) string {
 	t.Helper()
 	argv := append([]string{"curl", "-sS", "--fail", "--noproxy", "*", "--connect-timeout", "5", "--max-time", "60"}, args...)
 	return output(t, n.Command(t.Context(), argv...))
+}
+
+// tryCurl is curl for what need not work yet: empty if it does not.
+func tryCurl(n *lab.Namespace, url string) string {
+	out, _ := n.Command(context.Background(), "curl", "-sS", "--fail", "--noproxy", "*", "--connect-timeout", "5", "--max-time", "60", url).Output()
+	return string(out)
 }
 
 func setOffloads(t *testing.T, h *host, on bool) {

@@ -85,7 +85,7 @@ func rootCommand(e env) *cobra.Command {
 	}
 	root := group("hostnat", "Networks behind NAT for the VMs and containers of this host")
 	addGroup(root, "What there is:", networkCommand(a), endpointCommand(a), mappingCommand(a), proxyCommand(a), natCommand(a),
-		addressCommand(a), poolCommand(a), reservationCommand(a))
+		addressCommand(a), poolCommand(a), reservationCommand(a), dockerCommand(a))
 	addGroup(root, "What goes on:", statusCommand(a), sessionCommand(a), bindingCommand(a), portCommand(a), leaseCommand(a),
 		eventCommand(a), doctorCommand(a), restoreCommand(a))
 	addGroup(root, "The program:", daemonCommand(a), downCommand(a), demoCommand(a), versionCommand(a))

@@ -10,11 +10,13 @@ import (
 
 	"golang.org/x/sync/errgroup"
 
+	"github.com/hostnat/hostnat/api"
 	"github.com/hostnat/hostnat/internal/budget"
 	"github.com/hostnat/hostnat/internal/control"
 	"github.com/hostnat/hostnat/internal/dhcp"
 	"github.com/hostnat/hostnat/internal/dns"
 	"github.com/hostnat/hostnat/internal/host"
+	"github.com/hostnat/hostnat/internal/plugin/docker"
 	"github.com/hostnat/hostnat/internal/portproxy"
 	"github.com/hostnat/hostnat/internal/reconcile"
 	"github.com/hostnat/hostnat/internal/resolved"
@@ -85,9 +87,10 @@ func Run(ctx context.Context, o Options) error {
 		return err
 	}
 	beside := &servers{
-		dhcp:  dhcp.NewServers(leases, dhcp.Bridge{PortOf: host.BridgePort, HasPort: host.BridgeHasPort, MTUOf: k.LinkMTU, HolderOf: host.AddressHolder, Named: k.Interfaces}, o.Log),
-		dns:   dns.New(dns.Options{Files: dns.HostFiles(o.ResolvConf), Log: o.Log, Holder: holderOf(k.Listeners)}),
-		names: resolved.New(o.HostNames, o.Log),
+		dhcp:   dhcp.NewServers(leases, dhcp.Bridge{PortOf: host.BridgePort, HasPort: host.BridgeHasPort, MTUOf: k.LinkMTU, HolderOf: host.AddressHolder, Named: k.Interfaces}, o.Log),
+		dns:    dns.New(dns.Options{Files: dns.HostFiles(o.ResolvConf), Log: o.Log, Holder: holderOf(k.Listeners)}),
+		names:  resolved.New(o.HostNames, o.Log),
+		docker: docker.New(docker.Options{Daemon: api.NewClient(o.socketPath()), LinkOf: host.PeerOf, ResetUnaccepted: host.ResetUnaccepted, Log: o.Log}),
 	}
 	defer beside.close()
 	guard := whereis.New(k.WhoIsWhere(), host.SwitchPorts{}, k.Announce, o.Log)
@@ -148,6 +151,7 @@ func runTasks(ctx context.Context, o Options, k *reconcile.Kernel, c *control.Co
 		{"who is where", guard.Run},
 		{"DNS", beside.dns.Run},
 		{"names for the host", beside.names.Run},
+		{"Docker", beside.docker.Run},
 		{"leases", func(ctx context.Context) error { return followLeases(ctx, c, leases.Watch(), o.Log) }},
 	}
 	group, ctx := errgroup.WithContext(ctx)

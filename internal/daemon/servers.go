@@ -13,15 +13,18 @@ import (
 	"github.com/hostnat/hostnat/internal/dhcp"
 	"github.com/hostnat/hostnat/internal/dns"
 	"github.com/hostnat/hostnat/internal/model"
+	"github.com/hostnat/hostnat/internal/plugin/docker"
 	"github.com/hostnat/hostnat/internal/resolved"
 )
 
-// servers are the DHCP and name servers of all networks, and who tells the host
-// of the latter.
+// servers are the DHCP and name servers of all networks, who tells the host of the
+// latter, and who follows Docker.
 type servers struct {
 	dhcp  *dhcp.Servers
 	dns   *dns.Server
 	names *resolved.Host
+
+	docker *docker.Follower
 
 	networks atomic.Int64 // how many there are
 }
@@ -32,6 +35,17 @@ func (s *servers) Serve(ctx context.Context, c config.Config, host model.HostFac
 	s.dhcp.Sync(ctx, c, host)
 	s.dns.Configure(ctx, c)
 	s.names.Configure(c)
+	s.docker.Follow(dockerHost(c))
+}
+
+// dockerHost is where Docker answers, if some network is there for it.
+func dockerHost(c config.Config) string {
+	for _, n := range c.Networks {
+		if host := n.Labels[docker.LabelHost]; host != "" && n.Owner == docker.Owner {
+			return host
+		}
+	}
+	return ""
 }
 
 // Learn implements control.Servers. The DHCP servers know what they have leased.
@@ -45,7 +59,7 @@ func (s *servers) problems() []func() []string {
 		}
 		return nil
 	}
-	return []func() []string{s.dns.Problems, s.dhcp.Problems, files, s.names.Problems}
+	return []func() []string{s.dns.Problems, s.dhcp.Problems, files, s.names.Problems, s.docker.Problems}
 }
 
 // close ends all of them.

@@ -1,0 +1,101 @@
+package main
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+
+	"github.com/hostnat/hostnat/internal/plugin/docker"
+)
+
+// dockerSettings is Docker's file of settings and the copy that was made before
+// hostnat changed it.
+type dockerSettings struct {
+	path        string
+	now, before docker.Settings
+	text        []byte // of now
+	copied      []byte // of before; nil: there is no copy
+}
+
+func (s dockerSettings) copyPath() string { return s.path + ".before-hostnat" }
+
+func readDockerSettings(path string) (s dockerSettings, err error) {
+	s.path = path
+	if s.text, err = readIfThere(path); err != nil {
+		return s, err
+	}
+	if s.now, err = docker.ParseSettings(s.text); err != nil {
+		return s, fmt.Errorf("read %s: %w", path, err)
+	}
+	if s.copied, err = readIfThere(s.copyPath()); err != nil {
+		return s, err
+	}
+	if s.before, err = docker.ParseSettings(s.copied); err != nil {
+		return s, fmt.Errorf("read %s: %w", s.copyPath(), err)
+	}
+	return s, nil
+}
+
+// readIfThere returns nil if there is no such file.
+func readIfThere(path string) ([]byte, error) {
+	b, err := os.ReadFile(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, nil
+	}
+	if b == nil {
+		b = []byte{}
+	}
+	return b, err
+}
+
+// change writes other settings, and before that the copy, if there is none.
+func (s dockerSettings) change(after docker.Settings) error {
+	if err := os.MkdirAll(filepath.Dir(s.path), 0o755); err != nil {
+		return fmt.Errorf("make the folder of Docker's settings: %w", err)
+	}
+	if s.copied == nil {
+		if err := replaceFile(s.copyPath(), s.text); err != nil {
+			return err
+		}
+	}
+	return replaceFile(s.path, after.Text())
+}
+
+// restore writes settings without hostnat's: the text of the copy, if they say the
+// same, and no file where none was.
+func (s dockerSettings) restore(after docker.Settings) error {
+	same := s.before.Diff(after) == ""
+	var err error
+	switch {
+	case same && len(bytes.TrimSpace(s.copied)) == 0:
+		if err = os.Remove(s.path); errors.Is(err, fs.ErrNotExist) {
+			err = nil
+		}
+	case same:
+		err = replaceFile(s.path, s.copied)
+	default:
+		err = replaceFile(s.path, after.Text())
+	}
+	if err != nil {
+		return fmt.Errorf("put Docker's settings back: %w", err)
+	}
+	if err := os.Remove(s.copyPath()); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return fmt.Errorf("remove the copy of Docker's settings: %w", err)
+	}
+	return nil
+}
+
+// replaceFile never leaves half a file there.
+func replaceFile(path string, text []byte) error {
+	next := path + ".new"
+	if err := os.WriteFile(next, text, 0o644); err != nil {
+		return fmt.Errorf("write Docker's settings: %w", err)
+	}
+	if err := os.Rename(next, path); err != nil {
+		return fmt.Errorf("write Docker's settings: %w", err)
+	}
+	return nil
+}

@@ -1,0 +1,272 @@
+//go:build e2e
+
+package e2e
+
+import (
+	"encoding/json"
+	"fmt"
+	"os"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/hostnat/hostnat/dev/lab"
+)
+
+// followedDocker is a Docker daemon that hostnat follows, with live-restore, and
+// the image "e2e" in it.
+func followedDocker(t *testing.T, h *host) *docker {
+	t.Helper()
+	d := newDocker(t, h.Host)
+	const own = `{"live-restore": true, "bip": "10.99.0.1/24"}`
+	if err := os.WriteFile(d.config, []byte(own), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	planned := h.hostnat("docker", "enable", "--settings", d.config, "--docker-host", d.socket, "--dry-run")
+	if !strings.Contains(planned, `+ "bridge": "hn-docker"`) || !strings.Contains(planned, `- "bip": "10.99.0.1/24"`) {
+		t.Errorf("a dry run says:\n%s", planned)
+	}
+	if now, err := os.ReadFile(d.config); err != nil || string(now) != own {
+		t.Errorf("after a dry run Docker's settings are %s, %v", now, err)
+	}
+	h.hostnat("docker", "enable", "--settings", d.config, "--docker-host", d.socket, "--subnet", "172.20.0.0/24")
+	t.Cleanup(func() { // before Docker ends and its folder goes
+		h.hostnat("docker", "disable", "--settings", d.config, "--docker-host", d.socket)
+		if now, err := os.ReadFile(d.config); err != nil || string(now) != own {
+			t.Errorf("after 'docker disable' the settings are %s, %v", now, err)
+		}
+	})
+	d.startFirst()
+	d.importBusybox("e2e", "container")
+	return d
+}
+
+// serve runs a container with a web server.
+func (d *docker) serve(name string, args ...string) {
+	d.t.Helper()
+	argv := append([]string{"run", "--detach", "--name", name}, args...)
+	d.docker(append(argv, "e2e", "/bin/busybox", "httpd", "-f", "-h", "/www", "-p", "80")...)
+}
+
+// ofDocker returns the names of the endpoints and the mappings' external ends
+// that are there for Docker.
+func (h *host) ofDocker() (endpoints, external []string) {
+	h.t.Helper()
+	var e []struct{ Name, Owner, State string }
+	h.read(&e, "endpoint", "list")
+	for _, e := range e {
+		if e.Owner == "docker" && e.State == "up" {
+			endpoints = append(endpoints, e.Name)
+		}
+	}
+	var m []struct{ Protocol, External, Owner string }
+	h.read(&m, "mapping", "list")
+	for _, m := range m {
+		if m.Owner == "docker" {
+			external = append(external, m.Protocol+" "+m.External)
+		}
+	}
+	slices.Sort(endpoints)
+	slices.Sort(external)
+	return endpoints, external
+}
+
+func (h *host) waitForDocker(endpoints, external []string) {
+	h.t.Helper()
+	var e, x []string
+	ok := false
+	defer func() {
+		if !ok {
+			h.t.Logf("endpoints %v, mappings %v; want %v, %v\n%s", e, x, endpoints, external, h.hostnat("status"))
+		}
+	}()
+	waitFor(h.t, 20*time.Second, "hostnat to have what Docker has", func() bool {
+		e, x = h.ofDocker()
+		ok = slices.Equal(e, endpoints) && slices.Equal(x, external)
+		return ok
+	})
+}
+
+// TestDockerIsFollowed: `docker run -p` is all that a user types.
+func TestDockerIsFollowed(t *testing.T) {
+	t.Parallel()
+	lab.RequireRoot(t)
+	need(t, "curl")
+	h := startHost(t, 0)
+	outside := startNginx(t, h.Remote, "outside")
+	d := followedDocker(t, h)
+
+	d.serve("c1", "--publish", "8080:80")
+	h.waitForDocker([]string{"c1"}, []string{"tcp 0.0.0.0:8080"})
+	if got := d.docker("ps", "--format", "{{.Names}} {{.Ports}}"); !strings.Contains(got, "c1 0.0.0.0:8080->80/tcp") {
+		t.Errorf("docker ps says %q", got)
+	}
+	if got := curl(t, h.Remote, publishedURL+"/page"); got != "container" {
+		t.Errorf("the published page is %q from another machine", got)
+	}
+	if got := curl(t, h.Host, "http://127.0.0.1:8080/page"); got != "container" {
+		t.Errorf("the published page is %q on the host", got)
+	}
+	if got := d.docker("exec", "c1", "/bin/busybox", "wget", "-q", "-O", "-", outsideURL+"/page"); got != "outside" {
+		t.Errorf("outside page is %q in the container", got)
+	}
+	outside.expectRequest(lab.HostAddress + " GET /page 200")
+
+	// Ranges, UDP, an address, the host alone, a port of Docker's choice.
+	d.serve("c2", "--publish", "9000-9009:90-99/udp", "--publish", lab.HostAddress+":9100:80", "--publish", "127.0.0.1:9200:80", "--publish", "80")
+	var external []string
+	waitFor(t, 20*time.Second, "all mappings of c2", func() bool {
+		_, external = h.ofDocker()
+		return len(external) == 5
+	})
+	for _, want := range []string{"udp 0.0.0.0:9000-9009", "tcp " + lab.HostAddress + ":9100", "tcp 127.0.0.1:9200"} {
+		if !slices.Contains(external, want) {
+			t.Errorf("mappings %v, want %s", external, want)
+		}
+	}
+	if got := curl(t, h.Host, "http://127.0.0.1:9200/page"); got != "container" {
+		t.Errorf("the page published on the loopback is %q", got)
+	}
+
+	// Names.
+	if got := d.docker("exec", "c1", "/bin/busybox", "wget", "-q", "-O", "-", "http://c2/page"); got != "container" {
+		t.Errorf("c2's page is %q in c1", got)
+	}
+
+	// Another name, and gone.
+	d.docker("rename", "c2", "c3")
+	h.waitForDocker([]string{"c1", "c3"}, external)
+	d.docker("rename", "c3", "c2")
+	d.docker("stop", "--time", "0", "c2")
+	h.waitForDocker([]string{"c1"}, []string{"tcp 0.0.0.0:8080"})
+	d.docker("restart", "--time", "0", "c1")
+	waitFor(t, 20*time.Second, "c1 to answer after its restart", func() bool { return tryCurl(h.Remote, publishedURL+"/page") == "container" })
+
+	// A network of the user's.
+	h.hostnat("docker", "network", "create", "shop", "--docker-host", d.socket, "--settings", d.config)
+	d.serve("c4", "--network", "shop", "--publish", "8181:80", "--network-alias", "store")
+	h.waitForDocker([]string{"c1", "c4"}, []string{"tcp 0.0.0.0:8080", "tcp 0.0.0.0:8181"})
+	if got := curl(t, h.Remote, "http://"+lab.HostAddress+":8181/page"); got != "container" {
+		t.Errorf("c4's page is %q", got)
+	}
+	if got := d.docker("exec", "c4", "/bin/busybox", "wget", "-q", "-O", "-", "http://store/page"); got != "container" {
+		t.Errorf("by its alias c4's page is %q", got)
+	}
+	d.docker("network", "connect", "shop", "c1")
+	h.waitForDocker([]string{"c1", "c1.shop", "c4"}, []string{"tcp 0.0.0.0:8080", "tcp 0.0.0.0:8181"})
+	d.docker("network", "disconnect", "shop", "c1")
+	d.docker("rm", "--force", "c4")
+	h.waitForDocker([]string{"c1"}, []string{"tcp 0.0.0.0:8080"})
+	h.hostnat("docker", "network", "delete", "shop")
+
+	// One that Docker has made by itself, as Compose does; and one that is closed.
+	d.docker("network", "create", "project_default")
+	d.docker("network", "create", "--internal", "closed")
+	d.serve("c5", "--network", "project_default", "--publish", "8282:80")
+	d.serve("c6", "--network", "closed")
+	h.waitForDocker([]string{"c1", "c5", "c6"}, []string{"tcp 0.0.0.0:8080", "tcp 0.0.0.0:8282"})
+	if got := curl(t, h.Remote, "http://"+lab.HostAddress+":8282/page"); got != "container" {
+		t.Errorf("c5's page is %q", got)
+	}
+	fetch := func(from string) string {
+		out, _ := d.command("exec", from, "/bin/busybox", "timeout", "5", "/bin/busybox", "wget", "-q", "-O", "-", outsideURL+"/page").Output()
+		return string(out)
+	}
+	if got := fetch("c5"); got != "outside" {
+		t.Errorf("outside page is %q in a network of Docker's making", got)
+	}
+	if got := fetch("c6"); got != "" {
+		t.Errorf("outside page is %q in a closed network", got)
+	}
+	d.docker("rm", "--force", "c5", "c6")
+	d.docker("network", "rm", "project_default", "closed")
+	waitFor(t, 20*time.Second, "the networks to be gone", func() bool {
+		return !strings.Contains(h.hostnat("network", "list"), "project_default") && !strings.Contains(h.hostnat("network", "list"), "closed")
+	})
+	h.waitForDocker([]string{"c1"}, []string{"tcp 0.0.0.0:8080"})
+	status := h.hostnat("docker", "status", "--settings", d.config, "-o", "json")
+	var s struct {
+		Enabled, InForce bool
+		Containers       []string
+		Problems         []string
+	}
+	if err := json.Unmarshal([]byte(status), &s); err != nil || !s.Enabled || !s.InForce || len(s.Containers) != 1 || len(s.Problems) > 0 {
+		t.Errorf("docker status: %s, %v", status, err)
+	}
+}
+
+// TestDockerAndHostnatRestart: neither side's restart ends a connection or leaves
+// something behind, whatever happened meanwhile.
+func TestDockerAndHostnatRestart(t *testing.T) {
+	t.Parallel()
+	lab.RequireRoot(t)
+	need(t, "curl")
+	h := startHost(t, 0)
+	d := followedDocker(t, h)
+	d.serve("kept", "--publish", "8080:80")
+	d.serve("ends", "--publish", "8081:80")
+	h.waitForDocker([]string{"ends", "kept"}, []string{"tcp 0.0.0.0:8080", "tcp 0.0.0.0:8081"})
+
+	// dockerd ends; its containers run on (live-restore).
+	d.daemon.stop(t)
+	if got := curl(t, h.Remote, publishedURL+"/page"); got != "container" {
+		t.Errorf("without dockerd the page is %q", got)
+	}
+	h.waitForDocker([]string{"ends", "kept"}, []string{"tcp 0.0.0.0:8080", "tcp 0.0.0.0:8081"})
+	d.start()
+	h.waitForDocker([]string{"ends", "kept"}, []string{"tcp 0.0.0.0:8080", "tcp 0.0.0.0:8081"})
+
+	// hostnat ends; a container goes and another one comes.
+	h.daemon.stop(t)
+	d.docker("rm", "--force", "ends")
+	d.serve("comes", "--publish", "8082:80")
+	if got := curl(t, h.Remote, publishedURL+"/page"); got != "container" {
+		t.Errorf("without hostnat's daemon the page is %q", got)
+	}
+	h.startDaemon()
+	h.waitForDocker([]string{"comes", "kept"}, []string{"tcp 0.0.0.0:8080", "tcp 0.0.0.0:8082"})
+	for _, port := range []string{"8080", "8082"} {
+		if got := curl(t, h.Remote, "http://"+lab.HostAddress+":"+port+"/page"); got != "container" {
+			t.Errorf("after both restarts port %s serves %q", port, got)
+		}
+	}
+}
+
+// TestManyDockerContainers starts and ends ten containers at once.
+func TestManyDockerContainers(t *testing.T) {
+	t.Parallel()
+	lab.RequireRoot(t)
+	need(t, "curl")
+	h := startHost(t, 0)
+	d := followedDocker(t, h)
+	const count = 10
+	each := func(f func(i int)) {
+		var all sync.WaitGroup
+		for i := range count {
+			all.Go(func() { f(i) })
+		}
+		all.Wait()
+	}
+	name := func(i int) string { return fmt.Sprintf("c%d", i) }
+	port := func(i int) string { return fmt.Sprint(8100 + i) }
+	each(func(i int) {
+		out, err := d.command("run", "--detach", "--name", name(i), "--publish", port(i)+":80", "e2e", "/bin/busybox", "httpd", "-f", "-h", "/www").CombinedOutput()
+		if err != nil {
+			t.Errorf("%v: %s", err, out)
+		}
+	})
+	var names, external []string
+	for i := range count {
+		names, external = append(names, name(i)), append(external, "tcp 0.0.0.0:"+port(i))
+	}
+	h.waitForDocker(names, external)
+	each(func(i int) {
+		if got := tryCurl(h.Remote, "http://"+lab.HostAddress+":"+port(i)+"/page"); got != "container" {
+			t.Errorf("port %s serves %q", port(i), got)
+		}
+	})
+	each(func(i int) { _ = d.command("rm", "--force", name(i)).Run() })
+	h.waitForDocker(nil, nil)
+}
