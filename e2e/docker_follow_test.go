@@ -12,6 +12,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/hostnat/hostnat/api"
 	"github.com/hostnat/hostnat/dev/lab"
 )
 
@@ -269,4 +270,51 @@ func TestManyDockerContainers(t *testing.T) {
 	})
 	each(func(i int) { _ = d.command("rm", "--force", name(i)).Run() })
 	h.waitForDocker(nil, nil)
+}
+
+// TestDockerContainerByName attaches a container without network by its name; its
+// restarts, and another container of that name, are followed.
+func TestDockerContainerByName(t *testing.T) {
+	t.Parallel()
+	lab.RequireRoot(t)
+	need(t, "curl")
+	h := startHost(t, 0)
+	d := startDocker(t, h.Host)
+	d.importBusybox("e2e", "container")
+	d.serve("c1", "--network", "none")
+	attach := h.command("endpoint", "attach", "web", "web1", "--docker", "c1", "-o", "json")
+	attach.Env = append(os.Environ(), "DOCKER_HOST="+d.socket)
+	var e api.Endpoint
+	if out := output(t, attach); json.Unmarshal([]byte(out), &e) != nil || len(e.Addresses) != 1 {
+		t.Fatalf("attached: %s", out)
+	}
+	h.publish("8080", "web1:80")
+	works := func(when string) {
+		t.Helper()
+		waitFor(t, 20*time.Second, "the container to answer "+when, func() bool { return tryCurl(h.Remote, publishedURL+"/page") == "container" })
+		var now api.Endpoint
+		h.read(&now, "endpoint", "show", "web1")
+		if !slices.Equal(now.Addresses, e.Addresses) || now.MAC != e.MAC || now.State != api.EndpointUp {
+			t.Errorf("%s the endpoint is %+v, was %+v", when, now, e)
+		}
+		name, err := d.command("exec", "c1", "/bin/busybox", "wget", "-q", "-O", "-", "http://web1.web.internal/page").CombinedOutput()
+		if err != nil || string(name) != "container" {
+			t.Errorf("%s its own page by name is %q, %v", when, name, err)
+		}
+	}
+	works("at first")
+	d.docker("restart", "--time", "0", "c1")
+	works("after a restart")
+	d.docker("rm", "--force", "c1")
+	waitFor(t, 20*time.Second, "the endpoint to be absent", func() bool {
+		var now api.Endpoint
+		h.read(&now, "endpoint", "show", "web1")
+		return now.State == api.EndpointAbsent
+	})
+	d.serve("c1", "--network", "none")
+	works("as another container of that name")
+	h.daemon.stop(t)
+	d.docker("restart", "--time", "0", "c1")
+	h.startDaemon()
+	works("after a restart without hostnat")
 }

@@ -189,3 +189,28 @@ func deleteForDocker(ctx context.Context, a *app, n api.Network) error {
 	}
 	return nil
 }
+
+// attachContainer attaches a container by its name: the daemon follows it.
+func attachContainer(ctx context.Context, a *app, spec api.EndpointSpec, name string) error {
+	e, err := docker.Dial(cmp.Or(a.Getenv("DOCKER_HOST"), docker.DefaultHost))
+	if err != nil {
+		return err
+	}
+	defer e.Close()
+	p, err := e.AttachTo(ctx, &spec, name)
+	if err != nil {
+		return err
+	}
+	attached, err := a.client().AttachEndpoint(ctx, spec)
+	if err != nil {
+		return err
+	}
+	n, err := a.client().Network(ctx, spec.Network)
+	if err == nil && !p.OwnDNS {
+		err = docker.TellResolver(p.ResolvConf, n)
+	}
+	if err != nil {
+		return err
+	}
+	return printAttached(a, attached)
+}

@@ -16,14 +16,18 @@ func endpointCommand(a *app) *cobra.Command {
 
 func endpointAttach(a *app) *cobra.Command {
 	var spec api.EndpointSpec
+	var container string
 	cmd := &cobra.Command{
 		Use: "attach NETWORK NAME", Short: "Attach a VM or container to a network",
 		Args: positional("NETWORK", "NAME"), ValidArgsFunction: a.arguments(networkNames, nil),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			if err := oneTarget(cmd, "netns", "pid", "tap", "port"); err != nil {
+			if err := oneTarget(cmd, "netns", "pid", "tap", "port", "docker"); err != nil {
 				return err
 			}
 			spec.Network, spec.Name = args[0], args[1]
+			if container != "" {
+				return attachContainer(cmd.Context(), a, spec, container)
+			}
 			e, err := a.client().AttachEndpoint(cmd.Context(), spec)
 			if err != nil {
 				return err
@@ -35,6 +39,7 @@ func endpointAttach(a *app) *cobra.Command {
 	flags.StringVar(&spec.Netns, "netns", "", "into a network namespace: `NAME|PATH`")
 	flags.StringVar(&spec.PID, "pid", "", "into the network namespace of this `process`")
 	flags.StringVar(&spec.TAP, "tap", "", "a VM, behind this TAP `interface`")
+	flags.StringVar(&container, "docker", "", "into this `container` of Docker's, started with --network none; follows its restarts")
 	flags.StringVar(&spec.Port, "port", "", "whatever is behind this `interface`")
 	flags.StringArrayVar(&spec.Addresses, "address", nil, "its `address` (default a free one)")
 	flags.StringVar(&spec.MAC, "mac", "", "its Ethernet `address` (default made from the address)")
@@ -56,7 +61,7 @@ func oneTarget(cmd *cobra.Command, names ...string) error {
 		given = name
 	}
 	if given == "" {
-		return usagef(cmd, "one of --netns, --pid, --tap and --port is needed")
+		return usagef(cmd, "one of --netns, --pid, --docker, --tap and --port is needed")
 	}
 	return nil
 }

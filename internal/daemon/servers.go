@@ -38,10 +38,16 @@ func (s *servers) Serve(ctx context.Context, c config.Config, host model.HostFac
 	s.docker.Follow(dockerHost(c))
 }
 
-// dockerHost is where Docker answers, if some network is there for it.
+// dockerHost is where Docker answers, if some network is there for it, or some
+// endpoint is attached to a container by its name.
 func dockerHost(c config.Config) string {
 	for _, n := range c.Networks {
 		if host := n.Labels[docker.LabelHost]; host != "" && n.Owner == docker.Owner {
+			return host
+		}
+	}
+	for _, e := range c.Endpoints {
+		if host := e.Labels[docker.LabelHost]; host != "" && e.Labels[docker.LabelName] != "" {
 			return host
 		}
 	}

@@ -188,7 +188,8 @@ func (f *Follower) look(ctx context.Context, e *Engine) []error {
 		return errs
 	}
 	f.links = known
-	return append(errs, f.carryOut(ctx, PlanFor(containers, has))...)
+	errs = append(errs, f.carryOut(ctx, PlanFor(containers, has))...)
+	return append(errs, f.reattach(ctx, e, has)...)
 }
 
 // changeNetworks does all that can be done of a plan, and notes in has what is there

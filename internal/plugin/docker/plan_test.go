@@ -160,3 +160,36 @@ func TestPlanNetworks(t *testing.T) {
 		})
 	}
 }
+
+func TestReattached(t *testing.T) {
+	t.Parallel()
+	e := api.Endpoint{
+		Name: "web1", Network: "web", Kind: api.KindPID, Target: "10", IfName: "eth0", MAC: "02:42:00:00:00:01", State: api.EndpointUp,
+		Addresses: []netip.Addr{netip.MustParseAddr("172.16.1.2")}, Labels: map[string]string{LabelName: "c1"},
+	}
+	absent := e
+	absent.State = api.EndpointAbsent
+	again := api.EndpointSpec{Network: "web", Name: "web1", PID: "11", MAC: e.MAC, IfName: "eth0", Addresses: []string{"172.16.1.2"}, Labels: e.Labels}
+	same := again
+	same.PID = "10"
+	tests := []struct {
+		name string
+		e    api.Endpoint
+		pid  int
+		want api.EndpointSpec
+	}{
+		{"it runs as before", e, 10, api.EndpointSpec{}},
+		{"it does not run", absent, 0, api.EndpointSpec{}},
+		{"another process", e, 11, again},
+		{"another process of the same number", absent, 10, same},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
+			got, needed := Reattached(tt.e, Process{PID: tt.pid})
+			if diff := cmp.Diff(tt.want, got); diff != "" || needed != (tt.want.Name != "") {
+				t.Errorf("needed %v (-want +got):\n%s", needed, diff)
+			}
+		})
+	}
+}
