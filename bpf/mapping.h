@@ -158,6 +158,19 @@ GLOBAL int find_mapped(struct binding_key *binding_key, struct session_key *key)
 }
 
 /*
+ * Whether an external port without a binding may be a range's or an
+ * endpoint-dependent session's all the same. Of most of the host's own packets it
+ * says no, so that they pay for no more look-ups.
+ */
+INLINE bool may_lack_binding(__be16 port)
+{
+	struct settings *settings = get_settings();
+
+	return settings && (settings->flags & SETTING_RANGES ||
+			    (ntohs(port) >= settings->dependent_low && ntohs(port) <= settings->dependent_high));
+}
+
+/*
  * Finds whose an external address and port is to a remote: fills in key, and
  * sets binding_key->address to 0 if a mapping on any address has it. Returns
  * the binding's flags with BINDING_FOUND, or 0: nobody's.
@@ -182,7 +195,7 @@ INLINE __u32 find_inside(struct binding_key *binding_key, addr_t remote_address,
 		take_inside(key, binding);
 		return binding->flags | BINDING_FOUND;
 	}
-	if (!binding && !has_setting(SETTING_RANGES | SETTING_ENDPOINT_DEPENDENT))
+	if (!binding && !may_lack_binding(binding_key->port))
 		return 0;
 	binding_key->address = address;
 	return find_mapped(binding_key, key);

@@ -82,7 +82,6 @@ enum filtering { /* RFC 4787 section 5 */
 
 enum setting_flags { /* what a packet that has no binding may belong to all the same */
 	SETTING_RANGES = 1, /* a mapping of several ports */
-	SETTING_ENDPOINT_DEPENDENT = 2, /* an endpoint-dependent session */
 	SETTING_TRANSPARENT = 4, /* a socket of ours that has a remote's address */
 	SETTING_MIXED_HOLD = 8, /* NATs have different hold-down times */
 	SETTING_SHADOWS = 16, /* ranges on one address, which go before what is mapped on any */
@@ -98,6 +97,7 @@ struct settings {
 	__u32 reassembly_ifindex; /* our end of the veth to the reassembly namespace; 0: there is none */
 	__u16 local_port_low, local_port_high; /* the host's ephemeral ports, host order */
 	__u32 ipsec; /* how many IPsec policies there are, and IPSEC_SECOND if they are in the second half of the map */
+	__u16 dependent_low, dependent_high; /* the ports that endpoint-dependent sessions may have, host order; 0-0: none */
 };
 
 struct nat {

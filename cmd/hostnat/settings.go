@@ -81,7 +81,7 @@ var natSettings = []setting{
 	{"external-interface", "IF,...|any", "use the addresses of these interfaces alone (any)"},
 	{"pooling", "paired|arbitrary", "whether an endpoint keeps to one of several external addresses (paired)"},
 	{"hold-down", "TIME", "a freed UDP port or ICMP identifier rests so long: 0 to 3600s (120s; winnat: 0)"},
-	{"endpoint-dependent", "on|off", "go on with one port for several remotes when all are used (off)"},
+	{"endpoint-dependent", "on|off", "go on with one port for several remotes when all are used (on)"},
 	{"exhaustion", "prohibited|unreachable|silent", "what a sender is told for whom nothing is left (prohibited)"},
 	{"table", "N|none", "everything leaves by this routing table of the host's or not at all, whatever its rules say (none)"},
 	{"max-sessions", "N", "an endpoint's sessions at once; 0: half of what the table holds (0)"},

@@ -136,14 +136,18 @@ func (d *Datapath) changeMappings(a *applied, c mappingChange) error {
 	}
 	changes := planMappings(a.mappings, c.ids, have, elements.changed)
 	stray := a.wasFreed(c)
-	if len(have) == 0 && !d.dependent {
+	dependent, err := d.hasDependent() // the ports are reserved: none can come now
+	if err != nil {
+		return err
+	}
+	if len(have) == 0 && !dependent {
 		err = d.addBindings(a.mappings, changes) // nobody has these ports
 		if stray {
 			err = errors.Join(err, d.endStaleSessions(changes.fresh, a.mappings))
 		}
 	} else {
 		err = errors.Join(
-			d.replaceBindings(a.mappings, changes, replacement{have: have, read: read, look: stray || d.dependent}),
+			d.replaceBindings(a.mappings, changes, replacement{have: have, read: read, look: stray || dependent}),
 			d.endLostTargets(a.mappings, elements.changed),
 		)
 	}

@@ -23,7 +23,6 @@ func (d *Datapath) Apply(c Config) error {
 	o := &d.objects
 	mappings, leases := newMappingTable(c.Mappings), leaseValues(c.Leases, d.readClock())
 	d.applied = nil // until it has worked
-	d.dependent = d.dependent || settingFlags(c, mappings)&kernel.SettingEndpointDependent != 0
 	var gone orphans
 	var moved bool
 	changed, err := d.changedNATs(d.limitEndpoints(natValues(c)))
@@ -61,7 +60,12 @@ func (d *Datapath) Apply(c Config) error {
 }
 
 func (d *Datapath) applySettings(c Config, mappings *mappingTable) error {
+	live, err := d.hasDependent()
+	if err != nil {
+		return err
+	}
 	return d.changeSettings(func(s *kernel.Settings) {
+		setDependentPorts(s, c, live)
 		s.AnchorIfindex = c.Anchor
 		s.ReassemblyIfindex = c.Reassembly
 		s.NetnsCookie = c.NetnsCookie
@@ -72,11 +76,6 @@ func (d *Datapath) applySettings(c Config, mappings *mappingTable) error {
 
 func settingFlags(c Config, mappings *mappingTable) uint32 {
 	flags := mappings.settings()
-	for _, n := range c.NATs {
-		if n.EndpointDependent {
-			flags |= kernel.SettingEndpointDependent
-		}
-	}
 	if c.Transparent {
 		flags |= kernel.SettingTransparent
 	}

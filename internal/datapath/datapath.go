@@ -26,8 +26,7 @@ type Datapath struct {
 
 	settings sync.Mutex // Apply and Watch both write to the one settings element
 
-	applied   *applied // by Apply and ChangeMappings; nil: not known
-	dependent bool     // there may be endpoint-dependent sessions, which have no binding
+	applied *applied // by Apply and ChangeMappings; nil: not known
 }
 
 // Option changes how Open works.

@@ -221,7 +221,10 @@ func (w *twin) config(r rules, mappings map[uint32]bool) Config {
 
 func (w *twin) applyMappings(c Config) error {
 	table := newMappingTable(c.Mappings)
-	err := w.dp.changeSettings(func(s *kernel.Settings) { s.Flags, s.WatchedUntil = settingFlags(c, table), ^uint64(0) })
+	err := w.dp.changeSettings(func(s *kernel.Settings) {
+		s.Flags, s.WatchedUntil = settingFlags(c, table), ^uint64(0)
+		setDependentPorts(s, c, false)
+	})
 	return errors.Join(err, w.dp.applyMappings(c, table))
 }
 

@@ -11,7 +11,7 @@ func NewNAT(name string, id uint32, p Profile) NAT {
 	n := NAT{
 		Name: name, ID: id,
 		ExternalInterfaces: []string{}, ExternalAddresses: []ExternalAddress{},
-		Pooling: Paired, Exhaustion: Prohibited,
+		Pooling: Paired, EndpointDependent: true, Exhaustion: Prohibited,
 	}
 	n.UseProfile(p)
 	return n

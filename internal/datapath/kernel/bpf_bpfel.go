@@ -828,12 +828,11 @@ type bpfSessionTimer struct {
 type bpfSettingFlags uint32
 
 const (
-	bpfSettingFlagsSETTING_RANGES             bpfSettingFlags = 1
-	bpfSettingFlagsSETTING_ENDPOINT_DEPENDENT bpfSettingFlags = 2
-	bpfSettingFlagsSETTING_TRANSPARENT        bpfSettingFlags = 4
-	bpfSettingFlagsSETTING_MIXED_HOLD         bpfSettingFlags = 8
-	bpfSettingFlagsSETTING_SHADOWS            bpfSettingFlags = 16
-	bpfSettingFlagsSETTING_ROUTE_MTUS         bpfSettingFlags = 256
+	bpfSettingFlagsSETTING_RANGES      bpfSettingFlags = 1
+	bpfSettingFlagsSETTING_TRANSPARENT bpfSettingFlags = 4
+	bpfSettingFlagsSETTING_MIXED_HOLD  bpfSettingFlags = 8
+	bpfSettingFlagsSETTING_SHADOWS     bpfSettingFlags = 16
+	bpfSettingFlagsSETTING_ROUTE_MTUS  bpfSettingFlags = 256
 )
 
 type bpfSettings struct {
@@ -846,7 +845,8 @@ type bpfSettings struct {
 	LocalPortLow      uint16
 	LocalPortHigh     uint16
 	Ipsec             uint32
-	_                 [4]byte
+	DependentLow      uint16
+	DependentHigh     uint16
 }
 
 type bpfSocketNatKey struct {

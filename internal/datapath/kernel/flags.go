@@ -23,12 +23,11 @@ const (
 )
 
 const (
-	SettingRanges            = uint32(bpfSettingFlagsSETTING_RANGES)
-	SettingEndpointDependent = uint32(bpfSettingFlagsSETTING_ENDPOINT_DEPENDENT)
-	SettingTransparent       = uint32(bpfSettingFlagsSETTING_TRANSPARENT)
-	SettingMixedHold         = uint32(bpfSettingFlagsSETTING_MIXED_HOLD)
-	SettingShadows           = uint32(bpfSettingFlagsSETTING_SHADOWS)
-	SettingRouteMTUs         = uint32(bpfSettingFlagsSETTING_ROUTE_MTUS)
+	SettingRanges      = uint32(bpfSettingFlagsSETTING_RANGES)
+	SettingTransparent = uint32(bpfSettingFlagsSETTING_TRANSPARENT)
+	SettingMixedHold   = uint32(bpfSettingFlagsSETTING_MIXED_HOLD)
+	SettingShadows     = uint32(bpfSettingFlagsSETTING_SHADOWS)
+	SettingRouteMTUs   = uint32(bpfSettingFlagsSETTING_ROUTE_MTUS)
 )
 
 const (

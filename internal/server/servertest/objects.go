@@ -81,7 +81,7 @@ func (s *Service) CreateNAT(_ context.Context, spec config.NATSpec) (model.NAT, 
 	n := model.NAT{Name: spec.Name, ID: uint32(len(s.nats) + 1), ExternalInterfaces: append([]string{}, spec.ExternalInterfaces...),
 		ExternalAddresses: []model.ExternalAddress{}, Profile: model.ProfileRFC, Timeouts: timeouts,
 		TCPFiltering: filtering, UDPFiltering: filtering,
-		Pooling: model.Paired, HoldDown: model.ProfileRFC.HoldDown(), Exhaustion: model.Prohibited}
+		Pooling: model.Paired, EndpointDependent: true, HoldDown: model.ProfileRFC.HoldDown(), Exhaustion: model.Prohibited}
 	return add(s, n, &s.nats)
 }
 
