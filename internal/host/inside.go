@@ -66,6 +66,7 @@ func (in *inside) configure(ctx context.Context, v Veth, peer netlink.Link) erro
 	err = cmp.Or(
 		setMAC(in.route.LinkSetHardwareAddr, peer, mac),
 		setMTU(in.route.LinkSetMTU, peer, v.MTU),
+		setSegment(in.route.LinkSetGSOIPv4MaxSize, peer, v.Segment),
 		in.setAddress(ctx, peer, v.Address),
 		setUp(in.route.LinkSetUp, peer),
 	)

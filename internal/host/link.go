@@ -23,6 +23,8 @@ type Link struct {
 	Type         string // "veth", "bridge", "tuntap"...; "device" for hardware and loopback
 	MAC          model.MAC
 	MTU          int  // bytes
+	Segment      int  // bytes that it takes of TCP over IPv4 in one piece (gso_ipv4_max_size); 0: the kernel does not know that (before 6.3)
+	SegmentMax   int  // the most that it takes without cutting in software (tso_max_size)
 	MasterIndex  int  // of the bridge or bond it is a port of; 0: none
 	Up           bool // administratively
 	Loopback     bool

@@ -96,6 +96,10 @@ func (l *Link) setAttribute(a syscall.NetlinkRouteAttr) error {
 		}
 	case unix.IFLA_MTU:
 		l.MTU = number(a.Value)
+	case unix.IFLA_GSO_IPV4_MAX_SIZE:
+		l.Segment = number(a.Value)
+	case unix.IFLA_TSO_MAX_SIZE:
+		l.SegmentMax = number(a.Value)
 	case unix.IFLA_MASTER:
 		l.MasterIndex = number(a.Value)
 	case unix.IFLA_LINK:

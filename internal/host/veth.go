@@ -25,6 +25,7 @@ type Veth struct {
 	Address      netip.Prefix // inside: the endpoint's address, the network's length
 	Gateway      netip.Addr
 	MTU          int // bytes
+	Segment      int // bytes that TCP may hand to either end in one piece; 0: left alone
 
 	GatewayMAC model.MAC // known inside for good; empty: left to ARP
 
@@ -64,6 +65,7 @@ func (v Veth) configure(ctx context.Context, link netlink.Link, inside *inside, 
 	err := cmp.Or(
 		disableIPv6(v.Name),
 		setMTU(netlink.LinkSetMTU, link, v.MTU),
+		setSegment(netlink.LinkSetGSOIPv4MaxSize, link, v.Segment),
 		setMaster(link, v.Bridge),
 		setUp(netlink.LinkSetUp, link),
 	)

@@ -50,7 +50,11 @@ func (k *Kernel) Apply(ctx context.Context, c config.Config) (model.Report, erro
 		report.Problems = append(report.Problems, "the host's own programs do not reach published ports: "+err.Error())
 	}
 	reassembly := k.reassembly(ctx, &report)
-	if err := k.build(ctx, plan, view{config: c, attached: setOf(attached)}.withLinks(links), facts.MTU, &report); err != nil {
+	v := view{config: c, attached: setOf(attached)}.withLinks(links)
+	if err := k.resize(v); err != nil {
+		report.Problems = append(report.Problems, "bulk transfers are slower than they could be: "+err.Error())
+	}
+	if err := k.build(ctx, plan, v, facts.MTU, &report); err != nil {
 		return model.Report{}, err
 	}
 	k.place(ctx, MakeExternals(c, links, facts.DefaultInterface), &report)
@@ -66,7 +70,7 @@ func (k *Kernel) Apply(ctx context.Context, c config.Config) (model.Report, erro
 	if err != nil {
 		return model.Report{}, err
 	}
-	v := view{config: c, anchor: uint32(anchor), reassembly: uint32(reassembly), cookie: cookie, local: facts.LocalPorts, host: facts, absent: report.Absent}.withLinks(links)
+	v = view{config: c, anchor: uint32(anchor), reassembly: uint32(reassembly), cookie: cookie, local: facts.LocalPorts, host: facts, absent: report.Absent}.withLinks(links)
 	if v.routes, err = host.RouteMTUs(ctx); err != nil {
 		return model.Report{}, err
 	}

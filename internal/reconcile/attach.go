@@ -35,7 +35,7 @@ func (k *Kernel) attach(ctx context.Context, v view, e model.Endpoint, mtu int) 
 		return model.Errorf(model.NotFound, "bridge %s of network %s does not exist", n.Bridge, n.Name)
 	}
 	link, linked := v.link(e.Interface)
-	is := shapeOf(e, n, bridge, link, mtu)
+	is := shapeOf(e, n, bridge, link, mtu, k.segments.of(n))
 	if linked && k.isVerified(v, e, is, link) {
 		return nil
 	}
@@ -79,7 +79,7 @@ func (k *Kernel) attachTo(ctx context.Context, v view, n model.Network, bridge h
 	}
 	_, err = host.EnsureVeth(ctx, host.Veth{
 		Name: e.Interface, Bridge: bridge.Index, Namespace: ns, IfName: e.IfName, MAC: e.MAC,
-		Address: netip.PrefixFrom(e.Address4(), n.Subnet4().Bits()), Gateway: n.Gateway4(), GatewayMAC: pinned, MTU: n.LinkMTU(mtu), Guard: guard,
+		Address: netip.PrefixFrom(e.Address4(), n.Subnet4().Bits()), Gateway: n.Gateway4(), GatewayMAC: pinned, MTU: n.LinkMTU(mtu), Segment: k.segments.of(n), Guard: guard,
 	})
 	return err
 }

@@ -66,6 +66,6 @@ func takeDown(ctx context.Context, bpf string, attached []datapath.Attachment, e
 	for _, name := range plan.Restore {
 		errs = append(errs, host.ReleasePointToPoint(ctx, name))
 	}
-	errs = append(errs, host.DeleteRouting(ctx), removeExternals(ctx, links), host.UnmountBPF(bpf))
+	errs = append(errs, host.DeleteRouting(ctx), host.LowerSegments(ctx), removeExternals(ctx, links), host.UnmountBPF(bpf))
 	return errors.Join(errs...)
 }

@@ -39,6 +39,7 @@ type Kernel struct {
 	names    names                     // that its ids stand for
 	verified map[string]verified       // endpoints that are as they should be, by name
 	bridges  map[string]verifiedBridge // by name; Apply's alone
+	segments segments                  // Apply's, and what comes after it goes by them
 	seen     map[string]process        // that a caller of CheckTarget named, by endpoint
 }
 

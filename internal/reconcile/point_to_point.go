@@ -26,7 +26,7 @@ func pointToPointMAC(n model.Network) model.MAC { return model.Network{ID: n.Par
 // attachPointToPoint is attach for an endpoint that is by itself.
 func (k *Kernel) attachPointToPoint(ctx context.Context, v view, n model.Network, e model.Endpoint, mtu int) error {
 	link, linked := v.link(e.Interface)
-	is := shapeOf(e, n, host.Link{}, link, mtu)
+	is := shapeOf(e, n, host.Link{}, link, mtu, k.segments.of(n))
 	if linked && isPointToPoint(link, n) && v.isGuarded(link) && k.isVerified(v, e, is, link) {
 		return nil
 	}
@@ -64,7 +64,7 @@ func (k *Kernel) makePointToPoint(ctx context.Context, v view, n model.Network, 
 	defer ns.Close()
 	_, err = host.EnsureVeth(ctx, host.Veth{
 		Name: e.Interface, PointToPoint: pointToPointOf(n, e), Namespace: ns, IfName: e.IfName, MAC: e.MAC,
-		Address: netip.PrefixFrom(e.Address4(), n.Subnet4().Bits()), Gateway: n.Gateway4(), GatewayMAC: pointToPointMAC(n), MTU: n.LinkMTU(mtu), Guard: k.guardPointToPoint,
+		Address: netip.PrefixFrom(e.Address4(), n.Subnet4().Bits()), Gateway: n.Gateway4(), GatewayMAC: pointToPointMAC(n), MTU: n.LinkMTU(mtu), Segment: k.segments.of(n), Guard: k.guardPointToPoint,
 	})
 	return err
 }

@@ -26,10 +26,10 @@ type shape struct {
 	mac                  model.MAC
 	address              netip.Prefix
 	gateway              netip.Addr
-	mtu, bridge          int
+	mtu, segment, bridge int
 	isolation            model.Isolation
 
-	link, peer, peerNamespace, linkMTU int // as the kernel has it
+	link, peer, peerNamespace, linkMTU, linkSegment int // as the kernel has it
 }
 
 // verified is an endpoint that was found as it should be.
@@ -38,11 +38,11 @@ type verified struct {
 	until time.Time
 }
 
-func shapeOf(e model.Endpoint, n model.Network, bridge, link host.Link, mtu int) shape {
+func shapeOf(e model.Endpoint, n model.Network, bridge, link host.Link, mtu, segment int) shape {
 	return shape{
 		kind: e.Kind, target: e.Target, name: e.Interface, ifName: e.IfName, mac: e.MAC,
-		address: netip.PrefixFrom(e.Address4(), n.Subnet4().Bits()), gateway: n.Gateway4(), mtu: n.LinkMTU(mtu), bridge: bridge.Index,
-		isolation: n.Isolation, link: link.Index, peer: link.PeerIndex, peerNamespace: link.PeerNSID, linkMTU: link.MTU,
+		address: netip.PrefixFrom(e.Address4(), n.Subnet4().Bits()), gateway: n.Gateway4(), mtu: n.LinkMTU(mtu), segment: segment, bridge: bridge.Index,
+		isolation: n.Isolation, link: link.Index, peer: link.PeerIndex, peerNamespace: link.PeerNSID, linkMTU: link.MTU, linkSegment: link.Segment,
 	}
 }
 
