@@ -22,16 +22,8 @@ func (d *Datapath) ChangeInside(was, is Config) error {
 	d.applied = nil // until it has worked
 	var gone orphans
 	err := errors.Join(
-		changeMap("networks", o.Networks, networkValues(was), networkValues(is), &gone.networks),
-		changeMap("inside prefixes", o.InsidePrefixes, prefixValues(was), prefixValues(is), nil),
-		changeMap("subnets", o.Subnets, subnetValues(was), subnetValues(is), nil),
 		changeMap("gateways' ports", o.Pools, gatewayPools(was, a.local), gatewayPools(is, a.local), nil),
-		changeMap("broadcast addresses", o.Broadcasts, broadcastValues(was), broadcastValues(is), nil),
-		changeMap("host addresses", o.HostAddresses, hostAddressValues(was), hostAddressValues(is), &gone.addresses),
-		changeMap("endpoints", o.Endpoints, endpointValues(was), endpointValues(is), &gone.endpoints),
-		changeMap("endpoints' MACs", o.ManagedMacs, managedMACs(was), managedMACs(is), nil),
-		changeMap("inside interfaces", o.Insides, insideValues(was), insideValues(is), nil),
-		changeMap("outside interfaces", o.Outsides, outsideValues(was), outsideValues(is), nil),
+		each(d.insideTables(&gone), func(t table) error { return t.change(was, is) }),
 		d.endOrphans(gone),
 	)
 	if len(gone.addresses) > 0 {

@@ -6,7 +6,6 @@ import (
 	"slices"
 
 	"github.com/hostnat/hostnat/internal/config"
-	"github.com/hostnat/hostnat/internal/datapath"
 	"github.com/hostnat/hostnat/internal/host"
 	"github.com/hostnat/hostnat/internal/model"
 )
@@ -142,96 +141,6 @@ func (k *Kernel) reassembly(ctx context.Context, report *model.Report) int {
 	return index
 }
 
-// remove takes away what nobody wants any more.
-func (k *Kernel) remove(ctx context.Context, p Plan) error {
-	for _, r := range p.Release {
-		if err := k.release(r); err != nil {
-			return err
-		}
-	}
-	for _, name := range p.Delete {
-		delete(k.bridges, name)
-		if err := host.DeleteLink(name); err != nil {
-			return err
-		}
-	}
-	for _, a := range p.Return {
-		if err := host.ReleaseBridge(ctx, a.Name, a.Gateway); err != nil {
-			return err
-		}
-	}
-	for _, name := range p.Restore {
-		if err := host.ReleasePointToPoint(ctx, name); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-// release gives a port back. Its program goes at once: it is what tells an
-// endpoint's port from one that somebody else has plugged in.
-func (k *Kernel) release(r PortRelease) error {
-	if err := host.ReleasePort(r.Link, r.Bridge); err != nil {
-		return err
-	}
-	return k.datapath.Detach(datapath.Attachment{Interface: uint32(r.Index), Hook: datapath.InsideIngress})
-}
-
-// build makes bridges and attaches endpoints.
-func (k *Kernel) build(ctx context.Context, p Plan, v view, mtu int, report *model.Report) error {
-	isNew := func(bridge string, index int) bool {
-		l, there := v.link(bridge)
-		return !there || l.Index != index
-	}
-	look := false // again, since there are new bridges
-	for _, b := range p.Bridges {
-		if k.isVerifiedBridge(v, b) {
-			continue
-		}
-		index, err := host.EnsureBridge(ctx, b)
-		if err != nil {
-			return err
-		}
-		look = look || isNew(b.Name, index)
-		if err := k.datapath.Attach(datapath.Attachment{Interface: uint32(index), Hook: datapath.BridgeIngress}); err != nil {
-			return err
-		}
-	}
-	for _, a := range p.Adopt {
-		index, _, err := host.AdoptBridge(ctx, a.Name, a.Gateway, a.Unrouted)
-		if model.CodeOf(err) == model.NotFound {
-			report.Problems = append(report.Problems, err.Error())
-			continue
-		}
-		if err != nil {
-			return err
-		}
-		look = look || isNew(a.Name, index)
-		if err := k.datapath.Attach(datapath.Attachment{Interface: uint32(index), Hook: datapath.BridgeIngress}); err != nil {
-			return err
-		}
-	}
-	if look {
-		links, err := k.links.look(ctx)
-		if err != nil {
-			return err
-		}
-		v = v.withLinks(links)
-	}
-	for _, e := range v.config.Endpoints {
-		err := k.attach(ctx, v, e, mtu)
-		if err == nil {
-			continue
-		}
-		if !absent(err) {
-			return fmt.Errorf("attaching endpoint %s: %w", e.Name, err)
-		}
-		report.Absent[e.Name] = err
-		report.Problems = append(report.Problems, fmt.Sprintf("endpoint %s is not attached: %v", e.Name, err))
-	}
-	return nil
-}
-
 // applyDatapath attaches the outside programs, tells the data path everything, and
 // takes off what is not wanted.
 func (k *Kernel) applyDatapath(v view, report *model.Report) error {
@@ -245,21 +154,13 @@ func (k *Kernel) applyDatapath(v view, report *model.Report) error {
 	if err != nil {
 		return err
 	}
-	pinned, wanted, again := setOf(have), setOf(want), k.lookAgain(len(want))
-	for _, a := range want {
-		if pinned[a] && !again {
-			continue // somebody may have detached it; that is seen later
-		}
-		if err := k.datapath.Attach(a); err != nil {
+	if k.lookAgain(len(want)) { // somebody may have detached what is pinned
+		if err := each(want, k.datapath.Attach)(); err != nil {
 			return err
 		}
 	}
-	for _, a := range have {
-		if !wanted[a] {
-			if err := k.datapath.Detach(a); err != nil {
-				return err
-			}
-		}
+	if err := k.reattach(have, want); err != nil {
+		return err
 	}
 	for _, m := range v.config.Mappings {
 		report.Active[m.ID] = v.isServed(c, m)
@@ -271,34 +172,6 @@ func (k *Kernel) applyDatapath(v view, report *model.Report) error {
 		report.Problems = append(report.Problems, "no NAT has an external address: no outside interface has an IPv4 address")
 	}
 	return nil
-}
-
-// attachments says which program belongs on which interface.
-func attachments(c datapath.Config) []datapath.Attachment {
-	var list []datapath.Attachment
-	for index, i := range c.Insides {
-		hook := datapath.InsideIngress
-		switch {
-		case i.PointToPoint:
-			list = append(list, datapath.Attachment{Interface: index, Hook: datapath.PointToPointIngress})
-		case i.Bridge:
-			hook = datapath.BridgeIngress
-		case i.Port:
-			hook = datapath.PortIngress
-		}
-		list = append(list, datapath.Attachment{Interface: index, Hook: hook})
-	}
-	if c.Reassembly != 0 {
-		list = append(list, datapath.Attachment{Interface: c.Reassembly, Hook: datapath.ReassemblyEnter}, datapath.Attachment{Interface: c.Reassembly, Hook: datapath.ReassemblyLeave})
-	}
-	for index, o := range c.Outsides {
-		in, out := datapath.OutsideIngress, datapath.OutsideEgress
-		if o.NoEthernet {
-			in, out = datapath.OutsideIngressL3, datapath.OutsideEgressL3
-		}
-		list = append(list, datapath.Attachment{Interface: index, Hook: in}, datapath.Attachment{Interface: index, Hook: out})
-	}
-	return list
 }
 
 func setOf[T comparable](list []T) map[T]bool {

@@ -3,7 +3,6 @@ package reconcile
 import (
 	"context"
 	"errors"
-	"fmt"
 	"slices"
 
 	"github.com/hostnat/hostnat/internal/config"
@@ -15,13 +14,13 @@ import (
 // insideChange is a change of networks and endpoints on its way into the kernel.
 type insideChange struct {
 	config.Difference
-	was   config.Config // in the kernel
-	is    config.Config
-	host  model.HostFacts
-	gone  []host.Link // that are to be deleted
-	links []host.Link // that were made or plugged in, and the bridges that endpoints' are in
+	was    config.Config // in the kernel
+	is     config.Config
+	host   model.HostFacts
+	before []host.Link // of what goes, as they were
+	gone   []host.Link // of these, those that were deleted
+	links  []host.Link // that were made or plugged in, and the bridges that endpoints' are in
 
-	pulled  []host.Link // of others, as they were in a bridge
 	plugged []host.Link // of others, as they were before
 	free    []host.Link // of others, as they are after they were pulled out
 }
@@ -81,23 +80,85 @@ func isExternal(c config.Config, link string) bool {
 // carryOut goes in the order of Apply: what nobody wants is taken away, links are
 // made, and then the data path is told.
 func (k *Kernel) carryOut(ctx context.Context, x *insideChange) error {
-	if err := k.takeAway(ctx, x); err != nil {
+	plan, err := k.planChange(ctx, x)
+	if err != nil {
 		return err
 	}
-	if err := k.makeBridges(ctx, x); err != nil {
+	if err := k.remove(ctx, plan); err != nil {
 		return err
 	}
-	if err := k.attachNew(ctx, x); err != nil {
+	if err := k.find(ctx, othersLinks(x.Endpoints.Removed), &x.free); err != nil {
 		return err
 	}
-	told, links := slices.Concat(x.gone, x.pulled, x.links), x.links
+	if err := allBare(x.free); err != nil {
+		return err
+	}
+	report := model.Report{Absent: make(map[string]error)}
+	if err := k.build(ctx, plan, view{config: x.is}.withLinks(x.links), x.host.MTU, &report); err != nil {
+		return err
+	}
+	if len(report.Absent) > 0 {
+		return errNotPlain
+	}
+	if err := k.find(ctx, x.names(), &x.links); err != nil {
+		return err
+	}
+	return k.tell(ctx, x)
+}
+
+// planChange looks at the links that a change concerns and plans for them alone.
+func (k *Kernel) planChange(ctx context.Context, x *insideChange) (Plan, error) {
+	if len(x.Endpoints.Removed) > 0 {
+		links, err := k.links.look(ctx)
+		if err != nil {
+			return Plan{}, err
+		}
+		if err := k.leave(ctx, x.is, x.Endpoints.Removed, links); err != nil {
+			return Plan{}, err
+		}
+	}
+	err := errors.Join(
+		k.find(ctx, x.removedNames(), &x.before),
+		k.find(ctx, x.names(), &x.links),
+		k.find(ctx, othersLinks(x.Endpoints.Added), &x.plugged),
+	)
+	if err != nil {
+		return Plan{}, err
+	}
+	if err := allBare(x.plugged); err != nil {
+		return Plan{}, err
+	}
+	for _, e := range x.Endpoints.Removed {
+		k.forgetVerified(e.Name)
+	}
+	var attached []datapath.Attachment
+	for _, l := range x.before {
+		if a := (datapath.Attachment{Interface: uint32(l.Index), Hook: datapath.InsideIngress}); k.datapath.IsAttached(a) {
+			attached = append(attached, a)
+		}
+	}
+	plan := Make(config.Config{Networks: x.Networks.Added, Endpoints: x.Endpoints.Added}, x.before, attached, x.host.MTU)
+	for _, l := range x.before {
+		if slices.Contains(plan.Delete, l.Name) {
+			x.gone = append(x.gone, l)
+		}
+	}
+	return plan, nil
+}
+
+func (k *Kernel) find(ctx context.Context, names []string, links *[]host.Link) (err error) {
+	*links, err = k.links.find(ctx, names)
+	return err
+}
+
+// tell tells the host's routing tables and the data path of what was made.
+func (k *Kernel) tell(ctx context.Context, x *insideChange) error {
+	told, links := slices.Concat(x.before, x.links), x.links
 	if x.hasNetworks() {
 		var err error
 		if told, links, err = k.links.both(ctx); err != nil {
 			return err
 		}
-	}
-	if x.hasNetworks() {
 		before, after := view{config: x.was, host: x.host}.withLinks(told), view{config: x.is, host: x.host}.withLinks(links)
 		if err := k.reroute(before.routing(k.insideRule), after.routing(k.insideRule)); err != nil {
 			return err
@@ -107,64 +168,54 @@ func (k *Kernel) carryOut(ctx context.Context, x *insideChange) error {
 	if err := k.datapath.ChangeInside(was, is); err != nil {
 		return err
 	}
+	if err := k.reattach(attachments(was), attachments(is)); err != nil {
+		return err
+	}
 	return k.expect(x)
 }
 
 func (x *insideChange) hasNetworks() bool { return !x.Networks.Empty() }
 
-func (k *Kernel) takeAway(ctx context.Context, x *insideChange) (err error) {
-	if len(x.Endpoints.Removed) > 0 {
-		links, err := k.links.look(ctx)
-		if err != nil {
-			return err
-		}
-		if err := k.leave(ctx, x.is, x.Endpoints.Removed, links); err != nil {
-			return err
-		}
-	}
-	var ours, others []string
+// removedNames are the links of what goes.
+func (x *insideChange) removedNames() (names []string) {
 	for _, e := range x.Endpoints.Removed {
-		k.forgetVerified(e.Name)
-		if e.InNamespace() {
-			ours = append(ours, e.Interface)
-		} else {
-			others = append(others, e.Interface)
-		}
+		names = append(names, e.Interface)
 	}
 	for _, n := range x.Networks.Removed {
-		delete(k.bridges, n.Bridge)
-		if !n.IsPointToPoint() { // whose link is its endpoint's
-			ours = append(ours, n.Bridge)
-		}
+		names = append(names, n.Bridge)
 	}
-	if x.gone, err = k.links.find(ctx, ours); err != nil {
-		return err
-	}
-	if err := k.pull(ctx, x, others); err != nil {
-		return err
-	}
-	for _, name := range ours {
-		if err := host.DeleteLink(name); err != nil {
-			return err
-		}
-	}
-	return nil
+	return compact(names)
 }
 
-// pull takes links of others out of their bridges.
-func (k *Kernel) pull(ctx context.Context, x *insideChange, names []string) (err error) {
-	if x.pulled, err = k.links.find(ctx, names); err != nil {
-		return err
+// names are the links of what comes, and the bridges of all that come or go.
+func (x *insideChange) names() (names []string) {
+	for _, n := range x.Networks.Added {
+		names = append(names, n.Bridge)
 	}
-	for _, l := range x.pulled {
-		if err := k.release(PortRelease{Link: l.Name, Index: l.Index, Bridge: l.MasterIndex}); err != nil {
-			return err
+	for _, e := range x.Endpoints.Added {
+		names = append(names, e.Interface)
+	}
+	for _, e := range slices.Concat(x.Endpoints.Added, x.Endpoints.Removed) {
+		if n, err := x.is.Network(e.Network); err == nil {
+			names = append(names, n.Bridge)
 		}
 	}
-	if x.free, err = k.links.find(ctx, names); err != nil {
-		return err
+	return compact(names)
+}
+
+func compact(names []string) []string {
+	slices.Sort(names)
+	return slices.Compact(names)
+}
+
+// othersLinks are those of endpoints whose links hostnat has not made.
+func othersLinks(endpoints []model.Endpoint) (names []string) {
+	for _, e := range endpoints {
+		if !e.InNamespace() {
+			names = append(names, e.Interface)
+		}
 	}
-	return allBare(x.free)
+	return names
 }
 
 // allBare refuses links that make more of a difference outside than being there.
@@ -175,62 +226,4 @@ func allBare(links []host.Link) error {
 		}
 	}
 	return nil
-}
-
-func (k *Kernel) makeBridges(ctx context.Context, x *insideChange) error {
-	for _, n := range x.Networks.Added {
-		if n.IsPointToPoint() {
-			continue
-		}
-		index, err := host.EnsureBridge(ctx, bridgeOf(n, x.host.MTU))
-		if err != nil {
-			return err
-		}
-		if err := k.datapath.Attach(datapath.Attachment{Interface: uint32(index), Hook: datapath.BridgeIngress}); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-// attachNew attaches the endpoints that came.
-func (k *Kernel) attachNew(ctx context.Context, x *insideChange) (err error) {
-	var names, others []string
-	for _, n := range x.Networks.Added {
-		names = append(names, n.Bridge)
-	}
-	for _, e := range x.Endpoints.Added {
-		n, err := x.is.Network(e.Network)
-		if err != nil {
-			return err
-		}
-		names = append(names, n.Bridge, e.Interface)
-		if !e.InNamespace() {
-			others = append(others, e.Interface)
-		}
-	}
-	if x.plugged, err = k.links.find(ctx, others); err != nil {
-		return err
-	}
-	if err := allBare(x.plugged); err != nil {
-		return err
-	}
-	for _, e := range x.Endpoints.Removed {
-		if n, err := x.is.Network(e.Network); err == nil {
-			names = append(names, n.Bridge)
-		}
-	}
-	slices.Sort(names)
-	names = slices.Compact(names)
-	if x.links, err = k.links.find(ctx, names); err != nil {
-		return err
-	}
-	v := view{config: x.is}.withLinks(x.links)
-	for _, e := range x.Endpoints.Added {
-		if err := k.attach(ctx, v, e, x.host.MTU); err != nil {
-			return fmt.Errorf("attaching endpoint %s: %w", e.Name, err)
-		}
-	}
-	x.links, err = k.links.find(ctx, names)
-	return err
 }

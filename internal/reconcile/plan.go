@@ -13,12 +13,14 @@ import (
 // Plan is what to do to the host's links: what should be there, and what is
 // there of ours and should not.
 type Plan struct {
+	Endpoints []model.Endpoint // to attach
+
 	Bridges []host.Bridge // to make
 	Adopt   []Adoption    // to take over as they are
 	Delete  []string      // links we made that nobody wants any more
 	Release []PortRelease // links of others that were ports of ours
 	Return  []Adoption    // bridges to give back as they were
-	Restore []string      // links of others that were pointToPoint, to give back as they were
+	Restore []string      // links of others that were point-to-point links, to give back as they were
 }
 
 // Adoption is a bridge that was there before, and the address that it has from
@@ -36,9 +38,10 @@ type PortRelease struct {
 }
 
 // Make compares the configuration with the host's links and the data path's
-// attachments. It changes nothing.
+// attachments. It changes nothing. A part of both makes the part of the plan that
+// is about them.
 func Make(c config.Config, links []host.Link, attached []datapath.Attachment, mtu int) Plan {
-	var p Plan
+	p := Plan{Endpoints: c.Endpoints}
 	pinned := setOf(attached)
 	wanted := map[string]bool{host.AnchorName: true, host.ReassemblyLink: true}
 	pointToPoint := make(map[string]netip.Prefix) // by link

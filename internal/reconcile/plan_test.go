@@ -78,8 +78,9 @@ func TestMake(t *testing.T) {
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()
+			tt.want.Endpoints = tt.config.Endpoints
 			got := Make(tt.config, testLinks(), attached, 1400)
-			if diff := cmp.Diff(tt.want, got, cmp.Comparer(func(a, b netip.Prefix) bool { return a == b })); diff != "" {
+			if diff := cmp.Diff(tt.want, got, compareNetip); diff != "" {
 				t.Errorf("plan (-want +got):\n%s", diff)
 			}
 		})

@@ -1,10 +1,8 @@
 package reconcile
 
 import (
-	"errors"
 	"slices"
 
-	"github.com/hostnat/hostnat/internal/datapath"
 	"github.com/hostnat/hostnat/internal/host"
 )
 
@@ -14,9 +12,6 @@ func (k *Kernel) expect(x *insideChange) error {
 	var gone []int
 	for _, l := range x.gone {
 		gone = append(gone, l.Index)
-	}
-	if err := k.attachOnly(x); err != nil {
-		return err
 	}
 	right := slices.Clone(x.free)
 	v := view{config: x.is}.withLinks(x.links)
@@ -42,29 +37,4 @@ func (k *Kernel) expect(x *insideChange) error {
 	}
 	k.links.tellOf(right, gone)
 	return nil
-}
-
-// attachOnly has the programs on links that belong there, and no others.
-func (k *Kernel) attachOnly(x *insideChange) error {
-	outside := []datapath.Hook{datapath.OutsideIngress, datapath.OutsideEgress}
-	off := func(links []host.Link, hooks ...datapath.Hook) (err error) {
-		for _, l := range links {
-			for _, hook := range hooks {
-				err = errors.Join(err, k.datapath.Detach(datapath.Attachment{Interface: uint32(l.Index), Hook: hook}))
-			}
-		}
-		return err
-	}
-	for _, l := range x.free {
-		for _, hook := range outside {
-			if err := k.datapath.Attach(datapath.Attachment{Interface: uint32(l.Index), Hook: hook}); err != nil {
-				return err
-			}
-		}
-	}
-	return errors.Join(
-		off(x.plugged, outside...),
-		off(x.pulled, datapath.InsideIngress),
-		off(x.gone, datapath.InsideIngress, datapath.PointToPointIngress, datapath.BridgeIngress),
-	)
 }
