@@ -12,7 +12,8 @@ INLINE struct filter_key filter_key_of(const struct session_key *key, const stru
 {
 	struct filter_key filter = {
 		.external_address = opening->external_address,
-		.remote_address = key->remote_address,
+		/* Programs of the host count as one remote for each address that they dial. */
+		.remote_address = opening->flags & SESSION_DIALLED ? opening->external_address : key->remote_address,
 		.external_port = opening->external_port,
 		.protocol = key->protocol,
 	};

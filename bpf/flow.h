@@ -7,8 +7,7 @@
  * One program of ours does not interrupt another on the same CPU, since they
  * run with softirqs disabled, but a copy that goes to the reassembly namespace
  * passes reassembly_enter while the program that sends it has not ended: so
- * there are two elements. The hooks of sockets run in process context, where
- * another may come between; they and the timer have no context.
+ * there are two elements. The timer has none.
  */
 #pragma once
 #include "packet.h"
@@ -49,6 +48,7 @@ struct flow {
 	struct opening opening;
 	struct route_query query; /* what the way out was asked for */
 	struct route route; /* of what is being opened */
+	__u32 dialler_interface; /* that the socket of a program of the host is bound to; 0: none */
 	__u32 reclaimed; /* a port that nobody uses has been had back for it */
 	struct port_cursor ports;
 	struct session session, far_session; /* to be put in; in a dry run, copies that may be changed */

@@ -8,15 +8,15 @@
  *   outside_ingress  from any interface of the host that isn't inside
  *   outside_egress   to any of these: the leak guard
  *   reassembly_enter, reassembly_leave  what goes to the reassembly namespace, and what comes from there
- *   host_connect4, ...  the host's own sockets
+ *   loopback_egress  what the host says to itself
  *   end_session, adopt_session, forget_place, start_wheel   called by user space
  */
 #include "ip4_antispoof.h"
 #include "ip4_guard.h"
 #include "ip4_inbound.h"
+#include "ip4_loopback.h"
 #include "ip4_reassembly_link.h"
 #include "ip4_refuse.h"
-#include "ip4_socket_nat.h"
 #include "ip4_switch_port.h"
 
 /* From an endpoint's own link. */
@@ -40,7 +40,7 @@ INLINE int from_endpoint(struct __sk_buff *skb, struct flow *flow)
 	if ((void *)(ethernet + 1) > (void *)(long)skb->data_end)
 		return drop(flow, REASON_MALFORMED);
 	if (unlikely(__builtin_memcmp(ethernet->source, inside->mac, sizeof(inside->mac))))
-		return drop(flow, REASON_SPOOFED_SOURCE);
+		return came_from_reassembly(skb) ? cut_to_endpoint(skb) : drop(flow, REASON_SPOOFED_SOURCE);
 	if (ethernet->protocol == htons(ETH_P_ARP))
 		return check_arp(skb, flow, inside);
 	/* Has no NAT here yet, and a rogue router advertisement could fool the host. */
@@ -157,6 +157,8 @@ int outside_egress(struct __sk_buff *skb)
 
 	if (likely(is_translated(skb)))
 		return TCX_NEXT;
+	if (unlikely(skb->mark == MARK_TO_DIALLER))
+		return bpf_redirect(LOOPBACK_IFINDEX, 0);
 	flow = begin(CONTEXT_PACKET, sizeof(struct ethhdr));
 	return flow ? finish(skb, flow, guard(skb, flow)) : TCX_DROP;
 }
@@ -168,6 +170,8 @@ int outside_egress_l3(struct __sk_buff *skb)
 
 	if (likely(is_translated(skb)))
 		return TCX_NEXT;
+	if (unlikely(skb->mark == MARK_TO_DIALLER))
+		return bpf_redirect(LOOPBACK_IFINDEX, 0);
 	flow = begin(CONTEXT_PACKET, 0);
 	return flow ? finish(skb, flow, guard(skb, flow)) : TCX_DROP;
 }
@@ -189,61 +193,19 @@ int reassembly_leave(struct __sk_buff *skb)
 	return flow ? finish(skb, flow, reassembly_out(skb, flow)) : TCX_DROP;
 }
 
-/* The host's own sockets; 1 lets the call go on. */
-SEC("cgroup/connect4")
-int host_connect4(struct bpf_sock_addr *ctx)
+/* On the loopback interface: what the host says to itself. */
+SEC("tcx/egress")
+int loopback_egress(struct __sk_buff *skb)
 {
-	socket_dial4(ctx, true);
-	return 1;
-}
+	bool answer = skb->mark == MARK_TO_DIALLER;
+	struct flow *flow;
 
-SEC("cgroup/sendmsg4")
-int host_sendmsg4(struct bpf_sock_addr *ctx)
-{
-	socket_dial4(ctx, false);
-	return 1;
-}
-
-SEC("cgroup/recvmsg4")
-int host_recvmsg4(struct bpf_sock_addr *ctx)
-{
-	socket_show4(ctx);
-	return 1;
-}
-
-SEC("cgroup/getpeername4")
-int host_getpeername4(struct bpf_sock_addr *ctx)
-{
-	socket_show4(ctx);
-	return 1;
-}
-
-SEC("cgroup/connect6")
-int host_connect6(struct bpf_sock_addr *ctx)
-{
-	socket_dial6(ctx, true);
-	return 1;
-}
-
-SEC("cgroup/sendmsg6")
-int host_sendmsg6(struct bpf_sock_addr *ctx)
-{
-	socket_dial6(ctx, false);
-	return 1;
-}
-
-SEC("cgroup/recvmsg6")
-int host_recvmsg6(struct bpf_sock_addr *ctx)
-{
-	socket_show6(ctx);
-	return 1;
-}
-
-SEC("cgroup/getpeername6")
-int host_getpeername6(struct bpf_sock_addr *ctx)
-{
-	socket_show6(ctx);
-	return 1;
+	if (likely(!answer && !may_be_published(skb)))
+		return TCX_NEXT;
+	flow = begin(CONTEXT_PACKET, sizeof(struct ethhdr));
+	if (!flow)
+		return TCX_DROP;
+	return finish(skb, flow, answer ? to_dialler_address(skb, flow) : from_host(skb, flow));
 }
 
 /*

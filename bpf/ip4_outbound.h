@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: (GPL-2.0 OR BSD-2-Clause) */
 /* A packet from the inside whose source has been checked: where it goes, and its translation on the way out. */
 #pragma once
+#include "ip4_dialler.h"
 #include "ip4_fragment.h"
 #include "ip4_hairpin.h"
 #include "ip4_icmp_error.h"
@@ -169,6 +170,11 @@ INLINE int from_inside(struct __sk_buff *skb, struct flow *flow, const struct in
 		return drop(flow, REASON_MARTIAN_DESTINATION);
 	if (stays_on_link(packet->destination))
 		return TCX_NEXT;
+	if (unlikely(packet->destination == inside->gateway)) {
+		verdict = to_dialler(skb, flow);
+		if (verdict != NOT_OURS)
+			return verdict;
+	}
 	if ((packet->destination & inside->mask) == inside->subnet) {
 		if (unlikely(packet->destination == inside->gateway) && flow->nat && is_published_at_gateway(skb, flow))
 			return outbound(skb, flow);

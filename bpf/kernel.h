@@ -70,6 +70,8 @@ enum { CLOCK_MONOTONIC = 1 };
 enum { AF_INET = 2, AF_INET6 = 10 };
 enum { E2BIG = 7, EBUSY = 16, EEXIST = 17, EINVAL = 22 };
 
+struct bpf_sock;
+
 struct __sk_buff {
 	__u32 len, pkt_type, mark, queue_mapping, protocol;
 	__u32 vlan_present, vlan_tci, vlan_proto, priority;
@@ -81,18 +83,8 @@ struct __sk_buff {
 	__u64 flow_keys;
 	__u64 tstamp;
 	__u32 wire_len, gso_segs;
-	__u64 sk;
+	struct bpf_sock *sk __attribute__((aligned(8)));
 	__u32 gso_size;
-};
-
-/* What the cgroup hooks of sockets see. */
-struct bpf_sock_addr {
-	__u32 user_family;
-	__be32 user_ip4, user_ip6[4];
-	__u32 user_port; /* network byte order */
-	__u32 family, type, protocol;
-	__be32 msg_src_ip4, msg_src_ip6[4];
-	__u64 sk;
 };
 
 struct bpf_spin_lock {
@@ -157,14 +149,12 @@ static long (*const bpf_clone_redirect)(struct __sk_buff *, __u32 ifindex, __u64
 static long (*const bpf_redirect)(__u32 ifindex, __u64 flags) = (void *)23;
 static long (*const bpf_skb_load_bytes)(const void *, __u32 offset, void *to, __u32 size) = (void *)26;
 static __s64 (*const bpf_csum_diff)(const __be32 *from, __u32 from_size, const __be32 *to, __u32 to_size, __u32 seed) = (void *)28;
+static long (*const bpf_skb_change_proto)(struct __sk_buff *, __be16 protocol, __u64 flags) = (void *)31;
+static struct bpf_sock *(*const bpf_sk_fullsock)(struct bpf_sock *) = (void *)95;
 static long (*const bpf_skb_change_tail)(struct __sk_buff *, __u32 size, __u64 flags) = (void *)38;
 static long (*const bpf_skb_pull_data)(struct __sk_buff *, __u32 size) = (void *)39;
 static long (*const bpf_skb_change_head)(struct __sk_buff *, __u32 size, __u64 flags) = (void *)43;
 static long (*const bpf_skb_vlan_pop)(struct __sk_buff *) = (void *)19;
-static __u64 (*const bpf_get_socket_cookie)(void *ctx) = (void *)46;
-static __u64 (*const bpf_get_netns_cookie)(void *ctx) = (void *)122;
-enum { SOL_SOCKET = 1, SO_BINDTOIFINDEX = 62 };
-static long (*const bpf_setsockopt)(void *ctx, int level, int option, void *value, int size) = (void *)49;
 static long (*const bpf_skb_adjust_room)(struct __sk_buff *, __s32 size, __u32 mode, __u64 flags) = (void *)50;
 static long (*const bpf_fib_lookup)(void *ctx, struct bpf_fib_lookup *, int size, __u32 flags) = (void *)69;
 static struct bpf_sock *(*const bpf_sk_lookup_udp)(void *ctx, struct bpf_sock_tuple *, __u32 size, __u64 netns, __u64 flags) = (void *)85;

@@ -65,17 +65,15 @@ INLINE __u32 describe_socket(const struct __sk_buff *skb, const struct bpf_sock 
 	       (sock->bound_dev_if == skb->ifindex ? SOCKET_BOUND_HERE : 0);
 }
 
-/* The host socket that would receive what remote sends to address:port, described; 0: there is none. */
-INLINE __u32 host_socket(struct __sk_buff *skb, __u8 protocol, addr_t remote, __be16 remote_port, addr_t address, __be16 port)
+/* The host socket that would receive what a tuple says, described; 0: there is none. */
+INLINE __u32 find_socket(struct __sk_buff *skb, __u8 protocol, struct bpf_sock_tuple *tuple, __u32 size)
 {
-	struct bpf_sock_tuple tuple;
-	__u32 size = socket_tuple(&tuple, remote, remote_port, address, port);
 	struct bpf_sock *sock;
 	__u32 found;
 
 	/* Two kinds of pointer to the verifier: each is used where it was got. */
 	if (protocol == IPPROTO_TCP) {
-		sock = bpf_skc_lookup_tcp(skb, &tuple, size, BPF_F_CURRENT_NETNS, 0);
+		sock = bpf_skc_lookup_tcp(skb, tuple, size, BPF_F_CURRENT_NETNS, 0);
 		if (!sock)
 			return 0;
 		found = describe_socket(skb, sock);
@@ -84,13 +82,22 @@ INLINE __u32 host_socket(struct __sk_buff *skb, __u8 protocol, addr_t remote, __
 	}
 	if (protocol != IPPROTO_UDP)
 		return 0;
-	sock = bpf_sk_lookup_udp(skb, &tuple, size, BPF_F_CURRENT_NETNS, 0);
+	sock = bpf_sk_lookup_udp(skb, tuple, size, BPF_F_CURRENT_NETNS, 0);
 	if (!sock)
 		return 0;
 	found = describe_socket(skb, sock);
 	asm volatile("" : "+r"(found)); /* keeps the two ways apart, which look the same to the compiler */
 	bpf_sk_release(sock);
 	return found;
+}
+
+/* The host socket that would receive what remote sends to address:port, described; 0: there is none. */
+INLINE __u32 host_socket(struct __sk_buff *skb, __u8 protocol, addr_t remote, __be16 remote_port, addr_t address, __be16 port)
+{
+	struct bpf_sock_tuple tuple;
+	__u32 size = socket_tuple(&tuple, remote, remote_port, address, port);
+
+	return find_socket(skb, protocol, &tuple, size);
 }
 
 /* The same for a packet whose ports have been read. */

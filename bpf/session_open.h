@@ -392,6 +392,10 @@ NOINLINE int session_insert(const struct flow *flow, const struct session_key *k
 	session->network = opening->network;
 	session->lifetime = session_lifetime(key->protocol, session, nat);
 	session->created = session->refreshed = now();
+	if (opening->flags & SESSION_DIALLED) {
+		session->way = (struct way){ .ifindex = flow->dialler_interface, .next_hop = flow->packet.source };
+		session->way_mtu = flow->packet.source_port;
+	}
 	if (flow->route.ifindex)
 		route_keep(session, &flow->route, flow->query.tos, session->created);
 	/* In a dry run the one at hand counts, whether there is one already or not. */
@@ -637,7 +641,7 @@ GLOBAL int join_mapping(const struct binding_key *binding_key, const struct sess
 	mapping = find_mapping(id);
 	if (!mapping)
 		return REASON_NO_MAPPING;
-	if (!lets_in(id, mapping->flags, key->remote_address))
+	if (!(opening->flags & SESSION_DIALLED) && !lets_in(id, mapping->flags, key->remote_address))
 		return REASON_REMOTE_NOT_ALLOWED;
 	if (opens_nothing(key, tcp_flags))
 		return REASON_NO_SESSION;
@@ -662,7 +666,7 @@ INLINE int join_binding(const struct binding_key *binding_key, struct binding *b
 	opening->network = binding->network;
 	if (!nat)
 		return REASON_NO_NAT;
-	reason = admit(binding_key, binding, nat, key->remote_address);
+	reason = opening->flags & SESSION_DIALLED ? REASON_NONE : admit(binding_key, binding, nat, key->remote_address);
 	if (reason)
 		return reason;
 	if (opens_nothing(key, tcp_flags))

@@ -91,7 +91,6 @@ enum setting_flags { /* what a packet that has no binding may belong to all the 
 /* One element: the settings that the data path reads on slow paths. */
 struct settings {
 	__u64 watched_until; /* monotonic ns; events are sent while it lies ahead */
-	__u64 netns_cookie; /* of the daemon's namespace: whose programs reach mappings by loopback */
 	__u32 anchor_ifindex; /* input device for route look-ups */
 	__u32 flags;
 	__u32 reassembly_ifindex; /* our end of the veth to the reassembly namespace; 0: there is none */
@@ -401,6 +400,8 @@ enum session_flags {
 	SESSION_COUNTED = 64, /* in its endpoint's usage */
 	SESSION_FROM_OUTSIDE = 256, /* a remote has opened it */
 	SESSION_GUEST = 512, /* from outside, and nothing has come from inside since: it does not keep its binding */
+	SESSION_DIALLED = 1024, /* a program of the host has opened it: its remote is the gateway, and its way is that program's end */
+	SESSION_DIALLED_IP6 = 2048, /* by [::1] */
 	SESSION_UNUSED = 128, /* not of an element: nobody has seen its port outside, which needs no hold-down */
 };
 /* With NEXT_HOP_IP6 in ifindex (RFC 8950: an IPv4 route by way of an IPv6 router) next_hop is a key of next_hops6. */
@@ -547,6 +548,7 @@ struct event {
 enum mark {
 	MARK_TRANSLATED = 0x684e4154, /* "hNAT": translated; outside_egress takes it off */
 	MARK_TRANSPARENT = 0x684e5458, /* "hNTX": for a socket of the host that has the remote's address; a routing rule of ours takes it there */
+	MARK_TO_DIALLER = 0x684e5444, /* "hNTD": an answer to a program of the host, on its way to the loopback interface */
 	MARK_REASSEMBLED = 0x684e5200, /* "hNR": has been in the reassembly namespace; the lowest two bits count how often */
 };
 

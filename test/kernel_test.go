@@ -180,8 +180,8 @@ func (m *machine) checkPins(s snapshot) error {
 			want = append(want, m.pins(name, "port-ingress")...)
 		}
 	}
-	for _, call := range []string{"connect", "sendmsg", "recvmsg", "getpeername"} { // of the host's own programs
-		want = append(want, "host-"+call+"4", "host-"+call+"6")
+	if slices.ContainsFunc(s.Mappings, func(m api.Mapping) bool { return m.Active }) {
+		want = append(want, m.pins("lo", "loopback-egress")...)
 	}
 	entries, err := os.ReadDir(filepath.Join(m.bpf(), "links"))
 	var has []string

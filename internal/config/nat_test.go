@@ -18,7 +18,7 @@ func TestNewConfigHasDefaults(t *testing.T) {
 		Name: "default", ID: 1, Profile: model.ProfileRFC, ExternalInterfaces: []string{}, ExternalAddresses: []model.ExternalAddress{},
 		Timeouts:     model.Timeouts{UDP: 300, TCPEstablished: 7440, TCPTransitory: 240, ICMP: 60},
 		TCPFiltering: model.AddressDependent, UDPFiltering: model.AddressDependent,
-		Pooling: model.Paired, HoldDown: 120, Exhaustion: model.Prohibited,
+		Pooling: model.Paired, EndpointDependent: true, HoldDown: 120, Exhaustion: model.Prohibited,
 	}
 	if diff := cmp.Diff([]model.NAT{want}, c.NATs, compareNetip); diff != "" {
 		t.Errorf("(-want +got):\n%s", diff)
@@ -199,7 +199,7 @@ func TestStoredNATGetsDefaults(t *testing.T) {
 		if err := json.Unmarshal([]byte(text), &n); err != nil {
 			t.Fatal(err)
 		}
-		if n.Name != "x" || n.ID != 7 || n.HoldDown != want || n.Pooling != model.Paired || n.Exhaustion != model.Prohibited || n.EndpointDependent || n.MSSClamp || n.Limits != (model.Limits{}) {
+		if n.Name != "x" || n.ID != 7 || n.HoldDown != want || n.Pooling != model.Paired || n.Exhaustion != model.Prohibited || !n.EndpointDependent || n.MSSClamp || n.Limits != (model.Limits{}) {
 			t.Errorf("%s: %+v", text, n)
 		}
 	}

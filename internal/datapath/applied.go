@@ -115,7 +115,7 @@ func (c mappingChange) touches(key kernel.BindingKey) bool {
 }
 
 func (d *Datapath) changeMappings(a *applied, c mappingChange) error {
-	if err := errors.Join(d.announceRanges(a), d.changeAllowed(c), d.changeReserved(a)); err != nil {
+	if err := errors.Join(d.announceRanges(a), d.changeAllowed(c), d.changeReserved(a), d.publish(a.mappings)); err != nil {
 		return err
 	}
 	read := func() (map[kernel.BindingKey]kernel.Binding, error) { return d.bindingsOf(a, c) }

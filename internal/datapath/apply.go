@@ -60,7 +60,6 @@ func (d *Datapath) applySettings(c Config, mappings *mappingTable) error {
 		setDependentPorts(s, c, live)
 		s.AnchorIfindex = c.Anchor
 		s.ReassemblyIfindex = c.Reassembly
-		s.NetnsCookie = c.NetnsCookie
 		s.Flags = settingFlags(c, mappings)
 		s.LocalPortLow, s.LocalPortHigh = c.LocalPorts.Low, c.LocalPorts.High
 	})

@@ -28,6 +28,7 @@ const (
 	OutsideEgressL3     Hook = "outside-egress-l3"
 	ReassemblyEnter     Hook = "reassembly-enter"
 	ReassemblyLeave     Hook = "reassembly-leave"
+	LoopbackEgress      Hook = "loopback-egress" // what the host says to itself, while there are mappings
 )
 
 // Attachment is a program on an interface.
@@ -56,6 +57,8 @@ func (d *Datapath) program(h Hook) (*ebpf.Program, ebpf.AttachType) {
 		return d.objects.ReassemblyEnter, ebpf.AttachTCXEgress
 	case ReassemblyLeave:
 		return d.objects.ReassemblyLeave, ebpf.AttachTCXIngress
+	case LoopbackEgress:
+		return d.objects.LoopbackEgress, ebpf.AttachTCXEgress
 	}
 	return nil, ebpf.AttachNone
 }

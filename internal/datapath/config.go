@@ -11,7 +11,6 @@ import (
 type Config struct {
 	Anchor        uint32                // interface from which routes are looked up
 	Reassembly    uint32                // interface to the reassembly namespace; 0: there is none
-	NetnsCookie   uint64                // of the namespace whose programs reach mappings by loopback
 	LocalPorts    model.PortRange       // the host's ephemeral ports
 	NATs          map[uint32]model.NAT  // by id
 	Pools         []Pool                //

@@ -110,6 +110,9 @@ func OpenSpec(dir string, spec *ebpf.CollectionSpec, opts ...Option) (*Datapath,
 	if err == nil {
 		err = upgrade.Finish(dir, &d.objects, u.Tables, seen)
 	}
+	if err == nil {
+		err = d.removeFormerHostHooks()
+	}
 	if err != nil {
 		d.Close()
 		return nil, err

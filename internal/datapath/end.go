@@ -97,7 +97,7 @@ func (d *Datapath) endLost(c Config, mappings *mappingTable) error {
 		}
 	}
 	return d.endSessionsIf(func(k *kernel.SessionKey, v *kernel.Session) bool {
-		if !known[v.ExternalAddress] {
+		if !known[v.ExternalAddress] && !isLoopback(v.ExternalAddress) {
 			return true
 		}
 		if v.Flags&kernel.SessionHairpin != 0 {
@@ -110,6 +110,8 @@ func (d *Datapath) endLost(c Config, mappings *mappingTable) error {
 		})
 	})
 }
+
+func isLoopback(address uint32) bool { return kernel.ToAddress(address).IsLoopback() }
 
 // EndSessions ends every session that the predicate picks, and returns the
 // first error.

@@ -3,68 +3,68 @@ package datapath
 import (
 	"errors"
 	"fmt"
-	"os"
 	"path/filepath"
 
 	"github.com/cilium/ebpf"
-	"github.com/cilium/ebpf/link"
+
+	"github.com/hostnat/hostnat/internal/datapath/kernel"
+	"github.com/hostnat/hostnat/internal/model"
 )
 
-// hostHook is a program at a socket call of the host's own programs.
-type hostHook struct {
-	name    string // of the pin
-	attach  ebpf.AttachType
-	program *ebpf.Program
-}
+// Loopback is where LoopbackEgress belongs: the interface has this number in
+// every network namespace.
+var Loopback = Attachment{Interface: 1, Hook: LoopbackEgress}
 
-func (d *Datapath) hostHooks() []hostHook {
-	o := &d.objects
-	return []hostHook{
-		{"host-connect4", ebpf.AttachCGroupInet4Connect, o.HostConnect4},
-		{"host-connect6", ebpf.AttachCGroupInet6Connect, o.HostConnect6},
-		{"host-sendmsg4", ebpf.AttachCGroupUDP4Sendmsg, o.HostSendmsg4},
-		{"host-sendmsg6", ebpf.AttachCGroupUDP6Sendmsg, o.HostSendmsg6},
-		{"host-recvmsg4", ebpf.AttachCGroupUDP4Recvmsg, o.HostRecvmsg4},
-		{"host-recvmsg6", ebpf.AttachCGroupUDP6Recvmsg, o.HostRecvmsg6},
-		{"host-getpeername4", ebpf.AttachCgroupInet4GetPeername, o.HostGetpeername4},
-		{"host-getpeername6", ebpf.AttachCgroupInet6GetPeername, o.HostGetpeername6},
+// published are the indices of the map of that name, as in bpf/ip4_loopback.h.
+var published = []model.Protocol{model.TCP, model.UDP}
+
+// publishedPorts are the ports of a protocol that some mapping has, on whatever
+// address.
+func (t *mappingTable) publishedPorts(p model.Protocol) (ports kernel.PortBits) {
+	for at, owners := range t.owners {
+		if at.Protocol != uint8(p) {
+			continue
+		}
+		for i, word := range owners.taken.Word {
+			ports.Word[i] |= word
+		}
 	}
+	return ports
 }
 
-// AttachHost lets the programs of the control group (the root of cgroup v2:
-// all of the host) reach mappings by the host's own addresses and by loopback.
-// Links that are there already are switched to the programs just loaded, those
-// that somebody has detached made anew.
-func (d *Datapath) AttachHost(cgroup string) error {
-	for _, h := range d.hostHooks() {
-		if err := d.attachHost(cgroup, h); err != nil {
-			return err
+// publish tells the data path which ports of the host's own programs' packets it
+// has to look at. What is there already is not written again.
+func (d *Datapath) publish(mappings *mappingTable) error {
+	for i, p := range published {
+		index, want := uint32(i), mappings.publishedPorts(p)
+		var have kernel.PortBits
+		if err := d.objects.Published.Lookup(&index, &have); err != nil {
+			return fmt.Errorf("reading the published ports: %w", err)
+		}
+		if have == want {
+			continue
+		}
+		if err := d.objects.Published.Update(&index, &want, ebpf.UpdateAny); err != nil {
+			return fmt.Errorf("writing the published ports: %w", err)
 		}
 	}
 	return nil
 }
 
-func (d *Datapath) attachHost(cgroup string, h hostHook) error {
-	pin := filepath.Join(linkDir(d.dir), h.name)
-	l, err := link.LoadPinnedLink(pin, nil)
-	if err == nil {
-		defer l.Close()
-		if l.Update(h.program) == nil {
-			return nil
+// formerHostHooks are the pins of programs at the root of cgroup v2, by which
+// versions of before let the host's programs reach mappings.
+var formerHostHooks = []string{
+	"host-connect4", "host-connect6", "host-sendmsg4", "host-sendmsg6", "host-recvmsg4", "host-recvmsg6",
+	"host-getpeername4", "host-getpeername6",
+}
+
+// removeFormerHostHooks takes these programs off.
+func (d *Datapath) removeFormerHostHooks() error {
+	var errs error
+	for _, name := range formerHostHooks {
+		if err := d.unpin(filepath.Join(linkDir(d.dir), name)); err != nil {
+			errs = errors.Join(errs, fmt.Errorf("taking off %s of a version of before: %w", name, err))
 		}
-		if err := d.unpin(pin); err != nil { // somebody has detached it
-			return fmt.Errorf("removing the pin of %s: %w", h.name, err)
-		}
-	} else if !errors.Is(err, os.ErrNotExist) {
-		return fmt.Errorf("opening the pinned %s: %w", h.name, err)
 	}
-	l, err = link.AttachCgroup(link.CgroupOptions{Path: cgroup, Attach: h.attach, Program: h.program})
-	if err != nil {
-		return fmt.Errorf("attaching %s to %s: %w", h.name, cgroup, err)
-	}
-	if err := l.Pin(pin); err != nil {
-		return errors.Join(fmt.Errorf("pinning %s: %w", h.name, err), l.Close())
-	}
-	d.hold(pin, l)
-	return nil
+	return errs
 }

@@ -30,6 +30,7 @@ func (d *Datapath) applyMappings(c Config, mappings *mappingTable) error {
 	changes := planMappings(mappings, slices.Sorted(maps.Keys(mappings.all)), have, elements.changed)
 	ranges := rangesOf(mappings)
 	err = errors.Join(
+		d.publish(mappings),
 		d.applyRanges(ranges),
 		d.replaceBindings(mappings, changes, replacement{have: have, read: d.readBindings, look: true}),
 		d.endLostTargets(mappings, elements.changed),

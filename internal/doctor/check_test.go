@@ -31,7 +31,7 @@ func healthy() Facts {
 		Config: c, HasConfig: true, Root: true, Daemon: &Daemon{PID: 77, Counters: model.Counters{Sessions: 10, MaxSessions: 100}},
 		Host: host.Examination{
 			Kernel:   host.Release{Text: "6.18.0", Major: 6, Minor: 18},
-			Features: []host.Feature{{Name: "TCX", Lost: "nothing works"}, {Name: "cgroup v2", Lost: "host"}},
+			Features: []host.Feature{{Name: "TCX", Lost: "nothing works"}},
 			Links: []host.Link{
 				{Index: 1, Name: "lo", Loopback: true}, {Index: 2, Name: "eth0", MTU: 1500}, {Index: 3, Name: "hostnat0", Alias: host.Owner},
 				{Index: 4, Name: "hn-web", Alias: host.Owner, MTU: 1500}, {Index: 5, Name: "hv-c1", Alias: host.Owner},
@@ -90,8 +90,6 @@ func TestChecks(t *testing.T) {
 		{"nothing is wrong", func(*Facts) {}, nil},
 		{"old kernel", func(f *Facts) { f.Host.Features[0].Missing = "no such place" },
 			[]want{{"kernel", Problem, "Linux 6.18.0 has no TCX: no such place", "install a kernel of Linux 6.6 or later with CONFIG_DEBUG_INFO_BTF=y", false}}},
-		{"no cgroup v2", func(f *Facts) { f.Host.Features[1].Missing = "not mounted" },
-			[]want{{"kernel", Warning, "cgroup v2 is not mounted", "mount -t cgroup2 none /sys/fs/cgroup/unified", false}}},
 		{"a feature that may not be probed", func(f *Facts) { f.Host.Features[0].Unknown = true }, nil},
 		{"JIT off", func(f *Facts) { f.Host.Sysctls["net/core/bpf_jit_enable"] = "0" },
 			[]want{{"jit", Warning, "the BPF JIT is off (net.core.bpf_jit_enable is 0)", "sysctl -w net.core.bpf_jit_enable=1", true}}},

@@ -3,7 +3,7 @@ package doctor
 import "fmt"
 
 var kernelCheck = check{
-	name: "kernel", looks: "what the kernel has to have: TCX, BTF, the bpf filesystem, cgroup v2, each tried",
+	name: "kernel", looks: "what the kernel has to have: TCX, BTF, the bpf filesystem, each tried",
 	find: func(f Facts) (found []Finding) {
 		for _, feature := range f.Host.Features {
 			if feature.Missing == "" {
@@ -13,10 +13,6 @@ var kernelCheck = check{
 				Severity: Problem, Why: feature.Lost,
 				What:    fmt.Sprintf("Linux %s has no %s: %s", f.Host.Kernel.Text, feature.Name, feature.Missing),
 				Command: "install a kernel of Linux 6.6 or later with CONFIG_DEBUG_INFO_BTF=y",
-			}
-			if feature.Name == "cgroup v2" {
-				finding.Severity, finding.Command = Warning, "mount -t cgroup2 none /sys/fs/cgroup/unified"
-				finding.What = "cgroup v2 is not mounted"
 			}
 			found = append(found, finding)
 		}

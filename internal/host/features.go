@@ -23,7 +23,6 @@ func probeFeatures() []Feature {
 		probe("TCX", "the data path cannot be attached: nothing works", probeTCX),
 		probe("BTF", "the data path cannot be loaded: nothing works", exists("/sys/kernel/btf/vmlinux")),
 		probe("bpf filesystem", "the data path cannot be kept over restarts of the daemon: it does not start", inFile("/proc/filesystems", "bpf")),
-		probe("cgroup v2", "the host's own programs do not reach published ports by the host's addresses", probeCgroup),
 	}
 }
 
@@ -62,11 +61,6 @@ func inFile(path, word string) func() error {
 		}
 		return errors.New("it is not in " + path)
 	}
-}
-
-func probeCgroup() error {
-	_, err := CgroupRoot()
-	return err
 }
 
 // probeTCX asks which programs are on the loopback's ingress (bpf(2),

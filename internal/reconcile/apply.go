@@ -45,9 +45,6 @@ func (k *Kernel) Apply(ctx context.Context, c config.Config) (model.Report, erro
 		return model.Report{}, err
 	}
 	report := model.Report{Active: make(map[uint32]bool), Absent: make(map[string]error), Host: facts}
-	if err := k.attachHost(); err != nil {
-		report.Problems = append(report.Problems, "the host's own programs do not reach published ports: "+err.Error())
-	}
 	reassembly := k.reassembly(ctx, &report)
 	v := view{config: c, attached: setOf(attached)}.withLinks(links)
 	if err := k.resize(v); err != nil {
@@ -65,11 +62,7 @@ func (k *Kernel) Apply(ctx context.Context, c config.Config) (model.Report, erro
 	}
 	report.Problems = append(report.Problems, bridgesDown(c, links)...)
 	k.links.tell(links)
-	cookie, err := host.NetnsCookie()
-	if err != nil {
-		return model.Report{}, err
-	}
-	v = view{config: c, anchor: uint32(anchor), reassembly: uint32(reassembly), cookie: cookie, local: facts.LocalPorts, host: facts, absent: report.Absent}.withLinks(links)
+	v = view{config: c, anchor: uint32(anchor), reassembly: uint32(reassembly), local: facts.LocalPorts, host: facts, absent: report.Absent}.withLinks(links)
 	if v.routes, err = host.RouteMTUs(ctx); err != nil {
 		return model.Report{}, err
 	}

@@ -56,6 +56,9 @@ func (k *Kernel) changeMappings(report model.Report, c config.Config, changed, d
 	if err := k.datapath.ChangeMappings(put, gone); err != nil {
 		return report, err
 	}
+	if err := k.watchLoopback(len(c.Mappings)); err != nil {
+		return report, err
+	}
 	report.Active = maps.Clone(report.Active)
 	for _, id := range gone {
 		delete(report.Active, id)

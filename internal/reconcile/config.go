@@ -19,7 +19,6 @@ type view struct {
 
 	anchor     uint32
 	reassembly uint32          // 0: there is none
-	cookie     uint64          // of the host's network namespace
 	local      model.PortRange // the host's ephemeral ports
 	host       model.HostFacts // what the host reaches by itself
 	routes     []host.RouteMTU
@@ -55,16 +54,15 @@ func (v view) link(name string) (host.Link, bool) {
 // datapathConfig says what the data path must be told.
 func (v view) datapathConfig() datapath.Config {
 	c := datapath.Config{
-		Anchor:      v.anchor,
-		Reassembly:  v.reassembly,
-		NetnsCookie: v.cookie,
-		LocalPorts:  v.local,
-		NATs:        make(map[uint32]model.NAT),
-		Networks:    make(map[uint32]datapath.Network),
-		Insides:     make(map[uint32]datapath.Inside),
-		Outsides:    make(map[uint32]datapath.Outside),
-		Mappings:    make(map[uint32]datapath.Mapping),
-		OneToOne:    make(map[uint32]datapath.OneToOne),
+		Anchor:     v.anchor,
+		Reassembly: v.reassembly,
+		LocalPorts: v.local,
+		NATs:       make(map[uint32]model.NAT),
+		Networks:   make(map[uint32]datapath.Network),
+		Insides:    make(map[uint32]datapath.Inside),
+		Outsides:   make(map[uint32]datapath.Outside),
+		Mappings:   make(map[uint32]datapath.Mapping),
+		OneToOne:   make(map[uint32]datapath.OneToOne),
 
 		HostAddresses: v.hostAddresses(),
 		Broadcasts:    v.broadcasts(),

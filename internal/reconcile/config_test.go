@@ -234,8 +234,10 @@ func TestAttachments(t *testing.T) {
 		Reassembly: 15,
 		Insides:    map[uint32]datapath.Inside{4: {Bridge: true}, 5: {}},
 		Outsides:   map[uint32]datapath.Outside{2: {}, 9: {NoEthernet: true}},
+		Mappings:   map[uint32]datapath.Mapping{1: {}},
 	})
 	want := []datapath.Attachment{
+		{Interface: 1, Hook: datapath.LoopbackEgress},
 		{Interface: 2, Hook: datapath.OutsideEgress}, {Interface: 2, Hook: datapath.OutsideIngress},
 		{Interface: 4, Hook: datapath.BridgeIngress}, {Interface: 5, Hook: datapath.InsideIngress},
 		{Interface: 9, Hook: datapath.OutsideEgressL3}, {Interface: 9, Hook: datapath.OutsideIngressL3},

@@ -128,6 +128,9 @@ func attachments(c datapath.Config) []datapath.Attachment {
 	if c.Reassembly != 0 {
 		list = append(list, datapath.Attachment{Interface: c.Reassembly, Hook: datapath.ReassemblyEnter}, datapath.Attachment{Interface: c.Reassembly, Hook: datapath.ReassemblyLeave})
 	}
+	if len(c.Mappings) > 0 {
+		list = append(list, datapath.Loopback)
+	}
 	for index, o := range c.Outsides {
 		in, out := datapath.OutsideIngress, datapath.OutsideEgress
 		if o.NoEthernet {

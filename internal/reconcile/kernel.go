@@ -108,14 +108,13 @@ func (k *Kernel) Drifted(ctx context.Context) (bool, error) {
 	return k.links.drifted(ctx)
 }
 
-// attachHost lets the host's own programs reach published ports. Without it
-// everything else works.
-func (k *Kernel) attachHost() error {
-	root, err := host.CgroupRoot()
-	if err != nil {
-		return err
+// watchLoopback lets the host's own programs reach published ports, while there
+// are any: what the host says to itself is not looked at otherwise.
+func (k *Kernel) watchLoopback(mappings int) error {
+	if mappings == 0 {
+		return k.datapath.Detach(datapath.Loopback)
 	}
-	return k.datapath.AttachHost(root)
+	return k.datapath.Attach(datapath.Loopback)
 }
 
 func mountPoint(runDir string) string { return filepath.Join(runDir, "bpf") }

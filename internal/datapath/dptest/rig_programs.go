@@ -17,15 +17,9 @@ import (
 // A rig has some of the programs from the start. The others are verified when a
 // test attaches them, since that takes longer than most tests otherwise do; until
 // then something that does nothing stands in for them.
-var (
-	firstPrograms = []string{
-		"inside_ingress", "bridge_ingress", "outside_ingress", "outside_egress", "end_session", "adopt_session", "start_wheel",
-	}
-	hostPrograms = []string{
-		"host_connect4", "host_connect6", "host_sendmsg4", "host_sendmsg6", "host_recvmsg4", "host_recvmsg6",
-		"host_getpeername4", "host_getpeername6",
-	}
-)
+var firstPrograms = []string{
+	"inside_ingress", "bridge_ingress", "outside_ingress", "outside_egress", "end_session", "adopt_session", "start_wheel",
+}
 
 // programOf is what Datapath.program attaches.
 func programOf(h datapath.Hook) string {
@@ -43,7 +37,7 @@ func (r *Rig) Open(t *testing.T) {
 	wire.Must(t, err)
 	for name, p := range spec.Programs {
 		if !r.loaded[name] {
-			p.Instructions = standIn(name, p.Type)
+			p.Instructions = standIn(name)
 		}
 	}
 	ahead := datapath.ClockAhead(r.setClock(spec))
@@ -63,13 +57,9 @@ func (r *Rig) setClock(spec *ebpf.CollectionSpec) time.Duration {
 	return wire.Uptime(spec)
 }
 
-// standIn lets everything pass.
-func standIn(name string, kind ebpf.ProgramType) asm.Instructions {
-	verdict := int32(-1) // TCX_NEXT
-	if kind == ebpf.CGroupSockAddr {
-		verdict = 1
-	}
-	return asm.Instructions{asm.Mov.Imm(asm.R0, verdict).WithSymbol(name), asm.Return()}
+// standIn lets everything pass: TCX_NEXT.
+func standIn(name string) asm.Instructions {
+	return asm.Instructions{asm.Mov.Imm(asm.R0, -1).WithSymbol(name), asm.Return()}
 }
 
 // need loads programs, with the rig's maps.
@@ -114,9 +104,8 @@ func members[T any](objects *kernel.Objects) map[string]*T {
 	return named
 }
 
-// AttachHost hooks the sockets of the host's programs.
+// AttachHost lets the host's own programs reach mappings.
 func (r *Rig) AttachHost(t *testing.T) {
 	t.Helper()
-	r.need(t, hostPrograms...)
-	wire.Must(t, r.Datapath.AttachHost(wire.CgroupRoot(t)))
+	r.Attach(t, datapath.Loopback.Interface, datapath.Loopback.Hook)
 }

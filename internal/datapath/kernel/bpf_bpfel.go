@@ -115,13 +115,6 @@ type bpfDependentPortKey struct {
 	Pad             [3]uint8
 }
 
-type bpfDialled struct {
-	_    structs.HostLayout
-	Ip6  [4]uint32
-	Port uint16
-	Pad  uint16
-}
-
 type bpfEndpoint struct {
 	_          structs.HostLayout
 	Ifindex    uint32
@@ -293,9 +286,9 @@ type bpfFlow struct {
 		ViaIp6  bool
 		Pad     uint8
 	}
-	Reclaimed uint32
-	_         [4]byte
-	Ports     struct {
+	DiallerInterface uint32
+	Reclaimed        uint32
+	Ports            struct {
 		_          structs.HostLayout
 		Candidates uint64
 		Base       uint32
@@ -464,6 +457,7 @@ type bpfMark uint32
 const (
 	bpfMarkMARK_TRANSLATED  bpfMark = 1749958996
 	bpfMarkMARK_TRANSPARENT bpfMark = 1749963864
+	bpfMarkMARK_TO_DIALLER  bpfMark = 1749963844
 	bpfMarkMARK_REASSEMBLED bpfMark = 1749963264
 )
 
@@ -803,6 +797,8 @@ const (
 	bpfSessionFlagsSESSION_COUNTED            bpfSessionFlags = 64
 	bpfSessionFlagsSESSION_FROM_OUTSIDE       bpfSessionFlags = 256
 	bpfSessionFlagsSESSION_GUEST              bpfSessionFlags = 512
+	bpfSessionFlagsSESSION_DIALLED            bpfSessionFlags = 1024
+	bpfSessionFlagsSESSION_DIALLED_IP6        bpfSessionFlags = 2048
 	bpfSessionFlagsSESSION_UNUSED             bpfSessionFlags = 128
 )
 
@@ -838,7 +834,6 @@ const (
 type bpfSettings struct {
 	_                 structs.HostLayout
 	WatchedUntil      uint64
-	NetnsCookie       uint64
 	AnchorIfindex     uint32
 	Flags             uint32
 	ReassemblyIfindex uint32
@@ -847,14 +842,6 @@ type bpfSettings struct {
 	Ipsec             uint32
 	DependentLow      uint16
 	DependentHigh     uint16
-}
-
-type bpfSocketNatKey struct {
-	_       structs.HostLayout
-	Socket  uint64
-	Address uint32
-	Port    uint16
-	Pad     uint16
 }
 
 type bpfStation struct {
@@ -991,6 +978,7 @@ const (
 	bpfMapPools             = "pools"
 	bpfMapPortBits          = "port_bits"
 	bpfMapPortLoads         = "port_loads"
+	bpfMapPublished         = "published"
 	bpfMapRanges            = "ranges"
 	bpfMapReassemblyLoads   = "reassembly_loads"
 	bpfMapRefusals          = "refusals"
@@ -999,7 +987,6 @@ const (
 	bpfMapRouteWorks        = "route_works"
 	bpfMapSessions          = "sessions"
 	bpfMapSlots             = "slots"
-	bpfMapSocketNat         = "socket_nat"
 	bpfMapStations          = "stations"
 	bpfMapSubnets           = "subnets"
 	bpfMapTimers            = "timers"
@@ -1010,15 +997,8 @@ const (
 	bpfProgBridgeIngress    = "bridge_ingress"
 	bpfProgEndSession       = "end_session"
 	bpfProgForgetPlace      = "forget_place"
-	bpfProgHostConnect4     = "host_connect4"
-	bpfProgHostConnect6     = "host_connect6"
-	bpfProgHostGetpeername4 = "host_getpeername4"
-	bpfProgHostGetpeername6 = "host_getpeername6"
-	bpfProgHostRecvmsg4     = "host_recvmsg4"
-	bpfProgHostRecvmsg6     = "host_recvmsg6"
-	bpfProgHostSendmsg4     = "host_sendmsg4"
-	bpfProgHostSendmsg6     = "host_sendmsg6"
 	bpfProgInsideIngress    = "inside_ingress"
+	bpfProgLoopbackEgress   = "loopback_egress"
 	bpfProgOutsideEgress    = "outside_egress"
 	bpfProgOutsideEgressL3  = "outside_egress_l3"
 	bpfProgOutsideIngress   = "outside_ingress"
@@ -1077,15 +1057,8 @@ type bpfProgramSpecs struct {
 	BridgeIngress    *ebpf.ProgramSpec `ebpf:"bridge_ingress"`
 	EndSession       *ebpf.ProgramSpec `ebpf:"end_session"`
 	ForgetPlace      *ebpf.ProgramSpec `ebpf:"forget_place"`
-	HostConnect4     *ebpf.ProgramSpec `ebpf:"host_connect4"`
-	HostConnect6     *ebpf.ProgramSpec `ebpf:"host_connect6"`
-	HostGetpeername4 *ebpf.ProgramSpec `ebpf:"host_getpeername4"`
-	HostGetpeername6 *ebpf.ProgramSpec `ebpf:"host_getpeername6"`
-	HostRecvmsg4     *ebpf.ProgramSpec `ebpf:"host_recvmsg4"`
-	HostRecvmsg6     *ebpf.ProgramSpec `ebpf:"host_recvmsg6"`
-	HostSendmsg4     *ebpf.ProgramSpec `ebpf:"host_sendmsg4"`
-	HostSendmsg6     *ebpf.ProgramSpec `ebpf:"host_sendmsg6"`
 	InsideIngress    *ebpf.ProgramSpec `ebpf:"inside_ingress"`
+	LoopbackEgress   *ebpf.ProgramSpec `ebpf:"loopback_egress"`
 	OutsideEgress    *ebpf.ProgramSpec `ebpf:"outside_egress"`
 	OutsideEgressL3  *ebpf.ProgramSpec `ebpf:"outside_egress_l3"`
 	OutsideIngress   *ebpf.ProgramSpec `ebpf:"outside_ingress"`
@@ -1141,6 +1114,7 @@ type bpfMapSpecs struct {
 	Pools            *ebpf.MapSpec `ebpf:"pools"`
 	PortBits         *ebpf.MapSpec `ebpf:"port_bits"`
 	PortLoads        *ebpf.MapSpec `ebpf:"port_loads"`
+	Published        *ebpf.MapSpec `ebpf:"published"`
 	Ranges           *ebpf.MapSpec `ebpf:"ranges"`
 	ReassemblyLoads  *ebpf.MapSpec `ebpf:"reassembly_loads"`
 	Refusals         *ebpf.MapSpec `ebpf:"refusals"`
@@ -1149,7 +1123,6 @@ type bpfMapSpecs struct {
 	RouteWorks       *ebpf.MapSpec `ebpf:"route_works"`
 	Sessions         *ebpf.MapSpec `ebpf:"sessions"`
 	Slots            *ebpf.MapSpec `ebpf:"slots"`
-	SocketNat        *ebpf.MapSpec `ebpf:"socket_nat"`
 	Stations         *ebpf.MapSpec `ebpf:"stations"`
 	Subnets          *ebpf.MapSpec `ebpf:"subnets"`
 	Timers           *ebpf.MapSpec `ebpf:"timers"`
@@ -1227,6 +1200,7 @@ type bpfMaps struct {
 	Pools            *ebpf.Map `ebpf:"pools"`
 	PortBits         *ebpf.Map `ebpf:"port_bits"`
 	PortLoads        *ebpf.Map `ebpf:"port_loads"`
+	Published        *ebpf.Map `ebpf:"published"`
 	Ranges           *ebpf.Map `ebpf:"ranges"`
 	ReassemblyLoads  *ebpf.Map `ebpf:"reassembly_loads"`
 	Refusals         *ebpf.Map `ebpf:"refusals"`
@@ -1235,7 +1209,6 @@ type bpfMaps struct {
 	RouteWorks       *ebpf.Map `ebpf:"route_works"`
 	Sessions         *ebpf.Map `ebpf:"sessions"`
 	Slots            *ebpf.Map `ebpf:"slots"`
-	SocketNat        *ebpf.Map `ebpf:"socket_nat"`
 	Stations         *ebpf.Map `ebpf:"stations"`
 	Subnets          *ebpf.Map `ebpf:"subnets"`
 	Timers           *ebpf.Map `ebpf:"timers"`
@@ -1287,6 +1260,7 @@ func (m *bpfMaps) Close() error {
 		m.Pools,
 		m.PortBits,
 		m.PortLoads,
+		m.Published,
 		m.Ranges,
 		m.ReassemblyLoads,
 		m.Refusals,
@@ -1295,7 +1269,6 @@ func (m *bpfMaps) Close() error {
 		m.RouteWorks,
 		m.Sessions,
 		m.Slots,
-		m.SocketNat,
 		m.Stations,
 		m.Subnets,
 		m.Timers,
@@ -1321,15 +1294,8 @@ type bpfPrograms struct {
 	BridgeIngress    *ebpf.Program `ebpf:"bridge_ingress"`
 	EndSession       *ebpf.Program `ebpf:"end_session"`
 	ForgetPlace      *ebpf.Program `ebpf:"forget_place"`
-	HostConnect4     *ebpf.Program `ebpf:"host_connect4"`
-	HostConnect6     *ebpf.Program `ebpf:"host_connect6"`
-	HostGetpeername4 *ebpf.Program `ebpf:"host_getpeername4"`
-	HostGetpeername6 *ebpf.Program `ebpf:"host_getpeername6"`
-	HostRecvmsg4     *ebpf.Program `ebpf:"host_recvmsg4"`
-	HostRecvmsg6     *ebpf.Program `ebpf:"host_recvmsg6"`
-	HostSendmsg4     *ebpf.Program `ebpf:"host_sendmsg4"`
-	HostSendmsg6     *ebpf.Program `ebpf:"host_sendmsg6"`
 	InsideIngress    *ebpf.Program `ebpf:"inside_ingress"`
+	LoopbackEgress   *ebpf.Program `ebpf:"loopback_egress"`
 	OutsideEgress    *ebpf.Program `ebpf:"outside_egress"`
 	OutsideEgressL3  *ebpf.Program `ebpf:"outside_egress_l3"`
 	OutsideIngress   *ebpf.Program `ebpf:"outside_ingress"`
@@ -1346,15 +1312,8 @@ func (p *bpfPrograms) Close() error {
 		p.BridgeIngress,
 		p.EndSession,
 		p.ForgetPlace,
-		p.HostConnect4,
-		p.HostConnect6,
-		p.HostGetpeername4,
-		p.HostGetpeername6,
-		p.HostRecvmsg4,
-		p.HostRecvmsg6,
-		p.HostSendmsg4,
-		p.HostSendmsg6,
 		p.InsideIngress,
+		p.LoopbackEgress,
 		p.OutsideEgress,
 		p.OutsideEgressL3,
 		p.OutsideIngress,

@@ -16,7 +16,6 @@ type (
 	Delivery         = bpfDelivery
 	DependentPort    = bpfDependentPort
 	DependentPortKey = bpfDependentPortKey
-	Dialled          = bpfDialled
 	Endpoint         = bpfEndpoint
 	EndpointKey      = bpfEndpointKey
 	ErrorBudget      = bpfErrorBudget
@@ -67,7 +66,6 @@ type (
 	SessionTimer     = bpfSessionTimer
 	SettingFlags     = bpfSettingFlags
 	Settings         = bpfSettings
-	SocketNatKey     = bpfSocketNatKey
 	Station          = bpfStation
 	StationKey       = bpfStationKey
 	SubnetKey        = bpfSubnetKey

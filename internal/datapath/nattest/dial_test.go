@@ -18,12 +18,12 @@ import (
 func newDialRig(t *testing.T) *dptest.Rig {
 	t.Helper()
 	r := dptest.NewRig(t, 1)
-	r.Config.NetnsCookie = r.Host.Cookie()
 	for id, protocol := range map[uint32]model.Protocol{1: model.TCP, 2: model.UDP} {
 		r.Config.Mappings[id] = dptest.Mapping(protocol, "0.0.0.0:8080", wire.Inside(0, 80))
 	}
 	r.Apply(t)
 	r.AttachHost(t)
+	wire.Must(t, r.Host.Sysctl("net/ipv6/conf/lo/disable_ipv6", "0"))
 	for _, network := range []string{"tcp", "udp"} {
 		server, err := lab.EchoServer(r.Endpoints[0], network, "172.16.1.2:80")
 		wire.Must(t, err)

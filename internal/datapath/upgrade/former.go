@@ -20,7 +20,6 @@ var (
 		"hold_downs":       "held_bindings",
 		"one_to_one_in":    "wholes",
 		"one_to_one_out":   "inside_wholes",
-		"socket_nat":       "dials",
 		"reassembly_loads": "room_loads",
 	}
 	formerFields = map[string]string{ // the last part of the path

@@ -10,6 +10,7 @@ import (
 	"testing"
 
 	"github.com/cilium/ebpf"
+	"github.com/cilium/ebpf/asm"
 	"github.com/cilium/ebpf/btf"
 	"github.com/google/go-cmp/cmp"
 	"github.com/google/go-cmp/cmp/cmpopts"
@@ -273,8 +274,8 @@ func TestFailedStartChangesNothing(t *testing.T) {
 		"a program that does not fit its link": func(s *ebpf.CollectionSpec) {
 			otherSession(s) // too: the tables have their new names by then
 			p := s.Programs["outside_egress"]
-			q := s.Programs["host_recvmsg4"].Copy()
-			q.Name = p.Name
+			q := p.Copy()
+			q.Type, q.AttachType, q.Instructions = ebpf.CGroupSKB, ebpf.AttachCGroupInetEgress, returns(1)
 			s.Programs["outside_egress"] = q
 		},
 	} {
@@ -416,4 +417,9 @@ func TestUpgradeKilledBeforeTheSwitch(t *testing.T) {
 	}
 	r.Apply(t)
 	r.Consistent(t)
+}
+
+// returns are the instructions of a program that does nothing else.
+func returns(verdict int32) asm.Instructions {
+	return asm.Instructions{asm.Mov.Imm(asm.R0, verdict), asm.Return()}
 }
