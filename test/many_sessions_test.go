@@ -40,6 +40,9 @@ func TestSessionsBesideAMillion(t *testing.T) {
 	took := (h.cpu() - cpu) / time.Duration(len(times))
 	t.Logf("one endpoint's of a million: median %v of %v, %v of CPU time each; the daemon has %d MB, before %d",
 		median(times), times, took, h.memory(), before)
+	if took > 300*time.Millisecond {
+		t.Errorf("%v of CPU time for each list, the bar is 300 ms", took)
+	}
 	count := 0
 	for _, err := range h.EachSession(t.Context(), api.Filter{Protocol: "udp"}) {
 		if err != nil {

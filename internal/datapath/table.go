@@ -2,6 +2,7 @@ package datapath
 
 import (
 	"encoding/binary"
+	"errors"
 	"fmt"
 	"net/netip"
 	"time"
@@ -70,7 +71,7 @@ func (d *Datapath) Sessions(visit func(Session) error) error { return d.Sessions
 // SessionsWhere calls visit for every session that is selected.
 func (d *Datapath) SessionsWhere(where Where, visit func(Session) error) error {
 	clock := d.readClock()
-	err := kernel.Each(d.objects.Sessions, func(k *kernel.SessionKey, v *kernel.Session) error {
+	err := d.eachSession(where.Insides, func(k *kernel.SessionKey, v *kernel.Session) error {
 		if !where.selects(k.Compartment, k.InternalAddress, v.Network, v.Nat, k.Protocol) {
 			return nil
 		}
@@ -80,6 +81,22 @@ func (d *Datapath) SessionsWhere(where Where, visit func(Session) error) error {
 		return fmt.Errorf("reading the sessions: %w", err)
 	}
 	return nil
+}
+
+// eachSession reads all sessions, or little more than those of a few addresses.
+func (d *Datapath) eachSession(insides []Inside4, visit func(*kernel.SessionKey, *kernel.Session) error) error {
+	if len(insides) == 0 || len(insides) > kernel.MaxInsides {
+		return kernel.Each(d.objects.Sessions, visit)
+	}
+	list := make([]kernel.InsideAddress, len(insides))
+	for i, in := range insides {
+		list[i] = kernel.InsideAddress{Compartment: in.Compartment, Address: binary.NativeEndian.Uint32(in.Address[:])}
+	}
+	err := kernel.SessionsOf(d.objects.Sessions, list, visit)
+	if errors.Is(err, kernel.ErrMany) {
+		return kernel.Each(d.objects.Sessions, visit)
+	}
+	return err
 }
 
 // Bindings calls visit for every binding, configured ones too: of a range those
