@@ -103,6 +103,19 @@ fuzz: ## run each fuzz test for FUZZTIME=1m
 fuzz-short: ## run each fuzz test for 5 s
 	scripts/fuzz.sh 5s
 
+.PHONY: manual
+manual: build ## write manual pages and completions to bin/manual
+	rm -rf bin/manual && mkdir -p bin/manual
+	SOURCE_DATE_EPOCH=$$(git log -1 --format=%ct 2>/dev/null || echo 0) go run -tags man -ldflags "-X main.version=$(VERSION)" ./cmd/hostnat bin/manual
+	for shell in bash zsh fish; do bin/hostnat completion $$shell >bin/manual/hostnat.$$shell || exit 1; done
+
+.PHONY: deb
+deb: manual cross ## build Debian packages for amd64 and arm64 (needs dpkg-deb)
+	GOARCH=amd64 $(GOBUILD) -o bin/hostnat-amd64 ./cmd/hostnat
+	scripts/deb.sh amd64 bin/hostnat-amd64 bin/manual $(VERSION)
+	scripts/deb.sh arm64 bin/hostnat-arm64 bin/manual $(VERSION)
+	cd bin && sha256sum hostnat_*.deb >SHA256SUMS
+
 .PHONY: install
 install: build ## install the program and its completion to PREFIX=/usr/local
 	install -D -m 755 bin/hostnat $(DESTDIR)$(PREFIX)/bin/hostnat

@@ -4,10 +4,8 @@
 package main
 
 import (
-	"context"
 	"io"
 	"os"
-	"os/signal"
 
 	"golang.org/x/sys/unix"
 )
@@ -23,22 +21,6 @@ type env struct {
 	Terminal   bool                        // Stdout is a terminal
 	Size       func() (columns, lines int) // of that terminal now; 0: not known
 	Executable string                      // path of this program
-}
-
-func main() { os.Exit(mainCode()) }
-
-func mainCode() int {
-	ctx, stop := signal.NotifyContext(context.Background(), unix.SIGINT, unix.SIGTERM)
-	defer stop()
-	self, err := os.Executable()
-	if err != nil {
-		self = os.Args[0]
-	}
-	return run(ctx, env{
-		Args: os.Args[1:], Stdin: os.Stdin, Stdout: os.Stdout, Stderr: os.Stderr,
-		Getenv: os.Getenv, Euid: os.Geteuid(), Terminal: isTerminal(os.Stdout),
-		Size: func() (int, int) { return terminalSize(os.Stdout) }, Executable: self,
-	})
 }
 
 func isTerminal(f *os.File) bool {

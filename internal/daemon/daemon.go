@@ -152,6 +152,7 @@ func runTasks(ctx context.Context, o Options, k *reconcile.Kernel, c *control.Co
 		{"DNS", beside.dns.Run},
 		{"names for the host", beside.names.Run},
 		{"Docker", beside.docker.Run},
+		{"systemd", func(ctx context.Context) error { return keepSupervisor(ctx, o.socketPath(), o.Log) }},
 		{"leases", func(ctx context.Context) error { return followLeases(ctx, c, leases.Watch(), o.Log) }},
 	}
 	group, ctx := errgroup.WithContext(ctx)

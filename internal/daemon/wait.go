@@ -46,6 +46,7 @@ func wait(ctx context.Context, o Options, s *store.Store) error {
 	}
 	_, _, refusal := s.Load()
 	w := &waiting{options: o, store: s, started: time.Now(), end: end}
+	go func() { _ = keepSupervisor(ctx, o.socketPath(), o.Log) }()
 	go func() { // nothing of ours is pinned by this daemon
 		_ = listener.keep(ctx, func() bool { return true }, nil, o.Log)
 	}()

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
+	"path/filepath"
 
 	"golang.org/x/sys/unix"
 )
@@ -37,6 +38,11 @@ func UnmountBPF(dir string) error {
 		return err
 	}
 	if mounted {
+		// The mount may be in the host's namespace too, where it stays: a sandbox
+		// of the daemon has one of its own.
+		if err := empty(dir); err != nil {
+			return fmt.Errorf("remove what is pinned at %s: %w", dir, err)
+		}
 		// Detached, a program that still looks into it does not hold it up.
 		// EINVAL: dir lies in somebody's bpf filesystem and is no mount itself.
 		err := unix.Unmount(dir, unix.MNT_DETACH|unix.UMOUNT_NOFOLLOW)
@@ -44,7 +50,8 @@ func UnmountBPF(dir string) error {
 			return fmt.Errorf("unmount bpf filesystem at %s: %w", dir, err)
 		}
 	}
-	if err := os.Remove(dir); err != nil && !errors.Is(err, unix.ENOTEMPTY) {
+	// EBUSY: it is mounted in the host's namespace, and seen from a sandbox.
+	if err := os.Remove(dir); err != nil && !errors.Is(err, unix.ENOTEMPTY) && !errors.Is(err, unix.EBUSY) {
 		return fmt.Errorf("unmount bpf filesystem: %w", err)
 	}
 	return nil
@@ -56,4 +63,20 @@ func isBPF(dir string) (bool, error) {
 		return false, fmt.Errorf("look at %s: %w", dir, err)
 	}
 	return stat.Type == unix.BPF_FS_MAGIC, nil
+}
+
+// empty removes all that is pinned there. The kernel's own files, which it may have
+// put there at mounting, cannot be removed.
+func empty(dir string) error {
+	entries, err := os.ReadDir(dir)
+	if err != nil {
+		return err
+	}
+	var errs []error
+	for _, e := range entries {
+		if err := os.RemoveAll(filepath.Join(dir, e.Name())); err != nil && !errors.Is(err, unix.EPERM) {
+			errs = append(errs, err)
+		}
+	}
+	return errors.Join(errs...)
 }
