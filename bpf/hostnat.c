@@ -56,7 +56,8 @@ INLINE int from_endpoint(struct __sk_buff *skb, struct flow *flow)
 	if (unlikely(packet->source != inside->address))
 		return is_from_dhcp_client(skb, packet) ? TCX_NEXT : drop(flow, REASON_SPOOFED_SOURCE);
 	if (!to_gateway) /* switched, not routed */
-		return is_from_rogue_server(skb, packet, inside) ? drop(flow, REASON_ROGUE_SERVER) : TCX_NEXT;
+		return is_from_rogue_server(skb, packet, inside) ? drop(flow, REASON_ROGUE_SERVER)
+								 : switch_frame(skb, flow, inside);
 	return from_inside(skb, flow, inside);
 }
 

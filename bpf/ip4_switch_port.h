@@ -11,6 +11,7 @@
  */
 #pragma once
 #include "ip4_antispoof.h"
+#include "ip4_switch.h"
 
 enum {
 	STATIONS_A_PORT = 64, /* MACs, and IPv4 addresses, that a port may have at a time */
@@ -54,11 +55,6 @@ struct frame {
 	__u8 mac[6];
 	__u8 pad[6];
 };
-
-INLINE bool same_mac(const __u8 *a, const __u8 *b)
-{
-	return !__builtin_memcmp(a, b, 6);
-}
 
 /* Drops a frame, and notes who tried what. */
 NOINLINE int turn_away(struct flow *flow, const struct frame *frame, __be32 address, __u32 reason)
@@ -414,7 +410,8 @@ INLINE int check_port_ip(struct __sk_buff *skb, struct flow *flow, const struct 
 	}
 	if (to_gateway)
 		return TO_GATEWAY;
-	return is_from_rogue_server(skb, packet, inside) ? turn_away(flow, frame, packet->source, REASON_ROGUE_SERVER) : TCX_NEXT;
+	return is_from_rogue_server(skb, packet, inside) ? turn_away(flow, frame, packet->source, REASON_ROGUE_SERVER)
+							 : switch_frame(skb, flow, inside);
 }
 
 /* All checks of a frame from a port. A function of its own: what it has on the stack is gone when the packet is routed. */

@@ -157,6 +157,7 @@ enum network_flags {
 	NETWORK_OPEN = 1, /* its endpoints and those of other open networks of the compartment reach each other */
 	NETWORK_ENDPOINTS_ISOLATED = 2, /* its endpoints do not reach each other */
 	NETWORK_UNROUTED = 4, /* its prefix has no route in the host's main table, since another network may have it too */
+	NETWORK_SWITCHED = 64, /* its switch is hostnat's own: frames between its machines need not go up the bridge */
 	NETWORK_UNGUARDED = 16, /* its switch's ports are not checked: see ip4_switch_port.h */
 	NETWORK_HOST_OVERLAP = 8, /* the host has come to a LAN or a VPN with a part of its subnet */
 	NETWORK_DHCP_INSIDE = 32, /* somebody inside may be its DHCP server: hostnat is not */

@@ -43,6 +43,9 @@ type running struct {
 	close   func() error
 	explain func() string // what the contender says about itself when traffic fails; nil: nothing
 	client  *api.Client   // of the daemon, for sections that change things; else nil
+	daemon  *daemon       // hostnat's; else nil
+
+	host, neighbour *lab.Namespace // of sections with two endpoints
 }
 
 // path is traffic in one direction: a client, a server and what the contender
@@ -79,9 +82,11 @@ func (s setup) start(ctx context.Context, ports string) (*contender, error) {
 	if err != nil {
 		return nil, errors.Join(fmt.Errorf("set up %s: %w", s.name, err), c.close())
 	}
-	c.explain, c.client = built.explain, built.client
-	if built.close != nil {
-		c.close = func() error { return errors.Join(built.close(), t.Close()) }
+	end := built.close
+	c.running = built
+	c.close = t.Close
+	if end != nil {
+		c.close = func() error { return errors.Join(end(), t.Close()) }
 	}
 	c.setPaths(s.nat)
 	if err := c.verify(ctx); err != nil {

@@ -31,7 +31,7 @@ func buildHostnat(ctx context.Context, program string, t *lab.Topology, ports st
 	if err := d.configure(ctx, t.Endpoints[0].Name, ports); err != nil {
 		return running{}, errors.Join(err, d.close())
 	}
-	return running{close: d.close, explain: d.status}, nil
+	return running{close: d.close, explain: d.status, daemon: d}, nil
 }
 
 // hostnatThen is hostnat with one more command after those.

@@ -211,6 +211,7 @@ func (n Network) flags() uint32 {
 		flagIf(n.EndpointsIsolated, kernel.NetworkEndpointsIsolated) |
 		flagIf(n.Unrouted, kernel.NetworkUnrouted) |
 		flagIf(n.DHCPInside, kernel.NetworkDhcpInside) |
+		flagIf(n.Switched, kernel.NetworkSwitched) |
 		flagIf(n.Unguarded, kernel.NetworkUnguarded) |
 		flagIf(len(n.HostOverlap) > 0, kernel.NetworkHostOverlap)
 }

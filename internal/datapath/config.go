@@ -60,6 +60,7 @@ type Network struct {
 	Open              bool           // its endpoints and those of other open networks of the compartment reach each other
 	EndpointsIsolated bool           // its endpoints do not reach each other
 	DHCPInside        bool           // somebody inside may be its DHCP server
+	Switched          bool           // the bridge is hostnat's own: frames between the network's machines need not go up it
 	Unguarded         bool           // what other tools plug into its switch is not checked
 	Unrouted          bool           // the host's main routing table does not know its prefix, which others may have too
 	HostOverlap       []netip.Prefix // within the subnet, but the host reaches them by other interfaces: a LAN or VPN that it came to

@@ -17,8 +17,8 @@ var forwardFirewallCheck = check{
 			families = append(families, "ip", "inet")
 		}
 		for _, n := range f.Config.Networks {
-			if n.PerEndpoint() {
-				continue // nobody there to send frames to
+			if n.PerEndpoint() || n.IsSwitched() && n.PortSecurity.On() {
+				continue // nobody there to send frames to, or they do not go up the bridge
 			}
 			p := packet{in: n.Bridge, out: n.Bridge, source: n.Gateway4().Next(), destination: n.Gateway4().Next().Next(), protocol: uint8(model.TCP), port: 80}
 			chain, eaten := firewall(f.Host.Chains).eats(families, "forward", p)
@@ -129,13 +129,15 @@ func (f Facts) foreignSource(c host.Chain, r host.Rule) (found []Finding) {
 	if r.Does != "masquerade" && r.Does != "snat" || !m.Prefix.IsValid() || m.Not {
 		return nil
 	}
+	bridged := f.framesPassIPTables()
 	severity, why := Warning, "hostnat translates the network already, past such rules; this one rewrites what the host itself sends, and shows that somebody else thinks the prefix is his"
-	if f.framesPassIPTables() {
-		severity, why = Problem, "frames between endpoints pass it (br_netfilter is loaded) and get another source on the way: they do not reach each other"
-	}
 	for _, n := range f.Config.Networks {
 		if !m.Prefix.Overlaps(n.Subnet4()) {
 			continue
+		}
+		severity, why := severity, why
+		if bridged && !(n.IsSwitched() && n.PortSecurity.On()) {
+			severity, why = Problem, "frames between endpoints pass it (br_netfilter is loaded) and get another source on the way: they do not reach each other"
 		}
 		found = append(found, Finding{
 			Severity: severity, What: fmt.Sprintf("a %s rule for %s (%s) covers network %s (%s)", r.Does, m.Prefix, chainName(c), n.Name, n.Subnet4()),

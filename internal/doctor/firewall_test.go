@@ -6,6 +6,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/hostnat/hostnat/internal/host"
+	"github.com/hostnat/hostnat/internal/model"
 )
 
 // docker is what Docker 20 to 28 leave in iptables-nft: FORWARD drops what no
@@ -46,6 +47,8 @@ func TestFirewallChecks(t *testing.T) {
 	}{
 		{"Docker", docker(), nil, []string{
 			"bridged-frames: the firewall (ip filter FORWARD) drops what endpoints of network web send to each other",
+			"bridged-frames: the firewall (ip filter FORWARD) drops what endpoints of network lan send to each other"}},
+		{"Docker, where the data path hands frames over", docker(), func(f *Facts) { f.Config.Networks[0].PortSecurity = model.On }, []string{
 			"bridged-frames: the firewall (ip filter FORWARD) drops what endpoints of network lan send to each other"}},
 		{"Docker, but frames do not pass iptables", docker(), func(f *Facts) { f.Host.Sysctls["net/bridge/bridge-nf-call-iptables"] = "0" }, nil},
 		{"Docker, and br_netfilter is not loaded", docker(), func(f *Facts) { delete(f.Host.Sysctls, "net/bridge/bridge-nf-call-iptables") }, nil},
@@ -89,7 +92,7 @@ func TestFirewallChecks(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()
 			f := healthy()
-			f.Host.Chains = tt.chains
+			f.Host.Chains, f.Config.Networks[0].PortSecurity = tt.chains, model.Off // else its frames do not go up the bridge
 			if tt.spoil != nil {
 				tt.spoil(&f)
 			}
@@ -108,7 +111,7 @@ func TestFirewallChecks(t *testing.T) {
 func TestDockerUserIsMended(t *testing.T) {
 	t.Parallel()
 	f := healthy()
-	f.Host.Chains = docker()
+	f.Host.Chains, f.Config.Networks[0].PortSecurity = docker(), model.Off
 	found := Run(f)
 	if len(found) == 0 || found[0].Command != "iptables -I DOCKER-USER -i hn-web -o hn-web -j ACCEPT" {
 		t.Fatalf("%+v", found)

@@ -106,6 +106,11 @@ func first4(list []netip.Addr) netip.Addr {
 // IsPointToPoint reports whether the network is what Unfolded makes of one endpoint.
 func (n Network) IsPointToPoint() bool { return n.Type == TypePointToPoint }
 
+// IsSwitched reports whether the data path hands frames between the network's machines
+// over itself: its bridge is hostnat's own. What others' firewalls do to frames of an
+// adopted bridge is its owner's wish.
+func (n Network) IsSwitched() bool { return !n.Adopted && !n.IsPointToPoint() }
+
 // CutPointToPoint returns the network that a network's name means to a user and, if it
 // is the name of a point-to-point link, its endpoint.
 func CutPointToPoint(name string) (network, endpoint string) {

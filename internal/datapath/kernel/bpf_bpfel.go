@@ -496,6 +496,7 @@ const (
 	bpfNetworkFlagsNETWORK_OPEN               bpfNetworkFlags = 1
 	bpfNetworkFlagsNETWORK_ENDPOINTS_ISOLATED bpfNetworkFlags = 2
 	bpfNetworkFlagsNETWORK_UNROUTED           bpfNetworkFlags = 4
+	bpfNetworkFlagsNETWORK_SWITCHED           bpfNetworkFlags = 64
 	bpfNetworkFlagsNETWORK_UNGUARDED          bpfNetworkFlags = 16
 	bpfNetworkFlagsNETWORK_HOST_OVERLAP       bpfNetworkFlags = 8
 	bpfNetworkFlagsNETWORK_DHCP_INSIDE        bpfNetworkFlags = 32

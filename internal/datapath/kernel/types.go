@@ -93,6 +93,7 @@ const (
 	NetworkHostOverlap            = bpfNetworkFlagsNETWORK_HOST_OVERLAP
 	NetworkOpen                   = bpfNetworkFlagsNETWORK_OPEN
 	NetworkUnguarded              = bpfNetworkFlagsNETWORK_UNGUARDED
+	NetworkSwitched               = bpfNetworkFlagsNETWORK_SWITCHED
 	NetworkUnrouted               = bpfNetworkFlagsNETWORK_UNROUTED
 	OutsideNoEthernet             = bpfOutsideFlagsOUTSIDE_NO_ETHERNET
 )
