@@ -33,8 +33,9 @@ INLINE int note_host_port(struct __sk_buff *skb, struct packet *packet)
 	binding.port = key.port = packet->source_port;
 	binding.protocol = key.protocol = packet->protocol;
 	used = bpf_map_lookup_elem(&host_ports, &key);
-	if (used) {
-		*used = time;
+	if (likely(used)) {
+		if (unlikely(*used + HOST_PORT_PRECISION * SECOND < time)) /* a clean cache line stays shared */
+			*used = time;
 		return 0;
 	}
 	if (!bpf_map_lookup_elem(&bindings, &binding))

@@ -86,6 +86,44 @@ INLINE bool parse_ip6_loopback(struct __sk_buff *skb, struct packet *packet)
 	return true;
 }
 
+enum { TCP_OPTION_WINDOW_SCALE = 3 };
+
+/*
+ * Takes the window scale out of a SYN that becomes IPv4 (RFC 7323 section 2.2), so that at most 64 KiB are under way at once.
+ * What comes back has to fit into an IPv6 packet without a jumbo header, and segments of IPv4 may be larger.
+ */
+GLOBAL int drop_window_scale(struct __sk_buff *skb, __u32 l4)
+{
+	struct option_walk walk = { .wanted = TCP_OPTION_WINDOW_SCALE, .or_wanted = TCP_OPTION_WINDOW_SCALE };
+	__be32 had = 0, has;
+	__u8 *bytes = (void *)&has, doff;
+	__s64 difference;
+	__u32 at, odd;
+
+	if (bpf_skb_load_bytes(skb, l4 + __builtin_offsetof(struct tcphdr, doff_res), &doff, sizeof(doff)))
+		return REASON_MALFORMED;
+	walk.size = (doff >> 4) * 4 - sizeof(struct tcphdr);
+	at = find_option(skb, &walk, l4 + sizeof(struct tcphdr));
+	if (!at)
+		return REASON_NONE;
+	at += l4 + sizeof(struct tcphdr) - 2; /* of its kind; kind, length and value are three bytes */
+	odd = (at - l4) & 1; /* the checksum counts words at even places */
+	at -= odd;
+	if (bpf_skb_load_bytes(skb, at, &had, sizeof(had)))
+		return REASON_MALFORMED;
+	has = had;
+	bytes[1] = bytes[2] = OPTION_NONE;
+	if (odd)
+		bytes[3] = OPTION_NONE;
+	else
+		bytes[0] = OPTION_NONE;
+	difference = bpf_csum_diff(&had, sizeof(had), &has, sizeof(has), 0);
+	if (difference < 0 || bpf_skb_store_bytes(skb, at, &has, sizeof(has), 0) ||
+	    bpf_l4_csum_replace(skb, l4 + __builtin_offsetof(struct tcphdr, check), 0, difference, 0))
+		return REASON_MALFORMED;
+	return REASON_NONE;
+}
+
 /* Gives what parse_ip6_loopback has read the header that it has read out of it. */
 NOINLINE int become_ip4(struct __sk_buff *skb, const struct packet *packet)
 {
@@ -115,7 +153,7 @@ NOINLINE int become_ip4(struct __sk_buff *skb, const struct packet *packet)
 	    bpf_l4_csum_replace(skb, sizeof(struct ethhdr) + sizeof(ip) + check, 0, difference,
 				BPF_F_PSEUDO_HDR | (udp ? BPF_F_MARK_MANGLED_0 : 0)))
 		return REASON_TRANSLATE;
-	return REASON_NONE;
+	return !udp && packet->tcp_flags & TCP_SYN ? drop_window_scale(skb, packet->l4) : REASON_NONE;
 }
 
 /* Whether a program of the host would get what is sent to [::1]:port: nothing is published over IPv6, so that one keeps it. */

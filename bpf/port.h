@@ -14,6 +14,7 @@ enum {
 	RANDOM_TRIES = 16, /* then the range is searched word by word from a random place */
 	SEARCH_STEPS = 2 * PORT_WORDS, /* all words, and as many ports in them that turn out to be taken */
 	HOST_PORT_MEMORY = 300, /* seconds that a port the host talked from stays the host's */
+	HOST_PORT_PRECISION = 10, /* seconds: how often it is noted again that it still does */
 };
 
 GLOBAL int port_at(const struct pool_address *pool, __u32 index)
@@ -113,7 +114,7 @@ INLINE bool host_talks(const struct binding_key *key)
 	struct host_port_key port = { .address = key->address, .port = key->port, .protocol = key->protocol };
 	__u64 *used = bpf_map_lookup_elem(&host_ports, &port);
 
-	return used && *used + HOST_PORT_MEMORY * SECOND > now();
+	return used && *used + (HOST_PORT_MEMORY + HOST_PORT_PRECISION) * SECOND > now();
 }
 
 /*

@@ -11,7 +11,7 @@ type check struct {
 // everything first.
 var checks = []check{
 	kernelCheck, jitCheck, daemonCheck, stateCheck, endpointCheck,
-	defaultRouteCheck, insideRouteCheck, routingRuleCheck, overlapCheck, mtuCheck, reversePathCheck,
+	defaultRouteCheck, insideRouteCheck, routingRuleCheck, ipsecCheck, overlapCheck, mtuCheck, reversePathCheck,
 	leftoverCheck, forwardFirewallCheck, inputFirewallCheck, legacyFirewallCheck, natRulesCheck,
 	dhcpCheck, dnsPortCheck, resolverCheck, tablesCheck, addressesCheck, neighbourCheck, eventsCheck, conntrackCheck,
 	forwardingCheck, unprivilegedCheck, unreadCheck,

@@ -146,6 +146,14 @@ func TestChecks(t *testing.T) {
 		{"rules before hostnat's that are in nobody's way, and one behind it", func(f *Facts) {
 			f.Host.Rules = []host.RoutingRule{rule(0, 255, ""), rule(10, 52, "eth9"), rule(50, host.InsideTable, "lo"), rule(60, 52, "")}
 		}, nil},
+		{"IPsec policies that select what endpoints send", func(f *Facts) {
+			f.Host.IPsec = []host.IPsecPolicy{
+				{Forwarded: true, Source: pre("0.0.0.0/0"), Destination: pre("198.51.100.0/25"), Passes: true, Priority: 5},
+				{Forwarded: true, Source: pre("172.16.0.0/12"), Destination: pre("198.51.100.0/25"), Priority: 10},
+				{Forwarded: true, Source: pre("172.16.1.0/24"), Destination: pre("198.51.100.0/24"), Priority: 20},
+				{Source: pre("10.99.0.0/16"), Destination: pre("198.51.100.0/24"), Priority: 30},
+			}
+		}, []want{{"ipsec", Warning, "an IPsec policy of the host (src 172.16.1.0/24 dst 198.51.100.0/24 dir fwd priority 20) drops what endpoints of web send", "ip xfrm policy, and for what may leave in clear a policy before it: ip xfrm policy add dir fwd src 172.16.1.0/24 dst ADDRESSES action allow priority 19", false}}},
 		{"strict, with the route to a part elsewhere", func(f *Facts) {
 			f.Host.Routes = append(f.Host.Routes, host.Route{Prefix: pre("172.16.1.128/25"), Link: "tun0", Table: 254})
 		}, []want{{"reverse-path", Problem, "rp_filter is strict on hn-web, and the host's route to 172.16.1.0/24 leads out of tun0", "sysctl -w net.ipv4.conf.hn-web.rp_filter=2", true}}},

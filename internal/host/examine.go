@@ -18,6 +18,7 @@ type Examination struct {
 	Links        []Link
 	Routes       []Route           // of all tables that lead to a link, hostnat's own left out
 	Rules        []RoutingRule     // in the order in which the kernel goes through them
+	IPsec        []IPsecPolicy     // in the order in which the kernel asks them
 	Host         model.HostFacts   // as Facts returns them, of links that are not ours
 	Sysctls      map[string]string // by path below /proc/sys; what is not there is left out
 	Chains       []Chain
@@ -70,6 +71,8 @@ func Examine(ctx context.Context, bridges []string) Examination {
 	note("routes", err)
 	x.Rules, err = RoutingRules(ctx)
 	note("routing rules", err)
+	x.IPsec, err = IPsecPolicies(ctx)
+	note("IPsec policies", err)
 	x.readSysctls()
 	x.NeighboursRefused = neighboursRefused()
 	x.Chains, err = Firewall()

@@ -15,6 +15,7 @@ import (
 	"github.com/hostnat/hostnat/dev/lab"
 	"github.com/hostnat/hostnat/internal/datapath"
 	"github.com/hostnat/hostnat/internal/datapath/dptest/wire"
+	"github.com/hostnat/hostnat/internal/host"
 	"github.com/hostnat/hostnat/internal/model"
 )
 
@@ -245,4 +246,17 @@ func changedMappings(before, after map[uint32]datapath.Mapping) (put map[uint32]
 		}
 	}
 	return put, gone
+}
+
+// RaiseSegments lets endpoint i's link take TCP in pieces of more than 64 KiB, as
+// the daemon does where all links do.
+func (r *Rig) RaiseSegments(t *testing.T, i int) {
+	t.Helper()
+	for n, link := range map[*lab.Namespace]string{r.Endpoints[i]: "eth0", r.Host: HostSide(i)} {
+		attrs, err := n.Link(link)
+		wire.Must(t, err)
+		wire.Must(t, n.Do(func() error {
+			return host.SetSegment(host.Link{Index: attrs.Index, Name: link}, host.LargeSegment(1<<19))
+		}))
+	}
 }

@@ -24,7 +24,8 @@ import (
 func TestHostsConnectionsCarryBulk(t *testing.T) {
 	t.Parallel()
 	r := newDialRig(t)
-	sent := make([]byte, 4<<20)
+	r.RaiseSegments(t, 0)
+	sent := make([]byte, 16<<20)
 	_, _ = rand.Read(sent)
 	for _, address := range []string{"127.0.0.1:8080", lab.HostAddress + ":8080", "[::1]:8080"} {
 		t.Run(address, func(t *testing.T) {
@@ -64,16 +65,16 @@ func TestHostsLargeDatagrams(t *testing.T) {
 	server := wire.Listen(t, r.Endpoints[0], "172.16.1.2:90")
 	for _, address := range []string{"127.0.0.1:9090", lab.HostAddress + ":9090"} {
 		to := netip.MustParseAddrPort(address)
-		host := wire.Listen(t, r.Host, ":0")
+		dialler := wire.Listen(t, r.Host, ":0")
 		for _, size := range []int{1, 1472, 1473, 4000, 40000} {
 			question, answer := string(bytes.Repeat([]byte{'q'}, size)), string(bytes.Repeat([]byte{'a'}, size))
-			host.Send(t, to, question)
+			dialler.Send(t, to, question)
 			got, from := server.Receive(t)
 			if got != question {
 				t.Fatalf("%d of %d bytes to %v arrived", len(got), size, to)
 			}
 			server.Send(t, from, answer)
-			if got, from := host.Receive(t); got != answer || from != to {
+			if got, from := dialler.Receive(t); got != answer || from != to {
 				t.Errorf("%d of %d bytes came back, from %v instead of %v", len(got), size, from, to)
 			}
 		}
