@@ -60,8 +60,8 @@ func TestNATBehaviourAsSTUNSeesIt(t *testing.T) {
 	}
 }
 
-// TestNATBehaviourWithFewPorts: the class of the NAT does not change when its
-// range is used up to the last port.
+// TestNATBehaviourWithFewPorts: without endpoint-dependent the class of the NAT does
+// not change when its range is used up to the last port.
 func TestNATBehaviourWithFewPorts(t *testing.T) {
 	t.Parallel()
 	h := startHost(t)
@@ -69,6 +69,9 @@ func TestNATBehaviourWithFewPorts(t *testing.T) {
 		t.Fatal(err)
 	}
 	server := startSTUN(t, h.Remote, [2]string{lab.RemoteAddress, "203.0.113.3"})
+	if _, err := h.SetNAT(t.Context(), "default", map[string]string{"endpoint-dependent": "off"}); err != nil {
+		t.Fatal(err)
+	}
 	if _, err := h.AddAddress(t.Context(), "default", lab.HostAddress+":5000-5007"); err != nil {
 		t.Fatal(err)
 	}

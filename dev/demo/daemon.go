@@ -48,7 +48,7 @@ func (s *stage) startDaemon(ctx context.Context) (time.Duration, error) {
 }
 
 func (s *stage) awaitDaemon(ctx context.Context) error {
-	ctx, cancel := context.WithTimeoutCause(ctx, 10*time.Second, errors.New("10 s are over"))
+	ctx, cancel := context.WithTimeoutCause(ctx, 30*time.Second, errors.New("30 s are over"))
 	defer cancel()
 	var ended error
 	err := lab.WaitFor(ctx, func() bool {
