@@ -10,7 +10,7 @@
 #include "ip4_fragment.h"
 #include "ip4_icmp_error.h"
 #include "ip4_ip6_wire.h"
-#include "session_open.h"
+#include "session_outbound.h"
 
 enum { LOOPBACK_IFINDEX = 1 }; /* in every network namespace */
 #define LOOPBACK_ADDRESS htonl(0x7f000001)

@@ -9,7 +9,7 @@
 #pragma once
 #include "ip4_deliver.h"
 #include "ip4_fragment.h"
-#include "session_open.h"
+#include "session_inbound.h"
 
 /* Whether an address and port of the host leads to an endpoint rather than to the host. */
 INLINE bool is_published(struct __sk_buff *skb, struct flow *flow)

@@ -8,7 +8,7 @@
 #include "ip4_deliver.h"
 #include "ip4_hairpin.h"
 #include "ip4_route.h"
-#include "session_open.h"
+#include "session_outbound.h"
 
 /* Where the datagram ends, by its own length. */
 INLINE __u32 datagram_end(struct __sk_buff *skb, const struct packet *packet)

@@ -3,7 +3,7 @@
 #pragma once
 #include "ip4_fragment.h"
 #include "ip4_mss.h"
-#include "session_open.h"
+#include "session_inbound.h"
 #include "ip4_icmp_error.h"
 #include "ip4_one_to_one.h"
 

@@ -8,7 +8,7 @@
 #include "ip4_inter_network.h"
 #include "ip4_mss.h"
 #include "ip4_one_to_one.h"
-#include "session_open.h"
+#include "session_outbound.h"
 
 /* Whether a socket of the host talks to the endpoint under the address of a remote. */
 INLINE bool is_transparent(struct __sk_buff *skb, const struct packet *packet)
