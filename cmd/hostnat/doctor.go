@@ -51,8 +51,8 @@ func (a *app) examine(cmd *cobra.Command, options daemon.Options, fix bool) ([]a
 
 func (a *app) printFindings(found []api.Finding, fix bool) error {
 	var err error
-	if a.format == formatJSON {
-		err = printJSON(a.Stdout, append([]api.Finding{}, found...))
+	if a.format != formatTable {
+		err = a.print(append([]api.Finding{}, found...))
 	} else {
 		err = findingsPrinter{w: a.Stdout, colour: a.Terminal && a.Getenv("NO_COLOR") == ""}.print(found, fix)
 	}

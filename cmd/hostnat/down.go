@@ -14,7 +14,8 @@ func downCommand(a *app) *cobra.Command {
 	cmd := &cobra.Command{
 		Use: "down", Short: "Remove everything from the kernel, keep the configuration", Args: positional(),
 		Long: "Remove everything of hostnat from the kernel and keep the configuration, which comes back\n" +
-			"with the next change or start of the daemon. Works without a daemon too; the directories are for that case.",
+			"with the next start of the daemon. A daemon that runs ends. Works without one too; the\n" +
+			"directories are for that case.",
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if err := a.down(cmd, options); err != nil {
 				return err

@@ -69,7 +69,7 @@ func oneTarget(cmd *cobra.Command, names ...string) error {
 func printAttached(a *app, e api.Endpoint) error {
 	err := printLine(a, e, "endpoint %s: %s on network %s, gateway %s, MTU %d, MAC %s, %s",
 		e.Name, addressesText(e), e.Network, texts(e.Gateways), e.MTU, e.MAC, attachment(e))
-	if err != nil || a.format == formatJSON || len(e.Configure) == 0 {
+	if err != nil || a.format != formatTable || len(e.Configure) == 0 {
 		return err
 	}
 	return printConfigure(a, e.Configure)
@@ -144,7 +144,7 @@ func endpointShow(a *app) *cobra.Command {
 				{"mtu", fmt.Sprint(e.MTU)}, {"mac", e.MAC},
 				{"attached to", attachment(e)}, {"interface", e.Interface}, {"state", e.State},
 			})
-			if err != nil || a.format == formatJSON || len(e.Configure) == 0 {
+			if err != nil || a.format != formatTable || len(e.Configure) == 0 {
 				return err
 			}
 			return printConfigure(a, e.Configure)
@@ -162,12 +162,14 @@ func nameServer(e api.Endpoint) string {
 
 func endpointDetach(a *app) *cobra.Command {
 	return &cobra.Command{
-		Use: "detach NAME", Short: "Detach an endpoint", Args: positional("NAME"), ValidArgsFunction: a.arguments(endpointNames),
+		Use: "detach NAME...", Short: "Detach endpoints", Args: positional("NAME..."), ValidArgsFunction: a.repeated(endpointNames),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			if err := a.client().DetachEndpoint(cmd.Context(), args[0]); err != nil {
-				return err
-			}
-			return printDone(a, "endpoint %s detached", args[0])
+			return forEach(args, func(name string) error {
+				if err := a.client().DetachEndpoint(cmd.Context(), name); err != nil {
+					return err
+				}
+				return printDone(a, "endpoint %s detached", name)
+			})
 		},
 	}
 }

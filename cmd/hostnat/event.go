@@ -35,7 +35,7 @@ func eventWatch(a *app) *cobra.Command {
 }
 
 func (a *app) printEvent(e api.Event) error {
-	if a.format == formatJSON {
+	if a.format != formatTable {
 		return json.NewEncoder(a.Stdout).Encode(e)
 	}
 	_, err := fmt.Fprintf(a.Stdout, "%s  %d %-21s  %s\n", timeText(e.Time), e.ID, e.Name, e.Message)

@@ -75,4 +75,12 @@ func yesNo(b bool) string {
 	return "no"
 }
 
+// onOff is how settings are given to `set`.
+func onOff(b bool) string {
+	if b {
+		return "on"
+	}
+	return "off"
+}
+
 func timeText(t time.Time) string { return t.Local().Format("15:04:05.000") }

@@ -19,7 +19,7 @@ func mappingCommand(a *app) *cobra.Command {
 func mappingAdd(a *app) *cobra.Command {
 	var spec api.MappingSpec
 	cmd := &cobra.Command{
-		Use: "add --protocol tcp|udp [--external [A:]PORT[-PORT]|A] --internal ENDPOINT|A:PORT[-PORT][,...]\n" +
+		Use: "add [--protocol tcp|udp] [--external [A:]PORT[-PORT]|A] --internal ENDPOINT|A:PORT[-PORT][,...]\n" +
 			"  hostnat mapping add --protocol any --external A --internal ENDPOINT|A", Short: "Publish a port of an endpoint, or all of an address",
 		Long: "Publish a port of an endpoint, or as many in a row as both ranges have. Several targets with\n" +
 			"commas between share the new sessions: a client stays with its target, and one that is\n" +
@@ -35,21 +35,19 @@ func mappingAdd(a *app) *cobra.Command {
 			"answers pings to it.",
 		Args: positional(),
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			for _, name := range []string{"protocol", "internal"} {
-				if !cmd.Flags().Changed(name) {
-					return usagef(cmd, "--%s is missing", name)
-				}
+			if !cmd.Flags().Changed("internal") {
+				return usagef(cmd, "--internal is missing")
 			}
 			m, err := a.client().AddMapping(cmd.Context(), spec)
 			if err != nil {
 				return err
 			}
-			return printLine(a, m, "mapping %d: %s %s → %s%s", m.ID, m.Protocol, hostPorts(m.External), target(m), fromText(m))
+			return printMapping(a, m)
 		},
 	}
 	flags := cmd.Flags()
 	flags.StringVar(&spec.NAT, "nat", "", "the `NAT` that has the external port (default the target's network's)")
-	flags.StringVar(&spec.Protocol, "protocol", "", "tcp or udp; any: a whole address")
+	flags.StringVar(&spec.Protocol, "protocol", "tcp", "tcp or udp; any: a whole address")
 	flags.StringVar(&spec.External, "external", "", "external `[A:]PORT[-PORT]`; without it, or with A alone, free ports are chosen; with --protocol any A")
 	flags.StringVar(&spec.Internal, "internal", "", "what it reaches: `ENDPOINT:PORT[-PORT]` or A:PORT[-PORT]; several with commas between; with --protocol any ENDPOINT or A")
 	flags.StringVar(&spec.Network, "network", "", "the `network` of an address that several networks have")
@@ -126,16 +124,22 @@ func mappingID(cmd *cobra.Command, text string) (uint32, error) {
 
 func mappingDelete(a *app) *cobra.Command {
 	return &cobra.Command{
-		Use: "delete ID", Short: "Delete a static mapping", Args: positional("ID"), ValidArgsFunction: a.arguments(mappingIDs),
+		Use: "delete ID...", Short: "Delete static mappings", Args: positional("ID..."), ValidArgsFunction: a.repeated(mappingIDs),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			id, err := mappingID(cmd, args[0])
-			if err != nil {
-				return err
+			var ids []uint32
+			for _, text := range args {
+				id, err := mappingID(cmd, text)
+				if err != nil {
+					return err
+				}
+				ids = append(ids, id)
 			}
-			if err := a.client().DeleteMapping(cmd.Context(), id); err != nil {
-				return err
-			}
-			return printDone(a, "mapping %d deleted", id)
+			return forEach(ids, func(id uint32) error {
+				if err := a.client().DeleteMapping(cmd.Context(), id); err != nil {
+					return err
+				}
+				return printDone(a, "mapping %d deleted", id)
+			})
 		},
 	}
 }

@@ -84,12 +84,14 @@ func natSet(a *app) *cobra.Command {
 
 func natDelete(a *app) *cobra.Command {
 	return &cobra.Command{
-		Use: "delete NAME", Short: "Delete a NAT", Args: positional("NAME"), ValidArgsFunction: a.arguments(natNames),
+		Use: "delete NAME...", Short: "Delete NATs", Args: positional("NAME..."), ValidArgsFunction: a.repeated(natNames),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			if err := a.client().DeleteNAT(cmd.Context(), args[0]); err != nil {
-				return err
-			}
-			return printDone(a, "NAT %s deleted", args[0])
+			return forEach(args, func(name string) error {
+				if err := a.client().DeleteNAT(cmd.Context(), name); err != nil {
+					return err
+				}
+				return printDone(a, "NAT %s deleted", name)
+			})
 		},
 	}
 }
@@ -107,14 +109,14 @@ func natFields(n api.NAT) []field {
 		{"icmp-timeout", secondsText(uint64(n.Timeouts.ICMP))},
 		{"tcp-filtering", n.TCPFiltering},
 		{"udp-filtering", n.UDPFiltering},
-		{"udp-inbound-refresh", yesNo(n.UDPInboundRefresh)},
+		{"udp-inbound-refresh", onOff(n.UDPInboundRefresh)},
 		{"pooling", n.Pooling},
-		{"endpoint-dependent", yesNo(n.EndpointDependent)},
+		{"endpoint-dependent", onOff(n.EndpointDependent)},
 		{"hold-down", secondsText(uint64(n.HoldDown))},
 		{"max-sessions", cmp.Or(limitText(n.Limits.Sessions), "half of all")},
 		{"max-ports", cmp.Or(limitText(n.Limits.Ports), "no limit")},
 		{"max-rate", cmp.Or(limitText(n.Limits.Rate), "no limit")},
-		{"mss-clamp", yesNo(n.MSSClamp)},
+		{"mss-clamp", onOff(n.MSSClamp)},
 		{"exhaustion", n.Exhaustion},
 		{"link-local", n.LinkLocal},
 		{"table", tableText(n.Table)},

@@ -99,12 +99,14 @@ func networkShow(a *app) *cobra.Command {
 func networkDelete(a *app) *cobra.Command {
 	var force bool
 	cmd := &cobra.Command{
-		Use: "delete NAME", Short: "Delete a network", Args: positional("NAME"), ValidArgsFunction: a.arguments(networkNames),
+		Use: "delete NAME...", Short: "Delete networks", Args: positional("NAME..."), ValidArgsFunction: a.repeated(networkNames),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			if err := a.client().DeleteNetwork(cmd.Context(), args[0], force); err != nil {
-				return err
-			}
-			return printDone(a, "network %s deleted", args[0])
+			return forEach(args, func(name string) error {
+				if err := a.client().DeleteNetwork(cmd.Context(), name, force); err != nil {
+					return err
+				}
+				return printDone(a, "network %s deleted", name)
+			})
 		},
 	}
 	cmd.Flags().BoolVar(&force, "force", false, "detach its endpoints and delete its mappings too")

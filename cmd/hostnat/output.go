@@ -14,6 +14,7 @@ type format string
 const (
 	formatTable format = "table"
 	formatJSON  format = "json"
+	formatYAML  format = "yaml"
 )
 
 // String is the format's name.
@@ -25,11 +26,11 @@ func (f *format) Type() string { return "format" }
 // Set takes the flag's value.
 func (f *format) Set(s string) error {
 	switch v := format(s); v {
-	case formatTable, formatJSON:
+	case formatTable, formatJSON, formatYAML:
 		*f = v
 		return nil
 	}
-	return fmt.Errorf("there are table and json")
+	return fmt.Errorf("there are table, json and yaml")
 }
 
 // column is one column of a table.
@@ -40,8 +41,14 @@ type column[T any] struct {
 
 // printList prints rows as a table, or as a JSON array.
 func printList[T any](a *app, rows []T, columns []column[T]) error {
-	if a.format == formatJSON {
-		return printJSON(a.Stdout, append([]T{}, rows...)) // never null
+	if a.format != formatTable {
+		return a.print(append([]T{}, rows...)) // never null
+	}
+	if a.quiet {
+		return forEach(rows, func(row T) error {
+			_, err := fmt.Fprintln(a.Stdout, columns[0].cell(row))
+			return err
+		})
 	}
 	t := newTable(a.Stdout)
 	t.row(cells(columns, func(c column[T]) string { return c.header })...)
@@ -64,8 +71,8 @@ type field struct{ name, value string }
 
 // printObject prints a thing as lines "name  value", or as a JSON object.
 func printObject(a *app, v any, fields []field) error {
-	if a.format == formatJSON {
-		return printJSON(a.Stdout, v)
+	if a.format != formatTable {
+		return a.print(v)
 	}
 	t := newTable(a.Stdout)
 	for _, f := range fields {
@@ -76,8 +83,8 @@ func printObject(a *app, v any, fields []field) error {
 
 // printLine prints a sentence about v, or v as JSON.
 func printLine(a *app, v any, format string, args ...any) error {
-	if a.format == formatJSON {
-		return printJSON(a.Stdout, v)
+	if a.format != formatTable {
+		return a.print(v)
 	}
 	_, err := fmt.Fprintf(a.Stdout, format+"\n", args...)
 	return err
@@ -86,11 +93,19 @@ func printLine(a *app, v any, format string, args ...any) error {
 // printDone says what was done, where there is nothing to show; in JSON,
 // silence is the answer.
 func printDone(a *app, format string, args ...any) error {
-	if a.format == formatJSON {
+	if a.format != formatTable {
 		return nil
 	}
 	_, err := fmt.Fprintf(a.Stdout, format+"\n", args...)
 	return err
+}
+
+// print prints a value for programs.
+func (a *app) print(v any) error {
+	if a.format == formatYAML {
+		return printYAML(a.Stdout, v)
+	}
+	return printJSON(a.Stdout, v)
 }
 
 func printJSON(w io.Writer, v any) error {

@@ -49,12 +49,14 @@ func poolList(a *app) *cobra.Command {
 
 func poolDelete(a *app) *cobra.Command {
 	return &cobra.Command{
-		Use: "delete CIDR", Short: "Delete a prefix that was added", Args: positional("CIDR"), ValidArgsFunction: a.arguments(nil),
+		Use: "delete CIDR...", Short: "Delete prefixes that were added", Args: positional("CIDR..."), ValidArgsFunction: a.arguments(nil),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			if err := a.client().DeletePool(cmd.Context(), args[0]); err != nil {
-				return err
-			}
-			return printDone(a, "pool %s deleted", args[0])
+			return forEach(args, func(prefix string) error {
+				if err := a.client().DeletePool(cmd.Context(), prefix); err != nil {
+					return err
+				}
+				return printDone(a, "pool %s deleted", prefix)
+			})
 		},
 	}
 }

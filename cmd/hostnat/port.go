@@ -3,6 +3,7 @@ package main
 import (
 	"fmt"
 	"net/netip"
+	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -27,6 +28,10 @@ func portList(a *app) *cobra.Command {
 			if err != nil {
 				return err
 			}
+			if a.format == formatTable && len(args) > 0 && isFree(rows) {
+				_, err := fmt.Fprintf(a.Stdout, "%s is free: no mapping, port proxy or program of the host has it\n", args[0])
+				return err
+			}
 			return printList(a, rows, []column[api.Port]{
 				{"PROTOCOL", func(p api.Port) string { return string(p.Protocol) }},
 				{"ADDRESS", func(p api.Port) string { return anyAddress(p.Address) }},
@@ -40,6 +45,12 @@ func portList(a *app) *cobra.Command {
 	cmd.Flags().StringVar(&filter.Protocol, "protocol", "", "only tcp, udp or icmp")
 	completeFlag(cmd, "protocol", "tcp", "udp", "icmp")
 	return cmd
+}
+
+// isFree reports whether nobody has the ports: those from which NATs or the host
+// choose are free until they do.
+func isFree(rows []api.Port) bool {
+	return !slices.ContainsFunc(rows, func(p api.Port) bool { return p.Kind != api.PortsDynamic && p.Kind != api.PortsEphemeral })
 }
 
 func anyAddress(a netip.Addr) string {

@@ -87,16 +87,22 @@ func proxyList(a *app) *cobra.Command {
 
 func proxyDelete(a *app) *cobra.Command {
 	return &cobra.Command{
-		Use: "delete ID", Short: "Delete a port proxy and end its connections", Args: positional("ID"), ValidArgsFunction: a.arguments(proxyIDs),
+		Use: "delete ID...", Short: "Delete port proxies and end their connections", Args: positional("ID..."), ValidArgsFunction: a.repeated(proxyIDs),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			id, err := strconv.ParseUint(args[0], 10, 32)
-			if err != nil {
-				return usagef(cmd, "%q is not the id of a port proxy, which is a number", args[0])
+			var ids []uint32
+			for _, text := range args {
+				id, err := strconv.ParseUint(text, 10, 32)
+				if err != nil {
+					return usagef(cmd, "%q is not the id of a port proxy, which is a number", text)
+				}
+				ids = append(ids, uint32(id))
 			}
-			if err := a.client().DeleteProxy(cmd.Context(), uint32(id)); err != nil {
-				return err
-			}
-			return printDone(a, "port proxy %d deleted", id)
+			return forEach(ids, func(id uint32) error {
+				if err := a.client().DeleteProxy(cmd.Context(), id); err != nil {
+					return err
+				}
+				return printDone(a, "port proxy %d deleted", id)
+			})
 		},
 	}
 }

@@ -74,6 +74,7 @@ type app struct {
 	env
 	socket string
 	format format
+	quiet  bool // lists are names alone
 }
 
 func (a *app) client() *api.Client { return api.NewClient(a.socket) }
@@ -84,20 +85,23 @@ func rootCommand(e env) *cobra.Command {
 		a.socket = api.DefaultSocket
 	}
 	root := group("hostnat", "Networks behind NAT for the VMs and containers of this host")
-	addGroup(root, "What there is:", networkCommand(a), endpointCommand(a), mappingCommand(a), proxyCommand(a), natCommand(a),
+	addGroup(root, "What there is:", networkCommand(a), endpointCommand(a), mappingCommand(a), publishCommand(a), proxyCommand(a), natCommand(a),
 		addressCommand(a), poolCommand(a), reservationCommand(a), dockerCommand(a))
 	addGroup(root, "What goes on:", statusCommand(a), sessionCommand(a), bindingCommand(a), portCommand(a), leaseCommand(a),
 		eventCommand(a), doctorCommand(a), restoreCommand(a))
 	addGroup(root, "The program:", daemonCommand(a), downCommand(a), demoCommand(a), versionCommand(a))
 	root.SetHelpCommandGroupID(root.Groups()[2].ID)
 	root.SetCompletionCommandGroupID(root.Groups()[2].ID)
+	addHabits(a, root)
+	root.Version = buildVersion()
+	root.SetVersionTemplate("hostnat {{.Version}}\n")
 	root.SilenceErrors, root.SilenceUsage = true, true
 	root.SetFlagErrorFunc(flagError)
 	root.PersistentPreRunE = func(cmd *cobra.Command, _ []string) error { return checkValues(cmd) }
 	flags := root.PersistentFlags()
 	flags.StringVar(&a.socket, "socket", a.socket, "the daemon's socket (also HOSTNAT_SOCKET)")
-	flags.VarP(&a.format, "output", "o", "how to print: table or json")
-	completeFlag(root, "output", string(formatTable), string(formatJSON))
+	flags.VarP(&a.format, "output", "o", "how to print: table, json or yaml")
+	completeFlag(root, "output", string(formatTable), string(formatJSON), string(formatYAML))
 	return root
 }
 

@@ -47,7 +47,7 @@ func TestExitCodes(t *testing.T) {
 		{[]string{"endpoint", "attach", "web", "x", "--netns", ""}, exitUsage, "hostnat: --netns is empty;"},
 		{[]string{"--socket", "", "status"}, exitUsage, "hostnat: --socket is empty;"},
 		{[]string{"-o"}, exitUsage, "hostnat: flag needs an argument: 'o' in -o; usage: hostnat COMMAND [flags]\n"},
-		{[]string{"-o", "yaml", "network", "list"}, exitUsage, "hostnat: invalid argument"},
+		{[]string{"-o", "xml", "network", "list"}, exitUsage, "hostnat: invalid argument"},
 	}
 	for _, tt := range tests {
 		t.Run(strings.Join(tt.args, " "), func(t *testing.T) {

@@ -145,7 +145,7 @@ func sessionChanges(before, now []api.Session) (changes []sessionChange) {
 }
 
 func (a *app) printChange(c sessionChange) error {
-	if a.format == formatJSON {
+	if a.format != formatTable {
 		return json.NewEncoder(a.Stdout).Encode(c)
 	}
 	_, err := fmt.Fprintf(a.Stdout, "%-7s %s %s %s → %s → %s %s packets %d/%d bytes %d/%d\n", c.Change, c.Protocol, orDash(c.Endpoint),

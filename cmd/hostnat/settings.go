@@ -85,8 +85,8 @@ var natSettings = []setting{
 	{"exhaustion", "prohibited|unreachable|silent", "what a sender is told for whom nothing is left (prohibited)"},
 	{"table", "N|none", "everything leaves by this routing table of the host's or not at all, whatever its rules say (none)"},
 	{"max-sessions", "N", "an endpoint's sessions at once; 0: half of what the table holds (0)"},
-	{"max-ports", "N", "an endpoint's external ports at once; 0: no limit (0)"},
-	{"max-rate", "N", "an endpoint's new sessions a second; 0: no limit (0)"},
+	{"max-ports", "N", "an endpoint's external ports at once; 0 or none: no limit (0)"},
+	{"max-rate", "N", "an endpoint's new sessions a second; 0 or none: no limit (0)"},
 	{"link-local", "refuse|allow", "whether endpoints reach 169.254.0.0/16 outside, where clouds have metadata services (refuse)"},
 	{"mss-clamp", "on|off", "lower TCP's segment size to what the way out carries (off)"},
 }

@@ -20,8 +20,8 @@ func statusCommand(a *app) *cobra.Command {
 			if err != nil {
 				return err
 			}
-			if a.format == formatJSON {
-				return printJSON(a.Stdout, s)
+			if a.format != formatTable {
+				return a.print(s)
 			}
 			return printStatus(a.Stdout, s, a.Terminal && a.Getenv("NO_COLOR") == "")
 		},

@@ -136,8 +136,12 @@ func parseDuration(s string, least, most time.Duration, hint string, to *model.S
 	return nil
 }
 
-// parseLimit reads how many an endpoint may have, 0 for no limit.
+// parseLimit reads how many an endpoint may have, 0 or none for no limit.
 func parseLimit(s string, to *uint32) error {
+	if s == "none" {
+		*to = 0
+		return nil
+	}
 	n, err := strconv.ParseUint(s, 10, 32)
 	if err != nil {
 		return model.Errorf(model.Invalid, "%q is not a number from 0 to 4294967295", model.Clip(s)).WithHint("0 is no limit")
