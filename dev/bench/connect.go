@@ -1,6 +1,7 @@
 package bench
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -84,7 +85,7 @@ func rateOf(p path, client func(stopped *atomic.Bool, done *atomic.Uint64, first
 	for i := range connectClients {
 		clients = append(clients, func() error {
 			return inside(p.client, anyCPU, func() error {
-				return client(&stopped, &done, connectFirst+i*connectPorts)
+				return client(&stopped, &done, cmp.Or(p.firstPort, connectFirst)+i*connectPorts)
 			})
 		})
 	}

@@ -58,6 +58,7 @@ type path struct {
 	target                 netip.AddrPort // what the client sends to
 	listen                 netip.AddrPort // where the server is
 	source                 netip.Addr     // the client's address as the server sees it
+	firstPort              int            // from which its connections are; 0: connectFirst
 }
 
 // setup is how a contender is made out of a bare topology. ports limits the

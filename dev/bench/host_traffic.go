@@ -17,6 +17,7 @@ const Without = "without"
 const (
 	hostMappings = 100 // of TCP, and as many of UDP
 	hostLaps     = 5
+	ephemeral    = 33000 // programs connect from the host's ephemeral ports
 )
 
 // hostBars: the host's own traffic pays nothing, as far as it can be measured.
@@ -89,10 +90,10 @@ func hostnatBesideHost(program string) setup {
 
 func hostOutbound(c *contender) path {
 	remote := netip.AddrPortFrom(netip.MustParseAddr(lab.RemoteAddress), remotePort)
-	return path{client: c.topology.Host, server: c.topology.Remote, local: netip.MustParseAddr(lab.HostAddress), target: remote, listen: remote}
+	return path{firstPort: ephemeral, client: c.topology.Host, server: c.topology.Remote, local: netip.MustParseAddr(lab.HostAddress), target: remote, listen: remote}
 }
 
 func hostLoopback(c *contender) path {
 	own := netip.AddrPortFrom(netip.MustParseAddr("127.0.0.1"), remotePort)
-	return path{client: c.topology.Host, server: c.topology.Host, local: own.Addr(), target: own, listen: own}
+	return path{firstPort: ephemeral, client: c.topology.Host, server: c.topology.Host, local: own.Addr(), target: own, listen: own}
 }
