@@ -214,15 +214,15 @@ func TestPiecesHaveRoutes(t *testing.T) {
 	}
 }
 
-// TestTablesAreDocumented checks that ARCHITECTURE.md lists every map.
+// TestTablesAreDocumented checks that docs/tables.md lists every map.
 func TestTablesAreDocumented(t *testing.T) {
 	t.Parallel()
-	page := read(t, "ARCHITECTURE.md")
+	page := read(t, "docs/tables.md")
 	for file, text := range bpfSource(t) {
 		names := regexp.MustCompile(`(?m)^(?:\} (\w+) SEC\("\.maps"\)|HASH_MAP\((\w+),)`)
 		for _, m := range names.FindAllStringSubmatch(text, -1) {
 			if name := m[1] + m[2]; !regexp.MustCompile("(?m)^\\| [^|]*`" + name + "`").MatchString(page) {
-				t.Errorf("ARCHITECTURE.md has no row for the map %s (%s)", name, file)
+				t.Errorf("docs/tables.md has no row for the map %s (%s)", name, file)
 			}
 		}
 	}
