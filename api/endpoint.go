@@ -35,6 +35,7 @@ type Endpoint struct {
 	Interface string            `json:"interface"`         // link on the host's side
 	IfName    string            `json:"ifname"`            // link inside the namespace; empty for TAP and port
 	Aliases   []string          `json:"aliases,omitempty"` // further names in DNS
+	Allow     []netip.Prefix    `json:"allow,omitempty"`   // that it may send from and is reached at beside its addresses; 0.0.0.0/0: it forwards for its neighbours
 	MTU       int               `json:"mtu"`               // bytes
 	State     string            `json:"state"`
 	Managed   bool              `json:"managed"`             // attached by hostnat; else known from a DHCP lease or from traffic
@@ -64,6 +65,7 @@ type EndpointSpec struct {
 	// Aliases are further names in DNS. An endpoint that is attached already
 	// gets them in place of those it has; none leave it those.
 	Aliases []string          `json:"aliases,omitempty"`
+	Allow   []string          `json:"allow,omitempty"`  // further addresses and prefixes that it may send from and is reached at; likewise
 	Labels  map[string]string `json:"labels,omitempty"` // whatever who made it has noted
 	Owner   string            `json:"owner,omitempty"`  // the program that made it; empty: a person
 }
@@ -83,6 +85,12 @@ func (c *Client) Endpoint(ctx context.Context, name string) (e Endpoint, err err
 // AttachEndpoint attaches a VM or container to a network.
 func (c *Client) AttachEndpoint(ctx context.Context, spec EndpointSpec) (e Endpoint, err error) {
 	err = c.call(ctx, http.MethodPost, "/v1/endpoints", spec, &e)
+	return e, err
+}
+
+// SetEndpoint changes settings of an endpoint: all of them or, if one is refused, none.
+func (c *Client) SetEndpoint(ctx context.Context, name string, settings map[string]string) (e Endpoint, err error) {
+	err = c.one(ctx, http.MethodPatch, "/v1/endpoints/", name, "", Settings{Settings: settings}, &e)
 	return e, err
 }
 

@@ -39,7 +39,7 @@ INLINE int from_endpoint(struct __sk_buff *skb, struct flow *flow)
 	ethernet = (void *)(long)skb->data;
 	if ((void *)(ethernet + 1) > (void *)(long)skb->data_end)
 		return drop(flow, REASON_MALFORMED);
-	if (unlikely(__builtin_memcmp(ethernet->source, inside->mac, sizeof(inside->mac))))
+	if (unlikely(!is_own_mac(inside, ethernet->source)))
 		return came_from_reassembly(skb) ? cut_to_endpoint(skb) : drop(flow, REASON_SPOOFED_SOURCE);
 	if (ethernet->protocol == htons(ETH_P_ARP))
 		return check_arp(skb, flow, inside);
@@ -53,7 +53,8 @@ INLINE int from_endpoint(struct __sk_buff *skb, struct flow *flow)
 	reason = parse_ip(skb, packet);
 	if (unlikely(reason))
 		return drop(flow, reason);
-	if (unlikely(packet->source != inside->address))
+	if (unlikely(packet->source != inside->address) &&
+	    !has_source(skb, inside, packet->source, to_gateway ? SOURCE_OWN : SOURCE_OWN | SOURCE_FORWARDED))
 		return is_from_dhcp_client(skb, packet) ? TCX_NEXT : drop(flow, REASON_SPOOFED_SOURCE);
 	if (!to_gateway) /* switched, not routed */
 		return is_from_rogue_server(skb, packet, inside) ? drop(flow, REASON_ROGUE_SERVER)

@@ -4,6 +4,29 @@
 #include "ip4_outbound.h"
 #include "ip4_refuse.h"
 
+/* Whether an endpoint may send from an address that is not its own, in one of these ways. */
+INLINE bool has_source(struct __sk_buff *skb, const struct inside *inside, __be32 address, __u32 ways)
+{
+	struct source_key key = { .length = 32 + ADDRESS_BITS, .ifindex = skb->ifindex, .address = address };
+	__u32 *allowed;
+
+	if (likely(!(inside->flags & INSIDE_ALLOWANCES)) || address == inside->gateway)
+		return false;
+	allowed = bpf_map_lookup_elem(&sources, &key);
+	return allowed && *allowed & ways;
+}
+
+/*
+ * Whether a MAC may be an endpoint's. One with further addresses may be a virtual
+ * router, which has a MAC for each of its groups (RFC 5798 section 7.3).
+ */
+INLINE bool is_own_mac(const struct inside *inside, const __u8 *mac)
+{
+	if (likely(!__builtin_memcmp(mac, inside->mac, sizeof(inside->mac))))
+		return true;
+	return inside->flags & INSIDE_ALLOWANCES && !mac[0] && !mac[1] && mac[2] == 0x5e && !mac[3] && mac[4] == 1;
+}
+
 /* ARP from an endpoint: it may speak of itself alone. */
 INLINE int check_arp(struct __sk_buff *skb, struct flow *flow, const struct inside *inside)
 {
@@ -15,8 +38,8 @@ INLINE int check_arp(struct __sk_buff *skb, struct flow *flow, const struct insi
 	if ((void *)(arp + 1) > (void *)(long)skb->data_end)
 		return drop(flow, REASON_MALFORMED);
 	/* 0.0.0.0 asks whether an address is free (RFC 5227 section 1.1) and claims nothing. */
-	if (__builtin_memcmp(arp->sender_mac, inside->mac, sizeof(inside->mac)) ||
-	    (arp->sender_address != inside->address && arp->sender_address))
+	if (!is_own_mac(inside, arp->sender_mac) || (arp->sender_address != inside->address && arp->sender_address &&
+						     !has_source(skb, inside, arp->sender_address, SOURCE_OWN)))
 		return drop(flow, REASON_SPOOFED_SOURCE);
 	return TCX_NEXT;
 }
@@ -48,9 +71,11 @@ INLINE bool is_from_rogue_server(struct __sk_buff *skb, struct packet *packet, c
 /* Whether an address may be that of somebody who is no managed endpoint. */
 INLINE bool is_unmanaged(const struct inside *inside, __be32 address)
 {
-	struct endpoint_key key = { .compartment = inside->compartment, .address = address };
+	struct subnet_key key = { .length = 32 + ADDRESS_BITS, .compartment = inside->compartment, .address = address };
 
-	return (address & inside->mask) == inside->subnet && address != inside->gateway && !bpf_map_lookup_elem(&endpoints, &key);
+	return (address & inside->mask) == inside->subnet && address != inside->gateway &&
+	       !bpf_map_lookup_elem(&endpoints, &key.compartment) &&
+	       (likely(!has_setting(SETTING_ALLOWANCES)) || !bpf_map_lookup_elem(&behind, &key));
 }
 
 /* A packet for the gateway's MAC from somebody who is no managed endpoint. */

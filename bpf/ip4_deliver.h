@@ -52,11 +52,20 @@ INLINE bool address_ethernet(struct __sk_buff *skb, const struct endpoint *endpo
 	return true;
 }
 
+/* The endpoint that has an address, or has it behind it. */
 INLINE struct endpoint *find_endpoint(__u32 compartment, __be32 address)
 {
-	struct endpoint_key key = { .compartment = compartment, .address = address };
+	struct subnet_key key = { .length = 32 + ADDRESS_BITS, .compartment = compartment, .address = address };
+	struct endpoint *endpoint = bpf_map_lookup_elem(&endpoints, &key.compartment); /* which begins a struct endpoint_key */
+	__be32 *router;
 
-	return bpf_map_lookup_elem(&endpoints, &key);
+	if (likely(endpoint) || likely(!has_setting(SETTING_ALLOWANCES)))
+		return endpoint;
+	router = bpf_map_lookup_elem(&behind, &key);
+	if (!router)
+		return NULL;
+	key.address = *router;
+	return bpf_map_lookup_elem(&endpoints, &key.compartment);
 }
 
 INLINE bool is_too_big(const struct __sk_buff *skb, const struct packet *packet, const struct endpoint *endpoint)

@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: (GPL-2.0 OR BSD-2-Clause) */
-/* Between networks of one compartment that are open to each other: routed, not translated. */
+/*
+ * Between networks of one compartment that are open to each other, and to what is
+ * behind an endpoint: routed, not translated.
+ */
 #pragma once
 #include "ip4_reassembly.h"
 
@@ -9,7 +12,7 @@ INLINE bool is_end_of_subnet(const struct network *network, __be32 address)
 	__u32 bridge = network->bridge_ifindex;
 	struct inside *inside = bpf_map_lookup_elem(&insides, &bridge);
 
-	return inside && (!(address & ~inside->mask) || !(~address & ~inside->mask));
+	return inside && (address & inside->mask) == inside->subnet && (!(address & ~inside->mask) || !(~address & ~inside->mask));
 }
 
 /* NOT_OURS if the packet is for no such network. */
@@ -23,8 +26,10 @@ NOINLINE int to_open_network(struct __sk_buff *skb, struct flow *flow)
 
 	id = find_subnet(flow->compartment, packet->destination);
 	network = id ? bpf_map_lookup_elem(&networks, id) : NULL;
-	if (!network || !(network->flags & NETWORK_OPEN) || is_host_address(packet->destination))
+	if (!network || !(network->flags & NETWORK_OPEN || *id == flow->network) || is_host_address(packet->destination))
 		return NOT_OURS;
+	if (*id == flow->network && network->flags & NETWORK_ENDPOINTS_ISOLATED)
+		return refuse(flow, REASON_ISOLATED);
 	if (is_end_of_subnet(network, packet->destination))
 		return drop(flow, REASON_ISOLATED);
 	if (packet->ttl <= 1)

@@ -184,7 +184,7 @@ INLINE int from_inside(struct __sk_buff *skb, struct flow *flow, const struct in
 	}
 	if (unlikely(has_source_route(skb, packet->l3, packet->l4)))
 		return drop(flow, REASON_SOURCE_ROUTE);
-	if (unlikely(inside->flags & NETWORK_OPEN)) {
+	if (unlikely(inside->flags & (NETWORK_OPEN | NETWORK_ROUTERS))) {
 		verdict = to_open_network(skb, flow);
 		if (verdict != NOT_OURS)
 			return verdict;

@@ -46,6 +46,10 @@ struct {
 /* Value: id of the network; 0: within its subnet, but the host reaches these addresses on another link (a LAN or VPN that overlaps). */
 LPM_MAP(inside_prefixes, struct prefix_key, __u32, 4096);
 
+/* Further addresses of endpoints. */
+LPM_MAP(sources, struct source_key, __u32, 16384); /* value: enum source_flags */
+LPM_MAP(behind, struct subnet_key, addr_t, 16384); /* value: address of the endpoint; 0: several may have it, and ARP says who has */
+
 LPM_MAP(allowed, struct allowed_key, __u32, 65536);
 
 LPM_MAP(subnets, struct subnet_key, __u32, 16384); /* value: id of the network */

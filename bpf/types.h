@@ -85,6 +85,7 @@ enum setting_flags { /* what a packet that has no binding may belong to all the 
 	SETTING_TRANSPARENT = 4, /* a socket of ours that has a remote's address */
 	SETTING_MIXED_HOLD = 8, /* NATs have different hold-down times */
 	SETTING_SHADOWS = 16, /* ranges on one address, which go before what is mapped on any */
+	SETTING_ALLOWANCES = 512, /* endpoints have further addresses */
 	SETTING_ROUTE_MTUS = 256, /* routes of the host have MTUs of their own */
 };
 
@@ -161,6 +162,8 @@ enum network_flags {
 	NETWORK_UNGUARDED = 16, /* its switch's ports are not checked: see ip4_switch_port.h */
 	NETWORK_HOST_OVERLAP = 8, /* the host has come to a LAN or a VPN with a part of its subnet */
 	NETWORK_DHCP_INSIDE = 32, /* somebody inside may be its DHCP server: hostnat is not */
+	NETWORK_ROUTERS = 256, /* endpoints of it have prefixes outside its subnet behind them */
+	INSIDE_ALLOWANCES = 512, /* of an endpoint's link: the endpoint may send from further addresses */
 };
 struct network {
 	__u32 bridge_ifindex;
@@ -180,6 +183,17 @@ struct inside {
 	addr_t subnet, mask, gateway;
 	__u8 mac[6], gateway_mac[6];
 	__u32 flags; /* of its network */
+};
+
+/* What else an endpoint may send from, by its link: length is the address's bits and 32. */
+struct source_key {
+	__u32 length;
+	__u32 ifindex;
+	addr_t address;
+};
+enum source_flags {
+	SOURCE_OWN = 1, /* as from its own address */
+	SOURCE_FORWARDED = 2, /* to others on its switch alone: it is their router */
 };
 
 struct endpoint_key {
@@ -566,6 +580,7 @@ const struct {
 	enum ipsec_limits ipsec_limits;
 	enum host_address_flags host_address_flags;
 	enum outside_flags outside_flags;
+	enum source_flags source_flags;
 	enum network_flags network_flags;
 	enum delivery delivery;
 	enum binding_flags binding_flags;

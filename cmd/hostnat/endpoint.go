@@ -11,7 +11,7 @@ import (
 
 func endpointCommand(a *app) *cobra.Command {
 	return group("endpoint", "Endpoints: VMs and containers on a network",
-		endpointAttach(a), endpointList(a), endpointShow(a), endpointDetach(a))
+		endpointAttach(a), endpointList(a), endpointShow(a), endpointSet(a), endpointDetach(a))
 }
 
 func endpointAttach(a *app) *cobra.Command {
@@ -44,6 +44,7 @@ func endpointAttach(a *app) *cobra.Command {
 	flags.StringArrayVar(&spec.Addresses, "address", nil, "its `address` (default a free one)")
 	flags.StringVar(&spec.MAC, "mac", "", "its Ethernet `address` (default made from the address)")
 	flags.StringArrayVar(&spec.Aliases, "alias", nil, "a further `name` for it in DNS; may be repeated")
+	flags.StringArrayVar(&spec.Allow, "allow", nil, "a further `address or prefix` that it may send from and is reached at: of a router, a VPN gateway, a virtual address; 0.0.0.0/0: it forwards for its neighbours; may be repeated")
 	metadataFlags(cmd, &spec.Labels, &spec.Owner)
 	flags.StringVar(&spec.IfName, "ifname", "", "`name` of its interface inside the namespace (default eth0)")
 	return cmd
@@ -137,18 +138,23 @@ func endpointShow(a *app) *cobra.Command {
 			if err != nil {
 				return err
 			}
-			err = printObject(a, e, []field{
-				{"name", e.Name}, {"network", e.Network},
-				{"address", addressesText(e)}, {"gateway", texts(e.Gateways)},
-				{"dns", nameServer(e)}, {"aliases", texts(e.Aliases)},
-				{"mtu", fmt.Sprint(e.MTU)}, {"mac", e.MAC},
-				{"attached to", attachment(e)}, {"interface", e.Interface}, {"state", e.State},
-			})
+			err = printObject(a, e, endpointFields(e))
 			if err != nil || a.format != formatTable || len(e.Configure) == 0 {
 				return err
 			}
 			return printConfigure(a, e.Configure)
 		},
+	}
+}
+
+// endpointFields names the settings as `endpoint set` does.
+func endpointFields(e api.Endpoint) []field {
+	return []field{
+		{"name", e.Name}, {"network", e.Network},
+		{"address", addressesText(e)}, {"gateway", texts(e.Gateways)},
+		{"dns", nameServer(e)}, {"aliases", texts(e.Aliases)}, {"allow", orWord(texts(e.Allow), "none")},
+		{"mtu", fmt.Sprint(e.MTU)}, {"mac", e.MAC},
+		{"attached to", attachment(e)}, {"interface", e.Interface}, {"state", e.State},
 	}
 }
 
@@ -158,6 +164,16 @@ func nameServer(e api.Endpoint) string {
 		return "-"
 	}
 	return texts(e.DNS) + ", search " + e.Domain
+}
+
+func endpointSet(a *app) *cobra.Command {
+	return setCommand(a, "endpoint", endpointNames, endpointSettings, func(cmd *cobra.Command, name string, values map[string]string) error {
+		e, err := a.client().SetEndpoint(cmd.Context(), name, values)
+		if err != nil {
+			return err
+		}
+		return printObject(a, e, endpointFields(e))
+	})
 }
 
 func endpointDetach(a *app) *cobra.Command {

@@ -91,6 +91,12 @@ var natSettings = []setting{
 	{"mss-clamp", "on|off", "lower TCP's segment size to what the way out carries (off)"},
 }
 
+// endpointSettings are the keys of config.SetEndpoint.
+var endpointSettings = []setting{
+	{"allow", "CIDR,...|none", "further addresses that it may send from and is reached at; 0.0.0.0/0: it forwards for its neighbours (none)"},
+	{"aliases", "NAME,...|none", "further names in DNS (none)"},
+}
+
 // networkSettings are the keys of config.NetworkSettingKeys.
 var networkSettings = []setting{
 	{"isolation", "on|off|endpoint", "off: open to other networks with off; endpoint: not even its own endpoints reach each other (on)"},

@@ -43,17 +43,3 @@ func (c *Config) checkAliases(e model.Endpoint) error {
 	}
 	return nil
 }
-
-// setAliases gives an attached endpoint other aliases.
-func (c *Config) setAliases(e model.Endpoint, aliases []string) (model.Endpoint, error) {
-	e.Aliases = aliases
-	if err := c.checkAliases(e); err != nil {
-		return model.Endpoint{}, err
-	}
-	for i := range c.Endpoints {
-		if c.Endpoints[i].Name == e.Name {
-			c.Endpoints[i] = e
-		}
-	}
-	return e, nil
-}

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"net/netip"
 	"slices"
+	"strings"
 
 	"github.com/hostnat/hostnat/internal/model"
 )
@@ -34,6 +35,9 @@ func (c *Config) AddEndpoint(spec EndpointSpec, facts model.HostFacts, choose Ch
 	if e.Aliases, err = parseAliases(spec.Aliases); err != nil {
 		return model.Endpoint{}, err
 	}
+	if e.Allow, err = parseAllow(spec.Allow); err != nil {
+		return model.Endpoint{}, prefixed("allow", err)
+	}
 	if has, ok := c.attached(spec.Name); ok {
 		if err := sameEndpoint(has, e); err != nil {
 			return model.Endpoint{}, err
@@ -41,10 +45,7 @@ func (c *Config) AddEndpoint(spec EndpointSpec, facts model.HostFacts, choose Ch
 		if err := sameMetadata(fmt.Sprintf("endpoint %q", has.Name), has.Metadata, e.Metadata); err != nil {
 			return model.Endpoint{}, err
 		}
-		if len(e.Aliases) > 0 {
-			return c.setAliases(has, e.Aliases)
-		}
-		return has, nil
+		return c.resettle(has, e, facts)
 	}
 	if err := c.checkAliases(e); err != nil {
 		return model.Endpoint{}, err
@@ -55,11 +56,38 @@ func (c *Config) AddEndpoint(spec EndpointSpec, facts model.HostFacts, choose Ch
 	if err := c.assign(&e, network, facts, choose); err != nil {
 		return model.Endpoint{}, err
 	}
+	if err := c.checkAllow(e, facts); err != nil {
+		return model.Endpoint{}, prefixed("allow", err)
+	}
 	e.ID = c.takeID()
 	c.Endpoints = append(c.Endpoints, e)
 	c.recall(e)
 	c.follow(e, network)
 	return e, nil
+}
+
+// resettle gives an endpoint that is attached already the aliases and further
+// addresses that are asked for; those that it has stay if none are.
+func (c *Config) resettle(has, asked model.Endpoint, facts model.HostFacts) (model.Endpoint, error) {
+	values := make(map[string]string)
+	if len(asked.Aliases) > 0 {
+		values["aliases"] = strings.Join(asked.Aliases, ",")
+	}
+	if len(asked.Allow) > 0 {
+		values["allow"] = joined(asked.Allow)
+	}
+	if len(values) == 0 {
+		return has, nil
+	}
+	return c.SetEndpoint(has.Name, values, facts)
+}
+
+func joined(list []netip.Prefix) string {
+	texts := make([]string, len(list))
+	for i, p := range list {
+		texts[i] = p.String()
+	}
+	return strings.Join(texts, ",")
 }
 
 // DetachEndpoint forgets an endpoint. Mappings to its name stay, unresolved
@@ -163,6 +191,9 @@ func (c *Config) checkAddress(e model.Endpoint, network model.Network, facts mod
 		}
 	}
 	if err := checkHosts(network, a, facts); err != nil {
+		return err
+	}
+	if err := c.checkNotAllowed(e, network); err != nil {
 		return err
 	}
 	return c.checkKept(e)

@@ -49,6 +49,7 @@ func (c *Config) place(e model.Endpoint, network model.Network, facts model.Host
 		}
 	}
 	hosts := hostsOwn(network, facts)
+	network.Exclude = slices.Concat(network.Exclude, c.allowedIn(network))
 	if network.PerEndpoint() {
 		return choose(network, hosts)
 	}

@@ -2,6 +2,7 @@ package config
 
 import (
 	"cmp"
+	"maps"
 	"net/netip"
 	"slices"
 
@@ -129,6 +130,8 @@ func (c *Config) networkHolding(a netip.Addr) (model.Network, bool) {
 	}
 	return model.Network{}, false
 }
+
+func sortedKeys[V any](m map[string]V) []string { return slices.Sorted(maps.Keys(m)) }
 
 func notFound(what, name, list string) error {
 	return model.Errorf(model.NotFound, "%s %q does not exist", what, model.Clip(name)).WithHint("'%s' shows those that do", list)

@@ -124,6 +124,9 @@ func (c *Config) targetAddress(t *model.Target, host, network string) error {
 		return model.Errorf(model.Invalid, "internal address %s is the gateway of network %q", a, n.Name).WithHint("map to an endpoint")
 	}
 	t.Network, t.Internal.Address = n.Name, a
+	if !n.Subnet4().Contains(a) { // behind an endpoint
+		return nil
+	}
 	return checkHostAddress("internal address", a, n.Subnet4())
 }
 
@@ -147,10 +150,10 @@ func (c *Config) targetEndpoint(t *model.Target, name, network string) error {
 func (c *Config) targetNetwork(a netip.Addr, network string) (model.Network, error) {
 	var holding []model.Network
 	for _, n := range c.Networks {
-		if network != "" && n.Name == network && !n.Subnet4().Contains(a) {
+		if network != "" && n.Name == network && !c.reaches(n, a) {
 			return model.Network{}, model.Errorf(model.Invalid, "internal address %s is outside network %q (%s)", a, n.Name, n.Subnet4()).WithHint("use an address inside it")
 		}
-		if (network == "" || n.Name == network) && n.Subnet4().Contains(a) {
+		if (network == "" || n.Name == network) && c.reaches(n, a) {
 			holding = append(holding, n)
 		}
 	}
@@ -161,6 +164,15 @@ func (c *Config) targetNetwork(a netip.Addr, network string) (model.Network, err
 		return holding[0], nil
 	}
 	return model.Network{}, model.Errorf(model.Conflict, "internal address %s is in networks %q and %q", a, holding[0].Name, holding[1].Name).WithHint("say which with --network")
+}
+
+// reaches reports whether an address is in a network's subnet, or behind one of its
+// endpoints.
+func (c *Config) reaches(n model.Network, a netip.Addr) bool {
+	return n.Subnet4().Contains(a) || slices.ContainsFunc(c.EndpointsOf(n.Name), func(e model.Endpoint) bool {
+		_, allowed := e.Allowed(a)
+		return allowed
+	})
 }
 
 // noTargetNetwork refuses an address of no network. One of a NAT's own would

@@ -220,6 +220,9 @@ func (c *Config) checkOverlap(p netip.Prefix, n model.Network, facts model.HostF
 				WithHint("choose another subnet, or another --compartment")
 		}
 	}
+	if err := c.checkNotBehind(p, n); err != nil {
+		return err
+	}
 	if n.Subnets = []netip.Prefix{p}; n.Unrouted() { // its gateway alone could be in the host's way
 		return nil
 	}

@@ -86,6 +86,7 @@ func (c *Config) moveEndpoints(n model.Network, r Renumbering, moved map[netip.A
 		if e.Network != n.Name {
 			continue
 		}
+		e.Allow = r.moveAllowed(e.Allow)
 		a, fits := r.move(e.Address4())
 		if !fits || a == n.Gateway4() {
 			homeless = append(homeless, i)
@@ -104,6 +105,20 @@ func (c *Config) moveEndpoints(n model.Network, r Renumbering, moved map[netip.A
 		settled = append(settled, *e)
 	}
 	return nil
+}
+
+// moveAllowed gives those of an endpoint's further addresses that are in the subnet
+// their places in the new one. What has none there is no more.
+func (r Renumbering) moveAllowed(list []netip.Prefix) (moved []netip.Prefix) {
+	for _, p := range list {
+		if p.Bits() < r.From.Bits() || !r.From.Contains(p.Addr()) {
+			moved = append(moved, p)
+		} else if a, fits := r.move(p.Addr()); fits && p.Bits() > r.To.Bits() {
+			moved = append(moved, netip.PrefixFrom(a, p.Bits()).Masked())
+		}
+	}
+	slices.SortFunc(moved, netip.Prefix.Compare)
+	return moved
 }
 
 // moveMappings points the mappings into the network at the new addresses.
@@ -129,6 +144,9 @@ func (c *Config) moveMappings(n model.Network, r Renumbering, moved map[netip.Ad
 func (r Renumbering) target(a netip.Addr, n model.Network, moved map[netip.Addr]netip.Addr) (netip.Addr, error) {
 	if to, known := moved[a]; known {
 		return to, nil
+	}
+	if !r.From.Contains(a) { // behind an endpoint
+		return a, nil
 	}
 	to, fits := r.move(a)
 	if !fits || to == n.Gateway4() {

@@ -68,6 +68,7 @@ type EndpointSpec struct {
 	// Aliases are further names in DNS. An endpoint that is attached already
 	// gets them in place of those it has; none leave it those.
 	Aliases []string          `json:"aliases,omitempty"`
+	Allow   []string          `json:"allow,omitempty"`  // further addresses and prefixes; likewise
 	Labels  map[string]string `json:"labels,omitempty"` // see model.Metadata
 	Owner   string            `json:"owner,omitempty"`
 }

@@ -113,6 +113,22 @@ func (c *Control) asItIs(ctx context.Context, cfg *config.Config, spec config.En
 	return spec, err
 }
 
+// SetEndpoint changes settings of an endpoint: all of them or, if one is refused, none.
+func (c *Control) SetEndpoint(ctx context.Context, name string, values map[string]string) (EndpointView, error) {
+	err := c.change(ctx, "set endpoint "+name, func(cfg *config.Config) error {
+		facts, err := c.host.Facts(ctx)
+		if err != nil {
+			return err
+		}
+		_, err = cfg.SetEndpoint(name, values, facts)
+		return err
+	}, nil)
+	if err != nil {
+		return EndpointView{}, err
+	}
+	return c.Endpoint(ctx, name)
+}
+
 // DetachEndpoint detaches an endpoint. Mappings to its name stay, and serve
 // again when an endpoint of that name is attached.
 func (c *Control) DetachEndpoint(ctx context.Context, name string) error {

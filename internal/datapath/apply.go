@@ -34,6 +34,8 @@ func (d *Datapath) Apply(c Config) error {
 		syncMap("external addresses", o.Pools, allPools(c), nil, &moved),
 		each(d.insideTables(&gone), func(t table) error { return t.sync(c) }),
 		d.applyOneToOne(c),
+		syncMap("endpoints' further addresses", o.Behind, behindValues(c), &gone.behind, nil),
+		syncMap("endpoints' further sources", o.Sources, sourceValues(c), nil, nil),
 		syncMap("leases", o.Leases, leases, nil, nil),
 		syncMap("allowed remotes", o.Allowed, c.allowed(), nil, nil),
 		d.applyMappings(c, mappings),
@@ -69,6 +71,9 @@ func settingFlags(c Config, mappings *mappingTable) uint32 {
 	flags := mappings.settings()
 	if c.Transparent {
 		flags |= kernel.SettingTransparent
+	}
+	if slices.ContainsFunc(c.Endpoints, Endpoint.hasAllowances) {
+		flags |= kernel.SettingAllowances
 	}
 	if len(c.RouteMTUs) > 0 {
 		flags |= kernel.SettingRouteMTUs
@@ -192,6 +197,14 @@ func prefixValues(c Config) map[kernel.PrefixKey]uint32 {
 			values[prefixKey(n.Subnet.Masked())] = id
 		}
 	}
+	for _, e := range c.Endpoints {
+		n := c.Networks[e.Network]
+		for _, p := range e.routed(n) {
+			if !n.Unrouted {
+				values[prefixKey(p)] = e.Network
+			}
+		}
+	}
 	for _, n := range c.Networks {
 		for _, p := range n.HostOverlap {
 			values[prefixKey(p.Masked())] = 0
@@ -213,6 +226,7 @@ func (n Network) flags() uint32 {
 		flagIf(n.DHCPInside, kernel.NetworkDhcpInside) |
 		flagIf(n.Switched, kernel.NetworkSwitched) |
 		flagIf(n.Unguarded, kernel.NetworkUnguarded) |
+		flagIf(n.Routers, kernel.NetworkRouters) |
 		flagIf(len(n.HostOverlap) > 0, kernel.NetworkHostOverlap)
 }
 
@@ -220,7 +234,12 @@ func subnetValues(c Config) map[kernel.SubnetKey]uint32 {
 	values := make(map[kernel.SubnetKey]uint32, len(c.Networks))
 	for id, n := range c.Networks {
 		p := n.Subnet.Masked()
-		values[kernel.SubnetKey{Length: 32 + uint32(p.Bits()), Compartment: n.Compartment, Address: kernel.AddressOf(p.Addr())}] = id
+		values[subnetKey(n.Compartment, p)] = id
+	}
+	for _, e := range c.Endpoints {
+		for _, p := range e.routed(c.Networks[e.Network]) {
+			values[subnetKey(e.Compartment, p)] = e.Network
+		}
 	}
 	return values
 }
@@ -295,7 +314,7 @@ func insideValues(c Config) map[uint32]kernel.Inside {
 			Gateway:     kernel.AddressOf(n.Gateway),
 			Mac:         kernel.MACOf(i.MAC),
 			GatewayMac:  kernel.MACOf(n.GatewayMAC),
-			Flags:       n.flags(),
+			Flags:       n.flags() | flagIf(i.Further, kernel.InsideAllowances),
 		}
 		if i.Address.IsValid() {
 			value.Address = kernel.AddressOf(i.Address)

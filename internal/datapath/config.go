@@ -62,6 +62,7 @@ type Network struct {
 	DHCPInside        bool           // somebody inside may be its DHCP server
 	Switched          bool           // the bridge is hostnat's own: frames between the network's machines need not go up it
 	Unguarded         bool           // what other tools plug into its switch is not checked
+	Routers           bool           // its endpoints have prefixes outside the subnet behind them
 	Unrouted          bool           // the host's main routing table does not know its prefix, which others may have too
 	HostOverlap       []netip.Prefix // within the subnet, but the host reaches them by other interfaces: a LAN or VPN that it came to
 }
@@ -74,6 +75,7 @@ type Inside struct {
 	Port         bool       // of the bridge, and no managed endpoint's
 	PointToPoint bool       // an endpoint's link that has the gateway's address itself
 	Address      netip.Addr // the endpoint's own; unset on a bridge
+	Further      bool       // the endpoint has Sources, or Forwards
 	MAC          model.MAC
 }
 
@@ -92,6 +94,8 @@ type Endpoint struct {
 	MTU         int  // bytes; 0: unknown, everything is delivered
 	MAC         model.MAC
 	GatewayMAC  model.MAC
+	Sources     []netip.Prefix // further addresses that it may send from and is reached at
+	Forwards    bool           // to others on its switch it may send from any address
 }
 
 // Mapping is a configured binding, or a run of them: the n-th external port leads

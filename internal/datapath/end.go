@@ -67,16 +67,19 @@ type orphans struct {
 	nats, networks []uint32
 	addresses      []uint32 // the host's
 	endpoints      []kernel.EndpointKey
+	behind         []kernel.SubnetKey // further addresses of endpoints
 }
 
 func (d *Datapath) endOrphans(gone orphans) error {
-	if len(gone.nats)+len(gone.networks)+len(gone.endpoints) == 0 {
+	if len(gone.nats)+len(gone.networks)+len(gone.endpoints)+len(gone.behind) == 0 {
 		return nil
 	}
 	return d.endSessionsIf(func(k *kernel.SessionKey, v *kernel.Session) bool {
 		endpoint := kernel.EndpointKey{Compartment: k.Compartment, Address: k.InternalAddress}
 		return slices.Contains(gone.nats, v.Nat) || slices.Contains(gone.networks, v.Network) ||
-			slices.Contains(gone.endpoints, endpoint)
+			slices.Contains(gone.endpoints, endpoint) || slices.ContainsFunc(gone.behind, func(p kernel.SubnetKey) bool {
+			return p.Compartment == k.Compartment && prefixOf(p).Contains(kernel.ToAddress(k.InternalAddress))
+		})
 	})
 }
 

@@ -2,6 +2,7 @@ package dhcp
 
 import (
 	"net/netip"
+	"slices"
 	"strings"
 
 	"github.com/hostnat/hostnat/internal/model"
@@ -49,7 +50,7 @@ func NewScope(n model.Network, endpoints []model.Endpoint, reservations []model.
 	s := &Scope{
 		Network: n.Name, Bridge: n.Bridge, Subnet: n.Subnet4(), Gateway: n.Gateway4(), Lease: n.LeaseDuration(), Moves: n.Overlap == model.Renumber,
 		MTU: n.LinkMTU(host.MTU), Domain: n.DomainName(), DNS: n.DNS.On(), NTP: n.NTP, PXE: n.PXE, Routes: n.Routes,
-		dynamic: n.Dynamic(), exclude: n.Exclude,
+		dynamic: n.Dynamic(), exclude: slices.Clone(n.Exclude),
 		fixed: make(map[model.MAC]fixed), named: make(map[string]netip.Addr),
 		keptFrom: map[netip.Addr]keptReason{n.Gateway4(): {}},
 	}
@@ -69,6 +70,11 @@ func NewScope(n model.Network, endpoints []model.Endpoint, reservations []model.
 	for _, e := range endpoints {
 		s.fixed[e.MAC] = fixed{address: e.Address4(), hostname: model.HostLabel(e.Name), attached: true}
 		s.keptFrom[e.Address4()] = keptReason{mac: e.MAC}
+		for _, p := range e.Allow {
+			if n.Holds(p) {
+				s.exclude = append(s.exclude, model.AddressRange{Low: p.Addr(), High: model.LastAddress(p)})
+			}
+		}
 	}
 	return s
 }

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"net"
 	"net/netip"
+	"slices"
 
 	"github.com/vishvananda/netlink"
 	"golang.org/x/sys/unix"
@@ -67,7 +68,7 @@ func (in *inside) configure(ctx context.Context, v Veth, peer netlink.Link) erro
 		setMAC(in.route.LinkSetHardwareAddr, peer, mac),
 		setMTU(in.route.LinkSetMTU, peer, v.MTU),
 		setSegment(in.route.LinkSetGSOIPv4MaxSize, peer, v.Segment),
-		in.setAddress(ctx, peer, v.Address),
+		in.setAddress(ctx, peer, v.Address, v.Allow),
 		setUp(in.route.LinkSetUp, peer),
 	)
 	if lo != nil {
@@ -87,8 +88,12 @@ func (in *inside) configure(ctx context.Context, v Veth, peer netlink.Link) erro
 	)
 }
 
-// setAddress makes prefix the link's one IPv4 address.
-func (in *inside) setAddress(ctx context.Context, link netlink.Link, prefix netip.Prefix) error {
+// setAddress makes prefix the link's one IPv4 address, but for those that the endpoint
+// may give itself.
+func (in *inside) setAddress(ctx context.Context, link netlink.Link, prefix netip.Prefix, allow []netip.Prefix) error {
+	allowed := func(a netip.Addr) bool {
+		return slices.ContainsFunc(allow, func(p netip.Prefix) bool { return p.Contains(a) })
+	}
 	addrs, err := dump(ctx, func() ([]netlink.Addr, error) { return in.route.AddrList(link, unix.AF_INET) })
 	if err != nil {
 		return fmt.Errorf("list addresses of %s: %w", link.Attrs().Name, err)
@@ -98,6 +103,8 @@ func (in *inside) setAddress(ctx context.Context, link netlink.Link, prefix neti
 	for _, a := range addrs {
 		if a.IPNet.String() == want.String() {
 			found = true
+		} else if own, _ := netip.AddrFromSlice(a.IP.To4()); allowed(own) {
+			continue
 		} else if err := in.route.AddrDel(link, &a); err != nil {
 			return fmt.Errorf("delete address %s from %s: %w", a.IPNet, link.Attrs().Name, err)
 		}

@@ -27,6 +27,7 @@ type OwnRoute struct {
 	Type   int          // unix.RTN_UNICAST, RTN_LOCAL, RTN_BROADCAST; RTN_THROW: on with the next rule
 	Prefix netip.Prefix // without host bits
 	Link   int          // index; 0: none, of a throw
+	Via    netip.Addr   // the next hop; the zero value: the link itself
 	Source netip.Addr   // the host's address for what it sends that way; the zero value: none
 }
 
@@ -68,6 +69,8 @@ func (r OwnRoute) message() netlink.Route {
 	switch {
 	case r.Type == unix.RTN_LOCAL:
 		m.Scope = unix.RT_SCOPE_HOST
+	case r.Via.IsValid():
+		m.Gw, m.Flags = r.Via.AsSlice(), int(netlink.FLAG_ONLINK) // it is, whatever the host's other routes say
 	case r.Link != 0:
 		m.Scope = unix.RT_SCOPE_LINK
 	}
@@ -173,6 +176,8 @@ func parseRoute(message []byte) (r OwnRoute, origin uint8, ok bool) {
 			destination = netip.AddrFrom4([4]byte(a.Value))
 		case unix.RTA_OIF:
 			r.Link = int(int32(binary.NativeEndian.Uint32(a.Value)))
+		case unix.RTA_GATEWAY:
+			r.Via = netip.AddrFrom4([4]byte(a.Value))
 		case unix.RTA_PREFSRC:
 			r.Source = netip.AddrFrom4([4]byte(a.Value))
 		}

@@ -22,7 +22,8 @@ type Veth struct {
 	Namespace    *Namespace
 	IfName       string // inside
 	MAC          model.MAC
-	Address      netip.Prefix // inside: the endpoint's address, the network's length
+	Address      netip.Prefix   // inside: the endpoint's address, the network's length
+	Allow        []netip.Prefix // what else it may have there, set by itself
 	Gateway      netip.Addr
 	MTU          int // bytes
 	Segment      int // bytes that TCP may hand to either end in one piece; 0: left alone

@@ -25,7 +25,7 @@ type Neighbour struct {
 // Equal reports whether the endpoints are the same in everything.
 func (e *Endpoint) Equal(o *Endpoint) bool {
 	return e.Name == o.Name && e.ID == o.ID && e.Network == o.Network && slices.Equal(e.Addresses, o.Addresses) && e.MAC == o.MAC &&
-		e.Kind == o.Kind && e.Target == o.Target && e.Interface == o.Interface && e.IfName == o.IfName && slices.Equal(e.Aliases, o.Aliases) && e.Metadata.Equal(o.Metadata)
+		e.Kind == o.Kind && e.Target == o.Target && e.Interface == o.Interface && e.IfName == o.IfName && slices.Equal(e.Aliases, o.Aliases) && slices.Equal(e.Allow, o.Allow) && e.Metadata.Equal(o.Metadata)
 }
 
 // KindLease is an endpoint that hostnat did not attach: it asked for an address
@@ -45,18 +45,38 @@ const (
 
 // Endpoint is one VM's or container's attachment to a network.
 type Endpoint struct {
-	Name      string       `json:"name"` // unique on the host
-	ID        uint32       `json:"id"`   // stable over restarts; never 0
-	Network   string       `json:"network"`
-	Addresses []netip.Addr `json:"addresses"` // at most one of each family, each inside one of the network's subnets
-	MAC       MAC          `json:"mac"`
-	Kind      EndpointKind `json:"kind"`
-	Target    string       `json:"target"`            // namespace name or path, process id, or link name, by Kind
-	Interface string       `json:"interface"`         // link name on the host's side
-	IfName    string       `json:"ifname"`            // link name inside the namespace ("eth0"); empty for TAP and port
-	Aliases   []string     `json:"aliases,omitempty"` // further names in DNS: lower case, sorted
+	Name      string         `json:"name"` // unique on the host
+	ID        uint32         `json:"id"`   // stable over restarts; never 0
+	Network   string         `json:"network"`
+	Addresses []netip.Addr   `json:"addresses"` // at most one of each family, each inside one of the network's subnets
+	MAC       MAC            `json:"mac"`
+	Kind      EndpointKind   `json:"kind"`
+	Target    string         `json:"target"`            // namespace name or path, process id, or link name, by Kind
+	Interface string         `json:"interface"`         // link name on the host's side
+	IfName    string         `json:"ifname"`            // link name inside the namespace ("eth0"); empty for TAP and port
+	Aliases   []string       `json:"aliases,omitempty"` // further names in DNS: lower case, sorted
+	Allow     []netip.Prefix `json:"allow,omitempty"`   // that it may send from and is reached at beside its addresses; sorted. See IsAnySource
 	Metadata
 }
+
+// IsAnySource reports whether an allowed prefix is that of an endpoint that forwards
+// for its neighbours: to them it may send from any address, but it is not reached
+// at any.
+func IsAnySource(p netip.Prefix) bool { return p.Bits() == 0 }
+
+// Allowed returns the prefix, if there is one, by which the endpoint has an address
+// that is none of its own.
+func (e Endpoint) Allowed(a netip.Addr) (netip.Prefix, bool) {
+	for _, p := range e.Allow {
+		if !IsAnySource(p) && p.Contains(a) {
+			return p, true
+		}
+	}
+	return netip.Prefix{}, false
+}
+
+// Forwards reports whether the endpoint forwards for its neighbours.
+func (e Endpoint) Forwards() bool { return slices.ContainsFunc(e.Allow, IsAnySource) }
 
 // Address4 is the IPv4 one of the addresses; not valid if there is none.
 func (e Endpoint) Address4() netip.Addr { return first4(e.Addresses) }

@@ -91,6 +91,11 @@ func (n Network) Subnet4() netip.Prefix {
 	return netip.Prefix{}
 }
 
+// Holds reports whether a prefix is a part of the network's IPv4 subnet.
+func (n Network) Holds(p netip.Prefix) bool {
+	return p.Bits() >= n.Subnet4().Bits() && n.Subnet4().Contains(p.Addr())
+}
+
 // Gateway4 is the gateway's IPv4 address; not valid if there is none.
 func (n Network) Gateway4() netip.Addr { return first4(n.Gateways) }
 

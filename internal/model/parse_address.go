@@ -47,6 +47,29 @@ func ParseSubnet(s string) (netip.Prefix, error) {
 	return p, nil
 }
 
+// ParseAllowed reads a prefix that an endpoint may send from, or an address that
+// stands for itself.
+func ParseAllowed(s string) (netip.Prefix, error) {
+	if !strings.Contains(s, "/") {
+		s += "/32"
+	}
+	p, err := parsePrefix("prefix", s)
+	switch {
+	case err != nil:
+		return netip.Prefix{}, err
+	case p != p.Masked():
+		return netip.Prefix{}, Errorf(Invalid, "prefix %s has host bits set", p).WithHint("use %s", p.Masked())
+	case p.Bits() == 0:
+		return p, nil
+	}
+	for _, r := range reserved {
+		if p.Overlaps(r.prefix) {
+			return netip.Prefix{}, Errorf(Invalid, "prefix %s overlaps %s, which is %s", p, r.prefix, r.what).WithHint("give addresses that a machine can have")
+		}
+	}
+	return p, nil
+}
+
 // ParseRemotes reads a prefix, or an address that stands for itself, of remotes.
 func ParseRemotes(s string) (netip.Prefix, error) {
 	if !strings.Contains(s, "/") {

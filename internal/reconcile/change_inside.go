@@ -63,7 +63,7 @@ func isPlain(before made, c config.Config, d config.Difference) bool {
 		pointToPoint[n.Name] = n.IsPointToPoint()
 	}
 	special := func(e model.Endpoint) bool {
-		return before.report.Absent[e.Name] != nil || !e.InNamespace() && (pointToPoint[e.Network] || isExternal(c, e.Interface))
+		return before.report.Absent[e.Name] != nil || len(e.Allow) > 0 || !e.InNamespace() && (pointToPoint[e.Network] || isExternal(c, e.Interface))
 	}
 	adopted := func(n model.Network) bool { return n.Adopted }
 	return !slices.ContainsFunc(d.Endpoints.Added, special) && !slices.ContainsFunc(d.Endpoints.Removed, special) &&

@@ -151,7 +151,7 @@ func (v view) addNetwork(c *datapath.Config, n model.Network) {
 	network := datapath.Network{
 		Compartment: v.config.CompartmentID(n.Compartment),
 		Subnet:      n.Subnet4(), Gateway: n.Gateway4(),
-		Open: n.Isolation == model.NotIsolated, EndpointsIsolated: n.Isolation == model.IsolatedEndpoints, DHCPInside: !n.DHCP.On(), Switched: n.IsSwitched(), Unguarded: !n.PortSecurity.On(), Unrouted: n.Unrouted(),
+		Open: n.Isolation == model.NotIsolated, EndpointsIsolated: n.Isolation == model.IsolatedEndpoints, DHCPInside: !n.DHCP.On(), Switched: n.IsSwitched(), Unguarded: !n.PortSecurity.On(), Routers: v.hasRouters(n), Unrouted: n.Unrouted(),
 		HostOverlap: n.HostOverlap(v.host),
 	}
 	if t, err := v.config.NAT(n.NAT); err == nil {
@@ -176,10 +176,11 @@ func (v view) addEndpoint(c *datapath.Config, e model.Endpoint) {
 	}
 	network := c.Networks[n.ID]
 	index := uint32(link.Index)
-	c.Insides[index] = datapath.Inside{Network: n.ID, Address: e.Address4(), MAC: e.MAC, PointToPoint: n.IsPointToPoint()}
+	c.Insides[index] = datapath.Inside{Network: n.ID, Address: e.Address4(), MAC: e.MAC, PointToPoint: n.IsPointToPoint(), Further: len(e.Allow) > 0}
 	c.Endpoints = append(c.Endpoints, datapath.Endpoint{
 		Compartment: network.Compartment, Address: e.Address4(), Interface: index, Network: n.ID,
 		Peer: e.InNamespace(), MTU: link.MTU, MAC: e.MAC, GatewayMAC: network.GatewayMAC,
+		Sources: withoutAny(e.Allow), Forwards: e.Forwards(),
 	})
 }
 

@@ -53,6 +53,14 @@ func (v view) routesTo(n model.Network) (routes []host.OwnRoute) {
 	add := func(kind int, p netip.Prefix, link int, source netip.Addr) {
 		routes = append(routes, host.OwnRoute{Table: host.InsideTable, Type: kind, Prefix: p.Masked(), Link: link, Source: source})
 	}
+	for _, e := range v.config.Endpoints {
+		if e.Network != n.Name {
+			continue
+		}
+		for _, p := range routedBy(e, n) {
+			routes = append(routes, host.OwnRoute{Table: host.InsideTable, Type: unix.RTN_UNICAST, Prefix: p, Via: e.Address4(), Link: link.Index, Source: n.Gateway4()})
+		}
+	}
 	elsewhere := slices.Concat(n.HostOverlap(v.host), v.ownerRoutes(n))
 	if !slices.ContainsFunc(elsewhere, func(p netip.Prefix) bool { return p.Masked() == n.Subnet4().Masked() }) {
 		add(unix.RTN_UNICAST, n.Subnet4(), link.Index, n.Gateway4())
@@ -61,6 +69,23 @@ func (v view) routesTo(n model.Network) (routes []host.OwnRoute) {
 		add(unix.RTN_THROW, p, 0, netip.Addr{})
 	}
 	return routes
+}
+
+// routedBy are the prefixes outside the network's subnet that an endpoint has behind it.
+func routedBy(e model.Endpoint, n model.Network) []netip.Prefix {
+	return slices.DeleteFunc(slices.Clone(e.Allow), func(p netip.Prefix) bool { return model.IsAnySource(p) || n.Holds(p) })
+}
+
+// withoutAny are the prefixes in which an endpoint may have addresses.
+func withoutAny(allow []netip.Prefix) []netip.Prefix {
+	return slices.DeleteFunc(slices.Clone(allow), model.IsAnySource)
+}
+
+// hasRouters reports whether an endpoint of the network has something behind it.
+func (v view) hasRouters(n model.Network) bool {
+	return slices.ContainsFunc(v.config.Endpoints, func(e model.Endpoint) bool {
+		return len(e.Allow) > 0 && e.Network == n.Name && len(routedBy(e, n)) > 0
+	})
 }
 
 // ownerRoutes are parts of a subnet that the owner of an adopted bridge routes by

@@ -16,6 +16,28 @@ import (
 type names struct {
 	nats, networks, compartments map[uint32]string
 	endpoints                    map[endpointKey]string
+	behind                       []behind
+}
+
+// behind is a further prefix of an endpoint.
+type behind struct {
+	compartment uint32
+	prefix      netip.Prefix
+	endpoint    string
+}
+
+// endpoint returns the name of who has an address, or "".
+func (n names) endpoint(compartment uint32, a netip.Addr) string {
+	name := n.endpoints[endpointKey{compartment, a}]
+	if name != "" {
+		return name
+	}
+	for _, b := range n.behind {
+		if b.compartment == compartment && b.prefix.Contains(a) {
+			return b.endpoint
+		}
+	}
+	return ""
 }
 
 type endpointKey struct {
@@ -44,6 +66,11 @@ func namesOf(c config.Config) names {
 			for _, a := range e.Addresses {
 				n.endpoints[endpointKey{compartment[e.Network], a}] = e.Name
 			}
+			for _, p := range e.Allow {
+				if !model.IsAnySource(p) {
+					n.behind = append(n.behind, behind{compartment[e.Network], p, e.Name})
+				}
+			}
 		}
 	}
 	return n
@@ -67,7 +94,7 @@ func (k *Kernel) EndSessions(_ context.Context, picks func(model.Session) bool) 
 func (n names) session(s datapath.Session) model.Session {
 	return model.Session{
 		NAT: n.nats[s.NAT], Network: n.networks[s.Network], Compartment: n.compartments[s.Compartment],
-		Endpoint: n.endpoints[endpointKey{s.Compartment, s.Internal.Addr()}],
+		Endpoint: n.endpoint(s.Compartment, s.Internal.Addr()),
 		Protocol: s.Protocol, Internal: s.Internal, External: s.External, Remote: s.Remote, State: s.State,
 		LifetimeSeconds: uint32(math.Ceil(s.Left.Seconds())), CreatedAt: s.Created.Round(time.Millisecond),
 		PacketsOut: s.PacketsOut, BytesOut: s.BytesOut, PacketsIn: s.PacketsIn, BytesIn: s.BytesIn,
@@ -77,7 +104,7 @@ func (n names) session(s datapath.Session) model.Session {
 func (n names) binding(b datapath.Binding) model.Binding {
 	return model.Binding{
 		NAT: n.nats[b.NAT], Network: n.networks[b.Network], Compartment: n.compartments[b.Compartment],
-		Endpoint: n.endpoints[endpointKey{b.Compartment, b.Internal.Addr()}],
+		Endpoint: n.endpoint(b.Compartment, b.Internal.Addr()),
 		Protocol: b.Protocol, Internal: b.Internal, External: b.External,
 		SessionCount: b.Sessions, Configured: b.Configured,
 	}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"iter"
+	"slices"
 
 	"github.com/hostnat/hostnat/internal/datapath"
 	"github.com/hostnat/hostnat/internal/model"
@@ -80,6 +81,9 @@ func (n names) where(selected *model.Selection) (where datapath.Where, any bool)
 		}
 	}
 	if selected.Endpoint == "" {
+		return where, true
+	}
+	if slices.ContainsFunc(n.behind, func(b behind) bool { return b.endpoint == selected.Endpoint }) {
 		return where, true
 	}
 	for at, name := range n.endpoints {

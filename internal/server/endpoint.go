@@ -25,6 +25,10 @@ func endpointRoutes() []route {
 			return endpointOf(e), err
 		}),
 		change(http.MethodPost, "/v1/endpoints", http.StatusCreated, attachEndpoint),
+		change(http.MethodPatch, "/v1/endpoints/{endpoint}", http.StatusOK, func(ctx context.Context, s Service, r *http.Request, in api.Settings) (api.Endpoint, error) {
+			e, err := s.SetEndpoint(ctx, r.PathValue("endpoint"), in.Settings)
+			return endpointOf(e), err
+		}),
 		act(http.MethodDelete, "/v1/endpoints/{endpoint}", func(ctx context.Context, s Service, r *http.Request) error {
 			return s.DetachEndpoint(ctx, r.PathValue("endpoint"))
 		}),
@@ -38,7 +42,7 @@ func attachEndpoint(ctx context.Context, s Service, _ *http.Request, in api.Endp
 	}
 	e, err := s.AttachEndpoint(ctx, config.EndpointSpec{
 		Network: in.Network, Name: in.Name, Netns: in.Netns, PID: in.PID, TAP: in.TAP, Port: in.Port,
-		Address: address, MAC: in.MAC, Labels: in.Labels, Owner: in.Owner, IfName: in.IfName, Aliases: in.Aliases,
+		Address: address, MAC: in.MAC, Labels: in.Labels, Owner: in.Owner, IfName: in.IfName, Aliases: in.Aliases, Allow: in.Allow,
 	})
 	return endpointOf(e), err
 }
@@ -47,7 +51,7 @@ func endpointOf(e control.EndpointView) api.Endpoint {
 	out := api.Endpoint{
 		Name: e.Name, ID: e.ID, Labels: e.Labels, Owner: e.Owner, Network: e.Network, Addresses: e.Addresses, Gateways: []netip.Addr{e.Gateway},
 		Subnets: []netip.Prefix{netip.PrefixFrom(e.Address4(), e.PrefixLength).Masked()},
-		MAC:     string(e.MAC), Kind: string(e.Kind), Target: e.Target, Interface: e.Interface, IfName: e.IfName, Aliases: e.Aliases,
+		MAC:     string(e.MAC), Kind: string(e.Kind), Target: e.Target, Interface: e.Interface, IfName: e.IfName, Aliases: e.Aliases, Allow: e.Allow,
 		MTU: e.MTU, State: string(e.State), Managed: e.Managed, Domain: e.Domain, Configure: e.Configure,
 	}
 	if e.DNS.IsValid() {

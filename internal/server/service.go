@@ -33,6 +33,7 @@ type Service interface {
 	Endpoints(ctx context.Context, network string) ([]control.EndpointView, error)
 	Endpoint(ctx context.Context, name string) (control.EndpointView, error)
 	AttachEndpoint(ctx context.Context, spec config.EndpointSpec) (control.EndpointView, error)
+	SetEndpoint(ctx context.Context, name string, settings map[string]string) (control.EndpointView, error)
 	DetachEndpoint(ctx context.Context, name string) error
 
 	Mappings(ctx context.Context) ([]control.MappingView, error)

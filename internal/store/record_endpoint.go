@@ -8,16 +8,17 @@ import (
 
 // endpointRecord is an endpoint as it is stored.
 type endpointRecord struct {
-	Name      string       `json:"name"`
-	ID        uint32       `json:"id"`
-	Network   string       `json:"network"`
-	Addresses []netip.Addr `json:"addresses"`
-	MAC       string       `json:"mac"`
-	Kind      string       `json:"kind"`
-	Target    string       `json:"target"`
-	Interface string       `json:"interface"`
-	IfName    string       `json:"ifname,omitempty"`
-	Aliases   []string     `json:"aliases,omitempty"`
+	Name      string         `json:"name"`
+	ID        uint32         `json:"id"`
+	Network   string         `json:"network"`
+	Addresses []netip.Addr   `json:"addresses"`
+	MAC       string         `json:"mac"`
+	Kind      string         `json:"kind"`
+	Target    string         `json:"target"`
+	Interface string         `json:"interface"`
+	IfName    string         `json:"ifname,omitempty"`
+	Aliases   []string       `json:"aliases,omitempty"`
+	Allow     []netip.Prefix `json:"allow,omitempty"`
 	metadataRecord
 }
 
@@ -25,7 +26,7 @@ func endpointToRecord(e model.Endpoint) endpointRecord {
 	return endpointRecord{
 		metadataRecord: metadataToRecord(e.Metadata),
 		Name:           e.Name, ID: e.ID, Network: e.Network, Addresses: e.Addresses, MAC: string(e.MAC),
-		Kind: string(e.Kind), Target: e.Target, Interface: e.Interface, IfName: e.IfName, Aliases: e.Aliases,
+		Kind: string(e.Kind), Target: e.Target, Interface: e.Interface, IfName: e.IfName, Aliases: e.Aliases, Allow: e.Allow,
 	}
 }
 
@@ -33,6 +34,6 @@ func (r endpointRecord) value() model.Endpoint {
 	return model.Endpoint{
 		Metadata: r.metadata(),
 		Name:     r.Name, ID: r.ID, Network: r.Network, Addresses: r.Addresses, MAC: model.MAC(r.MAC),
-		Kind: model.EndpointKind(r.Kind), Target: r.Target, Interface: r.Interface, IfName: r.IfName, Aliases: r.Aliases,
+		Kind: model.EndpointKind(r.Kind), Target: r.Target, Interface: r.Interface, IfName: r.IfName, Aliases: r.Aliases, Allow: r.Allow,
 	}
 }

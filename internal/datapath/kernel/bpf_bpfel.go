@@ -500,6 +500,8 @@ const (
 	bpfNetworkFlagsNETWORK_UNGUARDED          bpfNetworkFlags = 16
 	bpfNetworkFlagsNETWORK_HOST_OVERLAP       bpfNetworkFlags = 8
 	bpfNetworkFlagsNETWORK_DHCP_INSIDE        bpfNetworkFlags = 32
+	bpfNetworkFlagsNETWORK_ROUTERS            bpfNetworkFlags = 256
+	bpfNetworkFlagsINSIDE_ALLOWANCES          bpfNetworkFlags = 512
 )
 
 type bpfNextHop6 struct {
@@ -829,6 +831,7 @@ const (
 	bpfSettingFlagsSETTING_TRANSPARENT bpfSettingFlags = 4
 	bpfSettingFlagsSETTING_MIXED_HOLD  bpfSettingFlags = 8
 	bpfSettingFlagsSETTING_SHADOWS     bpfSettingFlags = 16
+	bpfSettingFlagsSETTING_ALLOWANCES  bpfSettingFlags = 512
 	bpfSettingFlagsSETTING_ROUTE_MTUS  bpfSettingFlags = 256
 )
 
@@ -843,6 +846,20 @@ type bpfSettings struct {
 	Ipsec             uint32
 	DependentLow      uint16
 	DependentHigh     uint16
+}
+
+type bpfSourceFlags uint32
+
+const (
+	bpfSourceFlagsSOURCE_OWN       bpfSourceFlags = 1
+	bpfSourceFlagsSOURCE_FORWARDED bpfSourceFlags = 2
+)
+
+type bpfSourceKey struct {
+	_       structs.HostLayout
+	Length  uint32
+	Ifindex uint32
+	Address uint32
 }
 
 type bpfStation struct {
@@ -939,6 +956,7 @@ type bpfWheel struct {
 // Used for safe lookups in a Collection or CollectionSpec.
 const (
 	bpfMapAllowed           = "allowed"
+	bpfMapBehind            = "behind"
 	bpfMapBindingIndex      = "binding_index"
 	bpfMapBindings          = "bindings"
 	bpfMapBroadcasts        = "broadcasts"
@@ -988,6 +1006,7 @@ const (
 	bpfMapRouteWorks        = "route_works"
 	bpfMapSessions          = "sessions"
 	bpfMapSlots             = "slots"
+	bpfMapSources           = "sources"
 	bpfMapStations          = "stations"
 	bpfMapSubnets           = "subnets"
 	bpfMapTimers            = "timers"
@@ -1075,6 +1094,7 @@ type bpfProgramSpecs struct {
 // It can be passed ebpf.CollectionSpec.Assign.
 type bpfMapSpecs struct {
 	Allowed          *ebpf.MapSpec `ebpf:"allowed"`
+	Behind           *ebpf.MapSpec `ebpf:"behind"`
 	BindingIndex     *ebpf.MapSpec `ebpf:"binding_index"`
 	Bindings         *ebpf.MapSpec `ebpf:"bindings"`
 	Broadcasts       *ebpf.MapSpec `ebpf:"broadcasts"`
@@ -1124,6 +1144,7 @@ type bpfMapSpecs struct {
 	RouteWorks       *ebpf.MapSpec `ebpf:"route_works"`
 	Sessions         *ebpf.MapSpec `ebpf:"sessions"`
 	Slots            *ebpf.MapSpec `ebpf:"slots"`
+	Sources          *ebpf.MapSpec `ebpf:"sources"`
 	Stations         *ebpf.MapSpec `ebpf:"stations"`
 	Subnets          *ebpf.MapSpec `ebpf:"subnets"`
 	Timers           *ebpf.MapSpec `ebpf:"timers"`
@@ -1161,6 +1182,7 @@ func (o *bpfObjects) Close() error {
 // It can be passed to loadBpfObjects or ebpf.CollectionSpec.LoadAndAssign.
 type bpfMaps struct {
 	Allowed          *ebpf.Map `ebpf:"allowed"`
+	Behind           *ebpf.Map `ebpf:"behind"`
 	BindingIndex     *ebpf.Map `ebpf:"binding_index"`
 	Bindings         *ebpf.Map `ebpf:"bindings"`
 	Broadcasts       *ebpf.Map `ebpf:"broadcasts"`
@@ -1210,6 +1232,7 @@ type bpfMaps struct {
 	RouteWorks       *ebpf.Map `ebpf:"route_works"`
 	Sessions         *ebpf.Map `ebpf:"sessions"`
 	Slots            *ebpf.Map `ebpf:"slots"`
+	Sources          *ebpf.Map `ebpf:"sources"`
 	Stations         *ebpf.Map `ebpf:"stations"`
 	Subnets          *ebpf.Map `ebpf:"subnets"`
 	Timers           *ebpf.Map `ebpf:"timers"`
@@ -1221,6 +1244,7 @@ type bpfMaps struct {
 func (m *bpfMaps) Close() error {
 	return _BpfClose(
 		m.Allowed,
+		m.Behind,
 		m.BindingIndex,
 		m.Bindings,
 		m.Broadcasts,
@@ -1270,6 +1294,7 @@ func (m *bpfMaps) Close() error {
 		m.RouteWorks,
 		m.Sessions,
 		m.Slots,
+		m.Sources,
 		m.Stations,
 		m.Subnets,
 		m.Timers,

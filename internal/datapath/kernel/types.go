@@ -68,6 +68,7 @@ type (
 	Settings         = bpfSettings
 	Station          = bpfStation
 	StationKey       = bpfStationKey
+	SourceKey        = bpfSourceKey
 	SubnetKey        = bpfSubnetKey
 	Target           = bpfTarget
 	TcpState         = bpfTcpState
@@ -92,6 +93,10 @@ const (
 	NetworkEndpointsIsolated      = bpfNetworkFlagsNETWORK_ENDPOINTS_ISOLATED
 	NetworkHostOverlap            = bpfNetworkFlagsNETWORK_HOST_OVERLAP
 	NetworkOpen                   = bpfNetworkFlagsNETWORK_OPEN
+	InsideAllowances              = bpfNetworkFlagsINSIDE_ALLOWANCES
+	NetworkRouters                = bpfNetworkFlagsNETWORK_ROUTERS
+	SourceForwarded               = bpfSourceFlagsSOURCE_FORWARDED
+	SourceOwn                     = bpfSourceFlagsSOURCE_OWN
 	NetworkUnguarded              = bpfNetworkFlagsNETWORK_UNGUARDED
 	NetworkSwitched               = bpfNetworkFlagsNETWORK_SWITCHED
 	NetworkUnrouted               = bpfNetworkFlagsNETWORK_UNROUTED

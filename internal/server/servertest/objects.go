@@ -174,6 +174,11 @@ func (s *Service) AttachEndpoint(_ context.Context, spec config.EndpointSpec) (c
 	return add(s, e, &s.endpoints)
 }
 
+// SetEndpoint returns the endpoint as it was.
+func (s *Service) SetEndpoint(ctx context.Context, name string, _ map[string]string) (control.EndpointView, error) {
+	return s.Endpoint(ctx, name)
+}
+
 // DetachEndpoint removes an endpoint.
 func (s *Service) DetachEndpoint(_ context.Context, name string) error {
 	return remove(s, "endpoint", name, &s.endpoints, endpointName)
