@@ -39,6 +39,13 @@ func followedDocker(t *testing.T, h *host) *docker {
 			t.Errorf("after 'docker disable' the settings are %s, %v", now, err)
 		}
 	})
+	t.Cleanup(func() {
+		for line := range strings.Lines(h.daemon.printed(t)) {
+			if strings.Contains(line, "level=ERROR") { // links of containers come and go at any moment
+				t.Errorf("hostnat's daemon says %s", line)
+			}
+		}
+	})
 	d.startFirst()
 	d.importBusybox("e2e", "container")
 	return d

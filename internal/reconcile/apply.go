@@ -148,7 +148,7 @@ func (k *Kernel) applyDatapath(v view, report *model.Report) error {
 		return err
 	}
 	if k.lookAgain(len(want)) { // somebody may have detached what is pinned
-		if err := each(want, k.datapath.Attach)(); err != nil {
+		if err := each(want, k.attachIfThere)(); err != nil {
 			return err
 		}
 	}

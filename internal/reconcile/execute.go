@@ -2,7 +2,10 @@ package reconcile
 
 import (
 	"context"
+	"errors"
 	"fmt"
+
+	"golang.org/x/sys/unix"
 
 	"github.com/hostnat/hostnat/internal/datapath"
 	"github.com/hostnat/hostnat/internal/host"
@@ -105,9 +108,19 @@ func (k *Kernel) attachAll(ctx context.Context, endpoints []model.Endpoint, v vi
 // reattach turns where programs are into where they belong.
 func (k *Kernel) reattach(have, want []datapath.Attachment) error {
 	return firstError(
-		each(without(want, have), k.datapath.Attach),
+		each(without(want, have), k.attachIfThere),
 		each(without(have, want), k.datapath.Detach),
 	)
+}
+
+// attachIfThere attaches a program, unless its link has gone since the host was
+// looked at, as containers' do all the time: the next Apply, for which that is the
+// reason, does without it.
+func (k *Kernel) attachIfThere(a datapath.Attachment) error {
+	if err := k.datapath.Attach(a); !errors.Is(err, unix.ENODEV) {
+		return err
+	}
+	return nil
 }
 
 // attachments says which program belongs on which interface.
