@@ -86,6 +86,9 @@ var newSettings = map[string]bool{"link-local": true, "table": true}
 // renamedSettings are those that have another name now.
 var renamedSettings = map[string]string{"overflow": "endpoint-dependent"}
 
+// renamedValues are how values are printed now that were printed otherwise.
+var renamedValues = map[string]string{"no": "off", "yes": "on"}
+
 // buildFormer makes the program of formerCommit from the history.
 func buildFormer(t *testing.T) string {
 	t.Helper()
@@ -197,7 +200,8 @@ func (o formerDaemon) lists(binary string) map[string][]map[string]string {
 	}
 	for _, line := range strings.Split(settings, "\n") {
 		if name, value, found := strings.Cut(line, " "); found && !newSettings[name] {
-			all["nat show default"] = append(all["nat show default"], map[string]string{cmp.Or(renamedSettings[name], name): strings.TrimSpace(value)})
+			value = strings.TrimSpace(value)
+			all["nat show default"] = append(all["nat show default"], map[string]string{cmp.Or(renamedSettings[name], name): cmp.Or(renamedValues[value], value)})
 		}
 	}
 	return all
