@@ -38,6 +38,7 @@ func scriptCommands() map[string]func(*testscript.TestScript, bool, []string) {
 	}
 	all["retry"] = retry(all)
 	all["announces"] = announces(all)
+	all["no-trace"] = noTrace(all)
 	scripted := map[string]func(*testscript.TestScript, bool, []string){}
 	for name, c := range all {
 		scripted[name] = func(ts *testscript.TestScript, neg bool, args []string) {

@@ -34,6 +34,8 @@ type Kernel struct {
 
 	tables tableCounts // how full they are
 
+	trials chan struct{} // holds one while there is a trial
+
 	mu       sync.Mutex
 	config   config.Config             // of the last Apply
 	names    names                     // that its ids stand for
@@ -71,7 +73,7 @@ func Open(runDir string, discard bool, log *slog.Logger) (*Kernel, error) {
 		return nil, errors.Join(err, d.Close())
 	}
 	return &Kernel{
-		bpf: dir, log: log, datapath: d, links: newLinkCache(watcher),
+		bpf: dir, log: log, datapath: d, links: newLinkCache(watcher), trials: make(chan struct{}, 1),
 		seen: make(map[string]process), verified: make(map[string]verified), bridges: make(map[string]verifiedBridge),
 	}, nil
 }

@@ -29,7 +29,7 @@ func readJSON(w http.ResponseWriter, r *http.Request, v any) error {
 		err = decodeOne(body, v)
 	}
 	if err != nil {
-		return model.Errorf(model.Invalid, "the request's body %s", explain(err))
+		return model.Errorf(model.Invalid, "the request's body %s", problemOf(err))
 	}
 	return nil
 }
@@ -50,8 +50,8 @@ type bodyError string
 
 func (e bodyError) Error() string { return string(e) }
 
-// explain says what is wrong with a body, as the rest of a sentence.
-func explain(err error) string {
+// problemOf says what is wrong with a body, as the rest of a sentence.
+func problemOf(err error) string {
 	var tooLarge *http.MaxBytesError
 	var syntax *json.SyntaxError
 	var mismatch *json.UnmarshalTypeError

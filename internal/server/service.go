@@ -9,6 +9,7 @@ import (
 	"github.com/hostnat/hostnat/internal/control"
 	"github.com/hostnat/hostnat/internal/doctor"
 	"github.com/hostnat/hostnat/internal/event"
+	"github.com/hostnat/hostnat/internal/explain"
 	"github.com/hostnat/hostnat/internal/model"
 )
 
@@ -67,6 +68,8 @@ type Service interface {
 
 	// Doctor looks for what is wrong with the host; fix does what is safe.
 	Doctor(ctx context.Context, fix bool) ([]doctor.Finding, error)
+	// Explain says what would become of a packet, and changes nothing.
+	Explain(ctx context.Context, q explain.Question) (explain.Answer, error)
 	// Watch sends events until ctx ends; then the channel is closed.
 	Watch(ctx context.Context) (<-chan event.Event, error)
 	// Down removes everything from the kernel and keeps the configuration.

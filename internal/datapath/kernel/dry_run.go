@@ -2,7 +2,6 @@ package kernel
 
 import (
 	"fmt"
-	"maps"
 	"reflect"
 
 	"github.com/cilium/ebpf"
@@ -23,18 +22,12 @@ var ownTables = []string{"flows", "route_works"}
 // OpenDryRun loads the programs of spec once more, with the data path's tables
 // (Objects.Tables).
 func OpenDryRun(spec *ebpf.CollectionSpec, tables map[string]*ebpf.Map) (*DryRun, error) {
-	if err := spec.Variables["dry_run"].Set(true); err != nil {
-		return nil, fmt.Errorf("setting the data path's dry_run: %w", err)
-	}
-	shared := maps.Clone(tables)
-	for _, name := range ownTables {
-		delete(shared, name)
-	}
-	for name, m := range shared {
-		spec.Maps[name].MaxEntries = m.MaxEntries()
+	options, err := dryRunOptions(spec, tables)
+	if err != nil {
+		return nil, err
 	}
 	r := &DryRun{}
-	if err := spec.LoadAndAssign(&r.Objects, &ebpf.CollectionOptions{MapReplacements: shared}); err != nil {
+	if err := spec.LoadAndAssign(&r.Objects, options); err != nil {
 		return nil, fmt.Errorf("loading the programs for dry runs: %w", err)
 	}
 	return r, nil

@@ -1,0 +1,72 @@
+package api
+
+import (
+	"context"
+	"net/http"
+)
+
+// ExplainSpec is a packet of which one asks what would become of it.
+type ExplainSpec struct {
+	Protocol string `json:"protocol"`     // tcp, udp or icmp
+	From     string `json:"from"`         // NAME[:PORT] or ADDRESS[:PORT]
+	To       string `json:"to"`           // the same
+	At       string `json:"at,omitempty"` // endpoint, network or link where it comes in; empty: where From belongs
+}
+
+// What becomes of a packet: Explanation.Verdict.
+const (
+	VerdictSent    = "sent"    // out, or to an endpoint
+	VerdictLeft    = "left"    // it goes on as if hostnat were not there: to the host, or over a bridge
+	VerdictDropped = "dropped" // nothing more comes of it
+)
+
+// Explanation says what would become of a packet now, by the programs that would
+// decide about it, and the tables as they are.
+type Explanation struct {
+	Verdict string `json:"verdict"`
+	Summary string `json:"summary"` // a sentence
+
+	Protocol Protocol `json:"protocol"`
+	From     string   `json:"from"` // as the packet comes in
+	To       string   `json:"to"`
+	NewFrom  string   `json:"newFrom,omitempty"` // as it goes on, if it is not dropped
+	NewTo    string   `json:"newTo,omitempty"`
+
+	Program   string `json:"program"`   // "inside_ingress": see docs/packet-flow.md
+	Interface string `json:"interface"` // on which it runs
+	Network   string `json:"network,omitempty"`
+	Endpoint  string `json:"endpoint,omitempty"` // the sender
+	NAT       string `json:"nat,omitempty"`
+	Session   string `json:"session,omitempty"` // "new" or "known"
+	PortBound bool   `json:"portBound"`         // the external port is taken for the sender already; else it is drawn at random
+
+	OutInterface   string `json:"outInterface,omitempty"`
+	NextHop        string `json:"nextHop,omitempty"`
+	TargetNetwork  string `json:"targetNetwork,omitempty"`
+	TargetEndpoint string `json:"targetEndpoint,omitempty"` // that gets it
+
+	Reason   string   `json:"reason,omitempty"`  // of a drop, as Status.Drops has it
+	Meaning  string   `json:"meaning,omitempty"` // of Reason, a sentence
+	Told     bool     `json:"told"`              // the sender is told of the drop
+	Remedies []Remedy `json:"remedies"`
+
+	Steps []ExplainStep `json:"steps"`
+}
+
+// Remedy is what decided, and the command that has it decide otherwise.
+type Remedy struct {
+	Object  string `json:"object"`
+	Command string `json:"command"`
+}
+
+// ExplainStep is one thing on the packet's way, and what was found.
+type ExplainStep struct {
+	Step  string `json:"step"`
+	Found string `json:"found"`
+}
+
+// Explain asks what would become of a packet. It changes nothing.
+func (c *Client) Explain(ctx context.Context, spec ExplainSpec) (e Explanation, err error) {
+	err = c.call(ctx, http.MethodPost, "/v1/explain", spec, &e)
+	return e, err
+}

@@ -1,0 +1,58 @@
+package reconcile
+
+import (
+	"context"
+	"net"
+
+	"github.com/hostnat/hostnat/internal/datapath"
+	"github.com/hostnat/hostnat/internal/host"
+	"github.com/hostnat/hostnat/internal/model"
+)
+
+// Try has the data path decide about one packet, and changes nothing. One trial
+// at a time: each takes a core for most of a second.
+func (k *Kernel) Try(ctx context.Context, t model.Trial) (model.Fate, error) {
+	select {
+	case k.trials <- struct{}{}:
+		defer func() { <-k.trials }()
+	case <-ctx.Done():
+		return model.Fate{}, ctx.Err()
+	}
+	links, err := k.links.look(ctx)
+	if err != nil {
+		return model.Fate{}, err
+	}
+	v := view{}.withLinks(links)
+	link, there := v.link(t.Link)
+	if !there {
+		return model.Fate{}, model.Errorf(model.Unavailable, "the host has no link %q, by which the packet would come", model.Clip(t.Link)).
+			WithHint("'hostnat status' may say why")
+	}
+	trial := datapath.Trial{Protocol: t.Protocol, From: t.From, To: t.To, Entry: t.Entry, Interface: uint32(link.Index)}
+	if mac, err := net.ParseMAC(string(link.MAC)); err == nil {
+		copy(trial.MAC[:], mac)
+	}
+	f, err := k.datapath.Try(trial)
+	if err != nil {
+		return model.Fate{}, err
+	}
+	return k.lastNames().fate(f, links), nil
+}
+
+func (n names) fate(f datapath.Fate, links []host.Link) model.Fate {
+	byIndex := make(map[uint32]string, len(links))
+	for _, l := range links {
+		byIndex[uint32(l.Index)] = l.Name
+	}
+	out := model.Fate{
+		Program: f.Program, Link: byIndex[f.Interface], NAT: n.nats[f.NAT], Verdict: f.Verdict, Told: f.Told,
+		From: f.From, To: f.To, Session: f.Session, Bound: f.Bound,
+		Network: n.networks[f.Source.Network], Endpoint: n.endpoints[endpointKey{f.Source.Compartment, f.Source.Address}],
+		OutLink: byIndex[f.OutInterface], NextHop: f.NextHop,
+		TargetNetwork: n.networks[f.Target.Network], Target: n.endpoints[endpointKey{f.Target.Compartment, f.Target.Address}],
+	}
+	if f.Reason != 0 {
+		out.Reason = f.Reason.String()
+	}
+	return out
+}

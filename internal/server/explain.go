@@ -1,0 +1,53 @@
+package server
+
+import (
+	"context"
+	"net/http"
+	"net/netip"
+
+	"github.com/hostnat/hostnat/api"
+	"github.com/hostnat/hostnat/internal/explain"
+	"github.com/hostnat/hostnat/internal/model"
+)
+
+// explainRoutes has a POST, though nothing is changed: an answer takes a core for
+// most of a second, which is not for everybody who may read.
+func explainRoutes() []route {
+	return []route{
+		change(http.MethodPost, "/v1/explain", http.StatusOK, func(_ context.Context, s Service, r *http.Request, in api.ExplainSpec) (api.Explanation, error) {
+			a, err := s.Explain(r.Context(), explain.Question{Protocol: in.Protocol, From: in.From, To: in.To, At: in.At})
+			if err != nil {
+				return api.Explanation{}, err
+			}
+			return explanationOf(a), nil
+		}),
+	}
+}
+
+func explanationOf(a explain.Answer) api.Explanation {
+	f := a.Fate
+	e := api.Explanation{
+		Verdict: string(f.Verdict), Summary: a.Summary, Protocol: protocolOf(a.Trial.Protocol),
+		From: endText(a.Trial.Protocol, a.Trial.From), To: endText(a.Trial.Protocol, a.Trial.To),
+		Program: f.Program, Interface: f.Link, Network: f.Network, Endpoint: f.Endpoint, NAT: f.NAT,
+		Session: string(f.Session), PortBound: f.Bound, OutInterface: f.OutLink,
+		TargetNetwork: f.TargetNetwork, TargetEndpoint: f.Target, Reason: f.Reason, Meaning: a.Meaning, Told: f.Told,
+		Remedies: each(a.Remedies, func(r explain.Remedy) api.Remedy { return api.Remedy(r) }),
+		Steps:    each(a.Steps, func(s explain.Step) api.ExplainStep { return api.ExplainStep{Step: s.Name, Found: s.Found} }),
+	}
+	if f.NextHop.IsValid() {
+		e.NextHop = f.NextHop.String()
+	}
+	if f.Verdict != model.VerdictDropped {
+		e.NewFrom, e.NewTo = endText(a.Trial.Protocol, f.From), endText(a.Trial.Protocol, f.To)
+	}
+	return e
+}
+
+// endText is an end of a packet; the port of ICMP's is the identifier, and its remote has none.
+func endText(p model.Protocol, a netip.AddrPort) string {
+	if p == model.ICMP && a.Port() == 0 {
+		return a.Addr().String()
+	}
+	return a.String()
+}
