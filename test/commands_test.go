@@ -27,11 +27,12 @@ func scriptCommands() map[string]func(*testscript.TestScript, bool, []string) {
 		"daemon": daemonCommand, "hostnat": hostnatCommand, "refuse": refuseCommand, "misuse": misuseCommand,
 		"as": asCommand, "together": togetherCommand, "churn": churnCommand, "remember": rememberCommand,
 		"unchanged": unchangedCommand, "consistent": consistentCommand, "lose": loseCommand, "state": stateCommand,
-		"on":           onCommand,
-		"firewall":     firewallCommand,
-		"finds":        findsCommand,
-		"missing":      missingCommand,
-		"nothing-left": func(m *machine, _ *testscript.TestScript, _ []string) error { return m.nothingLeft() },
+		"on":            onCommand,
+		"firewall":      firewallCommand,
+		"finds":         findsCommand,
+		"missing":       missingCommand,
+		"numbers-agree": numbersAgree,
+		"nothing-left":  func(m *machine, _ *testscript.TestScript, _ []string) error { return m.nothingLeft() },
 	}
 	for name, c := range networkCommands() {
 		all[name] = c

@@ -35,6 +35,7 @@ import (
 //	state damaged|newer|older      what became of the configuration's file
 //	sessions                       prints them without what time changes, when all is quiet
 //	retry COMMAND ARG...           until it works, for 20 s
+//	numbers-agree                  the metrics are readable and say what status says
 //	no-trace COMMAND ARG...        the command changes no table of the data path
 //	announces MS EVENT NETWORK COMMAND ARG...    the event comes so soon after the command
 //

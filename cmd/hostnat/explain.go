@@ -28,8 +28,8 @@ func explainCommand(a *app) *cobra.Command {
 			if err != nil {
 				return err
 			}
-			if a.format == formatJSON {
-				return printJSON(a.Stdout, e)
+			if a.format != formatTable {
+				return a.print(e)
 			}
 			return printExplanation(a.Stdout, e)
 		},

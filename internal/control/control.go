@@ -57,6 +57,8 @@ type Control struct {
 	observed   []model.Neighbour // on the bridges, at observedAt
 	observedAt time.Time
 
+	poolUses poolUses
+
 	clashes []config.Clash   // of the last Apply: where the host's own network overlaps networks
 	stuck   map[string]error // networks that are to move because of that, and cannot, by name
 }

@@ -160,7 +160,7 @@ func (c *Control) dynamicPorts(ctx context.Context, cfg config.Config, facts mod
 		for _, p := range []model.Protocol{model.TCP, model.UDP, model.ICMP} {
 			v := severalPorts(p, at.address, ports, DynamicPorts, "NAT "+at.nat)
 			n := used[poolUse{at, p}]
-			v.InUse = &n
+			v.InUse, v.NAT = &n, at.nat
 			views = append(views, v)
 		}
 	}

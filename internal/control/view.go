@@ -100,6 +100,7 @@ type PortView struct {
 	Address  netip.Addr // 0.0.0.0 or :: for every address of the host
 	Ports    string     // "8080", "LO-HI[,LO-HI]"; for ICMP query identifiers
 	Kind     PortKind
+	NAT      string // whose pool they are; empty: nobody's
 	Owner    string // "c1:80 (mapping 1)", "nginx (pid 41)", "NAT default", "the host"
 	Count    int    // how many ports these are
 	InUse    *int   // how many of them are taken; left out for ephemeral ones, which hostnat does not count

@@ -139,7 +139,7 @@ func runTasks(ctx context.Context, o Options, k *reconcile.Kernel, c *control.Co
 		return err
 	}
 	srv := server.NewServer(server.Options{
-		Service: service{Control: c, kernel: k, resolvConf: o.ResolvConf, runDir: o.RunDir, stop: stop}, Version: o.Version, Log: o.Log, Readers: o.Readers, Files: files.API,
+		Service: service{Control: c, kernel: k, beside: beside, resolvConf: o.ResolvConf, runDir: o.RunDir, stop: stop}, Version: o.Version, Log: o.Log, Readers: o.Readers, Files: files.API,
 	})
 	lost := make(chan struct{}, 1) // what is pinned in the run directory
 	tasks := []task{
@@ -207,6 +207,7 @@ func follow(ctx context.Context, c *control.Control, ticks, lost <-chan struct{}
 type service struct {
 	*control.Control
 	kernel     *reconcile.Kernel
+	beside     *servers
 	resolvConf string // Options.ResolvConf
 	runDir     string // Options.RunDir
 	stop       func()

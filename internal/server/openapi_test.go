@@ -226,6 +226,8 @@ func responseType(rt route) string {
 	switch rt.out.(type) {
 	case stream:
 		return "stream of Event"
+	case plainText:
+		return "text"
 	case map[string]any:
 		return "object"
 	}
@@ -246,6 +248,9 @@ func responseOf(op operation) string {
 		}
 		if c, ok := r.Content[api.EventStream]; ok {
 			return "stream of " + c.Schema.describe()
+		}
+		if _, ok := r.Content["text/plain"]; ok {
+			return "text"
 		}
 		return r.Content["application/json"].Schema.describe()
 	}

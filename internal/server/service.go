@@ -10,6 +10,7 @@ import (
 	"github.com/hostnat/hostnat/internal/doctor"
 	"github.com/hostnat/hostnat/internal/event"
 	"github.com/hostnat/hostnat/internal/explain"
+	"github.com/hostnat/hostnat/internal/metrics"
 	"github.com/hostnat/hostnat/internal/model"
 )
 
@@ -68,6 +69,8 @@ type Service interface {
 
 	// Doctor looks for what is wrong with the host; fix does what is safe.
 	Doctor(ctx context.Context, fix bool) ([]doctor.Finding, error)
+	// Metrics returns all numbers there are but the server's own.
+	Metrics(ctx context.Context) (metrics.Snapshot, error)
 	// Explain says what would become of a packet, and changes nothing.
 	Explain(ctx context.Context, q explain.Question) (explain.Answer, error)
 	// Watch sends events until ctx ends; then the channel is closed.

@@ -1,0 +1,70 @@
+package daemon
+
+import (
+	"cmp"
+	"context"
+	"maps"
+	"slices"
+	"strconv"
+
+	"github.com/hostnat/hostnat/internal/metrics"
+)
+
+// Metrics gathers the numbers of all parts.
+func (s service) Metrics(ctx context.Context) (metrics.Snapshot, error) {
+	status, err := s.Status(ctx)
+	if err != nil {
+		return metrics.Snapshot{}, err
+	}
+	m := metrics.Snapshot{
+		Version: status.Version, UptimeSeconds: status.UptimeSeconds, Problems: len(status.Problems),
+		NATs: status.NATs, Networks: status.Networks, Endpoints: status.Endpoints, Mappings: status.Mappings,
+		Bindings: status.Bindings, Sessions: status.Sessions, MaxSessions: status.MaxSessions, Drops: status.Drops,
+		EventsLost: s.kernel.EventsLost(), DNS: s.beside.dns.Refusals(),
+	}
+	if m.Pools, err = s.pools(ctx); err != nil {
+		return metrics.Snapshot{}, err
+	}
+	refusals, err := s.kernel.Refusals(ctx)
+	if err != nil {
+		return metrics.Snapshot{}, err
+	}
+	for _, r := range refusals {
+		m.Refusals = append(m.Refusals, metrics.Refusal(r))
+	}
+	dhcp := s.beside.dhcp.Refusals()
+	for _, network := range slices.Sorted(maps.Keys(dhcp)) {
+		m.DHCP = append(m.DHCP, metrics.DHCP{Network: network, Forged: dhcp[network].Forged, Unserved: dhcp[network].Unserved})
+	}
+	m.Proxies, err = s.relayed(ctx)
+	return m, err
+}
+
+func (s service) pools(ctx context.Context) (pools []metrics.Pool, err error) {
+	rows, err := s.PoolUse(ctx)
+	if err != nil {
+		return nil, err
+	}
+	for _, r := range rows {
+		p := metrics.Pool{NAT: r.NAT, Protocol: r.Protocol.String(), Address: r.Address, Ports: r.Count}
+		if r.InUse != nil {
+			p.InUse = *r.InUse
+		}
+		pools = append(pools, p)
+	}
+	slices.SortFunc(pools, func(a, b metrics.Pool) int {
+		return cmp.Or(cmp.Compare(a.NAT, b.NAT), a.Address.Compare(b.Address), cmp.Compare(a.Protocol, b.Protocol))
+	})
+	return pools, nil
+}
+
+func (s service) relayed(ctx context.Context) (list []metrics.Proxy, err error) {
+	proxies, err := s.Proxies(ctx)
+	for _, p := range proxies {
+		list = append(list, metrics.Proxy{
+			ID: strconv.FormatUint(uint64(p.ID), 10), Now: p.Connections, Total: p.TotalConnections,
+			Refused: p.Refused, GaveWay: p.GaveWay, BytesIn: p.BytesIn, BytesOut: p.BytesOut,
+		})
+	}
+	return list, err
+}

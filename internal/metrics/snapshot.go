@@ -1,0 +1,54 @@
+package metrics
+
+import "net/netip"
+
+// Snapshot is what there is to tell at one moment.
+type Snapshot struct {
+	Version       string
+	UptimeSeconds uint64
+
+	NATs, Networks, Endpoints, Mappings int
+	Bindings, Sessions, MaxSessions     uint64
+	Problems                            int
+
+	Drops      map[string]uint64 // packets, by reason
+	EventsLost uint64
+	Pools      []Pool
+	Refusals   []Refusal
+	DHCP       []DHCP
+	DNS        map[string]uint64 // questions and connections refused, by network
+	Proxies    []Proxy
+	API        API
+}
+
+// Pool is what one protocol has of a NAT's external address.
+type Pool struct {
+	NAT, Protocol string
+	Address       netip.Addr
+	Ports, InUse  int
+}
+
+// Refusal is the frames of a plugged-in port that were refused for a reason.
+type Refusal struct {
+	Interface, Reason string
+	Frames            uint64
+}
+
+// DHCP is what a network's DHCP server did not do.
+type DHCP struct {
+	Network          string
+	Forged, Unserved uint64 // messages
+}
+
+// Proxy is what a port proxy does.
+type Proxy struct {
+	ID                           string
+	Now, Total, Refused, GaveWay uint64 // connections
+	BytesIn, BytesOut            uint64
+}
+
+// API is who speaks to the daemon.
+type API struct {
+	Connections, Watchers                           int
+	RefusedConnections, RefusedWatchers, ClosedIdle uint64
+}

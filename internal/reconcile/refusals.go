@@ -1,0 +1,37 @@
+package reconcile
+
+import (
+	"context"
+	"strconv"
+
+	"github.com/hostnat/hostnat/internal/model"
+)
+
+// Refusals returns how many frames were refused at plugged-in ports. A port that is
+// gone has its number for a name.
+func (k *Kernel) Refusals(ctx context.Context) ([]model.PortRefusals, error) {
+	list, err := k.datapath.Refusals()
+	if err != nil || len(list) == 0 {
+		return nil, err
+	}
+	links, err := k.links.look(ctx)
+	if err != nil {
+		return nil, err
+	}
+	byIndex := make(map[uint32]string, len(links))
+	for _, l := range links {
+		byIndex[uint32(l.Index)] = l.Name
+	}
+	var out []model.PortRefusals
+	for _, r := range list {
+		name := byIndex[r.Port]
+		if name == "" {
+			name = strconv.FormatUint(uint64(r.Port), 10)
+		}
+		out = append(out, model.PortRefusals{Interface: name, Reason: r.Reason.String(), Frames: r.Count})
+	}
+	return out, nil
+}
+
+// EventsLost is how many events were not delivered to watchers that were too slow.
+func (k *Kernel) EventsLost() uint64 { return k.events.eventsLost() }
