@@ -19,7 +19,7 @@ type Finding struct {
 	Severity string `json:"severity"`
 	What     string `json:"what"`
 	Why      string `json:"why"`               // why it matters
-	Command  string `json:"command,omitempty"` // what mends it; empty: it takes a decision
+	Command  string `json:"command,omitempty"` // what fixes it; empty: it takes a decision
 	Fixable  bool   `json:"fixable"`           // --fix does it
 	Fixed    string `json:"fixed,omitempty"`   // what --fix did
 	Failed   string `json:"failed,omitempty"`  // why --fix could not

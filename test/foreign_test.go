@@ -14,7 +14,7 @@ import (
 )
 
 // TestForeignChanges has somebody else break what is ours, in ways that netlink
-// tells of and in ways that it does not, while the daemon runs: it is mended, or
+// tells of and in ways that it does not, while the daemon runs: it is fixed, or
 // said in status, and whole again once the cause is gone.
 func TestForeignChanges(t *testing.T) {
 	t.Parallel()
@@ -46,8 +46,8 @@ func TestForeignChanges(t *testing.T) {
 			t.Fatalf("%s: %v", name, err)
 		}
 		began := time.Now()
-		h.waitFor(30*time.Second, name+": mended", works)
-		t.Logf("%s: mended within %v", name, time.Since(began).Round(time.Millisecond))
+		h.waitFor(30*time.Second, name+": fixed", works)
+		t.Logf("%s: fixed within %v", name, time.Since(began).Round(time.Millisecond))
 	}
 
 	// No address outside: nothing can be done but to say so.

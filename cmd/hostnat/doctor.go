@@ -19,8 +19,8 @@ func doctorCommand(a *app) *cobra.Command {
 	var options daemon.Options
 	var fix bool
 	cmd := &cobra.Command{
-		Use: "doctor", Short: "Look for what is wrong with the host, and how to mend it", Args: positional(),
-		Long: "Look for what is wrong with the host from hostnat's point of view, why it matters, and the command that mends it.\n" +
+		Use: "doctor", Short: "Look for what is wrong with the host, and how to fix it", Args: positional(),
+		Long: "Look for what is wrong with the host from hostnat's point of view, why it matters, and the command that fixes it.\n" +
 			"Works without a daemon too. The exit code is 0 if nothing is wrong (notes do not count), 1 if something is.",
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			found, err := a.client().Doctor(cmd.Context(), fix)
@@ -83,7 +83,7 @@ func (p findingsPrinter) print(found []api.Finding, fix bool) error {
 	}
 	summary := p.summary(found)
 	if fixable > 0 && !fix {
-		summary += "; 'hostnat doctor --fix' mends " + count(fixable, "of them", "of them")
+		summary += "; 'hostnat doctor --fix' fixes " + count(fixable, "of them", "of them")
 	}
 	_, err := fmt.Fprintln(p.w, summary)
 	return err
@@ -92,17 +92,17 @@ func (p findingsPrinter) print(found []api.Finding, fix bool) error {
 func (p findingsPrinter) finding(f api.Finding) error {
 	label := p.paint(escapes[f.Severity], f.Severity)
 	if f.Fixed != "" {
-		label = p.paint("32", "mended")
+		label = p.paint("32", "fixed")
 	}
 	text := fmt.Sprintf("%s  %s [%s]\n    why:  %s\n", label, f.What, f.Check, f.Why)
 	switch {
 	case f.Fixed != "":
 		text += fmt.Sprintf("    done: %s\n", f.Fixed)
 	case f.Failed != "":
-		text += fmt.Sprintf("    could not be mended: %s\n", f.Failed)
+		text += fmt.Sprintf("    could not be fixed: %s\n", f.Failed)
 	}
 	if f.Fixed == "" && f.Command != "" {
-		text += fmt.Sprintf("    mend: %s\n", p.paint("1", f.Command))
+		text += fmt.Sprintf("    fix:  %s\n", p.paint("1", f.Command))
 	}
 	_, err := fmt.Fprintln(p.w, text)
 	return err

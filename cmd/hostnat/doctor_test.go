@@ -12,7 +12,7 @@ import (
 func TestFindingsInColour(t *testing.T) {
 	t.Parallel()
 	found := []api.Finding{
-		{Check: "a", Severity: api.SeverityProblem, What: "broken", Why: "so", Command: "mend it"},
+		{Check: "a", Severity: api.SeverityProblem, What: "broken", Why: "so", Command: "fix it"},
 		{Check: "b", Severity: api.SeverityWarning, What: "cracked", Why: "so", Failed: "no right to"},
 	}
 	tests := []struct {
@@ -41,7 +41,7 @@ func TestFindingsInColour(t *testing.T) {
 			if strings.Contains(out.String(), "\x1b") != tt.want {
 				t.Errorf("escapes: %q", out.String())
 			}
-			if !strings.Contains(out.String(), "could not be mended: no right to") {
+			if !strings.Contains(out.String(), "could not be fixed: no right to") {
 				t.Errorf("the failure is not told: %q", out.String())
 			}
 		})

@@ -85,9 +85,9 @@ func rootCommand(e env) *cobra.Command {
 		a.socket = api.DefaultSocket
 	}
 	root := group("hostnat", "Networks behind NAT for the VMs and containers of this host")
-	addGroup(root, "What there is:", networkCommand(a), endpointCommand(a), mappingCommand(a), publishCommand(a), proxyCommand(a), natCommand(a),
+	addGroup(root, "Objects:", networkCommand(a), endpointCommand(a), mappingCommand(a), publishCommand(a), proxyCommand(a), natCommand(a),
 		addressCommand(a), poolCommand(a), reservationCommand(a), dockerCommand(a))
-	addGroup(root, "What goes on:", statusCommand(a), sessionCommand(a), bindingCommand(a), portCommand(a), leaseCommand(a),
+	addGroup(root, "State and history:", statusCommand(a), sessionCommand(a), bindingCommand(a), portCommand(a), leaseCommand(a),
 		eventCommand(a), explainCommand(a), metricsCommand(a), doctorCommand(a), restoreCommand(a))
 	addGroup(root, "The program:", daemonCommand(a), downCommand(a), demoCommand(a), versionCommand(a))
 	root.SetHelpCommandGroupID(root.Groups()[2].ID)

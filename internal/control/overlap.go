@@ -65,7 +65,7 @@ func (c *Control) renumberOverlapping(ctx context.Context) error {
 	return errors.Join(errs...)
 }
 
-// remedy says what mends a clash. The caller holds mu.
+// remedy says what fixes a clash. The caller holds mu.
 func (c *Control) remedy(clash config.Clash) string {
 	if err := c.stuck[clash.Network]; err != nil {
 		return "it is to move by itself, but " + err.Error()

@@ -74,7 +74,7 @@ func (w *waiting) Status(context.Context) (control.Status, error) {
 	}, nil
 }
 
-// Doctor shows the choices. What would be mended by a configuration stays.
+// Doctor shows the choices. What would be fixed by a configuration stays.
 func (w *waiting) Doctor(ctx context.Context, _ bool) ([]doctor.Finding, error) {
 	facts := doctor.Facts{Root: true, Daemon: &doctor.Daemon{PID: os.Getpid()}}
 	if u := w.store.Undecided(); u != nil {

@@ -204,9 +204,9 @@ func TestChecks(t *testing.T) {
 				"have it listen on the addresses that it is for (dnsmasq: bind-interfaces, unbound: interface:)", false}}},
 		{"one resolver of two", func(f *Facts) {
 			f.Host.Resolvers = append(f.Host.Resolvers, host.Resolver{Address: netip.MustParseAddr("192.0.2.54"), Failure: "no answer within 1.5s"})
-		}, []want{{"resolvers", Warning, "the name server 192.0.2.54 does not answer: no answer within 1.5s", "mend or remove it in /etc/resolv.conf (resolvectl status, where systemd-resolved has it)", false}}},
+		}, []want{{"resolvers", Warning, "the name server 192.0.2.54 does not answer: no answer within 1.5s", "fix or remove it in /etc/resolv.conf (resolvectl status, where systemd-resolved has it)", false}}},
 		{"no resolver", func(f *Facts) { f.Host.Resolvers[0].Failure = "connection refused" },
-			[]want{{"resolvers", Problem, "the name server 192.0.2.53 does not answer: connection refused", "mend or remove it in /etc/resolv.conf (resolvectl status, where systemd-resolved has it)", false}}},
+			[]want{{"resolvers", Problem, "the name server 192.0.2.53 does not answer: connection refused", "fix or remove it in /etc/resolv.conf (resolvectl status, where systemd-resolved has it)", false}}},
 		{"table nearly full", func(f *Facts) { f.Daemon.Counters.Sessions = 80 },
 			[]want{{"tables", Warning, "the session table has 80 of 100 sessions", "hostnat session list | less, then hostnat session delete or shorter timeouts by hostnat nat set", false}}},
 		{"a network that is full", func(f *Facts) { f.Config.Networks[0].Subnets = []netip.Prefix{pre("172.16.1.0/30")} },
@@ -303,11 +303,11 @@ func TestEmptyFacts(t *testing.T) {
 	}
 	for _, f := range found {
 		if f.Fixable {
-			t.Errorf("to be mended, with nothing known: %s", f.What)
+			t.Errorf("to be fixed, with nothing known: %s", f.What)
 		}
 	}
 	if Faulty([]Finding{{Severity: Note}, {Severity: Problem, Fixed: "done"}}) {
-		t.Error("notes and what was mended are no faults")
+		t.Error("notes and what was fixed are no faults")
 	}
 	if fmt.Sprint(Faulty([]Finding{{Severity: Warning}})) != "true" {
 		t.Error("a warning is a fault")

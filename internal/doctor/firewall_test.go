@@ -52,10 +52,10 @@ func TestFirewallChecks(t *testing.T) {
 			"bridged-frames: the firewall (ip filter FORWARD) drops what endpoints of network lan send to each other"}},
 		{"Docker, but frames do not pass iptables", docker(), func(f *Facts) { f.Host.Sysctls["net/bridge/bridge-nf-call-iptables"] = "0" }, nil},
 		{"Docker, and br_netfilter is not loaded", docker(), func(f *Facts) { delete(f.Host.Sysctls, "net/bridge/bridge-nf-call-iptables") }, nil},
-		{"Docker, mended by hand", docker(), func(f *Facts) {
+		{"Docker, fixed by hand", docker(), func(f *Facts) {
 			f.Host.Chains[1].Rules = []host.Rule{accept("hn-web", "hn-web"), accept("br0", "br0"), {Does: "return"}}
 		}, nil},
-		{"Docker, one of two mended", docker(), func(f *Facts) {
+		{"Docker, one of two fixed", docker(), func(f *Facts) {
 			f.Host.Chains[0].Rules = append([]host.Rule{{Match: host.Match{In: host.LinkMatch{Name: "hn-", Begins: true}}, Does: "accept"}}, f.Host.Chains[0].Rules...)
 		}, []string{"bridged-frames: the firewall (ip filter FORWARD) drops what endpoints of network lan send to each other"}},
 		{"a table for bridges", []host.Chain{{Family: "bridge", Table: "b", Name: "f", Hook: "forward", Drops: true}},

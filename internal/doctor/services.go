@@ -83,7 +83,7 @@ var resolverCheck = check{
 			found = append(found, Finding{
 				Severity: Warning, What: fmt.Sprintf("the name server %s does not answer: %s", r.Address, r.Failure),
 				Why:     "endpoints' questions about names outside go there; each waits for it before the next is asked",
-				Command: "mend or remove it in /etc/resolv.conf (resolvectl status, where systemd-resolved has it)",
+				Command: "fix or remove it in /etc/resolv.conf (resolvectl status, where systemd-resolved has it)",
 			})
 		}
 		if failed > 0 && failed == len(f.Host.Resolvers) {

@@ -136,7 +136,7 @@ func dockerLike(t *testing.T, n *lab.Namespace) {
 	})
 }
 
-// TestFirewall reads a firewall from the kernel, and mends it there.
+// TestFirewall reads a firewall from the kernel, and fixes it there.
 func TestFirewall(t *testing.T) {
 	t.Parallel()
 	n := newHost(t)
@@ -159,8 +159,8 @@ func TestFirewall(t *testing.T) {
 		t.Errorf("chains (-want +got):\n%s", diff)
 	}
 	on(t, n, func() error { return MendFirewall("filter", "DOCKER-USER", "hn-web") })
-	mended := Rule{Match: Match{In: LinkMatch{Name: "hn-web"}, Out: LinkMatch{Name: "hn-web"}}, Does: "accept"}
-	want[1].Rules = []Rule{mended, {Does: "return"}}
+	fixed := Rule{Match: Match{In: LinkMatch{Name: "hn-web"}, Out: LinkMatch{Name: "hn-web"}}, Does: "accept"}
+	want[1].Rules = []Rule{fixed, {Does: "return"}}
 	if diff := cmp.Diff(want, read(), cmp.Comparer(func(a, b netip.Prefix) bool { return a == b })); diff != "" {
 		t.Errorf("chains after mending (-want +got):\n%s", diff)
 	}

@@ -90,7 +90,7 @@ func bridgesDown(c config.Config, links []host.Link) (problems []string) {
 	}
 	for _, l := range links {
 		if network, is := adopted[l.Name]; is && !l.Up {
-			problems = append(problems, fmt.Sprintf("bridge %s of network %s is down: nothing gets through; 'ip link set %s up' mends it", l.Name, network, l.Name))
+			problems = append(problems, fmt.Sprintf("bridge %s of network %s is down: nothing gets through; 'ip link set %s up' fixes it", l.Name, network, l.Name))
 		}
 	}
 	return problems

@@ -336,7 +336,7 @@ func TestHostProblems(t *testing.T) {
 			"the host's programs do not find endpoints of network lan by name: bridge br0 has other name servers in systemd-resolved already, [192.0.2.9]; 'resolvectl revert br0' takes them away")
 		f.change(func() { f.failure = nil; delete(f.links, 8) })
 		time.Sleep(lookAgain + time.Second)
-		want(t, "mended", f.told(), "set 7 172.16.1.1 [web.internal]", "set 8 10.0.0.1 [lan.internal]")
+		want(t, "fixed", f.told(), "set 7 172.16.1.1 [web.internal]", "set 8 10.0.0.1 [lan.internal]")
 		want(t, "no problems", h.Problems())
 		f.change(func() { f.links[8] = setting{servers: []netip.Addr{netip.MustParseAddr("192.0.2.9")}} })
 		time.Sleep(lookAgain + time.Second)
