@@ -140,7 +140,7 @@ func dockerDisable(a *app) *cobra.Command {
 			}
 			n, there, err := findDockerNetwork(cmd.Context(), a)
 			if err != nil || !there {
-				return cmp.Or(err, fmt.Errorf("Docker is not followed: there is no network %q", dockerNetwork))
+				return cmp.Or(err, fmt.Errorf("there is no network %q: Docker is not followed", dockerNetwork))
 			}
 			return disableDocker(cmd.Context(), a, file, n, dryRun)
 		},

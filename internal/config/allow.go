@@ -20,10 +20,10 @@ var endpointSettings = map[string]func(c *Config, e *model.Endpoint, value strin
 		return c.checkAliases(*e)
 	},
 	"allow": func(c *Config, e *model.Endpoint, v string, facts model.HostFacts) (err error) {
-		if e.Allow, err = parseAllow(listOf(v)); err != nil {
-			return err
+		if e.Allow, err = parseAllow(listOf(v)); err == nil {
+			err = c.checkAllow(*e, facts)
 		}
-		return c.checkAllow(*e, facts)
+		return prefixed("allow", err)
 	},
 }
 
@@ -53,7 +53,7 @@ func (c *Config) SetEndpoint(name string, values map[string]string, facts model.
 			return model.Endpoint{}, model.Errorf(model.Invalid, "setting %q is not known", model.Clip(key)).WithHint("use %s", keys)
 		}
 		if err := set(c, &e, values[key], facts); err != nil {
-			return model.Endpoint{}, prefixed(key, err)
+			return model.Endpoint{}, err
 		}
 	}
 	c.Endpoints = slices.Clone(c.Endpoints)

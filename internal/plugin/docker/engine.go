@@ -29,7 +29,7 @@ type Engine struct {
 func Dial(host string) (*Engine, error) {
 	c, err := client.New(client.WithHost(host))
 	if err != nil {
-		return nil, fmt.Errorf("Docker's address %q: %w", host, err)
+		return nil, fmt.Errorf("the address %q of Docker: %w", host, err)
 	}
 	return &Engine{host, c}, nil
 }
