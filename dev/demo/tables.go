@@ -26,8 +26,8 @@ func listTables(ctx context.Context, s *stage) error {
 	if err != nil {
 		return err
 	}
-	// TCP twice, UDP to two servers from one port, one ping, and c2's visit to
-	// c1: a session for each of them.
-	return s.promise(len(sessions) == 7 && len(bindings) == 5,
+	// TCP twice, UDP to two servers from one port, one ping, the host's visit to c1,
+	// and c2's: a session on either side.
+	return s.promise(len(sessions) == 8 && len(bindings) == 5,
 		"%d sessions with %d bindings: the two UDP sessions share one", len(sessions), len(bindings))
 }

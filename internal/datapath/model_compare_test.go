@@ -86,7 +86,7 @@ func (p *pairOf) step(a natmodel.Arrival) error {
 	if problem != nil {
 		return &disagreement{a, want, problem.Error(), p.rules}
 	}
-	texts := []string{compareFrames(a, want, got), dry.holds(got, want), p.compareSessions(sessions), p.compareBindings(), compareEvents(want.Events, events)}
+	texts := []string{compareFrames(a, want, got), dry.holds(a, got, want), p.compareSessions(sessions), p.compareBindings(), compareEvents(want.Events, events)}
 	if p.careful || len(strings.Join(texts, "")) > 0 {
 		texts = append(texts, p.compareDrops())
 	}
