@@ -41,7 +41,7 @@ func (k *Kernel) attach(ctx context.Context, v view, e model.Endpoint, mtu int) 
 	}
 	if err := k.attachTo(ctx, v, n, bridge, e, mtu); err != nil {
 		k.forgetVerified(e.Name)
-		return err
+		return goneIfGone(err)
 	}
 	if linked {
 		k.verify(v, e, is)
@@ -86,7 +86,7 @@ func (k *Kernel) attachTo(ctx context.Context, v view, n model.Network, bridge h
 
 // guard attaches the program that every packet of an endpoint passes first.
 func (k *Kernel) guard(index int) error {
-	return goneIfGone(k.datapath.Attach(datapath.Attachment{Interface: uint32(index), Hook: datapath.InsideIngress}))
+	return k.datapath.Attach(datapath.Attachment{Interface: uint32(index), Hook: datapath.InsideIngress})
 }
 
 // isGuarded reports whether a link is an endpoint's already.

@@ -32,7 +32,7 @@ func (k *Kernel) attachPointToPoint(ctx context.Context, v view, n model.Network
 	}
 	if err := k.makePointToPoint(ctx, v, n, e, mtu); err != nil {
 		k.forgetVerified(e.Name)
-		return err
+		return goneIfGone(err)
 	}
 	if linked {
 		k.verify(v, e, is)
@@ -72,7 +72,7 @@ func (k *Kernel) makePointToPoint(ctx context.Context, v view, n model.Network, 
 func (k *Kernel) guardPointToPoint(index int) error {
 	for _, hook := range pointToPointHooks {
 		if err := k.datapath.Attach(datapath.Attachment{Interface: uint32(index), Hook: hook}); err != nil {
-			return goneIfGone(err)
+			return err
 		}
 	}
 	return nil
