@@ -119,7 +119,7 @@ func (c *Config) checkAllowInside(e model.Endpoint, n model.Network, p netip.Pre
 		if other.Name != e.Name && p.Contains(other.Address4()) {
 			return taken("endpoint " + other.Name + " has " + other.Address4().String())
 		}
-		if other.Name != e.Name && slices.ContainsFunc(other.Allow, func(o netip.Prefix) bool { return o != p && !model.IsAnySource(o) && o.Overlaps(p) }) {
+		if other.Name != e.Name && slices.ContainsFunc(other.Further(), func(o netip.Prefix) bool { return o != p && o.Overlaps(p) }) {
 			return taken("endpoint " + other.Name + " is allowed a part of it")
 		}
 	}
@@ -154,7 +154,7 @@ func (c *Config) checkAllowBehind(e model.Endpoint, n model.Network, p netip.Pre
 		if err != nil || other.Name == e.Name || !n.Joins(m) {
 			continue
 		}
-		if slices.ContainsFunc(other.Allow, func(o netip.Prefix) bool { return !model.IsAnySource(o) && o.Overlaps(p) }) {
+		if slices.ContainsFunc(other.Further(), p.Overlaps) {
 			return model.Errorf(model.Conflict, "%s is behind endpoint %q already", p, other.Name).WithHint("take it from there first: hostnat endpoint set %s allow=...", other.Name)
 		}
 	}
@@ -186,8 +186,8 @@ func (c *Config) checkNotBehind(subnet netip.Prefix, n model.Network) error {
 		if err != nil || !n.Joins(m) {
 			continue
 		}
-		for _, p := range e.Allow {
-			if !model.IsAnySource(p) && !m.Holds(p) && p.Overlaps(subnet) {
+		for _, p := range m.Behind(e) {
+			if p.Overlaps(subnet) {
 				return model.Errorf(model.Conflict, "subnet %s overlaps %s, which is behind endpoint %q", subnet, p, e.Name).WithHint("choose another subnet")
 			}
 		}
@@ -200,7 +200,7 @@ func (c *Config) checkNotBehind(subnet netip.Prefix, n model.Network) error {
 func (c *Config) allowedIn(n model.Network) []model.AddressRange {
 	var list []model.AddressRange
 	for _, e := range c.EndpointsOf(n.Name) {
-		for _, p := range e.Allow {
+		for _, p := range e.Further() {
 			if n.Holds(p) {
 				list = append(list, model.AddressRange{Low: p.Addr(), High: model.LastAddress(p)})
 			}

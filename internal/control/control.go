@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/hostnat/hostnat/internal/config"
+	"github.com/hostnat/hostnat/internal/costly"
 	"github.com/hostnat/hostnat/internal/model"
 	"github.com/hostnat/hostnat/internal/store"
 )
@@ -57,7 +58,7 @@ type Control struct {
 	observed   []model.Neighbour // on the bridges, at observedAt
 	observedAt time.Time
 
-	poolUses poolUses
+	poolUse costly.Reading[[]PortView]
 
 	clashes []config.Clash   // of the last Apply: where the host's own network overlaps networks
 	stuck   map[string]error // networks that are to move because of that, and cannot, by name

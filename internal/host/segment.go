@@ -58,8 +58,7 @@ func LowerSegments(ctx context.Context) error {
 	return errors.Join(errs...)
 }
 
-// setSegment is setMTU for the size of a segment; 0: the kernel knows none for IPv4
-// (before 6.3).
+// setSegment is setMTU for the size of a segment; 0 leaves it as it is.
 func setSegment(set func(netlink.Link, int) error, link netlink.Link, size int) error {
 	if size == 0 || link.Attrs().GSOIPv4MaxSize == uint32(size) {
 		return nil

@@ -78,6 +78,11 @@ func (e Endpoint) Allowed(a netip.Addr) (netip.Prefix, bool) {
 // Forwards reports whether the endpoint forwards for its neighbours.
 func (e Endpoint) Forwards() bool { return slices.ContainsFunc(e.Allow, IsAnySource) }
 
+// Further are the prefixes in which the endpoint may have addresses beside its own.
+func (e Endpoint) Further() []netip.Prefix {
+	return slices.DeleteFunc(slices.Clone(e.Allow), IsAnySource)
+}
+
 // Address4 is the IPv4 one of the addresses; not valid if there is none.
 func (e Endpoint) Address4() netip.Addr { return first4(e.Addresses) }
 

@@ -96,6 +96,12 @@ func (n Network) Holds(p netip.Prefix) bool {
 	return p.Bits() >= n.Subnet4().Bits() && n.Subnet4().Contains(p.Addr())
 }
 
+// Behind are the prefixes outside the network's subnet that one of its endpoints has
+// behind it.
+func (n Network) Behind(e Endpoint) []netip.Prefix {
+	return slices.DeleteFunc(e.Further(), n.Holds)
+}
+
 // Gateway4 is the gateway's IPv4 address; not valid if there is none.
 func (n Network) Gateway4() netip.Addr { return first4(n.Gateways) }
 

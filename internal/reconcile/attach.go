@@ -79,7 +79,7 @@ func (k *Kernel) attachTo(ctx context.Context, v view, n model.Network, bridge h
 	}
 	_, err = host.EnsureVeth(ctx, host.Veth{
 		Name: e.Interface, Bridge: bridge.Index, Namespace: ns, IfName: e.IfName, MAC: e.MAC,
-		Address: netip.PrefixFrom(e.Address4(), n.Subnet4().Bits()), Allow: withoutAny(e.Allow), Gateway: n.Gateway4(), GatewayMAC: pinned, MTU: n.LinkMTU(mtu), Segment: k.segments.of(n), Guard: guard,
+		Address: netip.PrefixFrom(e.Address4(), n.Subnet4().Bits()), Allow: e.Further(), Gateway: n.Gateway4(), GatewayMAC: pinned, MTU: n.LinkMTU(mtu), Segment: k.segments.of(n), Guard: guard,
 	})
 	return err
 }

@@ -180,7 +180,7 @@ func (v view) addEndpoint(c *datapath.Config, e model.Endpoint) {
 	c.Endpoints = append(c.Endpoints, datapath.Endpoint{
 		Compartment: network.Compartment, Address: e.Address4(), Interface: index, Network: n.ID,
 		Peer: e.InNamespace(), MTU: link.MTU, MAC: e.MAC, GatewayMAC: network.GatewayMAC,
-		Sources: withoutAny(e.Allow), Forwards: e.Forwards(),
+		Sources: e.Further(), Forwards: e.Forwards(),
 	})
 }
 

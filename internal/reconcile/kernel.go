@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/hostnat/hostnat/internal/config"
+	"github.com/hostnat/hostnat/internal/costly"
 	"github.com/hostnat/hostnat/internal/datapath"
 	"github.com/hostnat/hostnat/internal/host"
 	"github.com/hostnat/hostnat/internal/model"
@@ -32,7 +33,7 @@ type Kernel struct {
 
 	looked time.Time // whether what is pinned is attached; Apply's alone
 
-	tables tableCounts // how full they are
+	tableCounts costly.Reading[tableCounts]
 
 	trials chan struct{} // holds one while there is a trial
 

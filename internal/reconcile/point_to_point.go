@@ -64,7 +64,7 @@ func (k *Kernel) makePointToPoint(ctx context.Context, v view, n model.Network, 
 	defer ns.Close()
 	_, err = host.EnsureVeth(ctx, host.Veth{
 		Name: e.Interface, PointToPoint: pointToPointOf(n, e), Namespace: ns, IfName: e.IfName, MAC: e.MAC,
-		Address: netip.PrefixFrom(e.Address4(), n.Subnet4().Bits()), Allow: withoutAny(e.Allow), Gateway: n.Gateway4(), GatewayMAC: pointToPointMAC(n), MTU: n.LinkMTU(mtu), Segment: k.segments.of(n), Guard: k.guardPointToPoint,
+		Address: netip.PrefixFrom(e.Address4(), n.Subnet4().Bits()), Allow: e.Further(), Gateway: n.Gateway4(), GatewayMAC: pointToPointMAC(n), MTU: n.LinkMTU(mtu), Segment: k.segments.of(n), Guard: k.guardPointToPoint,
 	})
 	return err
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"strconv"
 
+	"github.com/hostnat/hostnat/internal/host"
 	"github.com/hostnat/hostnat/internal/model"
 )
 
@@ -18,10 +19,7 @@ func (k *Kernel) Refusals(ctx context.Context) ([]model.PortRefusals, error) {
 	if err != nil {
 		return nil, err
 	}
-	byIndex := make(map[uint32]string, len(links))
-	for _, l := range links {
-		byIndex[uint32(l.Index)] = l.Name
-	}
+	byIndex := linkNames(links)
 	var out []model.PortRefusals
 	for _, r := range list {
 		name := byIndex[r.Port]
@@ -35,3 +33,12 @@ func (k *Kernel) Refusals(ctx context.Context) ([]model.PortRefusals, error) {
 
 // EventsLost is how many events were not delivered to watchers that were too slow.
 func (k *Kernel) EventsLost() uint64 { return k.events.eventsLost() }
+
+// linkNames are the names of links by their numbers.
+func linkNames(links []host.Link) map[uint32]string {
+	byIndex := make(map[uint32]string, len(links))
+	for _, l := range links {
+		byIndex[uint32(l.Index)] = l.Name
+	}
+	return byIndex
+}

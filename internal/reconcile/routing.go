@@ -57,7 +57,7 @@ func (v view) routesTo(n model.Network) (routes []host.OwnRoute) {
 		if e.Network != n.Name {
 			continue
 		}
-		for _, p := range routedBy(e, n) {
+		for _, p := range n.Behind(e) {
 			routes = append(routes, host.OwnRoute{Table: host.InsideTable, Type: unix.RTN_UNICAST, Prefix: p, Via: e.Address4(), Link: link.Index, Source: n.Gateway4()})
 		}
 	}
@@ -71,20 +71,10 @@ func (v view) routesTo(n model.Network) (routes []host.OwnRoute) {
 	return routes
 }
 
-// routedBy are the prefixes outside the network's subnet that an endpoint has behind it.
-func routedBy(e model.Endpoint, n model.Network) []netip.Prefix {
-	return slices.DeleteFunc(slices.Clone(e.Allow), func(p netip.Prefix) bool { return model.IsAnySource(p) || n.Holds(p) })
-}
-
-// withoutAny are the prefixes in which an endpoint may have addresses.
-func withoutAny(allow []netip.Prefix) []netip.Prefix {
-	return slices.DeleteFunc(slices.Clone(allow), model.IsAnySource)
-}
-
 // hasRouters reports whether an endpoint of the network has something behind it.
 func (v view) hasRouters(n model.Network) bool {
 	return slices.ContainsFunc(v.config.Endpoints, func(e model.Endpoint) bool {
-		return len(e.Allow) > 0 && e.Network == n.Name && len(routedBy(e, n)) > 0
+		return e.Network == n.Name && len(n.Behind(e)) > 0
 	})
 }
 

@@ -1,6 +1,7 @@
 package reconcile
 
 import (
+	"cmp"
 	"errors"
 
 	"github.com/hostnat/hostnat/internal/config"
@@ -45,7 +46,7 @@ func segmentsOf(c config.Config, links, outsides []host.Link) segments {
 	}
 	together := s.outside // of the networks that may talk to each other
 	for _, n := range c.Networks {
-		size := min(s.outside, orElse(least[n.Bridge], s.outside))
+		size := min(s.outside, cmp.Or(least[n.Bridge], s.outside))
 		s.network[n.Name] = size
 		if n.Isolation == model.NotIsolated {
 			together = min(together, size)
@@ -57,13 +58,6 @@ func segmentsOf(c config.Config, links, outsides []host.Link) segments {
 		}
 	}
 	return s
-}
-
-func orElse(size, otherwise int) int {
-	if size == 0 {
-		return otherwise
-	}
-	return size
 }
 
 // leastSegment is the size for links outside, as far as packets can go there. A

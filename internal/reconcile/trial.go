@@ -40,10 +40,7 @@ func (k *Kernel) Try(ctx context.Context, t model.Trial) (model.Fate, error) {
 }
 
 func (n names) fate(f datapath.Fate, links []host.Link) model.Fate {
-	byIndex := make(map[uint32]string, len(links))
-	for _, l := range links {
-		byIndex[uint32(l.Index)] = l.Name
-	}
+	byIndex := linkNames(links)
 	out := model.Fate{
 		Program: f.Program, Link: byIndex[f.Interface], NAT: n.nats[f.NAT], Verdict: f.Verdict, Told: f.Told,
 		From: f.From, To: f.To, Session: f.Session, Bound: f.Bound,

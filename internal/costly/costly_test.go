@@ -1,14 +1,16 @@
-package reconcile
+package costly_test
 
 import (
 	"errors"
 	"testing"
 	"time"
+
+	"github.com/hostnat/hostnat/internal/costly"
 )
 
 // A monitor that asks each second does not have a large table counted each
 // second; a small one is always as it is.
-func TestTableCounts(t *testing.T) {
+func TestReading(t *testing.T) {
 	t.Parallel()
 	for _, tt := range []struct {
 		name string
@@ -22,17 +24,17 @@ func TestTableCounts(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()
 			clock, counted := time.Unix(0, 0), 0
-			count := func() (uint64, uint64, error) {
+			count := func() (int, error) {
 				counted++
 				clock = clock.Add(tt.took)
-				return uint64(counted), 7, nil
+				return counted, nil
 			}
-			var c tableCounts
+			var r costly.Reading[int]
 			for second := range 60 {
 				clock = time.Unix(int64(second), 0)
-				sessions, bindings, err := c.counts(func() time.Time { return clock }, count)
-				if err != nil || sessions != uint64(counted) || bindings != 7 {
-					t.Fatalf("%d sessions, %d bindings, %v after %d counts", sessions, bindings, err, counted)
+				got, err := r.Get(func() time.Time { return clock }, count)
+				if err != nil || got != counted {
+					t.Fatalf("got %d, %v after %d counts", got, err, counted)
 				}
 			}
 			if counted != tt.want {
@@ -43,14 +45,14 @@ func TestTableCounts(t *testing.T) {
 }
 
 // A count that fails is no count.
-func TestTableCountsFail(t *testing.T) {
+func TestReadingFails(t *testing.T) {
 	t.Parallel()
-	var c tableCounts
+	var r costly.Reading[int]
 	broken := errors.New("no such map")
-	if _, _, err := c.counts(time.Now, func() (uint64, uint64, error) { return 1, 1, broken }); !errors.Is(err, broken) {
+	if _, err := r.Get(time.Now, func() (int, error) { return 1, broken }); !errors.Is(err, broken) {
 		t.Errorf("got %v", err)
 	}
-	if sessions, _, err := c.counts(time.Now, func() (uint64, uint64, error) { return 2, 2, nil }); err != nil || sessions != 2 {
-		t.Errorf("got %d, %v", sessions, err)
+	if got, err := r.Get(time.Now, func() (int, error) { return 2, nil }); err != nil || got != 2 {
+		t.Errorf("got %d, %v", got, err)
 	}
 }
