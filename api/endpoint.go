@@ -44,6 +44,8 @@ type Endpoint struct {
 	Configure []string          `json:"configure,omitempty"` // what a person has to set inside a VM
 	Labels    map[string]string `json:"labels,omitempty"`    // whatever who made it has noted
 	Owner     string            `json:"owner,omitempty"`     // the program that made it; empty: a person
+
+	Advice // in answers to changes
 }
 
 // InNamespace reports whether hostnat made the endpoint's veth pair itself.

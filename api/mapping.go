@@ -21,6 +21,8 @@ type Mapping struct {
 	Active   bool              `json:"active"`
 	Labels   map[string]string `json:"labels,omitempty"` // whatever who made it has noted
 	Owner    string            `json:"owner,omitempty"`  // the program that made it; empty: a person
+
+	Advice // in answers to changes
 }
 
 // Target is one thing that a mapping leads to.

@@ -29,6 +29,8 @@ type NAT struct {
 	Table              uint32            `json:"table"`            // the routing table by which everything leaves; 0: the host's rules decide
 	Labels             map[string]string `json:"labels,omitempty"` // whatever who made it has noted
 	Owner              string            `json:"owner,omitempty"`  // the program that made it; empty: a person
+
+	Advice // in answers to changes
 }
 
 // ExternalAddress is an address and the dynamic ports that a NAT may use on it.

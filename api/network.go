@@ -41,6 +41,8 @@ type Network struct {
 	Exclude   []string          `json:"exclude,omitempty"` // LO-HI, never given out unless asked for
 	Labels    map[string]string `json:"labels,omitempty"`  // whatever who made it has noted
 	Owner     string            `json:"owner,omitempty"`   // the program that made it; empty: a person
+
+	Advice // in answers to changes
 }
 
 // PXE is what DHCP tells a machine that boots from the network.
@@ -86,6 +88,8 @@ type Renumbering struct {
 	Network string       `json:"network"`
 	From    netip.Prefix `json:"from"`
 	To      netip.Prefix `json:"to"`
+
+	Advice // in answers to changes
 }
 
 // Networks lists the networks.

@@ -39,6 +39,8 @@ type Proxy struct {
 	LastErrorAt      *time.Time        `json:"lastErrorAt,omitempty"`
 	Labels           map[string]string `json:"labels,omitempty"` // whatever who made it has noted
 	Owner            string            `json:"owner,omitempty"`  // the program that made it; empty: a person
+
+	Advice // in answers to changes
 }
 
 // ProxyRoute is where a proxy of kind name sends those who ask for a name.

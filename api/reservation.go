@@ -14,6 +14,8 @@ type Reservation struct {
 	Address netip.Addr        `json:"address"`
 	Labels  map[string]string `json:"labels,omitempty"` // whatever who made it has noted
 	Owner   string            `json:"owner,omitempty"`  // the program that made it; empty: a person
+
+	Advice // in answers to changes
 }
 
 // ReservationSpec asks for an address to be kept for a client.

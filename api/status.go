@@ -25,6 +25,7 @@ type Status struct {
 	Drops             map[string]uint64 `json:"drops"`       // packets, by reason
 	DropReasons       map[string]string `json:"dropReasons"` // what each reason in Drops means, in a sentence
 	Problems          []string          `json:"problems"`
+	Warnings          []string          `json:"warnings"` // what is configured and surely not meant
 	ExternalAddresses []Address         `json:"externalAddresses"`
 	Clients           Clients           `json:"clients"`
 }

@@ -55,6 +55,7 @@ func networkCommands() map[string]command {
 		"talk":        do(1, func(m *machine, a []string) error { return m.talk(a[0], a[1:]) }),
 		"has-address": do(3, func(m *machine, a []string) error { return m.hasAddress(a[0], a[1], a[2]) }),
 		"ping":        do(2, func(m *machine, a []string) error { return m.ping(a[0], a[1]) }),
+		"warning":     do(1, func(m *machine, a []string) error { return m.hasWarning(a[0]) }),
 		"problem":     do(1, func(m *machine, a []string) error { return m.hasProblem(a[0]) }),
 		"links":       linksCommand,
 		"dhcp":        dhcpCommand,
@@ -203,8 +204,18 @@ func (m *machine) hasAddress(name, link, prefix string) error {
 func (m *machine) hasProblem(text string) error {
 	code, stdout, stderr := m.hostnat(context.Background(), "status")
 	_, problems, _ := strings.Cut(stdout, "\nproblems\n")
+	problems, _, _ = strings.Cut(problems, "\nwarnings\n")
 	if code != 0 || !strings.Contains(problems, text) {
 		return fmt.Errorf("problems are %q, want %q; %s", problems, text, stderr)
+	}
+	return nil
+}
+
+func (m *machine) hasWarning(text string) error {
+	code, stdout, stderr := m.hostnat(context.Background(), "status")
+	_, warnings, _ := strings.Cut(stdout, "\nwarnings\n")
+	if code != 0 || !strings.Contains(warnings, text) {
+		return fmt.Errorf("warnings are %q, want %q; %s", warnings, text, stderr)
 	}
 	return nil
 }

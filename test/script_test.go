@@ -54,6 +54,7 @@ import (
 //	firewall docker|forward|closed|none    the host gets one of somebody else's
 //	finds CHECK                    doctor has a finding of that check
 //	has-address NS LINK PREFIX; problem TEXT      status has that problem
+//	warning TEXT                   status has that warning
 //	listen NS NETWORK ADDRESS      an Echo server (package lab)
 //	ask NS NETWORK ADDRESS [FROM]  prints how an Echo server sees NS, which uses an address of its own
 //	resolver NS ADDRESS            a DNS server that knows nothing but example.com; the host's resolver from now on

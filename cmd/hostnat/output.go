@@ -71,6 +71,7 @@ type field struct{ name, value string }
 
 // printObject prints a thing as lines "name  value", or as a JSON object.
 func printObject(a *app, v any, fields []field) error {
+	a.warn(v)
 	if a.format != formatTable {
 		return a.print(v)
 	}
@@ -83,11 +84,24 @@ func printObject(a *app, v any, fields []field) error {
 
 // printLine prints a sentence about v, or v as JSON.
 func printLine(a *app, v any, format string, args ...any) error {
+	a.warn(v)
 	if a.format != formatTable {
 		return a.print(v)
 	}
 	_, err := fmt.Fprintf(a.Stdout, format+"\n", args...)
 	return err
+}
+
+// warn says on standard error what the answer to a change warns of, whatever the format: a
+// program that reads the answer has it there too.
+func (a *app) warn(answer any) {
+	advised, ok := answer.(interface{ Told() []string })
+	if !ok {
+		return
+	}
+	for _, text := range advised.Told() {
+		fmt.Fprintf(a.Stderr, "warning: %s\n", text)
+	}
 }
 
 // printDone says what was done, where there is nothing to show; in JSON,

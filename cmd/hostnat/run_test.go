@@ -4,12 +4,14 @@ import (
 	"bytes"
 	"context"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+	"github.com/spf13/cobra"
 
 	"github.com/hostnat/hostnat/internal/server/servertest"
 )
@@ -61,6 +63,35 @@ func TestExitCodes(t *testing.T) {
 				t.Errorf("%d lines on stderr: %q", lines, errs.String())
 			}
 		})
+	}
+}
+
+// Whatever the command, a flag that it does not have is wrong usage: nothing is done, and the
+// flag is named.
+func TestUnknownFlagsAreRefusedEverywhere(t *testing.T) {
+	t.Parallel()
+	var commands int
+	var walk func(cmd *cobra.Command, path []string)
+	walk = func(cmd *cobra.Command, path []string) {
+		for _, words := range [][]string{append(slices.Clone(path), "--nope"), append(slices.Clone(path), "--nope=1", "x"), append([]string{"--nope"}, path...), append(slices.Clone(path), "-Z")} {
+			commands++
+			var out, errs bytes.Buffer
+			code := run(t.Context(), testEnv(&out, &errs, words...))
+			if code != exitUsage || strings.Count(errs.String(), "\n") != 1 || !strings.Contains(errs.String(), "nope") && !strings.Contains(errs.String(), "-Z") {
+				t.Errorf("hostnat %s: exit code %d, %q", strings.Join(words, " "), code, errs.String())
+			}
+		}
+		for _, sub := range cmd.Commands() {
+			walk(sub, append(slices.Clone(path), sub.Name()))
+		}
+	}
+	var none bytes.Buffer
+	root := rootCommand(testEnv(&none, &none))
+	root.InitDefaultHelpCmd()
+	root.InitDefaultCompletionCmd()
+	walk(root, nil)
+	if commands < 300 {
+		t.Errorf("%d command lines were tried", commands)
 	}
 }
 

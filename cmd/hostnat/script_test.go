@@ -20,7 +20,7 @@ func TestMain(m *testing.M) {
 
 // TestScripts runs the program against an API server without a host behind
 // it. HOSTNAT_SOCKET is that of a server with one of everything; $EMPTY is
-// one that has nothing.
+// one that has nothing, $WARNS one that warns of everything.
 func TestScripts(t *testing.T) {
 	t.Parallel()
 	testscript.Run(t, testscript.Params{
@@ -40,7 +40,9 @@ func TestScripts(t *testing.T) {
 				return err
 			}
 			e.Defer(func() { _ = os.RemoveAll(dir) })
-			for name, service := range map[string]*servertest.Service{"HOSTNAT_SOCKET": servertest.Example(), "EMPTY": servertest.Empty()} {
+			warns := servertest.Example()
+			warns.Warned = []string{"nobody meant that"}
+			for name, service := range map[string]*servertest.Service{"HOSTNAT_SOCKET": servertest.Example(), "EMPTY": servertest.Empty(), "WARNS": warns} {
 				socket := filepath.Join(dir, name)
 				stop, err := serve(service, socket)
 				if err != nil {

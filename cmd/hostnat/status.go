@@ -54,7 +54,10 @@ func printStatus(w io.Writer, s api.Status, colour bool) error {
 	if err := printRefused(w, s.Clients); err != nil {
 		return err
 	}
-	return printProblems(w, s.Problems, colour)
+	if err := printProblems(w, s.Problems, colour); err != nil {
+		return err
+	}
+	return printWarnings(w, s.Warnings)
 }
 
 // printRefused says what clients of the API were refused, if they were.
@@ -80,6 +83,20 @@ func printDrops(w io.Writer, s api.Status) error {
 		t.row("  "+name, fmt.Sprint(s.Drops[name]), s.DropReasons[name])
 	}
 	return t.Flush()
+}
+
+// printWarnings says what is configured and surely not meant, if something is.
+func printWarnings(w io.Writer, warnings []string) error {
+	if len(warnings) == 0 {
+		return nil
+	}
+	fmt.Fprintln(w, "\nwarnings")
+	for _, text := range warnings {
+		if _, err := fmt.Fprintf(w, "  %s\n", text); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 func printProblems(w io.Writer, problems []string, colour bool) error {

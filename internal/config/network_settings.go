@@ -25,9 +25,9 @@ var networkSettings = map[string]func(n *model.Network, value string) error{
 	"dhcp":       func(n *model.Network, v string) error { return n.DHCP.UnmarshalText([]byte(v)) },
 	"lease-time": func(n *model.Network, v string) error { return parseSeconds(v, &n.LeaseTime) },
 	"mtu":        func(n *model.Network, v string) error { return parseMTU(v, &n.MTU) },
-	"ntp":        func(n *model.Network, v string) (err error) { n.NTP, err = parseServers(v); return err },
+	"ntp":        func(n *model.Network, v string) (err error) { n.NTP, err = parseServers(v, n.Subnet4()); return err },
 	"pxe-next-server": func(n *model.Network, v string) (err error) {
-		n.PXE.NextServer, err = parseNextServer(v)
+		n.PXE.NextServer, err = parseNextServer(v, n.Subnet4())
 		return err
 	},
 	"pxe-server-name": func(n *model.Network, v string) (err error) {

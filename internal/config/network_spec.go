@@ -74,14 +74,14 @@ func parseMTU(s string, to *int) error {
 	return nil
 }
 
-func parseServers(s string) ([]netip.Addr, error) {
+func parseServers(s string, subnet netip.Prefix) ([]netip.Addr, error) {
 	const most = 8
 	if s == "none" || s == "" {
 		return nil, nil
 	}
 	var list []netip.Addr
 	for text := range strings.SplitSeq(s, ",") {
-		a, err := model.ParseIPv4("server", text)
+		a, err := parseServer(text, subnet)
 		if err != nil {
 			return nil, err
 		}
@@ -91,4 +91,13 @@ func parseServers(s string) ([]netip.Addr, error) {
 		return nil, model.Errorf(model.Invalid, "%d servers are given", len(list)).WithHint("give up to %d", most)
 	}
 	return list, nil
+}
+
+// parseServer reads the address of a machine that clients are told of.
+func parseServer(text string, subnet netip.Prefix) (netip.Addr, error) {
+	a, err := model.ParseStation("server", text)
+	if err == nil && subnet.Contains(a) {
+		err = checkHostAddress("server", a, subnet)
+	}
+	return a, err
 }

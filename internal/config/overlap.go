@@ -83,6 +83,11 @@ func gatewayClashes(n model.Network, facts model.HostFacts) []Clash {
 // checkGateway refuses a gateway that the host cannot have without losing what
 // it needs.
 func checkGateway(n model.Network, facts model.HostFacts) error {
+	for _, m := range neededBy(facts) {
+		if m.Address == n.Gateway4() {
+			return n.GatewayTakenBy(m.what)
+		}
+	}
 	if !n.Unrouted() {
 		return nil
 	}

@@ -89,10 +89,26 @@ func parseRoutes(s string, subnet netip.Prefix) ([]model.Route, error) {
 		if err := checkHostAddress("gateway of the route", r.Via, subnet); err != nil {
 			return nil, err
 		}
+		if err := checkRoute(r, list); err != nil {
+			return nil, err
+		}
 		list = append(list, r)
 	}
 	if len(list) > most {
 		return nil, model.Errorf(model.Invalid, "%d routes are given", len(list)).WithHint("give up to %d", most)
 	}
 	return list, nil
+}
+
+// checkRoute refuses a route that no client could use, beside those before it.
+func checkRoute(r model.Route, before []model.Route) error {
+	if err := model.CheckReachable("route", r.Prefix); err != nil {
+		return err
+	}
+	for _, has := range before {
+		if has.Prefix == r.Prefix {
+			return model.Errorf(model.Invalid, "routes %s and %s are for the same prefix", has, r).WithHint("name each prefix once")
+		}
+	}
+	return nil
 }

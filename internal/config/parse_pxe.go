@@ -13,15 +13,11 @@ const (
 	maxBootFile   = 255
 )
 
-func parseNextServer(v string) (netip.Addr, error) {
+func parseNextServer(v string, subnet netip.Prefix) (netip.Addr, error) {
 	if v == "none" || v == "" {
 		return netip.Addr{}, nil
 	}
-	a, err := model.ParseIPv4("server", v)
-	if err == nil && (a.IsUnspecified() || a.IsMulticast()) {
-		err = model.Errorf(model.Invalid, "%s is no machine's address", a)
-	}
-	return a, err
+	return parseServer(v, subnet)
 }
 
 // parsePXEText takes what a boot ROM reads: printable ASCII without spaces.

@@ -3,6 +3,7 @@ package control
 import (
 	"context"
 	"net/netip"
+	"slices"
 	"strings"
 
 	"github.com/hostnat/hostnat/internal/config"
@@ -34,6 +35,9 @@ func (c *Control) AddAddress(ctx context.Context, natName, spec string) (Address
 			return err
 		}
 		if !facts.HasOwn(a.Address) {
+			if err := checkNotNeeded(a.Address, facts); err != nil {
+				return err
+			}
 			cfg.MarkAdded(natName, a.Address)
 			a.Added = true
 		}
@@ -48,6 +52,16 @@ func (c *Control) AddAddress(ctx context.Context, natName, spec string) (Address
 		return AddressView{}, err
 	}
 	return viewFixed(natName, a, facts), nil
+}
+
+// checkNotNeeded refuses to add an address to the host that a machine has which the host
+// does not work without. Those on a wire of the host are asked by ARP, as everybody there is.
+func checkNotNeeded(a netip.Addr, facts model.HostFacts) error {
+	if slices.Contains(facts.Needed(), a) && len(facts.LinksReaching(a)) == 0 {
+		return model.Errorf(model.Conflict, "external address %s is that of a router or resolver of the host, which would not reach it any more", a).
+			WithHint("choose another")
+	}
+	return nil
 }
 
 // RemoveAddress takes an external address, or one range "A:LO-HI" of it, from a

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"net/netip"
 	"sync"
 	"time"
 
@@ -23,6 +24,8 @@ type Options struct {
 	Servers Servers      // of DHCP and DNS; nil: none
 	Log     *slog.Logger // nil: silent
 	Version string       // of hostnat, for Status
+
+	Resolvers func() []netip.Addr // whom the host asks for names; nil: not known
 
 	// Problems are asked by Status: what the servers beside the kernel cannot do.
 	Problems []func() []string
@@ -43,7 +46,8 @@ type Control struct {
 	version    string
 	started    time.Time
 
-	problems []func() []string
+	problems  []func() []string
+	resolvers func() []netip.Addr
 
 	changing sync.Mutex     // held from reading the old configuration to the new one's Apply
 	revision store.Revision // of the stored configuration. For who holds changing
@@ -87,9 +91,13 @@ func New(o Options) (*Control, error) {
 	if servers == nil {
 		servers = noServers{}
 	}
+	resolvers := o.Resolvers
+	if resolvers == nil {
+		resolvers = func() []netip.Addr { return nil }
+	}
 	cfg.SetLeases(leases.Leases(time.Now()), time.Now())
 	return &Control{
-		store: o.Store, host: o.Kernel, reconciler: o.Kernel, tables: o.Kernel, events: o.Kernel, leases: leases, relays: relays, servers: servers, log: log, version: o.Version, started: time.Now(), problems: o.Problems,
+		store: o.Store, host: resolving{o.Kernel, resolvers}, resolvers: resolvers, reconciler: o.Kernel, tables: o.Kernel, events: o.Kernel, leases: leases, relays: relays, servers: servers, log: log, version: o.Version, started: time.Now(), problems: o.Problems,
 		config: cfg, revision: revision, report: nothing(cfg),
 	}, nil
 }

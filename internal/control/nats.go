@@ -34,9 +34,13 @@ func (c *Control) CreateNAT(ctx context.Context, spec config.NATSpec) (n model.N
 			return err
 		}
 		for _, a := range n.ExternalAddresses {
-			if !facts.HasOwn(a.Address) {
-				cfg.MarkAdded(n.Name, a.Address)
+			if facts.HasOwn(a.Address) {
+				continue
 			}
+			if err := checkNotNeeded(a.Address, facts); err != nil {
+				return err
+			}
+			cfg.MarkAdded(n.Name, a.Address)
 		}
 		if n, err = cfg.NAT(n.Name); err != nil {
 			return err

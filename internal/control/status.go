@@ -5,21 +5,23 @@ import (
 	"fmt"
 	"os"
 	"time"
+
+	"github.com/hostnat/hostnat/internal/config"
 )
 
 // Status returns the daemon's state. What cannot be asked of the kernel
 // becomes a problem in it, not an error.
 func (c *Control) Status(ctx context.Context) (Status, error) {
-	config, report := c.snapshot()
+	cfg, report := c.snapshot()
 	s := Status{
 		Version: c.version, PID: os.Getpid(), UptimeSeconds: uint64(time.Since(c.started) / time.Second),
-		NATs: len(config.NATs), Networks: len(config.Networks), Endpoints: len(config.Endpoints), Mappings: len(config.Mappings),
-		Drops: map[string]uint64{}, ExternalAddresses: []AddressView{},
+		NATs: len(cfg.NATs), Networks: len(cfg.Networks), Endpoints: len(cfg.Endpoints), Mappings: len(cfg.Mappings),
+		Drops: map[string]uint64{}, ExternalAddresses: []AddressView{}, Warnings: []string{},
 	}
 	s.Problems = append([]string{}, c.store.Problems()...)
 	s.Problems = append(s.Problems, c.ownProblems()...)
 	s.Problems = append(s.Problems, report.Problems...)
-	s.Problems = append(s.Problems, c.proxyProblems(config)...)
+	s.Problems = append(s.Problems, c.proxyProblems(cfg)...)
 	for _, problems := range c.problems {
 		s.Problems = append(s.Problems, problems()...)
 	}
@@ -34,8 +36,9 @@ func (c *Control) Status(ctx context.Context) (Status, error) {
 	if facts, err := c.host.Facts(ctx); err != nil {
 		s.Problems = append(s.Problems, "the host's addresses cannot be read: "+err.Error())
 	} else {
-		s.ExternalAddresses = viewAddresses(config, facts)
+		s.ExternalAddresses = viewAddresses(cfg, facts)
 	}
+	s.Warnings = append(s.Warnings, c.warnings(ctx, (*config.Warner).All)...)
 	return s, nil
 }
 

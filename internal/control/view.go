@@ -120,5 +120,6 @@ type Status struct {
 	MaxSessions       uint64
 	Drops             map[string]uint64 // packets, by reason
 	Problems          []string
+	Warnings          []string // what is configured and surely not meant
 	ExternalAddresses []AddressView
 }

@@ -97,7 +97,7 @@ func Run(ctx context.Context, o Options) error {
 	relays := portproxy.New(portproxy.Options{Log: o.Log})
 	c, err := control.New(control.Options{
 		Store: s, Kernel: k, Leases: leases, Relays: relays, Servers: beside,
-		Log: o.Log, Version: o.Version, Problems: append(beside.problems(), relays.Problems, guard.Problems),
+		Log: o.Log, Version: o.Version, Resolvers: beside.dns.Resolvers, Problems: append(beside.problems(), relays.Problems, guard.Problems),
 	})
 	if err != nil {
 		return err

@@ -70,7 +70,7 @@ var errDecided = errors.New("somebody has decided")
 func (w *waiting) Status(context.Context) (control.Status, error) {
 	return control.Status{
 		Version: w.options.Version, PID: os.Getpid(), UptimeSeconds: uint64(time.Since(w.started) / time.Second),
-		Drops: map[string]uint64{}, ExternalAddresses: []control.AddressView{}, Problems: w.store.Problems(),
+		Drops: map[string]uint64{}, ExternalAddresses: []control.AddressView{}, Problems: w.store.Problems(), Warnings: []string{},
 	}, nil
 }
 

@@ -236,6 +236,20 @@ func (s *Server) readResolversLocked(wanted map[string]model.Network) {
 	s.log.Info("resolvers of the host", "list", fmt.Sprint(resolvers))
 }
 
+// Resolvers are the IPv4 addresses of those whom the host asks. One on the host itself is none
+// that anything could come in the way of.
+func (s *Server) Resolvers() []netip.Addr {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	var list []netip.Addr
+	for _, r := range s.resolvers {
+		if a := r.Addr(); a.Is4() && !a.IsLoopback() {
+			list = append(list, a)
+		}
+	}
+	return list
+}
+
 // Problems returns what does not work, one line each.
 func (s *Server) Problems() []string {
 	s.mu.Lock()

@@ -11,7 +11,7 @@ import (
 
 // FreeSubnetIn returns what finds the first subnet of the pools that overlaps
 // no network of any compartment and nothing that the host reaches by itself:
-// its addresses, and its routes, those of VPNs included.
+// its addresses, its routes, those of VPNs included, its routers and resolvers.
 func FreeSubnetIn(pools []model.Pool) config.ChooseSubnet {
 	return func(facts model.HostFacts, networks []model.Network) (netip.Prefix, error) {
 		var used []netip.Prefix
@@ -22,6 +22,9 @@ func FreeSubnetIn(pools []model.Pool) config.ChooseSubnet {
 			if h.Prefix.Bits() > 1 { // a default route, or a VPN's half of one, is in nobody's way
 				used = append(used, h.Prefix.Masked())
 			}
+		}
+		for _, a := range facts.Needed() {
+			used = append(used, netip.PrefixFrom(a, a.BitLen()))
 		}
 		for _, pool := range pools {
 			if p, ok := freeIn(pool, used); ok {

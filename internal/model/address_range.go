@@ -20,6 +20,20 @@ func (r AddressRange) Overlaps(other AddressRange) bool {
 	return !other.High.Less(r.Low) && !r.High.Less(other.Low)
 }
 
+// Without returns what is left of the range without another: none, one or two.
+func (r AddressRange) Without(other AddressRange) (left []AddressRange) {
+	if !r.Overlaps(other) {
+		return []AddressRange{r}
+	}
+	if r.Low.Less(other.Low) {
+		left = append(left, AddressRange{Low: r.Low, High: other.Low.Prev()})
+	}
+	if other.High.Less(r.High) {
+		left = append(left, AddressRange{Low: other.High.Next(), High: r.High})
+	}
+	return left
+}
+
 // Size is how many addresses there are.
 func (r AddressRange) Size() int { return int(NumberOf(r.High)-NumberOf(r.Low)) + 1 }
 

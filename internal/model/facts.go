@@ -14,6 +14,7 @@ type HostFacts struct {
 	Addresses        []HostAddress `json:"addresses"`        // of each link its own, the best as a source first
 	Adopted          []HostPrefix  `json:"adopted"`          // addresses, with their lengths, and routes of bridges that networks have adopted
 	Routers          []HostRouter  `json:"routers"`          // next hops of the routes, each address once
+	Resolvers        []netip.Addr  `json:"resolvers"`        // whom the host asks for names, loopback ones left out
 	DefaultInterface string        `json:"defaultInterface"` // of the default route; empty: there is none
 	Interfaces       []string      `json:"interfaces"`
 	RuleLinks        []string      `json:"ruleLinks"` // links that routing rules are for what comes in by (`ip rule ... iif LINK`)
@@ -64,6 +65,16 @@ func (f HostFacts) Reached() []HostPrefix {
 	list := slices.Clone(f.Prefixes)
 	for _, h := range f.Adopted {
 		list = append(list, HostPrefix{Prefix: h.Prefix.Masked(), Source: h.Source})
+	}
+	return list
+}
+
+// Needed returns the machines that the host does not work without: its resolvers
+// and routers.
+func (f HostFacts) Needed() []netip.Addr {
+	list := slices.Clone(f.Resolvers)
+	for _, r := range f.Routers {
+		list = append(list, r.Address)
 	}
 	return list
 }

@@ -2,6 +2,7 @@ package model
 
 import (
 	"net/netip"
+	"slices"
 	"strconv"
 	"strings"
 )
@@ -114,6 +115,43 @@ var reserved = []struct {
 	{netip.MustParsePrefix("127.0.0.0/8"), "the host's loopback"},
 	{netip.MustParsePrefix("224.0.0.0/4"), "multicast"},
 	{netip.MustParsePrefix("240.0.0.0/4"), "reserved (RFC 1112)"},
+}
+
+// private are the prefixes that no machine of the internet has: RFC 1918, RFC 3927,
+// RFC 6598, RFC 2544, RFC 5737.
+var private = []netip.Prefix{
+	netip.MustParsePrefix("10.0.0.0/8"), netip.MustParsePrefix("172.16.0.0/12"), netip.MustParsePrefix("192.168.0.0/16"),
+	netip.MustParsePrefix("169.254.0.0/16"), netip.MustParsePrefix("100.64.0.0/10"), netip.MustParsePrefix("198.18.0.0/15"),
+	netip.MustParsePrefix("192.0.2.0/24"), netip.MustParsePrefix("198.51.100.0/24"), netip.MustParsePrefix("203.0.113.0/24"),
+}
+
+// IsPrivate reports whether an IPv4 prefix has no address of a machine of the internet.
+func IsPrivate(p netip.Prefix) bool {
+	return slices.ContainsFunc(private, func(own netip.Prefix) bool { return own.Bits() <= p.Bits() && own.Contains(p.Addr()) })
+}
+
+// ParseStation reads an address that one machine can have.
+func ParseStation(what, s string) (netip.Addr, error) {
+	a, err := ParseIPv4(what, s)
+	if err != nil {
+		return netip.Addr{}, err
+	}
+	for _, r := range reserved {
+		if r.prefix.Contains(a) {
+			return netip.Addr{}, Errorf(Invalid, "%s %s is in %s, which is %s", what, a, r.prefix, r.what).WithHint("give an address that a machine has")
+		}
+	}
+	return a, nil
+}
+
+// CheckReachable refuses a prefix that has no address of a machine.
+func CheckReachable(what string, p netip.Prefix) error {
+	for _, r := range reserved {
+		if r.prefix.Bits() <= p.Bits() && r.prefix.Contains(p.Addr()) {
+			return Errorf(Invalid, "%s %s is in %s, which is %s", what, p, r.prefix, r.what).WithHint("give a prefix that machines have addresses of")
+		}
+	}
+	return nil
 }
 
 // UsableOutside refuses addresses that no outside packet can be sent to.

@@ -22,26 +22,27 @@ func TestNothingIsForgotten(t *testing.T) {
 	endpoint.Kind = model.KindNetns
 	byName := filled[control.ProxyView]()
 	byName.Kind = model.ByName
+	added := []string{"Advice", "Warnings"} // when the answer is written
 	for _, tt := range []struct {
 		got   any
 		empty []string // fields that are rightly empty
 	}{
-		{natOf(filled[model.NAT]()), nil},
-		{networkOf(filled[model.Network]()), nil},
-		{endpointOf(endpoint), nil},
-		{mappingOf(filled[control.MappingView]()), nil},
-		{proxyOf(filled[control.ProxyView]()), nil},
-		{proxyOf(byName), []string{"Connect"}},
+		{natOf(filled[model.NAT]()), added},
+		{networkOf(filled[model.Network]()), added},
+		{endpointOf(endpoint), added},
+		{mappingOf(filled[control.MappingView]()), added},
+		{proxyOf(filled[control.ProxyView]()), added},
+		{proxyOf(byName), append([]string{"Connect"}, added...)},
 		{addressOf(filled[control.AddressView]()), nil},
 		{leaseOf(filled[control.LeaseView]()), nil},
-		{reservationOf(filled[model.Reservation]()), nil},
+		{reservationOf(filled[model.Reservation]()), added},
 		{poolOf(filled[model.Pool]()), nil},
 		{sessionOf(filled[model.Session]()), nil},
 		{bindingOf(filled[model.Binding]()), nil},
 		{portOf(filled[control.PortView]()), nil},
 		{statusOf(control.Status{
 			Version: "v", PID: 1, UptimeSeconds: 1, NATs: 1, Networks: 1, Endpoints: 1, Mappings: 1, Bindings: 1, Sessions: 1, MaxSessions: 1,
-			Drops: map[string]uint64{"no-session": 1}, Problems: []string{"p"}, ExternalAddresses: []control.AddressView{{}},
+			Drops: map[string]uint64{"no-session": 1}, Problems: []string{"p"}, Warnings: []string{"w"}, ExternalAddresses: []control.AddressView{{}},
 		}), []string{"Clients"}}, // the server's own
 		{Findings([]doctor.Finding{filled[doctor.Finding]()})[0], nil},
 	} {

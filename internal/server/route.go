@@ -52,6 +52,7 @@ func change[In, Out any](method, path string, status int, f func(context.Context
 			if err != nil {
 				return err
 			}
+			advise(finishing(r), s.service, &v)
 			return writeJSON(w, status, v)
 		}}
 }

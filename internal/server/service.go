@@ -19,6 +19,9 @@ import (
 type Service interface {
 	Status(ctx context.Context) (control.Status, error)
 
+	// Warnings returns what about an object is allowed and surely not meant.
+	Warnings(ctx context.Context, about config.Subject) []string
+
 	NATs(ctx context.Context) ([]model.NAT, error)
 	NAT(ctx context.Context, name string) (model.NAT, error)
 	CreateNAT(ctx context.Context, spec config.NATSpec) (model.NAT, error)

@@ -52,7 +52,7 @@ func statusOf(s control.Status) api.Status {
 		Version: s.Version, PID: s.PID, UptimeSeconds: s.UptimeSeconds,
 		NATs: s.NATs, Networks: s.Networks, Endpoints: s.Endpoints, Mappings: s.Mappings,
 		Bindings: s.Bindings, Sessions: s.Sessions, MaxSessions: s.MaxSessions,
-		Drops: s.Drops, DropReasons: reasonsOf(s.Drops), Problems: s.Problems,
+		Drops: s.Drops, DropReasons: reasonsOf(s.Drops), Problems: s.Problems, Warnings: s.Warnings,
 		ExternalAddresses: each(s.ExternalAddresses, addressOf),
 	}
 }

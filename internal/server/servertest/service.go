@@ -26,6 +26,8 @@ type Service struct {
 	// Entered, if set, gets a value when Down begins, which then waits for
 	// Release to be closed: to see what happens around a slow operation.
 	Entered, Release chan struct{}
+	// Warned is what is warned of, in answers to changes and in Status.
+	Warned []string
 	// Events is what each watcher gets, at once.
 	Events []event.Event
 
@@ -57,6 +59,9 @@ func (s *Service) Filter() model.Filter {
 	return s.filter
 }
 
+// Warnings returns Warned, whatever it is about.
+func (s *Service) Warnings(context.Context, config.Subject) []string { return s.Warned }
+
 // Status returns counts of what there is, one kind of drop and no problems.
 func (s *Service) Status(context.Context) (control.Status, error) {
 	s.mu.Lock()
@@ -65,7 +70,7 @@ func (s *Service) Status(context.Context) (control.Status, error) {
 		NATs: len(s.nats), Networks: len(s.networks), Endpoints: len(s.endpoints), Mappings: len(s.mappings),
 		Bindings: uint64(len(s.bindings)), Sessions: uint64(len(s.sessions)), MaxSessions: 1048576,
 		Drops:    map[string]uint64{"no-session": 12, "spoofed-source": 0},
-		Problems: []string{}, ExternalAddresses: slices.Clone(s.addresses)}, s.Err
+		Problems: []string{}, Warnings: append([]string{}, s.Warned...), ExternalAddresses: slices.Clone(s.addresses)}, s.Err
 }
 
 // Down does nothing, as slowly as Release says.
