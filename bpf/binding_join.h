@@ -142,7 +142,7 @@ GLOBAL int join_new(struct __sk_buff *skb, struct flow *flow, struct pool_addres
 	endpoint = endpoint_of(&flow->key);
 	reserved = &flow->binding_key;
 	*reserved = (struct binding_key){ .address = pool->address, .protocol = flow->key.protocol };
-	if (!flow->reclaimed && is_scarce(reserved, pool) && has_many_ports(&endpoint, pool))
+	if (!flow->reclaim.port && is_scarce(reserved, pool) && has_many_ports(&endpoint, pool))
 		return REASON_OUT_OF_PORTS;
 	taken = usage_take(&endpoint, nat, USAGE_PORT);
 	if (taken == USAGE_REFUSED)
@@ -230,11 +230,16 @@ INLINE int join_outside(struct __sk_buff *skb, struct flow *flow, struct pool *p
 		reason = join_at(skb, flow, pool, paired, nat);
 	for (__u32 i = 1; i < POOL_ADDRESSES && reason == REASON_OUT_OF_PORTS && anywhere; i++)
 		reason = i < pool->count ? join_at(skb, flow, pool, paired + i, nat) : REASON_OUT_OF_PORTS;
-	if (reason == REASON_OUT_OF_PORTS && reclaim_port(flow)) {
-		flow->reclaimed = 1;
-		reason = join_at(skb, flow, pool, paired, nat);
+	for (__u32 i = 0; i < RECLAIMS && reason == REASON_OUT_OF_PORTS; i++) {
+		if (!reclaim_port(flow, pool, anywhere ? POOL_ADDRESSES : paired))
+			break;
+		reason = join_at(skb, flow, pool, flow->reclaim.at, nat);
 	}
-	if (reason == REASON_OUT_OF_PORTS && nat->endpoint_dependent)
+	if (reason != REASON_OUT_OF_PORTS || !nat->endpoint_dependent)
+		return reason;
+	flow->reclaim.port = 0;
+	reason = dependent_take(skb, flow, address);
+	if (reason == REASON_OUT_OF_PORTS && flow->reclaim.port && reclaim_end(flow))
 		reason = dependent_take(skb, flow, address);
 	return reason;
 }

@@ -9,17 +9,44 @@
 #pragma once
 #include "flow.h"
 #include "port.h"
+#include "tcp.h"
 
 enum { DEPENDENT_TRIES = 8192 };
 
 struct dependent_search {
 	struct __sk_buff *skb;
+	struct flow *flow;
 	struct port_bits *reserved;
 	struct dependent_port_key key; /* result */
 	struct dependent_port inside;
 	__u32 low, size, start;
-	bool found, full;
 };
+
+/* Notes the connection that has the port at hand, if it is closed, and of several the one that has been so for longest. */
+INLINE void dependent_note_closed(struct dependent_search *search)
+{
+	struct dependent_port *inside = bpf_map_lookup_elem(&dependent_ports, &search->key);
+	struct reclaim *reclaim = &search->flow->reclaim;
+	struct session_key *key = &search->flow->far_key;
+	struct session *session;
+
+	if (!inside)
+		return;
+	*key = (struct session_key){
+		.compartment = inside->compartment,
+		.internal_address = inside->internal_address,
+		.internal_port = inside->internal_port,
+		.remote_address = search->key.remote_address,
+		.remote_port = search->key.remote_port,
+		.protocol = search->key.protocol,
+	};
+	session = bpf_map_lookup_elem(&sessions, key);
+	if (!session || !is_closed(session->state) || session->refreshed >= reclaim->oldest)
+		return;
+	reclaim->oldest = session->refreshed;
+	reclaim->port = ntohs(search->key.external_port);
+	reclaim->closed.session = *key;
+}
 
 static long dependent_step(__u32 round, struct dependent_search *search)
 {
@@ -36,8 +63,10 @@ static long dependent_step(__u32 round, struct dependent_search *search)
 			binding.port))
 		return 0;
 	error = map_update(&dependent_ports, &search->key, &search->inside, BPF_NOEXIST);
-	search->found = !error;
-	search->full = error && error != -EEXIST;
+	search->flow->ports.found = !error;
+	search->flow->ports.full = error && error != -EEXIST;
+	if (error == -EEXIST && binding.protocol == IPPROTO_TCP)
+		dependent_note_closed(search);
 	return error != -EEXIST;
 }
 
@@ -51,10 +80,14 @@ INLINE __u64 *find_dependent_count(__u32 nat)
 	return bpf_map_lookup_elem(&dependent_count, &nat);
 }
 
-/* Reserves an external port for this session's remote. Returns why not, otherwise REASON_NONE. */
+/*
+ * Reserves an external port for this session's remote. Returns why not, otherwise
+ * REASON_NONE. Without a free one, flow->reclaim has a closed connection whose port
+ * would do; called again then, it begins with that port.
+ */
 GLOBAL int dependent_take(struct __sk_buff *skb, struct flow *flow, const struct pool_address *pool)
 {
-	struct dependent_search search = { .skb = skb, .start = bpf_get_prandom_u32() };
+	struct dependent_search search = { .skb = skb, .flow = flow };
 	struct port_bits_key bits = {};
 	__u64 *count;
 
@@ -69,10 +102,18 @@ GLOBAL int dependent_take(struct __sk_buff *skb, struct flow *flow, const struct
 	search.inside.internal_port = flow->key.internal_port;
 	search.low = pool->dependent.low;
 	search.size = pool->dependent.high - pool->dependent.low + 1;
+	search.start = flow->reclaim.port ? flow->reclaim.port - search.low : bpf_get_prandom_u32();
 	search.reserved = bpf_map_lookup_elem(&reserved_ports, &bits);
+	flow->reclaim.port = 0;
+	flow->reclaim.oldest = ~0ULL;
+	flow->ports.found = flow->ports.full = false;
 	bpf_loop(search.size < DEPENDENT_TRIES ? search.size : DEPENDENT_TRIES, dependent_step, &search, 0);
-	if (!search.found)
-		return search.full ? REASON_BINDINGS_FULL : REASON_OUT_OF_PORTS;
+	if (unlikely(dry_run) && !flow->ports.found && flow->reclaim.port) { /* that would be ended */
+		search.key.external_port = htons(flow->reclaim.port);
+		flow->ports.found = true;
+	}
+	if (!flow->ports.found)
+		return flow->ports.full ? REASON_BINDINGS_FULL : REASON_OUT_OF_PORTS;
 	flow->opening.external_address = search.key.external_address;
 	flow->opening.external_port = search.key.external_port;
 	flow->opening.flags |= SESSION_ENDPOINT_DEPENDENT;

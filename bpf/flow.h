@@ -30,6 +30,19 @@ struct port_cursor {
 	bool found, full;
 };
 
+/* A search for a port that nobody uses any more: see port_reclaim.h. */
+struct reclaim {
+	__u32 port; /* the result; 0: none */
+	__u32 at; /* index of its address in the pool */
+	__u32 only; /* index of the address that is looked for; POOL_ADDRESSES: any */
+	/* In a dry run: */
+	__u32 counts; /* how often sessions have been counted */
+	__u32 sessions; /* of the port that is looked at: how many are closed */
+	__u64 since; /* and since when the last one is */
+	__u64 oldest; /* since when nobody has used the result */
+	struct closed closed; /* the connection that had the port */
+};
+
 /* Who is told why a packet was dropped. */
 enum tell { TELL_NOBODY, TELL_INSIDE, TELL_OUTSIDE };
 
@@ -49,7 +62,7 @@ struct flow {
 	struct route_query query; /* what the way out was asked for */
 	struct route route; /* of what is being opened */
 	__u32 dialler_interface; /* that the socket of a program of the host is bound to; 0: none */
-	__u32 reclaimed; /* a port that nobody uses has been had back for it */
+	struct reclaim reclaim;
 	struct port_cursor ports;
 	struct session session, far_session; /* to be put in; in a dry run, copies that may be changed */
 	__u8 binding[sizeof(struct binding)] __attribute__((aligned(8))); /* bytes: there may be no lock in an element a CPU */
@@ -78,6 +91,8 @@ INLINE struct flow *begin(__u32 context, __u32 l3)
 	flow->tell = TELL_NOBODY;
 	flow->compartment = OUTSIDE;
 	flow->network = flow->nat = flow->network_flags = 0;
+	if (unlikely(dry_run))
+		flow->reclaim.port = 0;
 	return flow;
 }
 

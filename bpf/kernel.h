@@ -171,6 +171,7 @@ static long (*const bpf_redirect_neigh)(__u32 ifindex, struct bpf_redir_neigh *,
 static long (*const bpf_skb_change_type)(struct __sk_buff *skb, __u32 type) = (void *)32;
 static long (*const bpf_redirect_peer)(__u32 ifindex, __u64 flags) = (void *)155;
 static __u64 (*const bpf_ktime_get_coarse_ns)(void) = (void *)160;
+static long (*const bpf_for_each_map_elem)(void *map, void *callback, void *context, __u64 flags) = (void *)164;
 static long (*const bpf_timer_init)(struct bpf_timer *, void *map, __u64 flags) = (void *)169;
 static long (*const bpf_timer_set_callback)(struct bpf_timer *, void *callback) = (void *)170;
 static long (*const bpf_timer_start)(struct bpf_timer *, __u64 nanoseconds, __u64 flags) = (void *)171;

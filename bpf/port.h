@@ -164,7 +164,8 @@ INLINE bool port_try(struct port_search *search, __u16 port)
 	if (bpf_map_lookup_elem(&bindings, &any) || host_talks(key) ||
 	    host_socket(search->skb, key->protocol, flow->key.remote_address, flow->key.remote_port, key->address, key->port))
 		return false;
-	error = map_update(&bindings, key, flow->binding, BPF_NOEXIST);
+	/* A dry run has not ended what the port had before. */
+	error = unlikely(dry_run) && flow->reclaim.port ? 0 : map_update(&bindings, key, flow->binding, BPF_NOEXIST);
 	if ((!error || (error == -EEXIST && is_dynamic(key))) && likely(!dry_run) &&
 	    !(__sync_fetch_and_or(&search->bits->word[port / 64], bit) & bit))
 		__sync_fetch_and_add(&search->bits->used, 1);
@@ -178,7 +179,7 @@ INLINE __u64 reserved_in_word(const struct port_search *search, __u32 word)
 	return search->reserved ? search->reserved->word[word % PORT_WORDS] : 0;
 }
 
-/* The next port to try: at random, then in order; 0: none in this step, -1: none at all. */
+/* The next port to try: the one that was had back, or at random, then in order; 0: none in this step, -1: none at all. */
 INLINE int port_next(__u32 round, struct port_search *search)
 {
 	struct port_cursor *at = &search->flow->ports;
@@ -186,8 +187,10 @@ INLINE int port_next(__u32 round, struct port_search *search)
 	__u32 word, bit;
 	__u16 port;
 
-	if (!bits)
+	if (!bits || (round && search->flow->reclaim.port))
 		return -1;
+	if (search->flow->reclaim.port)
+		return search->flow->reclaim.port;
 	if (round < RANDOM_TRIES) {
 		port = port_at(search->pool, bpf_get_prandom_u32() % (search->pool->ports ?: 1));
 		return (bits->word[port / 64] | reserved_in_word(search, port / 64)) >> (port % 64) & 1 ? 0 : port;

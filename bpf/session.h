@@ -75,11 +75,6 @@ GLOBAL int session_end(const struct session_key *map_key, struct session *sessio
 	return 0;
 }
 
-INLINE bool is_closed(__u32 state)
-{
-	return state == STATE_BOTH_FIN || state == STATE_TIME_WAIT;
-}
-
 /* The longest closed is forgotten where there is no room: it just keeps its port until it expires. */
 INLINE void note_closed(const struct session_key *key, __u64 since)
 {
@@ -112,7 +107,7 @@ GLOBAL int session_change_state(const struct session_key *key, struct session *s
 		lifetime = nat->tcp_transitory_timeout;
 	session->lifetime = lifetime;
 	session->refreshed = time;
-	if (is_closed(new))
+	if (is_closed(new) && !(session->flags & SESSION_ENDPOINT_DEPENDENT))
 		note_closed(key, time);
 	if (time + lifetime * SECOND < session->timer_due)
 		timer_set(key, session, time, lifetime * SECOND);
@@ -249,7 +244,8 @@ INLINE void session_adopt(struct session_key *key, struct session *session)
 		session->flags |= SESSION_INBOUND_REFRESH;
 	else
 		session->flags &= ~SESSION_INBOUND_REFRESH;
-	if (!(session->flags & SESSION_FILTER_ENTRY) && needs_filter_entry(key->protocol, nat, session->flags)) {
+	/* A guest's remote has not been spoken to yet. */
+	if (!(session->flags & (SESSION_FILTER_ENTRY | SESSION_GUEST)) && needs_filter_entry(key->protocol, nat, session->flags)) {
 		opening.external_address = session->external_address;
 		opening.external_port = session->external_port;
 		opening.flags = session->flags;

@@ -67,6 +67,17 @@ NOINLINE int session_undo(const struct session_key *key, struct opening *opening
 	return 0;
 }
 
+/* What is taken of the endpoint's limits. In a dry run the closed connection of its own that would make room has not been ended. */
+INLINE __u32 session_usage(const struct flow *flow, const struct session_key *key)
+{
+	const struct session_key *closed = &flow->reclaim.closed.session;
+
+	return unlikely(dry_run) && flow->reclaim.port && key->protocol == IPPROTO_TCP && closed->compartment == key->compartment &&
+			       same_address(closed->internal_address, key->internal_address)
+		       ? USAGE_SESSION_INSTEAD
+		       : USAGE_SESSION;
+}
+
 /*
  * Opens a session whose binding has been joined; the binding is left again if
  * that fails. If another CPU was faster, its session is the one.
@@ -80,7 +91,7 @@ INLINE int session_open(struct flow *flow, const struct session_key *key, struct
 
 	if (key->protocol == IPPROTO_UDP && nat->udp_inbound_refresh)
 		opening->flags |= SESSION_INBOUND_REFRESH;
-	taken = usage_take(&endpoint, nat, USAGE_SESSION);
+	taken = usage_take(&endpoint, nat, session_usage(flow, key));
 	if (taken == USAGE_REFUSED) {
 		session_undo(key, opening);
 		event_refused(EVENT_ENDPOINT_LIMIT, key, opening->nat, opening->network);

@@ -54,7 +54,7 @@ GLOBAL int open_outbound(struct __sk_buff *skb, struct flow *flow, __u32 own)
 	flow->opening = (struct opening){ .nat = id, .network = flow->network };
 	flow->query = (struct route_query){};
 	flow->route = (struct route){};
-	flow->reclaimed = false;
+	flow->reclaim.port = 0;
 	if (own) {
 		flow->opening.flags |= SESSION_HAIRPIN;
 		pool = find_pool_for(id, own, flow->key.remote_address);

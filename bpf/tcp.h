@@ -79,3 +79,9 @@ INLINE bool tcp_refreshes(__u32 state)
 {
 	return state >= STATE_ESTABLISHED && state <= STATE_EXTERNAL_FIN;
 }
+
+/* Whether both ends have closed a connection, or one has reset it. */
+INLINE bool is_closed(__u32 state)
+{
+	return state == STATE_BOTH_FIN || state == STATE_TIME_WAIT;
+}

@@ -6,7 +6,11 @@
 #pragma once
 #include "event.h"
 
-enum usage_kind { USAGE_SESSION, USAGE_PORT };
+enum usage_kind {
+	USAGE_SESSION,
+	USAGE_PORT,
+	USAGE_SESSION_INSTEAD, /* in a dry run: of one that would have been ended */
+};
 enum usage_result { USAGE_UNCOUNTED, USAGE_COUNTED, USAGE_REFUSED };
 
 INLINE struct usage *find_usage(const struct endpoint_key *endpoint)
@@ -38,7 +42,8 @@ GLOBAL int usage_take(const struct endpoint_key *endpoint, const struct nat *nat
 	opened = usage->second == second ? usage->opened : 0;
 	if (usage->ended) {
 		result = USAGE_UNCOUNTED;
-	} else if (kind == USAGE_PORT ? usage->ports >= max_ports : usage->sessions >= max_sessions || opened >= max_rate) {
+	} else if (kind == USAGE_PORT ? usage->ports >= max_ports
+				      : usage->sessions - (kind == USAGE_SESSION_INSTEAD) >= max_sessions || opened >= max_rate) {
 		result = USAGE_REFUSED;
 	} else if (likely(!dry_run)) {
 		if (kind == USAGE_PORT) {

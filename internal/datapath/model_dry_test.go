@@ -19,9 +19,7 @@ import (
 // table, and says what becomes of the packet then.
 func TestDryRun(t *testing.T) {
 	t.Parallel()
-	fixed(t, "rapid.checks", "40")
-	fixed(t, "rapid.seed", "3")
-	fixed(t, "rapid.nofailfile", "true")
+	fixed(t, 40, 3)
 	w, count := newTwin(t), newTally()
 	spec, err := kernel.LoadSpec()
 	check(t, err)

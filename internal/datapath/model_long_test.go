@@ -40,8 +40,6 @@ func TestModelForLong(t *testing.T) {
 // fromSeed draws the same sequences each time: go test -run 'TestModel$'
 // -rapid.checks=2000 -rapid.seed=SEED repeats them.
 func (w *twin) fromSeed(t *testing.T, seed int, count *tally) {
-	fixed(t, "rapid.checks", strconv.Itoa(longSequences))
-	fixed(t, "rapid.seed", strconv.Itoa(seed))
-	fixed(t, "rapid.nofailfile", "true")
+	fixed(t, longSequences, seed)
 	rapid.Check(t, func(t *rapid.T) { w.check(t, count) })
 }

@@ -27,11 +27,12 @@ const (
 	kindWait
 	kindMapping  // is there or not
 	kindSettings // of both NATs: one of them changes
+	kindShort    // a TCP connection from the inside is opened, answered and reset
 	kinds
 )
 
 func (k kind) String() string {
-	return [...]string{"out", "reply", "in", "near", "port", "error in", "error out", "hairpin", "egress", "other", "follow", "wait", "mapping", "settings"}[k]
+	return [...]string{"out", "reply", "in", "near", "port", "error in", "error out", "hairpin", "egress", "other", "follow", "wait", "mapping", "settings", "short connection"}[k]
 }
 
 var waits = []time.Duration{time.Second, 3 * time.Second, 7 * time.Second, 20 * time.Second, 45 * time.Second, 150 * time.Second, 500 * time.Second}
@@ -84,7 +85,7 @@ var (
 	// How often the kinds are drawn.
 	weights = []kind{
 		kindOut, kindOut, kindOut, kindOut, kindReply, kindReply, kindReply, kindIn, kindIn, kindIn, kindIn, kindNear, kindNear,
-		kindPort, kindPort, kindErrorIn, kindErrorOut, kindHairpin, kindHairpin, kindHairpin, kindErrorOut, kindFollow, kindFollow, kindFollow, kindEgress, kindOther, kindWait, kindWait, kindMapping, kindSettings,
+		kindPort, kindPort, kindErrorIn, kindErrorOut, kindHairpin, kindHairpin, kindHairpin, kindErrorOut, kindFollow, kindFollow, kindFollow, kindEgress, kindOther, kindWait, kindWait, kindMapping, kindSettings, kindShort, kindShort,
 	}
 )
 

@@ -162,6 +162,27 @@ func (o operation) fromOutside(from, to netip.AddrPort) natmodel.Arrival {
 // shortestFrame is the least of IPv4 that a test run takes: both headers.
 const shortestFrame = 14 + 20
 
+// shortConnection is a TCP connection from the inside that is over at once.
+func (p *pairOf) shortConnection(o operation) error {
+	o.Protocol, o.Odd = model.TCP, plain
+	who := parties[o.Who]
+	from, to := netip.AddrPortFrom(who.address, insidePorts[o.Port]), o.remote()
+	for _, o.Flags = range []byte{wire.Syn, wire.SynAck, wire.Rst} {
+		a := o.fromInside(who, from, to)
+		if o.Flags == wire.SynAck {
+			session := p.model.Sessions()[natmodel.SessionKey{Compartment: who.compartment, Protocol: model.TCP, Internal: from, Remote: to}]
+			if session == nil {
+				return nil // refused
+			}
+			a = o.fromOutside(to, session.External)
+		}
+		if err := p.step(a); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
 // turns: fragments and what is big may have been in the reassembly namespace.
 func (o operation) turns() int {
 	if o.Odd == oddFirstFragment || o.Odd == oddLaterFragment || o.Odd == oddBig {

@@ -3,6 +3,7 @@ package datapath
 import (
 	"bytes"
 	"errors"
+	"fmt"
 	"net/netip"
 	"testing"
 	"time"
@@ -245,6 +246,47 @@ var disagreements = []struct {
 			a := o.onSession(key, s)
 			a.Frame = append(a.Frame, bytes.Repeat([]byte{0xee}, 16)...)
 			return p.step(a)
+		},
+	},
+	{
+		name: "RFC 4787 REQ-8, stricter filtering lets no guest's remote in further", world: func(w *world) { w.Rules.UDP = model.EndpointIndependent },
+		sequence: func(p *pairOf) error {
+			guest := wire.Segment{Protocol: model.UDP, From: at(remotes[2], 80)}
+			err := p.udp(0, 1000, at(wire.RemoteAddress, 80))
+			_, session, _ := operation{}.session(p.model)
+			if err == nil {
+				guest.To = session.External
+				err = p.fromOutside(guest)
+			}
+			guest.From = at(remotes[2], 1000)
+			return errors.Join(err, p.setRules(p.rules.changed(1, 0)), p.fromOutside(guest), p.finish())
+		},
+	},
+	{
+		name:  "RFC 6888 REQ-8, what is closed gives its ports back, on any address and for a remote alone",
+		world: func(w *world) { w.Rules.Arbitrary, w.Rules.EndpointDependent = true, true },
+		sequence: func(p *pairOf) error {
+			for n := range 40 {
+				o := operation{Who: []int{0, 2, 4}[n%3], Port: n / 3 % 4, Remote: n % 2}
+				if err := p.shortConnection(o); err != nil {
+					return err
+				}
+			}
+			if len(p.drops) > 0 {
+				return fmt.Errorf("refused: %v", p.drops)
+			}
+			return p.finish()
+		},
+	},
+	{
+		name: "design, rule 4: a port from which the host talked is its own for five minutes and until it is noted again",
+		sequence: func(p *pairOf) error {
+			talk := wire.Segment{Protocol: model.UDP, From: at(secondAddress, 3000), To: at(wire.RemoteAddress, 80)}
+			err := errors.Join(p.toOutside(talk), p.pass(8*time.Second), p.toOutside(talk), p.pass(297*time.Second))
+			for port := range uint16(4) {
+				err = errors.Join(err, p.udp(0, 1000+port, at(wire.RemoteAddress, 80)))
+			}
+			return errors.Join(err, p.finish())
 		},
 	},
 }

@@ -203,7 +203,7 @@ func (w *twin) reset(begin world) error {
 		clearMap[kernel.EndpointKey, kernel.Usage](o.Usages), clearMap[kernel.StationKey, kernel.Station](o.Stations), clearMap[kernel.EndpointKey, kernel.Holder](o.Holders),
 		clearMap[uint32, kernel.PortLoad](o.PortLoads), clearMap[kernel.RefusalKey, kernel.Refusal](o.Refusals),
 		clearMap[kernel.DependentPortKey, kernel.DependentPort](o.DependentPorts),
-		clearMap[uint32, uint64](o.DependentCount), w.drainHeld(func(kernel.HoldDown) {}),
+		clearMap[uint32, uint64](o.DependentCount), w.drainHeld(func(kernel.HoldDown) {}), w.drainClosed(),
 		clearMap[kernel.FragmentKey, kernel.Fragment](o.Fragments), clearMap[kernel.FragmentKey, uint64](o.ForeignFragments),
 		clearMap[kernel.HostPortKey, uint64](o.HostPorts),
 		clearMap[kernel.PortBitsKey, kernel.PortBits](o.PortBits), clearMap[uint64, kernel.SessionTimer](o.Timers), w.clearDrops(),

@@ -4,7 +4,9 @@ import (
 	"errors"
 	flags "flag"
 	"fmt"
+	"strconv"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -18,22 +20,27 @@ import (
 // reason. Longer: make model, or -rapid.checks=100000 -rapid.seed=7 -timeout 0.
 func TestModel(t *testing.T) {
 	t.Parallel()
-	fixed(t, "rapid.checks", "1500")
-	fixed(t, "rapid.seed", "1")
-	fixed(t, "rapid.nofailfile", "true")
+	fixed(t, 1500, 1)
 	w, count := newTwin(t), newTally()
 	rapid.Check(t, func(t *rapid.T) { w.check(t, count) })
 	t.Log(count)
 }
 
-// fixed gives one of rapid's flags another default for this test: CI does the
-// same work each time.
-func fixed(t *testing.T, name, value string) {
+// fixing is held by the test that rapid's flags are set for: they are one for all tests of a process.
+var fixing sync.Mutex
+
+// fixed gives rapid's flags other defaults for this test: CI does the same work each
+// time. Tests that run beside it wait.
+func fixed(t *testing.T, checks, seed int) {
 	t.Helper()
-	f := flags.Lookup(name)
-	if f.Value.String() == f.DefValue {
-		check(t, f.Value.Set(value))
-		t.Cleanup(func() { _ = f.Value.Set(f.DefValue) })
+	fixing.Lock()
+	t.Cleanup(fixing.Unlock)
+	for name, value := range map[string]string{"rapid.checks": strconv.Itoa(checks), "rapid.seed": strconv.Itoa(seed), "rapid.nofailfile": "true"} {
+		f := flags.Lookup(name)
+		if f.Value.String() == f.DefValue {
+			check(t, f.Value.Set(value))
+			t.Cleanup(func() { _ = f.Value.Set(f.DefValue) })
+		}
 	}
 }
 
@@ -90,13 +97,15 @@ func (w *twin) sequence(start world, ops []operation, trace *strings.Builder) (i
 	}
 	for i, o := range ops {
 		if trace != nil && o.Kind >= kindWait {
-			fmt.Fprintf(trace, "%d: %v %d\n", i, o.Kind, o.Pick)
+			fmt.Fprintf(trace, "%d: %v %+v\n", i, o.Kind, o)
 		}
 		switch o.Kind {
 		case kindWait:
 			err = p.pass(waits[o.Pick%len(waits)])
 		case kindSettings:
 			err = p.setRules(p.rules.changed(o.Pick, o.Remote))
+		case kindShort:
+			err = p.shortConnection(o)
 		case kindMapping:
 			id := uint32((o.Pick+8*o.Port)%drawnMappings) + 1
 			if !mappings[id] && len(p.model.Bindings()) >= start.Bindings {

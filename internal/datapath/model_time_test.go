@@ -30,6 +30,19 @@ func (w *twin) drainHeld(sink func(kernel.HoldDown)) error {
 	}
 }
 
+// drainClosed empties the queue of closed connections.
+func (w *twin) drainClosed() error {
+	for {
+		var c kernel.Closed
+		if err := w.dp.objects.ClosedSessions.LookupAndDelete(nil, &c); err != nil {
+			if errors.Is(err, ebpf.ErrKeyNotExist) {
+				return nil
+			}
+			return err
+		}
+	}
+}
+
 // endRests lets time pass for resting ports, and does what release_step of
 // bpf/binding.h does when the wheel turns.
 func (w *twin) endRests(by time.Duration) error {

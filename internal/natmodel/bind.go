@@ -96,16 +96,16 @@ func (m *Model) bindNew(key SessionKey, id, network uint32, paired PoolAddress) 
 	if m.tooManyPorts(key, rules.Limits) {
 		return wayOut{}, m.refused(LimitReached, key, id, network)
 	}
-	free := m.freePorts(key.Protocol, paired)
+	on := []PoolAddress{paired}
 	if rules.Pooling == model.Arbitrary {
-		for _, a := range rules.Pool {
-			if a.Address != paired.Address {
-				free = append(free, m.freePorts(key.Protocol, a)...)
-			}
-		}
+		on = rules.Pool
 	}
-	if len(free) == 0 && m.reclaim(key.Protocol, id) {
-		free = m.freePorts(key.Protocol, paired)
+	var free []netip.AddrPort
+	for _, a := range on {
+		free = append(free, m.freePorts(key.Protocol, a)...)
+	}
+	if len(free) == 0 {
+		free = m.reclaim(key.Protocol, id, on)
 	}
 	switch { // RFC 6888 REQ-13: not before the last port is taken
 	case len(free) == 0 && rules.EndpointDependent:
@@ -126,6 +126,9 @@ func (m *Model) bindNew(key SessionKey, id, network uint32, paired PoolAddress) 
 // 3), from a slice that no binding has (RFC 4787 REQ-11).
 func (m *Model) endpointDependent(key SessionKey, id, network uint32, paired PoolAddress) (wayOut, Reason) {
 	free := m.freeDependent(key, paired)
+	if len(free) == 0 {
+		free = m.reclaimDependent(key, paired)
+	}
 	if len(free) == 0 {
 		return wayOut{}, m.refused(PortsExhausted, key, id, network)
 	}

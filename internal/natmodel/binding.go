@@ -27,8 +27,12 @@ type Binding struct {
 	until   time.Duration
 }
 
-// hostPortMemory is how long a port from which the host talked stays its own.
-const hostPortMemory = 300 * time.Second
+// hostPortMemory is how long a port from which the host talked stays its own, at
+// least: that it still does is noted once in hostPortPrecision.
+const (
+	hostPortMemory    = 300 * time.Second
+	hostPortPrecision = 10 * time.Second
+)
 
 // join adds a session to a binding. One that rests is taken up again.
 func (m *Model) join(at BindingKey) {

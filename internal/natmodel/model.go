@@ -99,12 +99,6 @@ type holder struct {
 // stationSilent is how long who has an address may be silent before another may have it.
 const stationSilent = 300 * time.Second
 
-// heldPort is a port in hold-down.
-type heldPort struct {
-	at    BindingKey
-	until time.Duration
-}
-
 // New returns a NAT without sessions.
 func New(c Config) *Model {
 	m := &Model{

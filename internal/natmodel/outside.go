@@ -230,7 +230,8 @@ func (m *Model) toOutside(p *packet, marked bool) Result {
 		return passed() // no NAT takes such a port by itself
 	}
 	key := BindingKey{p.protocol, p.source}
-	if _, known := m.hostPorts[key]; known || m.bindings[key] == nil {
+	noted, known := m.hostPorts[key]
+	if known && noted+hostPortPrecision < m.now || !known && m.bindings[key] == nil {
 		m.hostPorts[key] = m.now
 	}
 	return passed()

@@ -40,7 +40,7 @@ func (m *Model) freeDependent(key SessionKey, a PoolAddress) []netip.AddrPort {
 func (m *Model) isReserved(at BindingKey) bool {
 	talked, hosts := m.hostPorts[at]
 	return m.mappingOn(at.Protocol, at.External) != 0 || m.config.listens(at.Protocol, at.External) ||
-		hosts && talked+hostPortMemory > m.now
+		hosts && talked+hostPortMemory+hostPortPrecision > m.now
 }
 
 // chosen is the port that the data path took, if it might.

@@ -2,7 +2,6 @@ package natmodel
 
 import (
 	"net/netip"
-	"slices"
 	"time"
 
 	"github.com/hostnat/hostnat/internal/model"
@@ -121,7 +120,7 @@ func (m *Model) track(key SessionKey, s *Session, p *packet, outward bool) {
 		if s.halfOpen {
 			s.Lifetime = rules.Timeouts.TCPTransitory.Duration()
 		}
-		if isClosed(next) {
+		if isClosed(next) && !s.dependent {
 			m.closed = append(m.closed, closedSession{key, m.now})
 		}
 		m.event(SessionState, key, s)
@@ -132,80 +131,6 @@ func (m *Model) track(key SessionKey, s *Session, p *packet, outward bool) {
 	case keepsAlive(s.State, outward, p.tcpFlags):
 		s.Refreshed = m.now
 	}
-}
-
-// closedSession is a connection that both ends have closed, or one has reset.
-type closedSession struct {
-	key   SessionKey
-	since time.Duration
-}
-
-func isClosed(s model.TCPState) bool { return s == model.StateBothFIN || s == model.StateTimeWait }
-
-// reclaimTries is how many closed connections or ports in hold-down are looked at for one that can be had back.
-const reclaimTries = 64
-
-// reclaim has a port of a NAT back that nobody uses any more: of the connection that
-// has been closed for longest, or for other protocols the one that has been in
-// hold-down for longest (RFC 6888 REQ-8). It reports whether there was one.
-func (m *Model) reclaim(p model.Protocol, nat uint32) bool {
-	if p != model.TCP {
-		return m.reclaimHeld(p, nat)
-	}
-	for range reclaimTries {
-		if len(m.closed) == 0 {
-			return false
-		}
-		c := m.closed[0]
-		m.closed = m.closed[1:]
-		s := m.sessions[c.key]
-		if s == nil || !isClosed(s.State) || s.Refreshed != c.since {
-			continue
-		}
-		if s.NAT == nat {
-			m.endSession(c.key)
-			return true
-		}
-		m.closed = append(m.closed, c)
-	}
-	return false
-}
-
-// reclaimHeld ends the hold-down of a port of the NAT. Others' ports go to the end of
-// the queue. Of several that went into it within a second any may be the first, since
-// the data path counts in seconds: the one that it chose, then.
-func (m *Model) reclaimHeld(p model.Protocol, nat uint32) bool {
-	stale := func(h heldPort) bool {
-		b := m.bindings[h.at]
-		return b == nil || !b.Held || b.until != h.until
-	}
-	fits := func(h heldPort) bool { return h.at.Protocol == p && m.bindings[h.at].NAT == nat }
-	for range reclaimTries {
-		if len(m.held) == 0 {
-			return false
-		}
-		h := m.held[0]
-		m.held = m.held[1:]
-		if stale(h) {
-			if b := m.bindings[h.at]; b == nil || b.Configured {
-				delete(m.resting, h.at) // a mapping has had it since
-			}
-			continue
-		}
-		if !fits(h) {
-			m.held = append(m.held, h)
-			continue
-		}
-		chosen := slices.IndexFunc(m.held, func(o heldPort) bool {
-			return o.at.External == m.choice.External && o.until <= h.until+time.Second && !stale(o) && fits(o)
-		})
-		if h.at.External != m.choice.External && chosen >= 0 {
-			h, m.held[chosen] = m.held[chosen], h
-		}
-		delete(m.bindings, h.at)
-		return true
-	}
-	return false
 }
 
 // hosts is how many of a binding's sessions keep it: not those that remotes have

@@ -287,8 +287,20 @@ type bpfFlow struct {
 		Pad     uint8
 	}
 	DiallerInterface uint32
-	Reclaimed        uint32
-	Ports            struct {
+	_                [4]byte
+	Reclaim          struct {
+		_        structs.HostLayout
+		Port     uint32
+		At       uint32
+		Only     uint32
+		Counts   uint32
+		Sessions uint32
+		_        [4]byte
+		Since    uint64
+		Oldest   uint64
+		Closed   bpfClosed
+	}
+	Ports struct {
 		_          structs.HostLayout
 		Candidates uint64
 		Base       uint32

@@ -150,7 +150,9 @@ func TestStackAndFrames(t *testing.T) {
 		var stacks []string
 		for _, f := range list {
 			all[f.name] = f
-			stacks = append(stacks, strconv.Itoa(f.stack()))
+			if !strings.HasPrefix(f.name, "dry_") { // for dry runs alone: the verifier has left it out
+				stacks = append(stacks, strconv.Itoa(f.stack()))
+			}
 			roots = append(roots, slices.Sorted(maps.Keys(f.async))...)
 		}
 		if got, said := strings.Join(stacks, "+"), verifiersStacks(loaded.Programs[name].VerifierLog); got != said {

@@ -13,6 +13,7 @@ type (
 	BindingIndexKey  = bpfBindingIndexKey
 	BindingKey       = bpfBindingKey
 	Claim            = bpfClaim
+	Closed           = bpfClosed
 	Delivery         = bpfDelivery
 	DependentPort    = bpfDependentPort
 	DependentPortKey = bpfDependentPortKey
