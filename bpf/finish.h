@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: (GPL-2.0 OR BSD-2-Clause) */
-/* Where a program's packet ends: the one place that counts, and from which the sender is told. */
+/* Where a program's packet ends: the one place that counts and records drops, and from which the sender is told. */
 #pragma once
-#include "flow.h"
+#include "record.h"
 
 /* Turns the packet into an error to its sender. Each address family defines it. */
 static int answer(struct __sk_buff *skb, const struct flow *flow);
@@ -11,8 +11,10 @@ NOINLINE int dropped(struct __sk_buff *skb, struct flow *flow)
 	__u32 reason = flow->reason;
 	__u64 *count = bpf_map_lookup_elem(&drops, &reason);
 
-	if (count && reason != REASON_NONE && likely(!dry_run))
+	if (count && reason != REASON_NONE && likely(!dry_run)) {
 		*count += 1; /* per CPU, and no other program comes between */
+		record_drop(skb, flow);
+	}
 	return flow->tell == TELL_NOBODY ? TCX_DROP : answer(skb, flow);
 }
 

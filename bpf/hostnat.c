@@ -15,6 +15,7 @@
 #include "ip4_guard.h"
 #include "ip4_inbound.h"
 #include "ip4_loopback.h"
+#include "ip4_record.h"
 #include "ip4_reassembly_link.h"
 #include "ip4_refuse.h"
 #include "ip4_switch_port.h"
@@ -65,7 +66,7 @@ INLINE int from_endpoint(struct __sk_buff *skb, struct flow *flow)
 SEC("tcx/ingress")
 int inside_ingress(struct __sk_buff *skb)
 {
-	struct flow *flow = begin(CONTEXT_PACKET, sizeof(struct ethhdr));
+	struct flow *flow = begin(CONTEXT_PACKET, sizeof(struct ethhdr), PROGRAM_INSIDE_INGRESS);
 
 	return flow ? finish(skb, flow, from_endpoint(skb, flow)) : TCX_DROP;
 }
@@ -95,7 +96,7 @@ INLINE int from_bridge(struct __sk_buff *skb, struct flow *flow)
 SEC("tcx/ingress")
 int bridge_ingress(struct __sk_buff *skb)
 {
-	struct flow *flow = begin(CONTEXT_PACKET, sizeof(struct ethhdr));
+	struct flow *flow = begin(CONTEXT_PACKET, sizeof(struct ethhdr), PROGRAM_BRIDGE_INGRESS);
 
 	return flow ? finish(skb, flow, from_bridge(skb, flow)) : TCX_DROP;
 }
@@ -119,7 +120,7 @@ INLINE int from_port(struct __sk_buff *skb, struct flow *flow)
 SEC("tcx/ingress")
 int port_ingress(struct __sk_buff *skb)
 {
-	struct flow *flow = begin(CONTEXT_PACKET, sizeof(struct ethhdr));
+	struct flow *flow = begin(CONTEXT_PACKET, sizeof(struct ethhdr), PROGRAM_PORT_INGRESS);
 
 	return flow ? finish(skb, flow, from_port(skb, flow)) : TCX_DROP;
 }
@@ -136,7 +137,7 @@ INLINE int from_outside(struct __sk_buff *skb, struct flow *flow)
 SEC("tcx/ingress")
 int outside_ingress(struct __sk_buff *skb)
 {
-	struct flow *flow = begin(CONTEXT_PACKET, sizeof(struct ethhdr));
+	struct flow *flow = begin(CONTEXT_PACKET, sizeof(struct ethhdr), PROGRAM_OUTSIDE_INGRESS);
 
 	return flow ? finish(skb, flow, from_outside(skb, flow)) : TCX_DROP;
 }
@@ -145,7 +146,7 @@ int outside_ingress(struct __sk_buff *skb)
 SEC("tcx/ingress")
 int outside_ingress_l3(struct __sk_buff *skb)
 {
-	struct flow *flow = begin(CONTEXT_PACKET, 0);
+	struct flow *flow = begin(CONTEXT_PACKET, 0, PROGRAM_OUTSIDE_INGRESS);
 
 	if (!flow)
 		return TCX_DROP;
@@ -161,7 +162,7 @@ int outside_egress(struct __sk_buff *skb)
 		return TCX_NEXT;
 	if (unlikely(skb->mark == MARK_TO_DIALLER))
 		return bpf_redirect(LOOPBACK_IFINDEX, 0);
-	flow = begin(CONTEXT_PACKET, sizeof(struct ethhdr));
+	flow = begin(CONTEXT_PACKET, sizeof(struct ethhdr), PROGRAM_OUTSIDE_EGRESS);
 	return flow ? finish(skb, flow, guard(skb, flow)) : TCX_DROP;
 }
 
@@ -174,7 +175,7 @@ int outside_egress_l3(struct __sk_buff *skb)
 		return TCX_NEXT;
 	if (unlikely(skb->mark == MARK_TO_DIALLER))
 		return bpf_redirect(LOOPBACK_IFINDEX, 0);
-	flow = begin(CONTEXT_PACKET, 0);
+	flow = begin(CONTEXT_PACKET, 0, PROGRAM_OUTSIDE_EGRESS);
 	return flow ? finish(skb, flow, guard(skb, flow)) : TCX_DROP;
 }
 
@@ -182,7 +183,7 @@ int outside_egress_l3(struct __sk_buff *skb)
 SEC("tcx/egress")
 int reassembly_enter(struct __sk_buff *skb)
 {
-	struct flow *flow = begin(CONTEXT_REASSEMBLY, sizeof(struct ethhdr));
+	struct flow *flow = begin(CONTEXT_REASSEMBLY, sizeof(struct ethhdr), PROGRAM_REASSEMBLY_ENTER);
 
 	return flow ? finish(skb, flow, reassembly_in(skb, flow)) : TCX_DROP;
 }
@@ -190,7 +191,7 @@ int reassembly_enter(struct __sk_buff *skb)
 SEC("tcx/ingress")
 int reassembly_leave(struct __sk_buff *skb)
 {
-	struct flow *flow = begin(CONTEXT_REASSEMBLY, sizeof(struct ethhdr));
+	struct flow *flow = begin(CONTEXT_REASSEMBLY, sizeof(struct ethhdr), PROGRAM_REASSEMBLY_LEAVE);
 
 	return flow ? finish(skb, flow, reassembly_out(skb, flow)) : TCX_DROP;
 }
@@ -204,28 +205,28 @@ int loopback_egress(struct __sk_buff *skb)
 
 	if (likely(!answer && !may_be_published(skb)))
 		return TCX_NEXT;
-	flow = begin(CONTEXT_PACKET, sizeof(struct ethhdr));
+	flow = begin(CONTEXT_PACKET, sizeof(struct ethhdr), PROGRAM_LOOPBACK_EGRESS);
 	if (!flow)
 		return TCX_DROP;
 	return finish(skb, flow, answer ? to_dialler_address(skb, flow) : from_host(skb, flow));
 }
 
 /*
- * User space ends a session by a test run of this program, with the key behind
- * an Ethernet header's worth of bytes: so its binding is left as always.
+ * User space ends a session by a test run of this program, with the key and why
+ * behind an Ethernet header's worth of bytes: so its binding is left as always.
  */
 SEC("tcx/ingress")
 int end_session(struct __sk_buff *skb)
 {
-	struct session_key key;
+	struct end_request request;
 	struct session *session;
 
-	if (bpf_skb_load_bytes(skb, sizeof(struct ethhdr), &key, sizeof(key)))
+	if (bpf_skb_load_bytes(skb, sizeof(struct ethhdr), &request, sizeof(request)))
 		return TCX_DROP;
-	session = bpf_map_lookup_elem(&sessions, &key);
+	session = bpf_map_lookup_elem(&sessions, &request.key);
 	if (!session)
 		return TCX_PASS;
-	session_end(&key, session);
+	session_end(&request.key, session, request.cause);
 	return TCX_NEXT;
 }
 
@@ -249,7 +250,7 @@ int adopt_session(struct __sk_buff *skb)
 	due = session_due(session, time);
 	if (!due) {
 		event_session(EVENT_SESSION_TIMEOUT, &key, session);
-		session_end(&key, session);
+		session_end(&key, session, END_TIMEOUT);
 		return TCX_NEXT;
 	}
 	if (session->timer_due && session->timer_due <= due)

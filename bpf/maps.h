@@ -168,6 +168,12 @@ INLINE __u64 now(void)
 	return bpf_ktime_get_coarse_ns();
 }
 
+/* The recorder's: ns since the machine has booted, suspended or not, so that it still says when something was after a sleep. */
+INLINE __u64 since_boot(void)
+{
+	return bpf_ktime_get_boot_ns();
+}
+
 INLINE __u32 mix(__u32 value)
 {
 	value = (value ^ (value >> 16)) * 0x45d9f3b;

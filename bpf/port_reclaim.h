@@ -150,7 +150,7 @@ INLINE bool reclaim_end(struct flow *flow)
 	struct session *session = bpf_map_lookup_elem(&sessions, key);
 
 	if (session)
-		session_end(key, session);
+		session_end(key, session, END_PRESSURE);
 	return true;
 }
 

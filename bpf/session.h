@@ -3,6 +3,7 @@
 #pragma once
 #include "endpoint_dependent.h"
 #include "filter.h"
+#include "record.h"
 #include "tcp.h"
 #include "wheel.h"
 
@@ -57,10 +58,12 @@ INLINE void session_release(const struct session_key *key, const struct opening 
  * Ends a session. Whoever deletes the element does the rest, so it is done
  * once. What is needed later is copied first: the memory may be used again.
  */
-GLOBAL int session_end(const struct session_key *map_key, struct session *session)
+GLOBAL int session_end(const struct session_key *map_key, struct session *session, __u32 cause)
 {
 	struct opening opening = {};
+	struct end_record *record;
 	struct session_key key;
+	__u64 serial = 0;
 
 	if (!map_key || !session || unlikely(dry_run))
 		return 0;
@@ -70,8 +73,11 @@ GLOBAL int session_end(const struct session_key *map_key, struct session *sessio
 	opening.external_port = session->external_port;
 	opening.flags = session->flags;
 	event_session(EVENT_SESSION_DELETE, &key, session);
-	if (!map_delete(&sessions, &key))
-		session_release(&key, &opening);
+	record = record_end(&key, session, cause, &serial);
+	if (map_delete(&sessions, &key))
+		return 0;
+	record_publish(record, serial);
+	session_release(&key, &opening);
 	return 0;
 }
 

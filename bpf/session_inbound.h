@@ -124,6 +124,6 @@ GLOBAL int take_over(struct flow *flow)
 	session = bpf_map_lookup_elem(&sessions, &flow->key);
 	if (!session || flow->key.protocol == IPPROTO_TCP || is_mapped(&flow->key, session))
 		return REASON_SESSION_CLASH;
-	session_end(&flow->key, session);
+	session_end(&flow->key, session, END_TAKEN_OVER);
 	return open_inbound(flow, 0);
 }

@@ -55,7 +55,7 @@ INLINE int session_start(const struct session_key *key)
 	event_session(EVENT_SESSION_CREATE, key, session);
 	if (timer_set(key, session, session->created, session->lifetime * SECOND))
 		return REASON_NONE;
-	session_end(key, session); /* one that never expires is worse than none */
+	session_end(key, session, END_NO_MEMORY); /* one that never expires is worse than none */
 	return REASON_SESSIONS_FULL;
 }
 

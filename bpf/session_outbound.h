@@ -134,7 +134,7 @@ GLOBAL int route_refresh(struct __sk_buff *skb, struct flow *flow, struct sessio
 		return reason;
 	last = session_interface(session);
 	if (last && last != route->ifindex && !may_leave_by(&flow->key, session, route)) {
-		session_end(&flow->key, session);
+		session_end(&flow->key, session, END_ROUTE_CHANGED);
 		return REASON_ROUTE_CHANGED;
 	}
 	route_keep(session, route, tos, now());

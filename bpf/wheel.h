@@ -118,7 +118,7 @@ GLOBAL int timer_set(const struct session_key *key, struct session *session, __u
 }
 
 /* Defined in session.h. */
-GLOBAL int session_end(const struct session_key *map_key, struct session *session);
+GLOBAL int session_end(const struct session_key *map_key, struct session *session, __u32 cause);
 
 /* When a session has to be looked at again; 0: it has expired. */
 INLINE __u64 session_due(const struct session *session, __u64 now)
@@ -147,7 +147,7 @@ INLINE void timer_visit(__u64 id, struct session_timer *timer, __u64 now)
 		}
 		if (!due)
 			event_session(EVENT_SESSION_TIMEOUT, &key, session);
-		session_end(&key, session); /* one without a timer would live for ever */
+		session_end(&key, session, due ? END_NO_MEMORY : END_TIMEOUT); /* one without a timer would live for ever */
 	}
 	map_delete(&timers, &id);
 }

@@ -31,6 +31,7 @@ func scriptCommands() map[string]func(*testscript.TestScript, bool, []string) {
 		"firewall":      firewallCommand,
 		"finds":         findsCommand,
 		"missing":       missingCommand,
+		"prints":        printsCommand,
 		"numbers-agree": numbersAgree,
 		"nothing-left":  func(m *machine, _ *testscript.TestScript, _ []string) error { return m.nothingLeft() },
 	}
@@ -115,8 +116,16 @@ func hostnatCommand(m *machine, ts *testscript.TestScript, args []string) error 
 
 // missingCommand fails if the command line prints a text.
 func missingCommand(m *machine, _ *testscript.TestScript, args []string) error {
+	return m.printsOrNot(args, false)
+}
+
+func printsCommand(m *machine, _ *testscript.TestScript, args []string) error {
+	return m.printsOrNot(args, true)
+}
+
+func (m *machine) printsOrNot(args []string, want bool) error {
 	code, stdout, stderr := m.hostnat(context.Background(), m.place(args[1:]...)...)
-	if code != 0 || strings.Contains(stdout, args[0]) {
+	if code != 0 || strings.Contains(stdout, args[0]) != want {
 		return fmt.Errorf("hostnat %s: exit code %d, printed %q %s", strings.Join(args[1:], " "), code, stdout, stderr)
 	}
 	return nil

@@ -24,6 +24,7 @@ import (
 //	hostnat ARG...                 the command line
 //	refuse MESSAGE ARG...          it must exit 1, print this one line, and change nothing
 //	missing TEXT ARG...            the command line does not print that
+//	prints TEXT ARG...             it prints that: for retry
 //	misuse MESSAGE ARG...          the same with exit code 2
 //	as root|nobody                 who runs the command line from here on
 //	together N ARG...              so many at once, {} being 1 to N; each works or is refused by one line
@@ -113,6 +114,7 @@ func build(t *testing.T) string {
 func (m *machine) setVariables(e *testscript.Env) {
 	e.Values[machineKey{}] = m
 	e.Setenv("host", m.Host.Name)
+	e.Setenv("remote", m.Remote.Name)
 	e.Setenv("STATE", m.stateDir())
 	e.Setenv("RUN", m.runDir())
 	e.Setenv("SOCKET", m.socket())

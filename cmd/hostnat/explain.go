@@ -4,39 +4,117 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"time"
 
 	"github.com/spf13/cobra"
 
 	"github.com/hostnat/hostnat/api"
 )
 
+// recently is how far back explain looks if it is not told.
+const recently = "1h"
+
 func explainCommand(a *app) *cobra.Command {
 	var spec api.ExplainSpec
+	var since string
+	var filter api.Filter
 	cmd := &cobra.Command{
-		Use: "explain PROTOCOL FROM TO", Short: "Say what would become of a packet, and what would change it",
-		Long: "Say what would become of the first packet of a flow: where it comes in, how it is translated,\n" +
-			"where it goes, or why not and which command would change that. The data path's own programs\n" +
-			"decide it with the tables as they are, and nothing is changed or sent.\n\n" +
+		Use: "explain (PROTOCOL FROM TO | [ENDPOINT] [--since TIME])", Short: "Say what would become of a packet, or what failed lately and why",
+		Long: "With PROTOCOL FROM TO: say what would become of the first packet of a flow: where it comes in,\n" +
+			"how it is translated, where it goes, or why not and which command would change that. The data\n" +
+			"path's own programs decide it with the tables as they are, and nothing is changed or sent.\n\n" +
 			"  hostnat explain tcp c1 93.184.216.34:443                  from an endpoint\n" +
 			"  hostnat explain tcp 198.51.100.7:5555 203.0.113.1:8080    from outside\n" +
 			"  hostnat explain icmp c1 c2                                between endpoints\n\n" +
-			"FROM and TO are NAME[:PORT] or ADDRESS[:PORT]; TO's port is needed for tcp and udp.",
-		Args: positional("PROTOCOL", "FROM", "TO"), ValidArgsFunction: a.arguments(packetProtocols, endpointNames, endpointNames),
-		RunE: func(cmd *cobra.Command, args []string) error {
+			"FROM and TO are NAME[:PORT] or ADDRESS[:PORT]; TO's port is needed for tcp and udp.\n\n" +
+			"With an ENDPOINT, with --since or with filters: say what failed since then: packets that were\n" +
+			"dropped, connections that nobody answered, sessions that were cut. The kernel records this\n" +
+			"all the time, also while no daemon runs.\n\n" +
+			"  hostnat explain c1                                        of an endpoint, in the last hour\n" +
+			"  hostnat explain --since 03:10                             of everybody\n" +
+			"  hostnat explain --since 10m --remote 93.184.216.34        with a remote\n\n" +
+			"TIME is 03:10, 2026-11-30 03:10, 10m (ago), or as of RFC 3339.",
+		Args: optional("PROTOCOL", "FROM", "TO"), ValidArgsFunction: a.arguments(packetProtocols, endpointNames, endpointNames),
+	}
+	cmd.RunE = func(cmd *cobra.Command, args []string) error {
+		flags := cmd.Flags()
+		switch {
+		case len(args) == 3 && (flags.Changed("since") || filter != api.Filter{}):
+			return usagef(cmd, "--since and filters are for what has happened; PROTOCOL FROM TO asks what would")
+		case len(args) == 3:
 			spec.Protocol, spec.From, spec.To = args[0], args[1], args[2]
-			e, err := a.client().Explain(cmd.Context(), spec)
-			if err != nil {
-				return err
-			}
-			if a.format != formatTable {
-				return a.print(e)
-			}
-			return printExplanation(a.Stdout, e)
-		},
+			return a.explainPacket(cmd.Context(), spec)
+		case flags.Changed("at"):
+			return usagef(cmd, "--at is for a packet: give PROTOCOL FROM TO")
+		case len(args) == 2 && args[0] != "endpoint":
+			return usagef(cmd, "TO is missing")
+		case len(args) > 0 && filter.Endpoint != "":
+			return usagef(cmd, "unexpected argument %q: --endpoint is given", args[len(args)-1])
+		case len(args) > 0:
+			filter.Endpoint = args[len(args)-1]
+		case !flags.Changed("since") && filter == api.Filter{}:
+			return usagef(cmd, "PROTOCOL is missing; to see what failed, give an ENDPOINT or --since TIME")
+		}
+		at, err := parseSince(since, time.Now())
+		if err != nil {
+			return usagef(cmd, "%v", err)
+		}
+		return a.explainHistory(cmd.Context(), at, filter)
 	}
 	cmd.Flags().StringVar(&spec.At, "at", "", "the packet comes in at this endpoint, network or link of the host (default where FROM belongs)")
 	a.completeFlagFrom(cmd, "at", endpointNames)
+	cmd.Flags().StringVar(&since, "since", recently, "what failed since this `TIME`")
+	addFilters(a, cmd, &filter)
+	addSessionFilters(cmd, &filter)
 	return cmd
+}
+
+func (a *app) explainPacket(ctx context.Context, spec api.ExplainSpec) error {
+	e, err := a.client().Explain(ctx, spec)
+	if err != nil {
+		return err
+	}
+	if a.format != formatTable {
+		return a.print(e)
+	}
+	return printExplanation(a.Stdout, e)
+}
+
+func (a *app) explainHistory(ctx context.Context, since time.Time, filter api.Filter) error {
+	h, err := a.client().History(ctx, since, filter)
+	if err != nil {
+		return err
+	}
+	if a.format != formatTable {
+		return a.print(h)
+	}
+	printHistory(a.Stdout, h)
+	return nil
+}
+
+// parseSince reads a time that has passed: a duration before now, a time of the day,
+// the last such, or a date and time.
+func parseSince(text string, now time.Time) (time.Time, error) {
+	if ago, err := time.ParseDuration(text); err == nil && ago > 0 {
+		return now.Add(-ago), nil
+	}
+	for _, layout := range []string{"15:04", "15:04:05"} {
+		t, err := time.ParseInLocation(layout, text, now.Location())
+		if err != nil {
+			continue
+		}
+		t = time.Date(now.Year(), now.Month(), now.Day(), t.Hour(), t.Minute(), t.Second(), 0, now.Location())
+		if t.After(now) {
+			t = time.Date(now.Year(), now.Month(), now.Day()-1, t.Hour(), t.Minute(), t.Second(), 0, now.Location())
+		}
+		return t, nil
+	}
+	for _, layout := range []string{"2006-01-02", "2006-01-02 15:04", "2006-01-02 15:04:05", time.RFC3339Nano} {
+		if t, err := time.ParseInLocation(layout, text, now.Location()); err == nil && !t.After(now) {
+			return t, nil
+		}
+	}
+	return time.Time{}, fmt.Errorf("--since %q is not a time that has passed; write 10m, 03:10 or \"2026-11-30 03:10\"", text)
 }
 
 func printExplanation(w io.Writer, e api.Explanation) error {
@@ -55,6 +133,62 @@ func printExplanation(w io.Writer, e api.Explanation) error {
 		fmt.Fprintf(w, "\n%s:\n    %s\n", r.Object, r.Command)
 	}
 	return nil
+}
+
+func printHistory(w io.Writer, h api.History) {
+	const indent = "          "
+	for _, f := range h.Failures {
+		fmt.Fprintf(w, "%s  %s: %s\n", f.Last.Local().Format(time.TimeOnly), failureText(f), f.What)
+		if f.Meaning != "" {
+			fmt.Fprintf(w, "%s%s\n", indent, f.Meaning)
+		}
+		for _, r := range f.Remedies {
+			fmt.Fprintf(w, "%s%s:\n%s    %s\n", indent, r.Object, indent, r.Command)
+		}
+	}
+	since := h.Since.Local().Format(time.DateTime)
+	closed := 0
+	for _, s := range h.Ended {
+		if s.Outcome == api.OutcomeClosed {
+			closed++
+		}
+	}
+	switch {
+	case len(h.Failures) > 0:
+		fmt.Fprintf(w, "\nSince %s; %s ended as they should.\n", since, countText(uint64(closed), "session"))
+	default:
+		fmt.Fprintf(w, "Nothing failed since %s that hostnat has seen; %s ended as they should.\n", since, countText(uint64(closed), "session"))
+	}
+}
+
+// failureText is "12 packets dropped, no-route", or "5 sessions unanswered".
+func failureText(f api.Failure) string {
+	times := ""
+	if f.Count > 1 && f.Last.Sub(f.First) >= time.Second {
+		times = " since " + f.First.Local().Format(time.TimeOnly)
+	}
+	if f.Outcome == api.OutcomeDropped {
+		return fmt.Sprintf("%s dropped, %s%s", countText(f.Count, "packet"), f.Reason, times)
+	}
+	how := f.Outcome
+	switch f.Outcome {
+	case api.OutcomeChanged:
+		how = "ended by a change of configuration"
+	case api.OutcomeByHand:
+		how = "ended by hand"
+	case api.OutcomeAddressLost, api.OutcomeRouteChanged, api.OutcomeNoMemory:
+		how = "ended, " + f.Outcome
+	case api.OutcomeIdle:
+		how = "idle for too long"
+	}
+	return fmt.Sprintf("%s %s%s", countText(f.Count, "session"), how, times)
+}
+
+func countText(n uint64, what string) string {
+	if n == 1 {
+		return "1 " + what
+	}
+	return fmt.Sprintf("%d %ss", n, what)
 }
 
 func packetProtocols(context.Context, *api.Client) []string { return []string{"tcp", "udp", "icmp"} }

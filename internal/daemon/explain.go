@@ -2,16 +2,54 @@ package daemon
 
 import (
 	"context"
+	"time"
 
 	"github.com/hostnat/hostnat/internal/explain"
+	"github.com/hostnat/hostnat/internal/model"
 )
 
 // Explain says what would become of a packet now.
 func (s service) Explain(ctx context.Context, q explain.Question) (explain.Answer, error) {
-	facts, err := s.kernel.Facts(ctx)
+	w, err := s.world(ctx)
 	if err != nil {
 		return explain.Answer{}, err
 	}
-	w := explain.World{Config: s.Inventory(ctx).Config.Effective().Unfolded(), Host: facts}
 	return explain.Ask(ctx, q, w, s.kernel.Try)
+}
+
+// History says what has failed since then.
+func (s service) History(ctx context.Context, since time.Time, f model.Filter) (explain.History, error) {
+	selected, err := f.Parse()
+	if err != nil {
+		return explain.History{}, err
+	}
+	w, err := s.world(ctx)
+	if err != nil {
+		return explain.History{}, err
+	}
+	if f.Endpoint != "" {
+		if _, err := w.Config.Endpoint(f.Endpoint); err != nil {
+			return explain.History{}, err
+		}
+	}
+	recording, err := s.kernel.Recording(ctx, since)
+	if err != nil {
+		return explain.History{}, err
+	}
+	review := explain.NewReview(w, since, selected, time.Now())
+	for session, err := range s.kernel.Sessions(ctx, selected) {
+		if err != nil {
+			return explain.History{}, err
+		}
+		review.Live(session)
+	}
+	return review.History(recording), nil
+}
+
+func (s service) world(ctx context.Context) (explain.World, error) {
+	facts, err := s.kernel.Facts(ctx)
+	if err != nil {
+		return explain.World{}, err
+	}
+	return explain.World{Config: s.Inventory(ctx).Config.Effective().Unfolded(), Host: facts}, nil
 }

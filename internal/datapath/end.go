@@ -7,15 +7,17 @@ import (
 	"github.com/hostnat/hostnat/internal/model"
 )
 
-// endSessionsIf ends every session that the predicate picks.
-func (d *Datapath) endSessionsIf(picks func(*kernel.SessionKey, *kernel.Session) bool) error {
-	return kernel.EachSession(&d.objects, picks, kernel.EndSession)
+// endSessionsIf ends every session that the predicate picks, and records why.
+func (d *Datapath) endSessionsIf(cause kernel.EndCause, picks func(*kernel.SessionKey, *kernel.Session) bool) error {
+	return kernel.EachSession(&d.objects, picks, func(o *kernel.Objects, key *kernel.SessionKey) error {
+		return kernel.EndSession(o, key, cause)
+	})
 }
 
 // endSessionsOf ends the sessions of bindings. A key with address 0 means the
 // binding on any address, not the port on each.
 func (d *Datapath) endSessionsOf(bindings map[kernel.BindingKey]bool) error {
-	return d.endSessionsIf(func(k *kernel.SessionKey, v *kernel.Session) bool {
+	return d.endSessionsIf(kernel.EndConfiguration, func(k *kernel.SessionKey, v *kernel.Session) bool {
 		key := externalOf(k, v)
 		if v.Flags&kernel.SessionAnyAddress != 0 {
 			key.Address = 0
@@ -30,7 +32,7 @@ func (d *Datapath) endStaleSessions(ids map[uint32]bool, mappings *mappingTable)
 	if !hasTrue(ids) {
 		return nil
 	}
-	return d.endSessionsIf(func(k *kernel.SessionKey, v *kernel.Session) bool {
+	return d.endSessionsIf(kernel.EndConfiguration, func(k *kernel.SessionKey, v *kernel.Session) bool {
 		key := externalOf(k, v)
 		if !mappings.isInTheWay(key, ids) {
 			return false
@@ -48,7 +50,7 @@ func (d *Datapath) endLostTargets(mappings *mappingTable, ids map[uint32]bool) e
 	if !hasTrue(ids) {
 		return nil
 	}
-	return d.endSessionsIf(func(k *kernel.SessionKey, v *kernel.Session) bool {
+	return d.endSessionsIf(kernel.EndConfiguration, func(k *kernel.SessionKey, v *kernel.Session) bool {
 		if v.Flags&kernel.SessionSpread == 0 {
 			return false
 		}
@@ -74,7 +76,7 @@ func (d *Datapath) endOrphans(gone orphans) error {
 	if len(gone.nats)+len(gone.networks)+len(gone.endpoints)+len(gone.behind) == 0 {
 		return nil
 	}
-	return d.endSessionsIf(func(k *kernel.SessionKey, v *kernel.Session) bool {
+	return d.endSessionsIf(kernel.EndConfiguration, func(k *kernel.SessionKey, v *kernel.Session) bool {
 		endpoint := kernel.EndpointKey{Compartment: k.Compartment, Address: k.InternalAddress}
 		return slices.Contains(gone.nats, v.Nat) || slices.Contains(gone.networks, v.Network) ||
 			slices.Contains(gone.endpoints, endpoint) || slices.ContainsFunc(gone.behind, func(p kernel.SubnetKey) bool {
@@ -99,7 +101,7 @@ func (d *Datapath) endLost(c Config, mappings *mappingTable) error {
 			known[at.address] = true
 		}
 	}
-	return d.endSessionsIf(func(k *kernel.SessionKey, v *kernel.Session) bool {
+	return d.endSessionsIf(kernel.EndAddressLost, func(k *kernel.SessionKey, v *kernel.Session) bool {
 		if !known[v.ExternalAddress] && !isLoopback(v.ExternalAddress) {
 			return true
 		}
@@ -120,7 +122,7 @@ func isLoopback(address uint32) bool { return kernel.ToAddress(address).IsLoopba
 // first error.
 func (d *Datapath) EndSessions(picks func(Session) bool) error {
 	clock := d.readClock()
-	return d.endSessionsIf(func(k *kernel.SessionKey, v *kernel.Session) bool {
+	return d.endSessionsIf(kernel.EndByHand, func(k *kernel.SessionKey, v *kernel.Session) bool {
 		return picks(toSession(k, v, clock))
 	})
 }

@@ -372,7 +372,7 @@ func (w *twin) age(by time.Duration) error {
 		if key.Compartment == dummy || s.Refreshed+uint64(s.Lifetime)*uint64(time.Second) > now {
 			continue
 		}
-		if err := kernel.EndSession(&w.dp.objects, &key); err != nil {
+		if err := kernel.EndSession(&w.dp.objects, &key, kernel.EndTimeout); err != nil {
 			return err
 		}
 	}

@@ -10,6 +10,7 @@ import (
 	"github.com/hostnat/hostnat/api"
 	"github.com/hostnat/hostnat/internal/control"
 	"github.com/hostnat/hostnat/internal/doctor"
+	"github.com/hostnat/hostnat/internal/explain"
 	"github.com/hostnat/hostnat/internal/model"
 )
 
@@ -22,6 +23,10 @@ func TestNothingIsForgotten(t *testing.T) {
 	endpoint.Kind = model.KindNetns
 	byName := filled[control.ProxyView]()
 	byName.Kind = model.ByName
+	ofICMP := filled[model.Drop]()
+	ofICMP.Protocol = uint8(model.ICMP)
+	ended := filled[model.EndedSession]()
+	ended.Idle = time.Minute
 	added := []string{"Advice", "Warnings"} // when the answer is written
 	for _, tt := range []struct {
 		got   any
@@ -40,6 +45,9 @@ func TestNothingIsForgotten(t *testing.T) {
 		{sessionOf(filled[model.Session]()), nil},
 		{bindingOf(filled[model.Binding]()), nil},
 		{portOf(filled[control.PortView]()), nil},
+		{failureOf(filled[explain.Failure]()), nil},
+		{dropOf(ofICMP), nil},
+		{endedOf(ended), nil},
 		{statusOf(control.Status{
 			Version: "v", PID: 1, UptimeSeconds: 1, NATs: 1, Networks: 1, Endpoints: 1, Mappings: 1, Bindings: 1, Sessions: 1, MaxSessions: 1,
 			Drops: map[string]uint64{"no-session": 1}, Problems: []string{"p"}, Warnings: []string{"w"}, ExternalAddresses: []control.AddressView{{}},

@@ -62,7 +62,7 @@ var schemaTypes = map[string]any{
 	"Target": api.Target{}, "MappingSpec": api.MappingSpec{},
 	"Proxy": api.Proxy{}, "ProxyRoute": api.ProxyRoute{}, "ProxySpec": api.ProxySpec{}, "Address": api.Address{}, "AddressSpec": api.AddressSpec{},
 	"Lease": api.Lease{}, "Reservation": api.Reservation{}, "ReservationSpec": api.ReservationSpec{}, "Pool": api.Pool{}, "PoolSpec": api.PoolSpec{},
-	"Port": api.Port{}, "EndedSessions": api.EndedSessions{},
+	"Port": api.Port{}, "EndedSessions": api.EndedSessions{}, "History": api.History{}, "Failure": api.Failure{}, "Drop": api.Drop{}, "EndedSession": api.EndedSession{},
 	"Clients": api.Clients{}, "Binding": api.Binding{}, "Session": api.Session{}, "Event": api.Event{},
 }
 

@@ -3,6 +3,7 @@ package server
 import (
 	"context"
 	"iter"
+	"time"
 
 	"github.com/hostnat/hostnat/api"
 	"github.com/hostnat/hostnat/internal/config"
@@ -76,6 +77,8 @@ type Service interface {
 	Metrics(ctx context.Context) (metrics.Snapshot, error)
 	// Explain says what would become of a packet, and changes nothing.
 	Explain(ctx context.Context, q explain.Question) (explain.Answer, error)
+	// History says what has failed since then, as far as the filter selects it.
+	History(ctx context.Context, since time.Time, filter model.Filter) (explain.History, error)
 	// Watch sends events until ctx ends; then the channel is closed.
 	Watch(ctx context.Context) (<-chan event.Event, error)
 	// Down removes everything from the kernel and keeps the configuration.

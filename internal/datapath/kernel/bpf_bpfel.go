@@ -115,6 +115,72 @@ type bpfDependentPortKey struct {
 	Pad             [3]uint8
 }
 
+type bpfDropRecord struct {
+	_               structs.HostLayout
+	Serial          uint64
+	First           uint64
+	Last            uint64
+	Count           uint32
+	Ifindex         uint32
+	Network         uint32
+	Compartment     uint32
+	Source          uint32
+	Destination     uint32
+	SourcePort      uint16
+	DestinationPort uint16
+	EthernetType    uint16
+	Mac             [6]uint8
+	Protocol        uint8
+	TcpFlags        uint8
+	Reason          uint8
+	Program         uint8
+	Length          uint32
+	_               [4]byte
+	Check           uint64
+}
+
+type bpfEndCause uint32
+
+const (
+	bpfEndCauseEND_TIMEOUT       bpfEndCause = 1
+	bpfEndCauseEND_BY_HAND       bpfEndCause = 2
+	bpfEndCauseEND_CONFIGURATION bpfEndCause = 3
+	bpfEndCauseEND_ADDRESS_LOST  bpfEndCause = 4
+	bpfEndCauseEND_ROUTE_CHANGED bpfEndCause = 5
+	bpfEndCauseEND_PRESSURE      bpfEndCause = 6
+	bpfEndCauseEND_TAKEN_OVER    bpfEndCause = 7
+	bpfEndCauseEND_NO_MEMORY     bpfEndCause = 8
+)
+
+type bpfEndRecord struct {
+	_               structs.HostLayout
+	Serial          uint64
+	Ended           uint64
+	Lived           uint64
+	Idle            uint64
+	Key             bpfSessionKey
+	ExternalAddress uint32
+	ExternalPort    uint16
+	Flags           uint16
+	Nat             uint32
+	Network         uint32
+	State           uint8
+	Cause           uint8
+	Pad             [6]uint8
+	_               [4]byte
+	PacketsOut      uint64
+	BytesOut        uint64
+	PacketsIn       uint64
+	BytesIn         uint64
+	Check           uint64
+}
+
+type bpfEndRequest struct {
+	_     structs.HostLayout
+	Key   bpfSessionKey
+	Cause uint32
+}
+
 type bpfEndpoint struct {
 	_          structs.HostLayout
 	Ifindex    uint32
@@ -287,7 +353,8 @@ type bpfFlow struct {
 		Pad     uint8
 	}
 	DiallerInterface uint32
-	_                [4]byte
+	Program          bpfProgram
+	Dropped          bpfDropRecord
 	Reclaim          struct {
 		_        structs.HostLayout
 		Port     uint32
@@ -620,6 +687,19 @@ type bpfPrefixKey struct {
 	Length  uint32
 	Address uint32
 }
+
+type bpfProgram uint32
+
+const (
+	bpfProgramPROGRAM_INSIDE_INGRESS   bpfProgram = 1
+	bpfProgramPROGRAM_BRIDGE_INGRESS   bpfProgram = 2
+	bpfProgramPROGRAM_PORT_INGRESS     bpfProgram = 3
+	bpfProgramPROGRAM_OUTSIDE_INGRESS  bpfProgram = 4
+	bpfProgramPROGRAM_OUTSIDE_EGRESS   bpfProgram = 5
+	bpfProgramPROGRAM_REASSEMBLY_ENTER bpfProgram = 6
+	bpfProgramPROGRAM_REASSEMBLY_LEAVE bpfProgram = 7
+	bpfProgramPROGRAM_LOOPBACK_EGRESS  bpfProgram = 8
+)
 
 type bpfRangeKey struct {
 	_        structs.HostLayout
@@ -967,80 +1047,84 @@ type bpfWheel struct {
 //
 // Used for safe lookups in a Collection or CollectionSpec.
 const (
-	bpfMapAllowed           = "allowed"
-	bpfMapBehind            = "behind"
-	bpfMapBindingIndex      = "binding_index"
-	bpfMapBindings          = "bindings"
-	bpfMapBroadcasts        = "broadcasts"
-	bpfMapClaims            = "claims"
-	bpfMapClosedSessions    = "closed_sessions"
-	bpfMapConfiguration     = "configuration"
-	bpfMapDependentCount    = "dependent_count"
-	bpfMapDependentPorts    = "dependent_ports"
-	bpfMapDrops             = "drops"
-	bpfMapEndpoints         = "endpoints"
-	bpfMapErrorBudgets      = "error_budgets"
-	bpfMapEvents            = "events"
-	bpfMapFilterEntries     = "filter_entries"
-	bpfMapFlows             = "flows"
-	bpfMapForeignFragments  = "foreign_fragments"
-	bpfMapFragmentIds       = "fragment_ids"
-	bpfMapFragments         = "fragments"
-	bpfMapHoldDowns         = "hold_downs"
-	bpfMapHolders           = "holders"
-	bpfMapHostAddresses     = "host_addresses"
-	bpfMapHostPorts         = "host_ports"
-	bpfMapInsidePrefixes    = "inside_prefixes"
-	bpfMapInsideRanges      = "inside_ranges"
-	bpfMapInsides           = "insides"
-	bpfMapIpsecPolicies     = "ipsec_policies"
-	bpfMapLastToken         = "last_token"
-	bpfMapLeases            = "leases"
-	bpfMapManagedMacs       = "managed_macs"
-	bpfMapMappings          = "mappings"
-	bpfMapNats              = "nats"
-	bpfMapNetworks          = "networks"
-	bpfMapNextHops6         = "next_hops6"
-	bpfMapNoPortBits        = "no_port_bits"
-	bpfMapOneToOneIn        = "one_to_one_in"
-	bpfMapOneToOneOut       = "one_to_one_out"
-	bpfMapOutsides          = "outsides"
-	bpfMapPassages          = "passages"
-	bpfMapPools             = "pools"
-	bpfMapPortBits          = "port_bits"
-	bpfMapPortLoads         = "port_loads"
-	bpfMapPublished         = "published"
-	bpfMapRanges            = "ranges"
-	bpfMapReassemblyLoads   = "reassembly_loads"
-	bpfMapRefusals          = "refusals"
-	bpfMapReservedPorts     = "reserved_ports"
-	bpfMapRouteMtus         = "route_mtus"
-	bpfMapRouteWorks        = "route_works"
-	bpfMapSessions          = "sessions"
-	bpfMapSlots             = "slots"
-	bpfMapSources           = "sources"
-	bpfMapStations          = "stations"
-	bpfMapSubnets           = "subnets"
-	bpfMapTimers            = "timers"
-	bpfMapTokens            = "tokens"
-	bpfMapUsages            = "usages"
-	bpfMapWheels            = "wheels"
-	bpfProgAdoptSession     = "adopt_session"
-	bpfProgBridgeIngress    = "bridge_ingress"
-	bpfProgEndSession       = "end_session"
-	bpfProgForgetPlace      = "forget_place"
-	bpfProgInsideIngress    = "inside_ingress"
-	bpfProgLoopbackEgress   = "loopback_egress"
-	bpfProgOutsideEgress    = "outside_egress"
-	bpfProgOutsideEgressL3  = "outside_egress_l3"
-	bpfProgOutsideIngress   = "outside_ingress"
-	bpfProgOutsideIngressL3 = "outside_ingress_l3"
-	bpfProgPortIngress      = "port_ingress"
-	bpfProgReassemblyEnter  = "reassembly_enter"
-	bpfProgReassemblyLeave  = "reassembly_leave"
-	bpfProgStartWheel       = "start_wheel"
-	bpfVarDryRun            = "dry_run"
-	bpfVarSharedTypes       = "shared_types"
+	bpfMapAllowed            = "allowed"
+	bpfMapBehind             = "behind"
+	bpfMapBindingIndex       = "binding_index"
+	bpfMapBindings           = "bindings"
+	bpfMapBroadcasts         = "broadcasts"
+	bpfMapClaims             = "claims"
+	bpfMapClosedSessions     = "closed_sessions"
+	bpfMapConfiguration      = "configuration"
+	bpfMapDependentCount     = "dependent_count"
+	bpfMapDependentPorts     = "dependent_ports"
+	bpfMapDropRecords        = "drop_records"
+	bpfMapDropRecordsWritten = "drop_records_written"
+	bpfMapDrops              = "drops"
+	bpfMapEndRecords         = "end_records"
+	bpfMapEndRecordsWritten  = "end_records_written"
+	bpfMapEndpoints          = "endpoints"
+	bpfMapErrorBudgets       = "error_budgets"
+	bpfMapEvents             = "events"
+	bpfMapFilterEntries      = "filter_entries"
+	bpfMapFlows              = "flows"
+	bpfMapForeignFragments   = "foreign_fragments"
+	bpfMapFragmentIds        = "fragment_ids"
+	bpfMapFragments          = "fragments"
+	bpfMapHoldDowns          = "hold_downs"
+	bpfMapHolders            = "holders"
+	bpfMapHostAddresses      = "host_addresses"
+	bpfMapHostPorts          = "host_ports"
+	bpfMapInsidePrefixes     = "inside_prefixes"
+	bpfMapInsideRanges       = "inside_ranges"
+	bpfMapInsides            = "insides"
+	bpfMapIpsecPolicies      = "ipsec_policies"
+	bpfMapLastToken          = "last_token"
+	bpfMapLeases             = "leases"
+	bpfMapManagedMacs        = "managed_macs"
+	bpfMapMappings           = "mappings"
+	bpfMapNats               = "nats"
+	bpfMapNetworks           = "networks"
+	bpfMapNextHops6          = "next_hops6"
+	bpfMapNoPortBits         = "no_port_bits"
+	bpfMapOneToOneIn         = "one_to_one_in"
+	bpfMapOneToOneOut        = "one_to_one_out"
+	bpfMapOutsides           = "outsides"
+	bpfMapPassages           = "passages"
+	bpfMapPools              = "pools"
+	bpfMapPortBits           = "port_bits"
+	bpfMapPortLoads          = "port_loads"
+	bpfMapPublished          = "published"
+	bpfMapRanges             = "ranges"
+	bpfMapReassemblyLoads    = "reassembly_loads"
+	bpfMapRefusals           = "refusals"
+	bpfMapReservedPorts      = "reserved_ports"
+	bpfMapRouteMtus          = "route_mtus"
+	bpfMapRouteWorks         = "route_works"
+	bpfMapSessions           = "sessions"
+	bpfMapSlots              = "slots"
+	bpfMapSources            = "sources"
+	bpfMapStations           = "stations"
+	bpfMapSubnets            = "subnets"
+	bpfMapTimers             = "timers"
+	bpfMapTokens             = "tokens"
+	bpfMapUsages             = "usages"
+	bpfMapWheels             = "wheels"
+	bpfProgAdoptSession      = "adopt_session"
+	bpfProgBridgeIngress     = "bridge_ingress"
+	bpfProgEndSession        = "end_session"
+	bpfProgForgetPlace       = "forget_place"
+	bpfProgInsideIngress     = "inside_ingress"
+	bpfProgLoopbackEgress    = "loopback_egress"
+	bpfProgOutsideEgress     = "outside_egress"
+	bpfProgOutsideEgressL3   = "outside_egress_l3"
+	bpfProgOutsideIngress    = "outside_ingress"
+	bpfProgOutsideIngressL3  = "outside_ingress_l3"
+	bpfProgPortIngress       = "port_ingress"
+	bpfProgReassemblyEnter   = "reassembly_enter"
+	bpfProgReassemblyLeave   = "reassembly_leave"
+	bpfProgStartWheel        = "start_wheel"
+	bpfVarDryRun             = "dry_run"
+	bpfVarSharedTypes        = "shared_types"
 )
 
 // loadBpf returns the embedded CollectionSpec for bpf.
@@ -1105,64 +1189,68 @@ type bpfProgramSpecs struct {
 //
 // It can be passed ebpf.CollectionSpec.Assign.
 type bpfMapSpecs struct {
-	Allowed          *ebpf.MapSpec `ebpf:"allowed"`
-	Behind           *ebpf.MapSpec `ebpf:"behind"`
-	BindingIndex     *ebpf.MapSpec `ebpf:"binding_index"`
-	Bindings         *ebpf.MapSpec `ebpf:"bindings"`
-	Broadcasts       *ebpf.MapSpec `ebpf:"broadcasts"`
-	Claims           *ebpf.MapSpec `ebpf:"claims"`
-	ClosedSessions   *ebpf.MapSpec `ebpf:"closed_sessions"`
-	Configuration    *ebpf.MapSpec `ebpf:"configuration"`
-	DependentCount   *ebpf.MapSpec `ebpf:"dependent_count"`
-	DependentPorts   *ebpf.MapSpec `ebpf:"dependent_ports"`
-	Drops            *ebpf.MapSpec `ebpf:"drops"`
-	Endpoints        *ebpf.MapSpec `ebpf:"endpoints"`
-	ErrorBudgets     *ebpf.MapSpec `ebpf:"error_budgets"`
-	Events           *ebpf.MapSpec `ebpf:"events"`
-	FilterEntries    *ebpf.MapSpec `ebpf:"filter_entries"`
-	Flows            *ebpf.MapSpec `ebpf:"flows"`
-	ForeignFragments *ebpf.MapSpec `ebpf:"foreign_fragments"`
-	FragmentIds      *ebpf.MapSpec `ebpf:"fragment_ids"`
-	Fragments        *ebpf.MapSpec `ebpf:"fragments"`
-	HoldDowns        *ebpf.MapSpec `ebpf:"hold_downs"`
-	Holders          *ebpf.MapSpec `ebpf:"holders"`
-	HostAddresses    *ebpf.MapSpec `ebpf:"host_addresses"`
-	HostPorts        *ebpf.MapSpec `ebpf:"host_ports"`
-	InsidePrefixes   *ebpf.MapSpec `ebpf:"inside_prefixes"`
-	InsideRanges     *ebpf.MapSpec `ebpf:"inside_ranges"`
-	Insides          *ebpf.MapSpec `ebpf:"insides"`
-	IpsecPolicies    *ebpf.MapSpec `ebpf:"ipsec_policies"`
-	LastToken        *ebpf.MapSpec `ebpf:"last_token"`
-	Leases           *ebpf.MapSpec `ebpf:"leases"`
-	ManagedMacs      *ebpf.MapSpec `ebpf:"managed_macs"`
-	Mappings         *ebpf.MapSpec `ebpf:"mappings"`
-	Nats             *ebpf.MapSpec `ebpf:"nats"`
-	Networks         *ebpf.MapSpec `ebpf:"networks"`
-	NextHops6        *ebpf.MapSpec `ebpf:"next_hops6"`
-	NoPortBits       *ebpf.MapSpec `ebpf:"no_port_bits"`
-	OneToOneIn       *ebpf.MapSpec `ebpf:"one_to_one_in"`
-	OneToOneOut      *ebpf.MapSpec `ebpf:"one_to_one_out"`
-	Outsides         *ebpf.MapSpec `ebpf:"outsides"`
-	Passages         *ebpf.MapSpec `ebpf:"passages"`
-	Pools            *ebpf.MapSpec `ebpf:"pools"`
-	PortBits         *ebpf.MapSpec `ebpf:"port_bits"`
-	PortLoads        *ebpf.MapSpec `ebpf:"port_loads"`
-	Published        *ebpf.MapSpec `ebpf:"published"`
-	Ranges           *ebpf.MapSpec `ebpf:"ranges"`
-	ReassemblyLoads  *ebpf.MapSpec `ebpf:"reassembly_loads"`
-	Refusals         *ebpf.MapSpec `ebpf:"refusals"`
-	ReservedPorts    *ebpf.MapSpec `ebpf:"reserved_ports"`
-	RouteMtus        *ebpf.MapSpec `ebpf:"route_mtus"`
-	RouteWorks       *ebpf.MapSpec `ebpf:"route_works"`
-	Sessions         *ebpf.MapSpec `ebpf:"sessions"`
-	Slots            *ebpf.MapSpec `ebpf:"slots"`
-	Sources          *ebpf.MapSpec `ebpf:"sources"`
-	Stations         *ebpf.MapSpec `ebpf:"stations"`
-	Subnets          *ebpf.MapSpec `ebpf:"subnets"`
-	Timers           *ebpf.MapSpec `ebpf:"timers"`
-	Tokens           *ebpf.MapSpec `ebpf:"tokens"`
-	Usages           *ebpf.MapSpec `ebpf:"usages"`
-	Wheels           *ebpf.MapSpec `ebpf:"wheels"`
+	Allowed            *ebpf.MapSpec `ebpf:"allowed"`
+	Behind             *ebpf.MapSpec `ebpf:"behind"`
+	BindingIndex       *ebpf.MapSpec `ebpf:"binding_index"`
+	Bindings           *ebpf.MapSpec `ebpf:"bindings"`
+	Broadcasts         *ebpf.MapSpec `ebpf:"broadcasts"`
+	Claims             *ebpf.MapSpec `ebpf:"claims"`
+	ClosedSessions     *ebpf.MapSpec `ebpf:"closed_sessions"`
+	Configuration      *ebpf.MapSpec `ebpf:"configuration"`
+	DependentCount     *ebpf.MapSpec `ebpf:"dependent_count"`
+	DependentPorts     *ebpf.MapSpec `ebpf:"dependent_ports"`
+	DropRecords        *ebpf.MapSpec `ebpf:"drop_records"`
+	DropRecordsWritten *ebpf.MapSpec `ebpf:"drop_records_written"`
+	Drops              *ebpf.MapSpec `ebpf:"drops"`
+	EndRecords         *ebpf.MapSpec `ebpf:"end_records"`
+	EndRecordsWritten  *ebpf.MapSpec `ebpf:"end_records_written"`
+	Endpoints          *ebpf.MapSpec `ebpf:"endpoints"`
+	ErrorBudgets       *ebpf.MapSpec `ebpf:"error_budgets"`
+	Events             *ebpf.MapSpec `ebpf:"events"`
+	FilterEntries      *ebpf.MapSpec `ebpf:"filter_entries"`
+	Flows              *ebpf.MapSpec `ebpf:"flows"`
+	ForeignFragments   *ebpf.MapSpec `ebpf:"foreign_fragments"`
+	FragmentIds        *ebpf.MapSpec `ebpf:"fragment_ids"`
+	Fragments          *ebpf.MapSpec `ebpf:"fragments"`
+	HoldDowns          *ebpf.MapSpec `ebpf:"hold_downs"`
+	Holders            *ebpf.MapSpec `ebpf:"holders"`
+	HostAddresses      *ebpf.MapSpec `ebpf:"host_addresses"`
+	HostPorts          *ebpf.MapSpec `ebpf:"host_ports"`
+	InsidePrefixes     *ebpf.MapSpec `ebpf:"inside_prefixes"`
+	InsideRanges       *ebpf.MapSpec `ebpf:"inside_ranges"`
+	Insides            *ebpf.MapSpec `ebpf:"insides"`
+	IpsecPolicies      *ebpf.MapSpec `ebpf:"ipsec_policies"`
+	LastToken          *ebpf.MapSpec `ebpf:"last_token"`
+	Leases             *ebpf.MapSpec `ebpf:"leases"`
+	ManagedMacs        *ebpf.MapSpec `ebpf:"managed_macs"`
+	Mappings           *ebpf.MapSpec `ebpf:"mappings"`
+	Nats               *ebpf.MapSpec `ebpf:"nats"`
+	Networks           *ebpf.MapSpec `ebpf:"networks"`
+	NextHops6          *ebpf.MapSpec `ebpf:"next_hops6"`
+	NoPortBits         *ebpf.MapSpec `ebpf:"no_port_bits"`
+	OneToOneIn         *ebpf.MapSpec `ebpf:"one_to_one_in"`
+	OneToOneOut        *ebpf.MapSpec `ebpf:"one_to_one_out"`
+	Outsides           *ebpf.MapSpec `ebpf:"outsides"`
+	Passages           *ebpf.MapSpec `ebpf:"passages"`
+	Pools              *ebpf.MapSpec `ebpf:"pools"`
+	PortBits           *ebpf.MapSpec `ebpf:"port_bits"`
+	PortLoads          *ebpf.MapSpec `ebpf:"port_loads"`
+	Published          *ebpf.MapSpec `ebpf:"published"`
+	Ranges             *ebpf.MapSpec `ebpf:"ranges"`
+	ReassemblyLoads    *ebpf.MapSpec `ebpf:"reassembly_loads"`
+	Refusals           *ebpf.MapSpec `ebpf:"refusals"`
+	ReservedPorts      *ebpf.MapSpec `ebpf:"reserved_ports"`
+	RouteMtus          *ebpf.MapSpec `ebpf:"route_mtus"`
+	RouteWorks         *ebpf.MapSpec `ebpf:"route_works"`
+	Sessions           *ebpf.MapSpec `ebpf:"sessions"`
+	Slots              *ebpf.MapSpec `ebpf:"slots"`
+	Sources            *ebpf.MapSpec `ebpf:"sources"`
+	Stations           *ebpf.MapSpec `ebpf:"stations"`
+	Subnets            *ebpf.MapSpec `ebpf:"subnets"`
+	Timers             *ebpf.MapSpec `ebpf:"timers"`
+	Tokens             *ebpf.MapSpec `ebpf:"tokens"`
+	Usages             *ebpf.MapSpec `ebpf:"usages"`
+	Wheels             *ebpf.MapSpec `ebpf:"wheels"`
 }
 
 // bpfVariableSpecs contains global variables before they are loaded into the kernel.
@@ -1193,64 +1281,68 @@ func (o *bpfObjects) Close() error {
 //
 // It can be passed to loadBpfObjects or ebpf.CollectionSpec.LoadAndAssign.
 type bpfMaps struct {
-	Allowed          *ebpf.Map `ebpf:"allowed"`
-	Behind           *ebpf.Map `ebpf:"behind"`
-	BindingIndex     *ebpf.Map `ebpf:"binding_index"`
-	Bindings         *ebpf.Map `ebpf:"bindings"`
-	Broadcasts       *ebpf.Map `ebpf:"broadcasts"`
-	Claims           *ebpf.Map `ebpf:"claims"`
-	ClosedSessions   *ebpf.Map `ebpf:"closed_sessions"`
-	Configuration    *ebpf.Map `ebpf:"configuration"`
-	DependentCount   *ebpf.Map `ebpf:"dependent_count"`
-	DependentPorts   *ebpf.Map `ebpf:"dependent_ports"`
-	Drops            *ebpf.Map `ebpf:"drops"`
-	Endpoints        *ebpf.Map `ebpf:"endpoints"`
-	ErrorBudgets     *ebpf.Map `ebpf:"error_budgets"`
-	Events           *ebpf.Map `ebpf:"events"`
-	FilterEntries    *ebpf.Map `ebpf:"filter_entries"`
-	Flows            *ebpf.Map `ebpf:"flows"`
-	ForeignFragments *ebpf.Map `ebpf:"foreign_fragments"`
-	FragmentIds      *ebpf.Map `ebpf:"fragment_ids"`
-	Fragments        *ebpf.Map `ebpf:"fragments"`
-	HoldDowns        *ebpf.Map `ebpf:"hold_downs"`
-	Holders          *ebpf.Map `ebpf:"holders"`
-	HostAddresses    *ebpf.Map `ebpf:"host_addresses"`
-	HostPorts        *ebpf.Map `ebpf:"host_ports"`
-	InsidePrefixes   *ebpf.Map `ebpf:"inside_prefixes"`
-	InsideRanges     *ebpf.Map `ebpf:"inside_ranges"`
-	Insides          *ebpf.Map `ebpf:"insides"`
-	IpsecPolicies    *ebpf.Map `ebpf:"ipsec_policies"`
-	LastToken        *ebpf.Map `ebpf:"last_token"`
-	Leases           *ebpf.Map `ebpf:"leases"`
-	ManagedMacs      *ebpf.Map `ebpf:"managed_macs"`
-	Mappings         *ebpf.Map `ebpf:"mappings"`
-	Nats             *ebpf.Map `ebpf:"nats"`
-	Networks         *ebpf.Map `ebpf:"networks"`
-	NextHops6        *ebpf.Map `ebpf:"next_hops6"`
-	NoPortBits       *ebpf.Map `ebpf:"no_port_bits"`
-	OneToOneIn       *ebpf.Map `ebpf:"one_to_one_in"`
-	OneToOneOut      *ebpf.Map `ebpf:"one_to_one_out"`
-	Outsides         *ebpf.Map `ebpf:"outsides"`
-	Passages         *ebpf.Map `ebpf:"passages"`
-	Pools            *ebpf.Map `ebpf:"pools"`
-	PortBits         *ebpf.Map `ebpf:"port_bits"`
-	PortLoads        *ebpf.Map `ebpf:"port_loads"`
-	Published        *ebpf.Map `ebpf:"published"`
-	Ranges           *ebpf.Map `ebpf:"ranges"`
-	ReassemblyLoads  *ebpf.Map `ebpf:"reassembly_loads"`
-	Refusals         *ebpf.Map `ebpf:"refusals"`
-	ReservedPorts    *ebpf.Map `ebpf:"reserved_ports"`
-	RouteMtus        *ebpf.Map `ebpf:"route_mtus"`
-	RouteWorks       *ebpf.Map `ebpf:"route_works"`
-	Sessions         *ebpf.Map `ebpf:"sessions"`
-	Slots            *ebpf.Map `ebpf:"slots"`
-	Sources          *ebpf.Map `ebpf:"sources"`
-	Stations         *ebpf.Map `ebpf:"stations"`
-	Subnets          *ebpf.Map `ebpf:"subnets"`
-	Timers           *ebpf.Map `ebpf:"timers"`
-	Tokens           *ebpf.Map `ebpf:"tokens"`
-	Usages           *ebpf.Map `ebpf:"usages"`
-	Wheels           *ebpf.Map `ebpf:"wheels"`
+	Allowed            *ebpf.Map `ebpf:"allowed"`
+	Behind             *ebpf.Map `ebpf:"behind"`
+	BindingIndex       *ebpf.Map `ebpf:"binding_index"`
+	Bindings           *ebpf.Map `ebpf:"bindings"`
+	Broadcasts         *ebpf.Map `ebpf:"broadcasts"`
+	Claims             *ebpf.Map `ebpf:"claims"`
+	ClosedSessions     *ebpf.Map `ebpf:"closed_sessions"`
+	Configuration      *ebpf.Map `ebpf:"configuration"`
+	DependentCount     *ebpf.Map `ebpf:"dependent_count"`
+	DependentPorts     *ebpf.Map `ebpf:"dependent_ports"`
+	DropRecords        *ebpf.Map `ebpf:"drop_records"`
+	DropRecordsWritten *ebpf.Map `ebpf:"drop_records_written"`
+	Drops              *ebpf.Map `ebpf:"drops"`
+	EndRecords         *ebpf.Map `ebpf:"end_records"`
+	EndRecordsWritten  *ebpf.Map `ebpf:"end_records_written"`
+	Endpoints          *ebpf.Map `ebpf:"endpoints"`
+	ErrorBudgets       *ebpf.Map `ebpf:"error_budgets"`
+	Events             *ebpf.Map `ebpf:"events"`
+	FilterEntries      *ebpf.Map `ebpf:"filter_entries"`
+	Flows              *ebpf.Map `ebpf:"flows"`
+	ForeignFragments   *ebpf.Map `ebpf:"foreign_fragments"`
+	FragmentIds        *ebpf.Map `ebpf:"fragment_ids"`
+	Fragments          *ebpf.Map `ebpf:"fragments"`
+	HoldDowns          *ebpf.Map `ebpf:"hold_downs"`
+	Holders            *ebpf.Map `ebpf:"holders"`
+	HostAddresses      *ebpf.Map `ebpf:"host_addresses"`
+	HostPorts          *ebpf.Map `ebpf:"host_ports"`
+	InsidePrefixes     *ebpf.Map `ebpf:"inside_prefixes"`
+	InsideRanges       *ebpf.Map `ebpf:"inside_ranges"`
+	Insides            *ebpf.Map `ebpf:"insides"`
+	IpsecPolicies      *ebpf.Map `ebpf:"ipsec_policies"`
+	LastToken          *ebpf.Map `ebpf:"last_token"`
+	Leases             *ebpf.Map `ebpf:"leases"`
+	ManagedMacs        *ebpf.Map `ebpf:"managed_macs"`
+	Mappings           *ebpf.Map `ebpf:"mappings"`
+	Nats               *ebpf.Map `ebpf:"nats"`
+	Networks           *ebpf.Map `ebpf:"networks"`
+	NextHops6          *ebpf.Map `ebpf:"next_hops6"`
+	NoPortBits         *ebpf.Map `ebpf:"no_port_bits"`
+	OneToOneIn         *ebpf.Map `ebpf:"one_to_one_in"`
+	OneToOneOut        *ebpf.Map `ebpf:"one_to_one_out"`
+	Outsides           *ebpf.Map `ebpf:"outsides"`
+	Passages           *ebpf.Map `ebpf:"passages"`
+	Pools              *ebpf.Map `ebpf:"pools"`
+	PortBits           *ebpf.Map `ebpf:"port_bits"`
+	PortLoads          *ebpf.Map `ebpf:"port_loads"`
+	Published          *ebpf.Map `ebpf:"published"`
+	Ranges             *ebpf.Map `ebpf:"ranges"`
+	ReassemblyLoads    *ebpf.Map `ebpf:"reassembly_loads"`
+	Refusals           *ebpf.Map `ebpf:"refusals"`
+	ReservedPorts      *ebpf.Map `ebpf:"reserved_ports"`
+	RouteMtus          *ebpf.Map `ebpf:"route_mtus"`
+	RouteWorks         *ebpf.Map `ebpf:"route_works"`
+	Sessions           *ebpf.Map `ebpf:"sessions"`
+	Slots              *ebpf.Map `ebpf:"slots"`
+	Sources            *ebpf.Map `ebpf:"sources"`
+	Stations           *ebpf.Map `ebpf:"stations"`
+	Subnets            *ebpf.Map `ebpf:"subnets"`
+	Timers             *ebpf.Map `ebpf:"timers"`
+	Tokens             *ebpf.Map `ebpf:"tokens"`
+	Usages             *ebpf.Map `ebpf:"usages"`
+	Wheels             *ebpf.Map `ebpf:"wheels"`
 }
 
 func (m *bpfMaps) Close() error {
@@ -1265,7 +1357,11 @@ func (m *bpfMaps) Close() error {
 		m.Configuration,
 		m.DependentCount,
 		m.DependentPorts,
+		m.DropRecords,
+		m.DropRecordsWritten,
 		m.Drops,
+		m.EndRecords,
+		m.EndRecordsWritten,
 		m.Endpoints,
 		m.ErrorBudgets,
 		m.Events,

@@ -19,6 +19,7 @@ const (
 	SessionSpread            = uint16(bpfSessionFlagsSESSION_SPREAD)
 	SessionGuest             = uint16(bpfSessionFlagsSESSION_GUEST)
 	SessionEndpointDependent = uint16(bpfSessionFlagsSESSION_ENDPOINT_DEPENDENT)
+	SessionFromOutside       = uint16(bpfSessionFlagsSESSION_FROM_OUTSIDE)
 	SessionCounted           = uint16(bpfSessionFlagsSESSION_COUNTED)
 )
 

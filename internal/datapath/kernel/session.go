@@ -26,9 +26,11 @@ func AdoptSession(o *Objects, key *SessionKey) error {
 }
 
 // EndSession runs the data path's own end_session, which leaves the binding as
-// an expiry would. A session that is gone already is no error.
-func EndSession(o *Objects, key *SessionKey) error {
-	if _, err := o.EndSession.Run(&ebpf.RunOptions{Data: keyFrame(key)}); err != nil {
+// an expiry would, and records the cause. A session that is gone already is no error.
+func EndSession(o *Objects, key *SessionKey, cause EndCause) error {
+	request := EndRequest{Key: *key, Cause: uint32(cause)}
+	frame := Frame(unsafe.Slice((*byte)(unsafe.Pointer(&request)), unsafe.Sizeof(request)))
+	if _, err := o.EndSession.Run(&ebpf.RunOptions{Data: frame}); err != nil {
 		return fmt.Errorf("ending session %v: %w", ToAddrPort(key.InternalAddress, key.InternalPort), err)
 	}
 	return nil

@@ -17,6 +17,10 @@ type (
 	Delivery         = bpfDelivery
 	DependentPort    = bpfDependentPort
 	DependentPortKey = bpfDependentPortKey
+	DropRecord       = bpfDropRecord
+	EndCause         = bpfEndCause
+	EndRecord        = bpfEndRecord
+	EndRequest       = bpfEndRequest
 	Endpoint         = bpfEndpoint
 	EndpointKey      = bpfEndpointKey
 	ErrorBudget      = bpfErrorBudget
@@ -57,6 +61,7 @@ type (
 	PortBitsKey      = bpfPortBitsKey
 	PortLoad         = bpfPortLoad
 	PrefixKey        = bpfPrefixKey
+	Program          = bpfProgram
 	RangeKey         = bpfRangeKey
 	Reason           = bpfReason
 	Refusal          = bpfRefusal

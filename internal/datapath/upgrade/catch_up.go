@@ -178,7 +178,7 @@ func armSessions(o *kernel.Objects) error {
 func armSession(o *kernel.Objects, key *kernel.SessionKey) error {
 	err := kernel.AdoptSession(o, key)
 	if model.CodeOf(err) == model.Unavailable {
-		return kernel.EndSession(o, key)
+		return kernel.EndSession(o, key, kernel.EndNoMemory)
 	}
 	return err
 }

@@ -1,0 +1,44 @@
+package reconcile
+
+import (
+	"cmp"
+	"context"
+	"strconv"
+	"time"
+
+	"github.com/hostnat/hostnat/internal/datapath"
+	"github.com/hostnat/hostnat/internal/model"
+)
+
+// Recording returns what the flight recorder has since then. Names are those of
+// now: what was deleted meanwhile has none.
+func (k *Kernel) Recording(ctx context.Context, since time.Time) (r model.Recording, err error) {
+	links, err := k.links.look(ctx)
+	if err != nil {
+		return r, err
+	}
+	names, byIndex := k.lastNames(), linkNames(links)
+	err = k.datapath.RecordedDrops(since, func(d datapath.Drop) { r.Drops = append(r.Drops, names.drop(d, byIndex)) })
+	if err != nil {
+		return r, err
+	}
+	err = k.datapath.RecordedEnds(since, func(e datapath.Ended) {
+		r.Ended = append(r.Ended, model.EndedSession{
+			Session: names.session(e.Session), EndedAt: e.Ended, Idle: e.Idle, Cause: e.Cause, FromOutside: e.FromOutside,
+		})
+	})
+	return r, err
+}
+
+func (n names) drop(d datapath.Drop, links map[uint32]string) model.Drop {
+	out := model.Drop{
+		First: d.First, Last: d.Last, Packets: d.Packets, Reason: d.Reason.String(), Program: d.Program,
+		Link: cmp.Or(links[d.Interface], strconv.FormatUint(uint64(d.Interface), 10)), FromOutside: d.FromOutside,
+		EtherType: d.EtherType, MAC: d.MAC, Protocol: d.Protocol, From: d.From, To: d.To,
+		TCPFlags: d.TCPFlags, ICMPType: d.ICMPType, ICMPCode: d.ICMPCode, Length: d.Length,
+	}
+	if !d.FromOutside {
+		out.Network, out.Endpoint = n.networks[d.Network], n.endpoint(d.Compartment, d.From.Addr())
+	}
+	return out
+}
