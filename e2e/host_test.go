@@ -55,7 +55,7 @@ func startHost(t *testing.T, endpoints int) *host {
 func (h *host) startDaemon() {
 	h.t.Helper()
 	h.daemon = launch(h.t, h.Host, "hostnat-daemon", "env", h.busVariable(),
-		hostnat, "daemon", "--state-dir", h.state, "--run-dir", h.run, "--resolv-conf", h.resolvConf)
+		hostnat, "daemon", "--conf-dir", "/nonexistent", "--state-dir", h.state, "--run-dir", h.run, "--resolv-conf", h.resolvConf)
 	waitFor(h.t, 20*time.Second, "the daemon to answer", func() bool {
 		if h.daemon.hasEnded() {
 			h.t.Fatal("the daemon has ended")

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net/netip"
+	"os"
 	"regexp"
 	"strconv"
 	"strings"
@@ -31,6 +32,8 @@ func scriptCommands() map[string]func(*testscript.TestScript, bool, []string) {
 		"firewall":      firewallCommand,
 		"finds":         findsCommand,
 		"missing":       missingCommand,
+		"differs":       differsCommand,
+		"expand":        expandCommand,
 		"prints":        printsCommand,
 		"numbers-agree": numbersAgree,
 		"nothing-left":  func(m *machine, _ *testscript.TestScript, _ []string) error { return m.nothingLeft() },
@@ -93,6 +96,8 @@ func daemonCommand(m *machine, _ *testscript.TestScript, args []string) error {
 		return endedWell(m.endDaemon(syscall.SIGTERM))
 	case "wait":
 		return endedWell(m.endDaemon(0))
+	case "reload":
+		return m.daemon.cmd.Process.Signal(syscall.SIGHUP)
 	}
 	return fmt.Errorf("daemon %s?", args[0])
 }
@@ -112,6 +117,22 @@ func hostnatCommand(m *machine, ts *testscript.TestScript, args []string) error 
 		return fmt.Errorf("hostnat %s: exit code %d: %s", strings.Join(args, " "), code, stderr)
 	}
 	return nil
+}
+
+// differsCommand runs a comparison that has to find something.
+func differsCommand(m *machine, ts *testscript.TestScript, args []string) error {
+	code, stdout, stderr := m.hostnat(context.Background(), m.place(args...)...)
+	fmt.Fprint(ts.Stdout(), stdout)
+	if code != 1 || stdout == "" {
+		return fmt.Errorf("hostnat %s: exit code %d, printed %q, %q", strings.Join(args, " "), code, stdout, stderr)
+	}
+	return nil
+}
+
+// expandCommand copies a file with the values of the script's variables.
+func expandCommand(_ *machine, ts *testscript.TestScript, args []string) error {
+	text := os.Expand(ts.ReadFile(args[0]), ts.Getenv)
+	return os.WriteFile(ts.MkAbs(args[1]), []byte(text), 0o600)
 }
 
 // missingCommand fails if the command line prints a text.

@@ -68,6 +68,9 @@ func (m *machine) socket() string   { return filepath.Join(m.runDir(), "hostnat.
 // resolvConf names whom the daemon asks; a script may put it there.
 func (m *machine) resolvConf() string { return filepath.Join(m.dir, "resolv.conf") }
 
+// confDir has the configuration files that the daemon applies by itself.
+func (m *machine) confDir() string { return filepath.Join(m.dir, "conf.d") }
+
 func (m *machine) client() *api.Client { return api.NewClient(m.socket()) }
 
 func pidText() string { return strconv.Itoa(os.Getpid()) }
@@ -149,6 +152,9 @@ func (m *machine) output(argv ...string) (string, error) {
 func (m *machine) place(args ...string) []string {
 	if args[0] != "daemon" && args[0] != "down" {
 		return args
+	}
+	if args[0] == "daemon" {
+		args = append([]string{args[0], "--conf-dir", m.confDir()}, args[1:]...)
 	}
 	return append([]string{args[0], "--state-dir", m.stateDir(), "--run-dir", m.runDir()}, args[1:]...)
 }

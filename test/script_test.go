@@ -20,12 +20,15 @@ import (
 // Commands, where NS is host, remote or a name given to netns:
 //
 //	daemon start|kill|stop|wait    kill is SIGKILL, stop SIGTERM; wait: it ends by itself
+//	daemon reload                  it is sent SIGHUP
 //	on old-kernel|no-btf MESSAGE   the daemon must refuse to start there
 //	hostnat ARG...                 the command line
 //	refuse MESSAGE ARG...          it must exit 1, print this one line, and change nothing
 //	missing TEXT ARG...            the command line does not print that
 //	prints TEXT ARG...             it prints that: for retry
 //	misuse MESSAGE ARG...          the same with exit code 2
+//	expand FILE TO                 copies a file of the script, with the values of $NAMES in it
+//	differs ARG...                 the command line exits 1 and prints something
 //	as root|nobody                 who runs the command line from here on
 //	together N ARG...              so many at once, {} being 1 to N; each works or is refused by one line
 //	churn MILLISECONDS             changes without pause, then the daemon is killed in the middle
@@ -119,6 +122,7 @@ func (m *machine) setVariables(e *testscript.Env) {
 	e.Setenv("RUN", m.runDir())
 	e.Setenv("SOCKET", m.socket())
 	e.Setenv("RESOLVCONF", m.resolvConf())
+	e.Setenv("CONF", m.confDir())
 	e.Setenv("CONTROL", "a\x01b")
 	e.Setenv("NEWLINE", "a\nb")
 	e.Setenv("BYTES63", strings.Repeat("x", 63))

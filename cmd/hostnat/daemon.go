@@ -24,6 +24,7 @@ func daemonCommand(a *app) *cobra.Command {
 		},
 	}
 	addDirectories(cmd.Flags(), &options)
+	cmd.Flags().StringVar(&options.ConfDir, "conf-dir", defaultConfDir, "whose configuration files are applied at the start and at SIGHUP")
 	cmd.Flags().BoolVar(&options.Discard, "discard-sessions", false, "end the sessions of an earlier version if they cannot be carried over")
 	cmd.Flags().TextVar(&options.HostNames, "host-names", options.HostNames, "which names the host's programs find where systemd-resolved runs, `internal|all|off`; all: in the networks' own domains, too")
 	cmd.Flags().TextVar(&options.Readers, "read", options.Readers, "who may read more than the status, `group|all`; group: root and the members of the group hostnat")
@@ -34,6 +35,7 @@ func daemonCommand(a *app) *cobra.Command {
 const (
 	defaultStateDir = "/var/lib/hostnat"
 	defaultRunDir   = "/run/hostnat"
+	defaultConfDir  = "/etc/hostnat/conf.d"
 )
 
 func addDirectories(flags *pflag.FlagSet, options *daemon.Options) {

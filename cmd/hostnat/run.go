@@ -42,6 +42,9 @@ func run(ctx context.Context, e env) int {
 		return exitUsage
 	}
 	fmt.Fprintf(e.Stderr, "hostnat: %s\n", oneLine(err))
+	if errors.As(err, new(diffTrouble)) {
+		return exitUsage
+	}
 	return exitRefused
 }
 
@@ -87,11 +90,12 @@ func rootCommand(e env) *cobra.Command {
 	root := group("hostnat", "Networks behind NAT for the VMs and containers of this host")
 	addGroup(root, "Objects:", networkCommand(a), endpointCommand(a), mappingCommand(a), publishCommand(a), proxyCommand(a), natCommand(a),
 		addressCommand(a), poolCommand(a), reservationCommand(a), dockerCommand(a))
+	addGroup(root, "Configuration files:", applyCommand(a), diffCommand(a), exportCommand(a))
 	addGroup(root, "State and history:", statusCommand(a), sessionCommand(a), bindingCommand(a), portCommand(a), leaseCommand(a),
 		eventCommand(a), explainCommand(a), metricsCommand(a), doctorCommand(a), restoreCommand(a))
 	addGroup(root, "The program:", daemonCommand(a), downCommand(a), demoCommand(a), versionCommand(a))
-	root.SetHelpCommandGroupID(root.Groups()[2].ID)
-	root.SetCompletionCommandGroupID(root.Groups()[2].ID)
+	root.SetHelpCommandGroupID(root.Groups()[len(root.Groups())-1].ID)
+	root.SetCompletionCommandGroupID(root.Groups()[len(root.Groups())-1].ID)
 	addHabits(a, root)
 	root.Version = buildVersion()
 	root.SetVersionTemplate("hostnat {{.Version}}\n")

@@ -14,6 +14,7 @@ import (
 var ours = map[string][]string{
 	"internal/model":                {},
 	"internal/config":               {"internal/model"},
+	"internal/configfile":           {"internal/model", "internal/config"},
 	"internal/natmodel":             {"internal/model", "internal/config"},
 	"internal/ipam":                 {"internal/model", "internal/config"},
 	"internal/store":                {"internal/model", "internal/config", "internal/regular"},
@@ -40,9 +41,9 @@ var ours = map[string][]string{
 	"internal/metrics":              {},
 	"internal/control":              {"internal/costly", "internal/model", "internal/config", "internal/event", "internal/ipam", "internal/store"},
 	"api":                           {},
-	"internal/server":               {"api", "internal/model", "internal/config", "internal/event", "internal/control", "internal/doctor", "internal/explain", "internal/metrics"},
+	"internal/server":               {"api", "internal/model", "internal/config", "internal/configfile", "internal/event", "internal/control", "internal/doctor", "internal/explain", "internal/metrics"},
 	"internal/server/servertest":    {"api", "internal/model", "internal/config", "internal/event", "internal/control", "internal/doctor", "internal/explain", "internal/metrics"},
-	"internal/daemon":               {"internal/budget", "internal/model", "internal/config", "internal/store", "api", "internal/server", "internal/control", "internal/dhcp", "internal/host", "internal/portproxy", "internal/reconcile", "internal/dns", "internal/resolved", "internal/doctor", "internal/explain", "internal/metrics", "internal/whereis", "internal/plugin/docker"},
+	"internal/daemon":               {"internal/budget", "internal/model", "internal/config", "internal/configfile", "internal/store", "api", "internal/server", "internal/control", "internal/dhcp", "internal/host", "internal/portproxy", "internal/reconcile", "internal/dns", "internal/resolved", "internal/doctor", "internal/explain", "internal/metrics", "internal/whereis", "internal/plugin/docker"},
 	"internal/sniff":                {},
 	"internal/plugin/docker":        {"api"},
 	"internal/budget":               {},
@@ -50,7 +51,7 @@ var ours = map[string][]string{
 	"dev/demo":                      {"api", "internal/event", "dev/lab"},
 	"dev/bench":                     {"api", "internal/model", "internal/config", "dev/lab"},
 	"dev/archtest":                  {},
-	"cmd/hostnat":                   {"api", "internal/daemon", "internal/plugin/docker", "internal/lograte", "dev/demo"},
+	"cmd/hostnat":                   {"api", "internal/configfile", "internal/daemon", "internal/plugin/docker", "internal/lograte", "dev/demo"},
 	"dev/hostnat-bench":             {"dev/bench", "dev/lab"},
 	"test":                          {"api", "internal/datapath/kernel", "internal/model", "internal/config", "internal/event", "internal/control", "internal/daemon", "dev/lab"},
 	"e2e":                           {"api", "internal/model", "internal/config", "internal/event", "dev/lab"},
@@ -65,6 +66,7 @@ var alsoTests = map[string][]string{
 	"internal/datapath/upgrade":  {"internal/datapath", "internal/datapath/dptest", "internal/datapath/dptest/wire"},
 	"internal/datapath/nattest":  {"internal/datapath/kernel", "internal/datapath/dptest", "internal/datapath/dptest/wire"},
 	"internal/datapath/linktest": {"internal/datapath/kernel", "internal/datapath/dptest", "internal/datapath/dptest/wire", "internal/host"}, // the reassembly namespace is a namespace: without the real one its programs show nothing
+	"internal/control":           {"internal/configfile"},                                                                                    // what files ask for is written as they are
 	"api":                        {"internal/server"},                                                                                        // its examples talk to a server
 }
 
@@ -85,7 +87,7 @@ var confined = []struct {
 	{"github.com/moby/moby", []string{"internal/plugin/docker"}, "one package speaks to Docker"},
 	{"github.com/containerd/errdefs", []string{"internal/plugin/docker"}, "it tells Docker's refusals apart"},
 	{"github.com/coreos/go-systemd", []string{"internal/daemon"}, "who started the daemon is told by the daemon alone"},
-	{"go.yaml.in/yaml", []string{"cmd/hostnat"}, "files and output for people are the command line's matter"},
+	{"go.yaml.in/yaml", []string{"cmd/hostnat", "internal/configfile"}, "configuration files are one package's matter, output for people is the command line's"},
 	{"golang.org/x/crypto", []string{"internal/sniff"}, "reading a ClientHello is one package's matter; keys and certificates are nobody's"},
 	{"github.com/pires/go-proxyproto", []string{"internal/portproxy", "e2e", "test"}, "who the client is, is told by the relays alone"},
 	{"github.com/insomniacslk/dhcp", []string{"internal/dhcp", "test", "e2e"}, "everything else speaks in values of ours"},

@@ -30,7 +30,7 @@ func (s *stage) startDaemon(ctx context.Context) (time.Duration, error) {
 	defer log.Close() // the daemon has its own descriptor
 	s.command("hostnat daemon &")
 	d := &daemon{exited: make(chan struct{})}
-	d.cmd = exec.Command(s.self, "daemon", "--state-dir", s.stateDir(), "--run-dir", s.runDir())
+	d.cmd = exec.Command(s.self, "daemon", "--state-dir", s.stateDir(), "--run-dir", s.runDir(), "--conf-dir", "/nonexistent")
 	d.cmd.Stderr, d.cmd.SysProcAttr = log, ownGroup()
 	start := time.Now()
 	if err := s.net.Host.Do(d.cmd.Start); err != nil {

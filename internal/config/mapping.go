@@ -27,7 +27,13 @@ func (c *Config) AddMapping(spec MappingSpec, choose ChooseExternal) (model.Mapp
 	if err := c.resolveNAT(&m, spec.NAT); err != nil {
 		return model.Mapping{}, err
 	}
-	if err := c.checkOutside(m.External.Address); err != nil {
+	return c.addResolved(m, choose)
+}
+
+// addResolved is AddMapping for one whose targets are known.
+func (c *Config) addResolved(m model.Mapping, choose ChooseExternal) (model.Mapping, error) {
+	err := c.checkOutside(m.External.Address)
+	if err != nil {
 		return model.Mapping{}, err
 	}
 	if m.IsOneToOne() {

@@ -75,7 +75,10 @@ func (c *Config) checkBeside(others []model.Target, t model.Target) error {
 	if err := c.checkTogether(first, t); err != nil {
 		return err
 	}
-	if twice := slices.IndexFunc(others, func(o model.Target) bool { return o.Internal.Address == t.Internal.Address }); twice >= 0 {
+	same := func(o model.Target) bool {
+		return t.Resolved() && o.Internal.Address == t.Internal.Address || t.Endpoint != "" && o.Endpoint == t.Endpoint && o.Network == t.Network
+	}
+	if twice := slices.IndexFunc(others, same); twice >= 0 {
 		return model.Errorf(model.Invalid, "%s and %s lead to the same address %s", others[twice], t, t.Internal.Address).WithHint("name each target once")
 	}
 	if first.Internal.Count() != t.Internal.Count() {

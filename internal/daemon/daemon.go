@@ -29,6 +29,7 @@ import (
 type Options struct {
 	StateDir   string // the configuration's file
 	RunDir     string // socket, BPF filesystem
+	ConfDir    string // configuration files that are applied at the start and at SIGHUP; empty: none
 	ResolvConf string // names the host's resolvers; empty: the host's own
 	Version    string // what the daemon calls itself
 	HostNames  HostNames
@@ -67,6 +68,8 @@ func Run(ctx context.Context, o Options) error {
 		return err
 	}
 	defer release()
+	again, stop := hangups()
+	defer stop()
 	if s.Undecided() != nil {
 		if err := wait(ctx, o, s); err != nil {
 			return endOf(err)
@@ -95,9 +98,10 @@ func Run(ctx context.Context, o Options) error {
 	defer beside.close()
 	guard := whereis.New(k.WhoIsWhere(), host.SwitchPorts{}, k.Announce, o.Log)
 	relays := portproxy.New(portproxy.Options{Log: o.Log})
+	files := &fragments{dir: o.ConfDir, log: o.Log, again: again}
 	c, err := control.New(control.Options{
 		Store: s, Kernel: k, Leases: leases, Relays: relays, Servers: beside,
-		Log: o.Log, Version: o.Version, Resolvers: beside.dns.Resolvers, Problems: append(beside.problems(), relays.Problems, guard.Problems),
+		Log: o.Log, Version: o.Version, Resolvers: beside.dns.Resolvers, Problems: append(beside.problems(), relays.Problems, guard.Problems, files.Problems),
 	})
 	if err != nil {
 		return err
@@ -110,7 +114,9 @@ func Run(ctx context.Context, o Options) error {
 	if err := c.Reconcile(ctx); err != nil {
 		o.Log.Error("the kernel is not as configured", "error", err)
 	}
-	return runTasks(ctx, o, k, c, beside, leases, relays, guard, listener)
+	files.apply = c.ApplyFiles
+	files.Apply(ctx)
+	return runTasks(ctx, o, k, c, beside, leases, relays, guard, files, listener)
 }
 
 // hold takes what one daemon alone may have, the host and the state directory:
@@ -131,7 +137,7 @@ func hold(ctx context.Context, o Options) (*store.Store, func(), error) {
 	return s, func() { s.Close(); claim.Release() }, nil
 }
 
-func runTasks(ctx context.Context, o Options, k *reconcile.Kernel, c *control.Control, beside *servers, leases *dhcp.Leases, relays *portproxy.Engine, guard *whereis.Guard, listener *socket) error {
+func runTasks(ctx context.Context, o Options, k *reconcile.Kernel, c *control.Control, beside *servers, leases *dhcp.Leases, relays *portproxy.Engine, guard *whereis.Guard, fragments *fragments, listener *socket) error {
 	ctx, stop := context.WithCancel(ctx)
 	defer stop()
 	files, err := budget.FilesOfProcess()
@@ -149,6 +155,7 @@ func runTasks(ctx context.Context, o Options, k *reconcile.Kernel, c *control.Co
 		{"host watcher", k.WatchHost},
 		{"port proxies", relays.Run},
 		{"who is where", guard.Run},
+		{"configuration files", fragments.Run},
 		{"DNS", beside.dns.Run},
 		{"names for the host", beside.names.Run},
 		{"Docker", beside.docker.Run},

@@ -14,13 +14,13 @@ import (
 	"github.com/hostnat/hostnat/internal/model"
 )
 
-// maxBody is far more than any request needs, in bytes.
+// maxBody is far more than any request needs but that with configuration files, in bytes.
 const maxBody = 1 << 20
 
 // readJSON reads a request's body into v: exactly one JSON object, in which each
-// key is known and there once.
-func readJSON(w http.ResponseWriter, r *http.Request, v any) error {
-	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxBody))
+// key is known and there once, of at most so many bytes.
+func readJSON(w http.ResponseWriter, r *http.Request, most int64, v any) error {
+	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, most))
 	if err == nil {
 		_ = http.NewResponseController(w).SetReadDeadline(time.Time{}) // else the rest of it is waited for
 		err = checkKeys(body, keysOf(v))

@@ -62,6 +62,8 @@ var schemaTypes = map[string]any{
 	"Target": api.Target{}, "MappingSpec": api.MappingSpec{},
 	"Proxy": api.Proxy{}, "ProxyRoute": api.ProxyRoute{}, "ProxySpec": api.ProxySpec{}, "Address": api.Address{}, "AddressSpec": api.AddressSpec{},
 	"Lease": api.Lease{}, "Reservation": api.Reservation{}, "ReservationSpec": api.ReservationSpec{}, "Pool": api.Pool{}, "PoolSpec": api.PoolSpec{},
+	"ConfigurationFile": api.ConfigurationFile{}, "ApplySpec": api.ApplySpec{}, "Applied": api.Applied{}, "ConfigurationChange": api.ConfigurationChange{},
+	"FieldChange": api.FieldChange{}, "ExportedConfiguration": api.ExportedConfiguration{},
 	"Port": api.Port{}, "EndedSessions": api.EndedSessions{}, "History": api.History{}, "Failure": api.Failure{}, "Drop": api.Drop{}, "EndedSession": api.EndedSession{},
 	"Clients": api.Clients{}, "Binding": api.Binding{}, "Session": api.Session{}, "Event": api.Event{},
 }

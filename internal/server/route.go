@@ -40,12 +40,17 @@ func list[T any](path string, f func(Service, *http.Request) ([]T, error)) route
 // change makes a route with a body that changes something and answers with
 // what became of it.
 func change[In, Out any](method, path string, status int, f func(context.Context, Service, *http.Request, In) (Out, error)) route {
+	return changeOf(maxBody, method, path, status, f)
+}
+
+// changeOf is change for a body of at most so many bytes.
+func changeOf[In, Out any](most int64, method, path string, status int, f func(context.Context, Service, *http.Request, In) (Out, error)) route {
 	var in In
 	var out Out
 	return route{method: method, path: path, in: in, out: out,
 		handle: func(s *Server, w http.ResponseWriter, r *http.Request) error {
 			var in In
-			if err := readJSON(w, r, &in); err != nil {
+			if err := readJSON(w, r, most, &in); err != nil {
 				return err
 			}
 			v, err := f(finishing(r), s.service, r, in)

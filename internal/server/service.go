@@ -64,6 +64,11 @@ type Service interface {
 	AddAddress(ctx context.Context, natName, spec string) (control.AddressView, error)
 	RemoveAddress(ctx context.Context, natName, address string) error
 
+	// ApplyFiles makes the configuration as files want it; Export says it as a file
+	// would, and what is left out.
+	ApplyFiles(ctx context.Context, w config.Wanted, o control.ApplyOptions) (control.Applied, error)
+	Export(ctx context.Context) (w config.Wanted, leftOut []string, err error)
+
 	// Bindings and Sessions yield what the filter selects as it is read from the
 	// kernel, in no order.
 	Bindings(ctx context.Context, filter model.Filter) (iter.Seq2[model.Binding, error], error)

@@ -1,0 +1,94 @@
+package config
+
+import (
+	"fmt"
+	"net/netip"
+	"slices"
+
+	"github.com/hostnat/hostnat/internal/model"
+)
+
+// Export is the configuration as files would ask for it: of each object what is
+// not as it is in a new one. leftOut says what is not in it, and why.
+func (c *Config) Export() (w Wanted, leftOut []string) {
+	left := make(map[string]int)
+	leave := func(owner, what string, count int) {
+		if owner != "" {
+			what += " of " + owner
+		}
+		left[what] += count
+	}
+	networks := make(map[string]bool) // that are left out
+	for _, p := range c.Pools {
+		w.Pools = append(w.Pools, wantedPool(p))
+	}
+	for _, n := range c.NATs {
+		e, usual := wantedNAT(n), wantedNAT(defaultNAT(n))
+		without(&e, &usual, "name", "profile")
+		w.NATs = append(w.NATs, e)
+	}
+	for _, n := range c.Networks {
+		if model.IsPluginOwner(n.Owner) {
+			networks[n.Name] = true
+			leave(n.Owner, "network", 1)
+			continue
+		}
+		e, usual := wantedNetwork(n), wantedNetwork(usualNetwork(n))
+		without(&e, &usual, "name", "subnets")
+		w.Networks = append(w.Networks, e)
+	}
+	for _, e := range c.Endpoints {
+		switch {
+		case model.IsPluginOwner(e.Owner) || networks[e.Network]:
+			leave(e.Owner, "endpoint", 1)
+		case e.Kind == model.KindPID:
+			leave("", "endpoint of a process, by its id", 1)
+		default:
+			x := wantedEndpoint(e)
+			if x.IfName == model.DefaultIfName {
+				x.IfName = ""
+			}
+			w.Endpoints = append(w.Endpoints, x)
+		}
+	}
+	for _, r := range c.Reservations {
+		if model.IsPluginOwner(r.Owner) || networks[r.Network] {
+			leave(r.Owner, "reservation", 1)
+			continue
+		}
+		w.Reservations = append(w.Reservations, wantedReservation(r))
+	}
+	for _, m := range c.Mappings {
+		inLeft := func(t model.Target) bool { return networks[t.Network] }
+		if model.IsPluginOwner(m.Owner) || slices.ContainsFunc(m.Targets, inLeft) {
+			leave(m.Owner, "mapping", 1)
+			continue
+		}
+		e := wantedMapping(m)
+		if c.takesAll(m) {
+			e.Force = "true"
+		}
+		w.Mappings = append(w.Mappings, e)
+	}
+	usual := wantedProxy(model.Proxy{})
+	for _, p := range c.Proxies {
+		if model.IsPluginOwner(p.Owner) {
+			leave(p.Owner, "port proxy", 1)
+			continue
+		}
+		e := wantedProxy(p)
+		without(&e, &usual, "kind", "protocol", "listen")
+		w.Proxies = append(w.Proxies, e)
+	}
+	for _, what := range sortedKeys(left) {
+		leftOut = append(leftOut, fmt.Sprintf("%d× %s", left[what], what))
+	}
+	return w, leftOut
+}
+
+// takesAll reports whether a mapping has the only external address that its NAT was
+// given: that had to be forced.
+func (c *Config) takesAll(m model.Mapping) bool {
+	n, err := c.NAT(m.NAT)
+	return err == nil && m.IsOneToOne() && slices.Equal(n.FixedAddresses(), []netip.Addr{m.External.Address})
+}

@@ -1,0 +1,187 @@
+package config
+
+import (
+	"net/netip"
+	"strconv"
+	"strings"
+
+	"github.com/hostnat/hostnat/internal/model"
+)
+
+// The functions of this file say of a thing that there is what a file would have to
+// say for it to come out the same. They mention everything that has a value.
+
+func wantedPool(p model.Pool) WantedPool {
+	return WantedPool{Prefix: p.Prefix.String(), Size: strconv.Itoa(p.Size)}
+}
+
+func wantedNAT(n model.NAT) WantedNAT {
+	w := WantedNAT{
+		Name: n.Name, ExternalInterfaces: n.ExternalInterfaces, ExternalAddresses: textsOf(n.ExternalAddresses, externalText),
+		Profile: string(n.Profile),
+		Timeouts: WantedTimeouts{
+			UDP: seconds(n.Timeouts.UDP), TCPEstablished: seconds(n.Timeouts.TCPEstablished),
+			TCPTransitory: seconds(n.Timeouts.TCPTransitory), ICMP: seconds(n.Timeouts.ICMP),
+		},
+		TCPFiltering: string(n.TCPFiltering), UDPFiltering: string(n.UDPFiltering), UDPInboundRefresh: strconv.FormatBool(n.UDPInboundRefresh),
+		Pooling: string(n.Pooling), EndpointDependent: strconv.FormatBool(n.EndpointDependent), HoldDown: seconds(n.HoldDown),
+		Limits:   WantedLimits{Sessions: number(n.Limits.Sessions), Ports: number(n.Limits.Ports), Rate: number(n.Limits.Rate)},
+		MSSClamp: strconv.FormatBool(n.MSSClamp), Exhaustion: string(n.Exhaustion), LinkLocal: "refuse",
+		Labels: n.Labels, Owner: n.Owner,
+	}
+	if n.LinkLocal {
+		w.LinkLocal = "allow"
+	}
+	if n.Table != 0 {
+		w.Table = number(n.Table)
+	}
+	return w
+}
+
+// externalText is an external address as a NAT is given it: without the ports if
+// those are what it has anyway.
+func externalText(a model.ExternalAddress) string {
+	if a.Ports == model.DefaultPorts {
+		return a.Address.String()
+	}
+	return a.String()
+}
+
+// defaultNAT is a NAT as AddNAT would make it of its name and profile.
+func defaultNAT(n model.NAT) model.NAT { return model.NewNAT(n.Name, n.ID, n.Profile) }
+
+func wantedNetwork(n model.Network) WantedNetwork {
+	w := WantedNetwork{
+		Name: n.Name, Type: string(n.Type), NAT: n.NAT, Compartment: n.Compartment,
+		Subnets: textsOf(n.Subnets, netip.Prefix.String), Gateways: textsOf(n.Gateways, netip.Addr.String),
+		Bridge: n.Bridge, Adopt: strconv.FormatBool(n.Adopted), Domain: n.DomainName(),
+		Overlap: n.Overlap.String(), Isolation: n.Isolation.String(), PortSecurity: n.PortSecurity.String(),
+		DHCP: n.DHCP.String(), DNS: n.DNS.String(), LeaseTime: seconds(n.LeaseDuration()), MTU: "auto",
+		NTP: textsOf(n.NTP, netip.Addr.String), Routes: textsOf(n.Routes, model.Route.String),
+		Ranges: textsOf(n.Ranges, model.AddressRange.String), Exclude: textsOf(n.Exclude, model.AddressRange.String),
+		PXE:    WantedPXE{ServerName: n.PXE.ServerName, BootFile: n.PXE.BootFile},
+		Labels: n.Labels, Owner: n.Owner,
+	}
+	if n.MTU != 0 {
+		w.MTU = strconv.Itoa(n.MTU)
+	}
+	if n.PXE.NextServer.IsValid() {
+		w.PXE.NextServer = n.PXE.NextServer.String()
+	}
+	return w
+}
+
+// defaultNetwork is a network as AddNetwork would make it of what cannot be changed
+// afterwards and of its place.
+func defaultNetwork(n model.Network) model.Network {
+	d := model.Network{
+		Name: n.Name, ID: n.ID, Type: n.Type, NAT: n.NAT, Compartment: n.Compartment, Subnets: n.Subnets, Gateways: n.Gateways,
+		Bridge: n.Bridge, Adopted: n.Adopted, Domain: n.OwnDomain(),
+	}
+	if n.PerEndpoint() {
+		d.Isolation = model.IsolatedEndpoints
+	}
+	return d
+}
+
+// usualNetwork is a network with what it has unless a file says otherwise: an export
+// leaves that out. Without a bridge it is of type per-endpoint, behind no NAT of type
+// internal.
+func usualNetwork(n model.Network) model.Network {
+	d := defaultNetwork(n)
+	d.Type, d.Subnets, d.Adopted = model.TypeNAT, nil, false
+	if n.Type != model.TypeInternal {
+		d.NAT = model.DefaultNAT
+	}
+	if !n.PerEndpoint() {
+		d.Compartment, d.Bridge = model.DefaultCompartment, model.BridgeName(n.Name)
+	}
+	if n.Subnet4().IsValid() {
+		d.Gateways = []netip.Addr{n.Subnet4().Addr().Next()}
+	}
+	return d
+}
+
+func wantedEndpoint(e model.Endpoint) WantedEndpoint {
+	w := WantedEndpoint{
+		Name: e.Name, Network: e.Network, Addresses: textsOf(e.Addresses, netip.Addr.String), MAC: string(e.MAC), IfName: e.IfName,
+		Aliases: e.Aliases, Allow: textsOf(e.Allow, netip.Prefix.String), Labels: e.Labels, Owner: e.Owner,
+	}
+	switch e.Kind {
+	case model.KindNetns:
+		w.Netns = e.Target
+	case model.KindPID:
+		w.PID = e.Target
+	case model.KindTAP:
+		w.TAP = e.Target
+	case model.KindPort:
+		w.Port = e.Target
+	}
+	return w
+}
+
+func wantedReservation(r model.Reservation) WantedReservation {
+	return WantedReservation{Network: r.Network, Address: r.Address.String(), MAC: string(r.MAC), Name: r.Name, Labels: r.Labels, Owner: r.Owner}
+}
+
+func wantedMapping(m model.Mapping) WantedMapping {
+	w := WantedMapping{Protocol: m.Protocol.String(), External: strings.TrimPrefix(model.ExternalText(m.External), "*:"),
+		From: textsOf(m.From, netip.Prefix.String), Labels: m.Labels, Owner: m.Owner}
+	if m.IsOneToOne() {
+		w.External = m.External.Address.String()
+	}
+	several := strings.Contains(m.Networks(), ",")
+	if !several {
+		w.Network = m.Networks()
+	}
+	for _, t := range m.Targets {
+		text := t.String()
+		if several {
+			text = t.Network + "/" + text
+		}
+		w.Internal = append(w.Internal, text)
+		if t.MAC != "" {
+			if w.Clients == nil {
+				w.Clients = make(map[string]string)
+			}
+			w.Clients[t.Endpoint] = string(t.MAC)
+		}
+	}
+	return w
+}
+
+func wantedProxy(p model.Proxy) WantedProxy {
+	w := WantedProxy{Kind: string(p.Kind), Protocol: p.Protocol.String(), Listen: p.Listen.String(),
+		ProxyProtocol: strconv.FormatBool(p.ProxyProtocol), Transparent: strconv.FormatBool(p.Transparent), Labels: p.Labels, Owner: p.Owner}
+	if p.Kind != model.ByName {
+		w.Connect = p.Connect.String()
+	}
+	for _, r := range p.Routes {
+		w.Routes = append(w.Routes, r.Pattern+"="+r.Connect.String())
+	}
+	return w
+}
+
+func seconds(s model.Seconds) string { return number(uint32(s)) }
+
+func number(n uint32) string { return strconv.FormatUint(uint64(n), 10) }
+
+func textsOf[T any](list []T, text func(T) string) []string {
+	var out []string
+	for _, v := range list {
+		out = append(out, text(v))
+	}
+	return out
+}
+
+// Spec is what AddEndpoint takes.
+func (w WantedEndpoint) Spec() EndpointSpec {
+	s := EndpointSpec{
+		Network: w.Network, Name: w.Name, Netns: w.Netns, PID: w.PID, TAP: w.TAP, Port: w.Port, MAC: w.MAC, IfName: w.IfName,
+		Aliases: w.Aliases, Allow: w.Allow, Labels: w.Labels, Owner: w.Owner,
+	}
+	if len(w.Addresses) > 0 {
+		s.Address = w.Addresses[0]
+	}
+	return s
+}

@@ -1,0 +1,130 @@
+package daemon
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"log/slog"
+	"os"
+	"os/signal"
+	"slices"
+	"sync"
+	"syscall"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/hostnat/hostnat/internal/config"
+	"github.com/hostnat/hostnat/internal/configfile"
+	"github.com/hostnat/hostnat/internal/control"
+)
+
+// maxFragment is the longest configuration file that is read, in bytes.
+const maxFragment = 16 << 20
+
+// fragments are the configuration files in a directory. Each is applied by itself,
+// in the order of their names: one that is damaged stops none of the others, and
+// nothing that runs.
+type fragments struct {
+	dir   string // empty: there are none
+	apply func(context.Context, config.Wanted, control.ApplyOptions) (control.Applied, error)
+	log   *slog.Logger
+	again <-chan os.Signal
+
+	mu       sync.Mutex
+	problems []string // of the last time
+}
+
+// Problems are what was wrong with files when they were applied last.
+func (f *fragments) Problems() []string {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return slices.Clone(f.problems)
+}
+
+// hangups gets a value when the process gets SIGHUP, which then does not end it.
+func hangups() (again <-chan os.Signal, stop func()) {
+	c := make(chan os.Signal, 1)
+	signal.Notify(c, syscall.SIGHUP)
+	return c, func() { signal.Stop(c) }
+}
+
+// Run applies the files whenever the process gets SIGHUP, until ctx ends.
+func (f *fragments) Run(ctx context.Context) error {
+	for {
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-f.again:
+			f.log.Info("the configuration files are read again", "directory", f.dir)
+			f.Apply(ctx)
+		}
+	}
+}
+
+// Apply applies the files.
+func (f *fragments) Apply(ctx context.Context) {
+	if f.dir == "" {
+		return
+	}
+	var problems []string
+	paths, err := configfile.Fragments(f.dir)
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		problems = append(problems, err.Error())
+	}
+	for _, path := range paths {
+		if err := f.one(ctx, path); err != nil {
+			problems = append(problems, fmt.Sprintf("configuration file not applied: %v", err))
+		}
+	}
+	for _, p := range problems {
+		f.log.Error(p)
+	}
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.problems = problems
+}
+
+func (f *fragments) one(ctx context.Context, path string) error {
+	text, err := readFragment(path)
+	if err != nil {
+		return err
+	}
+	wanted, err := configfile.Parse(configfile.File{Name: path, Text: text})
+	if err != nil {
+		return err
+	}
+	done, err := f.apply(ctx, wanted, control.ApplyOptions{})
+	if err != nil {
+		return err
+	}
+	for _, w := range done.Warnings {
+		f.log.Warn(w, "file", path)
+	}
+	if len(done.Changes) > 0 {
+		f.log.Info("configuration file applied", "file", path, "changes", len(done.Changes))
+	}
+	return nil
+}
+
+// readFragment reads a regular file. It does not wait, as it would for a FIFO.
+func readFragment(path string) (string, error) {
+	file, err := os.OpenFile(path, os.O_RDONLY|unix.O_NONBLOCK, 0)
+	if err != nil {
+		return "", err
+	}
+	defer file.Close()
+	info, err := file.Stat()
+	if err != nil {
+		return "", err
+	}
+	if !info.Mode().IsRegular() {
+		return "", fmt.Errorf("%s is no file", path)
+	}
+	text, err := io.ReadAll(io.LimitReader(file, maxFragment+1))
+	if err == nil && len(text) > maxFragment {
+		err = fmt.Errorf("%s is longer than %d bytes", path, maxFragment)
+	}
+	return string(text), err
+}
