@@ -12,6 +12,7 @@ import (
 	"net/http"
 	"net/url"
 	"syscall"
+	"time"
 )
 
 // DefaultSocket is where the daemon listens unless it is told otherwise.
@@ -29,14 +30,34 @@ type Client struct {
 
 // NewClient returns a client of the daemon that listens at socket.
 func NewClient(socket string) *Client {
-	dial := func(ctx context.Context, _, _ string) (net.Conn, error) {
-		var d net.Dialer
-		return d.DialContext(ctx, "unix", socket)
-	}
+	dial := func(ctx context.Context, _, _ string) (net.Conn, error) { return dialPatiently(ctx, socket) }
 	// A connection for each request: connecting costs next to nothing here, and
 	// none is left half-open when the daemon is replaced.
 	transport := &http.Transport{DialContext: dial, DisableKeepAlives: true}
 	return &Client{socket: socket, http: &http.Client{Transport: transport}}
+}
+
+// How a Client waits for a place in the queue of a socket on which others connect without
+// pause: the kernel does not wait for it (connect(2), EAGAIN).
+const (
+	queueTime  = 5 * time.Second
+	queuePause = 2 * time.Millisecond
+)
+
+func dialPatiently(ctx context.Context, socket string) (net.Conn, error) {
+	begin := time.Now()
+	for {
+		var d net.Dialer
+		conn, err := d.DialContext(ctx, "unix", socket)
+		if !errors.Is(err, syscall.EAGAIN) || time.Since(begin) > queueTime {
+			return conn, err
+		}
+		select {
+		case <-ctx.Done():
+			return nil, ctx.Err()
+		case <-time.After(queuePause):
+		}
+	}
 }
 
 // notRunningError is the refusal of a client that finds no daemon.

@@ -6,8 +6,8 @@
  *
  * `stations` says at which port a MAC is, `holders` which MAC has an IPv4
  * address. Both are learnt by first use. A row moves to another port or MAC
- * only when its own has been silent for long, or when user space has found
- * that nobody answers there any more (struct claim).
+ * only when user space has found that nobody answers there any more (struct
+ * claim), however long its own has been silent: who sleeps is not gone.
  */
 #pragma once
 #include "ip4_antispoof.h"
@@ -18,7 +18,6 @@ enum {
 	CLAIM_PAUSE = 250000000, /* ns between two claims of one row that user space is told of */
 	SEEN_STEP = 50000000, /* ns: how exactly a row says when it was last heard of */
 };
-#define STATION_SILENT (300 * SECOND) /* as long as bridges remember a MAC: IEEE 802.1D section 7.9.2 */
 
 /* Ethernet's longest frame by the length field: below this it is IEEE 802.3 with LLC behind it. */
 enum { ETH_P_802_3_MIN = 0x0600 };
@@ -154,7 +153,6 @@ GLOBAL int check_station(const struct frame *frame)
 {
 	struct station_key key = {};
 	struct station *station;
-	struct port_load *load;
 	__u32 port;
 
 	if (!frame)
@@ -170,25 +168,11 @@ GLOBAL int check_station(const struct frame *frame)
 			station->seen = frame->now;
 		return REASON_NONE;
 	}
-	if (station->seen + STATION_SILENT > frame->now) {
-		claim(frame, 0, port, frame->mac, &station->claimed);
-		return REASON_MAC_ELSEWHERE;
-	}
-	load = find_load(frame->port);
-	if (unlikely(dry_run))
-		return !load || load_take(&load->stations) ? REASON_NONE : REASON_PORT_LIMIT;
-	if (!load || !load_take(&load->stations))
-		return REASON_PORT_LIMIT;
-	if (__sync_val_compare_and_swap(&station->port, port, frame->port) != port) {
-		__sync_fetch_and_add(&load->stations, -1);
-		return REASON_MAC_ELSEWHERE;
-	}
-	load_leave(port, false);
-	station->seen = frame->now;
-	return REASON_NONE;
+	claim(frame, 0, port, frame->mac, &station->claimed);
+	return REASON_MAC_ELSEWHERE;
 }
 
-INLINE enum reason learn_holder(const struct frame *frame, const struct endpoint_key *key, struct holder *old)
+INLINE enum reason learn_holder(const struct frame *frame, const struct endpoint_key *key)
 {
 	struct holder new = { .seen = frame->now, .port = frame->port };
 	struct port_load *load = find_load(frame->port);
@@ -197,10 +181,6 @@ INLINE enum reason learn_holder(const struct frame *frame, const struct endpoint
 		return !load || load_take(&load->holders) ? REASON_NONE : REASON_PORT_LIMIT;
 	if (!load || !load_take(&load->holders))
 		return REASON_PORT_LIMIT;
-	if (old) {
-		load_leave(old->port, true);
-		map_delete(&holders, key);
-	}
 	memcpy(new.mac, frame->mac, sizeof(new.mac));
 	if (!map_update(&holders, key, &new, BPF_NOEXIST))
 		return REASON_NONE;
@@ -220,7 +200,7 @@ GLOBAL int check_holder(const struct frame *frame, __be32 address)
 	key.compartment = frame->compartment;
 	holder = bpf_map_lookup_elem(&holders, &key);
 	if (unlikely(!holder))
-		return learn_holder(frame, &key, NULL);
+		return learn_holder(frame, &key);
 	if (likely(same_mac(holder->mac, frame->mac))) {
 		port = holder->port;
 		if (unlikely(port != frame->port)) { /* the station has moved: its addresses go with it */
@@ -239,11 +219,8 @@ GLOBAL int check_holder(const struct frame *frame, __be32 address)
 			holder->seen = frame->now;
 		return REASON_NONE;
 	}
-	if (holder->seen + STATION_SILENT > frame->now) {
-		claim(frame, address, holder->port, holder->mac, &holder->claimed);
-		return REASON_ADDRESS_ELSEWHERE;
-	}
-	return learn_holder(frame, &key, holder);
+	claim(frame, address, holder->port, holder->mac, &holder->claimed);
+	return REASON_ADDRESS_ELSEWHERE;
 }
 
 /* Whether somebody at a port may speak for an IPv4 address. Returns a drop reason or none. */
@@ -296,10 +273,10 @@ INLINE enum reason read_frame(struct __sk_buff *skb, struct frame *frame)
 	return REASON_NONE;
 }
 
-/* Whether a frame is between bridges, or between a bridge and its neighbour: IEEE 802.1Q table 8-1, and Cisco's. */
+/* Whether a frame is between bridges, or between a bridge and its neighbour: IEEE 802.1Q tables 8-1 and 10-1, and Cisco's. */
 INLINE bool is_bridge_protocol(const __u8 *destination)
 {
-	return (*(__u32 *)destination == htonl(0x0180c200) && !destination[4] && destination[5] < 0x10) ||
+	return (*(__u32 *)destination == htonl(0x0180c200) && !destination[4] && destination[5] < 0x30) ||
 	       (*(__u32 *)destination == htonl(0x01000ccc) && destination[4] == 0xcc);
 }
 
@@ -403,7 +380,7 @@ INLINE int check_port_ip(struct __sk_buff *skb, struct flow *flow, const struct 
 	if (packet->source || to_gateway) { /* 0.0.0.0: RFC 4541 section 2.1.1 has such reports of groups */
 		reason = check_source(frame, inside, packet->source);
 		/* A client without an address, or with one that it has lost, may say so to the server and to nobody else. */
-		if (unlikely(reason) && is_from_dhcp_client(skb, packet))
+		if (unlikely(reason) && (to_gateway || frame->destination[0] & 1) && is_from_dhcp_client(skb, packet))
 			return to_gateway ? to_dhcp_server(skb) : TCX_NEXT;
 		if (unlikely(reason))
 			return turn_away(flow, frame, packet->source, reason);

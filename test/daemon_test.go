@@ -26,6 +26,9 @@ func TestMain(m *testing.M) {
 	if dir := os.Getenv(roleVariable); dir != "" {
 		os.Exit(runDaemon(dir))
 	}
+	if order := os.Getenv(greedVariable); order != "" {
+		os.Exit(runGreed(order))
+	}
 	if server := os.Getenv(peerVariable); server != "" {
 		os.Exit(runPeer(server, os.Getenv(peerVariable+"_CONTROLLING") == "true"))
 	}

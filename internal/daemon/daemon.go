@@ -90,7 +90,7 @@ func Run(ctx context.Context, o Options) error {
 		return err
 	}
 	beside := &servers{
-		dhcp:   dhcp.NewServers(leases, dhcp.Bridge{PortOf: host.BridgePort, HasPort: host.BridgeHasPort, MTUOf: k.LinkMTU, HolderOf: host.AddressHolder, Named: k.Interfaces}, o.Log),
+		dhcp:   dhcp.NewServers(leases, dhcp.Bridge{PortOf: portOf(k), HasPort: host.BridgeHasPort, MTUOf: k.LinkMTU, HolderOf: host.AddressHolder, Named: k.Interfaces}, o.Log),
 		dns:    dns.New(dns.Options{Files: dns.HostFiles(o.ResolvConf), Log: o.Log, Holder: holderOf(k.Listeners)}),
 		names:  resolved.New(o.HostNames, o.Log),
 		docker: docker.New(docker.Options{Daemon: api.NewClient(o.socketPath()), LinkOf: host.PeerOf, ResetUnaccepted: host.ResetUnaccepted, Log: o.Log}),

@@ -132,6 +132,21 @@ func (d *Datapath) LastSeen(c Claim) (time.Duration, bool) {
 	return time.Duration(d.readClock().monotonic) - time.Duration(seen), found
 }
 
+// PortOf returns the port of a network's switch that a MAC is at; 0 if that is not known: it
+// has not been heard of, or the network's ports are not checked.
+func (d *Datapath) PortOf(network uint32, mac model.MAC) uint32 {
+	key := kernel.StationKey{Network: network, Mac: kernel.MACOf(mac)}
+	var endpoint uint32
+	if d.objects.ManagedMacs.Lookup(&key, &endpoint) == nil {
+		return endpoint
+	}
+	var row kernel.Station
+	if d.objects.Stations.Lookup(&key, &row) != nil {
+		return 0
+	}
+	return row.Port
+}
+
 // Places returns all addresses of whom the data path has heard at plugged-in ports.
 func (d *Datapath) Places() ([]Place, error) {
 	clock := d.readClock()
@@ -165,12 +180,18 @@ func (d *Datapath) Refusals() ([]Refusal, error) {
 	return list, nil
 }
 
-// ForgetSilent takes away rows that have not been heard of for that long, and all
-// of ports that are gone: those for which there says no.
+// crowded is how many rows of a kind a port has room for to spare: half of what it may have.
+const crowded = 32
+
+// ForgetSilent takes away all rows of ports that are gone: those for which there says no.
+// Rows of the others that have not been heard of for that long go where the port has
+// many, so that it has room for new ones; else who sleeps keeps its place.
 func (d *Datapath) ForgetSilent(silence time.Duration, there func(port uint32) bool) error {
 	now := uint64(d.readClock().monotonic)
 	var claims []Claim
-	row := func(port uint32, seen uint64, c Claim) {
+	stations, holders := make(map[uint32]int), make(map[uint32]int) // rows by port
+	row := func(rows map[uint32]int, port uint32, seen uint64, c Claim) {
+		rows[port]++
 		if !there(port) {
 			c.Time = ^uint64(0)
 		} else if c.Time = now - min(now, uint64(silence)); seen > c.Time {
@@ -181,17 +202,24 @@ func (d *Datapath) ForgetSilent(silence time.Duration, there func(port uint32) b
 	}
 	err := errors.Join(
 		kernel.Each(d.objects.Stations, func(k *kernel.StationKey, v *kernel.Station) error {
-			row(v.Port, v.Seen, Claim{Network: k.Network, HolderMAC: toMAC(k.Mac)})
+			row(stations, v.Port, v.Seen, Claim{Network: k.Network, HolderMAC: toMAC(k.Mac)})
 			return nil
 		}),
 		kernel.Each(d.objects.Holders, func(k *kernel.EndpointKey, v *kernel.Holder) error {
-			row(v.Port, v.Seen, Claim{Compartment: k.Compartment, Address: kernel.ToAddress(k.Address), HolderMAC: toMAC(v.Mac)})
+			row(holders, v.Port, v.Seen, Claim{Compartment: k.Compartment, Address: kernel.ToAddress(k.Address), HolderMAC: toMAC(v.Mac)})
 			return nil
 		}))
 	if err != nil {
 		return fmt.Errorf("reading who is where: %w", err)
 	}
 	for _, c := range claims {
+		rows := stations
+		if c.Address.IsValid() {
+			rows = holders
+		}
+		if c.Time != ^uint64(0) && rows[c.HolderPort] <= crowded {
+			continue
+		}
 		if _, err := d.Concede(c); err != nil {
 			return err
 		}

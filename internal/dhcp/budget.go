@@ -16,7 +16,37 @@ const (
 	portShare     = 8    // who has more than this part gets no more
 	declineShare  = 8    // part of the addresses that declines may take out
 	countInterval = time.Second
+
+	messageRate  = 1000 // messages a second that are looked at at all,
+	messageBurst = 2000 // and at once: a port may have a whole LAN behind it
 )
+
+// rates are how many messages each port may send.
+type rates struct {
+	ports map[int]*portUse
+}
+
+// admits takes a message from the port's budget.
+func (r *rates) admits(port int, now time.Time) bool {
+	if len(r.ports) > manyPorts { // of ports that are gone; those that are there begin anew
+		clear(r.ports)
+	}
+	u := r.ports[port]
+	if u == nil {
+		if r.ports == nil {
+			r.ports = make(map[int]*portUse)
+		}
+		u = &portUse{tokens: messageBurst, at: now}
+		r.ports[port] = u
+	}
+	u.tokens = min(messageBurst, u.tokens+messageRate*now.Sub(u.at).Seconds())
+	u.at = now
+	if u.tokens < 1 {
+		return false
+	}
+	u.tokens--
+	return true
+}
 
 // portUse is what a port has asked for lately.
 type portUse struct {

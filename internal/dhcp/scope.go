@@ -11,6 +11,7 @@ import (
 // Scope is what the server of one network serves.
 type Scope struct {
 	Network string
+	ID      uint32 // of the network
 	Bridge  string
 	Subnet  netip.Prefix
 	Gateway netip.Addr // of the network, and the server's identifier
@@ -48,7 +49,7 @@ type keptReason struct {
 // network's own setting wins. What the host has itself nobody gets.
 func NewScope(n model.Network, endpoints []model.Endpoint, reservations []model.Reservation, host model.HostFacts) *Scope {
 	s := &Scope{
-		Network: n.Name, Bridge: n.Bridge, Subnet: n.Subnet4(), Gateway: n.Gateway4(), Lease: n.LeaseDuration(), Moves: n.Overlap == model.Renumber,
+		Network: n.Name, ID: n.ID, Bridge: n.Bridge, Subnet: n.Subnet4(), Gateway: n.Gateway4(), Lease: n.LeaseDuration(), Moves: n.Overlap == model.Renumber,
 		MTU: n.LinkMTU(host.MTU), Domain: n.DomainName(), DNS: n.DNS.On(), NTP: n.NTP, PXE: n.PXE, Routes: n.Routes,
 		dynamic: n.Dynamic(), exclude: slices.Clone(n.Exclude),
 		fixed: make(map[model.MAC]fixed), named: make(map[string]netip.Addr),

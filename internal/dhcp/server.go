@@ -1,6 +1,7 @@
 package dhcp
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -22,16 +23,17 @@ type Server struct {
 	bridge Bridge
 	probes chan struct{} // one for each that is under way
 
-	forged, refused atomic.Uint64 // messages
-	strangeAt       atomic.Int64  // when the last of either was, Unix seconds
+	forged, refused, hasty atomic.Uint64 // messages
+	strangeAt              atomic.Int64  // when the last of these was, Unix seconds
+	rates                  rates         // of who sends; for read alone
 
 	log *slog.Logger
 }
 
 // Bridge is what is asked of a bridge, by its index.
 type Bridge struct {
-	// PortOf returns the index of the port behind which a MAC is; 0: not known.
-	PortOf func(bridge int, mac net.HardwareAddr) int
+	// PortOf returns the index of the port behind which a MAC of a network is; 0: not known.
+	PortOf func(network uint32, bridge int, mac net.HardwareAddr) int
 	// HasPort reports whether a bridge has a port, both by their index. Nil: it has.
 	HasPort func(bridge, port int) bool
 	// MTUOf returns the MTU of a link in bytes, by its index; 0: not known. Nil: none is.
@@ -73,7 +75,7 @@ func (v *Server) Run(ctx context.Context) error {
 			v.link.close()
 		}
 	}()
-	queue := make(chan []byte, queueSize)
+	queue := make(chan arrival, queueSize)
 	failed := make(chan error, 1)
 	go func() {
 		defer close(queue)
@@ -81,8 +83,8 @@ func (v *Server) Run(ctx context.Context) error {
 	}()
 	var probing sync.WaitGroup
 	defer probing.Wait()
-	for frame := range queue {
-		v.handle(ctx, more(queue, frame), &probing)
+	for first := range queue {
+		v.handle(ctx, more(queue, first), &probing)
 	}
 	if err := <-failed; ctx.Err() == nil {
 		return fmt.Errorf("DHCP on bridge %s: %w", v.scope.Load().Bridge, err)
@@ -90,9 +92,9 @@ func (v *Server) Run(ctx context.Context) error {
 	return ctx.Err()
 }
 
-// read puts frames into the queue; what finds it full is lost, and sent again
-// by the client.
-func (v *Server) read(queue chan<- []byte) error {
+// read puts messages into the queue; what finds it full is lost, and sent again
+// by the client. One port's flood does not fill it.
+func (v *Server) read(queue chan<- arrival) error {
 	b := make([]byte, maxFrame)
 	for {
 		n, err := v.link.receive(b)
@@ -106,23 +108,35 @@ func (v *Server) read(queue chan<- []byte) error {
 			time.Sleep(100 * time.Millisecond)
 			continue
 		}
+		f, err := parseFrame(b[:n])
+		if err != nil {
+			v.log.Debug("DHCP message ignored", "reason", err)
+			continue
+		}
+		from := v.bridge.sender(v.scope.Load().ID, v.link.index, f.source)
+		now := time.Now()
+		if !v.rates.admits(from.Port, now) {
+			v.hasty.Add(1)
+			v.strangeAt.Store(now.Unix())
+			continue
+		}
 		select {
-		case queue <- append([]byte(nil), b[:n]...):
+		case queue <- arrival{bytes.Clone(f.payload), from}:
 		default:
 		}
 	}
 }
 
 // more takes what else waits in the queue.
-func more(queue <-chan []byte, first []byte) [][]byte {
-	batch := [][]byte{first}
+func more(queue <-chan arrival, first arrival) []arrival {
+	batch := []arrival{first}
 	for len(batch) < maxBatch {
 		select {
-		case frame, open := <-queue:
+		case next, open := <-queue:
 			if !open {
 				return batch
 			}
-			batch = append(batch, frame)
+			batch = append(batch, next)
 		default:
 			return batch
 		}
@@ -130,17 +144,8 @@ func more(queue <-chan []byte, first []byte) [][]byte {
 	return batch
 }
 
-func (v *Server) handle(ctx context.Context, frames [][]byte, probing *sync.WaitGroup) {
+func (v *Server) handle(ctx context.Context, batch []arrival, probing *sync.WaitGroup) {
 	s := v.scope.Load()
-	var batch []arrival
-	for _, b := range frames {
-		f, err := parseFrame(b)
-		if err != nil {
-			v.log.Debug("DHCP message ignored", "reason", err)
-			continue
-		}
-		batch = append(batch, arrival{f.payload, v.bridge.sender(v.link.index, f.source)})
-	}
 	outcomes, err := v.leases.answer(s, batch, time.Now())
 	if err != nil {
 		// Nobody gets an address that might be given out twice after a crash.
@@ -178,13 +183,13 @@ func (v *Server) problem() string {
 	if time.Since(time.Unix(v.strangeAt.Load(), 0)) > time.Minute {
 		return ""
 	}
-	return fmt.Sprintf("DHCP on network %s has ignored %d messages of machines that speak in the name of others, and had no address for %d requests: there is none left, or their port has had its share",
-		v.scope.Load().Network, v.forged.Load(), v.refused.Load())
+	return fmt.Sprintf("DHCP on network %s has ignored %d messages of machines that speak in the name of others and %d of ports that send too many, and had no address for %d requests: there is none left, or their port has had its share",
+		v.scope.Load().Network, v.forged.Load(), v.hasty.Load(), v.refused.Load())
 }
 
-// sender is who a MAC on the bridge is.
-func (b Bridge) sender(bridge int, mac net.HardwareAddr) Sender {
-	s := Sender{Port: b.PortOf(bridge, mac), MAC: model.MAC(mac.String())}
+// sender is who a MAC on a network's bridge is.
+func (b Bridge) sender(network uint32, bridge int, mac net.HardwareAddr) Sender {
+	s := Sender{Port: b.PortOf(network, bridge, mac), MAC: model.MAC(mac.String())}
 	if b.HasPort != nil {
 		s.HasPort = func(port int) bool { return b.HasPort(bridge, port) }
 	}

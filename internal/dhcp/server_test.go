@@ -104,7 +104,7 @@ func (r *rig) serve(c config.Config) {
 		if err != nil {
 			return err
 		}
-		server, err = Open(scopeOf(c, model.HostFacts{MTU: 1500}), i, r.leases, Bridge{PortOf: func(int, net.HardwareAddr) int { return 1 }, HolderOf: r.holderOf}, slog.New(slog.DiscardHandler))
+		server, err = Open(scopeOf(c, model.HostFacts{MTU: 1500}), i, r.leases, Bridge{PortOf: func(uint32, int, net.HardwareAddr) int { return 1 }, HolderOf: r.holderOf}, slog.New(slog.DiscardHandler))
 		return err
 	})
 	if err != nil {

@@ -90,14 +90,10 @@ type place struct {
 	address     netip.Addr
 }
 
-// holder is the MAC that was first to use an address, and when it was last heard of.
+// holder is the MAC that was first to use an address.
 type holder struct {
-	mac  MAC
-	seen time.Duration
+	mac MAC
 }
-
-// stationSilent is how long who has an address may be silent before another may have it.
-const stationSilent = 300 * time.Second
 
 // New returns a NAT without sessions.
 func New(c Config) *Model {

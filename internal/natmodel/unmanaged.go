@@ -157,10 +157,10 @@ func (m *Model) checkSource(n Network, a netip.Addr, from MAC) Reason {
 	}
 	key := place{n.Compartment, a}
 	h, held := m.holders[key]
-	if held && h.mac != from && h.seen+stationSilent > m.now {
+	if held && h.mac != from {
 		return AddressElsewhere
 	}
-	m.holders[key] = holder{from, m.now}
+	m.holders[key] = holder{from}
 	return ""
 }
 

@@ -8,6 +8,8 @@ import (
 	"os/user"
 	"slices"
 	"strconv"
+	"sync"
+	"time"
 	"unsafe"
 
 	"golang.org/x/sys/unix"
@@ -88,12 +90,41 @@ func trusted(r *http.Request) bool {
 func (p peer) trusted() bool { return p.uid == 0 || p.inGroup(Group) }
 
 func (p peer) inGroup(name string) bool {
-	g, err := user.LookupGroup(name)
-	if err != nil {
-		return false // the usual case: the group was never made
+	id, exists := groups.id(name)
+	return exists && slices.Contains(p.groups, id)
+}
+
+// groups remembers numbers of groups for a moment: who connects without pause does not
+// have the file of groups read each time.
+var groups = groupNumbers{known: make(map[string]groupNumber)}
+
+type groupNumbers struct {
+	mu    sync.Mutex
+	known map[string]groupNumber
+}
+
+type groupNumber struct {
+	id     uint32
+	exists bool
+	at     time.Time
+}
+
+// groupTime is how soon a group that is made, or made anew, is noticed.
+const groupTime = time.Second
+
+func (n *groupNumbers) id(name string) (uint32, bool) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	if k, ok := n.known[name]; ok && time.Since(k.at) < groupTime {
+		return k.id, k.exists
 	}
-	id, err := strconv.ParseUint(g.Gid, 10, 32)
-	return err == nil && slices.Contains(p.groups, uint32(id))
+	k := groupNumber{at: time.Now()}
+	if g, err := user.LookupGroup(name); err == nil { // else the usual case: the group was never made
+		id, err := strconv.ParseUint(g.Gid, 10, 32)
+		k.id, k.exists = uint32(id), err == nil
+	}
+	n.known[name] = k
+	return k.id, k.exists
 }
 
 func peerOf(c net.Conn) (peer, error) {

@@ -38,12 +38,12 @@ type Ports interface {
 
 // How long the holder of a row has to answer, and how long a row may be silent.
 const (
-	busy     = 250 * time.Millisecond // heard of so lately: it need not be asked
+	step     = 60 * time.Millisecond  // a row says when it was heard of, give or take this
 	answer   = 200 * time.Millisecond // to one question
 	asks     = 2                      // before it gives way
 	poll     = 10 * time.Millisecond
 	mute     = 5 * time.Second   // a MAC without an address cannot be asked: silent for so long, it gives way
-	silence  = 300 * time.Second // as long as bridges remember
+	silence  = 300 * time.Second // as long as bridges remember: then a row of a port that has many goes
 	sweep    = 10 * time.Second
 	report   = 2 * time.Second
 	parallel = 32 // claims that are looked into at a time; who floods is looked into later
@@ -73,7 +73,7 @@ func New(table Table, ports Ports, announce func(event.Event), log *slog.Logger)
 	}
 }
 
-// Run looks into claims, forgets who has been silent, and tells what was refused,
+// Run looks into claims, forgets who is gone, and tells what was refused,
 // until ctx ends.
 func (g *Guard) Run(ctx context.Context) error {
 	ctx, stop := context.WithCancel(ctx)
@@ -91,7 +91,7 @@ func (g *Guard) Run(ctx context.Context) error {
 			return err
 		case <-sweeps.C:
 			if err := g.table.ForgetSilent(silence, g.there); err != nil {
-				g.log.Warn("forgetting who has been silent on networks' switches", "error", err)
+				g.log.Warn("forgetting who is gone from networks' switches", "error", err)
 			}
 		case <-reports.C:
 			g.tellRefusals()
@@ -124,7 +124,7 @@ func (g *Guard) decide(ctx context.Context, c datapath.Claim) error {
 		return err
 	}
 	age, found := g.table.LastSeen(c)
-	if !found || age < busy {
+	if !found {
 		return nil
 	}
 	addresses, err := g.addresses(c)
@@ -135,6 +135,9 @@ func (g *Guard) decide(ctx context.Context, c datapath.Claim) error {
 		return nil
 	}
 	if len(addresses) > 0 {
+		if age < step { // else what it says next would not be told from what it has just said
+			time.Sleep(step - age)
+		}
 		answered, err := g.ask(ctx, c, port, addresses)
 		if err != nil || answered {
 			return err
@@ -150,13 +153,18 @@ func (g *Guard) addresses(c datapath.Claim) ([]netip.Addr, error) {
 		return []netip.Addr{c.Address}, nil
 	}
 	places, err := g.table.Places()
-	var list []netip.Addr
+	var here, elsewhere []netip.Addr // by what it has said there; before it came there, if that was nothing yet
 	for _, p := range places {
-		if p.Port == c.HolderPort && p.MAC == c.HolderMAC && len(list) < asks {
-			list = append(list, p.Address)
+		switch {
+		case p.MAC != c.HolderMAC || p.Compartment != c.Compartment:
+		case p.Port == c.HolderPort:
+			here = append(here, p.Address)
+		default:
+			elsewhere = append(elsewhere, p.Address)
 		}
 	}
-	return list, err
+	list := append(here, elsewhere...)
+	return list[:min(len(list), asks)], err
 }
 
 // ask reports whether the holder answers at its port.

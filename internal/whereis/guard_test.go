@@ -89,6 +89,8 @@ func TestDecide(t *testing.T) {
 	address := datapath.Claim{Port: newPort, HolderPort: oldPort, Address: held, MAC: rival, HolderMAC: machine}
 	mac := datapath.Claim{Port: newPort, HolderPort: oldPort, MAC: machine, HolderMAC: machine}
 	has := []datapath.Place{{Port: oldPort, MAC: machine, Address: held}, {Port: newPort, MAC: rival, Address: held.Next()}}
+	was := []datapath.Place{{Port: newPort + 1, MAC: machine, Address: held}}
+	foreign := []datapath.Place{{Port: oldPort, Compartment: 9, MAC: machine, Address: held}}
 	for _, tt := range []struct {
 		name  string
 		claim datapath.Claim
@@ -98,7 +100,11 @@ func TestDecide(t *testing.T) {
 		asks  int
 	}{
 		{"its port is gone", mac, world{known: true, unplug: true}, 0, true, 0},
-		{"it has just been heard of", mac, world{known: true, places: has}, 100 * time.Millisecond, false, 0},
+		{"it has just been heard of, and answers", mac, world{known: true, places: has, answers: true, delay: time.Millisecond}, 10 * time.Millisecond, false, 1},
+		{"it has just been heard of, and has moved", mac, world{known: true, places: has}, 10 * time.Millisecond, true, 2},
+		{"it has said nothing since it came to its port", mac, world{known: true, places: was}, time.Second, true, 2},
+		{"it has said nothing since it came to its port, and answers", mac, world{known: true, places: was, answers: true, delay: time.Millisecond}, time.Second, false, 1},
+		{"another compartment's machine of that MAC", mac, world{known: true, places: foreign}, 2 * time.Second, false, 0},
 		{"it answers", mac, world{known: true, places: has, answers: true, delay: 5 * time.Millisecond}, time.Second, false, 1},
 		{"it answers the second question", address, world{known: true, answers: true, delay: 250 * time.Millisecond}, time.Second, false, 2},
 		{"it has moved", mac, world{known: true, places: has}, time.Second, true, 2},
