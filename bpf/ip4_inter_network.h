@@ -26,7 +26,8 @@ NOINLINE int to_open_network(struct __sk_buff *skb, struct flow *flow)
 
 	id = find_subnet(flow->compartment, packet->destination);
 	network = id ? bpf_map_lookup_elem(&networks, id) : NULL;
-	if (!network || !(network->flags & NETWORK_OPEN || *id == flow->network) || is_host_address(packet->destination))
+	if (!network || !(network->flags & flow->network_flags & NETWORK_OPEN || *id == flow->network) ||
+	    is_host_address(packet->destination))
 		return NOT_OURS;
 	if (*id == flow->network && network->flags & NETWORK_ENDPOINTS_ISOLATED)
 		return refuse(flow, REASON_ISOLATED);

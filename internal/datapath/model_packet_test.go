@@ -30,6 +30,8 @@ var parties = []party{
 	{natmodel.FromEndpoint, 2, 3, 1, inside3, twinMAC(0x23)},
 	{natmodel.FromPort, 0, 1, 1, plugged, twinMAC(0x28)},
 	{natmodel.FromBridge, 0, 2, 2, unplugged, twinMAC(0x2a)},
+	{natmodel.FromEndpoint, 0, 1, 1, behind2, twinMAC(0x21)}, // if it is allowed
+	{natmodel.FromEndpoint, 0, 1, 1, shared2, groupMAC},
 }
 
 var (
@@ -37,7 +39,7 @@ var (
 	remotePorts = []uint16{80, 7777, 1000}
 	remotes     = []netip.Addr{wire.RemoteAddress, netip.MustParseAddr("198.51.100.7"), netip.MustParseAddr("198.51.100.8")}
 	// What a session may be asked for from outside: the pools' and others.
-	externalPorts = []uint16{2000, 2001, 2002, 2003, 2004, 2005, 2006, 3000, 3001, 4000, 4001, 8080, 8081, 9000, 9100, 9101, 40000}
+	externalPorts = []uint16{2000, 2001, 2002, 2003, 2004, 2005, 2006, 3000, 3001, 4000, 4001, 8080, 8081, 9000, 9100, 9101, 40000, 9200}
 	hostTalks     = []uint16{2000, 2002, 2003, 3000, 53, 40000}
 )
 
@@ -84,9 +86,10 @@ func (o operation) session(m *natmodel.Model) (natmodel.SessionKey, *natmodel.Se
 
 func (o operation) onSession(key natmodel.SessionKey, s *natmodel.Session) natmodel.Arrival {
 	o.Protocol = key.Protocol
-	owner := parties[slices.IndexFunc(parties, func(p party) bool {
-		return p.compartment == key.Compartment && p.address == key.Internal.Addr()
-	})]
+	owner := parties[0] // who has further addresses
+	if i := slices.IndexFunc(parties, func(p party) bool { return p.compartment == key.Compartment && p.address == key.Internal.Addr() }); i >= 0 {
+		owner = parties[i]
+	}
 	switch o.Kind {
 	case kindReply:
 		return o.fromInside(owner, key.Internal, key.Remote)
@@ -106,9 +109,12 @@ func (o operation) onSession(key natmodel.SessionKey, s *natmodel.Session) natmo
 
 func (o operation) fromInside(p party, from, to netip.AddrPort) natmodel.Arrival {
 	gateway := kernel.MACOf(twinNetworks[p.network].GatewayMAC)
+	if o.turns() > 0 && p.hook == natmodel.FromEndpoint {
+		p.mac = twinEndpoints[p.endpoint].MAC // what else comes from the reassembly namespace is for the endpoint
+	}
 	switch o.Odd {
 	case oddSource:
-		from = netip.AddrPortFrom([]netip.Addr{unplugged, inside2, inside3, wire.HostAddress, gateway1, wire.RemoteAddress}[o.Value%6], from.Port())
+		from = netip.AddrPortFrom([]netip.Addr{unplugged, inside2, inside3, wire.HostAddress, gateway1, wire.RemoteAddress, behind2, shared2}[o.Value%8], from.Port())
 	case oddDestination:
 		to = netip.AddrPortFrom(oddDestinations[o.Value%len(oddDestinations)], to.Port())
 		if o.Bit == 1 {
@@ -118,7 +124,9 @@ func (o operation) fromInside(p party, from, to netip.AddrPort) natmodel.Arrival
 		if o.Bit == 1 {
 			to = netip.AddrPortFrom(to.Addr(), 68)
 		}
-		switch o.Value % 4 {
+		switch o.Value % 5 {
+		case 4:
+			p.mac = groupMAC
 		case 0:
 			p.mac = twinMAC(0x77)
 		case 1:
@@ -137,12 +145,12 @@ func (o operation) fromInside(p party, from, to netip.AddrPort) natmodel.Arrival
 var oddDestinations = []netip.Addr{
 	inside2, unplugged, gateway1, inside3, netip.MustParseAddr("224.0.0.251"), netip.MustParseAddr("255.255.255.255"),
 	netip.MustParseAddr("0.0.0.0"), netip.MustParseAddr("127.0.0.1"), netip.MustParseAddr("169.254.1.1"), netip.MustParseAddr("240.0.0.1"),
-	netip.MustParseAddr("172.16.3.77"), netip.MustParseAddr("203.0.113.77"),
+	netip.MustParseAddr("172.16.3.77"), netip.MustParseAddr("203.0.113.77"), behind2, shared2, netip.MustParseAddr("10.50.0.255"),
 }
 
 var oddSources = []netip.Addr{
 	inside2, inside3, gateway1, netip.MustParseAddr("127.0.0.1"), netip.MustParseAddr("0.0.0.0"), netip.MustParseAddr("224.0.0.1"),
-	netip.MustParseAddr("255.255.255.255"), wire.HostAddress, secondAddress, netip.MustParseAddr("203.0.113.77"),
+	netip.MustParseAddr("255.255.255.255"), wire.HostAddress, secondAddress, netip.MustParseAddr("203.0.113.77"), behind2,
 }
 
 func (o operation) fromOutside(from, to netip.AddrPort) natmodel.Arrival {
@@ -207,6 +215,9 @@ func (o operation) follow(first natmodel.Arrival) natmodel.Arrival {
 	a.Turns = []int{0, 0, 0, 1, 2}[o.Size%5]
 	payload := bytes.Repeat([]byte{byte(o.Size)}, []int{8, 24, 560, 580, 588}[o.Port+o.RemotePort/2])
 	a.Frame = append(slices.Clone(first.Frame[:header]), payload...)
+	if a.Turns > 0 && a.Hook == natmodel.FromEndpoint && len(a.Frame) >= 12 && natmodel.MAC(a.Frame[6:12]) == groupMAC {
+		copy(a.Frame[6:12], twinEndpoints[a.Endpoint].MAC[:])
+	}
 	ip := a.Frame[14:]
 	binary.BigEndian.PutUint16(ip[2:], uint16(len(ip)))
 	binary.BigEndian.PutUint16(ip[6:], []uint16{0x2003, 0x0003, 0x0045}[o.Remote])
@@ -256,7 +267,7 @@ func arpBody(o operation, p party) []byte {
 	copy(b[24:], remotes[o.Remote].AsSlice())
 	switch o.RemotePort {
 	case 1:
-		copy(b[14:], []netip.Addr{netip.IPv4Unspecified(), gateway1, unplugged, wire.RemoteAddress, inside2}[o.Pick%5].AsSlice())
+		copy(b[14:], []netip.Addr{netip.IPv4Unspecified(), gateway1, unplugged, wire.RemoteAddress, inside2, shared2, behind2}[o.Pick%7].AsSlice())
 	case 2:
 		if o.Size > 8 {
 			return b[:o.Size+8]

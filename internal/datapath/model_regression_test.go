@@ -279,6 +279,15 @@ var disagreements = []struct {
 		},
 	},
 	{
+		name: "isolation: what is behind an endpoint makes its network open to no other", world: func(w *world) { w.Open, w.Apart, w.Allowances = true, true, 1 },
+		sequence: func(p *pairOf) error {
+			toOther := wire.Segment{Protocol: model.UDP, From: at(inside2, 1000), To: at(inside3, 1000)}
+			fromBehind := wire.Segment{Protocol: model.UDP, From: at(behind2, 1000), To: at(inside3, 1000)}
+			toBehind := wire.Segment{Protocol: model.UDP, From: at(unplugged, 1000), To: at(behind2, 1000)}
+			return errors.Join(p.inside(0, toOther), p.inside(0, fromBehind), p.inside(2, toBehind), p.finish())
+		},
+	},
+	{
 		name: "design, rule 4: a port from which the host talked is its own for five minutes and until it is noted again",
 		sequence: func(p *pairOf) error {
 			talk := wire.Segment{Protocol: model.UDP, From: at(secondAddress, 3000), To: at(wire.RemoteAddress, 80)}

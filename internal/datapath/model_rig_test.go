@@ -38,6 +38,7 @@ type twin struct {
 	socket    bool           // the world knows transparentFlow's socket
 	careful   bool           // look at the counters after each packet, not at the end alone: they take longest to read
 	base      Config         // what all worlds have
+	allowed   []Endpoint     // the world's
 	dry       *kernel.DryRun // runs each packet before it is run; or nil
 }
 
@@ -46,12 +47,14 @@ type world struct {
 	Rules       rules
 	Mappings    map[uint32]bool
 	OneToOne    bool // there is a mapping of a whole address
-	Open        bool // networks 1 and 3 are open to each other
+	Open        bool // networks 1 and 3 are open to each other,
+	Apart       bool // but for network 1
 	Kept        bool // endpoints of one network do not reach each other
 	Unrouted    bool // the host's routing tables do not know network 2
 	HostOverlap bool // the host has come to twinOverlap
 	Socket      bool // the host has one with a remote's address, see transparentFlow
 	Leases      int  // which of twinLeases there are
+	Allowances  int  // which of twinAllowances
 	Sessions    int  // room in the tables
 	Bindings    int
 }
@@ -92,7 +95,7 @@ func (w *twin) load() error {
 		return err
 	}
 	for name, size := range map[string]uint32{
-		"sessions": twinSessions, "bindings": twinBindings, "binding_index": 64, "filter_entries": 64, "timers": 1 << 14,
+		"sessions": twinSessions, "bindings": twinBindings, "binding_index": 128, "filter_entries": 64, "timers": 1 << 14,
 		"fragments": 64, "host_ports": 64, "port_bits": 16, "hold_downs": 1024, "dependent_ports": 64, "usages": 64, "insides": 64, "endpoints": 64, "pools": 64,
 	} {
 		spec.Maps[name].MaxEntries = size
@@ -186,16 +189,17 @@ func hardwareString(m natmodel.MAC) string { return net.HardwareAddr(m[:]).Strin
 // reset begins a world.
 func (w *twin) reset(begin world) error {
 	o := &w.dp.objects
-	w.rests, w.socket = nil, begin.Socket
+	w.rests, w.socket, w.allowed = nil, begin.Socket, begin.endpoints(w.base.Endpoints)
 	c := w.config(begin.Rules, begin.Mappings)
-	c.Networks, c.Insides = begin.networks(w.base.Networks), w.base.Insides
+	c.Networks, c.Insides = begin.networks(w.base.Networks), begin.insides(w.base.Insides)
 	if begin.OneToOne {
 		c.OneToOne = map[uint32]OneToOne{6: twinOneToOne} // its remotes are mapping 6's
 	}
 	return errors.Join(
 		w.clock.Set(twinBoot),
 		syncMap("networks", o.Networks, networkValues(c), nil, nil), syncMap("insides", o.Insides, insideValues(c), nil, nil),
-		syncMap("inside prefixes", o.InsidePrefixes, prefixValues(c), nil, nil),
+		syncMap("inside prefixes", o.InsidePrefixes, prefixValues(c), nil, nil), syncMap("subnets", o.Subnets, subnetValues(c), nil, nil),
+		syncMap("further addresses", o.Behind, behindValues(c), nil, nil), syncMap("further sources", o.Sources, sourceValues(c), nil, nil),
 		syncMap("leases", o.Leases, leaseValues(twinLeases[begin.Leases], w.dp.readClock()), nil, nil),
 		w.dp.applyOneToOne(c),
 		clearMap[kernel.SessionKey, kernel.Session](o.Sessions), clearMap[kernel.BindingKey, kernel.Binding](o.Bindings),
@@ -215,7 +219,7 @@ func (w *twin) reset(begin world) error {
 // config is what differs between worlds.
 func (w *twin) config(r rules, mappings map[uint32]bool) Config {
 	return Config{
-		NATs: map[uint32]model.NAT{1: twinNAT(r), 2: twinNAT(r)}, Pools: w.pools(), Mappings: pickMappings(mappings), Transparent: w.socket,
+		NATs: map[uint32]model.NAT{1: twinNAT(r), 2: twinNAT(r)}, Pools: w.pools(), Mappings: pickMappings(mappings), Transparent: w.socket, Endpoints: w.allowed,
 	}
 }
 

@@ -153,9 +153,9 @@ var worlds = rapid.Custom(func(t *rapid.T) world {
 			HoldDown:   rapid.SampledFrom([]model.Seconds{0, 25, 120}).Draw(t, "hold-down"),
 			Exhaustion: rapid.SampledFrom([]model.Exhaustion{model.Prohibited, model.Unreachable, model.Silent}).Draw(t, "exhaustion"),
 		},
-		OneToOne: rapid.Bool().Draw(t, "one-to-one"), Open: rapid.Bool().Draw(t, "open"),
+		OneToOne: rapid.Bool().Draw(t, "one-to-one"), Open: rapid.Bool().Draw(t, "open"), Apart: rapid.IntRange(0, 3).Draw(t, "apart") == 3,
 		Kept: rapid.Bool().Draw(t, "endpoints isolated"), Unrouted: rapid.Bool().Draw(t, "unrouted"), HostOverlap: rapid.Bool().Draw(t, "host overlap"), Socket: rapid.Bool().Draw(t, "socket"),
-		Leases:   rapid.IntRange(0, len(twinLeases)-1).Draw(t, "leases"),
+		Leases: rapid.IntRange(0, len(twinLeases)-1).Draw(t, "leases"), Allowances: rapid.IntRange(0, len(twinAllowances)-1).Draw(t, "allowances"),
 		Mappings: make(map[uint32]bool), Sessions: twinSessions, Bindings: twinBindings,
 	}
 	for id := range uint32(drawnMappings) {
@@ -163,7 +163,7 @@ var worlds = rapid.Custom(func(t *rapid.T) world {
 	}
 	if rapid.IntRange(0, 4).Draw(t, "cramped") == 4 {
 		w.Sessions = rapid.IntRange(1, 6).Draw(t, "sessions")
-		w.Bindings = rapid.IntRange(6, 10).Draw(t, "bindings")
+		w.Bindings = rapid.IntRange(7, 10).Draw(t, "bindings")
 	}
 	if rapid.IntRange(0, 3).Draw(t, "limited") == 3 {
 		w.Rules.Limits = model.Limits{

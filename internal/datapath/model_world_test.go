@@ -3,6 +3,7 @@ package datapath
 import (
 	"maps"
 	"net/netip"
+	"slices"
 	"time"
 
 	"github.com/hostnat/hostnat/internal/datapath/dptest/wire"
@@ -28,6 +29,40 @@ var (
 	plugged       = netip.MustParseAddr("172.16.1.8") // on network 1's, by a port that was noticed
 	inside3       = netip.MustParseAddr("172.16.3.2")
 )
+
+var (
+	behind2  = netip.MustParseAddr("10.50.0.7")    // behind an endpoint that is a router
+	shared2  = netip.MustParseAddr("172.16.1.200") // a virtual router's address
+	groupMAC = natmodel.MAC{0, 0, 0x5e, 0, 1, 7}   // and its MAC
+)
+
+// twinAllowances: nobody has any; the first endpoint has further addresses; it forwards
+// for its neighbours too.
+var twinAllowances = []struct {
+	sources  []netip.Prefix
+	forwards bool
+}{
+	{},
+	{sources: []netip.Prefix{netip.MustParsePrefix("10.50.0.0/24"), netip.MustParsePrefix("172.16.1.200/32")}},
+	{sources: []netip.Prefix{netip.MustParsePrefix("10.50.0.0/24"), netip.MustParsePrefix("172.16.1.192/28")}, forwards: true},
+}
+
+// endpoints are those of all worlds, but for what else the first may be.
+func (w world) endpoints(all []Endpoint) []Endpoint {
+	all = slices.Clone(all)
+	all[0].Sources, all[0].Forwards = twinAllowances[w.Allowances].sources, twinAllowances[w.Allowances].forwards
+	return all
+}
+
+// insides are those of all worlds.
+func (w world) insides(all map[uint32]Inside) map[uint32]Inside {
+	all = maps.Clone(all)
+	for index, i := range all {
+		i.Further = w.Allowances > 0 && i.Network == 1 && i.Address == inside2
+		all[index] = i
+	}
+	return all
+}
 
 var outsideMAC = twinMAC(0x32) // the host's
 
@@ -106,7 +141,7 @@ var twinListeners = []natmodel.Listener{
 var transparentFlow = natmodel.Transparent{Remote: netip.MustParseAddrPort("198.51.100.7:80"), Internal: netip.AddrPortFrom(inside2, 1001)}
 
 // drawnMappings are those that generated worlds have.
-const drawnMappings = 10
+const drawnMappings = 11
 
 // twinMappings are those that a world may have.
 var twinMappings = map[uint32]Mapping{
@@ -126,6 +161,7 @@ var twinMappings = map[uint32]Mapping{
 	9: {NAT: 1, Compartment: 1, Protocol: model.TCP, External: run(wire.HostAddress, 9100, 9101),
 		Targets: []Target{{1, run(unplugged, 1000, 1001)}, {1, run(inside2, 1001, 1002)}}},
 	10: {NAT: 1, Compartment: 1, Protocol: model.TCP, External: run(wire.HostAddress, 2003, 2004), Targets: []Target{{1, run(unplugged, 1000, 1001)}}}, // before 1
+	11: {NAT: 1, Compartment: 1, Protocol: model.UDP, External: external0(9200), Targets: leadsTo(1, netip.AddrPortFrom(behind2, 1001))},
 }
 
 // twinOneToOne is the mapping of a whole address that a world may have.
@@ -138,8 +174,8 @@ var twinOneToOne = OneToOne{
 func (w world) networks(all map[uint32]Network) map[uint32]Network {
 	all = maps.Clone(all)
 	for id, n := range all {
-		n.Open, n.EndpointsIsolated, n.Unrouted = w.Open && id != 2, w.Kept, w.Unrouted && id == 2
-		n.DHCPInside = w.Kept
+		n.Open, n.EndpointsIsolated, n.Unrouted = w.Open && id != 2 && !(w.Apart && id == 1), w.Kept, w.Unrouted && id == 2
+		n.DHCPInside, n.Routers = w.Kept, w.Allowances > 0 && id == 1
 		if w.HostOverlap {
 			n.HostOverlap = twinOverlap[id]
 		}
@@ -199,7 +235,7 @@ func modelConfig(w world) natmodel.Config {
 	c := natmodel.Config{
 		NATs:          make(map[uint32]natmodel.NAT),
 		Networks:      make(map[uint32]natmodel.Network),
-		Endpoints:     twinEndpoints,
+		Endpoints:     slices.Clone(twinEndpoints),
 		Mappings:      modelMappings(w.Mappings),
 		HostAddresses: []netip.Addr{wire.HostAddress, secondAddress, gateway1, gateway3},
 		OutsideMAC:    outsideMAC,
@@ -227,6 +263,7 @@ func modelConfig(w world) natmodel.Config {
 		}
 		c.NATs[id] = rules
 	}
+	c.Endpoints[0].Sources, c.Endpoints[0].Forwards = twinAllowances[w.Allowances].sources, twinAllowances[w.Allowances].forwards
 	if w.Socket {
 		c.Transparent = []natmodel.Transparent{transparentFlow}
 	}

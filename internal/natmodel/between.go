@@ -4,22 +4,22 @@ import "net/netip"
 
 // networkOf finds the network of a compartment that has an address.
 func (m *Model) networkOf(compartment uint32, a netip.Addr) (uint32, bool) {
-	for id, n := range m.config.Networks {
-		if n.Compartment == compartment && n.Subnet.Contains(a) {
-			return id, true
-		}
-	}
-	return 0, false
+	return m.config.networkOf(compartment, a)
 }
 
-func (m *Model) isOpen(compartment uint32, a netip.Addr) bool {
-	id, has := m.networkOf(compartment, a)
-	return has && m.config.Networks[id].Open && !m.config.isHost(a)
+// isRouted reports whether an address is of another network that is open to this one,
+// or behind an endpoint of this one.
+func (m *Model) isRouted(from sender, a netip.Addr) bool {
+	to, has := m.networkOf(from.Compartment, a)
+	return has && !m.config.isHost(a) && (to == from.network || from.Open && m.config.Networks[to].Open)
 }
 
-// between routes a packet to another network that is open to this one.
+// between routes a packet to another network, or to what is behind an endpoint.
 func (m *Model) between(p *packet, from sender) Result {
 	to, _ := m.networkOf(from.Compartment, p.dest.Addr())
+	if to == from.network && from.EndpointsIsolated {
+		return m.refuse(p, from, Isolated)
+	}
 	if isEnd(m.config.Networks[to].Subnet, p.dest.Addr()) {
 		return dropped(Isolated) // what is for one does not become what is for all: RFC 2644
 	}
@@ -32,5 +32,5 @@ func (m *Model) between(p *packet, from sender) Result {
 
 // isEnd: the first and the last address of a subnet are nobody's own.
 func isEnd(subnet netip.Prefix, a netip.Addr) bool {
-	return a == subnet.Masked().Addr() || !subnet.Contains(a.Next())
+	return a == subnet.Masked().Addr() || subnet.Contains(a) && !subnet.Contains(a.Next())
 }

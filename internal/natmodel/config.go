@@ -68,9 +68,11 @@ type Network struct {
 
 // Endpoint is a managed endpoint of a network.
 type Endpoint struct {
-	Network uint32
-	Address netip.Addr
-	MAC     MAC
+	Network  uint32
+	Address  netip.Addr
+	MAC      MAC
+	Sources  []netip.Prefix // what else it has or has behind it: it sends from there and is reached there
+	Forwards bool           // to its neighbours it may send from any address
 }
 
 // Mapping is a static mapping: the n-th external port leads to the n-th of a
@@ -137,6 +139,11 @@ func (c *Config) isInside(a netip.Addr) bool {
 			return true
 		}
 	}
+	for _, e := range c.Endpoints {
+		if n := c.Networks[e.Network]; !n.Unrouted && !n.Subnet.Contains(a) && e.owns(a) {
+			return true
+		}
+	}
 	return false
 }
 
@@ -167,18 +174,41 @@ func (c *Config) isolates(compartment uint32, a netip.Addr) bool {
 // of one that is open to it: its answers would stay inside.
 func (c *Config) isNear(compartment uint32, internal, remote netip.Addr) bool {
 	other, is := c.networkOf(compartment, remote)
-	own, _ := c.networkOf(compartment, internal)
-	return is && (other == own || c.Networks[other].Open)
+	own, known := c.networkOf(compartment, internal)
+	return is && (!known || other == own || c.Networks[other].Open)
 }
 
-// networkOf returns the id of the compartment's network that has an address.
+// networkOf returns the id of the compartment's network that has an address, or has
+// it behind one of its endpoints.
 func (c *Config) networkOf(compartment uint32, a netip.Addr) (uint32, bool) {
 	for id, n := range c.Networks {
 		if n.Compartment == compartment && n.Subnet.Contains(a) {
 			return id, true
 		}
 	}
-	return 0, false
+	e, has := c.behind(compartment, a)
+	return e.Network, has
+}
+
+// behind finds the endpoint that has an address besides its own.
+func (c *Config) behind(compartment uint32, a netip.Addr) (Endpoint, bool) {
+	for _, e := range c.Endpoints {
+		if c.Networks[e.Network].Compartment == compartment && e.owns(a) {
+			return e, true
+		}
+	}
+	return Endpoint{}, false
+}
+
+// owns reports whether an address is one of those that the endpoint has besides its own.
+func (e Endpoint) owns(a netip.Addr) bool {
+	return slices.ContainsFunc(e.Sources, func(p netip.Prefix) bool { return p.Contains(a) })
+}
+
+// hasMAC: an endpoint with further addresses may be a virtual router, which has a MAC
+// for each of its groups (RFC 5798 section 7.3).
+func (e Endpoint) hasMAC(m MAC) bool {
+	return m == e.MAC || (e.Forwards || len(e.Sources) > 0) && [5]byte(m[:5]) == [5]byte{0, 0, 0x5e, 0, 1}
 }
 
 func (c *Config) listens(p model.Protocol, external netip.AddrPort) bool {

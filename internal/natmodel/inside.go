@@ -17,13 +17,13 @@ type sender struct {
 // alone: its own MAC, its own address.
 func (m *Model) fromEndpoint(p *packet, e Endpoint) Result {
 	n := m.config.Networks[e.Network]
-	if MAC(p.frame[6:12]) != e.MAC {
+	if !e.hasMAC(MAC(p.frame[6:12])) {
 		return dropped(SpoofedSource)
 	}
 	switch p.ether() {
 	case etherIPv4:
 	case etherARP:
-		return checkARP(p, e)
+		return checkARP(p, e, n)
 	case etherIPv6:
 		return dropped(IPv6)
 	default:
@@ -32,19 +32,26 @@ func (m *Model) fromEndpoint(p *packet, e Endpoint) Result {
 	if !p.parseIP() {
 		return dropped(Malformed)
 	}
-	if p.source.Addr() != e.Address { // BCP 38
+	toGateway := MAC(p.frame[:6]) == n.GatewayMAC
+	if !e.speaksFrom(p.source.Addr(), n, toGateway) { // BCP 38
 		if p.fromDHCPClient() {
 			return passed()
 		}
 		return dropped(SpoofedSource)
 	}
-	if MAC(p.frame[:6]) != n.GatewayMAC {
+	if !toGateway {
 		if p.forDHCPClient() && !n.DHCPInside {
 			return dropped(RogueServer)
 		}
 		return passed() // switched, not routed
 	}
 	return m.routed(p, sender{e.Network, n})
+}
+
+// speaksFrom: an endpoint may send from its own address and from what else it has, and
+// one that forwards may send to its neighbours from any but the gateway's.
+func (e Endpoint) speaksFrom(a netip.Addr, n Network, toGateway bool) bool {
+	return a == e.Address || a != n.Gateway && (e.owns(a) || e.Forwards && !toGateway)
 }
 
 const dhcpServer, dhcpClient = 67, 68
@@ -63,12 +70,12 @@ func (p *packet) forDHCPClient() bool {
 }
 
 // checkARP: an endpoint speaks of itself; RFC 5227 section 1.1's probe claims nothing.
-func checkARP(p *packet, e Endpoint) Result {
+func checkARP(p *packet, e Endpoint, n Network) Result {
 	if len(p.frame) < ethernet+28 {
 		return dropped(Malformed)
 	}
 	claims := p.address(ethernet + 14)
-	if MAC(p.frame[ethernet+8:ethernet+14]) != e.MAC || claims != e.Address && !claims.IsUnspecified() {
+	if !e.hasMAC(MAC(p.frame[ethernet+8:ethernet+14])) || !e.speaksFrom(claims, n, true) && !claims.IsUnspecified() {
 		return dropped(SpoofedSource)
 	}
 	return passed()
@@ -108,7 +115,7 @@ func (m *Model) routed(p *packet, from sender) Result {
 		return passed()
 	case p.hasSourceRoute():
 		return dropped(SourceRoute)
-	case from.Open && m.isOpen(from.Compartment, p.dest.Addr()):
+	case m.isRouted(from, p.dest.Addr()):
 		return m.between(p, from)
 	case from.NAT == 0:
 		return m.refuse(p, from, NoNAT)

@@ -192,7 +192,11 @@ func (m *Model) admit(key SessionKey, o owner) Reason {
 // deliver addresses a frame to an endpoint; for others on the bridge the kernel
 // writes the Ethernet header.
 func (m *Model) deliver(p *packet, compartment, network uint32, to netip.Addr) Result {
-	if e, managed := m.config.endpointAt(compartment, to); managed {
+	e, managed := m.config.endpointAt(compartment, to)
+	if !managed {
+		e, managed = m.config.behind(compartment, to)
+	}
+	if managed {
 		gateway := m.config.Networks[e.Network].GatewayMAC
 		copy(p.frame[:6], e.MAC[:])
 		copy(p.frame[6:12], gateway[:])

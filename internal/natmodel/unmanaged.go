@@ -235,7 +235,8 @@ func checkIPv6(p *packet) Reason {
 // isUnmanaged: an address of the subnet that is nobody's whom we know.
 func (m *Model) isUnmanaged(n Network, a netip.Addr) bool {
 	_, managed := m.config.endpointAt(n.Compartment, a)
-	return n.Subnet.Contains(a) && a != n.Gateway && !managed
+	_, behind := m.config.behind(n.Compartment, a)
+	return n.Subnet.Contains(a) && a != n.Gateway && !managed && !behind
 }
 
 // unmanaged handles a packet for the gateway from somebody who is no endpoint. It
