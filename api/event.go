@@ -6,6 +6,9 @@ import (
 	"fmt"
 	"net/http"
 	"net/netip"
+	"net/url"
+	"strconv"
+	"strings"
 	"time"
 )
 
@@ -23,6 +26,7 @@ type Event struct {
 	NAT                 string         `json:"nat,omitempty"`
 	Network             string         `json:"network,omitempty"`
 	Compartment         string         `json:"compartment,omitempty"`
+	Endpoint            string         `json:"endpoint,omitempty"` // whose address Internal is, or that sent what was dropped
 	Internal            netip.AddrPort `json:"internal,omitzero"`
 	InternalDestination netip.AddrPort `json:"internalDestination,omitzero"`
 	External            netip.AddrPort `json:"external,omitzero"`
@@ -31,17 +35,46 @@ type Event struct {
 	TCPState            TCPState       `json:"tcpState,omitempty"`        // of a session
 	SessionCount        *uint32        `json:"sessionCount,omitempty"`    // of a binding
 	Configured          *bool          `json:"configured,omitempty"`      // of a binding
-	Description         string         `json:"description,omitempty"`     // what is full, what overlaps, what moved
+	Cause               string         `json:"cause,omitempty"`           // of a session's end: timeout, by-hand, ...
+	Drop                *Drop          `json:"drop,omitempty"`            // a packet that was dropped
+	Lost                uint64         `json:"lost,omitempty"`            // how many events there was no room for
+	Description         string         `json:"description,omitempty"`     // what is full, what overlaps, what moved, what was lost
+	Short               string         `json:"short"`                     // all that matters in few words
 	Message             string         `json:"message"`                   // all of it in a sentence or two
+}
+
+// EventFilter selects events; its zero value selects all that come from now on.
+type EventFilter struct {
+	Filter           // of sessions, bindings and drops; what is about none of these passes it only if it is empty, or by NAT and network
+	Kinds  []string  // session, binding, drop or other; or an event's name or number. None: all
+	Not    []string  // the same, to be left out
+	Since  time.Time // those that the kernel has recorded since then come first: drops and ends of sessions. Zero: none
+	Last   int       // of the recorded ones only so many, the latest; 0: all that there are since Since
+}
+
+func (f EventFilter) values() url.Values {
+	values := f.Filter.values()
+	for key, list := range map[string][]string{"kinds": f.Kinds, "not": f.Not} {
+		if len(list) > 0 {
+			values.Set(key, strings.Join(list, ","))
+		}
+	}
+	if !f.Since.IsZero() {
+		values.Set("since", f.Since.Format(time.RFC3339Nano))
+	}
+	if f.Last > 0 {
+		values.Set("last", strconv.Itoa(f.Last))
+	}
+	return values
 }
 
 // EventStream is the content type of a stream of events: one JSON object a line.
 const EventStream = "application/x-ndjson"
 
-// Watch sends the daemon's events until ctx ends or the daemon stops; then the
-// channel is closed.
-func (c *Client) Watch(ctx context.Context) (<-chan Event, error) {
-	resp, err := c.send(ctx, http.MethodGet, "/v1/events", nil)
+// Watch sends the events that are selected until ctx ends or the daemon stops; then
+// the channel is closed.
+func (c *Client) Watch(ctx context.Context, filter EventFilter) (<-chan Event, error) {
+	resp, err := c.send(ctx, http.MethodGet, "/v1/events"+encodeQuery(filter.values()), nil)
 	if err != nil {
 		return nil, err
 	}

@@ -74,7 +74,7 @@ func ExampleClient_Watch() {
 	defer stop()
 	ctx, cancel := context.WithCancel(context.Background())
 	defer cancel()
-	events, err := api.NewClient(socket).Watch(ctx)
+	events, err := api.NewClient(socket).Watch(ctx, api.EventFilter{})
 	if err != nil {
 		fmt.Println(err)
 		return

@@ -1,34 +1,49 @@
 /* SPDX-License-Identifier: (GPL-2.0 OR BSD-2-Clause) */
-/* The event ring. Nothing is sent while nobody watches. */
+/* The event rings. Nothing is sent while nobody watches. */
 #pragma once
 #include "maps.h"
 
-INLINE struct event *event_begin(enum event_id id)
+INLINE bool is_watched(__u64 time)
 {
 	struct settings *settings = get_settings();
+
+	return settings && unlikely(settings->watched_until >= time) && likely(!dry_run);
+}
+
+/* The reader is behind: events are lost, packets are not. */
+INLINE void count_lost(__u32 kind)
+{
+	__u64 *count = bpf_map_lookup_elem(&lost_events, &kind);
+
+	if (count)
+		__sync_fetch_and_add(count, 1); /* a timer may come between */
+}
+
+INLINE struct event *event_begin(enum event_id id)
+{
 	__u64 time = now();
 	struct event *event;
 
-	if (!settings || likely(settings->watched_until < time) || unlikely(dry_run))
+	if (!is_watched(time))
 		return NULL;
 	event = bpf_ringbuf_reserve(&events, sizeof(*event), 0);
-	if (!event)
-		return NULL; /* the reader is behind: events are lost, packets are not */
+	if (!event) {
+		count_lost(LOST_EVENT);
+		return NULL;
+	}
 	__builtin_memset(event, 0, sizeof(*event));
 	event->time = time;
 	event->id = id;
 	return event;
 }
 
-NOINLINE int event_session(__u32 id, const struct session_key *key, const struct session *session)
+/* Begins an event of a session. NULL: there is nobody to send it to. */
+INLINE struct event *event_of_session(__u32 id, const struct session_key *key, const struct session *session)
 {
-	struct event *event;
+	struct event *event = event_begin(id);
 
-	if (!key || !session)
-		return 0;
-	event = event_begin(id);
 	if (!event)
-		return 0;
+		return NULL;
 	event->protocol = key->protocol;
 	event->state = session->state;
 	event->nat = session->nat;
@@ -41,7 +56,18 @@ NOINLINE int event_session(__u32 id, const struct session_key *key, const struct
 	event->external_port = session->external_port;
 	event->remote_address = key->remote_address;
 	event->remote_port = key->remote_port;
-	bpf_ringbuf_submit(event, 0);
+	return event;
+}
+
+NOINLINE int event_session(__u32 id, const struct session_key *key, const struct session *session)
+{
+	struct event *event;
+
+	if (!key || !session)
+		return 0;
+	event = event_of_session(id, key, session);
+	if (event)
+		bpf_ringbuf_submit(event, 0);
 	return 0;
 }
 

@@ -142,6 +142,19 @@ struct {
 	MAP_UINT(max_entries, 1 << 20);
 } events SEC(".maps");
 
+/* Drops have a ring of their own: a flood of them costs no other event. */
+struct {
+	MAP_UINT(type, BPF_MAP_TYPE_RINGBUF);
+	MAP_UINT(max_entries, 1 << 19);
+} drop_events SEC(".maps");
+
+struct {
+	MAP_UINT(type, BPF_MAP_TYPE_PERCPU_ARRAY);
+	MAP_TYPE(key, __u32); /* enum lost_kind */
+	MAP_TYPE(value, __u64);
+	MAP_UINT(max_entries, LOST_KINDS);
+} lost_events SEC(".maps");
+
 /*
  * Set in programs of their own, which run packets to see what would become of
  * them: they decide everything, and change no map. In the others the verifier

@@ -10,6 +10,7 @@
  * flood overwrites little but its own.
  */
 #pragma once
+#include "event.h"
 #include "flow.h"
 
 enum {
@@ -81,6 +82,8 @@ NOINLINE int record_drop(struct __sk_buff *skb, struct flow *flow)
 	new->reason = flow->reason;
 	new->program = flow->program;
 	new->length = skb->len;
+	if (is_watched(now()) && bpf_ringbuf_output(&drop_events, new, sizeof(*new), 0))
+		count_lost(LOST_DROP);
 	part = record_part(new->compartment, new->source);
 	written = bpf_map_lookup_elem(&drop_records_written, &part);
 	if (!written)

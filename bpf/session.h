@@ -63,6 +63,7 @@ GLOBAL int session_end(const struct session_key *map_key, struct session *sessio
 	struct opening opening = {};
 	struct end_record *record;
 	struct session_key key;
+	struct event *event;
 	__u64 serial = 0;
 
 	if (!map_key || !session || unlikely(dry_run))
@@ -72,10 +73,17 @@ GLOBAL int session_end(const struct session_key *map_key, struct session *sessio
 	opening.external_address = session->external_address;
 	opening.external_port = session->external_port;
 	opening.flags = session->flags;
-	event_session(EVENT_SESSION_DELETE, &key, session);
+	event = event_of_session(EVENT_SESSION_DELETE, &key, session);
+	if (event)
+		event->cause = cause;
 	record = record_end(&key, session, cause, &serial);
-	if (map_delete(&sessions, &key))
+	if (map_delete(&sessions, &key)) {
+		if (event)
+			bpf_ringbuf_discard(event, 0);
 		return 0;
+	}
+	if (event)
+		bpf_ringbuf_submit(event, 0);
 	record_publish(record, serial);
 	session_release(&key, &opening);
 	return 0;

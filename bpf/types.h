@@ -541,6 +541,7 @@ enum event_id {
 	EVENT_BINDING_DELETE = 1007,
 	EVENT_BINDING_SESSIONS = 1008,
 	EVENT_TABLE_FULL = 1016,
+	EVENT_DROPPED = 1030,
 	EVENT_OUT_OF_PORTS = 1033,
 	EVENT_ENDPOINT_DEPENDENT_BEGIN = 2011,
 	EVENT_ENDPOINT_DEPENDENT_END = 2012,
@@ -556,8 +557,12 @@ struct event {
 	__u32 lifetime, sessions;
 	addr_t internal_address, external_address, remote_address;
 	__be16 internal_port, external_port, remote_port;
-	__u16 pad;
+	__u8 cause; /* of a session that is deleted: enum end_cause */
+	__u8 pad;
 };
+
+/* For which watchers there was no room in a ring: it is counted. */
+enum lost_kind { LOST_EVENT = 0, LOST_DROP = 1, LOST_KINDS = 2 };
 
 /* Which program had a packet. */
 enum program {
@@ -655,6 +660,7 @@ const struct {
 	enum session_flags session_flags;
 	enum event_id event_id;
 	enum end_cause end_cause;
+	enum lost_kind lost_kind;
 	enum program program;
 	enum mark mark;
 	struct event event;

@@ -6,6 +6,8 @@ import (
 	"time"
 
 	"github.com/rogpeppe/go-internal/testscript"
+
+	"github.com/hostnat/hostnat/api"
 )
 
 // announces is the command that carries out another and waits so many
@@ -18,7 +20,7 @@ func announces(all map[string]command) command {
 		}
 		ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
 		defer cancel()
-		events, err := m.client().Watch(ctx)
+		events, err := m.client().Watch(ctx, api.EventFilter{})
 		if err != nil {
 			return err
 		}

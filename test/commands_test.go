@@ -35,6 +35,8 @@ func scriptCommands() map[string]func(*testscript.TestScript, bool, []string) {
 		"differs":       differsCommand,
 		"expand":        expandCommand,
 		"prints":        printsCommand,
+		"watch":         watchCommand,
+		"watched":       watchedCommand,
 		"numbers-agree": numbersAgree,
 		"nothing-left":  func(m *machine, _ *testscript.TestScript, _ []string) error { return m.nothingLeft() },
 	}

@@ -196,7 +196,7 @@ func (h *host) greedyUser(count int) {
 // watchUntil watches events, again and again if that is refused.
 func watchUntil(ctx context.Context, c *api.Client) {
 	for ctx.Err() == nil {
-		if events, err := c.Watch(ctx); err == nil {
+		if events, err := c.Watch(ctx, api.EventFilter{}); err == nil {
 			for range events { // until the stream ends
 			}
 		}

@@ -36,6 +36,7 @@ type machine struct {
 	talks      map[string]net.Conn
 	processes  map[string]*exec.Cmd
 	patience   time.Duration // of the command that runs, with an answer
+	watching   *watching
 }
 
 func newMachine(binary string) (*machine, error) {

@@ -38,6 +38,8 @@ import (
 //	lose links|bpf|everything      take it out of the kernel by hand
 //	state damaged|newer|older      what became of the configuration's file
 //	sessions                       prints them without what time changes, when all is quiet
+//	watch ARG...                   hostnat event watch in the background
+//	watched N                      it has printed so many lines; prints them
 //	retry COMMAND ARG...           until it works, for 20 s
 //	numbers-agree                  the metrics are readable and say what status says
 //	no-trace COMMAND ARG...        the command changes no table of the data path

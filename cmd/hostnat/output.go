@@ -15,6 +15,8 @@ const (
 	formatTable format = "table"
 	formatJSON  format = "json"
 	formatYAML  format = "yaml"
+
+	formatWinNAT format = "winnat" // of event watch alone
 )
 
 // String is the format's name.
@@ -26,7 +28,7 @@ func (f *format) Type() string { return "format" }
 // Set takes the flag's value.
 func (f *format) Set(s string) error {
 	switch v := format(s); v {
-	case formatTable, formatJSON, formatYAML:
+	case formatTable, formatJSON, formatYAML, formatWinNAT:
 		*f = v
 		return nil
 	}

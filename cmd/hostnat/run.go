@@ -101,7 +101,12 @@ func rootCommand(e env) *cobra.Command {
 	root.SetVersionTemplate("hostnat {{.Version}}\n")
 	root.SilenceErrors, root.SilenceUsage = true, true
 	root.SetFlagErrorFunc(flagError)
-	root.PersistentPreRunE = func(cmd *cobra.Command, _ []string) error { return checkValues(cmd) }
+	root.PersistentPreRunE = func(cmd *cobra.Command, _ []string) error {
+		if a.format == formatWinNAT && cmd.CommandPath() != "hostnat event watch" {
+			return usagef(cmd, "-o winnat is for event watch; there are table, json and yaml")
+		}
+		return checkValues(cmd)
+	}
 	flags := root.PersistentFlags()
 	flags.StringVar(&a.socket, "socket", a.socket, "the daemon's socket (also HOSTNAT_SOCKET)")
 	flags.VarP(&a.format, "output", "o", "how to print: table, json or yaml")

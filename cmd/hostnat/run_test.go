@@ -136,8 +136,8 @@ func TestEventWatch(t *testing.T) {
 	if got := <-code; got != exitDone {
 		t.Errorf("exit code %d: %s", got, errs.String())
 	}
-	want := `{"time":"2026-11-21T12:00:00Z","id":1001,"name":"SessionCreate","level":"information","protocol":"tcp","nat":"default","network":"web","compartment":"default","internal":"172.16.1.2:40000","internalDestination":"192.0.2.7:443","external":"198.51.100.7:50123","externalDestination":"192.0.2.7:443","lifetimeSeconds":6,"tcpState":"none","message":"TCP session created. Internal source 172.16.1.2:40000 (compartment default), internal destination 192.0.2.7:443, external source 198.51.100.7:50123, external destination 192.0.2.7:443, lifetime 6 s, TCP state Closed/NA."}
-{"time":"2026-11-21T12:00:00Z","id":1033,"name":"OutOfPorts","level":"warning","protocol":"udp","nat":"default","message":"NAT default has no free UDP port: all ports it may use are taken."}
+	want := `{"time":"2026-11-21T12:00:00Z","id":1001,"name":"SessionCreate","level":"information","protocol":"tcp","nat":"default","network":"web","compartment":"default","internal":"172.16.1.2:40000","internalDestination":"192.0.2.7:443","external":"198.51.100.7:50123","externalDestination":"192.0.2.7:443","lifetimeSeconds":6,"tcpState":"none","short":"session created: tcp 172.16.1.2:40000 → 192.0.2.7:443, outside 198.51.100.7:50123","message":"TCP session created. Internal source 172.16.1.2:40000 (compartment default), internal destination 192.0.2.7:443, external source 198.51.100.7:50123, external destination 192.0.2.7:443, lifetime 6 s, TCP state Closed/NA."}
+{"time":"2026-11-21T12:00:00Z","id":1033,"name":"OutOfPorts","level":"warning","protocol":"udp","nat":"default","short":"NAT default has no free UDP port: all ports it may use are taken.","message":"NAT default has no free UDP port: all ports it may use are taken."}
 `
 	if diff := cmp.Diff(want, out.String()); diff != "" {
 		t.Errorf("output (-want +got):\n%s", diff)

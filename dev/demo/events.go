@@ -30,7 +30,7 @@ func watchEvents(ctx context.Context, s *stage) error {
 	if err := s.connectFrom(ctx, from); err != nil {
 		return err
 	}
-	s.command("hostnat event watch | grep " + from)
+	s.command("hostnat event watch -o winnat | grep " + from)
 	ids, err := s.showEvents(ctx, lines, from)
 	if err != nil {
 		return err
@@ -41,7 +41,7 @@ func watchEvents(ctx context.Context, s *stage) error {
 
 // startWatch runs `hostnat event watch` until ctx ends, and returns its lines.
 func (s *stage) startWatch(ctx context.Context) (<-chan string, error) {
-	cmd := s.prepare(ctx, "event", "watch")
+	cmd := s.prepare(ctx, "event", "watch", "-o", "winnat")
 	out, err := cmd.StdoutPipe()
 	if err != nil {
 		return nil, err

@@ -46,6 +46,11 @@ func (s service) History(ctx context.Context, since time.Time, f model.Filter) (
 	return review.History(recording), nil
 }
 
+// Recording is what the kernel has recorded since then.
+func (s service) Recording(ctx context.Context, since time.Time) (model.Recording, error) {
+	return s.kernel.Recording(ctx, since)
+}
+
 func (s service) world(ctx context.Context) (explain.World, error) {
 	facts, err := s.kernel.Facts(ctx)
 	if err != nil {

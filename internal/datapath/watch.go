@@ -30,28 +30,75 @@ type Event struct {
 	NAT, Network, Compartment uint32
 }
 
-// Watch calls sink for each event until ctx ends. One at a time for each data
-// path, since the ring is read once.
-func (d *Datapath) Watch(ctx context.Context, sink func(Event)) error {
+// Watch calls sink for each event but drops, and dropped for each of these, until ctx
+// ends; dropped is called from another goroutine. What was lost for want of room is an
+// event too (event.EventsLost). One at a time for each data path, since a ring is read
+// once.
+func (d *Datapath) Watch(ctx context.Context, sink func(Event), dropped func(Drop)) error {
+	ctx, stop := context.WithCancel(ctx)
+	defer stop()
+	drops := make(chan error, 1)
+	go func() { drops <- d.watchDrops(ctx, stop, dropped) }()
+	err := d.watchEvents(ctx, sink)
+	stop()
+	return errors.Join(err, <-drops)
+}
+
+func (d *Datapath) watchEvents(ctx context.Context, sink func(Event)) error {
 	reader, err := ringbuf.NewReader(d.objects.Events)
 	if err != nil {
 		return fmt.Errorf("opening the event ring: %w", err)
 	}
 	defer reader.Close()
 	defer d.setWatched(0)
+	lost, err := d.lostEvents()
+	if err != nil {
+		return err
+	}
 	for ctx.Err() == nil {
 		if err := d.setWatched(watchAhead); err != nil {
 			return err
 		}
-		deadline := time.Now().Add(watchRefresh)
-		if err := readEvents(ctx, reader, deadline, d.readClock(), sink); err != nil {
+		deadline, clock := time.Now().Add(watchRefresh), d.readClock()
+		err := readRing(ctx, reader, deadline, func(sample []byte) {
+			if e, ok := toEvent(sample, clock); ok {
+				sink(e)
+			}
+		})
+		if err != nil {
+			return err
+		}
+		if lost, err = d.tellLost(lost, sink); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-func readEvents(ctx context.Context, reader *ringbuf.Reader, deadline time.Time, clock clock, sink func(Event)) error {
+// watchDrops ends the watch if it cannot read.
+func (d *Datapath) watchDrops(ctx context.Context, stop context.CancelFunc, sink func(Drop)) error {
+	defer stop()
+	reader, err := ringbuf.NewReader(d.objects.DropEvents)
+	if err != nil {
+		return fmt.Errorf("opening the ring of drops: %w", err)
+	}
+	defer reader.Close()
+	for ctx.Err() == nil {
+		clock := bootClock()
+		err := readRing(ctx, reader, time.Now().Add(watchRefresh), func(sample []byte) {
+			var raw kernel.DropRecord
+			if _, err := binary.Decode(sample, binary.NativeEndian, &raw); err == nil {
+				sink(toDrop(&raw, clock))
+			}
+		})
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func readRing(ctx context.Context, reader *ringbuf.Reader, deadline time.Time, sink func([]byte)) error {
 	// Not SetDeadline, which waits until the read is over.
 	stop := context.AfterFunc(ctx, func() { _ = reader.Flush() })
 	defer stop()
@@ -63,14 +110,50 @@ func readEvents(ctx context.Context, reader *ringbuf.Reader, deadline time.Time,
 			return nil
 		}
 		if err != nil {
-			return fmt.Errorf("reading the event ring: %w", err)
+			return fmt.Errorf("reading an event ring: %w", err)
 		}
-		if e, ok := toEvent(record.RawSample, clock); ok {
-			sink(e)
-		}
+		sink(record.RawSample)
 	}
 	return nil
 }
+
+// lost is how many events there was no room for in the kernel's rings.
+type lost struct{ events, drops uint64 }
+
+func (d *Datapath) lostEvents() (l lost, err error) {
+	for kind, to := range map[uint32]*uint64{kernel.LostEvent: &l.events, kernel.LostDrop: &l.drops} {
+		var perCPU []uint64
+		if err := d.objects.LostEvents.Lookup(kind, &perCPU); err != nil {
+			return l, fmt.Errorf("reading how many events were lost: %w", err)
+		}
+		for _, n := range perCPU {
+			*to += n
+		}
+	}
+	return l, nil
+}
+
+// tellLost sends what was lost since before.
+func (d *Datapath) tellLost(before lost, sink func(Event)) (lost, error) {
+	now, err := d.lostEvents()
+	if err != nil {
+		return before, err
+	}
+	tell := func(n uint64, what string) {
+		if n > 0 {
+			e := event.New(event.EventsLost, time.Now())
+			e.Lost, e.Description = n, what
+			sink(Event{Event: e})
+		}
+	}
+	tell(now.events-before.events, "the kernel's ring of sessions and bindings was full")
+	tell(now.drops-before.drops, "the kernel's ring of dropped packets was full")
+	return now, nil
+}
+
+// Expect has the data path send events from now on, before Watch has begun to read
+// them: who has called it misses nothing that happens afterwards.
+func (d *Datapath) Expect() error { return d.setWatched(watchAhead) }
 
 // setWatched tells the data path to send events for a while; 0 ends it.
 func (d *Datapath) setWatched(ahead time.Duration) error {
@@ -104,6 +187,7 @@ func toEvent(sample []byte, clock clock) (Event, bool) {
 	e.TCPState = model.TCPState(raw.State)
 	e.SessionCount = raw.Sessions
 	e.Configured = raw.Configured != 0
+	e.Cause = endCauses[kernel.EndCause(raw.Cause)]
 	if e.ID == event.MemoryAllocationFailure {
 		e.Description = "a table of the data path is full"
 	}

@@ -22,6 +22,7 @@ type Event struct {
 	NAT                 string
 	Network             string
 	Compartment         string
+	Endpoint            string // whose address Internal is; empty: none that is known
 	Internal            netip.AddrPort
 	InternalDestination netip.AddrPort
 	External            netip.AddrPort
@@ -30,7 +31,30 @@ type Event struct {
 	TCPState            model.TCPState // of a session
 	SessionCount        uint32         // of a binding
 	Configured          bool           // of a binding
-	Description         string         // what is full, what overlaps, what moved
+	Cause               model.EndCause // of a session's end
+	Drop                *model.Drop    // of DroppedPacket
+	Lost                uint64         // of EventsLost
+	Description         string         // what is full, what overlaps, what moved, what was lost
+}
+
+// OfDrop is the event of a packet that was dropped, or of several that were alike.
+func OfDrop(d model.Drop) Event {
+	e := New(DroppedPacket, d.Last)
+	e.Network, e.Endpoint, e.Drop = d.Network, d.Endpoint, &d
+	switch p := model.Protocol(d.Protocol); p {
+	case model.TCP, model.UDP, model.ICMP:
+		e.Protocol = p
+	}
+	return e
+}
+
+// OfEnded is the event of a session's end.
+func OfEnded(s model.EndedSession) Event {
+	e := New(SessionDelete, s.EndedAt)
+	e.Protocol, e.NAT, e.Network, e.Compartment, e.Endpoint = s.Protocol, s.NAT, s.Network, s.Compartment, s.Endpoint
+	e.Internal, e.InternalDestination, e.External, e.ExternalDestination = s.Internal, s.Remote, s.External, s.Remote
+	e.TCPState, e.Cause = s.State, s.Cause
+	return e
 }
 
 // New returns an event of the given kind with its name and level filled in.

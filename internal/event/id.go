@@ -1,5 +1,10 @@
 package event
 
+import (
+	"strconv"
+	"strings"
+)
+
 // ID says what happened. Up to 1999 the numbers are Microsoft-Windows-WinNat's,
 // from 2001 on hostnat's own.
 type ID uint16
@@ -15,6 +20,7 @@ const (
 	BindingDelete           ID = 1007
 	BindingSessionCount     ID = 1008
 	MemoryAllocationFailure ID = 1016 // here: a kernel table is full
+	DroppedPacket           ID = 1030
 	OutOfPorts              ID = 1033
 )
 
@@ -27,6 +33,7 @@ const (
 	EndpointDependentEnd   ID = 2012 // ... and has no such session any more
 	EndpointLimited        ID = 2013 // an endpoint has all that its NAT allows it
 	PortRefused            ID = 2020 // frames of a plugged-in port were refused
+	EventsLost             ID = 2030 // there was no room for some, since whoever reads them was too slow
 )
 
 // Level is how much an event matters to somebody who reads along.
@@ -47,7 +54,11 @@ const (
 	other kind = iota
 	session
 	binding
+	drop
 )
+
+// kindNames are how people name the kinds.
+var kindNames = [...]string{"other", "session", "binding", "drop"}
 
 var ids = map[ID]struct {
 	name  string
@@ -64,6 +75,7 @@ var ids = map[ID]struct {
 	BindingDelete:           {"BindingDelete", Information, binding, "binding deleted"},
 	BindingSessionCount:     {"BindingSessionCount", Information, binding, "binding session count updated"},
 	MemoryAllocationFailure: {"MemoryAllocationFailure", Error, other, ""},
+	DroppedPacket:           {"DroppedPacket", Warning, drop, ""},
 	OutOfPorts:              {"OutOfPorts", Warning, other, ""},
 	NetworkOverlap:          {"NetworkOverlap", Warning, other, ""},
 	NetworkOverlapEnd:       {"NetworkOverlapEnd", Information, other, ""},
@@ -72,6 +84,7 @@ var ids = map[ID]struct {
 	EndpointDependentEnd:    {"EndpointDependentEnd", Information, other, ""},
 	EndpointLimited:         {"EndpointLimited", Warning, other, ""},
 	PortRefused:             {"PortRefused", Warning, other, ""},
+	EventsLost:              {"EventsLost", Warning, other, ""},
 }
 
 // Name returns WinNAT's name of the event, or "Unknown".
@@ -95,3 +108,24 @@ func (id ID) OfSession() bool { return ids[id].kind == session }
 
 // OfBinding reports whether events of this ID are about a binding.
 func (id ID) OfBinding() bool { return ids[id].kind == binding }
+
+// Kind is what an event is about: session, binding, drop or other.
+func (id ID) Kind() string { return kindNames[ids[id].kind] }
+
+// Kinds are what Kind returns.
+func Kinds() []string { return kindNames[:] }
+
+// Is reports whether text is the event's name or number.
+func (id ID) Is(text string) bool {
+	return strings.EqualFold(text, id.Name()) || text == strconv.Itoa(int(id))
+}
+
+// Known reports whether text is the name or number of an event.
+func Known(text string) bool {
+	for id := range ids {
+		if id.Is(text) {
+			return true
+		}
+	}
+	return false
+}

@@ -38,6 +38,10 @@ func (e Event) Message() string {
 			e.SessionCount, e.Configured)
 	}
 	switch e.ID {
+	case DroppedPacket:
+		return fmt.Sprintf("Dropped %s. %s", e.Drop.Text(), Describe(e.Drop.Reason))
+	case EventsLost:
+		return fmt.Sprintf("%d events were lost: %s.", e.Lost, e.Description)
 	case OutOfPorts:
 		return fmt.Sprintf("NAT %s has no free %s port: all ports it may use are taken.", e.NAT, proto)
 	case EndpointDependentBegin:
@@ -55,6 +59,45 @@ func (e Event) Message() string {
 		return fmt.Sprintf("Network %s %s.", e.Network, e.Description)
 	}
 	return fmt.Sprintf("Event %d.", e.ID)
+}
+
+// Short says what happened in few words, on one line.
+func (e Event) Short() string {
+	d := ids[e.ID]
+	inside := strings.TrimSpace(e.Endpoint + " " + address(e.Internal))
+	switch {
+	case d.kind == session:
+		what := d.what
+		switch e.ID {
+		case SessionTCPStateUpdate:
+			what = "session is " + e.TCPState.String()
+		case SessionDelete:
+			what = "session deleted" + causeText(e.Cause)
+		}
+		return fmt.Sprintf("%s: %s %s → %s, outside %s", what, e.Protocol, inside, remote(e), address(e.External))
+	case d.kind == binding && e.ID == BindingSessionCount:
+		return fmt.Sprintf("binding has %d sessions: %s %s = %s", e.SessionCount, e.Protocol, inside, address(e.External))
+	case d.kind == binding:
+		return fmt.Sprintf("%s: %s %s = %s", d.what, e.Protocol, inside, address(e.External))
+	case e.ID == DroppedPacket:
+		return fmt.Sprintf("dropped, %s: %s", e.Drop.Reason, e.Drop.Text())
+	}
+	return e.Message()
+}
+
+// remote is the outside party; of ICMP it has no port.
+func remote(e Event) string {
+	if e.Protocol == model.ICMP {
+		return e.InternalDestination.Addr().String()
+	}
+	return address(e.InternalDestination)
+}
+
+func causeText(c model.EndCause) string {
+	if c == "" {
+		return ""
+	}
+	return ", " + string(c)
 }
 
 func address(a netip.AddrPort) string {

@@ -153,6 +153,12 @@ func (r Reason) Describe() string {
 	return "This version of hostnat does not know the reason."
 }
 
+// Describe explains a reason by its name.
+func Describe(name string) string {
+	r, _ := ParseReason(name)
+	return r.Describe()
+}
+
 // ParseReason is the reverse of String, for those who read counters by name.
 func ParseReason(name string) (Reason, bool) {
 	for r, t := range reasons {

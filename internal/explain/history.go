@@ -117,7 +117,7 @@ func (r *Review) Live(s model.Session) {
 func (r *Review) History(recording model.Recording) History {
 	h := History{Since: r.since}
 	for _, d := range recording.Drops {
-		d.Endpoint, d.Target = r.world.senderOf(d), r.world.targetOf(d)
+		d.Target = r.world.targetOf(d)
 		if r.selected.Drop(&d) {
 			h.Drops = append(h.Drops, d)
 		}
@@ -145,26 +145,6 @@ func waits(s model.Session, now time.Time) bool {
 		return false
 	}
 	return s.State == model.StateInternalSYN && s.PacketsIn == 0 || s.State == model.StateExternalSYN && s.PacketsOut == 0
-}
-
-// senderOf is the endpoint that has sent a packet: at an endpoint's own link it is
-// that one, whatever address the packet bears. A forged address is nobody's.
-func (w World) senderOf(d model.Drop) string {
-	for _, e := range w.Config.Endpoints {
-		if e.Managed() && e.Interface == d.Link && d.Link != "" {
-			return e.Name
-		}
-	}
-	if slices.Contains(forged, d.Reason) {
-		return ""
-	}
-	return d.Endpoint
-}
-
-// forged are the reasons with which a packet is dropped that somebody sent in
-// another one's name.
-var forged = []string{
-	event.SpoofedSource.String(), event.MACElsewhere.String(), event.AddressElsewhere.String(), event.InsideAddressFromOutside.String(),
 }
 
 // targetOf is the endpoint that a mapping leads a packet from outside to.
@@ -250,7 +230,7 @@ func (f *failures) drop(d model.Drop) {
 		key.sender = string(d.MAC)
 	}
 	f.add(key, uint64(d.Packets), d.First, d.Last, func() Failure {
-		made := Failure{What: dropText(d)}
+		made := Failure{What: d.Text()}
 		r, known := event.ParseReason(d.Reason)
 		if known {
 			made.Meaning = r.Describe()
@@ -272,55 +252,6 @@ func (w World) natNameOf(network string) string {
 		return n.NAT
 	}
 	return ""
-}
-
-// dropText says whose packet it was and where it went.
-func dropText(d model.Drop) string {
-	from := d.Endpoint
-	switch {
-	case from == "" && d.From.IsValid():
-		from = d.From.Addr().String()
-	case from == "" && d.MAC != "":
-		from = string(d.MAC)
-	case from == "":
-		from = "somebody"
-	}
-	if d.Endpoint != "" && d.From.IsValid() && d.Reason == event.SpoofedSource.String() {
-		from += " as " + d.From.Addr().String()
-	}
-	to := "?"
-	if d.To.IsValid() {
-		to = portless(d.To)
-	}
-	if d.Target != "" {
-		to += " (" + d.Target + ")"
-	}
-	return fmt.Sprintf("%s → %s, %s, at %s", from, to, kindText(d), d.Link)
-}
-
-func portless(a netip.AddrPort) string {
-	if a.Port() == 0 {
-		return a.Addr().String()
-	}
-	return a.String()
-}
-
-// kindText is what kind of packet it was.
-func kindText(d model.Drop) string {
-	switch {
-	case d.EtherType == 0x0806:
-		return "arp"
-	case d.EtherType == 0x86dd:
-		return "ipv6"
-	case d.EtherType != 0x0800:
-		return fmt.Sprintf("ethernet type 0x%04x", d.EtherType)
-	case model.Protocol(d.Protocol) == model.ICMP:
-		return fmt.Sprintf("icmp %d/%d", d.ICMPType, d.ICMPCode)
-	}
-	if name := model.Protocol(d.Protocol).String(); name != "unknown" {
-		return name
-	}
-	return fmt.Sprintf("ip protocol %d", d.Protocol)
 }
 
 func (f *failures) session(s model.EndedSession, outcome Outcome) {
@@ -348,7 +279,7 @@ func sessionText(s model.EndedSession) string {
 		}
 		return fmt.Sprintf("outside → %s%s, %s", inside, port, s.Protocol)
 	}
-	return fmt.Sprintf("%s → %s, %s", inside, portless(s.Remote), s.Protocol)
+	return fmt.Sprintf("%s → %s, %s", inside, model.Portless(s.Remote), s.Protocol)
 }
 
 func (w World) sessionMeaning(s model.EndedSession, outcome Outcome) string {
@@ -356,11 +287,11 @@ func (w World) sessionMeaning(s model.EndedSession, outcome Outcome) string {
 	switch {
 	case outcome == Unanswered && s.FromOutside:
 		return fmt.Sprintf("The packets were handed to %s at %s, which sent nothing back: a firewall of its own dropped them, or its way back is not %s.",
-			inside, portless(s.Internal), w.gatewayOf(s.Network))
+			inside, model.Portless(s.Internal), w.gatewayOf(s.Network))
 	case outcome == Unanswered:
 		return fmt.Sprintf("The packets left as %s, and nothing came back: the remote, or a firewall on the way, does not answer.", s.External.Addr())
 	case outcome == Refused && s.FromOutside:
-		return fmt.Sprintf("%s refused the connection: nothing listens on %s there.", inside, portless(s.Internal))
+		return fmt.Sprintf("%s refused the connection: nothing listens on %s there.", inside, model.Portless(s.Internal))
 	case outcome == Refused:
 		return "The remote refused the connection: nothing listens there, or a firewall says so."
 	}

@@ -66,7 +66,7 @@ func TestReview(t *testing.T) {
 	inside := func(second int, packets uint32, reason event.Reason, link, from, to string) model.Drop {
 		return model.Drop{
 			First: at(second), Last: at(second + 1), Packets: packets, Reason: reason.String(), Program: "inside_ingress", Link: link,
-			Network: "web", EtherType: 0x0800, Protocol: uint8(model.TCP), From: addr(from), To: addr(to),
+			Network: "web", Endpoint: "c1", SenderAddress: addr("172.16.1.2:1").Addr(), EtherType: 0x0800, Protocol: uint8(model.TCP), From: addr(from), To: addr(to),
 		}
 	}
 	session := func(second int, from, to string, fromOutside bool) model.EndedSession {
@@ -84,7 +84,7 @@ func TestReview(t *testing.T) {
 		Drops: []model.Drop{
 			inside(10, 3, event.IsolatedNetwork, "hv-c1", "172.16.1.2:4000", "172.16.2.2:80"),
 			inside(20, 2, event.IsolatedNetwork, "hv-c1", "172.16.1.2:4001", "172.16.2.2:80"),
-			// c1 in its neighbour's name: at c1's own link it is c1 all the same.
+			// c1 in its neighbour's name.
 			inside(30, 1, event.SpoofedSource, "hv-c1", "172.16.1.3:4000", "8.8.8.8:53"),
 			{
 				First: at(40), Last: at(40), Packets: 1, Reason: event.RemoteNotAllowed.String(), Program: "outside_ingress", Link: "eth0", FromOutside: true,

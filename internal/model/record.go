@@ -1,6 +1,7 @@
 package model
 
 import (
+	"fmt"
 	"net/netip"
 	"time"
 )
@@ -14,23 +15,24 @@ type Recording struct {
 // Drop is a packet that the data path dropped, as it came, or several in a row that
 // were alike.
 type Drop struct {
-	First, Last time.Time
-	Packets     uint32
-	Reason      string
-	Program     string // that dropped it: "inside_ingress"
-	Link        string // at which it was
-	Network     string // that it came from; empty: from outside
-	Endpoint    string // that sent it; empty: none that is known
-	FromOutside bool
-	Target      string         // the endpoint that it was for, as far as the configuration tells; empty: none
-	EtherType   uint16         // 0x0800: IPv4
-	MAC         MAC            // of its sender; empty where the link has none
-	Protocol    uint8          // of IP; 0: not known
-	From, To    netip.AddrPort // not valid: it has no IPv4 addresses. Of ICMP, From's port is the identifier
-	TCPFlags    uint8
-	ICMPType    uint8
-	ICMPCode    uint8
-	Length      uint32 // of the last one's frame, bytes
+	First, Last   time.Time
+	Packets       uint32
+	Reason        string
+	Program       string     // that dropped it: "inside_ingress"
+	Link          string     // at which it was
+	Network       string     // that it came from; empty: from outside
+	Endpoint      string     // that sent it; empty: none that is known
+	SenderAddress netip.Addr // Endpoint's own, at whose link it was; not valid: it was not at an endpoint's link
+	FromOutside   bool
+	Target        string         // the endpoint that it was for, as far as the configuration tells; empty: none
+	EtherType     uint16         // 0x0800: IPv4
+	MAC           MAC            // of its sender; empty where the link has none
+	Protocol      uint8          // of IP; 0: not known
+	From, To      netip.AddrPort // not valid: it has no IPv4 addresses. Of ICMP, From's port is the identifier
+	TCPFlags      uint8
+	ICMPType      uint8
+	ICMPCode      uint8
+	Length        uint32 // of the last one's frame, bytes
 }
 
 // EndedSession is a session that has ended; Session.LifetimeSeconds is 0.
@@ -70,4 +72,57 @@ func (p *Selection) Drop(d *Drop) bool {
 	}
 	return (p.Network == "" || p.Network == d.Network) && (p.Endpoint == "" || p.Endpoint == d.Endpoint || p.Endpoint == d.Target) &&
 		(p.Protocol == 0 || uint8(p.Protocol) == d.Protocol) && p.internal.match(inside) && p.remote.match(remote)
+}
+
+// Text says whose packet it was and where it went.
+func (d *Drop) Text() string {
+	from := d.Endpoint
+	switch {
+	case from == "" && d.From.IsValid():
+		from = d.From.Addr().String()
+	case from == "" && d.MAC != "":
+		from = string(d.MAC)
+	case from == "":
+		from = "somebody"
+	}
+	if d.SenderAddress.IsValid() && d.From.IsValid() && d.SenderAddress != d.From.Addr() {
+		from += " as " + d.From.Addr().String()
+	}
+	to := "?"
+	if d.To.IsValid() {
+		to = Portless(d.To)
+	}
+	if d.Target != "" {
+		to += " (" + d.Target + ")"
+	}
+	return fmt.Sprintf("%s → %s, %s, at %s", from, to, d.kind(), d.Link)
+}
+
+// Portless is an end of a packet: without its port if that is 0.
+func Portless(a netip.AddrPort) string {
+	if a.Port() == 0 {
+		return a.Addr().String()
+	}
+	return a.String()
+}
+
+// kind is what kind of packet it was.
+func (d *Drop) kind() string {
+	const ipv4, arp, ipv6 = 0x0800, 0x0806, 0x86dd
+	switch d.EtherType {
+	case arp:
+		return "arp"
+	case ipv6:
+		return "ipv6"
+	case ipv4:
+	default:
+		return fmt.Sprintf("ethernet type 0x%04x", d.EtherType)
+	}
+	if Protocol(d.Protocol) == ICMP {
+		return fmt.Sprintf("icmp %d/%d", d.ICMPType, d.ICMPCode)
+	}
+	if name := Protocol(d.Protocol).String(); name != "unknown" {
+		return name
+	}
+	return fmt.Sprintf("ip protocol %d", d.Protocol)
 }

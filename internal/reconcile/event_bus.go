@@ -3,6 +3,7 @@ package reconcile
 import (
 	"context"
 	"sync"
+	"time"
 
 	"github.com/hostnat/hostnat/internal/datapath"
 	"github.com/hostnat/hostnat/internal/event"
@@ -16,8 +17,8 @@ const watcherBuffer = 1024
 // read, and so filled, only while there is one.
 type eventBus struct {
 	mu       sync.Mutex
-	watchers map[chan event.Event]struct{}
-	lost     uint64 // events that a watcher was too slow for
+	watchers map[chan event.Event]uint64 // how many events each has missed and was not told of
+	lost     uint64                      // events that a watcher was too slow for, of all
 	stop     context.CancelFunc
 	done     chan struct{} // closed when the reader has ended
 }
@@ -26,19 +27,44 @@ type eventBus struct {
 func (k *Kernel) Watch(ctx context.Context) (<-chan event.Event, error) {
 	watcher := make(chan event.Event, watcherBuffer)
 	k.events.join(watcher, func(ctx context.Context) {
-		if err := k.datapath.Watch(ctx, k.publish); err != nil {
+		if err := k.datapath.Watch(ctx, k.publish, k.dropPublisher(ctx)); err != nil {
 			k.log.Error("reading events", "error", err)
 		}
 	})
 	context.AfterFunc(ctx, func() { k.events.leave(watcher) })
+	if err := k.datapath.Expect(); err != nil {
+		return nil, err
+	}
 	return watcher, nil
 }
 
 func (k *Kernel) publish(e datapath.Event) {
 	names := k.lastNames()
+	if e.ID == event.EventsLost {
+		k.events.countLost(e.Lost)
+	}
 	out := e.Event
 	out.NAT, out.Network, out.Compartment = names.nats[e.NAT], names.networks[e.Network], names.compartments[e.Compartment]
+	out.Endpoint = names.endpoint(e.Compartment, e.Internal.Addr())
 	k.events.send(out)
+}
+
+// linkMemory is how long names of links are used before they are looked up again, as
+// a flood of drops comes with the same few.
+const linkMemory = time.Second
+
+// dropPublisher returns what publishes drops. It is called by one goroutine.
+func (k *Kernel) dropPublisher(ctx context.Context) func(datapath.Drop) {
+	var byIndex map[uint32]string
+	var read time.Time
+	return func(d datapath.Drop) {
+		if time.Since(read) > linkMemory {
+			if links, err := k.links.look(ctx); err == nil { // else they have their numbers
+				byIndex, read = linkNames(links), time.Now()
+			}
+		}
+		k.events.send(event.OfDrop(k.lastNames().drop(d, byIndex)))
+	}
 }
 
 // Announce sends an event that is not the data path's to all watchers.
@@ -48,9 +74,9 @@ func (h *eventBus) join(watcher chan event.Event, read func(context.Context)) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	if h.watchers == nil {
-		h.watchers = make(map[chan event.Event]struct{})
+		h.watchers = make(map[chan event.Event]uint64)
 	}
-	h.watchers[watcher] = struct{}{}
+	h.watchers[watcher] = 0
 	if h.stop != nil {
 		return
 	}
@@ -86,14 +112,39 @@ func (h *eventBus) eventsLost() uint64 {
 	return h.lost
 }
 
+// countLost counts events that were lost before they came here.
+func (h *eventBus) countLost(n uint64) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.lost += n
+}
+
 func (h *eventBus) send(e event.Event) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	for w := range h.watchers {
-		select {
-		case w <- e:
-		default:
+	for w, missed := range h.watchers {
+		if missed > 0 && offer(w, missedEvent(missed)) {
+			h.watchers[w], missed = 0, 0
+		}
+		if missed > 0 || !offer(w, e) {
+			h.watchers[w]++
 			h.lost++
 		}
 	}
+}
+
+func offer(w chan<- event.Event, e event.Event) bool {
+	select {
+	case w <- e:
+		return true
+	default:
+		return false
+	}
+}
+
+// missedEvent tells a watcher that it was too slow.
+func missedEvent(n uint64) event.Event {
+	e := event.New(event.EventsLost, time.Now())
+	e.Lost, e.Description = n, "this watcher reads too slowly"
+	return e
 }

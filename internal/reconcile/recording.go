@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/hostnat/hostnat/internal/datapath"
+	"github.com/hostnat/hostnat/internal/event"
 	"github.com/hostnat/hostnat/internal/model"
 )
 
@@ -37,8 +38,24 @@ func (n names) drop(d datapath.Drop, links map[uint32]string) model.Drop {
 		EtherType: d.EtherType, MAC: d.MAC, Protocol: d.Protocol, From: d.From, To: d.To,
 		TCPFlags: d.TCPFlags, ICMPType: d.ICMPType, ICMPCode: d.ICMPCode, Length: d.Length,
 	}
-	if !d.FromOutside {
-		out.Network, out.Endpoint = n.networks[d.Network], n.endpoint(d.Compartment, d.From.Addr())
+	if d.FromOutside {
+		return out
+	}
+	out.Network = n.networks[d.Network]
+	if e, is := n.attached[out.Link]; is { // whatever address the packet bears
+		out.Endpoint, out.SenderAddress = e.Name, e.Address4()
+	} else if !isForged(d.Reason) {
+		out.Endpoint = n.endpoint(d.Compartment, d.From.Addr())
 	}
 	return out
+}
+
+// isForged reports whether a packet was dropped because somebody sent it in another
+// one's name: its address is not its sender's.
+func isForged(r event.Reason) bool {
+	switch r {
+	case event.SpoofedSource, event.MACElsewhere, event.AddressElsewhere, event.InsideAddressFromOutside:
+		return true
+	}
+	return false
 }

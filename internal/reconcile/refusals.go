@@ -31,7 +31,8 @@ func (k *Kernel) Refusals(ctx context.Context) ([]model.PortRefusals, error) {
 	return out, nil
 }
 
-// EventsLost is how many events were not delivered to watchers that were too slow.
+// EventsLost is how many events were not delivered, since the kernel's rings were full
+// or a watcher was too slow.
 func (k *Kernel) EventsLost() uint64 { return k.events.eventsLost() }
 
 // linkNames are the names of links by their numbers.

@@ -16,7 +16,7 @@ func (k *Kernel) Counters(context.Context) (model.Counters, error) {
 	if err != nil {
 		return model.Counters{}, err
 	}
-	c := model.Counters{Drops: drops, MaxSessions: k.datapath.MaxSessions(), EventsLost: k.events.eventsLost()}
+	c := model.Counters{Drops: drops, MaxSessions: k.datapath.MaxSessions(), EventsLost: k.EventsLost()}
 	counts, err := k.tableCounts.Get(time.Now, k.countTables)
 	c.Sessions, c.Bindings = counts.sessions, counts.bindings
 	return c, err

@@ -17,6 +17,7 @@ type names struct {
 	nats, networks, compartments map[uint32]string
 	endpoints                    map[endpointKey]string
 	behind                       []behind
+	attached                     map[string]model.Endpoint // by their links on the host
 }
 
 // behind is a further prefix of an endpoint.
@@ -48,7 +49,12 @@ type endpointKey struct {
 func namesOf(c config.Config) names {
 	n := names{
 		nats: make(map[uint32]string), networks: make(map[uint32]string), compartments: make(map[uint32]string),
-		endpoints: make(map[endpointKey]string),
+		endpoints: make(map[endpointKey]string), attached: make(map[string]model.Endpoint),
+	}
+	for _, e := range c.Endpoints {
+		if e.Interface != "" {
+			n.attached[e.Interface] = e
+		}
 	}
 	for _, v := range c.NATs {
 		n.nats[v.ID] = v.Name

@@ -4,6 +4,9 @@ import (
 	"context"
 	"encoding/json"
 	"net/http"
+	"slices"
+	"strconv"
+	"strings"
 	"time"
 
 	"github.com/hostnat/hostnat/api"
@@ -21,6 +24,10 @@ func eventRoutes() []route {
 // serveEvents sends events until the client goes away or the server stops.
 // The header is sent at once: a client that has it misses nothing after it.
 func serveEvents(s *Server, w http.ResponseWriter, r *http.Request) error {
+	wanted, err := eventWish(r)
+	if err != nil {
+		return err
+	}
 	p, _ := r.Context().Value(peerKey{}).(peer)
 	done, ok := s.connections.watch(watcher{uid: p.uid, trusted: p.trusted()})
 	if !ok {
@@ -34,27 +41,152 @@ func serveEvents(s *Server, w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
+	var recorded []event.Event
+	now := time.Now()
+	if !wanted.since.IsZero() {
+		recording, err := s.service.Recording(ctx, wanted.since)
+		if err != nil {
+			return err
+		}
+		recorded = recordedEvents(recording, now)
+	}
 	w.Header().Set("Content-Type", api.EventStream)
 	w.WriteHeader(http.StatusOK)
-	sendEvents(w, events)
+	out := eventLines{response: http.NewResponseController(w), lines: json.NewEncoder(w), wanted: wanted}
+	if out.recorded(recorded) {
+		out.follow(events, now)
+	}
 	return nil
 }
 
-func sendEvents(w http.ResponseWriter, events <-chan event.Event) {
-	flusher, lines := http.NewResponseController(w), json.NewEncoder(w)
-	if flusher.Flush() != nil {
-		return
+// recordedEvents are the events of a recording until then, the oldest first.
+func recordedEvents(r model.Recording, until time.Time) []event.Event {
+	list := slices.Concat(each(r.Drops, event.OfDrop), each(r.Ended, event.OfEnded))
+	list = slices.DeleteFunc(list, func(e event.Event) bool { return e.Time.After(until) })
+	slices.SortStableFunc(list, func(a, b event.Event) int { return a.Time.Compare(b.Time) })
+	return list
+}
+
+// eventLines writes events that are wanted.
+type eventLines struct {
+	response *http.ResponseController
+	lines    *json.Encoder
+	wanted   wantedEvents
+}
+
+// recorded writes those of the past. It reports whether the client still reads.
+func (l *eventLines) recorded(list []event.Event) bool {
+	list = slices.DeleteFunc(list, func(e event.Event) bool { return !l.wanted.selects(e) })
+	if last := l.wanted.last; last > 0 && len(list) > last {
+		list = list[len(list)-last:]
 	}
+	for _, e := range list {
+		if !l.write(e) {
+			return false
+		}
+	}
+	return l.response.Flush() == nil
+}
+
+// follow writes those that come, but those of before: they are among the recorded.
+func (l *eventLines) follow(events <-chan event.Event, from time.Time) {
 	for e := range events {
-		_ = flusher.SetWriteDeadline(time.Now().Add(answerTime)) // who does not read is no watcher
-		if lines.Encode(eventOf(e)) != nil {
+		isRecorded := e.ID == event.DroppedPacket || e.ID == event.SessionDelete
+		if isRecorded && !l.wanted.since.IsZero() && !e.Time.After(from) {
+			continue
+		}
+		if l.wanted.selects(e) && !l.write(e) {
 			return
 		}
 		// A burst goes out in few writes.
-		if len(events) == 0 && flusher.Flush() != nil {
+		if len(events) == 0 && l.response.Flush() != nil {
 			return
 		}
 	}
+}
+
+func (l *eventLines) write(e event.Event) bool {
+	_ = l.response.SetWriteDeadline(time.Now().Add(answerTime)) // who does not read is no watcher
+	return l.lines.Encode(eventOf(e)) == nil
+}
+
+// wantedEvents is what a client asks for.
+type wantedEvents struct {
+	selected   model.Selection
+	filtered   bool
+	kinds, not []string
+	since      time.Time
+	last       int
+}
+
+func eventWish(r *http.Request) (w wantedEvents, err error) {
+	var f model.Filter
+	var kinds, not, since, last string
+	fields := filterFields(&f)
+	fields["kinds"], fields["not"], fields["since"], fields["last"] = &kinds, &not, &since, &last
+	if err := query(r, fields); err != nil {
+		return w, err
+	}
+	if w.selected, err = f.Parse(); err != nil {
+		return w, err
+	}
+	w.filtered = f != (model.Filter{})
+	if w.kinds, err = eventKinds(kinds); err != nil {
+		return w, err
+	}
+	if w.not, err = eventKinds(not); err != nil {
+		return w, err
+	}
+	if since != "" {
+		if w.since, err = time.Parse(time.RFC3339Nano, since); err != nil {
+			return w, model.Errorf(model.Invalid, "since=%q is not a time", model.Clip(since)).WithHint("write it like 2026-11-30T03:10:00Z")
+		}
+	}
+	if last != "" {
+		if w.last, err = strconv.Atoi(last); err != nil || w.last < 1 {
+			return w, model.Errorf(model.Invalid, "last=%q is not a number of events", model.Clip(last)).WithHint("use a number from 1 on")
+		}
+	}
+	return w, nil
+}
+
+// eventKinds reads a list of kinds, names and numbers of events.
+func eventKinds(text string) ([]string, error) {
+	if text == "" {
+		return nil, nil
+	}
+	list := strings.Split(text, ",")
+	for _, k := range list {
+		if !slices.Contains(event.Kinds(), k) && !event.Known(k) {
+			return nil, model.Errorf(model.Invalid, "%q is no kind, name or number of events", model.Clip(k)).
+				WithHint("kinds are %s; a name is like SessionCreate", strings.Join(event.Kinds(), ", "))
+		}
+	}
+	return list, nil
+}
+
+func isOneOf(list []string, id event.ID) bool {
+	return slices.ContainsFunc(list, func(k string) bool { return k == id.Kind() || id.Is(k) })
+}
+
+// selects reports whether an event is wanted. That some were lost always is.
+func (w *wantedEvents) selects(e event.Event) bool {
+	if e.ID == event.EventsLost {
+		return true
+	}
+	if len(w.kinds) > 0 && !isOneOf(w.kinds, e.ID) || isOneOf(w.not, e.ID) {
+		return false
+	}
+	if !w.filtered {
+		return true
+	}
+	if e.Drop != nil {
+		return w.selected.Drop(e.Drop)
+	}
+	return w.selected.Session(&model.Session{
+		NAT: e.NAT, Network: e.Network, Endpoint: e.Endpoint, Protocol: e.Protocol,
+		Internal: e.Internal, External: e.External, Remote: e.InternalDestination, State: e.TCPState,
+	})
 }
 
 // eventOf leaves out what does not apply to the event's ID and keeps what does,
@@ -65,7 +197,12 @@ func eventOf(e event.Event) api.Event {
 		NAT: e.NAT, Network: e.Network, Compartment: e.Compartment,
 		Internal: e.Internal, InternalDestination: e.InternalDestination,
 		External: e.External, ExternalDestination: e.ExternalDestination,
-		Description: e.Description, Message: e.Message(),
+		Endpoint: e.Endpoint, Cause: string(e.Cause), Lost: e.Lost,
+		Description: e.Description, Short: e.Short(), Message: e.Message(),
+	}
+	if e.Drop != nil {
+		d := dropOf(*e.Drop)
+		out.Drop = &d
 	}
 	if e.Protocol != 0 {
 		out.Protocol = protocolOf(e.Protocol)

@@ -275,7 +275,7 @@ func TestWatch(t *testing.T) {
 	t.Parallel()
 	service := servertest.Example()
 	socket, stop := serve(t, service)
-	events, err := api.NewClient(socket).Watch(t.Context())
+	events, err := api.NewClient(socket).Watch(t.Context(), api.EventFilter{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -296,7 +296,7 @@ func TestWatchEndsWithItsContext(t *testing.T) {
 	t.Parallel()
 	socket, _ := serve(t, servertest.Empty())
 	ctx, cancel := context.WithCancel(t.Context())
-	events, err := api.NewClient(socket).Watch(ctx)
+	events, err := api.NewClient(socket).Watch(ctx, api.EventFilter{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -311,7 +311,7 @@ func TestWatchIsRefused(t *testing.T) {
 	service := servertest.Empty()
 	service.Err = model.Errorf(model.Unavailable, "the data path is not loaded")
 	socket, _ := serve(t, service)
-	if _, err := api.NewClient(socket).Watch(t.Context()); err == nil || !strings.Contains(err.Error(), "not loaded") {
+	if _, err := api.NewClient(socket).Watch(t.Context(), api.EventFilter{}); err == nil || !strings.Contains(err.Error(), "not loaded") {
 		t.Errorf("got %v", err)
 	}
 }

@@ -84,6 +84,8 @@ type Service interface {
 	Explain(ctx context.Context, q explain.Question) (explain.Answer, error)
 	// History says what has failed since then, as far as the filter selects it.
 	History(ctx context.Context, since time.Time, filter model.Filter) (explain.History, error)
+	// Recording is what the kernel has recorded since then.
+	Recording(ctx context.Context, since time.Time) (model.Recording, error)
 	// Watch sends events until ctx ends; then the channel is closed.
 	Watch(ctx context.Context) (<-chan event.Event, error)
 	// Down removes everything from the kernel and keeps the configuration.

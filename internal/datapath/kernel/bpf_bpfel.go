@@ -222,7 +222,8 @@ type bpfEvent struct {
 	InternalPort    uint16
 	ExternalPort    uint16
 	RemotePort      uint16
-	Pad             uint16
+	Cause           uint8
+	Pad             uint8
 }
 
 type bpfEventId uint32
@@ -236,6 +237,7 @@ const (
 	bpfEventIdEVENT_BINDING_DELETE           bpfEventId = 1007
 	bpfEventIdEVENT_BINDING_SESSIONS         bpfEventId = 1008
 	bpfEventIdEVENT_TABLE_FULL               bpfEventId = 1016
+	bpfEventIdEVENT_DROPPED                  bpfEventId = 1030
 	bpfEventIdEVENT_OUT_OF_PORTS             bpfEventId = 1033
 	bpfEventIdEVENT_ENDPOINT_DEPENDENT_BEGIN bpfEventId = 2011
 	bpfEventIdEVENT_ENDPOINT_DEPENDENT_END   bpfEventId = 2012
@@ -518,6 +520,14 @@ type bpfLoadKey struct {
 	Compartment uint32
 	Source      uint32
 }
+
+type bpfLostKind uint32
+
+const (
+	bpfLostKindLOST_EVENT bpfLostKind = 0
+	bpfLostKindLOST_DROP  bpfLostKind = 1
+	bpfLostKindLOST_KINDS bpfLostKind = 2
+)
 
 type bpfMapping struct {
 	_               structs.HostLayout
@@ -1057,6 +1067,7 @@ const (
 	bpfMapConfiguration      = "configuration"
 	bpfMapDependentCount     = "dependent_count"
 	bpfMapDependentPorts     = "dependent_ports"
+	bpfMapDropEvents         = "drop_events"
 	bpfMapDropRecords        = "drop_records"
 	bpfMapDropRecordsWritten = "drop_records_written"
 	bpfMapDrops              = "drops"
@@ -1080,6 +1091,7 @@ const (
 	bpfMapIpsecPolicies      = "ipsec_policies"
 	bpfMapLastToken          = "last_token"
 	bpfMapLeases             = "leases"
+	bpfMapLostEvents         = "lost_events"
 	bpfMapManagedMacs        = "managed_macs"
 	bpfMapMappings           = "mappings"
 	bpfMapNats               = "nats"
@@ -1199,6 +1211,7 @@ type bpfMapSpecs struct {
 	Configuration      *ebpf.MapSpec `ebpf:"configuration"`
 	DependentCount     *ebpf.MapSpec `ebpf:"dependent_count"`
 	DependentPorts     *ebpf.MapSpec `ebpf:"dependent_ports"`
+	DropEvents         *ebpf.MapSpec `ebpf:"drop_events"`
 	DropRecords        *ebpf.MapSpec `ebpf:"drop_records"`
 	DropRecordsWritten *ebpf.MapSpec `ebpf:"drop_records_written"`
 	Drops              *ebpf.MapSpec `ebpf:"drops"`
@@ -1222,6 +1235,7 @@ type bpfMapSpecs struct {
 	IpsecPolicies      *ebpf.MapSpec `ebpf:"ipsec_policies"`
 	LastToken          *ebpf.MapSpec `ebpf:"last_token"`
 	Leases             *ebpf.MapSpec `ebpf:"leases"`
+	LostEvents         *ebpf.MapSpec `ebpf:"lost_events"`
 	ManagedMacs        *ebpf.MapSpec `ebpf:"managed_macs"`
 	Mappings           *ebpf.MapSpec `ebpf:"mappings"`
 	Nats               *ebpf.MapSpec `ebpf:"nats"`
@@ -1291,6 +1305,7 @@ type bpfMaps struct {
 	Configuration      *ebpf.Map `ebpf:"configuration"`
 	DependentCount     *ebpf.Map `ebpf:"dependent_count"`
 	DependentPorts     *ebpf.Map `ebpf:"dependent_ports"`
+	DropEvents         *ebpf.Map `ebpf:"drop_events"`
 	DropRecords        *ebpf.Map `ebpf:"drop_records"`
 	DropRecordsWritten *ebpf.Map `ebpf:"drop_records_written"`
 	Drops              *ebpf.Map `ebpf:"drops"`
@@ -1314,6 +1329,7 @@ type bpfMaps struct {
 	IpsecPolicies      *ebpf.Map `ebpf:"ipsec_policies"`
 	LastToken          *ebpf.Map `ebpf:"last_token"`
 	Leases             *ebpf.Map `ebpf:"leases"`
+	LostEvents         *ebpf.Map `ebpf:"lost_events"`
 	ManagedMacs        *ebpf.Map `ebpf:"managed_macs"`
 	Mappings           *ebpf.Map `ebpf:"mappings"`
 	Nats               *ebpf.Map `ebpf:"nats"`
@@ -1357,6 +1373,7 @@ func (m *bpfMaps) Close() error {
 		m.Configuration,
 		m.DependentCount,
 		m.DependentPorts,
+		m.DropEvents,
 		m.DropRecords,
 		m.DropRecordsWritten,
 		m.Drops,
@@ -1380,6 +1397,7 @@ func (m *bpfMaps) Close() error {
 		m.IpsecPolicies,
 		m.LastToken,
 		m.Leases,
+		m.LostEvents,
 		m.ManagedMacs,
 		m.Mappings,
 		m.Nats,

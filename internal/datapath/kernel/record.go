@@ -12,6 +12,12 @@ const (
 	EndNoMemory      = bpfEndCauseEND_NO_MEMORY
 )
 
+// Of which ring events were lost, in lost_events.
+const (
+	LostEvent = uint32(bpfLostKindLOST_EVENT)
+	LostDrop  = uint32(bpfLostKindLOST_DROP)
+)
+
 var programs = map[Program]string{
 	bpfProgramPROGRAM_INSIDE_INGRESS:   "inside_ingress",
 	bpfProgramPROGRAM_BRIDGE_INGRESS:   "bridge_ingress",

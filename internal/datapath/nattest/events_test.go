@@ -26,6 +26,7 @@ import (
 type watcher struct {
 	mu     sync.Mutex
 	events []datapath.Event
+	drops  []datapath.Drop
 	stop   context.CancelFunc
 	done   chan struct{}
 	err    error // once done
@@ -41,6 +42,10 @@ func watchEvents(t *testing.T, r *dptest.Rig) *watcher {
 			w.mu.Lock()
 			defer w.mu.Unlock()
 			w.events = append(w.events, e)
+		}, func(d datapath.Drop) {
+			w.mu.Lock()
+			defer w.mu.Unlock()
+			w.drops = append(w.drops, d)
 		})
 	}()
 	t.Cleanup(func() { w.close(t) })
@@ -114,6 +119,8 @@ func TestEventsOfTCPConnectionComeInWinNATsOrder(t *testing.T) {
 	r.Follow(t, wire.Inside(0, 4000), wire.Stranger(7, 80), wire.TCPPaths[model.StateBothFIN][1:])
 	external := r.External(t, model.TCP, wire.Inside(0, 4000))
 	got := w.until(t, event.BindingDelete, 1)
+	ended := sessionEvent(event.SessionDelete, external, model.StateBothFIN, 1)
+	ended.Cause = model.EndTimeout
 	want := []datapath.Event{
 		bindingEvent(event.BindingCreate, external, 0),
 		bindingEvent(event.BindingSessionCount, external, 1),
@@ -123,7 +130,7 @@ func TestEventsOfTCPConnectionComeInWinNATsOrder(t *testing.T) {
 		sessionEvent(event.SessionTCPStateUpdate, external, model.StateExternalFIN, 7440),
 		sessionEvent(event.SessionTCPStateUpdate, external, model.StateBothFIN, 1),
 		sessionEvent(event.SessionTimeout, external, model.StateBothFIN, 1),
-		sessionEvent(event.SessionDelete, external, model.StateBothFIN, 1),
+		ended,
 		bindingEvent(event.BindingSessionCount, external, 0),
 		bindingEvent(event.BindingDelete, external, 0),
 	}

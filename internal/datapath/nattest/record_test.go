@@ -160,3 +160,38 @@ func TestEndsAreRecordedWithTheirCause(t *testing.T) {
 		t.Errorf("(-want +got):\n%s", diff)
 	}
 }
+
+// Whoever watches gets each drop, and is told how many there was no room for; drops
+// cost no other event its place.
+func TestWatchersGetEachDropOrItsLoss(t *testing.T) {
+	t.Parallel()
+	r := dptest.NewRig(t, 1)
+	r.Mute(t, 0)
+	w := watchEvents(t, r)
+	martian := netip.MustParseAddrPort("240.0.0.1:443")
+	const flood = 20000
+	for port := range uint16(flood) {
+		r.FromEndpoint(t, 0, wire.Segment{Protocol: model.UDP, From: wire.Inside(0, 5000+port), To: martian})
+	}
+	r.FromEndpoint(t, 0, wire.Segment{Protocol: model.UDP, From: wire.Inside(0, 4000), To: wire.Stranger(7, 80)})
+	r.Dropped(t, "martian-destination", flood)
+	w.until(t, event.SessionCreate, 1)
+	wire.Eventually(t, "each drop or its loss", func() bool {
+		w.mu.Lock()
+		defer w.mu.Unlock()
+		lost := uint64(0)
+		for _, e := range w.events {
+			if e.ID == event.EventsLost {
+				lost += e.Lost
+			}
+		}
+		return uint64(len(w.drops))+lost == flood
+	})
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	for i, d := range w.drops {
+		if d.Packets != 1 || d.Reason != event.MartianDestination || i > 0 && d.From.Port() <= w.drops[i-1].From.Port() {
+			t.Fatalf("drop %d: %+v", i, d)
+		}
+	}
+}

@@ -43,7 +43,7 @@ var (
 	}
 	ClockTables = []string{"timers", "slots", "wheels"}
 	// What nobody misses: memory for a moment, and what lies in a ring.
-	emptyTables = []string{"events", "flows", "no_port_bits"}
+	emptyTables = []string{"events", "drop_events", "flows", "no_port_bits"}
 )
 
 // Plan says what becomes of the tables.

@@ -10,6 +10,12 @@ import (
 	"github.com/hostnat/hostnat/internal/model"
 )
 
+// Recording has the drop of History.
+func (s *Service) Recording(_ context.Context, since time.Time) (model.Recording, error) {
+	h, err := s.History(context.Background(), since, model.Filter{})
+	return model.Recording{Drops: h.Drops}, err
+}
+
 // History has one failure, whatever is asked for.
 func (s *Service) History(_ context.Context, since time.Time, f model.Filter) (explain.History, error) {
 	if s.Err != nil {

@@ -1,0 +1,81 @@
+package test
+
+import (
+	"bufio"
+	"context"
+	"fmt"
+	"os"
+	"os/exec"
+	"strconv"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/rogpeppe/go-internal/testscript"
+)
+
+// watching is `hostnat event watch` in the background, and what it has printed.
+type watching struct {
+	cmd   *exec.Cmd
+	mu    sync.Mutex
+	lines []string
+	ended chan struct{}
+}
+
+func (w *watching) read() []string {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return append([]string(nil), w.lines...)
+}
+
+// watchCommand begins to watch, with these arguments, and returns when the daemon
+// has sent its answer's header: when the first line has come, if any are recorded, or
+// a packet that is dropped on purpose is seen.
+func watchCommand(m *machine, ts *testscript.TestScript, args []string) error {
+	cmd := m.command(context.Background(), append([]string{"event", "watch"}, args...)...)
+	out, err := cmd.StdoutPipe()
+	if err != nil {
+		return err
+	}
+	cmd.Stderr = os.Stderr
+	if err := cmd.Start(); err != nil {
+		return err
+	}
+	w := &watching{cmd: cmd, ended: make(chan struct{})}
+	go func() {
+		defer close(w.ended)
+		for scanner := bufio.NewScanner(out); scanner.Scan(); {
+			w.mu.Lock()
+			w.lines = append(w.lines, scanner.Text())
+			w.mu.Unlock()
+		}
+		_ = cmd.Wait()
+	}()
+	m.watching = w
+	ts.Defer(func() { _ = cmd.Process.Signal(os.Interrupt); <-w.ended })
+	return nil
+}
+
+// watchedCommand waits until so many lines have come, and prints them.
+func watchedCommand(m *machine, ts *testscript.TestScript, args []string) error {
+	count, err := strconv.Atoi(args[0])
+	if err != nil {
+		return err
+	}
+	deadline := time.Now().Add(m.patience)
+	for {
+		lines := m.watching.read()
+		if len(lines) >= count {
+			fmt.Fprintln(ts.Stdout(), strings.Join(lines, "\n"))
+			return nil
+		}
+		select {
+		case <-m.watching.ended:
+			return fmt.Errorf("event watch ended after %d lines: %v", len(lines), lines)
+		case <-time.After(10 * time.Millisecond):
+		}
+		if time.Now().After(deadline) {
+			return fmt.Errorf("%d lines came within %v: %v", len(lines), m.patience, lines)
+		}
+	}
+}
