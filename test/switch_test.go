@@ -12,6 +12,7 @@ import (
 	"strings"
 	"sync"
 	"sync/atomic"
+	"syscall"
 	"testing"
 	"time"
 
@@ -454,4 +455,69 @@ func (l *switchLab) checkTables(good []*plugged, truth map[string]string) {
 // ethernet is a frame.
 func ethernet(from, to net.HardwareAddr, protocol uint16, payload []byte) []byte {
 	return slices.Concat(to, from, []byte{byte(protocol >> 8), byte(protocol)}, payload)
+}
+
+// A machine that lies before its port is checked, while the daemon is away, say, has gained
+// nothing once it is: who believed that the gateway was there, and the bridge, know better.
+func TestLiesBeforeThePortIsChecked(t *testing.T) {
+	t.Parallel()
+	l := newSwitchLab(t)
+	good := l.plug("good", hardware(6, 1))
+	l.settle(good, netip.MustParseAddr("172.16.1.60"))
+	l.guarded(good)
+	outside, err := lab.EchoServer(l.Remote, "udp", lab.RemoteAddress+":7")
+	l.check(err)
+	l.servers = append(l.servers, outside)
+	_, err = l.endDaemon(syscall.SIGKILL)
+	l.check(err)
+	bad := l.plug("bad", hardware(6, 2))
+	gateway := l.gateway.Address.String()
+	lies := [][]byte{
+		attack.ARP(model.MAC(bad.mac.String()), 2, model.MAC(bad.mac.String()), l.gateway.Address, good.address),
+		ethernet(good.mac, hardware(6, 9), 0x88b5, make([]byte, 46)),
+	}
+	believes := func() string {
+		out, err := good.Command(context.Background(), "ip", "-4", "neigh", "show", gateway).Output()
+		l.check(err)
+		return string(out)
+	}
+	fdb := func() string {
+		out, err := l.output("bridge", "fdb", "show", "br", "hn-web")
+		l.check(err)
+		return out
+	}
+	l.await("the lies to be believed", func() bool {
+		l.check(lab.SendFrames(bad.Namespace, "eth0", lies...))
+		return strings.Contains(believes(), bad.mac.String()) && strings.Contains(fdb(), good.mac.String()+" dev bad ")
+	})
+	announced := l.announcements(good)
+	l.check(l.startDaemon())
+	l.await("the gateway to be announced", func() bool { return announced.Load() > 0 })
+	if table := fdb(); strings.Contains(table, good.mac.String()+" dev bad ") {
+		t.Errorf("the bridge still believes that good is at bad:\n%s", table)
+	}
+	l.await("the truth about the gateway", func() bool { return strings.Contains(believes(), string(l.gateway.MAC)) })
+	l.await("the outside", func() bool {
+		_, err := lab.Ask(l.moment(), good.Namespace, "udp", lab.RemoteAddress+":7")
+		return err == nil
+	})
+}
+
+// announcements counts what a machine is told of where the gateway is without having asked.
+func (l *switchLab) announcements(p *plugged) *atomic.Int64 {
+	l.t.Helper()
+	tap, err := lab.Capture(p.Namespace, "eth0")
+	l.check(err)
+	l.servers = append(l.servers, tap)
+	var count atomic.Int64
+	go func() {
+		gateway := l.gateway.Address.AsSlice()
+		for f := range tap.Packets() {
+			const arp, sender, target = 12, 28, 38 // offsets
+			if !f.Outgoing && len(f.Data) >= 42 && f.Data[arp] == 8 && f.Data[arp+1] == 6 && bytes.Equal(f.Data[sender:sender+4], gateway) && bytes.Equal(f.Data[target:target+4], gateway) {
+				count.Add(1)
+			}
+		}
+	}()
+	return &count
 }

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"net/netip"
 
 	"github.com/hostnat/hostnat/internal/model"
 	"github.com/vishvananda/netlink"
@@ -109,4 +110,38 @@ func bridgeEntries(port int) ([]netlink.Neigh, error) {
 		return nil, fmt.Errorf("list MACs behind port %d: %w", port, err)
 	}
 	return entries, nil
+}
+
+// ForgetLearnt has a bridge forget which MACs it has learnt to be behind a port of its. What
+// was configured stays. A port that is gone is fine.
+func ForgetLearnt(port int) error {
+	entries, err := bridgeEntries(port)
+	if err != nil {
+		return err
+	}
+	for _, n := range entries {
+		if n.MasterIndex == 0 || n.State&(unix.NUD_PERMANENT|unix.NUD_NOARP) != 0 {
+			continue
+		}
+		n.Flags, n.Family = netlink.NTF_MASTER, unix.AF_BRIDGE
+		if err := netlink.NeighDel(&n); err != nil && !errors.Is(err, unix.ENOENT) && !errors.Is(err, unix.ENODEV) {
+			return fmt.Errorf("forget that MAC %s is behind port %d: %w", n.HardwareAddr, port, err)
+		}
+	}
+	return nil
+}
+
+// AnnounceGateway tells the machines on a bridge that the host has the gateway's address: who
+// was told otherwise forgets that. A bridge that is gone is fine.
+func AnnounceGateway(bridge string, gateway netip.Addr) error {
+	link, err := findLink(bridge)
+	if err != nil || link == nil {
+		return err
+	}
+	wire, err := openWire(link)
+	if err != nil {
+		return err
+	}
+	defer wire.Close()
+	return wire.announce(gateway)
 }

@@ -155,6 +155,7 @@ func (k *Kernel) applyDatapath(v view, report *model.Report) error {
 	if err := k.reattach(have, want); err != nil {
 		return err
 	}
+	k.settlePorts(v.config.Networks, c, without(want, have))
 	for _, m := range v.config.Mappings {
 		report.Active[m.ID] = v.isServed(c, m)
 	}
