@@ -77,39 +77,127 @@ NOINLINE int to_dialler_address(struct __sk_buff *skb, struct flow *flow)
 	return reason ? drop(flow, reason) : TCX_NEXT;
 }
 
+/* What an answer gets in front of it. The second is there for fragments alone. */
+struct ip6_headers {
+	struct ip6hdr ip;
+	struct ip6_fragment fragment;
+};
+
 /*
  * An answer to a program that dialled by IPv6: the same addresses in an IPv6
- * header. Fragments have none there, and UDP needs a checksum (RFC 8200 section 8.1).
+ * header, and in a fragment header if it is a piece of one (RFC 7915 section 4.1).
+ * UDP needs a checksum there (RFC 8200 section 8.1).
  */
 NOINLINE int answer_by_ip6(struct __sk_buff *skb, struct flow *flow)
 {
 	const __be32 before[2] = { LOOPBACK_ADDRESS, LOOPBACK_ADDRESS };
 	struct packet *packet = &flow->packet;
-	struct ip6hdr ip = {
-		.version_tos = 6 << 4,
-		.payload_length = htons(packet->length - sizeof(struct iphdr)),
-		.next_header = packet->protocol,
-		.hop_limit = packet->ttl,
-		.source = IP6_LOOPBACK,
-		.destination = IP6_LOOPBACK,
+	bool udp = packet->protocol == IPPROTO_UDP, piece = is_fragment(packet), first = !is_later_fragment(packet);
+	__u16 offset = ntohs(packet->fragment);
+	struct ip6_headers headers = {
+		.ip = {
+			.version_tos = 6 << 4,
+			.payload_length = htons(packet->length - sizeof(struct iphdr) + (piece ? sizeof(struct ip6_fragment) : 0)),
+			.next_header = piece ? IP6_FRAGMENT : packet->protocol,
+			.hop_limit = packet->ttl,
+			.source = IP6_LOOPBACK,
+			.destination = IP6_LOOPBACK,
+		},
+		.fragment = {
+			.next_header = packet->protocol,
+			.offset_more = htons((offset & IP_OFFSET) << 3 | !!(offset & IP_MF)),
+			.id = htonl(ntohs(packet->id)),
+		},
 	};
-	bool udp = packet->protocol == IPPROTO_UDP;
 	__u32 check = udp ? __builtin_offsetof(struct udphdr, check) : __builtin_offsetof(struct tcphdr, check);
+	__u32 l4 = sizeof(struct ethhdr) + (piece ? sizeof(headers) : sizeof(headers.ip));
 	__be16 protocol = htons(ETH_P_IPV6);
 	__u16 sum = 0;
 	__s64 difference;
 
-	if (is_fragment(packet) || packet->l4 - packet->l3 != sizeof(struct iphdr))
+	if (packet->l4 - packet->l3 != sizeof(struct iphdr))
 		return drop(flow, REASON_FRAGMENT);
-	if (udp && (bpf_skb_load_bytes(skb, packet->l4 + check, &sum, sizeof(sum)) || !sum))
+	if (udp && first && (bpf_skb_load_bytes(skb, packet->l4 + check, &sum, sizeof(sum)) || !sum))
 		return drop(flow, REASON_TRANSLATE);
-	difference = bpf_csum_diff(before, sizeof(before), (void *)&ip.source, 2 * sizeof(ip.source), 0);
+	difference = bpf_csum_diff(before, sizeof(before), (void *)&headers.ip.source, 2 * sizeof(headers.ip.source), 0);
 	if (difference < 0 || bpf_skb_change_proto(skb, htons(ETH_P_IPV6), 0) ||
 	    bpf_skb_store_bytes(skb, __builtin_offsetof(struct ethhdr, protocol), &protocol, sizeof(protocol), 0) ||
-	    bpf_skb_store_bytes(skb, sizeof(struct ethhdr), &ip, sizeof(ip), 0) ||
-	    bpf_l4_csum_replace(skb, sizeof(struct ethhdr) + sizeof(ip) + check, 0, difference,
-				BPF_F_PSEUDO_HDR | (udp ? BPF_F_MARK_MANGLED_0 : 0)))
+	    bpf_skb_store_bytes(skb, sizeof(struct ethhdr), &headers.ip, sizeof(headers.ip), 0) ||
+	    (piece && (bpf_skb_adjust_room(skb, sizeof(headers.fragment), BPF_ADJ_ROOM_NET, 0) ||
+		       bpf_skb_store_bytes(skb, sizeof(struct ethhdr) + sizeof(headers.ip), &headers.fragment,
+					   sizeof(headers.fragment), 0))) ||
+	    (first && bpf_l4_csum_replace(skb, l4 + check, 0, difference, BPF_F_PSEUDO_HDR | (udp ? BPF_F_MARK_MANGLED_0 : 0))))
 		return drop(flow, REASON_TRANSLATE);
+	return deliver_to_dialler(skb, LOOPBACK_ADDRESS, 0);
+}
+
+/* What an ICMP error is in IPv6 (RFC 7915 section 4.2), type and code; 0: nothing. Sizes are no matter, as what is too big is cut. */
+INLINE __u32 error_in_ip6(__u8 type, __u8 code)
+{
+	if (type == ICMP_TIME_EXCEEDED)
+		return ICMP6_TIME_EXCEEDED | code;
+	if (type != ICMP_UNREACHABLE || code == ICMP_FRAGMENTATION_NEEDED)
+		return 0;
+	switch (code) {
+	case ICMP_PROTOCOL_UNREACHABLE:
+	case ICMP_PORT_UNREACHABLE:
+		return ICMP6_PORT_UNREACHABLE;
+	case ICMP_NET_PROHIBITED:
+	case ICMP_HOST_PROHIBITED:
+	case ICMP_PROHIBITED:
+	case ICMP_PRECEDENCE:
+		return ICMP6_PROHIBITED;
+	}
+	return ICMP6_NO_ROUTE;
+}
+
+/* An endpoint's ICMP error about what a program has sent it by IPv6, from which flow->quote has been read. */
+NOINLINE int error_by_ip6(struct __sk_buff *skb, struct flow *flow, const struct session *session)
+{
+	const struct quote *quote = &flow->quote;
+	struct icmp6_error *error;
+	__be16 protocol = htons(ETH_P_IPV6), length = 0;
+	__be32 rest = 0;
+	__u32 type;
+	__u8 code;
+	__s64 sum;
+
+	if (!session || bpf_skb_load_bytes(skb, quote->icmp + 1, &code, sizeof(code)) ||
+	    bpf_skb_load_bytes(skb, quote->l3 + __builtin_offsetof(struct iphdr, tot_len), &length, sizeof(length)) ||
+	    bpf_skb_load_bytes(skb, quote->l4 + 2 * sizeof(__be16), &rest, sizeof(rest)))
+		return drop(flow, REASON_MALFORMED);
+	type = error_in_ip6(flow->packet.icmp_type, code);
+	if (!type || bpf_skb_change_proto(skb, htons(ETH_P_IPV6), 0) ||
+	    bpf_skb_change_tail(skb, sizeof(struct ethhdr) + sizeof(*error), 0) ||
+	    bpf_skb_store_bytes(skb, __builtin_offsetof(struct ethhdr, protocol), &protocol, sizeof(protocol), 0) ||
+	    !pull(skb, sizeof(struct ethhdr) + sizeof(*error)))
+		return drop(flow, REASON_TRANSLATE);
+	error = (void *)(long)skb->data + sizeof(struct ethhdr);
+	if ((void *)(error + 1) > (void *)(long)skb->data_end)
+		return drop(flow, REASON_TRANSLATE);
+	error->ip = (struct ip6hdr){
+		.version_tos = 6 << 4,
+		.payload_length = htons(sizeof(*error) - sizeof(error->ip)),
+		.next_header = IP6_ICMP,
+		.hop_limit = 64,
+		.source = IP6_LOOPBACK,
+		.destination = IP6_LOOPBACK,
+	};
+	error->quoted = error->ip;
+	error->quoted.payload_length = htons(ntohs(length) - sizeof(struct iphdr));
+	error->quoted.next_header = quote->protocol;
+	error->type = type >> 8;
+	error->code = type;
+	error->check = 0;
+	error->unused = 0;
+	error->source_port = dialler_port(session);
+	error->destination_port = session->external_port;
+	error->rest = rest;
+	sum = bpf_csum_diff(NULL, 0, (void *)&error->ip.source, sizeof(*error) - __builtin_offsetof(struct ip6hdr, source),
+			    htonl(sizeof(*error) - sizeof(error->ip)) + htonl(IP6_ICMP));
+	if (sum < 0)
+		return drop(flow, REASON_TRANSLATE);
+	error->check = ~fold(sum);
 	return deliver_to_dialler(skb, LOOPBACK_ADDRESS, 0);
 }
 
@@ -122,6 +210,7 @@ INLINE void note_to_dialler(const struct flow *flow, const struct session *sessi
 		.id = id,
 		.way = { .ifindex = dialler_interface(session) },
 		.compartment = OUTSIDE,
+		.network = session->flags & SESSION_DIALLED_IP6, /* of no network, it says by which protocol */
 	};
 	struct fragment_key key = fragment_key(flow, 0);
 
@@ -144,7 +233,7 @@ NOINLINE int error_to_dialler(struct __sk_buff *skb, struct flow *flow)
 	if (!session || !(session->flags & SESSION_DIALLED))
 		return NOT_OURS;
 	if (session->flags & SESSION_DIALLED_IP6)
-		return drop(flow, REASON_TRANSLATE);
+		return error_by_ip6(skb, flow, session);
 	way = way_to_dialler(dialler_interface(session));
 	reason = rewrite_quote(skb, quote, DESTINATION, session->external_address, session->external_port);
 	if (!reason)
@@ -178,7 +267,8 @@ INLINE int later_fragment_to_dialler(struct __sk_buff *skb, struct flow *flow)
 	if (!rewrite_id(skb, packet, note->id) || rewrite_address(skb, packet, SOURCE, note->source, 0) ||
 	    rewrite_address(skb, packet, DESTINATION, address_before_loopback(note->destination, way), 0))
 		return drop(flow, REASON_MALFORMED);
-	return deliver_to_dialler(skb, note->destination, way);
+	packet->id = note->id;
+	return note->network ? answer_by_ip6(skb, flow) : deliver_to_dialler(skb, note->destination, way);
 }
 
 /* The session of a packet from an endpoint to its gateway, by which a program of the host has dialled it. */
@@ -224,6 +314,7 @@ NOINLINE int to_dialler(struct __sk_buff *skb, struct flow *flow)
 		note_to_dialler(flow, session, id);
 		if (!rewrite_id(skb, packet, id))
 			return drop(flow, REASON_MALFORMED);
+		packet->id = id;
 	}
 	way = way_to_dialler(dialler_interface(session));
 	reason = rewrite(skb, packet, SOURCE, session->external_address, session->external_port, 0);

@@ -9,7 +9,6 @@
 #include "ip4_rewrite.h"
 
 /* RFC 792, RFC 1812 section 5.2.7. 3/13 for a flow that no port or state is left for: RFC 5508 REQ-8, decision D3. */
-enum { ICMP_NET_UNREACHABLE = 0, ICMP_HOST_UNREACHABLE = 1, ICMP_FRAGMENTATION_NEEDED = 4, ICMP_PROHIBITED = 13 };
 
 /* RFC 1812 section 4.3.2.8: errors are limited. Per CPU and second; to each side apart, so that neither takes the other's. */
 enum { ERRORS_PER_SECOND = 100 };

@@ -63,9 +63,9 @@ func TestHostsLargeDatagrams(t *testing.T) {
 	r.Config.Mappings[3] = toEndpoint(model.UDP, "0.0.0.0:9090", 90)
 	r.Apply(t)
 	server := wire.Listen(t, r.Endpoints[0], "172.16.1.2:90")
-	for _, address := range []string{"127.0.0.1:9090", lab.HostAddress + ":9090"} {
+	for _, address := range []string{"127.0.0.1:9090", lab.HostAddress + ":9090", "[::1]:9090"} {
 		to := netip.MustParseAddrPort(address)
-		dialler := wire.Listen(t, r.Host, ":0")
+		dialler := wire.Listen(t, r.Host, map[bool]string{false: ":0", true: "[::1]:0"}[to.Addr().Is6()])
 		for _, size := range []int{1, 1472, 1473, 4000, 40000} {
 			question, answer := string(bytes.Repeat([]byte{'q'}, size)), string(bytes.Repeat([]byte{'a'}, size))
 			dialler.Send(t, to, question)
@@ -90,7 +90,7 @@ func TestHostIsToldOfClosedPorts(t *testing.T) {
 	r.Apply(t)
 	ctx, cancel := context.WithTimeout(t.Context(), wire.Patience)
 	defer cancel()
-	for _, address := range []string{"127.0.0.1:9090", lab.HostAddress + ":9090"} {
+	for _, address := range []string{"127.0.0.1:9090", lab.HostAddress + ":9090", "[::1]:9090"} {
 		if conn, err := r.Host.Dial(ctx, "tcp", address); !errors.Is(err, unix.ECONNREFUSED) {
 			t.Errorf("TCP to %s: %v, %v", address, conn, err)
 		}
@@ -104,6 +104,38 @@ func TestHostIsToldOfClosedPorts(t *testing.T) {
 			t.Errorf("UDP to %s: %v", address, err)
 		}
 	}
+	for _, address := range []string{"127.0.0.1", lab.HostAddress} {
+		for _, kind := range []int{unix.SOCK_STREAM, unix.SOCK_DGRAM} {
+			wire.Must(t, r.Host.Do(func() error {
+				if err := askMapped(kind, address, 9090); !errors.Is(err, unix.ECONNREFUSED) {
+					t.Errorf("a socket of kind %d to ::ffff:%s: %v", kind, address, err)
+				}
+				return nil
+			}))
+		}
+	}
+}
+
+// askMapped dials the v4-mapped form of an address by an IPv6 socket, and returns how that ends.
+func askMapped(kind int, address string, port int) error {
+	fd, err := unix.Socket(unix.AF_INET6, kind|unix.SOCK_CLOEXEC, 0)
+	if err != nil {
+		return err
+	}
+	defer unix.Close(fd)
+	patience := unix.NsecToTimeval(wire.Patience.Nanoseconds())
+	if err := unix.SetsockoptTimeval(fd, unix.SOL_SOCKET, unix.SO_RCVTIMEO, &patience); err != nil {
+		return err
+	}
+	to := &unix.SockaddrInet6{Port: port, Addr: netip.AddrFrom16(netip.MustParseAddr(address).As16()).As16()}
+	if err := unix.Connect(fd, to); err != nil {
+		return err
+	}
+	if _, err := unix.Write(fd, []byte("anybody there?")); err != nil {
+		return err
+	}
+	_, err = unix.Read(fd, make([]byte, 10))
+	return err
 }
 
 // Nothing is published over IPv6: a program that listens there has what is sent

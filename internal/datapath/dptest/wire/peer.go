@@ -5,6 +5,7 @@ import (
 	"errors"
 	"net"
 	"net/netip"
+	"strings"
 	"syscall"
 	"testing"
 	"time"
@@ -28,7 +29,11 @@ type Peer struct {
 
 func Listen(t *testing.T, n *lab.Namespace, address string) Peer {
 	t.Helper()
-	conn, err := n.ListenPacket("udp4", address)
+	network := "udp4"
+	if strings.HasPrefix(address, "[") {
+		network = "udp6"
+	}
+	conn, err := n.ListenPacket(network, address)
 	Must(t, err)
 	t.Cleanup(func() { conn.Close() })
 	return Peer{conn.(*net.UDPConn)}
