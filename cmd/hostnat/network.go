@@ -85,11 +85,18 @@ func networkList(a *app) *cobra.Command {
 
 func networkShow(a *app) *cobra.Command {
 	return &cobra.Command{
-		Use: "show NAME", Short: "Show one network", Args: positional("NAME"), ValidArgsFunction: a.arguments(networkNames),
+		Use: "show NAME", Short: "Show one network; with -o libvirt as libvirt defines it",
+		Long: "Show one network: its settings, or with -o libvirt the XML by which libvirt's VMs use it:\n\n" +
+			"  hostnat network show web -o libvirt > web.xml\n" +
+			"  virsh net-define web.xml && virsh net-start web && virsh net-autostart web",
+		Args: positional("NAME"), ValidArgsFunction: a.arguments(networkNames),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			n, err := a.client().Network(cmd.Context(), args[0])
 			if err != nil {
 				return err
+			}
+			if a.format == formatLibvirt {
+				return printLibvirt(a.Stdout, n)
 			}
 			return printObject(a, n, networkFields(n))
 		},

@@ -16,8 +16,12 @@ const (
 	formatJSON  format = "json"
 	formatYAML  format = "yaml"
 
-	formatWinNAT format = "winnat" // of event watch alone
+	formatWinNAT  format = "winnat"
+	formatLibvirt format = "libvirt"
 )
+
+// onlyOf are formats that one command alone has.
+var onlyOf = map[format]string{formatWinNAT: "event watch", formatLibvirt: "network show"}
 
 // String is the format's name.
 func (f *format) String() string { return string(*f) }
@@ -28,7 +32,7 @@ func (f *format) Type() string { return "format" }
 // Set takes the flag's value.
 func (f *format) Set(s string) error {
 	switch v := format(s); v {
-	case formatTable, formatJSON, formatYAML, formatWinNAT:
+	case formatTable, formatJSON, formatYAML, formatWinNAT, formatLibvirt:
 		*f = v
 		return nil
 	}

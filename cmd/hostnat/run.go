@@ -102,8 +102,8 @@ func rootCommand(e env) *cobra.Command {
 	root.SilenceErrors, root.SilenceUsage = true, true
 	root.SetFlagErrorFunc(flagError)
 	root.PersistentPreRunE = func(cmd *cobra.Command, _ []string) error {
-		if a.format == formatWinNAT && cmd.CommandPath() != "hostnat event watch" {
-			return usagef(cmd, "-o winnat is for event watch; there are table, json and yaml")
+		if only, is := onlyOf[a.format]; is && cmd.CommandPath() != "hostnat "+only {
+			return usagef(cmd, "-o %s is for %s; there are table, json and yaml", a.format, only)
 		}
 		return checkValues(cmd)
 	}
