@@ -19,17 +19,17 @@ const (
 )
 
 // bulk measures one TCP connection from client to server, in Gbit/s of payload
-// that the server reads. Sender and receiver have a CPU each.
+// that the server reads, and CPU seconds a Gbit. Sender and receiver have a CPU each.
 func (b *Bench) bulk(_ context.Context, p path) ([]float64, error) {
 	listener, err := listenIn(p)
 	if err != nil {
 		return nil, err
 	}
 	defer unix.Close(listener)
-	var rate float64
+	var figures []float64
 	receive := func() error {
 		return inside(p.server, b.cpus.far, func() (err error) {
-			rate, err = receiveBulk(listener)
+			figures, err = receiveBulk(listener)
 			return err
 		})
 	}
@@ -37,7 +37,7 @@ func (b *Bench) bulk(_ context.Context, p path) ([]float64, error) {
 		return inside(p.client, b.cpus.near, func() error { return sendBulk(p) })
 	}
 	err = together(receive, send)
-	return []float64{rate}, err
+	return figures, err
 }
 
 // listenIn opens p's TCP listener.
@@ -68,30 +68,37 @@ func sendBulk(p path) error {
 	}
 }
 
-func receiveBulk(listener int) (float64, error) {
+func receiveBulk(listener int) ([]float64, error) {
 	fd, err := accept(listener)
 	if err != nil {
-		return 0, fmt.Errorf("accept: %w", err)
+		return nil, fmt.Errorf("accept: %w", err)
 	}
 	defer unix.Close(fd)
 	buffer := make([]byte, 1<<20)
-	if _, _, err := readFor(fd, buffer, bulkWarmUp); err != nil {
-		return 0, err
+	if _, err := readFor(fd, buffer, bulkWarmUp); err != nil {
+		return nil, err
 	}
-	total, elapsed, err := readFor(fd, buffer, bulkTime)
-	return float64(total) * 8 / elapsed.Seconds() / 1e9, err
+	m, err := startMeter()
+	if err != nil {
+		return nil, err
+	}
+	total, err := readFor(fd, buffer, bulkTime)
+	if err != nil {
+		return nil, err
+	}
+	return m.read(float64(total) * 8 / 1e9)
 }
 
-func readFor(fd int, buffer []byte, d time.Duration) (total int, elapsed time.Duration, err error) {
-	for start := time.Now(); elapsed < d; elapsed = time.Since(start) {
+func readFor(fd int, buffer []byte, d time.Duration) (total int, err error) {
+	for start := time.Now(); time.Since(start) < d; {
 		n, err := read(fd, buffer)
 		if err != nil {
-			return total, elapsed, fmt.Errorf("receive: %w", err)
+			return total, fmt.Errorf("receive: %w", err)
 		}
 		if n == 0 {
-			return total, elapsed, errors.New("the connection ended early")
+			return total, errors.New("the connection ended early")
 		}
 		total += n
 	}
-	return total, elapsed, nil
+	return total, nil
 }

@@ -50,10 +50,10 @@ func conversations(p path, c conversation) ([]float64, error) {
 		return nil, err
 	}
 	defer unix.Close(listener)
-	var rate float64
+	var figures []float64
 	all := []func() error{func() (err error) {
 		defer unix.Shutdown(listener, unix.SHUT_RD) // ends the waiting servers
-		rate, err = rateOf(p, func(stopped *atomic.Bool, done *atomic.Uint64, firstPort int) error {
+		figures, err = rateOf(p, func(stopped *atomic.Bool, done *atomic.Uint64, firstPort int) error {
 			return c.ask(p, firstPort, stopped, done)
 		})
 		return err
@@ -66,21 +66,29 @@ func conversations(p path, c conversation) ([]float64, error) {
 	if err := together(all...); err != nil {
 		return nil, err
 	}
-	return []float64{rate}, nil
+	return figures, nil
 }
 
-// rateOf runs clients for a while. Each counts what it has done, and has ports
-// of its own.
-func rateOf(p path, client func(stopped *atomic.Bool, done *atomic.Uint64, firstPort int) error) (rate float64, err error) {
+// rateOf runs clients for a while: how much they do a second, and CPU seconds for a
+// thousand. Each counts what it has done, and has ports of its own.
+func rateOf(p path, client func(stopped *atomic.Bool, done *atomic.Uint64, firstPort int) error) (figures []float64, err error) {
 	var done atomic.Uint64
 	var stopped atomic.Bool
 	clients := []func() error{func() error {
 		defer stopped.Store(true)
 		time.Sleep(warmUp)
-		before, start := done.Load(), time.Now()
+		m, err := startMeter()
+		if err != nil {
+			return err
+		}
+		before := done.Load()
 		time.Sleep(connectTime)
-		rate = float64(done.Load()-before) / time.Since(start).Seconds()
-		return nil
+		count := done.Load() - before
+		if count == 0 {
+			return errors.New("no connection was made")
+		}
+		figures, err = m.read(float64(count))
+		return err
 	}}
 	for i := range connectClients {
 		clients = append(clients, func() error {
@@ -90,12 +98,9 @@ func rateOf(p path, client func(stopped *atomic.Bool, done *atomic.Uint64, first
 		})
 	}
 	if err := together(clients...); err != nil {
-		return 0, err
+		return nil, err
 	}
-	if rate == 0 {
-		return 0, errors.New("no connection was made")
-	}
-	return rate, nil
+	return []float64{figures[0], figures[1] * 1e3}, nil
 }
 
 // ask is one client.

@@ -12,12 +12,12 @@ import (
 )
 
 // datagrams measures 64-byte UDP from socket to socket (sendmmsg, recvmmsg), in
-// thousands a second that the receiver reads: what two programs see, their own
-// cost included. Sender and receiver have a CPU each.
+// thousands a second that the receiver reads, and CPU seconds a million: what two
+// programs see, their own cost included. Sender and receiver have a CPU each.
 func (b *Bench) datagrams(_ context.Context, p path) ([]float64, error) {
 	var received atomic.Uint64
 	var stopped atomic.Bool
-	var rate float64
+	var figures []float64
 	ready := make(chan struct{})
 	receive := func() error {
 		return inside(p.server, b.cpus.far, func() error { return receiveDatagrams(p.listen, ready, &stopped, &received) })
@@ -26,17 +26,14 @@ func (b *Bench) datagrams(_ context.Context, p path) ([]float64, error) {
 		defer stopped.Store(true)
 		return inside(p.client, b.cpus.near, func() (err error) {
 			<-ready
-			rate, err = sendDatagrams(p, &received)
+			figures, err = sendDatagrams(p, &received)
 			return err
 		})
 	}
 	if err := together(receive, send); err != nil {
 		return nil, err
 	}
-	if rate == 0 {
-		return nil, errors.New("no datagram arrived")
-	}
-	return []float64{rate}, nil
+	return figures, nil
 }
 
 func receiveDatagrams(listen netip.AddrPort, ready chan<- struct{}, stopped *atomic.Bool, received *atomic.Uint64) error {
@@ -65,19 +62,25 @@ func receiveDatagrams(listen netip.AddrPort, ready chan<- struct{}, stopped *ato
 	return nil
 }
 
-func sendDatagrams(p path, received *atomic.Uint64) (float64, error) {
+func sendDatagrams(p path, received *atomic.Uint64) ([]float64, error) {
 	fd, err := connected(unix.SOCK_DGRAM, netip.AddrPortFrom(p.local, flowPort), p.target)
 	if err != nil {
-		return 0, err
+		return nil, err
 	}
 	g := &generator{fd: fd, messages: newMessages(buffers())}
 	defer g.close()
 	if err := g.warmUp(1); err != nil {
-		return 0, err
+		return nil, err
+	}
+	m, err := startMeter()
+	if err != nil {
+		return nil, err
 	}
 	before := received.Load()
-	_, elapsed, err := g.run(packetTime)
-	return float64(received.Load()-before) / elapsed.Seconds() / 1e3, err
+	if _, _, err := g.run(packetTime); err != nil {
+		return nil, err
+	}
+	return packetFigures(m, received.Load()-before)
 }
 
 func buffers() [][]byte {

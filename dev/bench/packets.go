@@ -34,10 +34,9 @@ func (b *Bench) bursts(p path, e envelope) (figures []float64, err error) {
 		return nil, err
 	}
 	defer func() { err = errors.Join(err, restore()) }()
-	rate, err := b.flood(p, load{
+	return b.flood(p, load{
 		messages: [][]byte{e.burst(flowPort, p.target.Port(), burstFrames)}, frames: burstFrames, lastPort: p.listen.Port(),
 	})
-	return []float64{rate}, err
 }
 
 // nothing measures generator and sink alone: the frames end where the host
@@ -60,42 +59,62 @@ type load struct {
 	lastPort uint16   // of the server, the first being the path's
 }
 
-// flood sends a load and returns how many thousand frames a second arrive.
-func (b *Bench) flood(p path, l load) (rate float64, err error) {
+// flood sends a load and returns how many thousand frames a second arrive, and CPU
+// seconds a million.
+func (b *Bench) flood(p path, l load) (figures []float64, err error) {
 	s, err := newSink(p.server, p.serverLink, p.source, p.listen.Addr(), p.listen.Port(), l.lastPort)
 	if err != nil {
-		return 0, err
+		return nil, err
 	}
 	defer func() { err = errors.Join(err, s.close()) }()
 	g, err := newGenerator(p.client, p.clientLink, repeat(l.messages))
 	if err != nil {
-		return 0, err
+		return nil, err
 	}
 	defer func() { err = errors.Join(err, g.close()) }()
 	err = inside(p.client, b.cpus.near, func() error {
-		rate, err = measureFlood(g, s, l)
+		figures, err = measureFlood(g, s, l)
 		return err
 	})
-	return rate, err
+	return figures, err
 }
 
-func measureFlood(g *generator, s *sink, l load) (float64, error) {
+func measureFlood(g *generator, s *sink, l load) ([]float64, error) {
 	if err := g.warmUp(len(l.messages)); err != nil {
-		return 0, err
+		return nil, err
 	}
 	before, err := s.read()
 	if err != nil {
-		return 0, err
+		return nil, err
 	}
-	sent, elapsed, err := g.run(packetTime)
+	m, err := startMeter()
 	if err != nil {
-		return 0, err
+		return nil, err
+	}
+	sent, _, err := g.run(packetTime)
+	if err != nil {
+		return nil, err
 	}
 	after, err := s.read()
 	if err != nil {
-		return 0, err
+		return nil, err
 	}
-	return float64(after.right-before.right) / elapsed.Seconds() / 1e3, after.check(before, sent*l.frames)
+	if err := after.check(before, sent*l.frames); err != nil {
+		return nil, err
+	}
+	return packetFigures(m, after.right-before.right)
+}
+
+// packetFigures are thousands a second, and CPU seconds a million.
+func packetFigures(m meter, packets uint64) ([]float64, error) {
+	if packets == 0 {
+		return nil, errors.New("no packet arrived")
+	}
+	figures, err := m.read(float64(packets))
+	if err != nil {
+		return nil, err
+	}
+	return []float64{figures[0] / 1e3, figures[1] * 1e6}, nil
 }
 
 // warmUp sends for a while, and each message at least twice.

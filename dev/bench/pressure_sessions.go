@@ -70,11 +70,11 @@ func (b *Bench) manyPresent(ctx context.Context, c *contender) ([]float64, error
 func (b *Bench) medianFlood(p path, l load) (float64, error) {
 	var rates []float64
 	for range pressureLaps {
-		rate, err := b.flood(p, l)
+		figures, err := b.flood(p, l)
 		if err != nil {
 			return 0, err
 		}
-		rates = append(rates, rate)
+		rates = append(rates, figures[0])
 	}
 	return percentile(rates, 50), nil
 }

@@ -53,35 +53,49 @@ func (b *Bench) freshMeasurements(setups []setup) (all []measurement) {
 	return all
 }
 
+// units are those of a rate, and of what it costs.
+type units struct{ rate, cost string }
+
+var (
+	packetUnits  = units{"kpkt/s", "s/Mpkt"}
+	bulkUnits    = units{"Gbit/s", "s/Gbit"}
+	connectUnits = units{"1/s", "s/1000"}
+)
+
+// shortMeasurements begin with what two programs see.
 func (b *Bench) shortMeasurements() []measurement {
 	return []measurement{
+		both("64-byte UDP, sockets", "outbound", outboundPath, packetUnits, nil, b.datagrams),
+		both("64-byte UDP, sockets", "published", inboundPath, packetUnits, nil, b.datagrams),
+		inLaps(bulkLaps, both("TCP bulk", "outbound", outboundPath, bulkUnits, bulkBars, b.bulk)),
+		inLaps(bulkLaps, both("TCP bulk", "published", inboundPath, bulkUnits, bulkBars, b.bulk)),
+		both("TCP connections", "outbound", outboundPath, connectUnits, connectBars, b.connects),
+		both("TCP connections", "published", inboundPath, connectUnits, connectBars, b.connects),
+		roundTripRows(b, "outbound", outboundPath),
+		roundTripRows(b, "published", inboundPath),
+		{rows: latencyRows("arrival to arrival, published", arrivalBars, nil), take: b.arrivals},
 		{
 			rows: []Row{{Name: "64-byte UDP frames, generator and sink alone", Unit: "kpkt/s"}},
 			only: Routing,
 			take: b.nothing,
 		},
-		both("64-byte UDP frames", "outbound", outboundPath, "kpkt/s", packetBars, b.packets),
-		both("64-byte UDP frames", "published", inboundPath, "kpkt/s", packetBars, b.packets),
-		both("64-byte UDP, sockets", "outbound", outboundPath, "kpkt/s", nil, b.datagrams),
-		both("64-byte UDP, sockets", "published", inboundPath, "kpkt/s", nil, b.datagrams),
-		inLaps(bulkLaps, both("TCP bulk", "outbound", outboundPath, "Gbit/s", bulkBars, b.bulk)),
-		inLaps(bulkLaps, both("TCP bulk", "published", inboundPath, "Gbit/s", bulkBars, b.bulk)),
-		both("TCP connections", "outbound", outboundPath, "1/s", connectBars, b.connects),
-		both("TCP connections", "published", inboundPath, "1/s", connectBars, b.connects),
-		roundTripRows(b, "outbound", outboundPath),
-		roundTripRows(b, "published", inboundPath),
-		{rows: latencyRows("arrival to arrival, published", arrivalBars, nil), take: b.arrivals},
+		both("64-byte UDP frames", "outbound", outboundPath, packetUnits, packetBars, b.packets),
+		both("64-byte UDP frames", "published", inboundPath, packetUnits, packetBars, b.packets),
 	}
 }
 
 func outboundPath(c *contender) path { return c.outbound }
 func inboundPath(c *contender) path  { return c.inbound }
 
-// both makes the measurement of one direction.
-func both(what, direction string, choose func(*contender) path, unit string, bars []Bar,
+// both makes the measurement of one direction: a rate, and the CPU seconds of the
+// whole machine that it takes.
+func both(what, direction string, choose func(*contender) path, unit units, bars []Bar,
 	take func(context.Context, path) ([]float64, error)) measurement {
 	return measurement{
-		rows: []Row{{Name: what + ", " + direction, Unit: unit, Bars: bars}},
+		rows: []Row{
+			{Name: what + ", " + direction, Unit: unit.rate, Bars: bars},
+			{Name: what + ", " + direction + ", CPU", Unit: unit.cost, Lower: true},
+		},
 		take: func(ctx context.Context, c *contender) ([]float64, error) { return take(ctx, choose(c)) },
 	}
 }

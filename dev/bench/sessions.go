@@ -38,6 +38,5 @@ func (b *Bench) manySessions(ctx context.Context, p path, n int) ([]float64, err
 		l.lastPort = p.target.Port() + uint16(i/flowSources)
 		l.messages = append(l.messages, e.udp(uint16(flowPort+i%flowSources), l.lastPort))
 	}
-	rate, err := b.flood(p, l)
-	return []float64{rate}, err
+	return b.flood(p, l)
 }
