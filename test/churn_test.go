@@ -32,7 +32,12 @@ func TestChurn(t *testing.T) {
 	h.echo(h.Remote, "tcp", outside)
 	h.echo(h.Remote, "udp", outside)
 	h.echo(h.inside, "tcp", ":80")
-	before, elements := h.status(), h.elements()
+	var before api.Status
+	h.waitFor(5*time.Second, "the mapping to count", func() bool { // a status may be some moments old
+		before = h.status()
+		return before.Bindings == 1
+	})
+	elements := h.elements()
 	forgetHints(elements)
 
 	start := time.Now()

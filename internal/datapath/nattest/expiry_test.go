@@ -121,6 +121,34 @@ func TestUDPRefresh(t *testing.T) {
 	}
 }
 
+// RFC 4787 REQ-6: what comes from outside alone keeps no mapping, from whatever ports
+// it comes, and with whatever filtering.
+func TestRemotesAloneKeepNoMapping(t *testing.T) {
+	t.Parallel()
+	for _, filtering := range []model.Filtering{model.EndpointIndependent, model.AddressDependent} {
+		t.Run(string(filtering), func(t *testing.T) {
+			t.Parallel()
+			r := dptest.NewRig(t, 1)
+			n := r.Config.NATs[wire.RigNAT]
+			n.UDPFiltering = filtering
+			r.Config.NATs[wire.RigNAT] = n
+			r.ShortLived(t, 1)
+			r.Mute(t, 0)
+			r.FromEndpoint(t, 0, wire.Segment{Protocol: model.UDP, From: wire.Inside(0, 4000), To: wire.Stranger(7, 80)})
+			external := r.External(t, model.UDP, wire.Inside(0, 4000))
+			port := uint16(1000)
+			wire.Eventually(t, "the binding to end, whatever a remote sends", func() bool {
+				port++
+				r.FromRemote(t, wire.Segment{Protocol: model.UDP, From: wire.Stranger(7, port), To: external})
+				return len(r.Bindings(t)) == 0
+			})
+			r.AtEndpoint[0].Await(t, "what came while it lived", 1, func(p wire.Packet) bool {
+				return p.Protocol == model.UDP && p.From.Addr() == wire.Stranger(7, 0).Addr()
+			})
+		})
+	}
+}
+
 // RFC 6146 section 3.5.2.2: what keeps a connection alive does not keep its end.
 func TestClosedConnectionIsNotRefreshed(t *testing.T) {
 	t.Parallel()

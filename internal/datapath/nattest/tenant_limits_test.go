@@ -117,6 +117,36 @@ func TestNewSessionsOfEndpointAreLimited(t *testing.T) {
 	}
 }
 
+// RFC 6888 REQ-4, without any limit set: the last 1/32 of an address's ports is for
+// endpoints that have few, so one alone does not shut out its neighbours.
+func TestLastPortsAreForThoseWithFew(t *testing.T) {
+	t.Parallel()
+	const ports, kept = 320, 10
+	for _, protocol := range []model.Protocol{model.UDP, model.TCP} {
+		t.Run(protocol.String(), func(t *testing.T) {
+			t.Parallel()
+			r := dptest.NewRig(t, 2)
+			r.Mute(t, 0)
+			r.Mute(t, 1)
+			r.Config.Pools[0].Addresses[0].Ports = []model.PortRange{{Low: 5000, High: 5000 + ports - 1}}
+			r.Apply(t)
+			flood := make([]wire.Segment, ports+80)
+			for i := range flood {
+				flood[i] = wire.Segment{Protocol: protocol, Flags: wire.Syn, From: wire.Inside(0, uint16(4000+i)), To: wire.Stranger(7, 80)}
+			}
+			r.FromEndpoint(t, 0, flood...)
+			wire.Eventually(t, "every packet's fate", func() bool {
+				return len(r.Sessions(t))+int(r.Drops(t)["out-of-ports"]) == len(flood)
+			})
+			if got := len(r.Bindings(t)); got != ports-kept {
+				t.Errorf("one endpoint has %d of %d ports, want %d", got, ports, ports-kept)
+			}
+			r.FromEndpoint(t, 1, wire.Segment{Protocol: protocol, Flags: wire.Syn, From: wire.Inside(1, 4000), To: wire.Stranger(7, 80)})
+			r.External(t, protocol, wire.Inside(1, 4000))
+		})
+	}
+}
+
 // RFC 6888 REQ-8, decision D8: a freed port rests before somebody else gets it;
 // its own inside port may have it back. TCP's states have rested already.
 func TestFreedPortRests(t *testing.T) {
