@@ -10,6 +10,7 @@
  * there are two elements. The timer has none.
  */
 #pragma once
+#include "event_types.h"
 #include "packet.h"
 #include "route.h"
 

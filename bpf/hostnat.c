@@ -19,6 +19,7 @@
 #include "ip4_reassembly_link.h"
 #include "ip4_refuse.h"
 #include "ip4_switch_port.h"
+#include "shared_types.h"
 
 /* From an endpoint's own link. */
 INLINE int from_endpoint(struct __sk_buff *skb, struct flow *flow)

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: (GPL-2.0 OR BSD-2-Clause) */
 /* Every map of the data path. All are pinned: they outlive the daemon. */
 #pragma once
-#include "types.h"
+#include "event_types.h"
 
 #define HASH_MAP(name, key_type, value_type, entries) KEYED_MAP(BPF_MAP_TYPE_HASH, name, key_type, value_type, entries)
 #define LPM_MAP(name, key_type, value_type, entries) KEYED_MAP(BPF_MAP_TYPE_LPM_TRIE, name, key_type, value_type, entries)

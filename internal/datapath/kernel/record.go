@@ -1,6 +1,6 @@
 package kernel
 
-// Why a session has ended (bpf/types.h).
+// Why a session has ended (bpf/event_types.h).
 const (
 	EndTimeout       = bpfEndCauseEND_TIMEOUT
 	EndByHand        = bpfEndCauseEND_BY_HAND
