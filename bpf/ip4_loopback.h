@@ -327,6 +327,8 @@ INLINE int from_host(struct __sk_buff *skb, struct flow *flow)
 	}
 	if (!is_loopback(packet->destination) && !is_host_address(packet->destination))
 		return TCX_NEXT;
+	if (packet->destination_port == htons(DNS) && is_inside(packet->destination))
+		return TCX_NEXT; /* at the gateways networks' own name servers answer */
 	flow->binding_key = (struct binding_key){
 		.address = packet->destination,
 		.port = packet->destination_port,

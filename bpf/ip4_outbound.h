@@ -131,20 +131,25 @@ INLINE int outbound(struct __sk_buff *skb, struct flow *flow)
 	return deliver_outside(skb, flow, way_load(&session->way));
 }
 
+enum { DNS = 53 };
+
 /*
  * Whether a packet to the gateway's address is for a mapping on any address, or
  * for a session of one: `host.internal` is the gateway, and what is published
  * on all addresses of the host is there too. Most packets to the gateway are
  * the host's own (DNS), so protocols without ports and later fragments are not
- * looked at.
+ * looked at. A name server that is published on all addresses of the host does not
+ * take the place of the network's.
  */
-INLINE bool is_published_at_gateway(struct __sk_buff *skb, struct flow *flow)
+INLINE bool is_published_at_gateway(struct __sk_buff *skb, struct flow *flow, const struct inside *inside)
 {
 	struct packet *packet = &flow->packet;
 
 	if (packet->protocol != IPPROTO_TCP && packet->protocol != IPPROTO_UDP)
 		return false;
 	if (is_later_fragment(packet) || parse_l4(skb, packet))
+		return false;
+	if (packet->destination_port == htons(DNS) && inside->flags & NETWORK_NAMES)
 		return false;
 	return is_published(skb, flow);
 }
@@ -176,7 +181,7 @@ INLINE int from_inside(struct __sk_buff *skb, struct flow *flow, const struct in
 			return verdict;
 	}
 	if ((packet->destination & inside->mask) == inside->subnet) {
-		if (unlikely(packet->destination == inside->gateway) && flow->nat && is_published_at_gateway(skb, flow))
+		if (unlikely(packet->destination == inside->gateway) && flow->nat && is_published_at_gateway(skb, flow, inside))
 			return outbound(skb, flow);
 		if (unlikely(inside->flags & NETWORK_ENDPOINTS_ISOLATED) && !is_host_address(packet->destination))
 			return refuse(flow, REASON_ISOLATED);

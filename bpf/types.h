@@ -162,6 +162,7 @@ enum network_flags {
 	NETWORK_UNGUARDED = 16, /* its switch's ports are not checked: see ip4_switch_port.h */
 	NETWORK_HOST_OVERLAP = 8, /* the host has come to a LAN or a VPN with a part of its subnet */
 	NETWORK_DHCP_INSIDE = 32, /* somebody inside may be its DHCP server: hostnat is not */
+	NETWORK_NAMES = 128, /* a name server of hostnat's answers at its gateway */
 	NETWORK_ROUTERS = 256, /* endpoints of it have prefixes outside its subnet behind them */
 	INSIDE_ALLOWANCES = 512, /* of an endpoint's link: the endpoint may send from further addresses */
 };

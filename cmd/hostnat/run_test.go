@@ -47,6 +47,8 @@ func TestExitCodes(t *testing.T) {
 		{[]string{"network", "create", "x", "--subnet", ""}, exitUsage, "hostnat: --subnet is empty; usage: hostnat network create NAME [flags]\n"},
 		{[]string{"network", "create", "x", "--subnet", "10.0.0.0/24", "--range", ""}, exitUsage, "hostnat: --range is empty;"},
 		{[]string{"endpoint", "attach", "web", "x", "--netns", ""}, exitUsage, "hostnat: --netns is empty;"},
+		{[]string{"network", "set", "web", "range="}, exitUsage, "hostnat: range has no value; usage: hostnat network set NAME KEY=VALUE..."},
+		{[]string{"nat", "set", "default", "table="}, exitUsage, "hostnat: table has no value;"},
 		{[]string{"--socket", "", "status"}, exitUsage, "hostnat: --socket is empty;"},
 		{[]string{"-o"}, exitUsage, "hostnat: flag needs an argument: 'o' in -o; usage: hostnat COMMAND [flags]\n"},
 		{[]string{"-o", "xml", "network", "list"}, exitUsage, "hostnat: invalid argument"},

@@ -59,6 +59,9 @@ func parseSettings(cmd *cobra.Command, args []string) (map[string]string, error)
 		if !ok || key == "" {
 			return nil, usagef(cmd, "%q is not KEY=VALUE", arg)
 		}
+		if value == "" {
+			return nil, usagef(cmd, "%s has no value", key)
+		}
 		if _, dup := settings[key]; dup {
 			return nil, usagef(cmd, "%s is given twice", key)
 		}

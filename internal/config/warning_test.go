@@ -189,6 +189,21 @@ func TestUselessSettingsAreRefused(t *testing.T) {
 	}
 }
 
+// No packet comes from there.
+func TestRemotesThatNobodyIs(t *testing.T) {
+	t.Parallel()
+	for from, want := range map[string]model.Code{
+		"0.0.0.0": model.Invalid, "255.255.255.255": model.Invalid, "224.0.0.0/4": model.Invalid, "0.0.0.0/8": model.Invalid,
+		"0.0.0.0/0": "", "127.0.0.0/8": "", "127.0.0.1": "", "10.0.0.0/8": "",
+	} {
+		c := testConfig(t)
+		_, err := c.AddMapping(MappingSpec{Protocol: "tcp", External: "9999", Internal: "c1:80", From: []string{from}}, nil)
+		if (err == nil) != (want == "") || err != nil && model.CodeOf(err) != want {
+			t.Errorf("from %s: %v", from, err)
+		}
+	}
+}
+
 // The gateway's address is the host's own: it can be no machine's that the host needs.
 func TestGatewayIsNobodyTheHostNeeds(t *testing.T) {
 	t.Parallel()

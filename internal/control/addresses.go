@@ -61,6 +61,13 @@ func checkNotNeeded(a netip.Addr, facts model.HostFacts) error {
 		return model.Errorf(model.Conflict, "external address %s is that of a router or resolver of the host, which would not reach it any more", a).
 			WithHint("choose another")
 	}
+	for _, h := range facts.Prefixes {
+		connected := strings.HasPrefix(h.Source, model.AddressSource) && h.Prefix.Bits() < 31 // of a link between two machines both are addresses (RFC 3021)
+		if connected && (a == h.Prefix.Masked().Addr() || a == model.LastAddress(h.Prefix)) {
+			return model.Errorf(model.Invalid, "external address %s is the first or last of %s (%s), which no machine has", a, h.Prefix.Masked(), h.Source).
+				WithHint("choose another")
+		}
+	}
 	return nil
 }
 

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"net/netip"
+	"slices"
 	"time"
 
 	"github.com/hostnat/hostnat/internal/config"
@@ -89,7 +90,9 @@ func (c *Control) locate(ctx context.Context, cfg *config.Config) (config.Locate
 	}
 	known := make(map[string][]netip.Addr)
 	return config.Locate{
-		Local: func(a netip.Addr) bool { return facts.InterfaceOf(a) != "" },
+		Local: func(a netip.Addr) bool {
+			return facts.InterfaceOf(a) != "" || slices.ContainsFunc(cfg.Networks, func(n model.Network) bool { return n.Gateway4() == a })
+		},
 		Resolve: func(host string) []netip.Addr {
 			if e, err := cfg.Endpoint(host); err == nil {
 				return []netip.Addr{e.Address4()}

@@ -147,3 +147,15 @@ func TestAddProxyRefuses(t *testing.T) {
 		t.Errorf("something is left: %v %v", cfg.Proxies, r.proxies)
 	}
 }
+
+// A gateway's address is the host's own: by way of it a proxy leads to itself, too.
+func TestProxyToItselfByTheGateway(t *testing.T) {
+	t.Parallel()
+	c, _, _ := withWeb(t)
+	if _, err := c.AddProxy(t.Context(), config.ProxySpec{Kind: "v4tov4", Listen: "8101", Connect: "172.16.1.1:8101"}); model.CodeOf(err) != model.Conflict {
+		t.Errorf("a proxy to its own port: %v", err)
+	}
+	if _, err := c.AddProxy(t.Context(), config.ProxySpec{Kind: "v4tov4", Listen: "8101", Connect: "172.16.1.1:8102"}); err != nil {
+		t.Errorf("a proxy to another port of the host: %v", err)
+	}
+}

@@ -89,11 +89,11 @@ func TestWhatTheHostNeedsIsLeftAlone(t *testing.T) {
 	if got := warningsOf(t, c); !strings.Contains(got, "network over: its subnet 172.16.0.0/24 holds 172.16.0.53, the host's resolver") || strings.Contains(got, "\n") {
 		t.Errorf("warned of %q", got)
 	}
-	for _, a := range []string{"172.16.1.1", "172.16.0.53"} {
-		if _, err := c.AddAddress(t.Context(), model.DefaultNAT, a); model.CodeOf(err) != model.Conflict {
+	for a, code := range map[string]model.Code{"172.16.1.1": model.Conflict, "172.16.0.53": model.Conflict, "192.168.7.0": model.Invalid, "192.168.7.255": model.Invalid} {
+		if _, err := c.AddAddress(t.Context(), model.DefaultNAT, a); model.CodeOf(err) != code {
 			t.Errorf("external address %s: %v", a, err)
 		}
-		if _, err := c.CreateNAT(t.Context(), config.NATSpec{Name: "n", ExternalAddresses: []string{a}}); model.CodeOf(err) != model.Conflict {
+		if _, err := c.CreateNAT(t.Context(), config.NATSpec{Name: "n", ExternalAddresses: []string{a}}); model.CodeOf(err) != code {
 			t.Errorf("NAT at %s: %v", a, err)
 		}
 	}

@@ -227,6 +227,7 @@ func (n Network) flags() uint32 {
 		flagIf(n.Switched, kernel.NetworkSwitched) |
 		flagIf(n.Unguarded, kernel.NetworkUnguarded) |
 		flagIf(n.Routers, kernel.NetworkRouters) |
+		flagIf(n.Names, kernel.NetworkNames) |
 		flagIf(len(n.HostOverlap) > 0, kernel.NetworkHostOverlap)
 }
 

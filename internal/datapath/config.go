@@ -62,6 +62,7 @@ type Network struct {
 	DHCPInside        bool           // somebody inside may be its DHCP server
 	Switched          bool           // the bridge is hostnat's own: frames between the network's machines need not go up it
 	Unguarded         bool           // what other tools plug into its switch is not checked
+	Names             bool           // a name server of hostnat's answers at its gateway
 	Routers           bool           // its endpoints have prefixes outside the subnet behind them
 	Unrouted          bool           // the host's main routing table does not know its prefix, which others may have too
 	HostOverlap       []netip.Prefix // within the subnet, but the host reaches them by other interfaces: a LAN or VPN that it came to

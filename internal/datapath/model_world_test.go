@@ -277,7 +277,7 @@ func modelConfig(w world) natmodel.Config {
 	}
 	for id, n := range w.networks(twinNetworks) {
 		c.Networks[id] = natmodel.Network{
-			Open: n.Open, EndpointsIsolated: n.EndpointsIsolated, DHCPInside: n.DHCPInside, Unrouted: n.Unrouted, HostOverlap: n.HostOverlap,
+			Open: n.Open, EndpointsIsolated: n.EndpointsIsolated, DHCPInside: n.DHCPInside, Names: n.Names, Unrouted: n.Unrouted, HostOverlap: n.HostOverlap,
 			Compartment: n.Compartment, NAT: n.NAT, Subnet: n.Subnet, Gateway: n.Gateway, GatewayMAC: kernel.MACOf(n.GatewayMAC),
 		}
 	}

@@ -78,7 +78,7 @@ func ParseRemotes(s string) (netip.Prefix, error) {
 		if err != nil {
 			return netip.Prefix{}, err
 		}
-		return netip.PrefixFrom(a, 32), nil
+		return checkRemotes(netip.PrefixFrom(a, 32))
 	}
 	p, err := parsePrefix("remote prefix", s)
 	if err != nil {
@@ -87,7 +87,16 @@ func ParseRemotes(s string) (netip.Prefix, error) {
 	if p != p.Masked() {
 		return netip.Prefix{}, Errorf(Invalid, "remote prefix %s has host bits set", p).WithHint("use %s", p.Masked())
 	}
-	return p, nil
+	return checkRemotes(p)
+}
+
+// checkRemotes refuses what no packet has as its source. The host's own programs may come from
+// its loopback.
+func checkRemotes(p netip.Prefix) (netip.Prefix, error) {
+	if p.Addr().IsLoopback() {
+		return p, nil
+	}
+	return p, CheckReachable("remote prefix", p)
 }
 
 func parsePrefix(what, s string) (netip.Prefix, error) {

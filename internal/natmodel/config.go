@@ -63,6 +63,7 @@ type Network struct {
 	EndpointsIsolated bool           // its endpoints do not reach each other
 	Unrouted          bool           // the host's routing tables do not know its prefix
 	DHCPInside        bool           // somebody inside may be its DHCP server
+	Names             bool           // a name server of hostnat's answers at its gateway
 	HostOverlap       []netip.Prefix // within Subnet: the host reaches them by other interfaces
 }
 

@@ -93,9 +93,11 @@ func nobodys(a netip.Addr) bool {
 }
 
 // isPublishedAtGateway: what is published on all addresses of the host answers at
-// the gateway's too.
-func (m *Model) isPublishedAtGateway(p *packet) bool {
-	return (p.protocol == model.TCP || p.protocol == model.UDP) && !p.isLaterFragment() && p.parseL4() == "" && m.isPublished(p)
+// the gateway's too, but not in the place of the network's name server.
+func (m *Model) isPublishedAtGateway(p *packet, n Network) bool {
+	const dns = 53
+	return (p.protocol == model.TCP || p.protocol == model.UDP) && !p.isLaterFragment() && p.parseL4() == "" &&
+		!(n.Names && p.dest.Port() == dns) && m.isPublished(p)
 }
 
 // routed handles a packet from the inside whose source has been checked.
@@ -106,7 +108,7 @@ func (m *Model) routed(p *packet, from sender) Result {
 	case staysOnLink(p.dest.Addr()):
 		return passed()
 	case from.Subnet.Contains(p.dest.Addr()):
-		if p.dest.Addr() == from.Gateway && from.NAT != 0 && m.isPublishedAtGateway(p) {
+		if p.dest.Addr() == from.Gateway && from.NAT != 0 && m.isPublishedAtGateway(p, from.Network) {
 			return m.outward(p, from)
 		}
 		if from.EndpointsIsolated && !m.config.isHost(p.dest.Addr()) {

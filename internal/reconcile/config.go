@@ -151,7 +151,7 @@ func (v view) addNetwork(c *datapath.Config, n model.Network) {
 	network := datapath.Network{
 		Compartment: v.config.CompartmentID(n.Compartment),
 		Subnet:      n.Subnet4(), Gateway: n.Gateway4(),
-		Open: n.Isolation == model.NotIsolated, EndpointsIsolated: n.Isolation == model.IsolatedEndpoints, DHCPInside: !n.DHCP.On(), Switched: n.IsSwitched(), Unguarded: !n.PortSecurity.On(), Routers: v.hasRouters(n), Unrouted: n.Unrouted(),
+		Open: n.Isolation == model.NotIsolated, EndpointsIsolated: n.Isolation == model.IsolatedEndpoints, DHCPInside: !n.DHCP.On(), Switched: n.IsSwitched(), Unguarded: !n.PortSecurity.On(), Names: n.DNS.On(), Routers: v.hasRouters(n), Unrouted: n.Unrouted(),
 		HostOverlap: n.HostOverlap(v.host),
 	}
 	if t, err := v.config.NAT(n.NAT); err == nil {

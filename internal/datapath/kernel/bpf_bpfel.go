@@ -589,6 +589,7 @@ const (
 	bpfNetworkFlagsNETWORK_UNGUARDED          bpfNetworkFlags = 16
 	bpfNetworkFlagsNETWORK_HOST_OVERLAP       bpfNetworkFlags = 8
 	bpfNetworkFlagsNETWORK_DHCP_INSIDE        bpfNetworkFlags = 32
+	bpfNetworkFlagsNETWORK_NAMES              bpfNetworkFlags = 128
 	bpfNetworkFlagsNETWORK_ROUTERS            bpfNetworkFlags = 256
 	bpfNetworkFlagsINSIDE_ALLOWANCES          bpfNetworkFlags = 512
 )

@@ -101,6 +101,7 @@ const (
 	NetworkOpen                   = bpfNetworkFlagsNETWORK_OPEN
 	InsideAllowances              = bpfNetworkFlagsINSIDE_ALLOWANCES
 	NetworkRouters                = bpfNetworkFlagsNETWORK_ROUTERS
+	NetworkNames                  = bpfNetworkFlagsNETWORK_NAMES
 	SourceForwarded               = bpfSourceFlagsSOURCE_FORWARDED
 	SourceOwn                     = bpfSourceFlagsSOURCE_OWN
 	NetworkUnguarded              = bpfNetworkFlagsNETWORK_UNGUARDED
