@@ -18,6 +18,8 @@ chmod 755 "$root"
 put() { install -D -m "$1" "$2" "$root/$3"; }
 
 put 755 "$program" usr/bin/hostnat
+install -d "$root/usr/libexec/netavark"
+ln -s ../../bin/hostnat "$root/usr/libexec/netavark/hostnat" # Podman finds its plugins by file name
 put 644 packaging/systemd/hostnat.service usr/lib/systemd/system/hostnat.service
 put 644 packaging/systemd/run-hostnat-bpf.mount usr/lib/systemd/system/run-hostnat-bpf.mount
 put 644 packaging/sysusers.d/hostnat.conf usr/lib/sysusers.d/hostnat.conf
@@ -45,7 +47,7 @@ Maintainer: hostnat <hostnat@localhost>
 Section: net
 Priority: optional
 Depends: systemd, init-system-helpers
-Suggests: docker.io
+Suggests: docker.io, podman
 Installed-Size: $(du -sk --apparent-size "$root/usr" | cut -f 1)
 Homepage: https://github.com/hostnat/hostnat
 Description: networks behind NAT for VMs and containers

@@ -10,11 +10,11 @@ unpacked=
 if [ -x "$resolved/usr/bin/resolvectl" ] || [ -x /lib/systemd/systemd-resolved ]; then unpacked=yes; fi
 
 missing=
-for package in bind9-dnsutils busybox-static curl dbus-daemon docker.io isc-dhcp-client libsystemd-shared libvirt-clients nginx-light qemu-system-x86; do
+for package in bind9-dnsutils busybox-static curl dbus-daemon debootstrap docker.io isc-dhcp-client libsystemd-shared libvirt-clients nginx-light qemu-system-x86; do
 	status=$(dpkg-query -W -f '${db:Status-Status}' "$package" 2>/dev/null || true)
 	[ "$status" = installed ] || missing="$missing $package"
 done
-[ -n "$missing$([ -n "$unpacked" ] || echo 1)" ] || exit 0
+if [ -z "$missing" ] && [ -n "$unpacked" ]; then exec "$(dirname "$0")/e2e-trixie.sh"; fi
 
 # Services must not start: the tests run the programs themselves. A policy that
 # is there already is kept.
@@ -37,3 +37,4 @@ if [ -z "$unpacked" ]; then
 	for package in "$download"/*.deb; do dpkg-deb -x "$package" "$resolved"; done
 	rm -r "$download"
 fi
+"$(dirname "$0")/e2e-trixie.sh"

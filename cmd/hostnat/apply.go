@@ -21,7 +21,7 @@ const maxConfiguration = 16 << 20
 const applyLong = "Make the configuration as files want it: in one change, or, if anything in them is refused, not at all.\n" +
 	"Objects and settings that the files do not mention stay. With --prune they go: objects are deleted\n" +
 	"(of the kinds that the files mention, those with the files' owner), settings get their defaults.\n" +
-	"What follows Docker by itself is never touched."
+	"What hostnat makes by itself for Docker and Podman is never touched."
 
 // diffTrouble is a failure of what compares: its exit code 1 says that there is a difference.
 type diffTrouble struct{ error }
@@ -186,7 +186,7 @@ func exportCommand(a *app) *cobra.Command {
 	var schema bool
 	cmd := &cobra.Command{
 		Use: "export", Short: "Print the configuration as a file for 'hostnat apply'", Args: positional(),
-		Long:    "Print the configuration as a file for 'hostnat apply': on this machine that changes nothing, on an empty one it\nmakes the same. What follows Docker by itself is left out, and so are endpoints of processes.",
+		Long:    "Print the configuration as a file for 'hostnat apply': on this machine that changes nothing, on an empty one it\nmakes the same. What it makes by itself for Docker and Podman is left out, and so are endpoints of processes.",
 		Example: "  hostnat export > site.yaml\n  hostnat export -o json\n  hostnat export --schema > hostnat.schema.json",
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if schema {

@@ -27,10 +27,12 @@ func (c *Config) AddMapping(spec MappingSpec, choose ChooseExternal) (model.Mapp
 	if err := c.resolveNAT(&m, spec.NAT); err != nil {
 		return model.Mapping{}, err
 	}
+	c.Mappings = slices.Clip(c.Mappings) // others may share it
 	return c.addResolved(m, choose)
 }
 
-// addResolved is AddMapping for one whose targets are known.
+// addResolved is AddMapping for one whose targets are known. What the list has
+// beyond its end is nobody else's.
 func (c *Config) addResolved(m model.Mapping, choose ChooseExternal) (model.Mapping, error) {
 	err := c.checkOutside(m.External.Address)
 	if err != nil {
@@ -59,7 +61,7 @@ func (c *Config) addResolved(m model.Mapping, choose ChooseExternal) (model.Mapp
 	}
 	m.ID = c.NextMapping
 	c.NextMapping++
-	c.Mappings = append(slices.Clip(c.Mappings), m)
+	c.Mappings = append(c.Mappings, m)
 	return m, nil
 }
 

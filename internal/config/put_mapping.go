@@ -110,8 +110,9 @@ func (c *Config) ReleaseMappings(list []WantedMapping, ids []uint32, whole bool)
 		}
 		todo = append(todo, PutMapping{Place: w.Place, Mapping: m, Force: force})
 	}
-	if len(gone) > 0 {
-		c.Mappings = slices.DeleteFunc(slices.Clone(c.Mappings), func(m model.Mapping) bool { return gone[m.ID] })
+	if len(todo) > 0 { // a copy of its own, with room for all: AddWanted is not to copy it each time
+		list := slices.DeleteFunc(slices.Clone(c.Mappings), func(m model.Mapping) bool { return gone[m.ID] })
+		c.Mappings = slices.Grow(list, len(todo))
 	}
 	return todo, nil
 }

@@ -1,0 +1,16 @@
+#!/bin/sh
+# Unpacks Debian 13 with Podman into .tools/trixie: the Podman of Debian 12 knows no
+# network plugins. Does nothing if it is there. Needs root and debootstrap.
+set -eu
+root=$(dirname "$0")/../.tools/trixie
+[ ! -e "$root/unpacked" ] || exit 0
+rm -rf "$root"
+mkdir -p "$(dirname "$root")"
+log=$(mktemp)
+if ! debootstrap --variant=minbase --include=podman,netavark,runc,conmon,nftables,busybox-static trixie "$root" \
+	"${DEBIAN_MIRROR:-http://deb.debian.org/debian}" >"$log" 2>&1; then
+	cat "$log" >&2
+	exit 1
+fi
+rm -rf "$log" "$root/var/cache/apt" "$root/usr/share/doc" "$root/usr/share/locale"
+touch "$root/unpacked"
