@@ -36,7 +36,7 @@ func Each[K, V any](m *ebpf.Map, visit func(*K, *V) error) error {
 // during the call.
 func Rows(m *ebpf.Map, visit func(key, value []byte) error) error {
 	const most = 1 << 20 // bytes
-	n := max(1, min(BatchSize, most/int(max(m.KeySize(), m.ValueSize()))))
+	n := max(1, min(BatchSize, int(m.MaxEntries()), most/int(max(m.KeySize(), m.ValueSize()))))
 	keys, values := rowBuffer(n, m.KeySize()), rowBuffer(n, m.ValueSize())
 	var cursor ebpf.MapBatchCursor
 	for {
