@@ -8,7 +8,7 @@ rm -rf "$root"
 mkdir -p "$(dirname "$root")"
 log=$(mktemp)
 if ! debootstrap --variant=minbase --include=podman,netavark,runc,conmon,nftables,busybox-static trixie "$root" \
-	"${DEBIAN_MIRROR:-http://deb.debian.org/debian}" >"$log" 2>&1; then
+	${DEBIAN_MIRROR:+"$DEBIAN_MIRROR"} >"$log" 2>&1; then
 	cat "$log" >&2
 	exit 1
 fi
