@@ -82,7 +82,7 @@ func TestPartsOfAPluggedLink(t *testing.T) {
 	was, is := x.parts(x.links, x.links)
 	network := map[uint32]datapath.Network{3: {
 		Compartment: c.CompartmentID(model.DefaultCompartment), NAT: c.NATs[0].ID, Bridge: 5,
-		Subnet: c.Networks[0].Subnet4(), Gateway: c.Networks[0].Gateway4(), GatewayMAC: bridge.MAC, Switched: true,
+		Subnet: c.Networks[0].Subnet4(), Gateway: c.Networks[0].Gateway4(), GatewayMAC: bridge.MAC, Switched: true, Names: true,
 	}}
 	wantWas := datapath.Config{
 		Networks: network, Insides: map[uint32]datapath.Inside{5: {Network: 3, Bridge: true}},

@@ -105,8 +105,8 @@ func TestDatapathConfig(t *testing.T) {
 			followed(1, 12), followed(1, 13), followed(1, 14, "198.51.100.1/24"),
 		}, chosen(1, "192.0.2.1/24", "192.0.2.2/24", "10.8.0.2/32", "172.17.0.1/16", "198.51.100.1/24")...),
 		Networks: map[uint32]datapath.Network{
-			3: {Compartment: 2, NAT: 1, Bridge: 4, Input: 4, Subnet: subnet("172.16.1.0/24"), Gateway: netip.MustParseAddr("172.16.1.1"), GatewayMAC: "02:68:6e:80:00:03", Switched: true},
-			4: {Compartment: 2, NAT: 1, Bridge: 7, Subnet: subnet("172.16.2.0/24"), Gateway: netip.MustParseAddr("172.16.2.1"), GatewayMAC: "02:00:00:00:00:77"},
+			3: {Compartment: 2, NAT: 1, Bridge: 4, Input: 4, Subnet: subnet("172.16.1.0/24"), Gateway: netip.MustParseAddr("172.16.1.1"), GatewayMAC: "02:68:6e:80:00:03", Switched: true, Names: true},
+			4: {Compartment: 2, NAT: 1, Bridge: 7, Subnet: subnet("172.16.2.0/24"), Gateway: netip.MustParseAddr("172.16.2.1"), GatewayMAC: "02:00:00:00:00:77", Names: true},
 		},
 		Insides: map[uint32]datapath.Inside{
 			4: {Network: 3, Bridge: true}, 7: {Network: 4, Bridge: true},

@@ -85,7 +85,7 @@ func TestDatapathConfigOfPointToPoint(t *testing.T) {
 	c := view{config: cfg.Unfolded(), links: pointToPointLinks()}.datapathConfig()
 	want := datapath.Network{
 		Compartment: 6, NAT: 1, Bridge: 6, Subnet: netip.MustParsePrefix("172.16.1.0/24"), Gateway: netip.MustParseAddr("172.16.1.1"),
-		GatewayMAC: cloneGateway, EndpointsIsolated: true, Unrouted: true,
+		GatewayMAC: cloneGateway, EndpointsIsolated: true, Unrouted: true, Names: true,
 	}
 	equal := cmp.Options{cmp.Comparer(func(a, b netip.Prefix) bool { return a == b }), cmp.Comparer(func(a, b netip.Addr) bool { return a == b })}
 	if diff := cmp.Diff(want, c.Networks[6], equal); diff != "" || len(c.Networks) != 2 {
