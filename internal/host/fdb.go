@@ -112,15 +112,15 @@ func bridgeEntries(port int) ([]netlink.Neigh, error) {
 	return entries, nil
 }
 
-// ForgetLearnt has a bridge forget which MACs it has learnt to be behind a port of its. What
-// was configured stays. A port that is gone is fine.
-func ForgetLearnt(port int) error {
+// ForgetLearnt has a bridge forget those MACs which it has learnt to be behind a port of its,
+// and which are elsewhere. What was configured stays. A port that is gone is fine.
+func ForgetLearnt(port int, elsewhere func(model.MAC) bool) error {
 	entries, err := bridgeEntries(port)
 	if err != nil {
 		return err
 	}
 	for _, n := range entries {
-		if n.MasterIndex == 0 || n.State&(unix.NUD_PERMANENT|unix.NUD_NOARP) != 0 {
+		if n.MasterIndex == 0 || n.State&(unix.NUD_PERMANENT|unix.NUD_NOARP) != 0 || !elsewhere(model.MAC(n.HardwareAddr.String())) {
 			continue
 		}
 		n.Flags, n.Family = netlink.NTF_MASTER, unix.AF_BRIDGE
