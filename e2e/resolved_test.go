@@ -214,7 +214,7 @@ func TestHostFindsNames(t *testing.T) {
 	r.wait("hn-web", "~web.internal")
 	h.hostnat("network", "set", "web", "dns=off")
 	r.wait("hn-web", "")
-	h.hostnat("network", "set", "web", "dns=on", "domain=")
+	h.hostnat("network", "set", "web", "dns=on", "domain=web.internal")
 	r.wait("hn-web", "~web.internal")
 	h.hostnat("network", "renumber", "web", "--subnet", "172.16.9.0/24")
 	waitFor(t, resolvedLimit, "the new gateway", func() bool { return r.link("dns", "hn-web") == "172.16.9.1" })
