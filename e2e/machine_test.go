@@ -192,8 +192,12 @@ func TestPackage(t *testing.T) {
 	}
 }
 
-// traces is everything on the machine that may be hostnat's.
+// traces is everything on the machine that may be hostnat's, but for this checkout.
 func (m *machine) traces() string {
 	m.t.Helper()
-	return m.sh("find / -xdev -name '*hostnat*' -not -path '/proc/*' -not -path '/tmp/*' -not -path '/work/*' -not -path '/root/*' | sort; find /run -name '*hostnat*' -not -path '/run/systemd/*'; getent group hostnat || true; ip -o link | cut -d: -f2; mount | grep hostnat || true")
+	checkout, err := filepath.Abs("..")
+	if err != nil {
+		m.t.Fatal(err)
+	}
+	return m.sh("find / -xdev -name '*hostnat*' -not -path '/proc/*' -not -path '/tmp/*' -not -path '" + checkout + "/*' -not -path '/root/*' | sort; find /run -name '*hostnat*' -not -path '/run/systemd/*'; getent group hostnat || true; ip -o link | cut -d: -f2; mount | grep hostnat || true")
 }
