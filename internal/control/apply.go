@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net/netip"
+	"slices"
 	"strings"
 
 	"github.com/hostnat/hostnat/internal/config"
@@ -134,7 +135,7 @@ func (a *applying) putNATs(cfg *config.Config) error {
 			return err
 		}
 		if w.ExternalInterfaces != nil {
-			if err := checkLinks(n, a.facts); err != nil && !sameList(had.ExternalInterfaces, n.ExternalInterfaces) {
+			if err := checkLinks(n, a.facts); err != nil && !slices.Equal(had.ExternalInterfaces, n.ExternalInterfaces) {
 				return w.Refuse("externalInterfaces", err)
 			}
 		}
@@ -153,8 +154,6 @@ func (a *applying) putNATs(cfg *config.Config) error {
 	}
 	return nil
 }
-
-func sameList(a, b []string) bool { return fmt.Sprint(a) == fmt.Sprint(b) }
 
 func (a *applying) putNetworks(ctx context.Context, cfg *config.Config) error {
 	for _, w := range a.wanted.Networks {

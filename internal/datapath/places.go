@@ -106,7 +106,7 @@ func (c Claim) raw() kernel.Claim {
 // reports whether the row is gone.
 func (d *Datapath) Concede(c Claim) (bool, error) {
 	raw := c.raw()
-	result, err := d.objects.ForgetPlace.Run(&ebpf.RunOptions{Data: kernel.Frame(unsafe.Slice((*byte)(unsafe.Pointer(&raw)), unsafe.Sizeof(raw)))})
+	result, err := d.objects.ForgetPlace.Run(&ebpf.RunOptions{Data: kernel.FrameOf(&raw)})
 	if err != nil {
 		return false, fmt.Errorf("forgetting where %s is: %w", c.HolderMAC, err)
 	}

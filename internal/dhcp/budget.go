@@ -39,19 +39,24 @@ func (r *rates) admits(port int, now time.Time) bool {
 		u = &portUse{tokens: messageBurst, at: now}
 		r.ports[port] = u
 	}
-	u.tokens = min(messageBurst, u.tokens+messageRate*now.Sub(u.at).Seconds())
-	u.at = now
-	if u.tokens < 1 {
-		return false
-	}
-	u.tokens--
-	return true
+	return u.take(messageRate, messageBurst, now)
 }
 
 // portUse is what a port has asked for lately.
 type portUse struct {
 	tokens float64
 	at     time.Time
+}
+
+// take takes one of so many a second, of which at most burst are saved up.
+func (u *portUse) take(rate, burst float64, now time.Time) bool {
+	u.tokens = min(burst, u.tokens+rate*now.Sub(u.at).Seconds())
+	u.at = now
+	if u.tokens < 1 {
+		return false
+	}
+	u.tokens--
+	return true
 }
 
 // counts says how many addresses each port has. They are counted at most once a second, and only while
@@ -85,13 +90,7 @@ func (t *Table) spend(port int, now time.Time) bool {
 		u = &portUse{tokens: newClients, at: now}
 		t.ports[port] = u
 	}
-	u.tokens = min(newClients, u.tokens+newClients*now.Sub(u.at).Seconds())
-	u.at = now
-	if u.tokens < 1 {
-		return false
-	}
-	u.tokens--
-	return true
+	return u.take(newClients, newClients, now)
 }
 
 func (t *Table) mayOffer(s *Scope, port int) bool {

@@ -1,9 +1,7 @@
 package reconcile
 
 import (
-	"cmp"
 	"context"
-	"strconv"
 	"time"
 
 	"github.com/hostnat/hostnat/internal/datapath"
@@ -34,7 +32,7 @@ func (k *Kernel) Recording(ctx context.Context, since time.Time) (r model.Record
 func (n names) drop(d datapath.Drop, links map[uint32]string) model.Drop {
 	out := model.Drop{
 		First: d.First, Last: d.Last, Packets: d.Packets, Reason: d.Reason.String(), Program: d.Program,
-		Link: cmp.Or(links[d.Interface], strconv.FormatUint(uint64(d.Interface), 10)), FromOutside: d.FromOutside,
+		Link: linkName(links, d.Interface), FromOutside: d.FromOutside,
 		EtherType: d.EtherType, MAC: d.MAC, Protocol: d.Protocol, From: d.From, To: d.To,
 		TCPFlags: d.TCPFlags, ICMPType: d.ICMPType, ICMPCode: d.ICMPCode, Length: d.Length,
 	}

@@ -1,6 +1,7 @@
 package reconcile
 
 import (
+	"cmp"
 	"context"
 	"strconv"
 
@@ -22,11 +23,7 @@ func (k *Kernel) Refusals(ctx context.Context) ([]model.PortRefusals, error) {
 	byIndex := linkNames(links)
 	var out []model.PortRefusals
 	for _, r := range list {
-		name := byIndex[r.Port]
-		if name == "" {
-			name = strconv.FormatUint(uint64(r.Port), 10)
-		}
-		out = append(out, model.PortRefusals{Interface: name, Reason: r.Reason.String(), Frames: r.Count})
+		out = append(out, model.PortRefusals{Interface: linkName(byIndex, r.Port), Reason: r.Reason.String(), Frames: r.Count})
 	}
 	return out, nil
 }
@@ -42,4 +39,9 @@ func linkNames(links []host.Link) map[uint32]string {
 		byIndex[uint32(l.Index)] = l.Name
 	}
 	return byIndex
+}
+
+// linkName is a link's name among these; of one that is gone its number.
+func linkName(names map[uint32]string, index uint32) string {
+	return cmp.Or(names[index], strconv.FormatUint(uint64(index), 10))
 }

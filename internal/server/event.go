@@ -138,8 +138,8 @@ func eventWish(r *http.Request) (w wantedEvents, err error) {
 		return w, err
 	}
 	if since != "" {
-		if w.since, err = time.Parse(time.RFC3339Nano, since); err != nil {
-			return w, model.Errorf(model.Invalid, "since=%q is not a time", model.Clip(since)).WithHint("write it like 2026-11-30T03:10:00Z")
+		if w.since, err = sinceTime(since); err != nil {
+			return w, err
 		}
 	}
 	if last != "" {

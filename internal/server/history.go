@@ -2,7 +2,6 @@ package server
 
 import (
 	"net/http"
-	"time"
 
 	"github.com/hostnat/hostnat/api"
 	"github.com/hostnat/hostnat/internal/explain"
@@ -24,9 +23,9 @@ func historyRoutes() []route {
 		if err := query(r, fields); err != nil {
 			return api.History{}, err
 		}
-		since, err := time.Parse(time.RFC3339Nano, text)
+		since, err := sinceTime(text)
 		if err != nil {
-			return api.History{}, model.Errorf(model.Invalid, "since=%q is not a time", model.Clip(text)).WithHint("write it like 2026-11-30T03:10:00Z")
+			return api.History{}, err
 		}
 		h, err := s.History(r.Context(), since, f)
 		return historyOf(h), err

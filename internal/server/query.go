@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/hostnat/hostnat/internal/model"
 )
@@ -55,6 +56,15 @@ func truth(name, text string) (bool, error) {
 		return false, model.Errorf(model.Invalid, "%s=%q is neither true nor false", name, text)
 	}
 	return v, nil
+}
+
+// sinceTime reads the query parameter since.
+func sinceTime(text string) (time.Time, error) {
+	t, err := time.Parse(time.RFC3339Nano, text)
+	if err != nil {
+		return t, model.Errorf(model.Invalid, "since=%q is not a time", model.Clip(text)).WithHint("write it like 2026-11-30T03:10:00Z")
+	}
+	return t, nil
 }
 
 func sortedKeys(m map[string]*string) []string {

@@ -14,7 +14,7 @@ import (
 // that is gone already is no error.
 func AdoptSession(o *Objects, key *SessionKey) error {
 	const noMemory = 2 // TCX_DROP
-	verdict, err := o.AdoptSession.Run(&ebpf.RunOptions{Data: keyFrame(key)})
+	verdict, err := o.AdoptSession.Run(&ebpf.RunOptions{Data: FrameOf(key)})
 	if err != nil {
 		return fmt.Errorf("changing session %v: %w", ToAddrPort(key.InternalAddress, key.InternalPort), err)
 	}
@@ -29,21 +29,16 @@ func AdoptSession(o *Objects, key *SessionKey) error {
 // an expiry would, and records the cause. A session that is gone already is no error.
 func EndSession(o *Objects, key *SessionKey, cause EndCause) error {
 	request := EndRequest{Key: *key, Cause: uint32(cause)}
-	frame := Frame(unsafe.Slice((*byte)(unsafe.Pointer(&request)), unsafe.Sizeof(request)))
-	if _, err := o.EndSession.Run(&ebpf.RunOptions{Data: frame}); err != nil {
+	if _, err := o.EndSession.Run(&ebpf.RunOptions{Data: FrameOf(&request)}); err != nil {
 		return fmt.Errorf("ending session %v: %w", ToAddrPort(key.InternalAddress, key.InternalPort), err)
 	}
 	return nil
 }
 
-// keyFrame is what the programs for user space read a session's key from.
-func keyFrame(key *SessionKey) []byte {
-	return Frame(unsafe.Slice((*byte)(unsafe.Pointer(key)), unsafe.Sizeof(*key)))
-}
-
-// Frame puts an Ethernet header's worth of bytes before what a program for user
-// space is to read.
-func Frame(payload []byte) []byte {
+// FrameOf is what a program for user space reads a value from: an Ethernet header's
+// worth of bytes, and the value's own.
+func FrameOf[T any](v *T) []byte {
 	const ethernet = 14
+	payload := unsafe.Slice((*byte)(unsafe.Pointer(v)), unsafe.Sizeof(*v))
 	return append(make([]byte, ethernet, ethernet+len(payload)), payload...)
 }

@@ -149,14 +149,14 @@ func (p *Plugin) Teardown(ctx context.Context, c Container) error {
 	if err != nil {
 		return err
 	}
-	gone, other := make(map[string]bool), ""
-	for _, e := range all {
-		switch {
+	gone, other := make(map[string]bool), (*api.Endpoint)(nil)
+	for i := range all {
+		switch e := &all[i]; {
 		case !e.Managed || e.Owner != Owner || e.Labels[LabelContainer] != c.ID:
 		case e.Network == c.Network.Name:
 			gone[e.Name] = true
-		case e.State == api.EndpointUp && other == "":
-			other = e.Name
+		case e.State == api.EndpointUp && other == nil:
+			other = e
 		}
 	}
 	if len(gone) == 0 {
@@ -168,10 +168,10 @@ func (p *Plugin) Teardown(ctx context.Context, c Container) error {
 			errs = append(errs, err)
 		}
 	}
-	if err := errors.Join(errs...); err != nil || other == "" {
+	if err := errors.Join(errs...); err != nil || other == nil {
 		return err
 	}
-	return p.republish(ctx, c, all, other)
+	return p.republish(ctx, c, *other)
 }
 
 // unpublish deletes the mappings to endpoints.
@@ -194,15 +194,14 @@ func (p *Plugin) unpublish(ctx context.Context, gone map[string]bool) error {
 }
 
 // republish makes the mappings to another endpoint of the container.
-func (p *Plugin) republish(ctx context.Context, c Container, all []api.Endpoint, name string) error {
+func (p *Plugin) republish(ctx context.Context, c Container, e api.Endpoint) error {
 	networks, err := p.Daemon.Networks(ctx)
 	if err != nil {
 		return err
 	}
-	i := slices.IndexFunc(all, func(e api.Endpoint) bool { return e.Name == name })
-	j := slices.IndexFunc(networks, func(n api.Network) bool { return n.Name == all[i].Network })
-	if j < 0 || networks[j].NAT == "none" {
+	i := slices.IndexFunc(networks, func(n api.Network) bool { return n.Name == e.Network })
+	if i < 0 || networks[i].NAT == "none" {
 		return nil
 	}
-	return p.publish(ctx, c, networks[j], name)
+	return p.publish(ctx, c, networks[i], e.Name)
 }
