@@ -6,14 +6,14 @@
 /* Turns the packet into an error to its sender. Each address family defines it. */
 static int answer(struct __sk_buff *skb, const struct flow *flow);
 
-NOINLINE int dropped(struct __sk_buff *skb, struct flow *flow)
+NOINLINE int dropped(struct __sk_buff *skb, struct flow *flow, enum program program)
 {
 	__u32 reason = flow->reason;
 	__u64 *count = bpf_map_lookup_elem(&drops, &reason);
 
 	if (count && reason != REASON_NONE && likely(!dry_run)) {
 		*count += 1; /* per CPU, and no other program comes between */
-		record_drop(skb, flow);
+		record_drop(skb, flow, program);
 	}
 	return flow->tell == TELL_NOBODY ? TCX_DROP : answer(skb, flow);
 }
@@ -23,7 +23,7 @@ NOINLINE int dropped(struct __sk_buff *skb, struct flow *flow)
  * became of them looks here, where the packet is as it goes on, or as it came if
  * it is dropped.
  */
-INLINE int finish(struct __sk_buff *skb, struct flow *flow, int verdict)
+INLINE int finish(struct __sk_buff *skb, struct flow *flow, int verdict, enum program program)
 {
-	return likely(verdict != TCX_DROP) ? verdict : dropped(skb, flow);
+	return likely(verdict != TCX_DROP) ? verdict : dropped(skb, flow, program);
 }

@@ -63,7 +63,6 @@ struct flow {
 	struct route_query query; /* what the way out was asked for */
 	struct route route; /* of what is being opened */
 	__u32 dialler_interface; /* that the socket of a program of the host is bound to; 0: none */
-	enum program program; /* that has it */
 	struct drop_record dropped; /* what is going to be recorded of it */
 	struct reclaim reclaim;
 	struct port_cursor ports;
@@ -83,14 +82,13 @@ struct {
 } flows SEC(".maps");
 
 /* The context of a packet whose IP header is at l3. What is not set here is set before it is read. */
-INLINE struct flow *begin(__u32 context, __u32 l3, enum program program)
+INLINE struct flow *begin(__u32 context, __u32 l3)
 {
 	struct flow *flow = bpf_map_lookup_elem(&flows, &context);
 
 	if (!flow)
 		return NULL;
 	flow->packet.l3 = l3;
-	flow->program = program;
 	flow->reason = REASON_NONE;
 	flow->tell = TELL_NOBODY;
 	flow->compartment = OUTSIDE;

@@ -67,9 +67,9 @@ INLINE int from_endpoint(struct __sk_buff *skb, struct flow *flow)
 SEC("tcx/ingress")
 int inside_ingress(struct __sk_buff *skb)
 {
-	struct flow *flow = begin(CONTEXT_PACKET, sizeof(struct ethhdr), PROGRAM_INSIDE_INGRESS);
+	struct flow *flow = begin(CONTEXT_PACKET, sizeof(struct ethhdr));
 
-	return flow ? finish(skb, flow, from_endpoint(skb, flow)) : TCX_DROP;
+	return flow ? finish(skb, flow, from_endpoint(skb, flow), PROGRAM_INSIDE_INGRESS) : TCX_DROP;
 }
 
 /*
@@ -97,9 +97,9 @@ INLINE int from_bridge(struct __sk_buff *skb, struct flow *flow)
 SEC("tcx/ingress")
 int bridge_ingress(struct __sk_buff *skb)
 {
-	struct flow *flow = begin(CONTEXT_PACKET, sizeof(struct ethhdr), PROGRAM_BRIDGE_INGRESS);
+	struct flow *flow = begin(CONTEXT_PACKET, sizeof(struct ethhdr));
 
-	return flow ? finish(skb, flow, from_bridge(skb, flow)) : TCX_DROP;
+	return flow ? finish(skb, flow, from_bridge(skb, flow), PROGRAM_BRIDGE_INGRESS) : TCX_DROP;
 }
 
 /*
@@ -121,9 +121,9 @@ INLINE int from_port(struct __sk_buff *skb, struct flow *flow)
 SEC("tcx/ingress")
 int port_ingress(struct __sk_buff *skb)
 {
-	struct flow *flow = begin(CONTEXT_PACKET, sizeof(struct ethhdr), PROGRAM_PORT_INGRESS);
+	struct flow *flow = begin(CONTEXT_PACKET, sizeof(struct ethhdr));
 
-	return flow ? finish(skb, flow, from_port(skb, flow)) : TCX_DROP;
+	return flow ? finish(skb, flow, from_port(skb, flow), PROGRAM_PORT_INGRESS) : TCX_DROP;
 }
 
 INLINE int from_outside(struct __sk_buff *skb, struct flow *flow)
@@ -138,20 +138,20 @@ INLINE int from_outside(struct __sk_buff *skb, struct flow *flow)
 SEC("tcx/ingress")
 int outside_ingress(struct __sk_buff *skb)
 {
-	struct flow *flow = begin(CONTEXT_PACKET, sizeof(struct ethhdr), PROGRAM_OUTSIDE_INGRESS);
+	struct flow *flow = begin(CONTEXT_PACKET, sizeof(struct ethhdr));
 
-	return flow ? finish(skb, flow, from_outside(skb, flow)) : TCX_DROP;
+	return flow ? finish(skb, flow, from_outside(skb, flow), PROGRAM_OUTSIDE_INGRESS) : TCX_DROP;
 }
 
 /* For tun and other links without Ethernet. */
 SEC("tcx/ingress")
 int outside_ingress_l3(struct __sk_buff *skb)
 {
-	struct flow *flow = begin(CONTEXT_PACKET, 0, PROGRAM_OUTSIDE_INGRESS);
+	struct flow *flow = begin(CONTEXT_PACKET, 0);
 
 	if (!flow)
 		return TCX_DROP;
-	return finish(skb, flow, skb->protocol == htons(ETH_P_IP) ? inbound(skb, flow) : TCX_NEXT);
+	return finish(skb, flow, skb->protocol == htons(ETH_P_IP) ? inbound(skb, flow) : TCX_NEXT, PROGRAM_OUTSIDE_INGRESS);
 }
 
 SEC("tcx/egress")
@@ -163,8 +163,8 @@ int outside_egress(struct __sk_buff *skb)
 		return TCX_NEXT;
 	if (unlikely(skb->mark == MARK_TO_DIALLER))
 		return bpf_redirect(LOOPBACK_IFINDEX, 0);
-	flow = begin(CONTEXT_PACKET, sizeof(struct ethhdr), PROGRAM_OUTSIDE_EGRESS);
-	return flow ? finish(skb, flow, guard(skb, flow)) : TCX_DROP;
+	flow = begin(CONTEXT_PACKET, sizeof(struct ethhdr));
+	return flow ? finish(skb, flow, guard(skb, flow), PROGRAM_OUTSIDE_EGRESS) : TCX_DROP;
 }
 
 SEC("tcx/egress")
@@ -176,25 +176,25 @@ int outside_egress_l3(struct __sk_buff *skb)
 		return TCX_NEXT;
 	if (unlikely(skb->mark == MARK_TO_DIALLER))
 		return bpf_redirect(LOOPBACK_IFINDEX, 0);
-	flow = begin(CONTEXT_PACKET, 0, PROGRAM_OUTSIDE_EGRESS);
-	return flow ? finish(skb, flow, guard(skb, flow)) : TCX_DROP;
+	flow = begin(CONTEXT_PACKET, 0);
+	return flow ? finish(skb, flow, guard(skb, flow), PROGRAM_OUTSIDE_EGRESS) : TCX_DROP;
 }
 
 /* At our end of the veth to the reassembly namespace: to it and from it. */
 SEC("tcx/egress")
 int reassembly_enter(struct __sk_buff *skb)
 {
-	struct flow *flow = begin(CONTEXT_REASSEMBLY, sizeof(struct ethhdr), PROGRAM_REASSEMBLY_ENTER);
+	struct flow *flow = begin(CONTEXT_REASSEMBLY, sizeof(struct ethhdr));
 
-	return flow ? finish(skb, flow, reassembly_in(skb, flow)) : TCX_DROP;
+	return flow ? finish(skb, flow, reassembly_in(skb, flow), PROGRAM_REASSEMBLY_ENTER) : TCX_DROP;
 }
 
 SEC("tcx/ingress")
 int reassembly_leave(struct __sk_buff *skb)
 {
-	struct flow *flow = begin(CONTEXT_REASSEMBLY, sizeof(struct ethhdr), PROGRAM_REASSEMBLY_LEAVE);
+	struct flow *flow = begin(CONTEXT_REASSEMBLY, sizeof(struct ethhdr));
 
-	return flow ? finish(skb, flow, reassembly_out(skb, flow)) : TCX_DROP;
+	return flow ? finish(skb, flow, reassembly_out(skb, flow), PROGRAM_REASSEMBLY_LEAVE) : TCX_DROP;
 }
 
 /* On the loopback interface: what the host says to itself. */
@@ -206,10 +206,10 @@ int loopback_egress(struct __sk_buff *skb)
 
 	if (likely(!answer && !may_be_published(skb)))
 		return TCX_NEXT;
-	flow = begin(CONTEXT_PACKET, sizeof(struct ethhdr), PROGRAM_LOOPBACK_EGRESS);
+	flow = begin(CONTEXT_PACKET, sizeof(struct ethhdr));
 	if (!flow)
 		return TCX_DROP;
-	return finish(skb, flow, answer ? to_dialler_address(skb, flow) : from_host(skb, flow));
+	return finish(skb, flow, answer ? to_dialler_address(skb, flow) : from_host(skb, flow), PROGRAM_LOOPBACK_EGRESS);
 }
 
 /*

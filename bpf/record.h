@@ -62,7 +62,7 @@ INLINE bool is_same_drop(const struct drop_record *a, const struct drop_record *
 	       a->ethernet_type == b->ethernet_type && !__builtin_memcmp(a->mac, b->mac, sizeof(a->mac));
 }
 
-NOINLINE int record_drop(struct __sk_buff *skb, struct flow *flow)
+NOINLINE int record_drop(struct __sk_buff *skb, struct flow *flow, enum program program)
 {
 	struct drop_record *new = &flow->dropped, *last, *record;
 	__u64 *written, serial;
@@ -80,7 +80,7 @@ NOINLINE int record_drop(struct __sk_buff *skb, struct flow *flow)
 	new->network = flow->network;
 	new->compartment = flow->compartment;
 	new->reason = flow->reason;
-	new->program = flow->program;
+	new->program = program;
 	new->length = skb->len;
 	if (is_watched(now()) && bpf_ringbuf_output(&drop_events, new, sizeof(*new), 0))
 		count_lost(LOST_DROP);

@@ -355,7 +355,7 @@ type bpfFlow struct {
 		Pad     uint8
 	}
 	DiallerInterface uint32
-	Program          bpfProgram
+	_                [4]byte
 	Dropped          bpfDropRecord
 	Reclaim          struct {
 		_        structs.HostLayout
