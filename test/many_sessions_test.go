@@ -29,6 +29,17 @@ func TestSessionsBesideAMillion(t *testing.T) {
 		t.Fatalf("%+v, %v", status, err)
 	}
 	before := h.memory()
+	count, cpu := 0, h.cpu()
+	for _, err := range h.EachSession(t.Context(), api.Filter{Protocol: "udp"}) {
+		if err != nil {
+			t.Fatal(err)
+		}
+		count++
+	}
+	all := h.cpu() - cpu
+	if count != manySessions {
+		t.Errorf("%d sessions were sent, want %d", count, manySessions)
+	}
 	var times, spent []time.Duration
 	for range 7 {
 		began, cpu := time.Now(), h.cpu()
@@ -39,20 +50,12 @@ func TestSessionsBesideAMillion(t *testing.T) {
 		}
 	}
 	took := slices.Min(spent) // by which whoever else has worked in the same memory has lengthened it least
-	t.Logf("one endpoint's of a million: median %v of %v; CPU time %v; the daemon has %d MB, before %d",
-		median(times), times, spent, h.memory(), before)
-	if took > 300*time.Millisecond {
-		t.Errorf("%v of CPU time for the quickest list of %d, the bar is 300 ms", took, len(spent))
-	}
-	count := 0
-	for _, err := range h.EachSession(t.Context(), api.Filter{Protocol: "udp"}) {
-		if err != nil {
-			t.Fatal(err)
-		}
-		count++
-	}
-	if count != manySessions {
-		t.Errorf("%d sessions were sent, want %d", count, manySessions)
+	t.Logf("one endpoint's of a million: median %v of %v; CPU time %v, for all %v; the daemon has %d MB, before %d",
+		median(times), times, spent, all, h.memory(), before)
+	// How long the kernel needs to walk a million elements depends on the machine's
+	// memory: 170 to 330 ms were seen. Reading and sending them all does too.
+	if took > all/4 {
+		t.Errorf("%v of CPU time for the quickest list of %d, the bar is a quarter of the %v for all sessions", took, len(spent), all)
 	}
 	if grown := h.memory() - before; grown >= 20 {
 		t.Errorf("the daemon grew by %d MB, the bar is 20", grown)
