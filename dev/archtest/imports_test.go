@@ -23,7 +23,13 @@ var ours = map[string][]string{
 	"internal/costly":                 {},
 	"internal/event":                  {"internal/model", "internal/config"},
 	"internal/dhcp":                   {"internal/model", "internal/config"},
-	"internal/host":                   {"internal/model", "internal/config"},
+	"internal/host":                   {"internal/model", "internal/config", "internal/host/arp", "internal/host/self", "internal/host/sysctl"},
+	"internal/host/arp":               {"internal/model"},
+	"internal/host/self":              {"internal/model"},
+	"internal/host/sysctl":            {"internal/model"},
+	"internal/host/sockets":           {"internal/model", "internal/host"},
+	"internal/host/examine":           {"internal/model", "internal/host", "internal/host/sockets", "internal/host/sysctl"},
+	"internal/host/hosttest":          {"internal/model", "dev/lab"},
 	"internal/datapath":               {"internal/model", "internal/config", "internal/event", "internal/datapath/kernel", "internal/datapath/upgrade"},
 	"internal/datapath/kernel":        {"internal/model"},
 	"internal/datapath/upgrade":       {"internal/model", "internal/datapath/kernel"},
@@ -33,18 +39,18 @@ var ours = map[string][]string{
 	"internal/datapath/nattest":       {"internal/datapath"},
 	"internal/datapath/linktest":      {"internal/datapath"},
 	"internal/portproxy":              {"internal/model", "internal/config", "internal/sniff", "internal/budget"},
-	"internal/reconcile":              {"internal/costly", "internal/model", "internal/config", "internal/event", "internal/host", "internal/datapath"},
-	"internal/whereis":                {"internal/model", "internal/event", "internal/host", "internal/datapath"},
+	"internal/reconcile":              {"internal/costly", "internal/model", "internal/config", "internal/event", "internal/host", "internal/host/self", "internal/host/sockets", "internal/datapath"},
+	"internal/whereis":                {"internal/model", "internal/event", "internal/host", "internal/host/arp", "internal/datapath"},
 	"internal/dns":                    {"internal/model", "internal/config", "internal/budget"},
 	"internal/resolved":               {"internal/model", "internal/config"},
-	"internal/doctor":                 {"internal/model", "internal/config", "internal/host"},
+	"internal/doctor":                 {"internal/model", "internal/config", "internal/host", "internal/host/examine"},
 	"internal/explain":                {"internal/model", "internal/config", "internal/event"},
 	"internal/metrics":                {},
 	"internal/control":                {"internal/costly", "internal/model", "internal/config", "internal/event", "internal/ipam", "internal/store"},
 	"api":                             {},
 	"internal/server":                 {"api", "internal/model", "internal/config", "internal/configfile", "internal/event", "internal/control", "internal/doctor", "internal/explain", "internal/metrics"},
 	"internal/server/servertest":      {"api", "internal/model", "internal/config", "internal/event", "internal/control", "internal/doctor", "internal/explain", "internal/metrics"},
-	"internal/daemon":                 {"internal/budget", "internal/model", "internal/config", "internal/configfile", "internal/store", "api", "internal/server", "internal/control", "internal/dhcp", "internal/host", "internal/portproxy", "internal/reconcile", "internal/dns", "internal/resolved", "internal/doctor", "internal/explain", "internal/metrics", "internal/whereis", "internal/plugin/docker"},
+	"internal/daemon":                 {"internal/budget", "internal/model", "internal/config", "internal/configfile", "internal/store", "api", "internal/server", "internal/control", "internal/dhcp", "internal/host", "internal/host/arp", "internal/host/self", "internal/host/sockets", "internal/host/examine", "internal/portproxy", "internal/reconcile", "internal/dns", "internal/resolved", "internal/doctor", "internal/explain", "internal/metrics", "internal/whereis", "internal/plugin/docker"},
 	"internal/sniff":                  {},
 	"internal/plugin/docker":          {"api"},
 	"internal/plugin/podman":          {"api"},
@@ -60,7 +66,7 @@ var ours = map[string][]string{
 }
 
 // anyTest may be imported by every test.
-var anyTest = []string{"dev/lab", "internal/server/servertest", "internal/event", "internal/model", "internal/config", "internal/natmodel", "internal/store"}
+var anyTest = []string{"dev/lab", "internal/host/hosttest", "internal/server/servertest", "internal/event", "internal/model", "internal/config", "internal/natmodel", "internal/store"}
 
 // alsoTests says what else a package's tests may import, and why.
 var alsoTests = map[string][]string{
@@ -80,8 +86,8 @@ var confined = []struct {
 	reason   string
 }{
 	{"github.com/cilium/ebpf", []string{"internal/datapath", "internal/datapath/kernel", "internal/datapath/upgrade", "internal/datapath/dptest", "internal/datapath/dptest/wire", "internal/datapath/nattest", "internal/datapath/linktest", "dev/bench", "test"}, "one package of the product knows the kernel's tables and how to load programs"},
-	{"github.com/vishvananda/netlink", []string{"internal/host", "dev/lab", "dev/demo", "dev/bench"}, "one package of the product changes the host; the library may have to be replaced"},
-	{"github.com/google/nftables", []string{"internal/host", "test"}, "one package looks at the host's firewall"},
+	{"github.com/vishvananda/netlink", []string{"internal/host", "internal/host/arp", "internal/host/sockets", "dev/lab", "dev/demo", "dev/bench"}, "one part of the product changes the host; the library may have to be replaced"},
+	{"github.com/google/nftables", []string{"internal/host/examine", "test"}, "one package looks at the host's firewall"},
 	{"github.com/vishvananda/netns", []string{"internal/host", "dev/lab"}, "a thread in the wrong namespace is a bug that must have one place to be in"},
 	{"github.com/miekg/dns", []string{"internal/dns", "test", "e2e", "dev/bench"}, "its author has declared this version the last of its kind; it may have to be replaced"},
 	{"github.com/prometheus", []string{"internal/metrics", "test"}, "one package writes the metrics"},
@@ -94,12 +100,12 @@ var confined = []struct {
 	{"golang.org/x/crypto", []string{"internal/sniff"}, "reading a ClientHello is one package's matter; keys and certificates are nobody's"},
 	{"github.com/pires/go-proxyproto", []string{"internal/portproxy", "e2e", "test"}, "who the client is, is told by the relays alone"},
 	{"github.com/insomniacslk/dhcp", []string{"internal/dhcp", "test", "e2e"}, "everything else speaks in values of ours"},
-	{"github.com/mdlayher/packet", []string{"internal/dhcp", "internal/host"}, "frames are sent by who serves addresses, and by who asks whether one is taken"},
+	{"github.com/mdlayher/packet", []string{"internal/dhcp", "internal/host", "internal/host/arp"}, "frames are sent by who serves addresses, and by who asks whether one is taken"},
 	{"github.com/spf13/cobra", []string{"cmd/hostnat"}, "flags and usage are wiring"},
 	{"github.com/spf13/pflag", []string{"cmd/hostnat"}, "flags and usage are wiring"},
 	{"net/http", []string{"api", "internal/server", "dev/lab", "dev/demo", "dev/bench", "e2e"}, "everything else speaks in values of ours"},
 	{"os/exec", []string{"dev/lab", "dev/demo", "dev/bench", "e2e"}, "the product runs no other programs"},
-	{"testing", []string{"dev/lab", "internal/datapath/dptest", "internal/datapath/dptest/wire"}, "the demo must not link the test framework"},
+	{"testing", []string{"dev/lab", "internal/datapath/dptest", "internal/datapath/dptest/wire", "internal/host/hosttest"}, "the demo must not link the test framework"},
 	{"log", nil, "log/slog is passed in where it is needed; there is no global logger"},
 }
 

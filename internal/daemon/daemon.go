@@ -8,6 +8,9 @@ import (
 	"path/filepath"
 	"time"
 
+	"github.com/hostnat/hostnat/internal/host/arp"
+	"github.com/hostnat/hostnat/internal/host/self"
+	"github.com/hostnat/hostnat/internal/host/sockets"
 	"golang.org/x/sync/errgroup"
 
 	"github.com/hostnat/hostnat/api"
@@ -90,13 +93,13 @@ func Run(ctx context.Context, o Options) error {
 		return err
 	}
 	beside := &servers{
-		dhcp:   dhcp.NewServers(leases, dhcp.Bridge{PortOf: portOf(k), HasPort: host.BridgeHasPort, MTUOf: k.LinkMTU, HolderOf: host.AddressHolder, Named: k.Interfaces}, o.Log),
+		dhcp:   dhcp.NewServers(leases, dhcp.Bridge{PortOf: portOf(k), HasPort: host.BridgeHasPort, MTUOf: k.LinkMTU, HolderOf: arp.AddressHolder, Named: k.Interfaces}, o.Log),
 		dns:    dns.New(dns.Options{Files: dns.HostFiles(o.ResolvConf), Log: o.Log, Holder: holderOf(k.Listeners)}),
 		names:  resolved.New(o.HostNames, o.Log),
-		docker: docker.New(docker.Options{Daemon: api.NewClient(o.socketPath()), LinkOf: host.PeerOf, ResetUnaccepted: host.ResetUnaccepted, Log: o.Log}),
+		docker: docker.New(docker.Options{Daemon: api.NewClient(o.socketPath()), LinkOf: host.PeerOf, ResetUnaccepted: sockets.ResetUnaccepted, Log: o.Log}),
 	}
 	defer beside.close()
-	guard := whereis.New(k.WhoIsWhere(), host.SwitchPorts{}, k.Announce, o.Log)
+	guard := whereis.New(k.WhoIsWhere(), arp.SwitchPorts{}, k.Announce, o.Log)
 	relays := portproxy.New(portproxy.Options{Log: o.Log})
 	files := &fragments{dir: o.ConfDir, log: o.Log, again: again}
 	c, err := control.New(control.Options{
@@ -122,10 +125,10 @@ func Run(ctx context.Context, o Options) error {
 // hold takes what one daemon alone may have, the host and the state directory:
 // this tells of a second one before anything is touched.
 func hold(ctx context.Context, o Options) (*store.Store, func(), error) {
-	if err := host.CheckPrivileges(); err != nil {
+	if err := self.CheckPrivileges(); err != nil {
 		return nil, nil, err
 	}
-	claim, err := host.ClaimHost()
+	claim, err := self.ClaimHost()
 	if err != nil {
 		return nil, nil, err
 	}

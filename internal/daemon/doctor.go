@@ -8,7 +8,8 @@ import (
 	"github.com/hostnat/hostnat/api"
 	"github.com/hostnat/hostnat/internal/config"
 	"github.com/hostnat/hostnat/internal/doctor"
-	"github.com/hostnat/hostnat/internal/host"
+	"github.com/hostnat/hostnat/internal/host/examine"
+	"github.com/hostnat/hostnat/internal/host/self"
 	"github.com/hostnat/hostnat/internal/server"
 	"github.com/hostnat/hostnat/internal/store"
 )
@@ -20,21 +21,21 @@ func (s service) Doctor(ctx context.Context, fix bool) ([]doctor.Finding, error)
 		Config: known.Config, HasConfig: true, Root: true, StateFiles: known.StateProblems,
 		Daemon: &doctor.Daemon{PID: os.Getpid(), Counters: known.Counters, Absent: known.Absent, Problems: known.Problems},
 	}
-	return examine(ctx, facts, s.resolvConf, fix), nil
+	return examineHost(ctx, facts, s.resolvConf, fix), nil
 }
 
 // Doctor is the same while no daemon runs: with what is stored in place of what
 // a daemon would know.
 func Doctor(ctx context.Context, o Options, fix bool) []api.Finding {
 	sight, err := store.Look(o.store(ctx))
-	facts := doctor.Facts{Config: sight.Config, HasConfig: sight.Known, StateFiles: sight.Problems, Root: host.CheckPrivileges() == nil}
+	facts := doctor.Facts{Config: sight.Config, HasConfig: sight.Known, StateFiles: sight.Problems, Root: self.CheckPrivileges() == nil}
 	if err != nil {
 		facts.StateFiles = append(facts.StateFiles, err.Error())
 	}
 	if sight.Undecided != nil {
 		facts.Undecided = undecided(sight.Undecided)
 	}
-	return server.Findings(examine(ctx, facts, "", fix))
+	return server.Findings(examineHost(ctx, facts, "", fix))
 }
 
 func undecided(u *store.Undecided) *doctor.Undecided {
@@ -45,10 +46,10 @@ func undecided(u *store.Undecided) *doctor.Undecided {
 	return out
 }
 
-func examine(ctx context.Context, facts doctor.Facts, resolvConf string, fix bool) []doctor.Finding {
+func examineHost(ctx context.Context, facts doctor.Facts, resolvConf string, fix bool) []doctor.Finding {
 	before := facts.Host.Unread
-	facts.Host = host.Examine(ctx, bridges(facts.Config))
-	facts.Host.Resolvers = host.AskResolvers(ctx, cmp.Or(resolvConf, "/etc/resolv.conf"))
+	facts.Host = examine.Host(ctx, bridges(facts.Config))
+	facts.Host.Resolvers = examine.AskResolvers(ctx, cmp.Or(resolvConf, "/etc/resolv.conf"))
 	facts.Host.Unread = append(before, facts.Host.Unread...)
 	found := doctor.Run(facts)
 	if fix {

@@ -80,7 +80,7 @@ func (w *waiting) Doctor(ctx context.Context, _ bool) ([]doctor.Finding, error) 
 	if u := w.store.Undecided(); u != nil {
 		facts.Undecided = undecided(u)
 	}
-	return examine(ctx, facts, w.options.ResolvConf, false), nil
+	return examineHost(ctx, facts, w.options.ResolvConf, false), nil
 }
 
 // Restore carries a decision out.

@@ -7,6 +7,7 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+	"github.com/hostnat/hostnat/internal/host/examine"
 
 	"github.com/hostnat/hostnat/internal/config"
 	"github.com/hostnat/hostnat/internal/host"
@@ -29,9 +30,9 @@ func healthy() Facts {
 		Targets:  []model.Target{{Endpoint: "c1", Network: "web", Internal: model.SinglePort(netip.MustParseAddrPort("172.16.1.2:80"))}}}}
 	return Facts{
 		Config: c, HasConfig: true, Root: true, Daemon: &Daemon{PID: 77, Counters: model.Counters{Sessions: 10, MaxSessions: 100}},
-		Host: host.Examination{
-			Kernel:   host.Release{Text: "6.18.0", Major: 6, Minor: 18},
-			Features: []host.Feature{{Name: "TCX", Lost: "nothing works"}},
+		Host: examine.Examination{
+			Kernel:   examine.Release{Text: "6.18.0", Major: 6, Minor: 18},
+			Features: []examine.Feature{{Name: "TCX", Lost: "nothing works"}},
 			Links: []host.Link{
 				{Index: 1, Name: "lo", Loopback: true}, {Index: 2, Name: "eth0", MTU: 1500}, {Index: 3, Name: "hostnat0", Alias: host.Owner},
 				{Index: 4, Name: "hn-web", Alias: host.Owner, MTU: 1500}, {Index: 5, Name: "hv-c1", Alias: host.Owner},
@@ -54,7 +55,7 @@ func healthy() Facts {
 				{Program: "hostnat", PID: 77, Protocol: model.UDP, Address: netip.MustParseAddrPort("0.0.0.0:67")},
 				{Program: "dnsmasq", PID: 8, Protocol: model.UDP, Address: netip.MustParseAddrPort("192.168.122.1:53")},
 			},
-			Resolvers: []host.Resolver{{Address: netip.MustParseAddr("192.0.2.53")}},
+			Resolvers: []examine.Resolver{{Address: netip.MustParseAddr("192.0.2.53")}},
 		},
 	}
 }
@@ -203,7 +204,7 @@ func TestChecks(t *testing.T) {
 			[]want{{"dns-port", Warning, "named listens on tcp 172.16.1.1:53, which takes the networks' gateways in",
 				"have it listen on the addresses that it is for (dnsmasq: bind-interfaces, unbound: interface:)", false}}},
 		{"one resolver of two", func(f *Facts) {
-			f.Host.Resolvers = append(f.Host.Resolvers, host.Resolver{Address: netip.MustParseAddr("192.0.2.54"), Failure: "no answer within 1.5s"})
+			f.Host.Resolvers = append(f.Host.Resolvers, examine.Resolver{Address: netip.MustParseAddr("192.0.2.54"), Failure: "no answer within 1.5s"})
 		}, []want{{"resolvers", Warning, "the name server 192.0.2.54 does not answer: no answer within 1.5s", "fix or remove it in /etc/resolv.conf (resolvectl status, where systemd-resolved has it)", false}}},
 		{"no resolver", func(f *Facts) { f.Host.Resolvers[0].Failure = "connection refused" },
 			[]want{{"resolvers", Problem, "the name server 192.0.2.53 does not answer: connection refused", "fix or remove it in /etc/resolv.conf (resolvectl status, where systemd-resolved has it)", false}}},

@@ -2,13 +2,13 @@ package doctor
 
 import (
 	"github.com/hostnat/hostnat/internal/config"
-	"github.com/hostnat/hostnat/internal/host"
+	"github.com/hostnat/hostnat/internal/host/examine"
 	"github.com/hostnat/hostnat/internal/model"
 )
 
 // Facts is all that the checks look at.
 type Facts struct {
-	Host       host.Examination
+	Host       examine.Examination
 	Config     config.Config // the daemon's; without one, what is stored
 	HasConfig  bool          // Config was read
 	Root       bool          // who looks may look at everything

@@ -5,7 +5,7 @@ import (
 	"net/netip"
 	"strings"
 
-	"github.com/hostnat/hostnat/internal/host"
+	"github.com/hostnat/hostnat/internal/host/examine"
 	"github.com/hostnat/hostnat/internal/model"
 )
 
@@ -38,7 +38,7 @@ func (f Facts) framesPassIPTables() bool {
 	return on != 0
 }
 
-func bridgedFinding(n model.Network, chain host.Chain, all []host.Chain) Finding {
+func bridgedFinding(n model.Network, chain examine.Chain, all []examine.Chain) Finding {
 	finding := Finding{
 		Severity: Problem, What: fmt.Sprintf("the firewall (%s) drops what endpoints of network %s send to each other", chainName(chain), n.Name),
 		Why:     "frames of a bridge pass it because br_netfilter is loaded (Docker does that); what goes to the outside does not",
@@ -60,12 +60,12 @@ func bridgedFinding(n model.Network, chain host.Chain, all []host.Chain) Finding
 	return finding
 }
 
-func hasChain(all []host.Chain, beside host.Chain, name string) bool {
+func hasChain(all []examine.Chain, beside examine.Chain, name string) bool {
 	_, found := firewall(all).chain(beside, name)
 	return found
 }
 
-func chainName(c host.Chain) string { return c.Family + " " + c.Table + " " + c.Name }
+func chainName(c examine.Chain) string { return c.Family + " " + c.Table + " " + c.Name }
 
 var inputFirewallCheck = check{
 	name: "host-services", looks: "whether the firewall drops DNS from endpoints to the host",
@@ -77,7 +77,7 @@ var inputFirewallCheck = check{
 		}{{"DNS", model.UDP, 53}, {"DNS over TCP", model.TCP, 53}} // the DHCP server has the frames before the firewall
 		for _, n := range f.examples() {
 			var eaten []string
-			var by host.Chain
+			var by examine.Chain
 			for _, s := range services {
 				p := packet{in: n.Bridge, source: n.Gateway4().Next(), destination: n.Gateway4(), protocol: uint8(s.protocol), port: s.port}
 				if chain, drops := firewall(f.Host.Chains).eats([]string{"ip", "inet"}, "input", p); drops {
@@ -124,7 +124,7 @@ var natRulesCheck = check{
 	},
 }
 
-func (f Facts) foreignSource(c host.Chain, r host.Rule) (found []Finding) {
+func (f Facts) foreignSource(c examine.Chain, r examine.Rule) (found []Finding) {
 	m := r.Match.Source
 	if r.Does != "masquerade" && r.Does != "snat" || !m.Prefix.IsValid() || m.Not {
 		return nil
@@ -149,8 +149,8 @@ func (f Facts) foreignSource(c host.Chain, r host.Rule) (found []Finding) {
 }
 
 // foreignPort finds published ports that a DNAT rule of others wants too.
-func (f Facts) foreignPort(c host.Chain, r host.Rule) (found []Finding) {
-	if r.Does != "dnat" || r.Match.Ports == (host.PortMatch{}) {
+func (f Facts) foreignPort(c examine.Chain, r examine.Rule) (found []Finding) {
+	if r.Does != "dnat" || r.Match.Ports == (examine.PortMatch{}) {
 		return nil
 	}
 	for _, m := range f.Config.Mappings {
@@ -167,6 +167,6 @@ func (f Facts) foreignPort(c host.Chain, r host.Rule) (found []Finding) {
 	return found
 }
 
-func mayMeet(m host.PrefixMatch, a netip.Addr) bool {
+func mayMeet(m examine.PrefixMatch, a netip.Addr) bool {
 	return !m.Prefix.IsValid() || m.Not || a.IsUnspecified() || m.Prefix.Contains(a)
 }

@@ -5,7 +5,7 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/hostnat/hostnat/internal/host"
+	"github.com/hostnat/hostnat/internal/host/examine"
 )
 
 // packet is the first of a connection, as a firewall sees it.
@@ -17,7 +17,7 @@ type packet struct {
 }
 
 // firewall is the host's chains.
-type firewall []host.Chain
+type firewall []examine.Chain
 
 // maxJumps ends a walk through chains that lead to each other; the kernel's own
 // limit is 16.
@@ -25,7 +25,7 @@ const maxJumps = 16
 
 // eats returns the base chain that drops the packet at a hook. Rules that ask
 // for more than is understood are taken not to match.
-func (w firewall) eats(families []string, hook string, p packet) (host.Chain, bool) {
+func (w firewall) eats(families []string, hook string, p packet) (examine.Chain, bool) {
 	for _, c := range w {
 		if c.Hook != hook || !slices.Contains(families, c.Family) {
 			continue
@@ -34,11 +34,11 @@ func (w firewall) eats(families []string, hook string, p packet) (host.Chain, bo
 			return c, true
 		}
 	}
-	return host.Chain{}, false
+	return examine.Chain{}, false
 }
 
 // walk returns "accept", "drop", or "" if no rule decides.
-func (w firewall) walk(c host.Chain, p packet, jumps int) string {
+func (w firewall) walk(c examine.Chain, p packet, jumps int) string {
 	for _, r := range c.Rules {
 		if !matches(r.Match, p) {
 			continue
@@ -61,30 +61,30 @@ func (w firewall) walk(c host.Chain, p packet, jumps int) string {
 	return ""
 }
 
-func (w firewall) chain(from host.Chain, name string) (host.Chain, bool) {
+func (w firewall) chain(from examine.Chain, name string) (examine.Chain, bool) {
 	for _, c := range w {
 		if c.Family == from.Family && c.Table == from.Table && c.Name == name {
 			return c, true
 		}
 	}
-	return host.Chain{}, false
+	return examine.Chain{}, false
 }
 
-func matches(m host.Match, p packet) bool {
+func matches(m examine.Match, p packet) bool {
 	return !m.Never && !m.Unknown &&
 		matchesLink(m.In, p.in) && matchesLink(m.Out, p.out) &&
 		matchesPrefix(m.Source, p.source) && matchesPrefix(m.Destination, p.destination) &&
 		(m.Protocol == 0 || m.Protocol == p.protocol) &&
-		(m.Ports == host.PortMatch{} || m.Ports.Low <= p.port && p.port <= m.Ports.High)
+		(m.Ports == examine.PortMatch{} || m.Ports.Low <= p.port && p.port <= m.Ports.High)
 }
 
-func matchesLink(m host.LinkMatch, link string) bool {
+func matchesLink(m examine.LinkMatch, link string) bool {
 	if m.Name == "" {
 		return true
 	}
 	return (m.Name == link || m.Begins && strings.HasPrefix(link, m.Name)) != m.Not
 }
 
-func matchesPrefix(m host.PrefixMatch, a netip.Addr) bool {
+func matchesPrefix(m examine.PrefixMatch, a netip.Addr) bool {
 	return !m.Prefix.IsValid() || m.Prefix.Contains(a) != m.Not
 }

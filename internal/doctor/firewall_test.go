@@ -4,44 +4,43 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
-
-	"github.com/hostnat/hostnat/internal/host"
+	"github.com/hostnat/hostnat/internal/host/examine"
 	"github.com/hostnat/hostnat/internal/model"
 )
 
 // docker is what Docker 20 to 28 leave in iptables-nft: FORWARD drops what no
 // rule of its own lets through.
-func docker() []host.Chain {
-	jump := func(to string) host.Rule { return host.Rule{Does: "jump", Target: to} }
-	link := func(name string) host.LinkMatch { return host.LinkMatch{Name: name} }
-	return []host.Chain{
-		{Family: "ip", Table: "filter", Name: "FORWARD", Hook: "forward", Drops: true, Rules: []host.Rule{
+func docker() []examine.Chain {
+	jump := func(to string) examine.Rule { return examine.Rule{Does: "jump", Target: to} }
+	link := func(name string) examine.LinkMatch { return examine.LinkMatch{Name: name} }
+	return []examine.Chain{
+		{Family: "ip", Table: "filter", Name: "FORWARD", Hook: "forward", Drops: true, Rules: []examine.Rule{
 			jump("DOCKER-USER"), jump("DOCKER-ISOLATION-STAGE-1"),
-			{Match: host.Match{Out: link("docker0"), Never: true}, Does: "accept"},
-			{Match: host.Match{In: link("docker0"), Out: host.LinkMatch{Name: "docker0", Not: true}}, Does: "accept"},
-			{Match: host.Match{In: link("docker0"), Out: link("docker0")}, Does: "accept"},
+			{Match: examine.Match{Out: link("docker0"), Never: true}, Does: "accept"},
+			{Match: examine.Match{In: link("docker0"), Out: examine.LinkMatch{Name: "docker0", Not: true}}, Does: "accept"},
+			{Match: examine.Match{In: link("docker0"), Out: link("docker0")}, Does: "accept"},
 		}},
-		{Family: "ip", Table: "filter", Name: "DOCKER-USER", Rules: []host.Rule{{Does: "return"}}},
-		{Family: "ip", Table: "filter", Name: "DOCKER-ISOLATION-STAGE-1", Rules: []host.Rule{
-			{Match: host.Match{In: link("docker0"), Out: host.LinkMatch{Name: "docker0", Not: true}}, Does: "jump", Target: "DOCKER-ISOLATION-STAGE-2"}, {Does: "return"},
+		{Family: "ip", Table: "filter", Name: "DOCKER-USER", Rules: []examine.Rule{{Does: "return"}}},
+		{Family: "ip", Table: "filter", Name: "DOCKER-ISOLATION-STAGE-1", Rules: []examine.Rule{
+			{Match: examine.Match{In: link("docker0"), Out: examine.LinkMatch{Name: "docker0", Not: true}}, Does: "jump", Target: "DOCKER-ISOLATION-STAGE-2"}, {Does: "return"},
 		}},
-		{Family: "ip", Table: "nat", Name: "POSTROUTING", Hook: "postrouting", Rules: []host.Rule{
-			{Match: host.Match{Source: host.PrefixMatch{Prefix: pre("172.17.0.0/16")}, Out: host.LinkMatch{Name: "docker0", Not: true}}, Does: "masquerade"},
+		{Family: "ip", Table: "nat", Name: "POSTROUTING", Hook: "postrouting", Rules: []examine.Rule{
+			{Match: examine.Match{Source: examine.PrefixMatch{Prefix: pre("172.17.0.0/16")}, Out: examine.LinkMatch{Name: "docker0", Not: true}}, Does: "masquerade"},
 		}},
 	}
 }
 
 func TestFirewallChecks(t *testing.T) {
 	t.Parallel()
-	accept := func(in, out string) host.Rule {
-		return host.Rule{Match: host.Match{In: host.LinkMatch{Name: in}, Out: host.LinkMatch{Name: out}}, Does: "accept"}
+	accept := func(in, out string) examine.Rule {
+		return examine.Rule{Match: examine.Match{In: examine.LinkMatch{Name: in}, Out: examine.LinkMatch{Name: out}}, Does: "accept"}
 	}
-	input := func(drops bool, rules ...host.Rule) []host.Chain {
-		return []host.Chain{{Family: "inet", Table: "fw", Name: "in", Hook: "input", Drops: drops, Rules: rules}}
+	input := func(drops bool, rules ...examine.Rule) []examine.Chain {
+		return []examine.Chain{{Family: "inet", Table: "fw", Name: "in", Hook: "input", Drops: drops, Rules: rules}}
 	}
 	tests := []struct {
 		name   string
-		chains []host.Chain
+		chains []examine.Chain
 		spoil  func(*Facts)
 		want   []string // check, and what
 	}{
@@ -53,40 +52,40 @@ func TestFirewallChecks(t *testing.T) {
 		{"Docker, but frames do not pass iptables", docker(), func(f *Facts) { f.Host.Sysctls["net/bridge/bridge-nf-call-iptables"] = "0" }, nil},
 		{"Docker, and br_netfilter is not loaded", docker(), func(f *Facts) { delete(f.Host.Sysctls, "net/bridge/bridge-nf-call-iptables") }, nil},
 		{"Docker, fixed by hand", docker(), func(f *Facts) {
-			f.Host.Chains[1].Rules = []host.Rule{accept("hn-web", "hn-web"), accept("br0", "br0"), {Does: "return"}}
+			f.Host.Chains[1].Rules = []examine.Rule{accept("hn-web", "hn-web"), accept("br0", "br0"), {Does: "return"}}
 		}, nil},
 		{"Docker, one of two fixed", docker(), func(f *Facts) {
-			f.Host.Chains[0].Rules = append([]host.Rule{{Match: host.Match{In: host.LinkMatch{Name: "hn-", Begins: true}}, Does: "accept"}}, f.Host.Chains[0].Rules...)
+			f.Host.Chains[0].Rules = append([]examine.Rule{{Match: examine.Match{In: examine.LinkMatch{Name: "hn-", Begins: true}}, Does: "accept"}}, f.Host.Chains[0].Rules...)
 		}, []string{"bridged-frames: the firewall (ip filter FORWARD) drops what endpoints of network lan send to each other"}},
-		{"a table for bridges", []host.Chain{{Family: "bridge", Table: "b", Name: "f", Hook: "forward", Drops: true}},
+		{"a table for bridges", []examine.Chain{{Family: "bridge", Table: "b", Name: "f", Hook: "forward", Drops: true}},
 			func(f *Facts) { f.Config.Networks = f.Config.Networks[:1]; f.Host.Links[5].Lent = nil }, []string{
 				"bridged-frames: the firewall (bridge b f) drops what endpoints of network web send to each other"}},
-		{"one chain accepts, the next drops", []host.Chain{
-			{Family: "inet", Table: "a", Name: "f", Hook: "forward", Rules: []host.Rule{{Does: "accept"}}},
-			{Family: "inet", Table: "b", Name: "f", Hook: "forward", Rules: []host.Rule{{Match: host.Match{Source: host.PrefixMatch{Prefix: pre("172.16.1.0/24")}}, Does: "drop"}}}},
+		{"one chain accepts, the next drops", []examine.Chain{
+			{Family: "inet", Table: "a", Name: "f", Hook: "forward", Rules: []examine.Rule{{Does: "accept"}}},
+			{Family: "inet", Table: "b", Name: "f", Hook: "forward", Rules: []examine.Rule{{Match: examine.Match{Source: examine.PrefixMatch{Prefix: pre("172.16.1.0/24")}}, Does: "drop"}}}},
 			nil, []string{"bridged-frames: the firewall (inet b f) drops what endpoints of network web send to each other"}},
 		{"a firewall for the host", input(true, accept("lo", "")), func(f *Facts) { f.Config.Networks = f.Config.Networks[:1] }, []string{
 			"host-services: the firewall (inet fw in) drops DNS, DNS over TCP from network web to the host"}},
-		{"a firewall that knows DNS", input(true, host.Rule{Match: host.Match{Protocol: 17, Ports: host.PortMatch{Low: 53, High: 53}}, Does: "accept"}),
+		{"a firewall that knows DNS", input(true, examine.Rule{Match: examine.Match{Protocol: 17, Ports: examine.PortMatch{Low: 53, High: 53}}, Does: "accept"}),
 			func(f *Facts) { f.Config.Networks = f.Config.Networks[:1] }, []string{
 				"host-services: the firewall (inet fw in) drops DNS over TCP from network web to the host"}},
 		{"a firewall that knows the bridge", input(true, accept("hn-web", ""), accept("br0", "")), nil, nil},
-		{"a rule that is not understood lets nothing through", input(true, host.Rule{Match: host.Match{Unknown: true}, Does: "accept"}),
+		{"a rule that is not understood lets nothing through", input(true, examine.Rule{Match: examine.Match{Unknown: true}, Does: "accept"}),
 			func(f *Facts) { f.Config.Networks = f.Config.Networks[:1] }, []string{
 				"host-services: the firewall (inet fw in) drops DNS, DNS over TCP from network web to the host"}},
-		{"somebody masquerades our prefix", []host.Chain{{Family: "ip", Table: "nat", Name: "POSTROUTING", Hook: "postrouting", Rules: []host.Rule{
-			{Match: host.Match{Source: host.PrefixMatch{Prefix: pre("172.16.0.0/12")}}, Does: "masquerade"},
-			{Match: host.Match{Source: host.PrefixMatch{Prefix: pre("172.16.0.0/12"), Not: true}}, Does: "masquerade"}}}},
+		{"somebody masquerades our prefix", []examine.Chain{{Family: "ip", Table: "nat", Name: "POSTROUTING", Hook: "postrouting", Rules: []examine.Rule{
+			{Match: examine.Match{Source: examine.PrefixMatch{Prefix: pre("172.16.0.0/12")}}, Does: "masquerade"},
+			{Match: examine.Match{Source: examine.PrefixMatch{Prefix: pre("172.16.0.0/12"), Not: true}}, Does: "masquerade"}}}},
 			func(f *Facts) { f.Config.Networks = f.Config.Networks[:1] }, []string{
 				"nat-rules: a masquerade rule for 172.16.0.0/12 (ip nat POSTROUTING) covers network web (172.16.1.0/24)"}},
-		{"somebody publishes our port", []host.Chain{{Family: "ip", Table: "nat", Name: "DOCKER", Rules: []host.Rule{
-			{Match: host.Match{Protocol: 6, Ports: host.PortMatch{Low: 8080, High: 8080}}, Does: "dnat"},
-			{Match: host.Match{Protocol: 17, Ports: host.PortMatch{Low: 8080, High: 8080}}, Does: "dnat"},
-			{Match: host.Match{Protocol: 6, Ports: host.PortMatch{Low: 8081, High: 8081}}, Does: "dnat"}}}}, nil, []string{
+		{"somebody publishes our port", []examine.Chain{{Family: "ip", Table: "nat", Name: "DOCKER", Rules: []examine.Rule{
+			{Match: examine.Match{Protocol: 6, Ports: examine.PortMatch{Low: 8080, High: 8080}}, Does: "dnat"},
+			{Match: examine.Match{Protocol: 17, Ports: examine.PortMatch{Low: 8080, High: 8080}}, Does: "dnat"},
+			{Match: examine.Match{Protocol: 6, Ports: examine.PortMatch{Low: 8081, High: 8081}}, Does: "dnat"}}}}, nil, []string{
 			"nat-rules: mapping 1 (tcp *:8080 to c1:80) is published by a rule of somebody else too (ip nat DOCKER)"}},
-		{"chains that lead to each other", []host.Chain{
-			{Family: "ip", Table: "t", Name: "a", Hook: "forward", Rules: []host.Rule{{Does: "jump", Target: "b"}}},
-			{Family: "ip", Table: "t", Name: "b", Rules: []host.Rule{{Does: "jump", Target: "b"}}}}, nil, nil},
+		{"chains that lead to each other", []examine.Chain{
+			{Family: "ip", Table: "t", Name: "a", Hook: "forward", Rules: []examine.Rule{{Does: "jump", Target: "b"}}},
+			{Family: "ip", Table: "t", Name: "b", Rules: []examine.Rule{{Does: "jump", Target: "b"}}}}, nil, nil},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {

@@ -3,6 +3,7 @@ package host
 import (
 	"cmp"
 
+	"github.com/hostnat/hostnat/internal/host/sysctl"
 	"github.com/vishvananda/netlink"
 )
 
@@ -22,7 +23,7 @@ func AnchorLink() (int, error) {
 	if err != nil {
 		return 0, err
 	}
-	err = cmp.Or(disableIPv6(AnchorName), setForwarding(AnchorName))
+	err = cmp.Or(sysctl.DisableIPv6(AnchorName), setForwarding(AnchorName))
 	return link.Attrs().Index, err
 }
 

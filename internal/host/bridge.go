@@ -8,6 +8,7 @@ import (
 	"net"
 	"net/netip"
 
+	"github.com/hostnat/hostnat/internal/host/sysctl"
 	"github.com/hostnat/hostnat/internal/model"
 	"github.com/vishvananda/netlink"
 )
@@ -42,7 +43,7 @@ func EnsureBridge(ctx context.Context, b Bridge) (int, error) {
 		return 0, err
 	}
 	err = cmp.Or(
-		disableIPv6(b.Name),
+		sysctl.DisableIPv6(b.Name),
 		setMAC(netlink.LinkSetHardwareAddr, link, mac),
 		setMTU(netlink.LinkSetMTU, link, b.MTU),
 	)

@@ -8,6 +8,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"github.com/google/go-cmp/cmp/cmpopts"
 	"github.com/hostnat/hostnat/dev/lab"
+	"github.com/hostnat/hostnat/internal/host/hosttest"
 	"github.com/hostnat/hostnat/internal/model"
 )
 
@@ -15,13 +16,13 @@ var comparePrefixes = cmpopts.EquateComparable(netip.Prefix{}, netip.Addr{}, net
 
 func ensureBridge(t *testing.T, n *lab.Namespace, b Bridge) (index int) {
 	t.Helper()
-	on(t, n, func() (err error) { index, err = EnsureBridge(t.Context(), b); return err })
+	hosttest.On(t, n, func() (err error) { index, err = EnsureBridge(t.Context(), b); return err })
 	return index
 }
 
 func TestEnsureBridge(t *testing.T) {
 	t.Parallel()
-	n := newHost(t)
+	n := hosttest.New(t)
 	b := testBridge()
 	index := ensureBridge(t, n, b)
 	want := Link{Index: index, Name: b.Name, Type: "bridge", MAC: b.MAC, MTU: b.MTU, Up: true, HasEthernet: true,
@@ -33,23 +34,23 @@ func TestEnsureBridge(t *testing.T) {
 	wantQuiet(t, n, func() error { _, err := EnsureBridge(t.Context(), b); return err })
 
 	t.Run("repairs", func(t *testing.T) {
-		must(t, n.DeleteAddress(b.Name, b.Gateway.String()), n.AddAddress(b.Name, "10.1.1.1/24"), n.SetDown(b.Name), n.SetMTU(b.Name, 1500))
+		hosttest.Must(t, n.DeleteAddress(b.Name, b.Gateway.String()), n.AddAddress(b.Name, "10.1.1.1/24"), n.SetDown(b.Name), n.SetMTU(b.Name, 1500))
 		ensureBridge(t, n, b)
 		if diff := cmp.Diff(want, linkNamed(t, n, b.Name), comparePrefixes); diff != "" {
 			t.Errorf("bridge (-want +got):\n%s", diff)
 		}
 	})
 	t.Run("keeps its MTU beside a smaller port", func(t *testing.T) {
-		must(t, lab.Veth(n, "a", n, "b"), n.SetMTU("a", 1280))
-		on(t, n, func() error { _, err := EnsurePort(t.Context(), "a", index); return err })
+		hosttest.Must(t, lab.Veth(n, "a", n, "b"), n.SetMTU("a", 1280))
+		hosttest.On(t, n, func() error { _, err := EnsurePort(t.Context(), "a", index); return err })
 		ensureBridge(t, n, b)
 		if got := linkNamed(t, n, b.Name).MTU; got != b.MTU {
 			t.Errorf("MTU %d, want %d", got, b.MTU)
 		}
 	})
 	t.Run("deleted", func(t *testing.T) {
-		on(t, n, func() error { return DeleteLink(b.Name) })
-		on(t, n, func() error { return DeleteLink(b.Name) })
+		hosttest.On(t, n, func() error { return DeleteLink(b.Name) })
+		hosttest.On(t, n, func() error { return DeleteLink(b.Name) })
 		if _, err := n.Link(b.Name); err == nil {
 			t.Error("bridge is still there")
 		}
@@ -58,9 +59,9 @@ func TestEnsureBridge(t *testing.T) {
 
 func TestEnsureBridgeAfterKillBetweenAddAndMark(t *testing.T) {
 	t.Parallel()
-	n := newHost(t)
+	n := hosttest.New(t)
 	b := testBridge()
-	must(t, n.AddBridge(b.Name), n.SetDown(b.Name), n.SetMAC(b.Name, []byte{0x02, 0x68, 0, 0, 0, 1}))
+	hosttest.Must(t, n.AddBridge(b.Name), n.SetDown(b.Name), n.SetMAC(b.Name, []byte{0x02, 0x68, 0, 0, 0, 1}))
 	ensureBridge(t, n, b)
 	if l := linkNamed(t, n, b.Name); !l.Owned() || !l.Up {
 		t.Errorf("left as %+v", l)
@@ -69,24 +70,24 @@ func TestEnsureBridgeAfterKillBetweenAddAndMark(t *testing.T) {
 
 func TestForeignBridgeIsLeftAlone(t *testing.T) {
 	t.Parallel()
-	n := newHost(t)
-	must(t, n.AddBridge("hn-web"))
-	on(t, n, func() error {
+	n := hosttest.New(t)
+	hosttest.Must(t, n.AddBridge("hn-web"))
+	hosttest.On(t, n, func() error {
 		_, err := EnsureBridge(t.Context(), testBridge())
-		wantRefusal(t, err, model.Conflict, "hn-web")
-		wantRefusal(t, DeleteLink("hn-web"), model.Conflict, "hn-web")
+		hosttest.WantRefusal(t, err, model.Conflict, "hn-web")
+		hosttest.WantRefusal(t, DeleteLink("hn-web"), model.Conflict, "hn-web")
 		return nil
 	})
 }
 
 func TestAdoptBridge(t *testing.T) {
 	t.Parallel()
-	n := newHost(t)
+	n := hosttest.New(t)
 	gateway := netip.MustParsePrefix("192.0.2.1/24")
-	must(t, n.AddBridge("br0"), n.AddAddress("br0", "198.51.100.1/24"), n.AddTAP("tap0"))
+	hosttest.Must(t, n.AddBridge("br0"), n.AddAddress("br0", "198.51.100.1/24"), n.AddTAP("tap0"))
 	adopt := func(want bool) {
 		t.Helper()
-		on(t, n, func() error {
+		hosttest.On(t, n, func() error {
 			index, added, err := AdoptBridge(t.Context(), "br0", gateway, false)
 			if added != want || index == 0 {
 				t.Errorf("adopt: index %d, added %v, want %v", index, added, want)
@@ -100,29 +101,29 @@ func TestAdoptBridge(t *testing.T) {
 	if diff := cmp.Diff([]netip.Prefix{gateway}, linkNamed(t, n, "br0").Lent, comparePrefixes); diff != "" {
 		t.Errorf("lent addresses (-want +got):\n%s", diff)
 	}
-	on(t, n, func() error { return ReleaseBridge(t.Context(), "br0", gateway) })
-	on(t, n, func() error { return ReleaseBridge(t.Context(), "br0", gateway) })
+	hosttest.On(t, n, func() error { return ReleaseBridge(t.Context(), "br0", gateway) })
+	hosttest.On(t, n, func() error { return ReleaseBridge(t.Context(), "br0", gateway) })
 	want := []netip.Prefix{netip.MustParsePrefix("198.51.100.1/24")}
 	if diff := cmp.Diff(want, linkNamed(t, n, "br0").Addresses, comparePrefixes); diff != "" {
 		t.Errorf("addresses after release (-want +got):\n%s", diff)
 	}
-	must(t, n.AddAddress("br0", gateway.String()))
+	hosttest.Must(t, n.AddAddress("br0", gateway.String()))
 	adopt(false) // the host's own address
-	on(t, n, func() error {
+	hosttest.On(t, n, func() error {
 		_, _, err := AdoptBridge(t.Context(), "br9", gateway, false)
-		wantRefusal(t, err, model.NotFound, "br9")
+		hosttest.WantRefusal(t, err, model.NotFound, "br9")
 		_, _, err = AdoptBridge(t.Context(), "tap0", gateway, false)
-		wantRefusal(t, err, model.Conflict, "tap0")
+		hosttest.WantRefusal(t, err, model.Conflict, "tap0")
 		return ReleaseBridge(t.Context(), "br9", gateway)
 	})
 }
 
 func TestAnchorLink(t *testing.T) {
 	t.Parallel()
-	n := newHost(t)
-	must(t, n.Sysctl("net/ipv4/ip_forward", "0"))
+	n := hosttest.New(t)
+	hosttest.Must(t, n.Sysctl("net/ipv4/ip_forward", "0"))
 	var index int
-	on(t, n, func() (err error) { index, err = AnchorLink(); return err })
+	hosttest.On(t, n, func() (err error) { index, err = AnchorLink(); return err })
 	if l := linkNamed(t, n, AnchorName); l.Up || l.Index != index || !l.Owned() {
 		t.Errorf("anchor is %+v, want it down, owned, index %d", l, index)
 	}
@@ -133,7 +134,7 @@ func TestAnchorLink(t *testing.T) {
 
 func wantSysctl(t *testing.T, n *lab.Namespace, path, want string) {
 	t.Helper()
-	on(t, n, func() error {
+	hosttest.On(t, n, func() error {
 		got, err := os.ReadFile("/proc/sys/" + path)
 		if string(got) != want {
 			t.Errorf("%s is %q, want %q", path, got, want)

@@ -1,6 +1,6 @@
-// Package host changes and reads the Linux host: links, addresses, routes,
-// network namespaces, sysctl, sockets and the bpf filesystem. It is the only
-// user of netlink, namespaces and /proc.
+// Package host changes and reads the Linux host: links, addresses, routes and
+// network namespaces. It and the packages below it are the only users of netlink,
+// namespaces and /proc.
 //
 // Functions work in the network namespace of the calling OS thread, which for
 // the daemon is that of its process. The Ensure functions make a thing as

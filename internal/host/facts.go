@@ -157,7 +157,7 @@ func addRouter(facts *model.HostFacts, link string, prefix netip.Prefix, router 
 // inputLinks are the links that routing rules name as what a packet comes in by.
 // Those of hostnat's own rules are left out.
 func inputLinks(ctx context.Context) (links []string, err error) {
-	rules, err := dump(ctx, func() ([]netlink.Rule, error) { return netlink.RuleList(unix.AF_INET) })
+	rules, err := Dump(ctx, func() ([]netlink.Rule, error) { return netlink.RuleList(unix.AF_INET) })
 	if err != nil {
 		return nil, fmt.Errorf("list routing rules: %w", err)
 	}

@@ -6,6 +6,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/hostnat/hostnat/dev/lab"
+	"github.com/hostnat/hostnat/internal/host/hosttest"
 	"github.com/hostnat/hostnat/internal/model"
 	"github.com/vishvananda/netlink"
 )
@@ -14,12 +15,12 @@ func TestFacts(t *testing.T) {
 	t.Parallel()
 	top := lab.StartTopology(t, 0)
 	ensureBridge(t, top.Host, testBridge())
-	must(t, lab.Veth(top.Host, "lan1", top.Remote, "x"), top.Host.AddAddress("lan1", "10.20.0.1/16"),
+	hosttest.Must(t, lab.Veth(top.Host, "lan1", top.Remote, "x"), top.Host.AddAddress("lan1", "10.20.0.1/16"),
 		top.Host.AddRoute("10.99.0.0/16", "10.20.0.2"), top.Host.SetMTU(lab.HostLink, 1450),
 		top.Host.Sysctl("net/ipv4/ip_local_port_range", "40000 40999"))
 	addOtherTable(t, top.Host, "10.77.0.0/16", "10.20.0.3")
 	var got model.HostFacts
-	on(t, top.Host, func() (err error) {
+	hosttest.On(t, top.Host, func() (err error) {
 		got, err = Facts(t.Context(), func(link string) bool { return link == "hn-web" })
 		return err
 	})
@@ -54,10 +55,10 @@ func TestFacts(t *testing.T) {
 // what hostnat has lent to it does not.
 func TestFactsOfAnAdoptedBridge(t *testing.T) {
 	t.Parallel()
-	n := newHost(t)
-	must(t, n.AddBridge("br0"), n.AddAddress("br0", "10.5.0.3/24"), n.AddRoute("10.9.0.0/16", "10.5.0.9"))
+	n := hosttest.New(t)
+	hosttest.Must(t, n.AddBridge("br0"), n.AddAddress("br0", "10.5.0.3/24"), n.AddRoute("10.9.0.0/16", "10.5.0.9"))
 	var got model.HostFacts
-	on(t, n, func() error {
+	hosttest.On(t, n, func() error {
 		if _, _, err := AdoptBridge(t.Context(), "br0", netip.MustParsePrefix("172.16.1.1/24"), false); err != nil {
 			return err
 		}
@@ -76,7 +77,7 @@ func TestFactsOfAnAdoptedBridge(t *testing.T) {
 
 func addOtherTable(t *testing.T, n *lab.Namespace, prefix, gateway string) {
 	t.Helper()
-	on(t, n, func() error {
+	hosttest.On(t, n, func() error {
 		return netlink.RouteAdd(&netlink.Route{
 			Table: 100, Dst: ipNet(netip.MustParsePrefix(prefix)), Gw: netip.MustParseAddr(gateway).AsSlice(),
 		})
@@ -85,11 +86,11 @@ func addOtherTable(t *testing.T, n *lab.Namespace, prefix, gateway string) {
 
 func TestDefaultInterface(t *testing.T) {
 	t.Parallel()
-	n := newHost(t)
-	must(t, lab.Veth(n, "a", n, "b"), n.AddAddress("a", "10.1.0.1/24"), n.AddAddress("b", "10.2.0.1/24"))
+	n := hosttest.New(t)
+	hosttest.Must(t, lab.Veth(n, "a", n, "b"), n.AddAddress("a", "10.1.0.1/24"), n.AddAddress("b", "10.2.0.1/24"))
 	want := func(link string, mtu int) {
 		t.Helper()
-		on(t, n, func() error {
+		hosttest.On(t, n, func() error {
 			facts, err := Facts(t.Context(), nil)
 			if facts.DefaultInterface != link || facts.MTU != mtu {
 				t.Errorf("default interface %q, MTU %d; want %q, %d", facts.DefaultInterface, facts.MTU, link, mtu)
@@ -105,7 +106,7 @@ func TestDefaultInterface(t *testing.T) {
 	add := func(r netlink.Route, dst, gateway string) {
 		t.Helper()
 		r.Dst, r.Gw = ipNet(netip.MustParsePrefix(dst)), netip.MustParseAddr(gateway).AsSlice()
-		on(t, n, func() error { return netlink.RouteAdd(&r) })
+		hosttest.On(t, n, func() error { return netlink.RouteAdd(&r) })
 	}
 	want("", 1500)
 	add(netlink.Route{Priority: 200}, "0.0.0.0/0", "10.1.0.2")

@@ -7,6 +7,7 @@ import (
 	"net"
 	"net/netip"
 
+	"github.com/hostnat/hostnat/internal/host/arp"
 	"github.com/hostnat/hostnat/internal/model"
 	"github.com/vishvananda/netlink"
 	"github.com/vishvananda/netlink/nl"
@@ -87,7 +88,7 @@ func Station(ctx context.Context, port string) (model.MAC, bool, error) {
 	if err != nil || link == nil || link.Attrs().MasterIndex == 0 {
 		return "", false, err
 	}
-	entries, err := dump(ctx, func() ([]netlink.Neigh, error) { return bridgeEntries(link.Attrs().Index) })
+	entries, err := Dump(ctx, func() ([]netlink.Neigh, error) { return bridgeEntries(link.Attrs().Index) })
 	if err != nil {
 		return "", false, err
 	}
@@ -138,10 +139,10 @@ func AnnounceGateway(bridge string, gateway netip.Addr) error {
 	if err != nil || link == nil {
 		return err
 	}
-	wire, err := openWire(link)
+	wire, err := arp.Open(link)
 	if err != nil {
 		return err
 	}
 	defer wire.Close()
-	return wire.announce(gateway)
+	return wire.Announce(gateway)
 }

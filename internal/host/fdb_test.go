@@ -6,14 +6,15 @@ import (
 	"time"
 
 	"github.com/hostnat/hostnat/dev/lab"
+	"github.com/hostnat/hostnat/internal/host/hosttest"
 	"github.com/hostnat/hostnat/internal/model"
 )
 
 func TestBridgePort(t *testing.T) {
 	t.Parallel()
-	n, vm := newHost(t), newHost(t)
+	n, vm := hosttest.New(t), hosttest.New(t)
 	index := ensureBridge(t, n, testBridge())
-	must(t, lab.Veth(n, "p0", vm, "eth0"), n.Enslave("p0", testBridge().Name), vm.AddAddress("eth0", testBridge().Gateway.Addr().Next().String()+"/24"))
+	hosttest.Must(t, lab.Veth(n, "p0", vm, "eth0"), n.Enslave("p0", testBridge().Name), vm.AddAddress("eth0", testBridge().Gateway.Addr().Next().String()+"/24"))
 	attrs, err := vm.Link("eth0")
 	if err != nil {
 		t.Fatal(err)
@@ -27,7 +28,7 @@ func TestBridgePort(t *testing.T) {
 	}
 	var got, unknown int
 	var has, hasItself, hasNone bool
-	on(t, n, func() error {
+	hosttest.On(t, n, func() error {
 		got = BridgePort(index, attrs.HardwareAddr)
 		unknown = BridgePort(index, []byte{2, 9, 9, 9, 9, 9})
 		has, hasItself, hasNone = BridgeHasPort(index, port.Index), BridgeHasPort(index, index), BridgeHasPort(index, 1<<20)
@@ -44,18 +45,18 @@ func TestBridgePort(t *testing.T) {
 // TestPinMAC sends from one port with the MAC that another one has.
 func TestPinMAC(t *testing.T) {
 	t.Parallel()
-	n, vm, forger := newHost(t), newHost(t), newHost(t)
+	n, vm, forger := hosttest.New(t), hosttest.New(t), hosttest.New(t)
 	index := ensureBridge(t, n, testBridge())
 	gateway := testBridge().Gateway.Addr()
-	must(t, lab.Veth(n, "p0", vm, "eth0"), n.Enslave("p0", testBridge().Name), vm.AddAddress("eth0", gateway.Next().String()+"/24"))
-	must(t, lab.Veth(n, "p1", forger, "eth0"), n.Enslave("p1", testBridge().Name), forger.AddAddress("eth0", gateway.Next().Next().String()+"/24"))
+	hosttest.Must(t, lab.Veth(n, "p0", vm, "eth0"), n.Enslave("p0", testBridge().Name), vm.AddAddress("eth0", gateway.Next().String()+"/24"))
+	hosttest.Must(t, lab.Veth(n, "p1", forger, "eth0"), n.Enslave("p1", testBridge().Name), forger.AddAddress("eth0", gateway.Next().Next().String()+"/24"))
 	own, err := vm.Link("eth0")
-	must(t, err)
-	must(t, forger.SetMAC("eth0", own.HardwareAddr))
+	hosttest.Must(t, err)
+	hosttest.Must(t, forger.SetMAC("eth0", own.HardwareAddr))
 	port, err := n.Link("p0")
-	must(t, err)
+	hosttest.Must(t, err)
 	behind := func() (port int) {
-		on(t, n, func() error { port = BridgePort(index, own.HardwareAddr); return nil })
+		hosttest.On(t, n, func() error { port = BridgePort(index, own.HardwareAddr); return nil })
 		return port
 	}
 	ping := func(from *lab.Namespace) {
@@ -70,17 +71,17 @@ func TestPinMAC(t *testing.T) {
 		t.Fatalf("the forger does not get what it forges: the MAC is behind %d", got)
 	}
 	for range 2 {
-		on(t, n, func() error { return PinMAC(port.Index, model.MAC(own.HardwareAddr.String())) })
+		hosttest.On(t, n, func() error { return PinMAC(port.Index, model.MAC(own.HardwareAddr.String())) })
 		ping(forger)
 		if got := behind(); got != port.Index {
 			t.Errorf("the MAC is behind port %d, want %d", got, port.Index)
 		}
 	}
-	must(t, n.SetDown("p0"), n.SetUp("p0"))
+	hosttest.Must(t, n.SetDown("p0"), n.SetUp("p0"))
 	if got := behind(); got != port.Index {
 		t.Errorf("after the port was down, the MAC is behind port %d, want %d", got, port.Index)
 	}
-	on(t, n, func() error {
+	hosttest.On(t, n, func() error {
 		if PinMAC(port.Index, "02") == nil || PinMAC(1<<20, "02:00:00:00:00:01") == nil {
 			t.Error("a MAC that is none, or a port that is none, is no error")
 		}

@@ -94,7 +94,7 @@ func (in *inside) setAddress(ctx context.Context, link netlink.Link, prefix neti
 	allowed := func(a netip.Addr) bool {
 		return slices.ContainsFunc(allow, func(p netip.Prefix) bool { return p.Contains(a) })
 	}
-	addrs, err := dump(ctx, func() ([]netlink.Addr, error) { return in.route.AddrList(link, unix.AF_INET) })
+	addrs, err := Dump(ctx, func() ([]netlink.Addr, error) { return in.route.AddrList(link, unix.AF_INET) })
 	if err != nil {
 		return fmt.Errorf("list addresses of %s: %w", link.Attrs().Name, err)
 	}
@@ -121,7 +121,7 @@ func (in *inside) setAddress(ctx context.Context, link netlink.Link, prefix neti
 // setDefaultRoute adds one unless there is one through another link: then the
 // namespace has more than one network, and the first keeps it.
 func (in *inside) setDefaultRoute(ctx context.Context, link netlink.Link, gateway netip.Addr) error {
-	routes, err := dump(ctx, func() ([]netlink.Route, error) { return in.route.RouteList(nil, unix.AF_INET) })
+	routes, err := Dump(ctx, func() ([]netlink.Route, error) { return in.route.RouteList(nil, unix.AF_INET) })
 	if err != nil {
 		return fmt.Errorf("list routes of %s: %w", in.label, err)
 	}

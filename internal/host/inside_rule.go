@@ -73,7 +73,7 @@ func answerRoutes(link int, a netip.Prefix, gateway netip.Addr) []netlink.Route 
 // hasOthers reports whether another link than this one and loopback has an
 // address.
 func (in *inside) hasOthers(ctx context.Context, link netlink.Link) (bool, error) {
-	addrs, err := dump(ctx, func() ([]netlink.Addr, error) { return in.route.AddrList(nil, unix.AF_INET) })
+	addrs, err := Dump(ctx, func() ([]netlink.Addr, error) { return in.route.AddrList(nil, unix.AF_INET) })
 	if err != nil {
 		return false, fmt.Errorf("list addresses in %s: %w", in.label, err)
 	}
@@ -85,7 +85,7 @@ func (in *inside) hasOthers(ctx context.Context, link netlink.Link) (bool, error
 // keepRules reports whether the rule is there, and deletes it if it is not wanted.
 // It deletes others of the same link too, and those of links that are gone.
 func (in *inside) keepRules(ctx context.Context, want *netlink.Rule, wanted bool) (found bool, err error) {
-	links, err := dump(ctx, in.route.LinkList)
+	links, err := Dump(ctx, in.route.LinkList)
 	if err != nil {
 		return false, fmt.Errorf("list links of %s: %w", in.label, err)
 	}
@@ -106,7 +106,7 @@ func (in *inside) keepRules(ctx context.Context, want *netlink.Rule, wanted bool
 
 // answerRules are the rules of hostnat's in the namespace.
 func (in *inside) answerRules(ctx context.Context) ([]netlink.Rule, error) {
-	rules, err := dump(ctx, func() ([]netlink.Rule, error) { return in.route.RuleList(unix.AF_INET) })
+	rules, err := Dump(ctx, func() ([]netlink.Rule, error) { return in.route.RuleList(unix.AF_INET) })
 	if err != nil {
 		return nil, fmt.Errorf("list routing rules of %s: %w", in.label, err)
 	}

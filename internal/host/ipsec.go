@@ -43,7 +43,7 @@ const (
 // themselves what is routed there, and those for packets with a mark. A kernel
 // without IPsec has none.
 func IPsecPolicies(ctx context.Context) ([]IPsecPolicy, error) {
-	messages, err := dump(ctx, func() ([][]byte, error) {
+	messages, err := Dump(ctx, func() ([][]byte, error) {
 		req := nl.NewNetlinkRequest(nl.XFRM_MSG_GETPOLICY, unix.NLM_F_DUMP)
 		req.AddData(nl.NewIfInfomsg(unix.AF_INET))
 		return req.Execute(unix.NETLINK_XFRM, nl.XFRM_MSG_NEWPOLICY)

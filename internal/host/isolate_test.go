@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+	"github.com/hostnat/hostnat/internal/host/hosttest"
 	"github.com/vishvananda/netlink"
 	"golang.org/x/sys/unix"
 
@@ -20,16 +21,16 @@ import (
 
 func TestIsolatePort(t *testing.T) {
 	t.Parallel()
-	n := newHost(t)
+	n := hosttest.New(t)
 	bridge := ensureBridge(t, n, testBridge())
-	must(t, n.AddTAP("tap0"), n.AddTAP("tap1"))
+	hosttest.Must(t, n.AddTAP("tap0"), n.AddTAP("tap1"))
 	ports := make(map[string]int)
 	for _, name := range []string{"tap0", "tap1"} {
-		on(t, n, func() (err error) { ports[name], err = EnsurePort(t.Context(), name, bridge); return err })
+		hosttest.On(t, n, func() (err error) { ports[name], err = EnsurePort(t.Context(), name, bridge); return err })
 	}
 	wantIsolated := func(want map[int]bool) {
 		t.Helper()
-		on(t, n, func() error {
+		hosttest.On(t, n, func() error {
 			links, err := Links(t.Context())
 			got := make(map[int]bool)
 			for _, l := range links {
@@ -44,14 +45,14 @@ func TestIsolatePort(t *testing.T) {
 		})
 	}
 	wantIsolated(map[int]bool{})
-	on(t, n, func() error { return IsolatePort(ports["tap1"], true) })
+	hosttest.On(t, n, func() error { return IsolatePort(ports["tap1"], true) })
 	wantIsolated(map[int]bool{ports["tap1"]: true})
-	on(t, n, func() error { return IsolatePort(ports["tap1"], false) })
+	hosttest.On(t, n, func() error { return IsolatePort(ports["tap1"], false) })
 	wantIsolated(map[int]bool{})
 	// What leaves the bridge leaves its settings there.
-	on(t, n, func() error { return IsolatePort(ports["tap0"], true) })
-	on(t, n, func() error { return ReleasePort("tap0", bridge) })
-	on(t, n, func() (err error) { _, err = EnsurePort(t.Context(), "tap0", bridge); return err })
+	hosttest.On(t, n, func() error { return IsolatePort(ports["tap0"], true) })
+	hosttest.On(t, n, func() error { return ReleasePort("tap0", bridge) })
+	hosttest.On(t, n, func() (err error) { _, err = EnsurePort(t.Context(), "tap0", bridge); return err })
 	wantIsolated(map[int]bool{})
 }
 
@@ -59,7 +60,7 @@ func TestIsolatePort(t *testing.T) {
 // sockets that are bound to one of them find their way all the same.
 func TestUnroutedBridges(t *testing.T) {
 	t.Parallel()
-	n := newHost(t)
+	n := hosttest.New(t)
 	const size = 16
 	var clients []*net.UDPConn
 	for i, name := range []string{"hn-a", "hn-b"} {
@@ -67,19 +68,19 @@ func TestUnroutedBridges(t *testing.T) {
 		b.Name, b.MAC, b.Unrouted = name, model.MAC(fmt.Sprintf("02:68:00:00:00:0%d", i+1)), true
 		index := ensureBridge(t, n, b)
 		wantQuiet(t, n, func() error { _, err := EnsureBridge(t.Context(), b); return err })
-		client, link := newHost(t), "to-"+name
+		client, link := hosttest.New(t), "to-"+name
 		address := b.Gateway.Addr().Next()
-		must(t, lab.Veth(n, link, client, "eth0"), client.AddAddress("eth0", netip.PrefixFrom(address, b.Gateway.Bits()).String()))
-		on(t, n, func() error { _, err := EnsurePort(t.Context(), link, index); return err })
+		hosttest.Must(t, lab.Veth(n, link, client, "eth0"), client.AddAddress("eth0", netip.PrefixFrom(address, b.Gateway.Bits()).String()))
+		hosttest.On(t, n, func() error { _, err := EnsurePort(t.Context(), link, index); return err })
 		wantUnrouted(t, n, name)
-		on(t, client, func() error {
+		hosttest.On(t, client, func() error {
 			conn, err := net.ListenUDP("udp4", &net.UDPAddr{IP: address.AsSlice(), Port: 4000})
 			clients = append(clients, conn)
 			return err
 		})
 		defer clients[i].Close()
 	}
-	on(t, n, func() error {
+	hosttest.On(t, n, func() error {
 		routes, err := listRoutes(t.Context())
 		if len(routes) != 0 {
 			t.Errorf("routes %v", routes)
@@ -87,7 +88,7 @@ func TestUnroutedBridges(t *testing.T) {
 		return err
 	})
 	for i, name := range []string{"hn-a", "hn-b"} {
-		on(t, n, func() error {
+		hosttest.On(t, n, func() error {
 			config := net.ListenConfig{Control: func(_, _ string, c syscall.RawConn) (err error) {
 				return errors.Join(c.Control(func(fd uintptr) { err = unix.BindToDevice(int(fd), name) }), err)
 			}}
@@ -100,7 +101,7 @@ func TestUnroutedBridges(t *testing.T) {
 			return err
 		})
 		buffer := make([]byte, size)
-		must(t, clients[i].SetReadDeadline(time.Now().Add(5*time.Second)))
+		hosttest.Must(t, clients[i].SetReadDeadline(time.Now().Add(5*time.Second)))
 		count, from, err := clients[i].ReadFrom(buffer)
 		if err != nil || string(buffer[:count]) != name || from.(*net.UDPAddr).IP.String() != testBridge().Gateway.Addr().String() {
 			t.Errorf("behind %s came %q from %v, %v", name, buffer[:count], from, err)
@@ -113,7 +114,7 @@ func wantUnrouted(t *testing.T, n *lab.Namespace, link string) {
 	for _, s := range unroutedSettings {
 		wantSysctl(t, n, "net/ipv4/conf/"+link+"/"+s.key, s.value+"\n")
 	}
-	on(t, n, func() error {
+	hosttest.On(t, n, func() error {
 		if !isUnrouted(link) {
 			t.Errorf("the settings of %s are not seen", link)
 		}
@@ -127,9 +128,9 @@ func wantUnrouted(t *testing.T, n *lab.Namespace, link string) {
 func TestUnroutedBridgeOfTheSameSubnet(t *testing.T) {
 	t.Parallel()
 	for _, lanFirst := range []bool{true, false} {
-		n := newHost(t)
-		must(t, lab.Veth(n, "lan0", n, "lan1"))
-		lan := func() { must(t, n.AddAddress("lan0", "172.16.1.77/24")) }
+		n := hosttest.New(t)
+		hosttest.Must(t, lab.Veth(n, "lan0", n, "lan1"))
+		lan := func() { hosttest.Must(t, n.AddAddress("lan0", "172.16.1.77/24")) }
 		if lanFirst {
 			lan()
 		}
@@ -139,7 +140,7 @@ func TestUnroutedBridgeOfTheSameSubnet(t *testing.T) {
 		if !lanFirst {
 			lan()
 		}
-		on(t, n, func() error {
+		hosttest.On(t, n, func() error {
 			for _, to := range []string{"172.16.1.255", "172.16.1.9"} {
 				routes, err := netlink.RouteGet(net.ParseIP(to))
 				if err != nil {
@@ -162,8 +163,8 @@ func TestFilterOfBridges(t *testing.T) {
 	for _, tt := range []struct{ all, byDefault, routed, unrouted string }{
 		{"0", "0", "0", "0"}, {"0", "1", "2", "0"}, {"1", "0", "2", "2"}, {"2", "1", "1", "0"},
 	} {
-		n := newHost(t)
-		must(t, n.Sysctl("net/ipv4/conf/all/rp_filter", tt.all), n.Sysctl("net/ipv4/conf/default/rp_filter", tt.byDefault))
+		n := hosttest.New(t)
+		hosttest.Must(t, n.Sysctl("net/ipv4/conf/all/rp_filter", tt.all), n.Sysctl("net/ipv4/conf/default/rp_filter", tt.byDefault))
 		for name, want := range map[string]string{"hn-a": tt.routed, "hn-b": tt.unrouted} {
 			b := testBridge()
 			b.Name, b.Unrouted = name, name == "hn-b"
@@ -172,17 +173,17 @@ func TestFilterOfBridges(t *testing.T) {
 			wantQuiet(t, n, func() error { _, err := EnsureBridge(t.Context(), b); return err })
 			l := linkNamed(t, n, name)
 			fits := func() (fits bool) {
-				on(t, n, func() error { fits = SettingsFit(l); return nil })
+				hosttest.On(t, n, func() error { fits = SettingsFit(l); return nil })
 				return fits
 			}
 			if !fits() {
 				t.Errorf("%+v: the settings of %s are not seen", tt, name)
 			}
-			must(t, n.Sysctl("net/ipv4/conf/all/rp_filter", "0"), n.Sysctl("net/ipv4/conf/"+name+"/rp_filter", "1"))
+			hosttest.Must(t, n.Sysctl("net/ipv4/conf/all/rp_filter", "0"), n.Sysctl("net/ipv4/conf/"+name+"/rp_filter", "1"))
 			if fits() {
 				t.Errorf("%+v: it is not seen that %s is strict", tt, name)
 			}
-			must(t, n.Sysctl("net/ipv4/conf/all/rp_filter", tt.all))
+			hosttest.Must(t, n.Sysctl("net/ipv4/conf/all/rp_filter", tt.all))
 		}
 	}
 }
@@ -191,15 +192,15 @@ func TestFilterOfBridges(t *testing.T) {
 // version before gave the bridge's the same metric, and had the first one go before.
 func TestGatewayBehindTheLAN(t *testing.T) {
 	t.Parallel()
-	n := newHost(t)
-	must(t, n.AddBridge("br0"))
+	n := hosttest.New(t)
+	hosttest.Must(t, n.AddBridge("br0"))
 	bridges := map[string]func() error{
 		"hn-web": func() error { _, err := EnsureBridge(t.Context(), testBridge()); return err },
 		"br0":    func() error { _, _, err := AdoptBridge(t.Context(), "br0", testBridge().Gateway, false); return err },
 	}
-	on(t, n, bridges["hn-web"])
+	hosttest.On(t, n, bridges["hn-web"])
 	for name, ensure := range bridges {
-		on(t, n, func() error {
+		hosttest.On(t, n, func() error {
 			link, err := findLink(name)
 			if err == nil && name == "br0" {
 				err = sendAddress(unix.RTM_NEWADDR, unix.NLM_F_CREATE, link, address{prefix: testBridge().Gateway, routed: true}, addressMark)
@@ -208,9 +209,9 @@ func TestGatewayBehindTheLAN(t *testing.T) {
 			}
 			return err
 		})
-		on(t, n, ensure)
+		hosttest.On(t, n, ensure)
 		wantQuiet(t, n, ensure)
-		on(t, n, func() error {
+		hosttest.On(t, n, func() error {
 			link, err := findLink(name)
 			if err != nil {
 				return err
@@ -222,8 +223,8 @@ func TestGatewayBehindTheLAN(t *testing.T) {
 			return err
 		})
 	}
-	must(t, lab.Veth(n, "lan0", n, "lan1"), n.AddAddress("lan0", "172.16.1.77/24"))
-	on(t, n, func() error {
+	hosttest.Must(t, lab.Veth(n, "lan0", n, "lan1"), n.AddAddress("lan0", "172.16.1.77/24"))
+	hosttest.On(t, n, func() error {
 		routes, err := netlink.RouteGet(net.ParseIP("172.16.1.9"))
 		if err != nil {
 			return err
@@ -240,13 +241,13 @@ func TestGatewayBehindTheLAN(t *testing.T) {
 // length, and what a version before gave it is not.
 func TestAdoptUnroutedBridge(t *testing.T) {
 	t.Parallel()
-	n := newHost(t)
+	n := hosttest.New(t)
 	gateway := netip.MustParsePrefix("172.16.2.1/32")
 	adopt := func(name string, prefix netip.Prefix, unrouted bool) (added bool) {
-		on(t, n, func() (err error) { _, added, err = AdoptBridge(t.Context(), name, prefix, unrouted); return err })
+		hosttest.On(t, n, func() (err error) { _, added, err = AdoptBridge(t.Context(), name, prefix, unrouted); return err })
 		return added
 	}
-	must(t, n.AddBridge("own"), n.AddAddress("own", "172.16.2.1/24"), n.AddBridge("old"))
+	hosttest.Must(t, n.AddBridge("own"), n.AddAddress("own", "172.16.2.1/24"), n.AddBridge("old"))
 	if adopt("own", gateway, true) {
 		t.Error("the owner's address is not seen")
 	}
@@ -262,9 +263,9 @@ func TestAdoptUnroutedBridge(t *testing.T) {
 // did not know of it, loses its route.
 func TestBridgeLosesItsRoute(t *testing.T) {
 	t.Parallel()
-	n := newHost(t)
+	n := hosttest.New(t)
 	count := func() (count int) {
-		on(t, n, func() error {
+		hosttest.On(t, n, func() error {
 			routes, err := listRoutes(t.Context())
 			count = len(routes)
 			return err
@@ -275,8 +276,8 @@ func TestBridgeLosesItsRoute(t *testing.T) {
 		b := testBridge()
 		b.Unrouted = unrouted
 		ensureBridge(t, n, b)
-		must(t, n.AddBridge(fmt.Sprint("br", i)))
-		on(t, n, func() error {
+		hosttest.Must(t, n.AddBridge(fmt.Sprint("br", i)))
+		hosttest.On(t, n, func() error {
 			_, added, err := AdoptBridge(t.Context(), "br0", netip.MustParsePrefix("172.16.2.1/24"), unrouted)
 			if !added {
 				t.Error("the address is not ours")

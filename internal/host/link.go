@@ -8,6 +8,7 @@ import (
 	"net/netip"
 	"slices"
 
+	"github.com/hostnat/hostnat/internal/host/sysctl"
 	"github.com/hostnat/hostnat/internal/model"
 	"github.com/vishvananda/netlink"
 	"golang.org/x/sys/unix"
@@ -56,7 +57,7 @@ func Links(ctx context.Context) ([]Link, error) {
 	if err != nil {
 		return nil, fmt.Errorf("list links: %w", err)
 	}
-	addrs, err := dump(ctx, func() ([]address, error) { return dumpAddresses(0) })
+	addrs, err := Dump(ctx, func() ([]address, error) { return dumpAddresses(0) })
 	if err != nil {
 		return nil, fmt.Errorf("list addresses: %w", err)
 	}
@@ -110,7 +111,7 @@ func DeleteLink(name string) error {
 
 // findLink returns nil if there is no link of that name.
 func findLink(name string) (netlink.Link, error) {
-	if err := checkLink(name); err != nil {
+	if err := sysctl.CheckLinkName(name); err != nil {
 		return nil, err
 	}
 	link, err := netlink.LinkByName(name)

@@ -64,7 +64,7 @@ func (l Link) attributes() linkAttributes {
 
 // addressesAt returns the IPv4 addresses of the link with an index.
 func addressesAt(ctx context.Context, index int) ([]address, error) {
-	all, err := dump(ctx, func() ([]address, error) { return dumpAddresses(index) })
+	all, err := Dump(ctx, func() ([]address, error) { return dumpAddresses(index) })
 	return slices.DeleteFunc(all, func(a address) bool { return a.link != index }), err // a kernel may not heed the index
 }
 

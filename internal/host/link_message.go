@@ -30,7 +30,7 @@ const (
 // is 0. They are parsed here since package netlink leaves out whether a port is
 // isolated, and takes several times as long.
 func readLinks(ctx context.Context, index int) ([]Link, error) {
-	messages, err := dump(ctx, func() ([][]byte, error) {
+	messages, err := Dump(ctx, func() ([][]byte, error) {
 		flags := 0
 		if index == 0 {
 			flags = unix.NLM_F_DUMP

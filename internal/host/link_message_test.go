@@ -5,6 +5,7 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+	"github.com/hostnat/hostnat/internal/host/hosttest"
 	"github.com/vishvananda/netlink"
 	"github.com/vishvananda/netlink/nl"
 	"golang.org/x/sys/unix"
@@ -15,20 +16,20 @@ import (
 // What is parsed here is what package netlink, which many use, makes of it.
 func TestLinksAreAsPackageNetlinkReadsThem(t *testing.T) {
 	t.Parallel()
-	n := newHost(t)
-	other := newHost(t)
-	must(t, lab.Veth(n, "a", n, "b"), lab.Veth(n, "c", other, "d"), n.AddTAP("tap0"), n.AddAddress("a", "10.0.0.1/24"))
+	n := hosttest.New(t)
+	other := hosttest.New(t)
+	hosttest.Must(t, lab.Veth(n, "a", n, "b"), lab.Veth(n, "c", other, "d"), n.AddTAP("tap0"), n.AddAddress("a", "10.0.0.1/24"))
 	bridge := ensureBridge(t, n, testBridge())
-	on(t, n, func() error {
+	hosttest.On(t, n, func() error {
 		port, err := EnsurePort(t.Context(), "tap0", bridge)
-		must(t, err, IsolatePort(port, true))
+		hosttest.Must(t, err, IsolatePort(port, true))
 		return netlink.LinkAdd(&netlink.Macvlan{LinkAttrs: netlink.LinkAttrs{Name: "over-a", ParentIndex: linkIndex(t, "a")}, Mode: netlink.MACVLAN_MODE_BRIDGE})
 	})
-	on(t, n, func() error {
+	hosttest.On(t, n, func() error {
 		got, err := Links(t.Context())
-		must(t, err)
+		hosttest.Must(t, err)
 		list, err := netlink.LinkList()
-		must(t, err)
+		hosttest.Must(t, err)
 		var want []Link
 		for _, l := range list {
 			want = append(want, linkFrom(l))
@@ -61,14 +62,14 @@ func TestLinksAreAsPackageNetlinkReadsThem(t *testing.T) {
 func linkIndex(t *testing.T, name string) int {
 	t.Helper()
 	l, err := netlink.LinkByName(name)
-	must(t, err)
+	hosttest.Must(t, err)
 	return l.Attrs().Index
 }
 
 func TestLinkAtThatIsNotThere(t *testing.T) {
 	t.Parallel()
-	n := newHost(t)
-	on(t, n, func() error {
+	n := hosttest.New(t)
+	hosttest.On(t, n, func() error {
 		for _, index := range []int{-1, 0, 4711} {
 			if l, found, err := LinkAt(t.Context(), index); found || err != nil {
 				t.Errorf("link %d: %+v, %v, want none", index, l, err)

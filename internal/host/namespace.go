@@ -9,6 +9,7 @@ import (
 	"strconv"
 	"strings"
 
+	"github.com/hostnat/hostnat/internal/host/self"
 	"github.com/hostnat/hostnat/internal/model"
 	"github.com/vishvananda/netlink"
 	"golang.org/x/sys/unix"
@@ -109,7 +110,7 @@ func openProcess(target string) (*Namespace, error) {
 // processStart returns when a process began, in clock ticks since the machine did
 // (proc_pid_stat(5), field 22).
 func processStart(pid int) (uint64, error) {
-	fields, err := processFields(pid)
+	fields, err := self.ProcessFields(pid)
 	if err != nil {
 		return 0, err
 	}
@@ -117,19 +118,6 @@ func processStart(pid int) (uint64, error) {
 		return 0, fmt.Errorf("process %d: %d fields", pid, len(fields))
 	}
 	return strconv.ParseUint(fields[19], 10, 64)
-}
-
-// processFields are those of /proc/PID/stat from the third on.
-func processFields(pid int) ([]string, error) {
-	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
-	if err != nil {
-		return nil, err
-	}
-	name := strings.LastIndex(string(text), ") ") // which may have anything in it
-	if name < 0 {
-		return nil, fmt.Errorf("process %d: %q", pid, text)
-	}
-	return strings.Fields(string(text[name+2:])), nil
 }
 
 // openNamespace opens path only after it has seen that it is a namespace: to

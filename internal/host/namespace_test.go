@@ -8,18 +8,19 @@ import (
 	"testing"
 
 	"github.com/hostnat/hostnat/dev/lab"
+	"github.com/hostnat/hostnat/internal/host/hosttest"
 	"github.com/hostnat/hostnat/internal/model"
 	"golang.org/x/sys/unix"
 )
 
 func TestOpenNamespaceRefuses(t *testing.T) {
 	t.Parallel()
-	n := newHost(t)
+	n := hosttest.New(t)
 	dir := t.TempDir()
 	plain, fifo := filepath.Join(dir, "plain"), filepath.Join(dir, "fifo")
-	must(t, os.WriteFile(plain, nil, 0o600), unix.Mkfifo(fifo, 0o600))
+	hosttest.Must(t, os.WriteFile(plain, nil, 0o600), unix.Mkfifo(fifo, 0o600))
 	gone := exec.Command("true")
-	must(t, gone.Run())
+	hosttest.Must(t, gone.Run())
 	tests := []struct {
 		name   string
 		kind   model.EndpointKind
@@ -44,21 +45,21 @@ func TestOpenNamespaceRefuses(t *testing.T) {
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
 			_, err := OpenNamespace(tt.kind, tt.target)
-			wantRefusal(t, err, tt.code, tt.naming)
+			hosttest.WantRefusal(t, err, tt.code, tt.naming)
 		})
 	}
-	on(t, n, func() error { // seen from inside, the namespace is the host's
+	hosttest.On(t, n, func() error { // seen from inside, the namespace is the host's
 		_, err := OpenNamespace(model.KindNetns, n.Name)
-		wantRefusal(t, err, model.Conflict, "host's own")
+		hosttest.WantRefusal(t, err, model.Conflict, "host's own")
 		return nil
 	})
 }
 
 func TestOpenNamespace(t *testing.T) {
 	t.Parallel()
-	n := newHost(t)
+	n := hosttest.New(t)
 	sleep := n.Command(t.Context(), "sleep", "60")
-	must(t, sleep.Start())
+	hosttest.Must(t, sleep.Start())
 	defer func() { _ = sleep.Process.Kill(); _ = sleep.Wait() }()
 	waitInside(t, sleep.Process.Pid)
 	for kind, target := range map[model.EndpointKind][]string{
@@ -71,7 +72,7 @@ func TestOpenNamespace(t *testing.T) {
 				t.Errorf("%s %s: %v", kind, s, err)
 				continue
 			}
-			must(t, ns.Close())
+			hosttest.Must(t, ns.Close())
 		}
 	}
 }
@@ -87,5 +88,5 @@ func waitInside(t *testing.T, pid int) {
 		ns.Close()
 		return true
 	})
-	must(t, err)
+	hosttest.Must(t, err)
 }

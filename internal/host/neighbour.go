@@ -24,7 +24,7 @@ const alive = unix.NUD_REACHABLE | unix.NUD_STALE | unix.NUD_DELAY | unix.NUD_PR
 // links. The kernel bounds how many that are, and keeps them long after they
 // have gone: see BridgePort for whether a bridge has heard of one lately.
 func Neighbours(ctx context.Context) ([]Neighbour, error) {
-	table, err := dump(ctx, func() ([]netlink.Neigh, error) { return netlink.NeighList(0, unix.AF_INET) })
+	table, err := Dump(ctx, func() ([]netlink.Neigh, error) { return netlink.NeighList(0, unix.AF_INET) })
 	if err != nil {
 		return nil, fmt.Errorf("list neighbours: %w", err)
 	}

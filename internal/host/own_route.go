@@ -117,7 +117,7 @@ func OwnRoutes(ctx context.Context) ([]OwnRoute, error) {
 		{InsideTable, routeOrigin}, {transparentTable, routeOrigin},
 		{unix.RT_TABLE_MAIN, unix.RTPROT_KERNEL}, {unix.RT_TABLE_LOCAL, unix.RTPROT_KERNEL},
 	} {
-		found, err := dump(ctx, q.run)
+		found, err := Dump(ctx, q.run)
 		if err != nil {
 			return nil, fmt.Errorf("list routes of table %d: %w", q.table, err)
 		}

@@ -8,6 +8,7 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+	"github.com/hostnat/hostnat/internal/host/hosttest"
 	"golang.org/x/sys/unix"
 
 	"github.com/hostnat/hostnat/dev/lab"
@@ -27,15 +28,15 @@ func ipOn(t *testing.T, n *lab.Namespace, argv ...string) string {
 // an address is what GatewayRoutes says.
 func TestOwnRoutes(t *testing.T) {
 	t.Parallel()
-	n := newHost(t)
+	n := hosttest.New(t)
 	subnet := netip.MustParsePrefix("172.16.1.0/24")
 	var index int
-	on(t, n, func() (err error) {
+	hosttest.On(t, n, func() (err error) {
 		index, err = EnsureBridge(t.Context(), testBridge())
 		return err
 	})
 	own := func() (routes []OwnRoute) {
-		on(t, n, func() (err error) {
+		hosttest.On(t, n, func() (err error) {
 			routes, err = OwnRoutes(t.Context())
 			return err
 		})
@@ -58,7 +59,7 @@ func TestOwnRoutes(t *testing.T) {
 		{Table: InsideTable, Type: unix.RTN_THROW, Prefix: netip.MustParsePrefix("172.16.1.128/25")},
 	}
 	for _, r := range ways {
-		on(t, n, func() error { return AddRoute(r) })
+		hosttest.On(t, n, func() error { return AddRoute(r) })
 	}
 	contains("own table", ways)
 	if got, want := strings.Fields(ipOn(t, n, "route", "get", "172.16.1.9"))[2], "hn-web"; got != want {
@@ -72,24 +73,24 @@ func TestOwnRoutes(t *testing.T) {
 		if slices.Contains(own(), r) {
 			t.Errorf("after the flush: %+v is still there", r)
 		}
-		on(t, n, func() error { return AddRoute(r) })
+		hosttest.On(t, n, func() error { return AddRoute(r) })
 	}
 	contains("added again", slices.Concat(gateway, ways))
 	wantQuietly := own()
 	for _, r := range gateway {
-		on(t, n, func() error { return AddRoute(r) })
+		hosttest.On(t, n, func() error { return AddRoute(r) })
 	}
 	if diff := cmp.Diff(wantQuietly, own(), cmp.Comparer(func(a, b netip.Prefix) bool { return a == b }), cmp.Comparer(func(a, b netip.Addr) bool { return a == b })); diff != "" {
 		t.Errorf("added twice (-want +got):\n%s", diff)
 	}
 
 	moved := OwnRoute{Table: InsideTable, Type: unix.RTN_THROW, Prefix: subnet}
-	on(t, n, func() error { return AddRoute(moved) })
+	hosttest.On(t, n, func() error { return AddRoute(moved) })
 	contains("one in the place of another", []OwnRoute{moved, ways[1]})
 	if slices.Contains(own(), ways[0]) {
 		t.Error("the route before is still there")
 	}
-	on(t, n, func() error { return DeleteRouting(t.Context()) })
+	hosttest.On(t, n, func() error { return DeleteRouting(t.Context()) })
 	contains("after hostnat's tables were emptied", gateway)
 	if left := slices.DeleteFunc(own(), func(r OwnRoute) bool { return !IsOwnTable(r.Table) }); len(left) > 0 {
 		t.Errorf("left: %+v", left)
@@ -132,13 +133,13 @@ func TestInsideRule(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			n := newHost(t)
+			n := hosttest.New(t)
 			for _, r := range test.rules {
 				ipOn(t, n, append([]string{"rule"}, strings.Fields(r)...)...)
 			}
 			want := OwnRule{Priority: test.want, From: "lo", Table: InsideTable}
 			choose := func() (got OwnRule) {
-				on(t, n, func() error {
+				hosttest.On(t, n, func() error {
 					rules, err := RoutingRules(t.Context())
 					got = InsideRule(rules, []netip.Prefix{netip.MustParsePrefix("172.16.1.0/24"), netip.MustParsePrefix("172.16.2.0/24")})
 					return err
@@ -149,11 +150,11 @@ func TestInsideRule(t *testing.T) {
 			if diff := cmp.Diff(want, got); diff != "" {
 				t.Fatalf("(-want +got):\n%s", diff)
 			}
-			on(t, n, func() error { return AddRule(got) })
+			hosttest.On(t, n, func() error { return AddRule(got) })
 			if diff := cmp.Diff(want, choose()); diff != "" {
 				t.Errorf("once it is there (-want +got):\n%s", diff)
 			}
-			on(t, n, func() error { return DeleteRouting(t.Context()) })
+			hosttest.On(t, n, func() error { return DeleteRouting(t.Context()) })
 			if left := ipOn(t, n, "rule", "show"); strings.Contains(left, "1752058190") {
 				t.Errorf("left after all were deleted:\n%s", left)
 			}

@@ -85,7 +85,7 @@ func routingRuleFrom(r netlink.Rule) RoutingRule {
 // RoutingRules returns all IPv4 rules in the order in which the kernel goes through
 // them.
 func RoutingRules(ctx context.Context) ([]RoutingRule, error) {
-	all, err := dump(ctx, func() ([]netlink.Rule, error) { return netlink.RuleList(unix.AF_INET) })
+	all, err := Dump(ctx, func() ([]netlink.Rule, error) { return netlink.RuleList(unix.AF_INET) })
 	if err != nil {
 		return nil, fmt.Errorf("list routing rules: %w", err)
 	}

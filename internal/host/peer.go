@@ -21,7 +21,7 @@ func PeerOf(ctx context.Context, pid, mac string) (string, error) {
 		return "", err
 	}
 	defer in.close()
-	links, err := dump(ctx, in.route.LinkList)
+	links, err := Dump(ctx, in.route.LinkList)
 	if err != nil {
 		return "", err
 	}

@@ -32,7 +32,7 @@ func pinNeighbour(set func(*netlink.Neigh) error, link netlink.Link, a netip.Add
 // onlyNeighbour is pinNeighbour for a link of the host at whose other end there
 // is nobody else: who else was pinned there is forgotten.
 func onlyNeighbour(ctx context.Context, link netlink.Link, a netip.Addr, mac model.MAC) error {
-	have, err := dump(ctx, func() ([]netlink.Neigh, error) { return neighboursOn(link.Attrs().Index) })
+	have, err := Dump(ctx, func() ([]netlink.Neigh, error) { return neighboursOn(link.Attrs().Index) })
 	if err != nil {
 		return fmt.Errorf("list neighbours on %s: %w", link.Attrs().Name, err)
 	}

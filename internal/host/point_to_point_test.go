@@ -9,6 +9,7 @@ import (
 	"testing"
 
 	"github.com/hostnat/hostnat/dev/lab"
+	"github.com/hostnat/hostnat/internal/host/hosttest"
 	"github.com/hostnat/hostnat/internal/model"
 	"github.com/vishvananda/netlink"
 )
@@ -24,7 +25,7 @@ func testPointToPoint() PointToPoint {
 func wantPinned(t *testing.T, n *lab.Namespace, link string, want ...string) {
 	t.Helper()
 	out, err := n.Command(t.Context(), "ip", "-4", "neigh", "show", "dev", link, "nud", "permanent").Output()
-	must(t, err)
+	hosttest.Must(t, err)
 	var got []string
 	for line := range strings.Lines(string(out)) {
 		fields := strings.Fields(line)
@@ -39,8 +40,8 @@ func noGuard(int) error { return nil }
 
 func TestEnsurePointToPoint(t *testing.T) {
 	t.Parallel()
-	n := newHost(t)
-	must(t, n.AddTAP("tap0"), n.SetDown("tap0"), n.Sysctl("net/ipv4/conf/tap0/rp_filter", "2"), n.Sysctl("net/ipv4/conf/tap0/arp_ignore", "8"))
+	n := hosttest.New(t)
+	hosttest.Must(t, n.AddTAP("tap0"), n.SetDown("tap0"), n.Sysctl("net/ipv4/conf/tap0/rp_filter", "2"), n.Sysctl("net/ipv4/conf/tap0/arp_ignore", "8"))
 	was := linkNamed(t, n, "tap0")
 	wanted := testPointToPoint()
 	var index int
@@ -52,7 +53,7 @@ func TestEnsurePointToPoint(t *testing.T) {
 		}
 		return nil
 	}
-	on(t, n, func() (err error) { index, err = EnsurePointToPoint(t.Context(), "tap0", wanted, guard); return err })
+	hosttest.On(t, n, func() (err error) { index, err = EnsurePointToPoint(t.Context(), "tap0", wanted, guard); return err })
 	l := linkNamed(t, n, "tap0")
 	if guarded != index || l.Index != index || l.MAC != wanted.MAC || !l.Up || !l.PointToPoint || l.Owned() ||
 		!slices.Equal(l.Unrouted, []netip.Prefix{wanted.Gateway}) || !slices.Equal(l.Lent, l.Unrouted) {
@@ -60,23 +61,23 @@ func TestEnsurePointToPoint(t *testing.T) {
 	}
 	wantUnrouted(t, n, "tap0")
 	wantPinned(t, n, "tap0", "172.16.1.2 02:42:ac:10:01:02")
-	on(t, n, func() error { return CheckPointToPoint(t.Context(), "tap0") })
+	hosttest.On(t, n, func() error { return CheckPointToPoint(t.Context(), "tap0") })
 	wantQuiet(t, n, func() error { _, err := EnsurePointToPoint(t.Context(), "tap0", wanted, noGuard); return err })
 
 	// Another gateway takes the place of the first; an address of the owner's stays.
-	must(t, n.AddAddress("tap0", "192.0.2.7/32"))
+	hosttest.Must(t, n.AddAddress("tap0", "192.0.2.7/32"))
 	moved := wanted
 	moved.Gateway, moved.Endpoint = netip.MustParsePrefix("172.16.9.1/24"), netip.MustParseAddr("172.16.9.2")
-	on(t, n, func() error { _, err := EnsurePointToPoint(t.Context(), "tap0", moved, noGuard); return err })
+	hosttest.On(t, n, func() error { _, err := EnsurePointToPoint(t.Context(), "tap0", moved, noGuard); return err })
 	if l := linkNamed(t, n, "tap0"); !slices.Equal(l.Lent, []netip.Prefix{moved.Gateway}) || len(l.Addresses) != 2 {
 		t.Errorf("moved link is %+v", l)
 	}
 	wantPinned(t, n, "tap0", "172.16.9.2 02:42:ac:10:01:02")
-	must(t, n.DeleteAddress("tap0", "192.0.2.7/32"))
+	hosttest.Must(t, n.DeleteAddress("tap0", "192.0.2.7/32"))
 
-	on(t, n, func() error { return ReleasePointToPoint(t.Context(), "tap0") })
-	on(t, n, func() error { return ReleasePointToPoint(t.Context(), "tap0") })
-	on(t, n, func() error { return ReleasePointToPoint(t.Context(), "tap9") })
+	hosttest.On(t, n, func() error { return ReleasePointToPoint(t.Context(), "tap0") })
+	hosttest.On(t, n, func() error { return ReleasePointToPoint(t.Context(), "tap0") })
+	hosttest.On(t, n, func() error { return ReleasePointToPoint(t.Context(), "tap9") })
 	if l := linkNamed(t, n, "tap0"); l.MAC != was.MAC || l.PointToPoint || len(l.Addresses) > 0 {
 		t.Errorf("released link is %+v, it was %+v", l, was)
 	}
@@ -89,10 +90,10 @@ func TestEnsurePointToPoint(t *testing.T) {
 // A guard that fails leaves the host without an address there.
 func TestEnsurePointToPointWithoutGuard(t *testing.T) {
 	t.Parallel()
-	n := newHost(t)
-	must(t, n.AddTAP("tap0"))
+	n := hosttest.New(t)
+	hosttest.Must(t, n.AddTAP("tap0"))
 	failure := errors.New("no program")
-	on(t, n, func() error {
+	hosttest.On(t, n, func() error {
 		_, err := EnsurePointToPoint(t.Context(), "tap0", testPointToPoint(), func(int) error { return failure })
 		if !errors.Is(err, failure) {
 			t.Errorf("got %v", err)
@@ -106,18 +107,18 @@ func TestEnsurePointToPointWithoutGuard(t *testing.T) {
 
 func TestEnsurePointToPointRefuses(t *testing.T) {
 	t.Parallel()
-	n := newHost(t)
-	must(t, n.AddTAP("tap0"), n.AddBridge("other", "tap0"), lab.Veth(n, "uplink", n, "x"), n.AddAddress("uplink", "192.0.2.7/24"))
+	n := hosttest.New(t)
+	hosttest.Must(t, n.AddTAP("tap0"), n.AddBridge("other", "tap0"), lab.Veth(n, "uplink", n, "x"), n.AddAddress("uplink", "192.0.2.7/24"))
 	for link, want := range map[string]struct {
 		code   model.Code
 		naming string
 	}{
 		"tap9": {model.NotFound, "tap9"}, "tap0": {model.Conflict, "other"}, "lo": {model.Conflict, "lo"}, "uplink": {model.Conflict, "192.0.2.7"},
 	} {
-		on(t, n, func() error {
+		hosttest.On(t, n, func() error {
 			_, err := EnsurePointToPoint(t.Context(), link, testPointToPoint(), noGuard)
-			wantRefusal(t, err, want.code, want.naming)
-			wantRefusal(t, CheckPointToPoint(t.Context(), link), want.code, want.naming)
+			hosttest.WantRefusal(t, err, want.code, want.naming)
+			hosttest.WantRefusal(t, CheckPointToPoint(t.Context(), link), want.code, want.naming)
 			return nil
 		})
 	}
@@ -127,15 +128,15 @@ func TestEnsurePointToPointRefuses(t *testing.T) {
 // and one address, and no route to either.
 func TestEnsureVethAsPointToPoint(t *testing.T) {
 	t.Parallel()
-	host := newHost(t)
+	host := hosttest.New(t)
 	for _, name := range []string{"hv-c1", "hv-c2"} {
-		inside := newHost(t)
+		inside := hosttest.New(t)
 		v := Veth{
 			Name: name, PointToPoint: testPointToPoint(), Namespace: openNS(t, host, inside), IfName: "eth0",
 			MAC: "02:42:ac:10:01:02", Address: netip.MustParsePrefix("172.16.1.2/24"), Gateway: netip.MustParseAddr("172.16.1.1"), MTU: 1400,
 			GatewayMAC: testPointToPoint().MAC,
 		}
-		on(t, host, func() error { _, err := EnsureVeth(t.Context(), v); return err })
+		hosttest.On(t, host, func() error { _, err := EnsureVeth(t.Context(), v); return err })
 		wantQuiet(t, host, func() error { _, err := EnsureVeth(t.Context(), v); return err })
 		l := linkNamed(t, host, name)
 		if l.MAC != v.PointToPoint.MAC || l.MasterIndex != 0 || !l.Up || !l.Owned() || l.PointToPoint || len(l.Lent) > 0 ||
@@ -148,7 +149,7 @@ func TestEnsureVethAsPointToPoint(t *testing.T) {
 		wantPinned(t, host, name, "172.16.1.2 02:42:ac:10:01:02")
 		wantPinned(t, inside, "eth0", "172.16.1.1 02:68:6e:80:00:09")
 		v.Gateway = netip.MustParseAddr("172.16.1.9")
-		on(t, host, func() error { _, err := EnsureVeth(t.Context(), v); return err })
+		hosttest.On(t, host, func() error { _, err := EnsureVeth(t.Context(), v); return err })
 		wantPinned(t, inside, "eth0", "172.16.1.9 02:68:6e:80:00:09")
 	}
 	routes, err := host.Routes()
@@ -162,10 +163,10 @@ func TestEnsureVethAsPointToPoint(t *testing.T) {
 func TestPointToPointOfBefore(t *testing.T) {
 	t.Parallel()
 	for _, adopted := range []bool{false, true} {
-		n := newHost(t)
-		must(t, n.AddTAP("tap0"), n.Sysctl("net/ipv4/conf/tap0/rp_filter", "0"), n.Sysctl("net/ipv4/conf/tap0/arp_ignore", "2"))
+		n := hosttest.New(t)
+		hosttest.Must(t, n.AddTAP("tap0"), n.Sysctl("net/ipv4/conf/tap0/rp_filter", "0"), n.Sysctl("net/ipv4/conf/tap0/arp_ignore", "2"))
 		mark := ""
-		on(t, n, func() error {
+		hosttest.On(t, n, func() error {
 			link, err := findLink("tap0")
 			if err != nil {
 				return err
@@ -178,7 +179,7 @@ func TestPointToPointOfBefore(t *testing.T) {
 				_, err := EnsurePointToPoint(t.Context(), "tap0", testPointToPoint(), noGuard)
 				return err
 			}
-			on(t, n, ensure)
+			hosttest.On(t, n, ensure)
 			wantUnrouted(t, n, "tap0")
 			wantQuiet(t, n, ensure)
 			names := linkAttrs(t, n, "tap0").AltNames
@@ -186,7 +187,7 @@ func TestPointToPointOfBefore(t *testing.T) {
 				t.Errorf("marks are %v", names)
 			}
 			// Who was killed in between has left both.
-			on(t, n, func() error {
+			hosttest.On(t, n, func() error {
 				link, err := findLink("tap0")
 				if err != nil {
 					return err
@@ -194,7 +195,7 @@ func TestPointToPointOfBefore(t *testing.T) {
 				return netlink.LinkAddAltName(link, mark)
 			})
 		}
-		on(t, n, func() error { return ReleasePointToPoint(t.Context(), "tap0") })
+		hosttest.On(t, n, func() error { return ReleasePointToPoint(t.Context(), "tap0") })
 		wantSysctl(t, n, "net/ipv4/conf/tap0/rp_filter", "2\n")
 		wantSysctl(t, n, "net/ipv4/conf/tap0/accept_local", "0\n")
 		wantSysctl(t, n, "net/ipv4/conf/tap0/arp_ignore", "2\n")
@@ -207,7 +208,7 @@ func TestPointToPointOfBefore(t *testing.T) {
 func linkAttrs(t *testing.T, n *lab.Namespace, name string) *netlink.LinkAttrs {
 	t.Helper()
 	attrs, err := n.Link(name)
-	must(t, err)
+	hosttest.Must(t, err)
 	return attrs
 }
 

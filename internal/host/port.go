@@ -1,6 +1,7 @@
 package host
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -85,7 +86,7 @@ func findPort(ctx context.Context, name string, bridge int) (netlink.Link, error
 	}
 	l := linkFrom(link)
 	if master := l.MasterIndex; master != 0 && master != bridge {
-		return nil, model.Errorf(model.Conflict, "link %s is a port of %s", name, linkName(master)).WithHint("take it out there, or use another link")
+		return nil, model.Errorf(model.Conflict, "link %s is a port of %s", name, cmp.Or(LinkName(master), fmt.Sprintf("link %d", master))).WithHint("take it out there, or use another link")
 	}
 	if !l.HasEthernet || l.Loopback || l.Type == "bridge" {
 		return nil, model.Errorf(model.Conflict, "link %s of type %s cannot be a port of a bridge", name, l.Type).WithHint("use a link with Ethernet frames, such as a TAP")
@@ -98,15 +99,6 @@ func findPort(ctx context.Context, name string, bridge int) (netlink.Link, error
 		return nil, model.Errorf(model.Conflict, "link %s has the host's address %s", name, addrs[0].prefix.Addr()).WithHint("use a link that is there for the endpoint alone")
 	}
 	return link, nil
-}
-
-// linkName names a link for a message.
-func linkName(index int) string {
-	link, err := netlink.LinkByIndex(index)
-	if err != nil {
-		return fmt.Sprintf("link %d", index)
-	}
-	return link.Attrs().Name
 }
 
 // plugOut is how long a plug is out: the other end tells its programs of its carrier

@@ -6,6 +6,7 @@ import (
 	"testing"
 
 	"github.com/hostnat/hostnat/dev/lab"
+	"github.com/hostnat/hostnat/internal/host/hosttest"
 	"github.com/hostnat/hostnat/internal/model"
 	"github.com/vishvananda/netlink"
 	"github.com/vishvananda/netlink/nl"
@@ -14,18 +15,18 @@ import (
 
 func TestEnsurePort(t *testing.T) {
 	t.Parallel()
-	n := newHost(t)
+	n := hosttest.New(t)
 	bridge := ensureBridge(t, n, testBridge())
-	must(t, n.AddTAP("tap0"), n.SetDown("tap0"))
+	hosttest.Must(t, n.AddTAP("tap0"), n.SetDown("tap0"))
 	var index int
-	on(t, n, func() (err error) { index, err = EnsurePort(t.Context(), "tap0", bridge); return err })
+	hosttest.On(t, n, func() (err error) { index, err = EnsurePort(t.Context(), "tap0", bridge); return err })
 	if l := linkNamed(t, n, "tap0"); l.MasterIndex != bridge || !l.Up || l.Index != index || l.Type != "tuntap" {
 		t.Errorf("port is %+v", l)
 	}
 	wantQuiet(t, n, func() error { _, err := EnsurePort(t.Context(), "tap0", bridge); return err })
-	on(t, n, func() error { return ReleasePort("tap0", bridge) })
-	on(t, n, func() error { return ReleasePort("tap0", bridge) })
-	on(t, n, func() error { return ReleasePort("tap9", bridge) })
+	hosttest.On(t, n, func() error { return ReleasePort("tap0", bridge) })
+	hosttest.On(t, n, func() error { return ReleasePort("tap0", bridge) })
+	hosttest.On(t, n, func() error { return ReleasePort("tap9", bridge) })
 	if l := linkNamed(t, n, "tap0"); l.MasterIndex != 0 {
 		t.Errorf("released port is %+v", l)
 	}
@@ -33,9 +34,9 @@ func TestEnsurePort(t *testing.T) {
 
 func TestEnsurePortRefuses(t *testing.T) {
 	t.Parallel()
-	n := newHost(t)
+	n := hosttest.New(t)
 	bridge := ensureBridge(t, n, testBridge())
-	must(t, n.AddTAP("tap0"), n.AddBridge("other", "tap0"), lab.Veth(n, "uplink", n, "x"), n.AddAddress("uplink", "192.0.2.7/24"))
+	hosttest.Must(t, n.AddTAP("tap0"), n.AddBridge("other", "tap0"), lab.Veth(n, "uplink", n, "x"), n.AddAddress("uplink", "192.0.2.7/24"))
 	tests := []struct {
 		name, link string
 		code       model.Code
@@ -50,10 +51,10 @@ func TestEnsurePortRefuses(t *testing.T) {
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
-			on(t, n, func() error {
+			hosttest.On(t, n, func() error {
 				_, err := EnsurePort(t.Context(), tt.link, bridge)
-				wantRefusal(t, err, tt.code, tt.naming)
-				wantRefusal(t, CheckPort(t.Context(), tt.link, 0), tt.code, tt.naming)
+				hosttest.WantRefusal(t, err, tt.code, tt.naming)
+				hosttest.WantRefusal(t, CheckPort(t.Context(), tt.link, 0), tt.code, tt.naming)
 				return nil
 			})
 		})
@@ -63,28 +64,28 @@ func TestEnsurePortRefuses(t *testing.T) {
 // TestBounceCarrier looks from the other end: the plug was pulled and put back.
 func TestBounceCarrier(t *testing.T) {
 	t.Parallel()
-	n, vm := newHost(t), newHost(t)
+	n, vm := hosttest.New(t), hosttest.New(t)
 	bridge := ensureBridge(t, n, testBridge())
-	must(t, lab.Veth(n, "p0", vm, "eth0"), n.Enslave("p0", testBridge().Name))
+	hosttest.Must(t, lab.Veth(n, "p0", vm, "eth0"), n.Enslave("p0", testBridge().Name))
 	port, err := n.Link("p0")
-	must(t, err)
+	hosttest.Must(t, err)
 	before := carrierChanges(t, vm, "eth0")
-	on(t, n, func() error { return BounceCarrier([]int{port.Index, 1 << 20}) })
+	hosttest.On(t, n, func() error { return BounceCarrier([]int{port.Index, 1 << 20}) })
 	if got := carrierChanges(t, vm, "eth0"); got != before+2 {
 		t.Errorf("the other end's carrier changed %d times, want twice", got-before)
 	}
 	if l := linkNamed(t, n, "p0"); !l.Up || l.MasterIndex != bridge {
 		t.Errorf("the port is %+v", l)
 	}
-	on(t, n, func() error { return BounceCarrier(nil) })
+	hosttest.On(t, n, func() error { return BounceCarrier(nil) })
 }
 
 // carrierChanges is how often a link's carrier has come or gone.
 func carrierChanges(t *testing.T, n *lab.Namespace, name string) (count uint32) {
 	t.Helper()
 	attrs, err := n.Link(name)
-	must(t, err)
-	on(t, n, func() error {
+	hosttest.Must(t, err)
+	hosttest.On(t, n, func() error {
 		req := nl.NewNetlinkRequest(unix.RTM_GETLINK, 0)
 		head := nl.NewIfInfomsg(unix.AF_UNSPEC)
 		head.Index = int32(attrs.Index)
@@ -107,9 +108,9 @@ func carrierChanges(t *testing.T, n *lab.Namespace, name string) (count uint32) 
 // A bridge takes no more than so many ports; who is one too many is told so.
 func TestPortTooMany(t *testing.T) {
 	t.Parallel()
-	n := newHost(t)
-	must(t, n.AddBridge("br0"))
-	on(t, n, func() error {
+	n := hosttest.New(t)
+	hosttest.Must(t, n.AddBridge("br0"))
+	hosttest.On(t, n, func() error {
 		bridge, err := netlink.LinkByName("br0")
 		if err != nil {
 			return err
@@ -125,7 +126,7 @@ func TestPortTooMany(t *testing.T) {
 			}
 		}
 		_, err = EnsurePort(t.Context(), fmt.Sprintf("p%d", maxPorts), bridge.Attrs().Index)
-		wantRefusal(t, err, model.Exhausted, "1023 ports")
+		hosttest.WantRefusal(t, err, model.Exhausted, "1023 ports")
 		return nil
 	})
 }

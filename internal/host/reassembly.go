@@ -9,6 +9,7 @@ import (
 	"os"
 	"runtime"
 
+	"github.com/hostnat/hostnat/internal/host/sysctl"
 	"github.com/vishvananda/netlink"
 	"github.com/vishvananda/netns"
 	"golang.org/x/sys/unix"
@@ -116,11 +117,11 @@ func enterReassembly(attach func() error) (*Namespace, error) {
 		return nil, fmt.Errorf("make a namespace for fragments: %w", err)
 	}
 	for _, s := range reassemblySettings {
-		if err := setSysctl(s.path, s.value); err != nil {
+		if err := sysctl.Set(s.path, s.value); err != nil {
 			return nil, fmt.Errorf("in the reassembly namespace: %w", err)
 		}
 	}
-	if err := cmp.Or(disableIPv6("all"), disableIPv6("default")); err != nil {
+	if err := cmp.Or(sysctl.DisableIPv6("all"), sysctl.DisableIPv6("default")); err != nil {
 		return nil, fmt.Errorf("in the reassembly namespace: %w", err)
 	}
 	if err := attach(); err != nil {
@@ -149,7 +150,7 @@ func (n *Namespace) connect(ctx context.Context) (int, error) {
 		return 0, fmt.Errorf("enter %s: %w", n.label, err)
 	}
 	defer inside.Close()
-	if err := cmp.Or(configurePeer(inside), disableIPv6(ReassemblyLink), setUp(netlink.LinkSetUp, link)); err != nil {
+	if err := cmp.Or(configurePeer(inside), sysctl.DisableIPv6(ReassemblyLink), setUp(netlink.LinkSetUp, link)); err != nil {
 		return 0, err
 	}
 	waitUntil(ctx, func() bool {

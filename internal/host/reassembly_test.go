@@ -8,12 +8,13 @@ import (
 	"testing"
 
 	"github.com/hostnat/hostnat/dev/lab"
+	"github.com/hostnat/hostnat/internal/host/hosttest"
 	"github.com/hostnat/hostnat/internal/model"
 )
 
 func ensureReassembly(t *testing.T, n *lab.Namespace, keep bool, attach func() error) (index int) {
 	t.Helper()
-	on(t, n, func() (err error) {
+	hosttest.On(t, n, func() (err error) {
 		index, err = EnsureReassembly(t.Context(), keep, attach)
 		return err
 	})
@@ -23,8 +24,8 @@ func ensureReassembly(t *testing.T, n *lab.Namespace, keep bool, attach func() e
 // TestReassembly: one link on the host, forwarding inside alone.
 func TestReassembly(t *testing.T) {
 	t.Parallel()
-	n := newHost(t)
-	must(t, n.Sysctl("net/ipv4/ip_forward", "0"))
+	n := hosttest.New(t)
+	hosttest.Must(t, n.Sysctl("net/ipv4/ip_forward", "0"))
 	var inside string
 	attach := func() error {
 		b, err := os.ReadFile("/proc/sys/net/ipv4/ip_forward")
@@ -46,7 +47,7 @@ func TestReassembly(t *testing.T) {
 	if again := ensureReassembly(t, n, true, never); again != index {
 		t.Errorf("interface %d, was %d", again, index)
 	}
-	must(t, n.SetDown(ReassemblyLink)) // as if the daemon had been killed in between
+	hosttest.Must(t, n.SetDown(ReassemblyLink)) // as if the daemon had been killed in between
 	if again := ensureReassembly(t, n, true, attach); again == index {
 		t.Error("an unfinished reassembly namespace was taken for a good one")
 	}
@@ -68,9 +69,9 @@ func keepNamespace(t *testing.T) error {
 // TestReassemblyThatCannotBe leaves nothing behind, and nobody in the wrong namespace.
 func TestReassemblyThatCannotBe(t *testing.T) {
 	t.Parallel()
-	n := newHost(t)
+	n := hosttest.New(t)
 	failure := errors.New("no such thing in this kernel")
-	on(t, n, func() error {
+	hosttest.On(t, n, func() error {
 		for range 8 {
 			if _, err := EnsureReassembly(t.Context(), false, func() error { return failure }); !errors.Is(err, failure) {
 				t.Errorf("got %v", err)
@@ -91,10 +92,10 @@ func TestReassemblyLeavesTheProcessWhereItIs(t *testing.T) {
 	lab.RequireRoot(t) // and not parallel: other tests take threads into namespaces
 	own := fmt.Sprintf("/proc/%d/ns/net", os.Getpid())
 	before, err := os.Readlink(own)
-	must(t, err)
+	hosttest.Must(t, err)
 	for range 50 {
 		inside, err := newReassembly(func() error { return nil })
-		must(t, err, inside.Close())
+		hosttest.Must(t, err, inside.Close())
 		if now, err := os.Readlink(own); err != nil || now != before {
 			t.Fatalf("the process is in %s, was in %s: %v", now, before, err)
 		}
@@ -104,11 +105,11 @@ func TestReassemblyLeavesTheProcessWhereItIs(t *testing.T) {
 // TestReassemblyLinkOfSomebodyElse: a link of that name that is not ours stays as it is.
 func TestReassemblyLinkOfSomebodyElse(t *testing.T) {
 	t.Parallel()
-	n := newHost(t)
-	must(t, n.AddBridge(ReassemblyLink))
-	on(t, n, func() error {
+	n := hosttest.New(t)
+	hosttest.Must(t, n.AddBridge(ReassemblyLink))
+	hosttest.On(t, n, func() error {
 		_, err := EnsureReassembly(t.Context(), false, func() error { return nil })
-		wantRefusal(t, err, model.Conflict, ReassemblyLink)
+		hosttest.WantRefusal(t, err, model.Conflict, ReassemblyLink)
 		return nil
 	})
 }

@@ -7,9 +7,9 @@ import (
 	"github.com/vishvananda/netlink"
 )
 
-// dump repeats a netlink listing that the kernel says changed half-way, which
+// Dump repeats a netlink listing that the kernel says changed half-way, which
 // on a busy host is common. It ends with ctx.
-func dump[T any](ctx context.Context, list func() (T, error)) (T, error) {
+func Dump[T any](ctx context.Context, list func() (T, error)) (T, error) {
 	for {
 		got, err := list()
 		if !errors.Is(err, netlink.ErrDumpInterrupted) {

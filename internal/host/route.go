@@ -14,10 +14,35 @@ import (
 // theirs as two halves (0.0.0.0/1 and 128.0.0.0/1) to win over the host's.
 const defaultBits = 1
 
+// Route is an IPv4 route of the host.
+type Route struct {
+	Prefix netip.Prefix // 0.0.0.0/0: the default route
+	Link   string
+	Table  int
+}
+
+// Routes returns the IPv4 routes of all tables that lead to one of the links,
+// hostnat's own left out.
+func Routes(ctx context.Context, links []Link) ([]Route, error) {
+	all, err := listRoutes(ctx)
+	if err != nil {
+		return nil, err
+	}
+	names := make(map[int]string)
+	for _, l := range links {
+		names[l.Index] = l.Name
+	}
+	var list []Route
+	for _, r := range all {
+		list = append(list, Route{Prefix: destination(r), Link: names[outgoing(r)], Table: r.Table})
+	}
+	return list, nil
+}
+
 // listRoutes returns the IPv4 routes of all tables that lead to a link, without
 // those to the host itself (table local) and those of hostnat's own tables.
 func listRoutes(ctx context.Context) ([]netlink.Route, error) {
-	all, err := dump(ctx, func() ([]netlink.Route, error) {
+	all, err := Dump(ctx, func() ([]netlink.Route, error) {
 		return netlink.RouteListFiltered(unix.AF_INET, &netlink.Route{Table: unix.RT_TABLE_UNSPEC}, netlink.RT_FILTER_TABLE)
 	})
 	if err != nil {

@@ -6,12 +6,13 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+	"github.com/hostnat/hostnat/internal/host/hosttest"
 )
 
 // TestTransparentRoute looks at what `ip` shows of the rule and the route.
 func TestTransparentRoute(t *testing.T) {
 	t.Parallel()
-	n := newHost(t)
+	n := hosttest.New(t)
 	ipOn(t, n, "rule", "add", "priority", "104", "fwmark", "7", "lookup", "99") // somebody else's
 	ruled := func() (lines string) {
 		for line := range strings.Lines(ipOn(t, n, "rule", "show") + ipOn(t, n, "route", "show", "table", "all")) {
@@ -23,9 +24,9 @@ func TestTransparentRoute(t *testing.T) {
 	}
 	const foreign = "104: from all fwmark 0x7 lookup 99\n"
 	const loopback = 1
-	must(t, n.AddBridge("hn-web"))
+	hosttest.Must(t, n.AddBridge("hn-web"))
 	for range 2 { // the second time nothing changes
-		on(t, n, func() error {
+		hosttest.On(t, n, func() error {
 			return errors.Join(AddRoute(TransparentRoute(loopback)), AddRule(TransparentRule("hn-web")))
 		})
 		want := foreign + "104: from all fwmark 0x684e5458 iif hn-web lookup 1749963864 proto 104\n" +
@@ -34,7 +35,7 @@ func TestTransparentRoute(t *testing.T) {
 			t.Errorf("made (-want +got):\n%s", diff)
 		}
 	}
-	on(t, n, func() error { return DeleteRouting(t.Context()) })
+	hosttest.On(t, n, func() error { return DeleteRouting(t.Context()) })
 	if diff := cmp.Diff(foreign, ruled()); diff != "" {
 		t.Errorf("deleted (-want +got):\n%s", diff)
 	}

@@ -4,6 +4,8 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+
+	"github.com/hostnat/hostnat/internal/host/sysctl"
 )
 
 // unroutedSettings are those of a link that has addresses which the host may have on
@@ -21,19 +23,19 @@ var unroutedSettings = []struct{ key, value string }{
 // setUnrouted makes these settings.
 func setUnrouted(link string) error {
 	filter := unroutedSettings[0].value
-	if hasSysctl(linkSysctl("ipv4", "all", "rp_filter"), "1") {
+	if sysctl.Has(sysctl.OfLink("ipv4", "all", "rp_filter"), "1") {
 		filter = "2"
 	}
-	errs := []error{setSysctl(linkSysctl("ipv4", link, "rp_filter"), filter)}
+	errs := []error{sysctl.Set(sysctl.OfLink("ipv4", link, "rp_filter"), filter)}
 	for _, s := range unroutedSettings[1:] {
-		errs = append(errs, setSysctl(linkSysctl("ipv4", link, s.key), s.value))
+		errs = append(errs, sysctl.Set(sysctl.OfLink("ipv4", link, s.key), s.value))
 	}
 	return errors.Join(errs...)
 }
 
 func isUnrouted(link string) bool {
 	for _, s := range unroutedSettings[1:] {
-		if !hasSysctl(linkSysctl("ipv4", link, s.key), s.value) {
+		if !sysctl.Has(sysctl.OfLink("ipv4", link, s.key), s.value) {
 			return false
 		}
 	}
@@ -47,14 +49,14 @@ func loosenFilter(link string) error {
 	if !isStrict(link) {
 		return nil
 	}
-	return setSysctl(linkSysctl("ipv4", link, "rp_filter"), "2")
+	return sysctl.Set(sysctl.OfLink("ipv4", link, "rp_filter"), "2")
 }
 
 // isStrict reports whether reverse path filtering is strict: the greater of the
 // link's setting and that of all counts (ip-sysctl.rst), 2 is loose.
 func isStrict(link string) bool {
-	own, _ := readSysctl(linkSysctl("ipv4", link, "rp_filter")) // "": there is none
-	all, _ := readSysctl(linkSysctl("ipv4", "all", "rp_filter"))
+	own, _ := sysctl.Read(sysctl.OfLink("ipv4", link, "rp_filter")) // "": there is none
+	all, _ := sysctl.Read(sysctl.OfLink("ipv4", "all", "rp_filter"))
 	return max(own, all) == "1"
 }
 
@@ -62,7 +64,7 @@ func isStrict(link string) bool {
 func readUnrouted(link string) (string, error) {
 	var digits strings.Builder
 	for _, s := range unroutedSettings {
-		now, err := readSysctl(linkSysctl("ipv4", link, s.key))
+		now, err := sysctl.Read(sysctl.OfLink("ipv4", link, s.key))
 		if err != nil {
 			return "", fmt.Errorf("read %s of %s: %w", s.key, link, err)
 		}
@@ -81,7 +83,7 @@ func areUnrouted(digits string) bool {
 func restoreUnrouted(link, digits string) error {
 	var errs []error
 	for i, digit := range digits {
-		errs = append(errs, setSysctl(linkSysctl("ipv4", link, unroutedSettings[i].key), string(digit)))
+		errs = append(errs, sysctl.Set(sysctl.OfLink("ipv4", link, unroutedSettings[i].key), string(digit)))
 	}
 	return errors.Join(errs...)
 }

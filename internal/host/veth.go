@@ -8,6 +8,7 @@ import (
 	"net"
 	"net/netip"
 
+	"github.com/hostnat/hostnat/internal/host/sysctl"
 	"github.com/hostnat/hostnat/internal/model"
 	"github.com/vishvananda/netlink"
 	"github.com/vishvananda/netns"
@@ -64,7 +65,7 @@ func EnsureVeth(ctx context.Context, v Veth) (int, error) {
 
 func (v Veth) configure(ctx context.Context, link netlink.Link, inside *inside, peer netlink.Link) error {
 	err := cmp.Or(
-		disableIPv6(v.Name),
+		sysctl.DisableIPv6(v.Name),
 		setMTU(netlink.LinkSetMTU, link, v.MTU),
 		setSegment(netlink.LinkSetGSOIPv4MaxSize, link, v.Segment),
 		setMaster(link, v.Bridge),
@@ -165,7 +166,7 @@ func (v Veth) taken() error {
 }
 
 func (v Veth) open() (*inside, error) {
-	if err := checkLink(v.IfName); err != nil {
+	if err := sysctl.CheckLinkName(v.IfName); err != nil {
 		return nil, err
 	}
 	return v.Namespace.open()

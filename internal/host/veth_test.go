@@ -7,6 +7,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/hostnat/hostnat/dev/lab"
+	"github.com/hostnat/hostnat/internal/host/hosttest"
 	"github.com/hostnat/hostnat/internal/model"
 )
 
@@ -18,7 +19,7 @@ type attachment struct {
 
 func newAttachment(t *testing.T) *attachment {
 	t.Helper()
-	a := &attachment{host: newHost(t), inside: newHost(t)}
+	a := &attachment{host: hosttest.New(t), inside: hosttest.New(t)}
 	b := testBridge()
 	a.veth = Veth{
 		Name: "hv-c1", Bridge: ensureBridge(t, a.host, b), Namespace: openNS(t, a.host, a.inside), IfName: "eth0",
@@ -29,14 +30,14 @@ func newAttachment(t *testing.T) *attachment {
 
 func openNS(t *testing.T, host, inside *lab.Namespace) (n *Namespace) {
 	t.Helper()
-	on(t, host, func() (err error) { n, err = OpenNamespace(model.KindNetns, inside.Name); return err })
+	hosttest.On(t, host, func() (err error) { n, err = OpenNamespace(model.KindNetns, inside.Name); return err })
 	t.Cleanup(func() { n.Close() })
 	return n
 }
 
 func (a *attachment) ensure(t *testing.T) (index int) {
 	t.Helper()
-	on(t, a.host, func() (err error) { index, err = EnsureVeth(t.Context(), a.veth); return err })
+	hosttest.On(t, a.host, func() (err error) { index, err = EnsureVeth(t.Context(), a.veth); return err })
 	return index
 }
 
@@ -57,7 +58,7 @@ func (a *attachment) wantWorking(t *testing.T, index int) {
 	if _, err := lab.Ping(t.Context(), a.inside, a.veth.Gateway.String()); err != nil {
 		t.Error(err)
 	}
-	on(t, a.inside, func() error {
+	hosttest.On(t, a.inside, func() error {
 		facts, err := Facts(t.Context(), nil)
 		if facts.DefaultInterface != a.veth.IfName || facts.MTU != a.veth.MTU {
 			t.Errorf("default route inside by %q, MTU %d", facts.DefaultInterface, facts.MTU)
@@ -88,7 +89,7 @@ func TestEnsureVeth(t *testing.T) {
 		return a.host.Do(func() error { _, err := EnsureVeth(t.Context(), a.veth); return err })
 	})
 
-	must(t, a.inside.DeleteAddress("eth0", "172.16.1.2/24"), a.inside.AddAddress("eth0", "10.0.0.1/8"),
+	hosttest.Must(t, a.inside.DeleteAddress("eth0", "172.16.1.2/24"), a.inside.AddAddress("eth0", "10.0.0.1/8"),
 		a.inside.SetDown("eth0"), a.inside.SetMAC("eth0", []byte{2, 2, 2, 2, 2, 2}), a.inside.SetMTU("eth0", 1500),
 		a.host.SetDown("hv-c1"), a.host.SetMTU("hv-c1", 1500), a.inside.SetDown("lo"))
 	if again := a.ensure(t); again != index {
@@ -96,7 +97,7 @@ func TestEnsureVeth(t *testing.T) {
 	}
 	a.wantWorking(t, index)
 
-	on(t, a.host, func() error { return DeleteLink(a.veth.Name) })
+	hosttest.On(t, a.host, func() error { return DeleteLink(a.veth.Name) })
 	if _, err := a.inside.Link("eth0"); err == nil {
 		t.Error("the end inside outlived the pair")
 	}
@@ -107,7 +108,7 @@ func TestVethFollowsNewNamespace(t *testing.T) {
 	a := newAttachment(t)
 	a.ensure(t)
 	old := a.inside
-	a.inside = newHost(t)
+	a.inside = hosttest.New(t)
 	a.veth.Namespace = openNS(t, a.host, a.inside)
 	a.wantWorking(t, a.ensure(t))
 	if _, err := old.Link("eth0"); err == nil {
@@ -126,10 +127,10 @@ func TestVethIsMadeAnewAfterRename(t *testing.T) {
 func TestVethRefusesTakenName(t *testing.T) {
 	t.Parallel()
 	a := newAttachment(t)
-	must(t, lab.Veth(a.inside, "eth0", a.inside, "x"))
-	on(t, a.host, func() error {
+	hosttest.Must(t, lab.Veth(a.inside, "eth0", a.inside, "x"))
+	hosttest.On(t, a.host, func() error {
 		_, err := EnsureVeth(t.Context(), a.veth)
-		wantRefusal(t, err, model.Conflict, "eth0")
+		hosttest.WantRefusal(t, err, model.Conflict, "eth0")
 		return nil
 	})
 	if _, err := a.host.Link(a.veth.Name); err == nil {
@@ -140,10 +141,10 @@ func TestVethRefusesTakenName(t *testing.T) {
 func TestVethRefusesForeignHostLink(t *testing.T) {
 	t.Parallel()
 	a := newAttachment(t)
-	must(t, lab.Veth(a.host, a.veth.Name, a.host, "x"))
-	on(t, a.host, func() error {
+	hosttest.Must(t, lab.Veth(a.host, a.veth.Name, a.host, "x"))
+	hosttest.On(t, a.host, func() error {
 		_, err := EnsureVeth(t.Context(), a.veth)
-		wantRefusal(t, err, model.Conflict, a.veth.Name)
+		hosttest.WantRefusal(t, err, model.Conflict, a.veth.Name)
 		return nil
 	})
 }
@@ -164,9 +165,9 @@ func TestVethIsRemovedIfGuardFails(t *testing.T) {
 func TestVethLeavesOtherDefaultRoute(t *testing.T) {
 	t.Parallel()
 	a := newAttachment(t)
-	must(t, lab.Veth(a.inside, "eth9", a.inside, "x"), a.inside.AddAddress("eth9", "10.9.0.1/24"), a.inside.AddRoute("0.0.0.0/0", "10.9.0.2"))
+	hosttest.Must(t, lab.Veth(a.inside, "eth9", a.inside, "x"), a.inside.AddAddress("eth9", "10.9.0.1/24"), a.inside.AddRoute("0.0.0.0/0", "10.9.0.2"))
 	a.ensure(t)
-	on(t, a.inside, func() error {
+	hosttest.On(t, a.inside, func() error {
 		facts, err := Facts(t.Context(), nil)
 		if facts.DefaultInterface != "eth9" {
 			t.Errorf("default route by %s, want it left at eth9", facts.DefaultInterface)

@@ -7,11 +7,12 @@ import (
 	"time"
 
 	"github.com/hostnat/hostnat/dev/lab"
+	"github.com/hostnat/hostnat/internal/host/hosttest"
 )
 
 func TestWatch(t *testing.T) {
 	t.Parallel()
-	n := newHost(t)
+	n := hosttest.New(t)
 	ctx, cancel := context.WithCancel(t.Context())
 	defer cancel()
 	ticks := startWatch(t, ctx, n)
@@ -26,7 +27,7 @@ func TestWatch(t *testing.T) {
 	}
 	for _, s := range steps {
 		settle(ticks)
-		must(t, s.do())
+		hosttest.Must(t, s.do())
 		select {
 		case <-ticks:
 		case <-time.After(5 * time.Second):
@@ -39,7 +40,7 @@ func TestWatch(t *testing.T) {
 func startWatch(t *testing.T, ctx context.Context, n *lab.Namespace) <-chan struct{} {
 	t.Helper()
 	var w *Watcher
-	on(t, n, func() (err error) { w, err = NewWatcher(); return err })
+	hosttest.On(t, n, func() (err error) { w, err = NewWatcher(); return err })
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
@@ -54,14 +55,14 @@ func startWatch(t *testing.T, ctx context.Context, n *lab.Namespace) <-chan stru
 
 func TestWatchCoalesces(t *testing.T) {
 	t.Parallel()
-	n := newHost(t)
-	must(t, lab.Veth(n, "a", n, "b"))
+	n := hosttest.New(t)
+	hosttest.Must(t, lab.Veth(n, "a", n, "b"))
 	ctx, cancel := context.WithCancel(t.Context())
 	defer cancel()
 	ticks := startWatch(t, ctx, n)
 	start := time.Now()
 	for i := range 200 {
-		must(t, n.AddAddress("a", fmt.Sprintf("10.0.%d.1/24", i)))
+		hosttest.Must(t, n.AddAddress("a", fmt.Sprintf("10.0.%d.1/24", i)))
 	}
 	count := 0
 	for {
@@ -80,11 +81,11 @@ func TestWatchCoalesces(t *testing.T) {
 
 func TestChangesSayWhere(t *testing.T) {
 	t.Parallel()
-	n := newHost(t)
-	must(t, lab.Veth(n, "a", n, "b"), lab.Veth(n, "c", n, "d"))
+	n := hosttest.New(t)
+	hosttest.Must(t, lab.Veth(n, "a", n, "b"), lab.Veth(n, "c", n, "d"))
 	var w *Watcher
 	var a, c int
-	on(t, n, func() (err error) {
+	hosttest.On(t, n, func() (err error) {
 		a, c = linkIndex(t, "a"), linkIndex(t, "c")
 		w, err = NewWatcher()
 		return err
@@ -93,7 +94,7 @@ func TestChangesSayWhere(t *testing.T) {
 	// What those before have caused may be told later: link-local addresses, carriers.
 	has := func(what string, do func() error, is func(Changes) bool) {
 		t.Helper()
-		must(t, do())
+		hosttest.Must(t, do())
 		if got, err := w.Take(); err != nil || !is(got) {
 			t.Errorf("%s: %+v, %v", what, got, err)
 		}

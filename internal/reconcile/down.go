@@ -8,6 +8,7 @@ import (
 	"github.com/hostnat/hostnat/internal/config"
 	"github.com/hostnat/hostnat/internal/datapath"
 	"github.com/hostnat/hostnat/internal/host"
+	"github.com/hostnat/hostnat/internal/host/self"
 	"github.com/hostnat/hostnat/internal/model"
 )
 
@@ -66,6 +67,6 @@ func takeDown(ctx context.Context, bpf string, attached []datapath.Attachment, e
 	for _, name := range plan.Restore {
 		errs = append(errs, host.ReleasePointToPoint(ctx, name))
 	}
-	errs = append(errs, host.DeleteRouting(ctx), host.LowerSegments(ctx), removeExternals(ctx, links), host.UnmountBPF(bpf))
+	errs = append(errs, host.DeleteRouting(ctx), host.LowerSegments(ctx), removeExternals(ctx, links), self.UnmountBPF(bpf))
 	return errors.Join(errs...)
 }

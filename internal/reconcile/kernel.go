@@ -16,6 +16,8 @@ import (
 	"github.com/hostnat/hostnat/internal/costly"
 	"github.com/hostnat/hostnat/internal/datapath"
 	"github.com/hostnat/hostnat/internal/host"
+	"github.com/hostnat/hostnat/internal/host/self"
+	"github.com/hostnat/hostnat/internal/host/sockets"
 	"github.com/hostnat/hostnat/internal/model"
 )
 
@@ -54,10 +56,10 @@ func Open(runDir string, discard bool, log *slog.Logger) (*Kernel, error) {
 		return nil, err
 	}
 	dir := mountPoint(runDir)
-	if err := host.MountBPF(dir); err != nil {
+	if err := self.MountBPF(dir); err != nil {
 		return nil, err
 	}
-	limit, err := host.MemoryLimit()
+	limit, err := self.MemoryLimit()
 	if err != nil {
 		return nil, err
 	}
@@ -85,7 +87,7 @@ func (k *Kernel) keepPins() error {
 	if err := os.MkdirAll(filepath.Dir(k.bpf), 0o755); err != nil {
 		return fmt.Errorf("make the run directory: %w", err)
 	}
-	if err := host.MountBPF(k.bpf); err != nil {
+	if err := self.MountBPF(k.bpf); err != nil {
 		return err
 	}
 	return k.datapath.KeepPins()
@@ -136,11 +138,13 @@ func (k *Kernel) Facts(ctx context.Context) (model.HostFacts, error) {
 // Listener returns the host's program that holds the lowest held one of the
 // external ports, if any.
 func (k *Kernel) Listener(ctx context.Context, p model.Protocol, external model.AddrPorts) (*model.Listener, error) {
-	return host.Listener(ctx, p, external)
+	return sockets.Listener(ctx, p, external)
 }
 
 // Listeners returns the host's programs that hold external ports.
-func (k *Kernel) Listeners(ctx context.Context) ([]model.Listener, error) { return host.Listeners(ctx) }
+func (k *Kernel) Listeners(ctx context.Context) ([]model.Listener, error) {
+	return sockets.Listeners(ctx)
+}
 
 // Holder asks on a link of the host who has an address there.
 func (k *Kernel) Holder(ctx context.Context, link string, a netip.Addr) (mac model.MAC, taken bool, err error) {

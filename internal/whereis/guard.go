@@ -13,7 +13,7 @@ import (
 
 	"github.com/hostnat/hostnat/internal/datapath"
 	"github.com/hostnat/hostnat/internal/event"
-	"github.com/hostnat/hostnat/internal/host"
+	"github.com/hostnat/hostnat/internal/host/arp"
 	"github.com/hostnat/hostnat/internal/model"
 )
 
@@ -30,10 +30,10 @@ type Table interface {
 // Ports are the ports of switches, as the host has them.
 type Ports interface {
 	// At returns a port by its interface index.
-	At(index uint32) (host.SwitchPort, bool)
+	At(index uint32) (arp.SwitchPort, bool)
 	// Ask sends an ARP probe for an address to one MAC out of a port. The answer, if
 	// one comes, is seen by the data path.
-	Ask(ctx context.Context, port host.SwitchPort, mac model.MAC, a netip.Addr) error
+	Ask(ctx context.Context, port arp.SwitchPort, mac model.MAC, a netip.Addr) error
 }
 
 // How long the holder of a row has to answer, and how long a row may be silent.
@@ -168,7 +168,7 @@ func (g *Guard) addresses(c datapath.Claim) ([]netip.Addr, error) {
 }
 
 // ask reports whether the holder answers at its port.
-func (g *Guard) ask(ctx context.Context, c datapath.Claim, port host.SwitchPort, addresses []netip.Addr) (bool, error) {
+func (g *Guard) ask(ctx context.Context, c datapath.Claim, port arp.SwitchPort, addresses []netip.Addr) (bool, error) {
 	begin := time.Now()
 	for i := range asks {
 		if err := g.ports.Ask(ctx, port, c.HolderMAC, addresses[i%len(addresses)]); err != nil {

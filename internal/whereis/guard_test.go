@@ -11,7 +11,7 @@ import (
 
 	"github.com/hostnat/hostnat/internal/datapath"
 	"github.com/hostnat/hostnat/internal/event"
-	"github.com/hostnat/hostnat/internal/host"
+	"github.com/hostnat/hostnat/internal/host/arp"
 	"github.com/hostnat/hostnat/internal/model"
 )
 
@@ -66,11 +66,11 @@ func (w *world) ForgetSilent(_ time.Duration, there func(uint32) bool) error {
 	return nil
 }
 
-func (w *world) At(index uint32) (host.SwitchPort, bool) {
-	return host.SwitchPort{Index: int(index), Name: "tap" + string(rune('0'+index)), Bridge: "hn-web"}, !(w.unplug && index == oldPort)
+func (w *world) At(index uint32) (arp.SwitchPort, bool) {
+	return arp.SwitchPort{Index: int(index), Name: "tap" + string(rune('0'+index)), Bridge: "hn-web"}, !(w.unplug && index == oldPort)
 }
 
-func (w *world) Ask(_ context.Context, port host.SwitchPort, _ model.MAC, a netip.Addr) error {
+func (w *world) Ask(_ context.Context, port arp.SwitchPort, _ model.MAC, a netip.Addr) error {
 	w.asked = append(w.asked, a)
 	if w.answers && port.Index == oldPort {
 		time.AfterFunc(w.delay, func() { w.heard = time.Now() })

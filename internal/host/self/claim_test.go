@@ -1,0 +1,39 @@
+package self
+
+import (
+	"os"
+	"strconv"
+	"testing"
+
+	"github.com/hostnat/hostnat/internal/host/hosttest"
+	"github.com/hostnat/hostnat/internal/model"
+)
+
+func TestClaimHost(t *testing.T) {
+	t.Parallel()
+	n, other := hosttest.New(t), hosttest.New(t)
+	var first *Claim
+	hosttest.On(t, n, func() (err error) { first, err = ClaimHost(); return err })
+	for range 3 {
+		hosttest.On(t, n, func() error {
+			_, err := ClaimHost()
+			hosttest.WantRefusal(t, err, model.Conflict, "pid "+strconv.Itoa(os.Getpid()))
+			return nil
+		})
+	}
+	hosttest.On(t, other, func() error {
+		c, err := ClaimHost()
+		if err == nil {
+			c.Release()
+		}
+		return err
+	})
+	first.Release()
+	hosttest.On(t, n, func() error {
+		c, err := ClaimHost()
+		if err == nil {
+			c.Release()
+		}
+		return err
+	})
+}
