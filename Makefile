@@ -117,10 +117,11 @@ deb: manual cross ## build Debian packages for amd64 and arm64 (needs dpkg-deb)
 	cd bin && sha256sum hostnat_*.deb >SHA256SUMS
 
 .PHONY: install
-install: build ## install the program, its completion and Podman's plugin to PREFIX=/usr/local
+install: build ## install the program, its completion and the plugins of Podman and CNI to PREFIX=/usr/local
 	install -D -m 755 bin/hostnat $(DESTDIR)$(PREFIX)/bin/hostnat
-	install -d $(DESTDIR)$(PREFIX)/libexec/netavark
+	install -d $(DESTDIR)$(PREFIX)/libexec/netavark $(DESTDIR)$(PREFIX)/lib/cni
 	ln -sf ../../bin/hostnat $(DESTDIR)$(PREFIX)/libexec/netavark/hostnat
+	ln -sf ../../bin/hostnat $(DESTDIR)$(PREFIX)/lib/cni/hostnat
 	install -d $(addprefix $(DESTDIR)$(PREFIX)/share/,bash-completion/completions zsh/site-functions fish/vendor_completions.d)
 	bin/hostnat completion bash >$(DESTDIR)$(PREFIX)/share/bash-completion/completions/hostnat
 	bin/hostnat completion zsh >$(DESTDIR)$(PREFIX)/share/zsh/site-functions/_hostnat
@@ -128,7 +129,7 @@ install: build ## install the program, its completion and Podman's plugin to PRE
 
 .PHONY: uninstall
 uninstall: ## remove them; run `hostnat down` before
-	rm -f $(DESTDIR)$(PREFIX)/bin/hostnat $(DESTDIR)$(PREFIX)/libexec/netavark/hostnat \
+	rm -f $(DESTDIR)$(PREFIX)/bin/hostnat $(DESTDIR)$(PREFIX)/libexec/netavark/hostnat $(DESTDIR)$(PREFIX)/lib/cni/hostnat \
 		$(DESTDIR)$(PREFIX)/share/bash-completion/completions/hostnat \
 		$(DESTDIR)$(PREFIX)/share/zsh/site-functions/_hostnat \
 		$(DESTDIR)$(PREFIX)/share/fish/vendor_completions.d/hostnat.fish

@@ -18,7 +18,7 @@ import (
 	"github.com/hostnat/hostnat/dev/lab"
 )
 
-// podman is Debian 13's Podman and hostnat's daemon, in the network namespace of a
+// podman is Podman and hostnat's daemon, in the network namespace of a
 // lab's host and with a root of their own.
 type podman struct {
 	machine
@@ -28,18 +28,25 @@ type podman struct {
 // takes runc, since crun refuses machines that have cgroups of both versions.
 const podmanCommand = "PODMAN_IGNORE_CGROUPSV1_WARNING=1 podman --runtime runc --cgroup-manager cgroupfs --events-backend file --log-level error "
 
-func startPodman(t *testing.T, n *lab.Namespace) *podman {
+// trixie is the folder with Debian 13.
+func trixie(t *testing.T) string {
 	t.Helper()
-	script, err := filepath.Abs("../scripts/e2e-podman")
-	if err != nil {
-		t.Fatal(err)
-	}
 	debian, err := filepath.Abs("../.tools/trixie")
 	if err != nil {
 		t.Fatal(err)
 	}
 	if _, err := os.Stat(filepath.Join(debian, "unpacked")); err != nil {
 		missing(t, "%v; scripts/e2e-install.sh makes it", err)
+	}
+	return debian
+}
+
+// startPodman starts it with a copy of the Debian in a folder.
+func startPodman(t *testing.T, n *lab.Namespace, debian string) *podman {
+	t.Helper()
+	script, err := filepath.Abs("../scripts/e2e-podman")
+	if err != nil {
+		t.Fatal(err)
 	}
 	p := launch(t, n, "podman", "unshare", "--mount", "--pid", "--fork", "--kill-child", "--uts", "--ipc", script, t.TempDir(), debian, hostnat)
 	m := &podman{machine{t: t}}
@@ -100,6 +107,22 @@ func (p *podman) refused(args string) string {
 	return string(out)
 }
 
+// httpd is an image and a command, of a container with a page.
+const httpd = " e2e /bin/busybox httpd -f -h /www -p 80"
+
+// image makes the image of httpd.
+func (p *podman) image() {
+	p.t.Helper()
+	p.sh("mkdir -p /tmp/image/bin /tmp/image/www; cp /bin/busybox /tmp/image/bin/; printf container >/tmp/image/www/page; tar -C /tmp/image -c . >/tmp/image.tar")
+	p.run("import /tmp/image.tar e2e")
+}
+
+// page is what a container gets from an address.
+func (p *podman) page(container, url string) string {
+	p.t.Helper()
+	return p.run("exec " + container + " /bin/busybox wget -q -O - " + url)
+}
+
 // names are the values of a key in a list of hostnat's, sorted.
 func (p *podman) names(key, list string) string {
 	p.t.Helper()
@@ -123,17 +146,12 @@ func TestPodman(t *testing.T) {
 	need(t, "curl")
 	top := lab.StartTopology(t, 0)
 	outside := startNginx(t, top.Remote, "outside")
-	p := startPodman(t, top.Host)
+	p := startPodman(t, top.Host, trixie(t))
 	if !strings.Contains(p.run("info --format '{{.Plugins.Network}}'"), "hostnat") {
 		t.Error("podman info does not know the plugin")
 	}
-	p.sh("mkdir -p /tmp/image/bin /tmp/image/www; cp /bin/busybox /tmp/image/bin/; printf container >/tmp/image/www/page; tar -C /tmp/image -c . >/tmp/image.tar")
-	p.run("import /tmp/image.tar e2e")
-	const httpd = " e2e /bin/busybox httpd -f -h /www -p 80"
-	page := func(container, url string) string {
-		t.Helper()
-		return p.run("exec " + container + " /bin/busybox wget -q -O - " + url)
-	}
+	p.image()
+	page := p.page
 
 	p.run("network create --driver hostnat --subnet 172.20.0.0/24 web")
 	p.run("run -d --name c1 --network web -p 8080:80 -p 9000-9009:90-99/udp -p 127.0.0.1:8081:80" + httpd)

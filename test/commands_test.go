@@ -34,6 +34,7 @@ func scriptCommands() map[string]func(*testscript.TestScript, bool, []string) {
 		"missing":       missingCommand,
 		"differs":       differsCommand,
 		"expand":        expandCommand,
+		"cni":           cniCommand,
 		"netavark":      netavarkCommand,
 		"prints":        printsCommand,
 		"watch":         watchCommand,

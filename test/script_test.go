@@ -28,6 +28,7 @@ import (
 //	prints TEXT ARG...             it prints that: for retry
 //	misuse MESSAGE ARG...          the same with exit code 2
 //	netavark VERB [NS] FILE        the plugin of Podman's is run as netavark runs it; prints its answer
+//	cni VERB FILE [NS CONTAINER [IFNAME [ARGS]]]    the CNI plugin is run as runtimes run it; prints its answer
 //	expand FILE TO                 copies a file of the script, with the values of $NAMES in it
 //	differs ARG...                 the command line exits 1 and prints something
 //	as root|nobody                 who runs the command line from here on

@@ -149,13 +149,13 @@ func endpointShow(a *app) *cobra.Command {
 
 // endpointFields names the settings as `endpoint set` does.
 func endpointFields(e api.Endpoint) []field {
-	return []field{
+	return append([]field{
 		{"name", e.Name}, {"network", e.Network},
 		{"address", addressesText(e)}, {"gateway", texts(e.Gateways)},
 		{"dns", nameServer(e)}, {"aliases", texts(e.Aliases)}, {"allow", orWord(texts(e.Allow), "none")},
 		{"mtu", fmt.Sprint(e.MTU)}, {"mac", e.MAC},
 		{"attached to", attachment(e)}, {"interface", e.Interface}, {"state", e.State},
-	}
+	}, metadataFields(e.Labels, e.Owner)...)
 }
 
 // nameServer says what to put into resolv.conf(5) inside.

@@ -3,14 +3,18 @@
 package main
 
 import (
+	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"os/signal"
+	"path/filepath"
 
 	"golang.org/x/sys/unix"
 
 	"github.com/hostnat/hostnat/api"
+	"github.com/hostnat/hostnat/internal/plugin/cni"
 	"github.com/hostnat/hostnat/internal/plugin/podman"
 )
 
@@ -21,6 +25,9 @@ func mainCode() int {
 	defer stop()
 	if podman.IsPlugin(os.Args[0]) {
 		return netavark(ctx)
+	}
+	if cni.IsPlugin(os.Args[0], len(os.Args)-1, os.Getenv("CNI_COMMAND")) {
+		return cniPlugin(ctx)
 	}
 	self, err := os.Executable()
 	if err != nil {
@@ -35,16 +42,36 @@ func mainCode() int {
 
 // netavark is the program as a plugin of Podman's network program.
 func netavark(ctx context.Context) int {
-	socket := os.Getenv("HOSTNAT_SOCKET")
-	if socket == "" {
-		socket = api.DefaultSocket
-	}
 	uidMap, _ := os.ReadFile("/proc/self/uid_map") // none: it is not the whole
 	plugin := podman.Plugin{
-		Daemon: api.NewClient(socket), Files: podman.DefaultFiles,
-		Note: func(message string) { fmt.Fprintf(os.Stderr, "hostnat: %s\n", message) },
+		Daemon: api.NewClient(socketPath()), Files: podman.DefaultFiles,
+		Note: note,
 	}
 	return plugin.Exec(ctx, podman.Surroundings{
 		Args: os.Args[1:], In: os.Stdin, Out: os.Stdout, Version: buildVersion(), UIDMap: string(uidMap), Euid: os.Geteuid(),
 	})
 }
+
+// cniPlugin is the program as a plugin of runtimes that speak CNI.
+func cniPlugin(ctx context.Context) int {
+	uidMap, _ := os.ReadFile("/proc/self/uid_map") // none: it is not the whole
+	plugin := cni.Plugin{
+		Daemon: api.NewClient(socketPath()), Note: note,
+		Gone: func(namespace string) bool {
+			if !filepath.IsAbs(namespace) {
+				namespace = filepath.Join("/run/netns", namespace)
+			}
+			_, err := os.Stat(namespace)
+			return errors.Is(err, os.ErrNotExist)
+		},
+		Flows: func() bool {
+			pinned, err := os.ReadDir(filepath.Join(filepath.Dir(socketPath()), "bpf"))
+			return err == nil && len(pinned) > 0
+		},
+	}
+	return plugin.Exec(ctx, cni.Surroundings{Version: buildVersion(), UIDMap: string(uidMap), Euid: os.Geteuid()})
+}
+
+func socketPath() string { return cmp.Or(os.Getenv("HOSTNAT_SOCKET"), api.DefaultSocket) }
+
+func note(message string) { fmt.Fprintf(os.Stderr, "hostnat: %s\n", message) }

@@ -10,6 +10,7 @@ import (
 	"strings"
 
 	"github.com/hostnat/hostnat/api"
+	"github.com/hostnat/hostnat/internal/plugin/container"
 )
 
 // Owner is that of what hostnat makes for Podman.
@@ -104,30 +105,12 @@ func (p *Plugin) network(ctx context.Context, spec api.NetworkSpec, isNew bool) 
 		return p.Daemon.CreateNetwork(ctx, spec)
 	}
 	has := all[i]
-	if has.Owner == Owner && (isNew || differs(has, spec) != nil) {
+	if has.Owner == Owner && (isNew || container.Differs(has, spec) != nil) {
 		if err := p.Daemon.DeleteNetwork(ctx, has.Name, false); err == nil {
 			return p.Daemon.CreateNetwork(ctx, spec)
 		}
 	}
-	return has, differs(has, spec)
-}
-
-// differs refuses a network that is there for one that is asked for otherwise. Of a
-// person's own network its type need not be said.
-func differs(has api.Network, spec api.NetworkSpec) error {
-	kind := spec.Type
-	if kind == "" && has.Owner == Owner && spec.NAT != "none" && spec.Compartment != "each" {
-		kind = api.NATNetwork
-	}
-	for _, v := range []struct{ what, asked, has string }{
-		{"subnet", strings.Join(spec.Subnets, ","), has.Subnets[0].String()}, {"gateway", strings.Join(spec.Gateways, ","), has.Gateways[0].String()},
-		{"NAT", spec.NAT, has.NAT}, {"type", kind, has.Type}, {"compartment", spec.Compartment, has.Compartment},
-	} {
-		if v.asked != "" && v.asked != v.has {
-			return fmt.Errorf("hostnat has network %q already, with %s %s, not %s; leave that out, choose another name, or delete it: hostnat network delete %s", has.Name, v.what, v.has, v.asked, has.Name)
-		}
-	}
-	return nil
+	return has, container.Differs(has, spec)
 }
 
 // networkSpec is the network that hostnat is to have for one of Podman's.

@@ -8,6 +8,8 @@ import (
 	"io"
 	"path/filepath"
 	"strings"
+
+	"github.com/hostnat/hostnat/internal/plugin/container"
 )
 
 // Driver is what Podman calls the plugin: the name of its file.
@@ -91,9 +93,7 @@ func (p *Plugin) exec(ctx context.Context, s Surroundings) (any, error) {
 // rootful refuses Podman that is run by another user than root: its containers are
 // in a namespace behind pasta, where nothing of hostnat is.
 func (s Surroundings) rootful() error {
-	fields := strings.Fields(s.UIDMap)
-	whole := len(fields) == 3 && fields[0] == "0" && fields[1] == "0" && fields[2] == "4294967295"
-	if s.Euid == 0 && whole {
+	if container.Rootful(s.Euid, s.UIDMap) {
 		return nil
 	}
 	return errors.New("rootless Podman cannot use the driver hostnat: its containers are not on the host's own network; run podman as root")

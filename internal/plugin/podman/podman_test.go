@@ -133,7 +133,7 @@ func TestCreateKeepsTheRest(t *testing.T) {
 	}
 }
 
-func container(name string) Container {
+func containerNamed(name string) Container {
 	return Container{ID: name + "-id-0123456789", Name: name, Network: Network{Name: "web", Driver: Driver, DNS: true},
 		Options: ContainerOnLink{Interface: "eth0", Aliases: []string{"www", "db"}}, Ports: []PortMapping{{Container: 80, Host: 8080}, {Container: 90, Host: 9000, Protocol: "tcp,udp", Range: 3}}}
 }
@@ -143,7 +143,7 @@ func TestSetupNames(t *testing.T) {
 	f := &fake{endpoints: []api.Endpoint{
 		{Name: "c1", Network: "other", Managed: true, State: api.EndpointUp}, {Name: "db", Network: "web", Managed: true, State: api.EndpointUp},
 	}}
-	if _, err := f.plugin(t).Setup(t.Context(), "/run/netns/c1", container("c1")); err != nil {
+	if _, err := f.plugin(t).Setup(t.Context(), "/run/netns/c1", containerNamed("c1")); err != nil {
 		t.Fatal(err)
 	}
 	if got := f.attached[0]; got.Name != "c1.web" || !slices.Equal(got.Aliases, []string{"www", "c1"}) {
@@ -162,7 +162,7 @@ func TestSetupNames(t *testing.T) {
 func TestSetupIsWhole(t *testing.T) {
 	t.Parallel()
 	f := &fake{refuse: "*:9000-9002"}
-	if _, err := f.plugin(t).Setup(t.Context(), "/run/netns/c1", container("c1")); err == nil || len(f.endpoints)+len(f.mappings) > 0 {
+	if _, err := f.plugin(t).Setup(t.Context(), "/run/netns/c1", containerNamed("c1")); err == nil || len(f.endpoints)+len(f.mappings) > 0 {
 		t.Errorf("%v, endpoints %v, mappings %v", err, f.endpoints, f.mappings)
 	}
 }

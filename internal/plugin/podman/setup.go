@@ -9,6 +9,7 @@ import (
 	"strings"
 
 	"github.com/hostnat/hostnat/api"
+	"github.com/hostnat/hostnat/internal/plugin/container"
 )
 
 // Setup connects a container to a network: what was left of it goes first. If
@@ -176,21 +177,8 @@ func (p *Plugin) Teardown(ctx context.Context, c Container) error {
 
 // unpublish deletes the mappings to endpoints.
 func (p *Plugin) unpublish(ctx context.Context, gone map[string]bool) error {
-	mappings, err := p.Daemon.Mappings(ctx)
-	if err != nil {
-		return err
-	}
-	var errs []error
-	for _, m := range mappings {
-		leads := func(t api.Target) bool { return gone[t.Endpoint] }
-		if m.Owner != Owner || !slices.ContainsFunc(m.Targets, leads) {
-			continue
-		}
-		if err := p.Daemon.DeleteMapping(ctx, m.ID); api.CodeOf(err) != api.NotFound {
-			errs = append(errs, err)
-		}
-	}
-	return errors.Join(errs...)
+	leads := func(t api.Target) bool { return gone[t.Endpoint] }
+	return container.Unpublish(ctx, p.Daemon, Owner, func(m api.Mapping) bool { return slices.ContainsFunc(m.Targets, leads) })
 }
 
 // republish makes the mappings to another endpoint of the container.
