@@ -14,8 +14,6 @@ import (
 	"testing"
 	"time"
 
-	"golang.org/x/sys/unix"
-
 	"github.com/hostnat/hostnat/api"
 	"github.com/hostnat/hostnat/dev/lab"
 )
@@ -129,28 +127,7 @@ func (h *host) flood(flows int) int {
 	if err != nil {
 		h.t.Fatal(err)
 	}
-	frame := append(append(append([]byte{}, gateway.HardwareAddr...), own...), 8, 0)
-	frame = append(frame, datagram(netip.MustParseAddr("172.16.1.2"), netip.MustParseAddr(lab.RemoteAddress))...)
-	err = h.inside.Do(func() error {
-		fd, err := unix.Socket(unix.AF_PACKET, unix.SOCK_RAW|unix.SOCK_CLOEXEC, 0)
-		if err != nil {
-			return err
-		}
-		defer unix.Close(fd)
-		link, err := net.InterfaceByName("eth0")
-		if err != nil {
-			return err
-		}
-		to := &unix.SockaddrLinklayer{Ifindex: link.Index}
-		for i := range flows {
-			binary.BigEndian.PutUint16(frame[34:], uint16(10000+i%1000))
-			binary.BigEndian.PutUint16(frame[36:], uint16(20000+i/1000))
-			if err := unix.Sendto(fd, frame, 0, to); err != nil {
-				return fmt.Errorf("flow %d: %w", i, err)
-			}
-		}
-		return nil
-	})
+	err = h.inside.Do(func() error { return floodFlows(own, gateway.HardwareAddr, flows) })
 	if err != nil {
 		h.t.Fatal(err)
 	}

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"log/slog"
 	"path/filepath"
+	"runtime"
 	"time"
 
 	"github.com/hostnat/hostnat/internal/host/arp"
@@ -21,6 +22,7 @@ import (
 	"github.com/hostnat/hostnat/internal/host"
 	"github.com/hostnat/hostnat/internal/plugin/docker"
 	"github.com/hostnat/hostnat/internal/portproxy"
+	"github.com/hostnat/hostnat/internal/priority"
 	"github.com/hostnat/hostnat/internal/reconcile"
 	"github.com/hostnat/hostnat/internal/resolved"
 	"github.com/hostnat/hostnat/internal/server"
@@ -71,6 +73,9 @@ func Run(ctx context.Context, o Options) error {
 		return err
 	}
 	defer release()
+	if err := priority.Raise(); err != nil {
+		o.Log.Info("the daemon has no more priority than other programs", "error", err)
+	}
 	again, stop := hangups()
 	defer stop()
 	if s.Undecided() != nil {
@@ -101,6 +106,9 @@ func Run(ctx context.Context, o Options) error {
 	defer beside.close()
 	guard := whereis.New(k.WhoIsWhere(), arp.SwitchPorts{}, k.Announce, o.Log)
 	relays := portproxy.New(portproxy.Options{Log: o.Log})
+	// The relays' threads have no priority (see priority.Ordinary): while one of them waits for
+	// a processor of the machine, it must not keep one of Go's from the others.
+	runtime.GOMAXPROCS(runtime.GOMAXPROCS(0) + relays.Threads())
 	files := &fragments{dir: o.ConfDir, log: o.Log, again: again}
 	c, err := control.New(control.Options{
 		Store: s, Kernel: k, Leases: leases, Relays: relays, Servers: beside,

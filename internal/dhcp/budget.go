@@ -4,59 +4,45 @@ import (
 	"time"
 
 	"github.com/hostnat/hostnat/internal/model"
+	"github.com/hostnat/hostnat/internal/tokens"
 )
 
 // What one port of the bridge may take. One that floods the server with made-up
 // clients harms itself: others, and whoever has a lease or a claim, go on.
 const (
-	newClients    = 5000 // a second, and at once: spares the processor
-	leastOffers   = 8    // that wait for a REQUEST
-	offerShare    = 8    // or this part of the addresses
-	scarceShare   = 4    // once less than this part of the addresses is free,
-	portShare     = 8    // who has more than this part gets no more
-	declineShare  = 8    // part of the addresses that declines may take out
+	leastOffers   = 8 // that wait for a REQUEST
+	offerShare    = 8 // or this part of the addresses
+	scarceShare   = 4 // once less than this part of the addresses is free,
+	portShare     = 8 // who has more than this part gets no more
+	declineShare  = 8 // part of the addresses that declines may take out
 	countInterval = time.Second
+)
 
-	messageRate  = 1000 // messages a second that are looked at at all,
-	messageBurst = 2000 // and at once: a port may have a whole LAN behind it
+// Rates of one port.
+var (
+	newClients = tokens.Rate{PerSecond: 5000, Burst: 5000} // spares the processor
+	messages   = tokens.Rate{PerSecond: 1000, Burst: 2000} // that are looked at at all: a port may have a whole LAN behind it
 )
 
 // rates are how many messages each port may send.
-type rates struct {
-	ports map[int]*portUse
-}
+type rates struct{ ports ports }
 
 // admits takes a message from the port's budget.
 func (r *rates) admits(port int, now time.Time) bool {
-	if len(r.ports) > manyPorts { // of ports that are gone; those that are there begin anew
-		clear(r.ports)
+	if r.ports == nil || len(r.ports) > manyPorts { // of ports that are gone; those that are there begin anew
+		r.ports = make(ports)
 	}
-	u := r.ports[port]
-	if u == nil {
-		if r.ports == nil {
-			r.ports = make(map[int]*portUse)
-		}
-		u = &portUse{tokens: messageBurst, at: now}
-		r.ports[port] = u
-	}
-	return u.take(messageRate, messageBurst, now)
+	return r.ports.of(port).Take(messages, now)
 }
 
-// portUse is what a port has asked for lately.
-type portUse struct {
-	tokens float64
-	at     time.Time
-}
+// ports is what each has asked for lately.
+type ports map[int]*tokens.Bucket
 
-// take takes one of so many a second, of which at most burst are saved up.
-func (u *portUse) take(rate, burst float64, now time.Time) bool {
-	u.tokens = min(burst, u.tokens+rate*now.Sub(u.at).Seconds())
-	u.at = now
-	if u.tokens < 1 {
-		return false
+func (p ports) of(port int) *tokens.Bucket {
+	if p[port] == nil {
+		p[port] = new(tokens.Bucket)
 	}
-	u.tokens--
-	return true
+	return p[port]
 }
 
 // counts says how many addresses each port has. They are counted at most once a second, and only while
@@ -85,12 +71,7 @@ func (t *Table) admits(s *Scope, port int, now time.Time) bool {
 
 // spend takes one new client from the port's budget.
 func (t *Table) spend(port int, now time.Time) bool {
-	u := t.ports[port]
-	if u == nil {
-		u = &portUse{tokens: newClients, at: now}
-		t.ports[port] = u
-	}
-	return u.take(newClients, newClients, now)
+	return t.ports.of(port).Take(newClients, now)
 }
 
 func (t *Table) mayOffer(s *Scope, port int) bool {

@@ -23,11 +23,11 @@ func TestRatesAreEachPortsOwn(t *testing.T) {
 		port, messages, want int
 		at                   time.Duration
 	}{
-		{"a flood", 1, 100_000, messageBurst, 0},
+		{"a flood", 1, 100_000, int(messages.Burst), 0},
 		{"another port, meanwhile", 2, 10, 10, 0},
-		{"who sends from nowhere known", 0, 100_000, messageBurst, 0},
-		{"the flood half a second later", 1, 100_000, messageRate / 2, 500 * time.Millisecond},
-		{"after a long silence", 1, 100_000, messageBurst, time.Hour},
+		{"who sends from nowhere known", 0, 100_000, int(messages.Burst), 0},
+		{"the flood half a second later", 1, 100_000, int(messages.PerSecond) / 2, 500 * time.Millisecond},
+		{"after a long silence", 1, 100_000, int(messages.Burst), time.Hour},
 	} {
 		if got := admitted(tt.port, tt.messages, start.Add(tt.at)); got != tt.want {
 			t.Errorf("%s: %d are looked at, want %d", tt.name, got, tt.want)

@@ -22,7 +22,7 @@ type Table struct {
 	clients map[model.MAC]netip.Addr
 	offers  map[netip.Addr]struct{}  // those of leases that are only offered
 	held    map[netip.Addr]time.Time // for an endpoint that is being attached, until when
-	ports   map[int]*portUse         // by index of the bridge's port
+	ports   ports                    // by index of the bridge's port
 	full    time.Time                // no use in looking for a free address before
 	counts  counts
 }
@@ -74,7 +74,7 @@ func (e *entry) isRenewedBy(next model.Lease) bool {
 func NewTable(stored []model.Lease) (t *Table, superseded []model.Lease) {
 	t = &Table{
 		leases: make(map[netip.Addr]*entry), clients: make(map[model.MAC]netip.Addr),
-		offers: make(map[netip.Addr]struct{}), held: make(map[netip.Addr]time.Time), ports: make(map[int]*portUse),
+		offers: make(map[netip.Addr]struct{}), held: make(map[netip.Addr]time.Time), ports: make(ports),
 	}
 	stored = slices.Clone(stored)
 	slices.SortStableFunc(stored, func(a, b model.Lease) int { return a.Expires.Compare(b.Expires) })
@@ -225,7 +225,7 @@ func (t *Table) tidy(now time.Time) {
 		}
 	}
 	for port, u := range t.ports {
-		if len(t.ports) > manyPorts && now.Sub(u.at) > time.Minute {
+		if len(t.ports) > manyPorts && u.Fill(newClients, now) >= newClients.Burst {
 			delete(t.ports, port)
 		}
 	}

@@ -78,6 +78,9 @@ func New(o Options) *Engine {
 	return e
 }
 
+// Threads is how many threads relay.
+func (e *Engine) Threads() int { return e.count }
+
 // Run relays until ctx ends; then all connections are ended.
 func (e *Engine) Run(ctx context.Context) error {
 	group, ctx := errgroup.WithContext(ctx)

@@ -7,6 +7,8 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/hostnat/hostnat/internal/priority"
 )
 
 // tick is how often deadlines are looked at.
@@ -177,6 +179,11 @@ func (l *loop) release(i int32) {
 // run serves events until stop was posted.
 func (l *loop) run() error {
 	defer l.close()
+	done, err := priority.Ordinary() // to relay is others' wish
+	if err != nil {
+		return err
+	}
+	defer done()
 	events := make([]unix.EpollEvent, 256)
 	for !l.stopping {
 		n, err := l.events(events)

@@ -7,20 +7,35 @@ import (
 
 	"github.com/hostnat/hostnat/internal/datapath"
 	"github.com/hostnat/hostnat/internal/event"
+	"github.com/hostnat/hostnat/internal/tokens"
 )
 
 // watcherBuffer is how many events a slow watcher may be behind; then it
 // misses some rather than hold up the others.
 const watcherBuffer = 1024
 
+// watcherRoom is how much room a watcher that missed some must have before it gets
+// others: it is told once what it missed, not between any two.
+const watcherRoom = watcherBuffer / 4
+
+// eventRate is how many events a second all watchers together are handed: some part of one
+// processor's time, however many watch, and whatever floods the session table.
+const eventRate = 20_000
+
 // eventBus gives the data path's one ring to any number of watchers. The ring is
 // read, and so filled, only while there is one.
 type eventBus struct {
 	mu       sync.Mutex
-	watchers map[chan event.Event]uint64 // how many events each has missed and was not told of
-	lost     uint64                      // events that a watcher was too slow for, of all
+	watchers map[chan event.Event]*share
+	lost     uint64 // events that a watcher was too slow for, of all
 	stop     context.CancelFunc
 	done     chan struct{} // closed when the reader has ended
+}
+
+// share is what a watcher may be handed, and what it was not.
+type share struct {
+	events tokens.Bucket
+	missed uint64 // events that it was not told of
 }
 
 // Watch returns events from now on. The channel is closed when ctx ends.
@@ -46,7 +61,7 @@ func (k *Kernel) publish(e datapath.Event) {
 	out := e.Event
 	out.NAT, out.Network, out.Compartment = names.nats[e.NAT], names.networks[e.Network], names.compartments[e.Compartment]
 	out.Endpoint = names.endpoint(e.Compartment, e.Internal.Addr())
-	k.events.send(out)
+	k.events.send(out, time.Now())
 }
 
 // linkMemory is how long names of links are used before they are looked up again, as
@@ -63,20 +78,20 @@ func (k *Kernel) dropPublisher(ctx context.Context) func(datapath.Drop) {
 				byIndex, read = linkNames(links), time.Now()
 			}
 		}
-		k.events.send(event.OfDrop(k.lastNames().drop(d, byIndex)))
+		k.events.send(event.OfDrop(k.lastNames().drop(d, byIndex)), time.Now())
 	}
 }
 
 // Announce sends an event that is not the data path's to all watchers.
-func (k *Kernel) Announce(e event.Event) { k.events.send(e) }
+func (k *Kernel) Announce(e event.Event) { k.events.send(e, time.Now()) }
 
 func (h *eventBus) join(watcher chan event.Event, read func(context.Context)) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	if h.watchers == nil {
-		h.watchers = make(map[chan event.Event]uint64)
+		h.watchers = make(map[chan event.Event]*share)
 	}
-	h.watchers[watcher] = 0
+	h.watchers[watcher] = new(share)
 	if h.stop != nil {
 		return
 	}
@@ -119,17 +134,19 @@ func (h *eventBus) countLost(n uint64) {
 	h.lost += n
 }
 
-func (h *eventBus) send(e event.Event) {
+func (h *eventBus) send(e event.Event, now time.Time) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	for w, missed := range h.watchers {
-		if missed > 0 && offer(w, missedEvent(missed)) {
-			h.watchers[w], missed = 0, 0
+	rate := tokens.Rate{PerSecond: eventRate / float64(len(h.watchers)), Burst: watcherBuffer}
+	for w, s := range h.watchers {
+		if s.missed > 0 && s.events.Fill(rate, now) >= watcherRoom && cap(w)-len(w) >= watcherRoom && offer(w, missedEvent(s.missed, now)) {
+			s.missed = 0
 		}
-		if missed > 0 || !offer(w, e) {
-			h.watchers[w]++
-			h.lost++
+		if s.missed == 0 && s.events.Take(rate, now) && offer(w, e) {
+			continue
 		}
+		s.missed++
+		h.lost++
 	}
 }
 
@@ -142,9 +159,9 @@ func offer(w chan<- event.Event, e event.Event) bool {
 	}
 }
 
-// missedEvent tells a watcher that it was too slow.
-func missedEvent(n uint64) event.Event {
-	e := event.New(event.EventsLost, time.Now())
-	e.Lost, e.Description = n, "this watcher reads too slowly"
+// missedEvent tells a watcher what it missed.
+func missedEvent(n uint64, now time.Time) event.Event {
+	e := event.New(event.EventsLost, now)
+	e.Lost, e.Description = n, "this watcher reads too slowly, or there are more than the daemon sends"
 	return e
 }

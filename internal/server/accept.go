@@ -29,7 +29,7 @@ func (l limited) Accept() (net.Conn, error) {
 			_ = conn.Close()
 			continue
 		}
-		c := &connection{Conn: conn, peer: p, trusted: p.trusted()}
+		c := &connection{Conn: conn, peer: p, trusted: p.trusted(), of: l.connections}
 		if l.connections.admit(c, time.Now()) {
 			return c, nil
 		}

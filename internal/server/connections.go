@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/hostnat/hostnat/api"
+	"github.com/hostnat/hostnat/internal/tokens"
 )
 
 // Limits are how much of the daemon its API's clients may have. Root and the
@@ -19,13 +20,19 @@ type Limits struct {
 	Watchers       int // streams of events, in all
 	WatchersOthers int // of all users together who are not trusted
 	WatchersOfUser int // of one such user
+
+	Opened    tokens.Rate // connections that one user who is not trusted opens
+	Delivered tokens.Rate // requests that come from one such user, in packages
 }
 
 // LimitsFor returns the limits where the API may have so many open files. An event
 // stream's buffers take up to half a megabyte, so there are few.
 func LimitsFor(files int) Limits {
 	all := min(max(files, 16), 1024)
-	return Limits{Connections: all, Others: all * 3 / 4, OfUser: all / 4, Watchers: 64, WatchersOthers: 16, WatchersOfUser: 8}
+	return Limits{
+		Connections: all, Others: all * 3 / 4, OfUser: all / 4, Watchers: 64, WatchersOthers: 16, WatchersOfUser: 8,
+		Opened: tokens.Rate{PerSecond: 100, Burst: float64(all / 2)}, Delivered: tokens.Rate{PerSecond: 200, Burst: float64(all)},
+	}
 }
 
 // connections knows the open connections: whose they are, and since when they are
@@ -36,7 +43,25 @@ type connections struct {
 	mu       sync.Mutex
 	open     map[*connection]struct{}
 	watchers map[*watcher]struct{}
-	counts   api.Clients // but for those that are open now
+	users    map[uint32]*asking // who are not trusted, and came lately
+	counts   api.Clients        // but for those that are open now
+}
+
+// asking is how much a user who is not trusted has asked for lately.
+type asking struct{ opened, delivered tokens.Bucket }
+
+// manyUsers is how many are remembered; then all begin anew.
+const manyUsers = 1000
+
+// user returns what is known of one. The caller holds mu.
+func (cs *connections) user(uid uint32) *asking {
+	if len(cs.users) > manyUsers {
+		clear(cs.users)
+	}
+	if cs.users[uid] == nil {
+		cs.users[uid] = new(asking)
+	}
+	return cs.users[uid]
 }
 
 // connection is one of a client. idleSince is zero while a request is answered.
@@ -44,19 +69,41 @@ type connection struct {
 	net.Conn
 	peer      peer
 	trusted   bool
+	of        *connections
 	idleSince time.Time // guarded by connections.mu
 }
 
 func newConnections(limits Limits) *connections {
-	return &connections{limits: limits, open: make(map[*connection]struct{}), watchers: make(map[*watcher]struct{})}
+	return &connections{limits: limits, open: make(map[*connection]struct{}), watchers: make(map[*watcher]struct{}), users: make(map[uint32]*asking)}
 }
 
-// admit takes a new connection in. If there are as many as may be, the one that has
+// Read reads what the client sends. Of a user who sends more than others may it comes later,
+// and nothing was done for it until then.
+func (c *connection) Read(b []byte) (int, error) {
+	n, err := c.Conn.Read(b)
+	if n > 0 && !c.trusted {
+		time.Sleep(c.of.delay(c.peer.uid, time.Now()))
+	}
+	return n, err
+}
+
+// delay is how long what a user has sent has to wait.
+func (cs *connections) delay(uid uint32, now time.Time) time.Duration {
+	cs.mu.Lock()
+	defer cs.mu.Unlock()
+	return cs.user(uid).delivered.Reserve(cs.limits.Delivered, now)
+}
+
+// admit takes a new connection in, unless its user opens more than others may. If there are as many as may be, the one that has
 // been idle for longest gives way, among those that count against the same
 // limit. It is false if none is idle.
 func (cs *connections) admit(c *connection, now time.Time) bool {
 	cs.mu.Lock()
 	defer cs.mu.Unlock()
+	if !c.trusted && !cs.user(c.peer.uid).opened.Take(cs.limits.Opened, now) {
+		cs.counts.RefusedConnections++
+		return false
+	}
 	for _, limit := range cs.limitsOf(c) {
 		if cs.count(limit.counts) >= limit.most && !cs.makeRoom(limit.counts) {
 			cs.counts.RefusedConnections++

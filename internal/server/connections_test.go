@@ -16,6 +16,7 @@ import (
 
 	"github.com/hostnat/hostnat/api"
 	"github.com/hostnat/hostnat/internal/server/servertest"
+	"github.com/hostnat/hostnat/internal/tokens"
 )
 
 // client is a connection as the server has it, whose other end tells whether it
@@ -33,11 +34,13 @@ func closed(c net.Conn) bool {
 	return errors.Is(err, io.EOF)
 }
 
+var often = tokens.Rate{PerSecond: 1000, Burst: 1000}
+
 // A user's own idle connections give way to new ones of his, never those of
 // others; root's are taken in when others have all that they may.
 func TestOldestIdleConnectionGivesWay(t *testing.T) {
 	t.Parallel()
-	cs := newConnections(Limits{Connections: 8, Others: 6, OfUser: 3})
+	cs := newConnections(Limits{Connections: 8, Others: 6, OfUser: 3, Opened: often})
 	start := time.Date(2026, 11, 21, 12, 0, 0, 0, time.UTC)
 	var ends []net.Conn
 	admit := func(uid uint32, at int) (*connection, bool) {
@@ -78,7 +81,7 @@ func TestOldestIdleConnectionGivesWay(t *testing.T) {
 
 func TestBusyConnectionsAreNotClosed(t *testing.T) {
 	t.Parallel()
-	cs := newConnections(Limits{Connections: 8, Others: 6, OfUser: 1})
+	cs := newConnections(Limits{Connections: 8, Others: 6, OfUser: 1, Opened: often})
 	c, end := client(t, 1000)
 	cs.admit(c, time.Now())
 	cs.changed(c, http.StateActive)
@@ -92,6 +95,47 @@ func TestBusyConnectionsAreNotClosed(t *testing.T) {
 	}
 	if got, want := cs.clients(), (api.Clients{Connections: 1, RefusedConnections: 1, ClosedIdle: 1}); got != want {
 		t.Errorf("got %+v, want %+v", got, want)
+	}
+}
+
+// Who connects without pause is refused before anything is done for him, others are not, and
+// he is not any more when he has waited. What he sends has to wait, others' does not.
+func TestUserWithoutPause(t *testing.T) {
+	t.Parallel()
+	cs := newConnections(Limits{
+		Connections: 100, Others: 90, OfUser: 80,
+		Opened: tokens.Rate{PerSecond: 2, Burst: 3}, Delivered: tokens.Rate{PerSecond: 10, Burst: 5},
+	})
+	now := time.Date(2026, 11, 30, 12, 0, 0, 0, time.UTC)
+	admitted := func(uid uint32, tries int) (n int) {
+		for range tries {
+			if c, _ := client(t, uid); cs.admit(c, now) {
+				n++
+			}
+		}
+		return n
+	}
+	for uid, want := range map[uint32]int{1000: 3, 2000: 3, 0: 10} {
+		if n := admitted(uid, 10); n != want {
+			t.Errorf("user %d opens %d of 10, want %d", uid, n, want)
+		}
+	}
+	now = now.Add(time.Second)
+	if n := admitted(1000, 10); n != 2 {
+		t.Errorf("a second later he opens %d, want 2", n)
+	}
+	if got := cs.clients(); got.RefusedConnections != 7+7+8 || got.ClosedIdle != 0 {
+		t.Errorf("got %+v", got)
+	}
+	var last time.Duration
+	for range 25 {
+		last = cs.delay(1000, now)
+	}
+	if last != 2*time.Second {
+		t.Errorf("the 25th request waits %v, want 2s", last)
+	}
+	if d := cs.delay(2000, now); d != 0 {
+		t.Errorf("another user's waits %v", d)
 	}
 }
 

@@ -1,0 +1,44 @@
+// Package tokens limits how often something happens: tokens come at a rate, and each time
+// takes one. Pure: it has no clock.
+package tokens
+
+import "time"
+
+// Rate is how many tokens come a second, and how many are saved up at most.
+type Rate struct{ PerSecond, Burst float64 }
+
+// Bucket is what somebody has saved. The zero Bucket is full at its first use.
+type Bucket struct {
+	tokens float64
+	at     time.Time
+	begun  bool
+}
+
+// Fill adds what has come since the last time, and returns how many there are: less than
+// none if some were taken ahead.
+func (b *Bucket) Fill(r Rate, now time.Time) float64 {
+	if !b.begun {
+		b.tokens, b.at, b.begun = r.Burst, now, true
+		return b.tokens
+	}
+	if since := now.Sub(b.at); since > 0 { // many threads read the clock
+		b.tokens, b.at = min(r.Burst, b.tokens+r.PerSecond*since.Seconds()), now
+	}
+	return b.tokens
+}
+
+// Take takes one, if there is one.
+func (b *Bucket) Take(r Rate, now time.Time) bool {
+	if b.Fill(r, now) < 1 {
+		return false
+	}
+	b.tokens--
+	return true
+}
+
+// Reserve takes one in any case, and returns after what time it is there.
+func (b *Bucket) Reserve(r Rate, now time.Time) time.Duration {
+	b.Fill(r, now)
+	b.tokens--
+	return max(0, time.Duration(-b.tokens/r.PerSecond*float64(time.Second)))
+}

@@ -1,0 +1,37 @@
+package tokens
+
+import (
+	"testing"
+	"time"
+)
+
+func TestBucket(t *testing.T) {
+	t.Parallel()
+	rate := Rate{PerSecond: 10, Burst: 3}
+	now := time.Unix(1000, 0)
+	var b Bucket
+	take := func(want ...bool) {
+		t.Helper()
+		for i, w := range want {
+			if got := b.Take(rate, now); got != w {
+				t.Errorf("take %d: %v, want %v", i, got, w)
+			}
+		}
+	}
+	take(true, true, true, false)
+	now = now.Add(100 * time.Millisecond)
+	take(true, false)
+	now = now.Add(time.Hour)
+	take(true, true, true, false)
+	now = now.Add(-time.Minute) // the clock is another thread's
+	take(false)
+	for i, want := range []time.Duration{100 * time.Millisecond, 200 * time.Millisecond, 300 * time.Millisecond} {
+		if got := b.Reserve(rate, now); got != want {
+			t.Errorf("reservation %d: %v, want %v", i, got, want)
+		}
+	}
+	now = now.Add(time.Minute + 300*time.Millisecond)
+	take(false)
+	now = now.Add(100 * time.Millisecond)
+	take(true, false)
+}
