@@ -38,7 +38,7 @@ func (c *Config) AddEndpoint(spec EndpointSpec, facts model.HostFacts, choose Ch
 	if e.Allow, err = parseAllow(spec.Allow); err != nil {
 		return model.Endpoint{}, prefixed("allow", err)
 	}
-	if has, ok := c.attached(spec.Name); ok {
+	if has, ok := c.Attached(spec.Name); ok {
 		if err := sameEndpoint(has, e); err != nil {
 			return model.Endpoint{}, err
 		}
@@ -93,7 +93,7 @@ func joined(list []netip.Prefix) string {
 // DetachEndpoint forgets an endpoint. Mappings to its name stay, unresolved
 // until an endpoint of that name is attached again.
 func (c *Config) DetachEndpoint(name string) error {
-	e, ok := c.attached(name)
+	e, ok := c.Attached(name)
 	if !ok {
 		return c.notAttached(name)
 	}

@@ -5,12 +5,13 @@ import (
 	"net/netip"
 	"slices"
 
+	"github.com/hostnat/hostnat/internal/config/wanted"
 	"github.com/hostnat/hostnat/internal/model"
 )
 
 // Export is the configuration as files would ask for it: of each object what is
 // not as it is in a new one. leftOut says what is not in it, and why.
-func (c *Config) Export() (w Wanted, leftOut []string) {
+func (c *Config) Export() (w wanted.Objects, leftOut []string) {
 	left := make(map[string]int)
 	leave := func(owner, what string, count int) {
 		if owner != "" {
@@ -20,11 +21,11 @@ func (c *Config) Export() (w Wanted, leftOut []string) {
 	}
 	networks := make(map[string]bool) // that are left out
 	for _, p := range c.Pools {
-		w.Pools = append(w.Pools, wantedPool(p))
+		w.Pools = append(w.Pools, wanted.OfPool(p))
 	}
 	for _, n := range c.NATs {
-		e, usual := wantedNAT(n), wantedNAT(defaultNAT(n))
-		without(&e, &usual, "name", "profile")
+		e, usual := wanted.OfNAT(n), wanted.OfNAT(wanted.DefaultNAT(n))
+		wanted.Without(&e, &usual, "name", "profile")
 		w.NATs = append(w.NATs, e)
 	}
 	for _, n := range c.Networks {
@@ -33,8 +34,8 @@ func (c *Config) Export() (w Wanted, leftOut []string) {
 			leave(n.Owner, "network", 1)
 			continue
 		}
-		e, usual := wantedNetwork(n), wantedNetwork(usualNetwork(n))
-		without(&e, &usual, "name", "subnets")
+		e, usual := wanted.OfNetwork(n), wanted.OfNetwork(wanted.UsualNetwork(n))
+		wanted.Without(&e, &usual, "name", "subnets")
 		w.Networks = append(w.Networks, e)
 	}
 	for _, e := range c.Endpoints {
@@ -44,7 +45,7 @@ func (c *Config) Export() (w Wanted, leftOut []string) {
 		case e.Kind == model.KindPID:
 			leave("", "endpoint of a process, by its id", 1)
 		default:
-			x := wantedEndpoint(e)
+			x := wanted.OfEndpoint(e)
 			if x.IfName == model.DefaultIfName {
 				x.IfName = ""
 			}
@@ -56,7 +57,7 @@ func (c *Config) Export() (w Wanted, leftOut []string) {
 			leave(r.Owner, "reservation", 1)
 			continue
 		}
-		w.Reservations = append(w.Reservations, wantedReservation(r))
+		w.Reservations = append(w.Reservations, wanted.OfReservation(r))
 	}
 	for _, m := range c.Mappings {
 		inLeft := func(t model.Target) bool { return networks[t.Network] }
@@ -64,20 +65,20 @@ func (c *Config) Export() (w Wanted, leftOut []string) {
 			leave(m.Owner, "mapping", 1)
 			continue
 		}
-		e := wantedMapping(m)
+		e := wanted.OfMapping(m)
 		if c.takesAll(m) {
 			e.Force = "true"
 		}
 		w.Mappings = append(w.Mappings, e)
 	}
-	usual := wantedProxy(model.Proxy{})
+	usual := wanted.OfProxy(model.Proxy{})
 	for _, p := range c.Proxies {
 		if model.IsPluginOwner(p.Owner) {
 			leave(p.Owner, "port proxy", 1)
 			continue
 		}
-		e := wantedProxy(p)
-		without(&e, &usual, "kind", "protocol", "listen")
+		e := wanted.OfProxy(p)
+		wanted.Without(&e, &usual, "kind", "protocol", "listen")
 		w.Proxies = append(w.Proxies, e)
 	}
 	for _, what := range sortedKeys(left) {

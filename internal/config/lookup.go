@@ -36,7 +36,7 @@ func (c *Config) Endpoint(name string) (model.Endpoint, error) { return c.Endpoi
 
 // EndpointIn is Endpoint for one network, for all networks if it is "".
 func (c *Config) EndpointIn(name, network string) (model.Endpoint, error) {
-	attached, isAttached := c.attached(name)
+	attached, isAttached := c.Attached(name)
 	if isAttached && (network == "" || attached.Network == network) {
 		return attached, nil
 	}
@@ -62,8 +62,8 @@ func (c *Config) EndpointIn(name, network string) (model.Endpoint, error) {
 	return model.Endpoint{}, notFound("endpoint", name, "hostnat endpoint list")
 }
 
-// attached returns the attached endpoint of that name.
-func (c *Config) attached(name string) (model.Endpoint, bool) {
+// Attached returns the attached endpoint of that name.
+func (c *Config) Attached(name string) (model.Endpoint, bool) {
 	for _, e := range c.Endpoints {
 		if e.Name == name {
 			return e, true

@@ -83,9 +83,9 @@ func gatewayClashes(n model.Network, facts model.HostFacts) []Clash {
 // checkGateway refuses a gateway that the host cannot have without losing what
 // it needs.
 func checkGateway(n model.Network, facts model.HostFacts) error {
-	for _, m := range neededBy(facts) {
+	for _, m := range facts.Needed() {
 		if m.Address == n.Gateway4() {
-			return n.GatewayTakenBy(m.what)
+			return n.GatewayTakenBy(m.Source)
 		}
 	}
 	if !n.Unrouted() {

@@ -79,8 +79,8 @@ func TestClashesOfGateways(t *testing.T) {
 	address := func(a, link string) []model.HostAddress {
 		return []model.HostAddress{{Address: netip.MustParseAddr(a), Interface: link}}
 	}
-	router := func(a string) []model.HostRouter {
-		return []model.HostRouter{{Address: netip.MustParseAddr(a), Source: "router of the default route via wlan0"}}
+	router := func(a string) []model.HostMachine {
+		return []model.HostMachine{{Address: netip.MustParseAddr(a), Source: "router of the default route via wlan0"}}
 	}
 	tests := []struct {
 		name    string
@@ -126,7 +126,7 @@ func TestSubnetOfTheHost(t *testing.T) {
 	t.Parallel()
 	facts := hostFacts()
 	facts.Prefixes = append(facts.Prefixes, model.HostPrefix{Prefix: netip.MustParsePrefix("192.168.1.0/24"), Source: "address of wlan0"})
-	facts.Routers = []model.HostRouter{{Address: netip.MustParseAddr("192.168.1.1"), Source: "router of the default route via wlan0"}}
+	facts.Routers = []model.HostMachine{{Address: netip.MustParseAddr("192.168.1.1"), Source: "router of the default route via wlan0"}}
 	for _, tt := range []struct {
 		compartment, gateway string
 		mentions             []string // of the refusal

@@ -1,10 +1,9 @@
 package config
 
 import (
-	"maps"
 	"slices"
-	"strings"
 
+	"github.com/hostnat/hostnat/internal/config/wanted"
 	"github.com/hostnat/hostnat/internal/model"
 )
 
@@ -12,46 +11,8 @@ import (
 // not mentioned stays as it is; if whole is set, it gets the value that it would
 // have in a new object. Errors begin with the place in the file.
 
-// At puts the place of what is wrong in front: of the key that the refusal
-// begins with, or of the whole object.
-func (p Place) At(err error) error {
-	if err == nil {
-		return nil
-	}
-	word, _, _ := strings.Cut(strings.ToLower(err.Error()), " ")
-	for _, key := range slices.Sorted(maps.Keys(p.Keys)) {
-		if word != "" && strings.HasPrefix(strings.ToLower(key), word) {
-			return p.Refuse(key, err)
-		}
-	}
-	return p.Refuse("", err)
-}
-
-// mayChange refuses what a plugin makes and takes away by itself.
-func (p Place) mayChange(what, owner string) error {
-	if !model.IsPluginOwner(owner) {
-		return nil
-	}
-	return p.Refuse("", model.Errorf(model.Conflict, "%s belongs to %s: hostnat makes and changes it by what %s says", what, owner, owner).
-		WithHint("change it there, or leave it out"))
-}
-
-// metadata are the labels and the owner that a thing is to have.
-func (p Place) metadata(has model.Metadata, labels map[string]string, owner string, whole bool) (model.Metadata, error) {
-	if model.IsPluginOwner(owner) && owner != has.Owner {
-		return has, p.Refuse("owner", model.Errorf(model.Invalid, "owner %s is for what hostnat makes by itself for %s", owner, owner).WithHint("choose another"))
-	}
-	if owner != "" {
-		has.Owner = owner
-	}
-	if labels != nil || whole {
-		has.Labels = labels
-	}
-	return has, p.Refuse("labels", has.Check())
-}
-
 // PutPool adds a pool, or gives one that is there another size.
-func (c *Config) PutPool(w WantedPool, whole bool) error {
+func (c *Config) PutPool(w wanted.Pool, whole bool) error {
 	p, err := model.ParseSubnet(w.Prefix)
 	if err != nil {
 		return w.Refuse("prefix", err)
@@ -74,7 +35,7 @@ func (c *Config) PutPool(w WantedPool, whole bool) error {
 }
 
 // PutNAT makes a NAT as it is wanted.
-func (c *Config) PutNAT(w WantedNAT, whole bool) (model.NAT, error) {
+func (c *Config) PutNAT(w wanted.NAT, whole bool) (model.NAT, error) {
 	i := slices.IndexFunc(c.NATs, func(n model.NAT) bool { return n.Name == w.Name })
 	if i < 0 {
 		if _, err := c.AddNAT(NATSpec{Name: w.Name, Profile: w.Profile}); err != nil {
@@ -83,19 +44,19 @@ func (c *Config) PutNAT(w WantedNAT, whole bool) (model.NAT, error) {
 		i = len(c.NATs) - 1
 	}
 	n := c.NATs[i].Clone()
-	if err := w.mayChange("NAT "+n.Name, n.Owner); err != nil {
+	if err := w.MayChange("NAT "+n.Name, n.Owner); err != nil {
 		return model.NAT{}, err
 	}
-	if err := w.profile(&n, whole); err != nil {
+	if err := useProfile(&n, w, whole); err != nil {
 		return model.NAT{}, err
 	}
 	var err error
-	if n.Metadata, err = w.metadata(n.Metadata, w.Labels, w.Owner, whole); err != nil {
+	if n.Metadata, err = w.Metadata(n.Metadata, w.Labels, w.Owner, whole); err != nil {
 		return model.NAT{}, err
 	}
-	for _, s := range settingsOf(&w) {
-		if err := settings[s.key](&n, s.value); err != nil {
-			return model.NAT{}, w.Refuse(s.file, prefixed(s.file, err))
+	for _, s := range wanted.SettingsOf(&w) {
+		if err := settings[s.Key](&n, s.Value); err != nil {
+			return model.NAT{}, w.Refuse(s.File, prefixed(s.File, err))
 		}
 	}
 	for _, link := range n.ExternalInterfaces {
@@ -110,9 +71,9 @@ func (c *Config) PutNAT(w WantedNAT, whole bool) (model.NAT, error) {
 	return n, nil
 }
 
-// profile gives a NAT the values of a profile if it is to have another one, or all
+// useProfile gives a NAT the values of a profile if it is to have another one, or all
 // that is not mentioned is to be as in a new one.
-func (w WantedNAT) profile(n *model.NAT, whole bool) error {
+func useProfile(n *model.NAT, w wanted.NAT, whole bool) error {
 	profile := n.Profile
 	if w.Profile != "" || whole {
 		var err error
@@ -132,7 +93,7 @@ func (w WantedNAT) profile(n *model.NAT, whole bool) error {
 }
 
 // putAddresses gives a NAT the external addresses that are wanted and no others.
-func (c *Config) putAddresses(n *model.NAT, w WantedNAT, whole bool) error {
+func (c *Config) putAddresses(n *model.NAT, w wanted.NAT, whole bool) error {
 	if w.ExternalAddresses == nil && !whole {
 		return nil
 	}
@@ -152,8 +113,8 @@ func (c *Config) putAddresses(n *model.NAT, w WantedNAT, whole bool) error {
 
 // PutReservations makes all reservations as they are wanted: a client that has
 // another address gives that back, and another client the address.
-func (c *Config) PutReservations(list []WantedReservation, facts model.HostFacts, whole bool) error {
-	var todo []WantedReservation
+func (c *Config) PutReservations(list []wanted.Reservation, facts model.HostFacts, whole bool) error {
+	var todo []wanted.Reservation
 	for _, w := range list {
 		r, err := parseReservation(ReservationSpec{Network: w.Network, MAC: w.MAC, Name: w.Name, Address: w.Address})
 		if err != nil {
@@ -167,12 +128,12 @@ func (c *Config) PutReservations(list []WantedReservation, facts model.HostFacts
 			if !isOld(has) {
 				continue
 			}
-			if err := w.mayChange("the reservation of "+has.Address.String(), has.Owner); err != nil {
+			if err := w.MayChange("the reservation of "+has.Address.String(), has.Owner); err != nil {
 				return err
 			}
 			base = has.Metadata
 		}
-		if r.Metadata, err = w.metadata(base, w.Labels, w.Owner, whole); err != nil {
+		if r.Metadata, err = w.Metadata(base, w.Labels, w.Owner, whole); err != nil {
 			return err
 		}
 		if slices.ContainsFunc(c.Reservations, func(has model.Reservation) bool { return has.Equal(&r) }) {

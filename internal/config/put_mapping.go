@@ -6,22 +6,23 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/hostnat/hostnat/internal/config/wanted"
 	"github.com/hostnat/hostnat/internal/model"
 )
 
 // MatchMappings returns, for each mapping that is wanted, the id of the one that is
 // there in its place: with the same protocol and external side or, where that is not
 // mentioned, that leads to the same. 0: there is none.
-func (c *Config) MatchMappings(list []WantedMapping) ([]uint32, error) {
+func (c *Config) MatchMappings(list []wanted.Mapping) ([]uint32, error) {
 	ids := make([]uint32, len(list))
 	byOutside := make(map[outside]uint32, len(c.Mappings))
 	for i := range c.Mappings {
 		byOutside[outsideOf(&c.Mappings[i])] = c.Mappings[i].ID
 	}
-	claimed := make(map[uint32]Place)
+	claimed := make(map[uint32]wanted.Place)
 	parsed := make([]model.Mapping, len(list))
 	for i, w := range list {
-		m, err := parseMapping(w.spec())
+		m, err := parseMapping(mappingSpec(w))
 		if err != nil {
 			return nil, w.At(err)
 		}
@@ -37,7 +38,7 @@ func (c *Config) MatchMappings(list []WantedMapping) ([]uint32, error) {
 			continue
 		}
 		for _, m := range c.Mappings {
-			if _, is := claimed[m.ID]; !is && m.Protocol == parsed[i].Protocol && w.leadsAs(m) {
+			if _, is := claimed[m.ID]; !is && m.Protocol == parsed[i].Protocol && leadsAs(w, m) {
 				ids[i], claimed[m.ID] = m.ID, w.Place
 				break
 			}
@@ -54,31 +55,31 @@ type outside struct {
 
 func outsideOf(m *model.Mapping) outside { return outside{m.Protocol, m.External} }
 
-// spec is what AddMapping takes of it, but for the targets.
-func (w WantedMapping) spec() MappingSpec {
+// mappingSpec is what AddMapping takes of it, but for the targets.
+func mappingSpec(w wanted.Mapping) MappingSpec {
 	return MappingSpec{Protocol: or(w.Protocol, model.TCP.String()), External: w.External, Internal: strings.Join(w.Internal, ","), Network: w.Network, From: w.From}
 }
 
 // leadsAs reports whether a mapping has the targets that are wanted, by their texts.
-func (w WantedMapping) leadsAs(m model.Mapping) bool {
-	var wanted, has []string
+func leadsAs(w wanted.Mapping, m model.Mapping) bool {
+	var asked, has []string
 	for _, text := range w.Internal {
 		if _, rest, cut := strings.Cut(text, "/"); cut {
 			text = rest
 		}
-		wanted = append(wanted, text)
+		asked = append(asked, text)
 	}
 	for _, t := range m.Targets {
 		has = append(has, t.String())
 	}
-	slices.Sort(wanted)
+	slices.Sort(asked)
 	slices.Sort(has)
-	return slices.Equal(wanted, has)
+	return slices.Equal(asked, has)
 }
 
 // ReleaseMappings returns the mappings that are to be added, and takes those out
 // that they come in the place of. What is as it is wanted stays.
-func (c *Config) ReleaseMappings(list []WantedMapping, ids []uint32, whole bool) (todo []PutMapping, err error) {
+func (c *Config) ReleaseMappings(list []wanted.Mapping, ids []uint32, whole bool) (todo []PutMapping, err error) {
 	gone := make(map[uint32]bool)
 	for i, w := range list {
 		var had model.Mapping
@@ -86,10 +87,10 @@ func (c *Config) ReleaseMappings(list []WantedMapping, ids []uint32, whole bool)
 			if had, err = c.Mapping(ids[i]); err != nil {
 				return nil, w.At(err)
 			}
-			if err := w.mayChange("mapping "+had.String(), had.Owner); err != nil {
+			if err := w.MayChange("mapping "+had.String(), had.Owner); err != nil {
 				return nil, err
 			}
-			w = w.over(had, whole)
+			w = mappingOver(w, had, whole)
 		}
 		m, err := c.wantedTargets(w, had, whole)
 		if err != nil {
@@ -119,31 +120,31 @@ func (c *Config) ReleaseMappings(list []WantedMapping, ids []uint32, whole bool)
 
 // PutMapping is a mapping that is to be added. One with an id had it before.
 type PutMapping struct {
-	Place
+	wanted.Place
 	model.Mapping
 	Force bool
 }
 
-// over adds to what is wanted of a mapping what it has and keeps.
-func (w WantedMapping) over(has model.Mapping, whole bool) WantedMapping {
-	base := wantedMapping(has)
+// mappingOver adds to what is wanted of a mapping what it has and keeps.
+func mappingOver(w wanted.Mapping, has model.Mapping, whole bool) wanted.Mapping {
+	base := wanted.OfMapping(has)
 	if whole {
 		base.From, base.Labels = nil, nil
 	}
 	if !slices.Equal(w.Internal, base.Internal) {
 		base.Network, base.Clients = "", nil
 	}
-	overlay(&w, &base)
+	wanted.Overlay(&w, &base)
 	return w
 }
 
 // wantedTargets is the mapping that is wanted, with what its targets lead to now.
-func (c *Config) wantedTargets(w WantedMapping, had model.Mapping, whole bool) (model.Mapping, error) {
-	m, err := parseMapping(w.spec())
+func (c *Config) wantedTargets(w wanted.Mapping, had model.Mapping, whole bool) (model.Mapping, error) {
+	m, err := parseMapping(mappingSpec(w))
 	if err != nil {
 		return m, w.At(err)
 	}
-	if m.Metadata, err = w.metadata(had.Metadata, w.Labels, w.Owner, whole); err != nil {
+	if m.Metadata, err = w.Metadata(had.Metadata, w.Labels, w.Owner, whole); err != nil {
 		return m, err
 	}
 	for name, text := range w.Clients {
@@ -179,7 +180,7 @@ func (c *Config) wantedTargets(w WantedMapping, had model.Mapping, whole bool) (
 
 // wantedTarget reads "[NETWORK/]ENDPOINT:PORTS" or "[NETWORK/]A:PORTS", without the
 // ports for a whole address. An endpoint that is not attached is waited for.
-func (c *Config) wantedTarget(w WantedMapping, m model.Mapping, text string) (model.Target, error) {
+func (c *Config) wantedTarget(w wanted.Mapping, m model.Mapping, text string) (model.Target, error) {
 	network := w.Network
 	if of, rest, qualified := strings.Cut(text, "/"); qualified {
 		if _, err := c.Network(of); err != nil {

@@ -4,12 +4,13 @@ import (
 	"cmp"
 	"slices"
 
+	"github.com/hostnat/hostnat/internal/config/wanted"
 	"github.com/hostnat/hostnat/internal/model"
 )
 
 // MatchProxies returns, for each port proxy that is wanted, the id of the one that
 // listens there now; 0: none does.
-func (c *Config) MatchProxies(list []WantedProxy) ([]uint32, error) {
+func (c *Config) MatchProxies(list []wanted.Proxy) ([]uint32, error) {
 	ids := make([]uint32, len(list))
 	for i, w := range list {
 		protocol, err := parseProxyProtocol(w.Protocol)
@@ -33,21 +34,21 @@ func (c *Config) MatchProxies(list []WantedProxy) ([]uint32, error) {
 }
 
 // listensOn4 says of a proxy that is wanted what Proxy.ListensOn4 says of one that is.
-func listensOn4(w WantedProxy) bool {
+func listensOn4(w wanted.Proxy) bool {
 	listen, _ := parseListen(w.Listen) // was read before
 	return model.Proxy{Kind: model.ProxyKind(w.Kind), Listen: listen}.ListensOn4()
 }
 
 // PutProxy is a port proxy that is to be added. One with an id had it before.
 type PutProxy struct {
-	Place
+	wanted.Place
 	Spec ProxySpec
 	ID   uint32
 }
 
 // ReleaseProxies returns the port proxies that are to be added, and takes those out
 // that they come in the place of. What is as it is wanted stays.
-func (c *Config) ReleaseProxies(list []WantedProxy, ids []uint32, whole bool) (todo []PutProxy, err error) {
+func (c *Config) ReleaseProxies(list []wanted.Proxy, ids []uint32, whole bool) (todo []PutProxy, err error) {
 	gone := make(map[uint32]bool)
 	for i, w := range list {
 		var had model.Proxy
@@ -55,17 +56,17 @@ func (c *Config) ReleaseProxies(list []WantedProxy, ids []uint32, whole bool) (t
 			if had, err = c.Proxy(ids[i]); err != nil {
 				return nil, w.At(err)
 			}
-			if err := w.mayChange("port proxy "+had.String(), had.Owner); err != nil {
+			if err := w.MayChange("port proxy "+had.String(), had.Owner); err != nil {
 				return nil, err
 			}
-			if base := wantedProxy(had); !whole {
+			if base := wanted.OfProxy(had); !whole {
 				if len(w.Routes) > 0 || w.Connect != "" {
 					base.Routes, base.Connect = nil, ""
 				}
-				overlay(&w, &base)
+				wanted.Overlay(&w, &base)
 			}
 		}
-		put, err := w.put(had, whole)
+		put, err := putProxy(w, had, whole)
 		if err != nil {
 			return nil, err
 		}
@@ -86,7 +87,7 @@ func (c *Config) ReleaseProxies(list []WantedProxy, ids []uint32, whole bool) (t
 	return todo, nil
 }
 
-func (w WantedProxy) put(had model.Proxy, whole bool) (PutProxy, error) {
+func putProxy(w wanted.Proxy, had model.Proxy, whole bool) (PutProxy, error) {
 	spec := ProxySpec{Kind: w.Kind, Protocol: w.Protocol, Listen: w.Listen, Connect: w.Connect, Routes: w.Routes}
 	for _, s := range []struct {
 		key, text string
@@ -99,7 +100,7 @@ func (w WantedProxy) put(had model.Proxy, whole bool) (PutProxy, error) {
 			return PutProxy{}, w.Refuse(s.key, prefixed(s.key, err))
 		}
 	}
-	m, err := w.metadata(had.Metadata, w.Labels, w.Owner, whole)
+	m, err := w.Metadata(had.Metadata, w.Labels, w.Owner, whole)
 	spec.Labels, spec.Owner = m.Labels, m.Owner
 	return PutProxy{Place: w.Place, Spec: spec}, err
 }

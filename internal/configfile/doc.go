@@ -1,4 +1,4 @@
 // Package configfile reads and writes configuration files: YAML, of which JSON is a
-// part. What may stand in them is said by the types config.Wanted has; the JSON
+// part. What may stand in them is said by the types wanted.Objects has; the JSON
 // schema for editors is made of the same.
 package configfile

@@ -11,10 +11,9 @@ import (
 	"strconv"
 	"strings"
 
-	"go.yaml.in/yaml/v4"
-
-	"github.com/hostnat/hostnat/internal/config"
+	"github.com/hostnat/hostnat/internal/config/wanted"
 	"github.com/hostnat/hostnat/internal/model"
+	"go.yaml.in/yaml/v4"
 )
 
 // File is a file's name, as errors are to have it, and its text.
@@ -31,11 +30,11 @@ const maxDepth = 32
 
 // Parse reads files, each of which may have several documents. Errors begin with
 // "FILE:LINE: " and are of code Invalid.
-func Parse(files ...File) (config.Wanted, error) {
-	p := parser{known: make(map[string]config.Place)}
+func Parse(files ...File) (wanted.Objects, error) {
+	p := parser{known: make(map[string]wanted.Place)}
 	for _, f := range files {
 		if err := p.file(f); err != nil {
-			return config.Wanted{}, err
+			return wanted.Objects{}, err
 		}
 	}
 	return p.wanted, nil
@@ -43,11 +42,11 @@ func Parse(files ...File) (config.Wanted, error) {
 
 // parser reads what it is given into wanted.
 type parser struct {
-	wanted config.Wanted
+	wanted wanted.Objects
 	name   string // of the file
 	owner  string // that the document gives to what has none
 	nodes  int
-	known  map[string]config.Place // where each named thing is: "network web"
+	known  map[string]wanted.Place // where each named thing is: "network web"
 }
 
 // refusal is a problem at a place in the file.
@@ -113,7 +112,7 @@ func (p *parser) document(doc *yaml.Node) error {
 		if i < 0 {
 			return p.unknown(pair, "a configuration", append(namesOf(sections), "owner"))
 		}
-		section := config.Section{Kind: pair.name, Owner: p.owner}
+		section := wanted.Section{Kind: pair.name, Owner: p.owner}
 		if !slices.Contains(p.wanted.Sections, section) {
 			p.wanted.Sections = append(p.wanted.Sections, section)
 		}
@@ -126,7 +125,7 @@ func (p *parser) document(doc *yaml.Node) error {
 }
 
 // sectionsOf are the lists that a file may have.
-func sectionsOf(w *config.Wanted) (list []reflect.StructField) {
+func sectionsOf(w *wanted.Objects) (list []reflect.StructField) {
 	for _, f := range reflect.VisibleFields(reflect.TypeOf(w).Elem()) {
 		if f.Tag.Get("file") != "" {
 			list = append(list, f)
@@ -169,10 +168,10 @@ func (p *parser) section(pair pair, list reflect.Value) error {
 
 // object reads one object of a section.
 func (p *parser) object(node *yaml.Node, section string, v reflect.Value) error {
-	place := config.Place{File: p.name, Line: node.Line, Keys: make(map[string]int)}
+	place := wanted.Place{File: p.name, Line: node.Line, Keys: make(map[string]int)}
 	kind := kindOf(section)
 	var published bool
-	if m, is := v.Addr().Interface().(*config.WantedMapping); is && node.Kind == yaml.ScalarNode {
+	if m, is := v.Addr().Interface().(*wanted.Mapping); is && node.Kind == yaml.ScalarNode {
 		if published = publish(m, node.Value); !published {
 			return p.refusal(node.Line, "write [[ADDRESS:]PORT:]ENDPOINT:PORT[/tcp|udp], or keys and values", "mapping %q cannot be read", model.Clip(node.Value))
 		}
@@ -189,7 +188,7 @@ func (p *parser) object(node *yaml.Node, section string, v reflect.Value) error 
 	if owner := v.FieldByName("Owner"); owner.IsValid() && owner.String() == "" {
 		owner.SetString(p.owner)
 	}
-	for _, f := range config.FieldsOf(v.Addr().Interface()) {
+	for _, f := range wanted.FieldsOf(v.Addr().Interface()) {
 		if strings.Contains(f.Tag.Get("is"), "needed") && f.IsZero() {
 			return p.refusal(node.Line, "", "%s has no %s", kind, f.Key)
 		}
@@ -198,14 +197,14 @@ func (p *parser) object(node *yaml.Node, section string, v reflect.Value) error 
 }
 
 // once refuses what has the name of an object that was there before.
-func (p *parser) once(kind string, v reflect.Value, place config.Place) error {
+func (p *parser) once(kind string, v reflect.Value, place wanted.Place) error {
 	name := ""
 	switch w := v.Interface().(type) {
-	case config.WantedReservation:
+	case wanted.Reservation:
 		name = w.Network + "/" + w.Address
-	case config.WantedPool:
+	case wanted.Pool:
 		name = w.Prefix
-	case config.WantedMapping, config.WantedProxy:
+	case wanted.Mapping, wanted.Proxy:
 		return nil // their names are to be read first: config does that
 	default:
 		name = v.FieldByName("Name").String()

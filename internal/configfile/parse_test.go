@@ -8,8 +8,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/google/go-cmp/cmp/cmpopts"
-
-	"github.com/hostnat/hostnat/internal/config"
+	"github.com/hostnat/hostnat/internal/config/wanted"
 	"github.com/hostnat/hostnat/internal/model"
 )
 
@@ -46,27 +45,27 @@ reservations:
 		t.Fatal(err)
 	}
 	labels := map[string]string{"a": "1", "b": "", "c": "true"}
-	want := config.Wanted{
-		Pools: []config.WantedPool{{Prefix: "10.0.0.0/8", Size: "26"}},
-		NATs: []config.WantedNAT{{Name: "default", Owner: "ansible", Timeouts: config.WantedTimeouts{UDP: "5m", ICMP: "30"}, MSSClamp: "yes",
+	want := wanted.Objects{
+		Pools: []wanted.Pool{{Prefix: "10.0.0.0/8", Size: "26"}},
+		NATs: []wanted.NAT{{Name: "default", Owner: "ansible", Timeouts: wanted.Timeouts{UDP: "5m", ICMP: "30"}, MSSClamp: "yes",
 			ExternalAddresses: []string{}}},
-		Networks: []config.WantedNetwork{
+		Networks: []wanted.Network{
 			{Name: "web", Owner: "ansible", Subnets: []string{"172.16.1.0/24"}, DNS: "off", Labels: labels},
 			{Name: "lab", Owner: "ansible", Subnets: []string{"172.16.2.0/24"}, DNS: "off", Labels: labels},
 		},
-		Mappings: []config.WantedMapping{
+		Mappings: []wanted.Mapping{
 			{Protocol: "tcp", External: "8080", Internal: []string{"c1:80"}, Owner: "ansible"},
 			{Protocol: "udp", External: "192.0.2.1:53", Internal: []string{"c1:53"}, Owner: "ansible"},
 			{Protocol: "tcp", Internal: []string{"c1:443"}, Owner: "ansible"},
 		},
-		Endpoints: []config.WantedEndpoint{{Name: "c1", Network: "web", Netns: "c1", MAC: "12:34:56:00:11:22", Owner: "me"}},
-		Sections: []config.Section{{Kind: "nats", Owner: "ansible"}, {Kind: "networks", Owner: "ansible"}, {Kind: "mappings", Owner: "ansible"},
+		Endpoints: []wanted.Endpoint{{Name: "c1", Network: "web", Netns: "c1", MAC: "12:34:56:00:11:22", Owner: "me"}},
+		Sections: []wanted.Section{{Kind: "nats", Owner: "ansible"}, {Kind: "networks", Owner: "ansible"}, {Kind: "mappings", Owner: "ansible"},
 			{Kind: "reservations", Owner: "ansible"}, {Kind: "endpoints"}, {Kind: "pools"}},
 	}
-	if diff := cmp.Diff(want, got, cmpopts.IgnoreTypes(config.Place{})); diff != "" {
+	if diff := cmp.Diff(want, got, cmpopts.IgnoreTypes(wanted.Place{})); diff != "" {
 		t.Errorf("(-want +got):\n%s", diff)
 	}
-	place := config.Place{File: "a.yaml", Line: 4, Keys: map[string]int{"name": 4, "timeouts": 5, "timeouts.udp": 5, "timeouts.icmp": 5, "mssClamp": 6, "externalAddresses": 7}}
+	place := wanted.Place{File: "a.yaml", Line: 4, Keys: map[string]int{"name": 4, "timeouts": 5, "timeouts.udp": 5, "timeouts.icmp": 5, "mssClamp": 6, "externalAddresses": 7}}
 	if diff := cmp.Diff(place, got.NATs[0].Place); diff != "" {
 		t.Errorf("(-want +got):\n%s", diff)
 	}
@@ -147,7 +146,7 @@ func FuzzParse(f *testing.F) {
 			t.Fatalf("%q was written as\n%s\nand read: %v", text, written, err)
 		}
 		again.Sections, w.Sections = nil, nil
-		if diff := cmp.Diff(w, again, cmpopts.IgnoreTypes(config.Place{}), cmpopts.EquateEmpty()); diff != "" {
+		if diff := cmp.Diff(w, again, cmpopts.IgnoreTypes(wanted.Place{}), cmpopts.EquateEmpty()); diff != "" {
 			t.Fatalf("%q was written as\n%s\n(-want +got):\n%s", text, written, diff)
 		}
 	})

@@ -3,11 +3,11 @@ package configfile
 import (
 	"strings"
 
-	"github.com/hostnat/hostnat/internal/config"
+	"github.com/hostnat/hostnat/internal/config/wanted"
 )
 
 // publish reads a mapping as 'hostnat publish' takes it: [[ADDRESS:]PORT:]ENDPOINT:PORT[/PROTOCOL].
-func publish(m *config.WantedMapping, text string) bool {
+func publish(m *wanted.Mapping, text string) bool {
 	ports, protocol, given := strings.Cut(text, "/")
 	if !given {
 		protocol = "tcp"

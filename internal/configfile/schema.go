@@ -6,16 +6,16 @@ import (
 	"reflect"
 	"strings"
 
-	"github.com/hostnat/hostnat/internal/config"
+	"github.com/hostnat/hostnat/internal/config/wanted"
 )
 
 // Schema returns the JSON schema (draft 2020-12) of a file, for editors.
 func Schema() ([]byte, error) {
-	var w config.Wanted
+	var w wanted.Objects
 	properties := object{"owner": object{"type": "string", "description": "The program that everything in this document belongs to that has no owner of its own."}}
 	for _, f := range sectionsOf(&w) {
 		item := schemaOf(f.Type.Elem())
-		if f.Type.Elem() == reflect.TypeFor[config.WantedMapping]() {
+		if f.Type.Elem() == reflect.TypeFor[wanted.Mapping]() {
 			item = object{"anyOf": []any{object{"type": "string"}, item}}
 		}
 		properties[f.Tag.Get("file")] = object{"description": f.Tag.Get("doc"), "type": []string{"array", "null"}, "items": item}

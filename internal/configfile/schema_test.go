@@ -7,6 +7,7 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+	"github.com/hostnat/hostnat/internal/config/wanted"
 	"github.com/santhosh-tekuri/jsonschema/v6"
 	"go.yaml.in/yaml/v4"
 
@@ -66,28 +67,28 @@ func compiled(t *testing.T) func(text []byte) error {
 }
 
 // everything is a configuration that mentions each key.
-func everything() config.Wanted {
+func everything() wanted.Objects {
 	labels := map[string]string{"a": "b", "on": "1"}
-	return config.Wanted{
-		Pools: []config.WantedPool{{Prefix: "10.0.0.0/8", Size: "24"}},
-		NATs: []config.WantedNAT{{
+	return wanted.Objects{
+		Pools: []wanted.Pool{{Prefix: "10.0.0.0/8", Size: "24"}},
+		NATs: []wanted.NAT{{
 			Name: "default", ExternalInterfaces: []string{"eth0"}, ExternalAddresses: []string{"192.0.2.1:2000-2999"}, Profile: "winnat",
-			Timeouts: config.WantedTimeouts{UDP: "300", TCPEstablished: "2h4m", TCPTransitory: "240", ICMP: "60"}, TCPFiltering: "address-dependent", UDPFiltering: "endpoint-independent",
-			UDPInboundRefresh: "true", Pooling: "arbitrary", EndpointDependent: "false", HoldDown: "0", Limits: config.WantedLimits{Sessions: "1", Ports: "2", Rate: "3"},
+			Timeouts: wanted.Timeouts{UDP: "300", TCPEstablished: "2h4m", TCPTransitory: "240", ICMP: "60"}, TCPFiltering: "address-dependent", UDPFiltering: "endpoint-independent",
+			UDPInboundRefresh: "true", Pooling: "arbitrary", EndpointDependent: "false", HoldDown: "0", Limits: wanted.Limits{Sessions: "1", Ports: "2", Rate: "3"},
 			MSSClamp: "true", Exhaustion: "silent", LinkLocal: "allow", Table: "100", Labels: labels, Owner: "me",
 		}},
-		Networks: []config.WantedNetwork{{
+		Networks: []wanted.Network{{
 			Name: "web", Type: "nat", NAT: "default", Compartment: "c", Subnets: []string{"172.16.1.0/24"}, Gateways: []string{"172.16.1.1"}, Bridge: "br0", Adopt: "true",
 			Domain: "lab.internal", Overlap: "renumber", Isolation: "endpoint", PortSecurity: "off", DHCP: "on", DNS: "off", LeaseTime: "3600", MTU: "auto", NTP: []string{"192.0.2.1"},
-			PXE: config.WantedPXE{NextServer: "172.16.1.9", ServerName: "boot", BootFile: "pxelinux.0"}, Routes: []string{"10.0.0.0/8=172.16.1.9"},
+			PXE: wanted.PXE{NextServer: "172.16.1.9", ServerName: "boot", BootFile: "pxelinux.0"}, Routes: []string{"10.0.0.0/8=172.16.1.9"},
 			Ranges: []string{"172.16.1.10-172.16.1.20"}, Exclude: []string{"172.16.1.5-172.16.1.5"}, Labels: labels, Owner: "me",
 		}},
-		Endpoints: []config.WantedEndpoint{{Name: "c1", Network: "web", Netns: "c1", PID: "1", TAP: "tap0", Port: "p0", Addresses: []string{"172.16.1.2"},
+		Endpoints: []wanted.Endpoint{{Name: "c1", Network: "web", Netns: "c1", PID: "1", TAP: "tap0", Port: "p0", Addresses: []string{"172.16.1.2"},
 			MAC: "02:00:00:00:00:01", IfName: "eth0", Aliases: []string{"www"}, Allow: []string{"0.0.0.0/0"}, Labels: labels, Owner: "me"}},
-		Reservations: []config.WantedReservation{{Network: "web", Address: "172.16.1.9", MAC: "12:34:56:00:11:22", Name: "vm", Labels: labels, Owner: "me"}},
-		Mappings: []config.WantedMapping{{Protocol: "udp", External: "8080", Internal: []string{"c1:80", "web/c2:80"}, Network: "web",
+		Reservations: []wanted.Reservation{{Network: "web", Address: "172.16.1.9", MAC: "12:34:56:00:11:22", Name: "vm", Labels: labels, Owner: "me"}},
+		Mappings: []wanted.Mapping{{Protocol: "udp", External: "8080", Internal: []string{"c1:80", "web/c2:80"}, Network: "web",
 			Clients: map[string]string{"vm": "12:34:56:00:11:22"}, From: []string{"192.0.2.0/24"}, Force: "true", Labels: labels, Owner: "me"}},
-		Proxies: []config.WantedProxy{{Kind: "name", Protocol: "tcp", Listen: "*:443", Connect: "c1:80", Routes: []string{"*=c1:80"}, ProxyProtocol: "true", Transparent: "true", Labels: labels, Owner: "me"}},
+		Proxies: []wanted.Proxy{{Kind: "name", Protocol: "tcp", Listen: "*:443", Connect: "c1:80", Routes: []string{"*=c1:80"}, ProxyProtocol: "true", Transparent: "true", Labels: labels, Owner: "me"}},
 	}
 }
 
@@ -96,14 +97,14 @@ func TestEverythingIsWritten(t *testing.T) {
 	t.Parallel()
 	w := everything()
 	for _, v := range []any{&w.Pools[0], &w.NATs[0], &w.Networks[0], &w.Endpoints[0], &w.Reservations[0], &w.Mappings[0], &w.Proxies[0]} {
-		for _, f := range config.FieldsOf(v) {
+		for _, f := range wanted.FieldsOf(v) {
 			if f.IsZero() {
 				t.Errorf("%T: this test has no %s", v, f.Key)
 			}
 		}
 	}
 	valid := compiled(t)
-	for name, w := range map[string]config.Wanted{"everything": w, "nothing": {}} {
+	for name, w := range map[string]wanted.Objects{"everything": w, "nothing": {}} {
 		text, err := Write(w, "one\ntwo")
 		if err != nil {
 			t.Fatal(err)

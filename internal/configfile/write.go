@@ -9,14 +9,13 @@ import (
 	"strconv"
 	"strings"
 
+	"github.com/hostnat/hostnat/internal/config/wanted"
 	"go.yaml.in/yaml/v4"
-
-	"github.com/hostnat/hostnat/internal/config"
 )
 
 // Write returns a configuration as a file. Every section is there, in the order of
-// config.Wanted. The comment stands on top, a '#' before each line.
-func Write(w config.Wanted, comment string) ([]byte, error) {
+// wanted.Objects. The comment stands on top, a '#' before each line.
+func Write(w wanted.Objects, comment string) ([]byte, error) {
 	root := &yaml.Node{Kind: yaml.MappingNode}
 	for _, f := range sectionsOf(&w) {
 		list := &yaml.Node{Kind: yaml.SequenceNode}

@@ -57,7 +57,7 @@ func (c *Control) AddAddress(ctx context.Context, natName, spec string) (Address
 // checkNotNeeded refuses to add an address to the host that a machine has which the host
 // does not work without. Those on a wire of the host are asked by ARP, as everybody there is.
 func checkNotNeeded(a netip.Addr, facts model.HostFacts) error {
-	if slices.Contains(facts.Needed(), a) && len(facts.LinksReaching(a)) == 0 {
+	if slices.ContainsFunc(facts.Needed(), func(m model.HostMachine) bool { return m.Address == a }) && len(facts.LinksReaching(a)) == 0 {
 		return model.Errorf(model.Conflict, "external address %s is that of a router or resolver of the host, which would not reach it any more", a).
 			WithHint("choose another")
 	}

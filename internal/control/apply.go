@@ -9,6 +9,8 @@ import (
 	"strings"
 
 	"github.com/hostnat/hostnat/internal/config"
+	"github.com/hostnat/hostnat/internal/config/diff"
+	"github.com/hostnat/hostnat/internal/config/wanted"
 	"github.com/hostnat/hostnat/internal/ipam"
 	"github.com/hostnat/hostnat/internal/model"
 )
@@ -21,7 +23,7 @@ type ApplyOptions struct {
 
 // Applied is what came of files.
 type Applied struct {
-	Changes  []config.ObjectChange
+	Changes  []diff.Object
 	Warnings []string
 }
 
@@ -30,7 +32,7 @@ var errNoChange = errors.New("nothing is to be changed")
 
 // ApplyFiles makes the configuration as files want it: all of it in one change, or
 // nothing.
-func (c *Control) ApplyFiles(ctx context.Context, w config.Wanted, o ApplyOptions) (Applied, error) {
+func (c *Control) ApplyFiles(ctx context.Context, w wanted.Objects, o ApplyOptions) (Applied, error) {
 	var done Applied
 	a := applying{Control: c, wanted: &w, options: o, absent: make(map[string]error)}
 	edit := func(cfg *config.Config) error {
@@ -38,7 +40,7 @@ func (c *Control) ApplyFiles(ctx context.Context, w config.Wanted, o ApplyOption
 		if err := a.edit(ctx, cfg); err != nil {
 			return err
 		}
-		diff := config.Diff(&before, cfg)
+		diff := diff.Of(&before, cfg)
 		if done.Changes = diff.Objects(); diff.Empty() && len(done.Changes) == 0 || o.DryRun {
 			return errNoChange
 		}
@@ -57,7 +59,7 @@ func (c *Control) ApplyFiles(ctx context.Context, w config.Wanted, o ApplyOption
 }
 
 // Export returns the configuration as files would ask for it, and what is left out.
-func (c *Control) Export(context.Context) (config.Wanted, []string, error) {
+func (c *Control) Export(context.Context) (wanted.Objects, []string, error) {
 	cfg, _ := c.snapshot()
 	w, left := cfg.Export()
 	return w, left, nil
@@ -66,11 +68,11 @@ func (c *Control) Export(context.Context) (config.Wanted, []string, error) {
 // applying is one run of ApplyFiles.
 type applying struct {
 	*Control
-	wanted  *config.Wanted
+	wanted  *wanted.Objects
 	options ApplyOptions
 	facts   model.HostFacts
 	absent  map[string]error            // endpoints that are wanted and cannot be attached now
-	added   map[netip.Addr]config.Place // external addresses, by where they are asked for
+	added   map[netip.Addr]wanted.Place // external addresses, by where they are asked for
 }
 
 // edit changes the configuration. What others depend on is added first and taken
@@ -127,7 +129,7 @@ func (a *applying) edit(ctx context.Context, cfg *config.Config) (err error) {
 }
 
 func (a *applying) putNATs(cfg *config.Config) error {
-	a.added = make(map[netip.Addr]config.Place)
+	a.added = make(map[netip.Addr]wanted.Place)
 	for _, w := range a.wanted.NATs {
 		had, _ := cfg.NAT(w.Name)
 		n, err := cfg.PutNAT(w, a.options.Whole)
@@ -169,8 +171,8 @@ func (a *applying) putNetworks(ctx context.Context, cfg *config.Config) error {
 }
 
 // attach adds an endpoint. What it is to be attached to may come later.
-func (a *applying) attach(ctx context.Context, cfg *config.Config, w config.WantedEndpoint) error {
-	spec := w.Spec()
+func (a *applying) attach(ctx context.Context, cfg *config.Config, w wanted.Endpoint) error {
+	spec := config.SpecOf(w)
 	if found, err := a.asItIs(ctx, cfg, spec); err == nil {
 		spec = found
 	}

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/hostnat/hostnat/internal/config"
+	"github.com/hostnat/hostnat/internal/config/diff"
 	"github.com/hostnat/hostnat/internal/costly"
 	"github.com/hostnat/hostnat/internal/model"
 	"github.com/hostnat/hostnat/internal/store"
@@ -141,7 +142,7 @@ func (c *Control) changeLocked(ctx context.Context, what string, edit func(*conf
 		return err
 	}
 	apply := c.applyChange
-	if diff := config.Diff(&before, &next); done != nil && diff.OnlyMappings() { // attaching again repairs
+	if diff := diff.Of(&before, &next); done != nil && diff.OnlyMappings() { // attaching again repairs
 		apply = c.apply
 	}
 	err := apply(ctx, next)

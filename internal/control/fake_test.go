@@ -49,7 +49,7 @@ type fakeKernel struct {
 	drifted  bool                     // what Drifted says
 	leases   []int                    // how many leases ChangeLeases was told of
 	holders  map[netip.Addr]model.MAC // machines on eth0
-	routers  []model.HostRouter
+	routers  []model.HostMachine
 	stations map[string]model.MAC // behind ports
 }
 

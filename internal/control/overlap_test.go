@@ -120,7 +120,7 @@ func TestUnroutedNetworkOnTheHostsLAN(t *testing.T) {
 	t.Parallel()
 	c, k, s := withWeb(t)
 	router, machine, free := netip.MustParseAddr("192.168.7.1"), netip.MustParseAddr("192.168.7.9"), "192.168.7.200"
-	k.routers = []model.HostRouter{{Address: router, Source: "router of the default route via eth0"}}
+	k.routers = []model.HostMachine{{Address: router, Source: "router of the default route via eth0"}}
 	k.holders = map[netip.Addr]model.MAC{machine: "02:00:00:00:00:09"}
 	create := func(name, gateway, compartment string) error {
 		_, err := c.CreateNetwork(t.Context(), config.NetworkSpec{Name: name, Subnet: "192.168.7.0/24", Gateway: gateway, Compartment: compartment})

@@ -5,6 +5,7 @@ import (
 	"slices"
 
 	"github.com/hostnat/hostnat/internal/config"
+	"github.com/hostnat/hostnat/internal/config/diff"
 	"github.com/hostnat/hostnat/internal/model"
 )
 
@@ -22,7 +23,7 @@ type Servers interface {
 // finds it changed, names too. Mappings are nothing to them.
 func (c *Control) serve(ctx context.Context, cfg config.Config) {
 	if c.served != nil && slices.Equal(c.served.Leases, cfg.Leases) && slices.Equal(c.served.Observed, cfg.Observed) {
-		if diff := config.Diff(c.served, &cfg); diff.OnlyMappings() {
+		if diff := diff.Of(c.served, &cfg); diff.OnlyMappings() {
 			return
 		}
 	}

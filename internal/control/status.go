@@ -6,7 +6,7 @@ import (
 	"os"
 	"time"
 
-	"github.com/hostnat/hostnat/internal/config"
+	"github.com/hostnat/hostnat/internal/config/warning"
 )
 
 // Status returns the daemon's state. What cannot be asked of the kernel
@@ -38,7 +38,7 @@ func (c *Control) Status(ctx context.Context) (Status, error) {
 	} else {
 		s.ExternalAddresses = viewAddresses(cfg, facts)
 	}
-	s.Warnings = append(s.Warnings, c.warnings(ctx, (*config.Warner).All)...)
+	s.Warnings = append(s.Warnings, c.warnings(ctx, (*warning.Warner).All)...)
 	return s, nil
 }
 

@@ -4,29 +4,29 @@ import (
 	"context"
 	"net/netip"
 
-	"github.com/hostnat/hostnat/internal/config"
+	"github.com/hostnat/hostnat/internal/config/warning"
 	"github.com/hostnat/hostnat/internal/model"
 )
 
 // Warnings returns what about an object is allowed and surely not meant, one line each. They
 // hold for as long as Status has them.
-func (c *Control) Warnings(ctx context.Context, about config.Subject) []string {
-	return c.warnings(ctx, func(w *config.Warner) []config.Warning { return w.About(about) })
+func (c *Control) Warnings(ctx context.Context, about warning.Subject) []string {
+	return c.warnings(ctx, func(w *warning.Warner) []warning.Warning { return w.About(about) })
 }
 
 // warnings has a Warner look. Who is on the bridges is asked only if somebody seems to be
 // missing there: a machine may have come a moment ago.
-func (c *Control) warnings(ctx context.Context, look func(*config.Warner) []config.Warning) (texts []string) {
+func (c *Control) warnings(ctx context.Context, look func(*warning.Warner) []warning.Warning) (texts []string) {
 	cfg, report := c.snapshot()
 	facts, err := c.factsOf(ctx, report)
 	if err != nil {
 		return nil // Status says so
 	}
 	facts.Resolvers = c.resolvers()
-	list := look(config.NewWarner(&cfg, facts, report.Absent))
+	list := look(warning.New(&cfg, facts, report.Absent))
 	if len(list) > 0 {
 		cfg, report = c.inhabited(ctx)
-		list = look(config.NewWarner(&cfg, facts, report.Absent))
+		list = look(warning.New(&cfg, facts, report.Absent))
 	}
 	for _, w := range list {
 		texts = append(texts, w.Text)

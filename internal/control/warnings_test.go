@@ -7,6 +7,7 @@ import (
 	"testing"
 
 	"github.com/hostnat/hostnat/internal/config"
+	"github.com/hostnat/hostnat/internal/config/warning"
 	"github.com/hostnat/hostnat/internal/model"
 	"github.com/hostnat/hostnat/internal/store"
 )
@@ -27,7 +28,7 @@ func TestWarningsGoWhenTheirCauseDoes(t *testing.T) {
 	if got := warningsOf(t, c); got != "" {
 		t.Errorf("before: %s", got)
 	}
-	about := config.Subject{Kind: config.OfMapping, ID: 1}
+	about := warning.Subject{Kind: warning.OfMapping, ID: 1}
 	k.absent = map[string]error{"c1": errors.New("its namespace is gone")}
 	if err := c.Reconcile(t.Context()); err != nil {
 		t.Fatal(err)
@@ -35,7 +36,7 @@ func TestWarningsGoWhenTheirCauseDoes(t *testing.T) {
 	if got := warningsOf(t, c); !strings.Contains(got, `endpoint "c1" is absent`) || got != strings.Join(c.Warnings(t.Context(), about), "\n") {
 		t.Errorf("while c1 is absent: %q, and about the mapping %q", got, c.Warnings(t.Context(), about))
 	}
-	if list := c.Warnings(t.Context(), config.Subject{Kind: config.OfNetwork, Name: "web"}); len(list) != 0 {
+	if list := c.Warnings(t.Context(), warning.Subject{Kind: warning.OfNetwork, Name: "web"}); len(list) != 0 {
 		t.Errorf("about the network: %q", list)
 	}
 	k.absent = nil
@@ -55,7 +56,7 @@ func TestWarningsLookAgain(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	about := config.Subject{Kind: config.OfMapping, ID: m.ID}
+	about := warning.Subject{Kind: warning.OfMapping, ID: m.ID}
 	if list := c.Warnings(t.Context(), about); len(list) != 1 || !strings.Contains(list[0], "nobody is known at 172.16.1.40") {
 		t.Errorf("warned of %q", list)
 	}
@@ -69,7 +70,7 @@ func TestWarningsLookAgain(t *testing.T) {
 // is given a subnet that they are in.
 func TestWhatTheHostNeedsIsLeftAlone(t *testing.T) {
 	t.Parallel()
-	k := &fakeKernel{routers: []model.HostRouter{{Address: netip.MustParseAddr("172.16.1.1"), Source: "router of the default route via eth0"}}}
+	k := &fakeKernel{routers: []model.HostMachine{{Address: netip.MustParseAddr("172.16.1.1"), Source: "router of the default route via eth0"}}}
 	s, err := store.Open(store.Options{Dir: t.TempDir()})
 	if err != nil {
 		t.Fatal(err)

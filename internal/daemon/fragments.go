@@ -13,11 +13,10 @@ import (
 	"sync"
 	"syscall"
 
-	"golang.org/x/sys/unix"
-
-	"github.com/hostnat/hostnat/internal/config"
+	"github.com/hostnat/hostnat/internal/config/wanted"
 	"github.com/hostnat/hostnat/internal/configfile"
 	"github.com/hostnat/hostnat/internal/control"
+	"golang.org/x/sys/unix"
 )
 
 // maxFragment is the longest configuration file that is read, in bytes.
@@ -28,7 +27,7 @@ const maxFragment = 16 << 20
 // nothing that runs.
 type fragments struct {
 	dir   string // empty: there are none
-	apply func(context.Context, config.Wanted, control.ApplyOptions) (control.Applied, error)
+	apply func(context.Context, wanted.Objects, control.ApplyOptions) (control.Applied, error)
 	log   *slog.Logger
 	again <-chan os.Signal
 

@@ -116,7 +116,7 @@ func TestChecks(t *testing.T) {
 		}, []want{{"overlap", Note, "network web (172.16.1.0/24) has the same addresses as 172.16.1.0/24 of the host (address of wlan0)", "", false}}},
 		{"the LAN's router, apart", func(f *Facts) {
 			f.Config.Networks[0].Compartment = "blue"
-			f.Host.Host.Routers = []model.HostRouter{{Address: f.Config.Networks[0].Gateway4(), Source: "router of the default route via wlan0"}}
+			f.Host.Host.Routers = []model.HostMachine{{Address: f.Config.Networks[0].Gateway4(), Source: "router of the default route via wlan0"}}
 		}, []want{{"overlap", Problem, "network web (172.16.1.0/24) has the gateway 172.16.1.1, which the host's own network has too (router of the default route via wlan0)", "hostnat network renumber web", false}}},
 		{"two networks alike", func(f *Facts) {
 			f.Config.Networks[1].Subnets = []netip.Prefix{pre("172.16.1.128/25")}

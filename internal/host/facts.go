@@ -146,9 +146,9 @@ func addRouter(facts *model.HostFacts, link string, prefix netip.Prefix, router 
 	if isDefault {
 		source = "router of the default route via " + link
 	}
-	i := slices.IndexFunc(facts.Routers, func(h model.HostRouter) bool { return h.Address == router })
+	i := slices.IndexFunc(facts.Routers, func(h model.HostMachine) bool { return h.Address == router })
 	if i < 0 {
-		facts.Routers = append(facts.Routers, model.HostRouter{Address: router, Source: source})
+		facts.Routers = append(facts.Routers, model.HostMachine{Address: router, Source: source})
 	} else if isDefault {
 		facts.Routers[i].Source = source
 	}

@@ -36,7 +36,7 @@ func TestFacts(t *testing.T) {
 			{Address: netip.MustParseAddr("203.0.113.1"), Interface: "out0"},
 			{Address: netip.MustParseAddr("10.20.0.1"), Interface: "lan1"},
 		},
-		Routers: []model.HostRouter{
+		Routers: []model.HostMachine{
 			{Address: netip.MustParseAddr("10.20.0.3"), Source: "router of 10.77.0.0/16 via lan1"},
 			{Address: netip.MustParseAddr("203.0.113.2"), Source: "router of the default route via out0"},
 			{Address: netip.MustParseAddr("10.20.0.2"), Source: "router of 10.99.0.0/16 via lan1"},

@@ -23,8 +23,8 @@ func FreeSubnetIn(pools []model.Pool) config.ChooseSubnet {
 				used = append(used, h.Prefix.Masked())
 			}
 		}
-		for _, a := range facts.Needed() {
-			used = append(used, netip.PrefixFrom(a, a.BitLen()))
+		for _, m := range facts.Needed() {
+			used = append(used, netip.PrefixFrom(m.Address, m.Address.BitLen()))
 		}
 		for _, pool := range pools {
 			if p, ok := freeIn(pool, used); ok {

@@ -13,7 +13,7 @@ type HostFacts struct {
 	Prefixes         []HostPrefix  `json:"prefixes"`
 	Addresses        []HostAddress `json:"addresses"`        // of each link its own, the best as a source first
 	Adopted          []HostPrefix  `json:"adopted"`          // addresses, with their lengths, and routes of bridges that networks have adopted
-	Routers          []HostRouter  `json:"routers"`          // next hops of the routes, each address once
+	Routers          []HostMachine `json:"routers"`          // next hops of the routes, each address once
 	Resolvers        []netip.Addr  `json:"resolvers"`        // whom the host asks for names, loopback ones left out
 	DefaultInterface string        `json:"defaultInterface"` // of the default route; empty: there is none
 	Interfaces       []string      `json:"interfaces"`
@@ -31,8 +31,8 @@ type HostPrefix struct {
 	Source string       `json:"source"` // "address of eth0", "route via eth1"
 }
 
-// HostRouter is a machine by way of which the host reaches others.
-type HostRouter struct {
+// HostMachine is a machine that the host needs.
+type HostMachine struct {
 	Address netip.Addr `json:"address"`
 	Source  string     `json:"source"` // "router of the default route via eth0", "router of 10.0.0.0/8 via eth1"
 }
@@ -69,12 +69,14 @@ func (f HostFacts) Reached() []HostPrefix {
 	return list
 }
 
-// Needed returns the machines that the host does not work without: its resolvers
-// and routers.
-func (f HostFacts) Needed() []netip.Addr {
-	list := slices.Clone(f.Resolvers)
-	for _, r := range f.Routers {
-		list = append(list, r.Address)
+// Needed returns the machines that the host does not work without: its routers
+// and resolvers.
+func (f HostFacts) Needed() []HostMachine {
+	list := slices.Clone(f.Routers)
+	for _, a := range f.Resolvers {
+		if !slices.ContainsFunc(list, func(m HostMachine) bool { return m.Address == a }) {
+			list = append(list, HostMachine{Address: a, Source: "the host's resolver"})
+		}
 	}
 	return list
 }

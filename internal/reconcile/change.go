@@ -6,6 +6,7 @@ import (
 	"slices"
 
 	"github.com/hostnat/hostnat/internal/config"
+	"github.com/hostnat/hostnat/internal/config/diff"
 	"github.com/hostnat/hostnat/internal/datapath"
 	"github.com/hostnat/hostnat/internal/model"
 )
@@ -23,7 +24,7 @@ func (k *Kernel) Change(ctx context.Context, c config.Config) (model.Report, err
 	if k.made == nil {
 		return k.Apply(ctx, c)
 	}
-	diff := config.Diff(&k.made.config, &c)
+	diff := diff.Of(&k.made.config, &c)
 	if !diff.OnlyMappings() {
 		return k.changeInside(ctx, c, diff)
 	}

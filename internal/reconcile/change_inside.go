@@ -6,6 +6,7 @@ import (
 	"slices"
 
 	"github.com/hostnat/hostnat/internal/config"
+	"github.com/hostnat/hostnat/internal/config/diff"
 	"github.com/hostnat/hostnat/internal/datapath"
 	"github.com/hostnat/hostnat/internal/host"
 	"github.com/hostnat/hostnat/internal/model"
@@ -13,7 +14,7 @@ import (
 
 // insideChange is a change of networks and endpoints on its way into the kernel.
 type insideChange struct {
-	config.Difference
+	diff.Difference
 	was    config.Config // in the kernel
 	is     config.Config
 	host   model.HostFacts
@@ -31,7 +32,7 @@ var errNotPlain = errors.New("a link has more to it than an endpoint")
 // changeInside is Change where networks or endpoints came or went: it makes and
 // takes away those, and costs the same however many others there are. What it is
 // not for, and what goes wrong, is for Apply.
-func (k *Kernel) changeInside(ctx context.Context, c config.Config, diff config.Difference) (model.Report, error) {
+func (k *Kernel) changeInside(ctx context.Context, c config.Config, diff diff.Difference) (model.Report, error) {
 	before := *k.made
 	changed, deleted := diff.Mappings.Put(), diff.Mappings.Removed
 	if !diff.OnlyInside() || !isPlain(before, c, diff) || slices.ContainsFunc(slices.Concat(changed, deleted), model.Mapping.IsOneToOne) {
@@ -57,7 +58,7 @@ func (k *Kernel) changeInside(ctx context.Context, c config.Config, diff config.
 
 // isPlain reports whether a change concerns nothing but endpoints' links and
 // bridges that hostnat makes, and nothing that follows from all networks together.
-func isPlain(before made, c config.Config, d config.Difference) bool {
+func isPlain(before made, c config.Config, d diff.Difference) bool {
 	pointToPoint := make(map[string]bool)
 	for _, n := range slices.Concat(d.Networks.Added, d.Networks.Removed) {
 		pointToPoint[n.Name] = n.IsPointToPoint()

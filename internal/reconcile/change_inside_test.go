@@ -7,6 +7,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/google/go-cmp/cmp/cmpopts"
+	"github.com/hostnat/hostnat/internal/config/diff"
 
 	"github.com/hostnat/hostnat/internal/config"
 	"github.com/hostnat/hostnat/internal/datapath"
@@ -20,27 +21,27 @@ func TestIsPlain(t *testing.T) {
 	tap := model.Endpoint{Name: "vm", Network: "web", Kind: model.KindTAP, Interface: "tap0"}
 	tests := []struct {
 		name string
-		diff config.Difference
+		diff diff.Difference
 		edit func(before *made, c *config.Config)
 		want bool
 	}{
-		{name: "endpoint in a namespace", diff: config.Difference{Endpoints: config.Changes[model.Endpoint]{Added: []model.Endpoint{inside}}}, want: true},
-		{name: "TAP", diff: config.Difference{Endpoints: config.Changes[model.Endpoint]{Added: []model.Endpoint{tap}}}, want: true},
+		{name: "endpoint in a namespace", diff: diff.Difference{Endpoints: diff.List[model.Endpoint]{Added: []model.Endpoint{inside}}}, want: true},
+		{name: "TAP", diff: diff.Difference{Endpoints: diff.List[model.Endpoint]{Added: []model.Endpoint{tap}}}, want: true},
 		{
-			name: "TAP that a NAT is bound to", diff: config.Difference{Endpoints: config.Changes[model.Endpoint]{Added: []model.Endpoint{tap}}},
+			name: "TAP that a NAT is bound to", diff: diff.Difference{Endpoints: diff.List[model.Endpoint]{Added: []model.Endpoint{tap}}},
 			edit: func(_ *made, c *config.Config) { c.NATs[0].ExternalInterfaces = []string{"tap0"} },
 		},
-		{name: "TAP of its own network", diff: config.Difference{
-			Networks:  config.Changes[model.Network]{Added: []model.Network{{Name: "web", Type: model.TypePointToPoint, PartOf: 7}}},
-			Endpoints: config.Changes[model.Endpoint]{Added: []model.Endpoint{tap}},
+		{name: "TAP of its own network", diff: diff.Difference{
+			Networks:  diff.List[model.Network]{Added: []model.Network{{Name: "web", Type: model.TypePointToPoint, PartOf: 7}}},
+			Endpoints: diff.List[model.Endpoint]{Added: []model.Endpoint{tap}},
 		}},
 		{
-			name: "endpoint that was not there", diff: config.Difference{Endpoints: config.Changes[model.Endpoint]{Removed: []model.Endpoint{inside}}},
+			name: "endpoint that was not there", diff: diff.Difference{Endpoints: diff.List[model.Endpoint]{Removed: []model.Endpoint{inside}}},
 			edit: func(before *made, _ *config.Config) { before.report.Absent["c2"] = errors.New("gone") },
 		},
-		{name: "bridge of others", diff: config.Difference{Networks: config.Changes[model.Network]{Added: []model.Network{{Name: "theirs", Adopted: true}}}}},
+		{name: "bridge of others", diff: diff.Difference{Networks: diff.List[model.Network]{Added: []model.Network{{Name: "theirs", Adopted: true}}}}},
 		{
-			name: "first network behind a NAT", diff: config.Difference{Networks: config.Changes[model.Network]{Added: []model.Network{{Name: "web"}}}},
+			name: "first network behind a NAT", diff: diff.Difference{Networks: diff.List[model.Network]{Added: []model.Network{{Name: "web"}}}},
 			edit: func(before *made, _ *config.Config) { before.config.Networks = nil },
 		},
 	}
@@ -76,7 +77,7 @@ func TestPartsOfAPluggedLink(t *testing.T) {
 	port := free
 	port.MasterIndex = 5
 	x := insideChange{
-		Difference: config.Difference{Endpoints: config.Changes[model.Endpoint]{Added: []model.Endpoint{tap}}}, was: c, is: after,
+		Difference: diff.Difference{Endpoints: diff.List[model.Endpoint]{Added: []model.Endpoint{tap}}}, was: c, is: after,
 		plugged: []host.Link{free}, links: []host.Link{bridge, port},
 	}
 	was, is := x.parts(x.links, x.links)

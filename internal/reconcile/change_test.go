@@ -9,6 +9,7 @@ import (
 	"testing"
 
 	"github.com/hostnat/hostnat/internal/config"
+	"github.com/hostnat/hostnat/internal/config/diff"
 	"github.com/hostnat/hostnat/internal/datapath"
 	"github.com/hostnat/hostnat/internal/model"
 )
@@ -46,7 +47,7 @@ func TestChangesLeadToTheSameMappings(t *testing.T) {
 			t.Fatal(err)
 		}
 		after := c.Effective()
-		diff := config.Diff(&before, &after)
+		diff := diff.Of(&before, &after)
 		put, gone := view{config: after}.changes(diff.Mappings.Put(), diff.Mappings.Removed)
 		maps.DeleteFunc(told, func(id uint32, _ datapath.Mapping) bool { return slices.Contains(gone, id) })
 		maps.Copy(told, put)

@@ -6,7 +6,7 @@ import (
 	"strings"
 
 	"github.com/hostnat/hostnat/api"
-	"github.com/hostnat/hostnat/internal/config"
+	"github.com/hostnat/hostnat/internal/config/diff"
 	"github.com/hostnat/hostnat/internal/configfile"
 	"github.com/hostnat/hostnat/internal/control"
 	"github.com/hostnat/hostnat/internal/model"
@@ -53,7 +53,7 @@ func applyConfiguration(ctx context.Context, s Service, _ *http.Request, in api.
 	return api.Applied{Changes: each(done.Changes, objectChangeOf), Warnings: append([]string{}, done.Warnings...)}, err
 }
 
-func objectChangeOf(c config.ObjectChange) api.ConfigurationChange {
+func objectChangeOf(c diff.Object) api.ConfigurationChange {
 	return api.ConfigurationChange{Verb: c.Verb, Kind: c.Kind, Name: c.Name,
-		Fields: each(c.Fields, func(f config.FieldChange) api.FieldChange { return api.FieldChange(f) })}
+		Fields: each(c.Fields, func(f diff.Field) api.FieldChange { return api.FieldChange(f) })}
 }

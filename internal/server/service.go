@@ -7,6 +7,8 @@ import (
 
 	"github.com/hostnat/hostnat/api"
 	"github.com/hostnat/hostnat/internal/config"
+	"github.com/hostnat/hostnat/internal/config/wanted"
+	"github.com/hostnat/hostnat/internal/config/warning"
 	"github.com/hostnat/hostnat/internal/control"
 	"github.com/hostnat/hostnat/internal/doctor"
 	"github.com/hostnat/hostnat/internal/event"
@@ -21,7 +23,7 @@ type Service interface {
 	Status(ctx context.Context) (control.Status, error)
 
 	// Warnings returns what about an object is allowed and surely not meant.
-	Warnings(ctx context.Context, about config.Subject) []string
+	Warnings(ctx context.Context, about warning.Subject) []string
 
 	NATs(ctx context.Context) ([]model.NAT, error)
 	NAT(ctx context.Context, name string) (model.NAT, error)
@@ -66,8 +68,8 @@ type Service interface {
 
 	// ApplyFiles makes the configuration as files want it; Export says it as a file
 	// would, and what is left out.
-	ApplyFiles(ctx context.Context, w config.Wanted, o control.ApplyOptions) (control.Applied, error)
-	Export(ctx context.Context) (w config.Wanted, leftOut []string, err error)
+	ApplyFiles(ctx context.Context, w wanted.Objects, o control.ApplyOptions) (control.Applied, error)
+	Export(ctx context.Context) (w wanted.Objects, leftOut []string, err error)
 
 	// Bindings and Sessions yield what the filter selects as it is read from the
 	// kernel, in no order.

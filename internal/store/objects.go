@@ -11,6 +11,7 @@ import (
 	"strings"
 
 	"github.com/hostnat/hostnat/internal/config"
+	"github.com/hostnat/hostnat/internal/config/diff"
 	"github.com/hostnat/hostnat/internal/model"
 )
 
@@ -39,7 +40,7 @@ func (o objects) put(key string, record any) error {
 
 // changedObjects are those in which two configurations differ, by their
 // difference; nil for one that is gone.
-func changedObjects(d *config.Difference, after *config.Config) (objects, error) {
+func changedObjects(d *diff.Difference, after *config.Config) (objects, error) {
 	changed := make(objects)
 	var rest, counters error
 	if d.Rest {
@@ -56,7 +57,7 @@ func changedObjects(d *config.Difference, after *config.Config) (objects, error)
 		addChanges(changed, kindProxy, d.Proxies, func(v *model.Proxy) uint32 { return v.ID }, proxyToRecord))
 }
 
-func addChanges[T, R any](changed objects, kind string, c config.Changes[T], id func(*T) uint32, record func(T) R) error {
+func addChanges[T, R any](changed objects, kind string, c diff.List[T], id func(*T) uint32, record func(T) R) error {
 	key := func(v *T) string { return kind + " " + strconv.FormatUint(uint64(id(v)), 10) }
 	for i := range c.Removed {
 		changed[key(&c.Removed[i])] = nil
@@ -71,7 +72,7 @@ func addChanges[T, R any](changed objects, kind string, c config.Changes[T], id 
 
 // allObjects are those of a configuration.
 func allObjects(c config.Config) (objects, error) {
-	d := config.Diff(&config.Config{}, &c)
+	d := diff.Of(&config.Config{}, &c)
 	return changedObjects(&d, &c)
 }
 

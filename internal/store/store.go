@@ -19,6 +19,7 @@ import (
 	"sync"
 
 	"github.com/hostnat/hostnat/internal/config"
+	"github.com/hostnat/hostnat/internal/config/diff"
 	"github.com/hostnat/hostnat/internal/model"
 )
 
@@ -224,7 +225,7 @@ func (s *Store) Save(c config.Config, at Revision) (Revision, error) {
 	if at != s.revision {
 		return at, model.Errorf(model.Conflict, "the configuration has changed meanwhile (revision %d, not %d)", s.revision, at).WithHint("try again")
 	}
-	d := config.Diff(&s.config, &c)
+	d := diff.Of(&s.config, &c)
 	changed, err := changedObjects(&d, &c)
 	if err != nil {
 		return at, fmt.Errorf("save the configuration: %w", err)

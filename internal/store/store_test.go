@@ -13,6 +13,7 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+	"github.com/hostnat/hostnat/internal/config/diff"
 
 	"github.com/hostnat/hostnat/internal/config"
 	"github.com/hostnat/hostnat/internal/model"
@@ -77,7 +78,7 @@ func filled(t testing.TB, n int) config.Config {
 }
 
 func difference(before, after config.Config) (objects, error) {
-	d := config.Diff(&before, &after)
+	d := diff.Of(&before, &after)
 	return changedObjects(&d, &after)
 }
 

@@ -4,11 +4,13 @@ import (
 	"context"
 
 	"github.com/hostnat/hostnat/internal/config"
+	"github.com/hostnat/hostnat/internal/config/diff"
+	"github.com/hostnat/hostnat/internal/config/wanted"
 	"github.com/hostnat/hostnat/internal/control"
 )
 
 // Export returns what there is.
-func (s *Service) Export(context.Context) (config.Wanted, []string, error) {
+func (s *Service) Export(context.Context) (wanted.Objects, []string, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	c := config.Config{NATs: s.nats, Networks: s.networks, Reservations: s.reservations, Pools: s.pools}
@@ -24,7 +26,7 @@ func (s *Service) Export(context.Context) (config.Wanted, []string, error) {
 
 // ApplyFiles creates the networks that are not there, and takes no notice of
 // anything else.
-func (s *Service) ApplyFiles(ctx context.Context, w config.Wanted, o control.ApplyOptions) (control.Applied, error) {
+func (s *Service) ApplyFiles(ctx context.Context, w wanted.Objects, o control.ApplyOptions) (control.Applied, error) {
 	var done control.Applied
 	for _, n := range w.Networks {
 		if _, err := s.Network(ctx, n.Name); err == nil {
@@ -35,8 +37,8 @@ func (s *Service) ApplyFiles(ctx context.Context, w config.Wanted, o control.App
 				return done, err
 			}
 		}
-		done.Changes = append(done.Changes, config.ObjectChange{Verb: "created", Kind: "network", Name: n.Name,
-			Fields: []config.FieldChange{{Key: "subnets", After: n.Subnets[0]}}})
+		done.Changes = append(done.Changes, diff.Object{Verb: "created", Kind: "network", Name: n.Name,
+			Fields: []diff.Field{{Key: "subnets", After: n.Subnets[0]}}})
 	}
 	for _, e := range w.Endpoints {
 		done.Warnings = append(done.Warnings, "endpoint "+e.Name+" is absent until it can be attached: there is no namespace")

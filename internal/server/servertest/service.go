@@ -13,6 +13,7 @@ import (
 
 	"github.com/hostnat/hostnat/api"
 	"github.com/hostnat/hostnat/internal/config"
+	"github.com/hostnat/hostnat/internal/config/warning"
 	"github.com/hostnat/hostnat/internal/control"
 	"github.com/hostnat/hostnat/internal/event"
 	"github.com/hostnat/hostnat/internal/model"
@@ -60,7 +61,7 @@ func (s *Service) Filter() model.Filter {
 }
 
 // Warnings returns Warned, whatever it is about.
-func (s *Service) Warnings(context.Context, config.Subject) []string { return s.Warned }
+func (s *Service) Warnings(context.Context, warning.Subject) []string { return s.Warned }
 
 // Status returns counts of what there is, one kind of drop and no problems.
 func (s *Service) Status(context.Context) (control.Status, error) {

@@ -1,9 +1,8 @@
-package config
+package warning
 
 import (
 	"fmt"
 	"net/netip"
-	"slices"
 	"strings"
 
 	"golang.org/x/net/publicsuffix"
@@ -17,7 +16,7 @@ func (w *Warner) networkWarnings(n model.Network) (texts []string) {
 		texts = append(texts, fmt.Sprintf("network %s: ", n.Name)+fmt.Sprintf(format, args...))
 	}
 	for _, m := range w.needed(n) {
-		warn("its subnet %s holds %s, %s: host and endpoints cannot reach it; choose another subnet (hostnat network renumber %s)", n.Subnet4(), m.Address, m.what, n.Name)
+		warn("its subnet %s holds %s, %s: host and endpoints cannot reach it; choose another subnet (hostnat network renumber %s)", n.Subnet4(), m.Address, m.Source, n.Name)
 	}
 	if p := n.Subnet4(); n.HasNAT() && !model.IsPrivate(p) {
 		warn("its subnet %s is public: the machines that have these addresses on the internet cannot be reached; use a private one", p)
@@ -31,33 +30,14 @@ func (w *Warner) networkWarnings(n model.Network) (texts []string) {
 
 // needed are the machines that the host needs and a network's subnet takes away. One that
 // is on the network itself is no loss.
-func (w *Warner) needed(n model.Network) (list []neededMachine) {
+func (w *Warner) needed(n model.Network) (list []model.HostMachine) {
 	if n.Unrouted() { // the host goes on reaching all but the gateway, which checkGateway is about
 		return nil
 	}
-	for _, m := range neededBy(w.host) {
-		here := w.isThere(n.Name, m.Address) || n.Adopted && strings.HasSuffix(m.what, " via "+n.Bridge)
+	for _, m := range w.host.Needed() {
+		here := w.isThere(n.Name, m.Address) || n.Adopted && strings.HasSuffix(m.Source, " via "+n.Bridge)
 		if n.Subnet4().Contains(m.Address) && !here {
 			list = append(list, m)
-		}
-	}
-	return list
-}
-
-// neededMachine is one that the host does not work without.
-type neededMachine struct {
-	Address netip.Addr
-	what    string // "the host's resolver"
-}
-
-// neededBy are the host's routers and resolvers.
-func neededBy(host model.HostFacts) (list []neededMachine) {
-	for _, r := range host.Routers {
-		list = append(list, neededMachine{Address: r.Address, what: r.Source})
-	}
-	for _, a := range host.Resolvers {
-		if !slices.ContainsFunc(list, func(m neededMachine) bool { return m.Address == a }) {
-			list = append(list, neededMachine{Address: a, what: "the host's resolver"})
 		}
 	}
 	return list

@@ -1,4 +1,4 @@
-package config
+package warning
 
 import (
 	"fmt"
@@ -14,9 +14,9 @@ func (w *Warner) endpointWarnings(e model.Endpoint) (texts []string) {
 	if err != nil || n.Unrouted() {
 		return nil
 	}
-	for _, m := range neededBy(w.host) {
+	for _, m := range w.host.Needed() {
 		if p, allowed := e.Allowed(m.Address); allowed && !n.Holds(p) {
-			texts = append(texts, fmt.Sprintf("endpoint %s: %s, which it is allowed, holds %s, %s: what is for that goes to the endpoint", e.Name, p, m.Address, m.what))
+			texts = append(texts, fmt.Sprintf("endpoint %s: %s, which it is allowed, holds %s, %s: what is for that goes to the endpoint", e.Name, p, m.Address, m.Source))
 		}
 	}
 	return texts
@@ -90,7 +90,7 @@ func (w *Warner) proxyWarnings(p model.Proxy) (texts []string) {
 func (w *Warner) nobodyBehind(t model.HostPorts) string {
 	a := t.Address()
 	if !a.IsValid() {
-		if e, ok := w.config.attached(t.Host); ok && w.absent[e.Name] != nil {
+		if e, ok := w.config.Attached(t.Host); ok && w.absent[e.Name] != nil {
 			return fmt.Sprintf("endpoint %q is absent", e.Name)
 		}
 		return ""

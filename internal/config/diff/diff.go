@@ -1,4 +1,5 @@
-package config
+// Package diff says what turns one configuration into another.
+package diff
 
 import (
 	"iter"
@@ -6,6 +7,7 @@ import (
 	"slices"
 	"strconv"
 
+	"github.com/hostnat/hostnat/internal/config"
 	"github.com/hostnat/hostnat/internal/model"
 )
 
@@ -13,22 +15,22 @@ import (
 // the host has shown (leases, who was observed) is no part of it: nobody asked
 // for that.
 type Difference struct {
-	NATs      Changes[model.NAT]
-	Networks  Changes[model.Network]
-	Endpoints Changes[model.Endpoint]
-	Mappings  Changes[model.Mapping]
-	Proxies   Changes[model.Proxy]
+	NATs      List[model.NAT]
+	Networks  List[model.Network]
+	Endpoints List[model.Endpoint]
+	Mappings  List[model.Mapping]
+	Proxies   List[model.Proxy]
 
-	Reservations Changes[model.Reservation] // known by network and address
-	Pools        Changes[model.Pool]        // known by their prefixes
+	Reservations List[model.Reservation] // known by network and address
+	Pools        List[model.Pool]        // known by their prefixes
 
 	Rest     bool // whether compartments, reservations, pools, or remembered addresses and their order differ
 	Counters bool // whether the next ids differ
 }
 
-// Changes are those of one kind. Each list is in the order of the
+// List are those of one kind. Each list is in the order of the
 // configuration that it is from: by id, where the kind has ids.
-type Changes[T any] struct {
+type List[T any] struct {
 	Added   []T
 	Changed []Change[T]
 	Removed []T
@@ -38,20 +40,20 @@ type Changes[T any] struct {
 type Change[T any] struct{ Before, After T }
 
 // Empty reports whether nothing of the kind differs.
-func (c Changes[T]) Empty() bool { return len(c.Added)+len(c.Changed)+len(c.Removed) == 0 }
+func (c List[T]) Empty() bool { return len(c.Added)+len(c.Changed)+len(c.Removed) == 0 }
 
 // OnlyAddedOrRemoved reports whether nothing is another than it was.
-func (c Changes[T]) OnlyAddedOrRemoved() bool { return len(c.Changed) == 0 }
+func (c List[T]) OnlyAddedOrRemoved() bool { return len(c.Changed) == 0 }
 
 // Put is what is to be there afterwards and was not: what was added, and what
 // has changed, as it is now.
-func (c Changes[T]) Put() []T {
+func (c List[T]) Put() []T {
 	return both(c.Added, c.Changed, func(v Change[T]) T { return v.After })
 }
 
 // Gone is what was there and is to be no more: what was removed, and what has
 // changed, as it was.
-func (c Changes[T]) Gone() []T {
+func (c List[T]) Gone() []T {
 	return both(c.Removed, c.Changed, func(v Change[T]) T { return v.Before })
 }
 
@@ -63,10 +65,10 @@ func both[T any](list []T, changed []Change[T], side func(Change[T]) T) []T {
 	return list
 }
 
-// Diff compares two configurations. Where these share a list, as a copy shares
+// Of compares two configurations. Where these share a list, as a copy shares
 // its mappings with the original until one is edited, nothing is compared;
 // otherwise it takes some 30 ns for each mapping and endpoint.
-func Diff(before, after *Config) Difference {
+func Of(before, after *config.Config) Difference {
 	return Difference{
 		NATs:      byID(before.NATs, after.NATs, func(n *model.NAT) uint32 { return n.ID }, (*model.NAT).Equal),
 		Networks:  byID(before.Networks, after.Networks, func(n *model.Network) uint32 { return n.ID }, (*model.Network).Equal),
@@ -88,13 +90,13 @@ type addressKey struct {
 	address netip.Addr
 }
 
-func sameRest(a, b *Config) bool {
+func sameRest(a, b *config.Config) bool {
 	return slices.Equal(a.Compartments, b.Compartments) && slices.Equal(a.Pools, b.Pools) && slices.Equal(a.Remembered, b.Remembered) &&
 		slices.EqualFunc(a.Reservations, b.Reservations, func(x, y model.Reservation) bool { return x.Equal(&y) })
 }
 
 // byID compares two lists that are ordered by id.
-func byID[T any](before, after []T, id func(*T) uint32, equal func(a, b *T) bool) (c Changes[T]) {
+func byID[T any](before, after []T, id func(*T) uint32, equal func(a, b *T) bool) (c List[T]) {
 	if shared(before, after) {
 		return c
 	}
@@ -117,7 +119,7 @@ func byID[T any](before, after []T, id func(*T) uint32, equal func(a, b *T) bool
 }
 
 // byKey compares two lists that are in no order.
-func byKey[T any, K comparable](before, after []T, equal func(a, b *T) bool, key func(*T) K) (c Changes[T]) {
+func byKey[T any, K comparable](before, after []T, equal func(a, b *T) bool, key func(*T) K) (c List[T]) {
 	old := make(map[K]*T, len(before))
 	for i := range before {
 		old[key(&before[i])] = &before[i]
@@ -193,7 +195,7 @@ func (d *Difference) All() iter.Seq[Edit] {
 	}
 }
 
-func each[T any](yield func(Edit) bool, kind string, c Changes[T], name func(*T) string) bool {
+func each[T any](yield func(Edit) bool, kind string, c List[T], name func(*T) string) bool {
 	for i := range c.Removed {
 		if !yield(Edit{Kind: kind, Name: name(&c.Removed[i]), Before: &c.Removed[i]}) {
 			return false

@@ -1,9 +1,11 @@
-package config
+// Package warning finds what a configuration allows and nobody can have meant.
+package warning
 
 import (
 	"net/netip"
 	"slices"
 
+	"github.com/hostnat/hostnat/internal/config"
 	"github.com/hostnat/hostnat/internal/model"
 )
 
@@ -41,26 +43,31 @@ type Warning struct {
 
 // Warner finds warnings in a configuration.
 type Warner struct {
-	config *Config
+	config *config.Config
 	host   model.HostFacts
 	absent map[string]error // endpoints that are not there, by name
 
-	known map[string]bool // addresses at which somebody is known to be, by placeOf
+	known map[place]bool // where somebody is known to be
 }
 
-// NewWarner returns a Warner for a configuration in force. Absent has the endpoints that are
+type place struct {
+	network string
+	address netip.Addr
+}
+
+// New returns a Warner for a configuration in force. Absent has the endpoints that are
 // not there at the moment, by name.
-func NewWarner(c *Config, host model.HostFacts, absent map[string]error) *Warner {
-	w := &Warner{config: c, host: host, absent: absent, known: make(map[string]bool, len(c.Endpoints)+len(c.Discovered))}
+func New(c *config.Config, host model.HostFacts, absent map[string]error) *Warner {
+	w := &Warner{config: c, host: host, absent: absent, known: make(map[place]bool, len(c.Endpoints)+len(c.Discovered))}
 	for _, list := range [][]model.Endpoint{c.Endpoints, c.Discovered} {
 		for _, e := range list {
 			if absent[e.Name] == nil || !e.Managed() {
-				w.known[placeOf(e.Network, e.Address4())] = true
+				w.known[place{e.Network, e.Address4()}] = true
 			}
 		}
 	}
 	for _, l := range c.Leases {
-		w.known[placeOf(l.Network, l.Address)] = true
+		w.known[place{l.Network, l.Address}] = true
 	}
 	return w
 }
@@ -104,7 +111,7 @@ func (w *Warner) find(selected func(Subject) bool) (list []Warning) {
 
 // isThere reports whether somebody is known to be at an address of a network.
 func (w *Warner) isThere(network string, a netip.Addr) bool {
-	if w.known[placeOf(network, a)] {
+	if w.known[place{network, a}] {
 		return true
 	}
 	return slices.ContainsFunc(w.config.EndpointsOf(network), func(e model.Endpoint) bool {

@@ -1,4 +1,4 @@
-package config
+package wanted
 
 import (
 	"maps"
@@ -29,7 +29,7 @@ func (f Field) Text() string {
 	return f.Value.String()
 }
 
-// FieldsOf are the fields of one of the Wanted types' values, in the order in which
+// FieldsOf are the fields of a value of one of these types, in the order in which
 // files have them. w is a pointer to it.
 func FieldsOf(w any) []Field { return fieldsOf(reflect.ValueOf(w).Elem(), "") }
 
@@ -48,8 +48,8 @@ func fieldsOf(v reflect.Value, prefix string) (list []Field) {
 	return list
 }
 
-// without forgets the values that are those of usual, except of the keys.
-func without(w, usual any, keys ...string) {
+// Without forgets the values that are those of usual, except of the keys.
+func Without(w, usual any, keys ...string) {
 	other := FieldsOf(usual)
 	for i, f := range FieldsOf(w) {
 		if !slices.Contains(keys, f.Key) && f.Text() == other[i].Text() {
@@ -58,8 +58,8 @@ func without(w, usual any, keys ...string) {
 	}
 }
 
-// overlay puts what w does not mention to what base has.
-func overlay(w, base any) {
+// Overlay puts what w does not mention to what base has.
+func Overlay(w, base any) {
 	from := FieldsOf(base)
 	for i, f := range FieldsOf(w) {
 		if f.IsZero() {
@@ -68,8 +68,8 @@ func overlay(w, base any) {
 	}
 }
 
-// settings are the values that files mention of what SetNAT or SetNetwork changes.
-func settingsOf(w any) (list []setting) {
+// SettingsOf are the values that files mention of what SetNAT or SetNetwork changes.
+func SettingsOf(w any) (list []Setting) {
 	for _, f := range FieldsOf(w) {
 		key := f.Tag.Get("set")
 		if key == "" || f.IsZero() {
@@ -79,14 +79,14 @@ func settingsOf(w any) (list []setting) {
 		if value == "" {
 			value = f.Tag.Get("none")
 		}
-		list = append(list, setting{file: f.Key, key: key, value: value})
+		list = append(list, Setting{File: f.Key, Key: key, Value: value})
 	}
 	return list
 }
 
-// setting is one value that SetNAT or SetNetwork would take.
-type setting struct {
-	file  string // its key in a file
-	key   string
-	value string
+// Setting is one value that SetNAT or SetNetwork would take.
+type Setting struct {
+	File  string // the key in a file
+	Key   string // of SetNAT or SetNetwork
+	Value string
 }

@@ -1,12 +1,8 @@
-package config
+// Package wanted has what configuration files ask for, object by object, and says of
+// an object that there is what a file would ask for.
+package wanted
 
-import (
-	"fmt"
-
-	"github.com/hostnat/hostnat/internal/model"
-)
-
-// Wanted is what configuration files ask for, all of them together. Values are
+// Objects is what configuration files ask for, all of them together. Values are
 // texts as people write them; a text that is empty and a list that is nil were not
 // mentioned.
 //
@@ -15,14 +11,14 @@ import (
 // (integer, switch, or one of the words that stand there with "|" between); "set"
 // is the key of SetNAT or SetNetwork that changes it, and "none" what that takes
 // for an empty list.
-type Wanted struct {
-	Pools        []WantedPool        `file:"pools" doc:"Where subnets are taken from for networks that name none. Without any: 172.16.0.0/12, 10.0.0.0/8, 192.168.0.0/16."`
-	NATs         []WantedNAT         `file:"nats" doc:"NATs. The one named default exists always."`
-	Networks     []WantedNetwork     `file:"networks" doc:"Networks: a switch, a subnet and the host's address on it."`
-	Endpoints    []WantedEndpoint    `file:"endpoints" doc:"What is attached to networks. What it is attached to may be absent: it is attached when it comes."`
-	Reservations []WantedReservation `file:"reservations" doc:"Addresses that are kept for DHCP clients and endpoints."`
-	Mappings     []WantedMapping     `file:"mappings" doc:"Published ports. In short: [[ADDRESS:]PORT:]ENDPOINT:PORT[/tcp|udp]."`
-	Proxies      []WantedProxy       `file:"proxies" doc:"Port proxies: relays at the level of sockets."`
+type Objects struct {
+	Pools        []Pool        `file:"pools" doc:"Where subnets are taken from for networks that name none. Without any: 172.16.0.0/12, 10.0.0.0/8, 192.168.0.0/16."`
+	NATs         []NAT         `file:"nats" doc:"NATs. The one named default exists always."`
+	Networks     []Network     `file:"networks" doc:"Networks: a switch, a subnet and the host's address on it."`
+	Endpoints    []Endpoint    `file:"endpoints" doc:"What is attached to networks. What it is attached to may be absent: it is attached when it comes."`
+	Reservations []Reservation `file:"reservations" doc:"Addresses that are kept for DHCP clients and endpoints."`
+	Mappings     []Mapping     `file:"mappings" doc:"Published ports. In short: [[ADDRESS:]PORT:]ENDPOINT:PORT[/tcp|udp]."`
+	Proxies      []Proxy       `file:"proxies" doc:"Port proxies: relays at the level of sockets."`
 
 	Sections []Section // that files mention
 }
@@ -31,58 +27,28 @@ type Wanted struct {
 // those that the files do not mention are those that Prune deletes.
 type Section struct{ Kind, Owner string }
 
-// Place is where in its file something stands.
-type Place struct {
-	File string
-	Line int
-	Keys map[string]int // the line of each key that is mentioned; of one within another "timeouts.udp"
-}
-
-// Refuse returns the refusal with the place in front. The line is that of the key,
-// if it is mentioned.
-func (p Place) Refuse(key string, err error) error {
-	if err == nil || p.File == "" {
-		return err
-	}
-	line := p.Line
-	if of, mentioned := p.Keys[key]; mentioned {
-		line = of
-	}
-	at := fmt.Sprintf("%s:%d: ", p.File, line)
-	if e, ok := err.(*model.Error); ok {
-		return &model.Error{Code: e.Code, Message: at + e.Message, Hint: e.Hint}
-	}
-	return fmt.Errorf("%s%w", at, err)
-}
-
-// Mentions reports whether the key is there.
-func (p Place) Mentions(key string) bool {
-	_, mentioned := p.Keys[key]
-	return mentioned
-}
-
-// WantedPool is a pool.
-type WantedPool struct {
+// Pool is a pool.
+type Pool struct {
 	Place
 	Prefix string `file:"prefix" doc:"The prefix." is:"needed"`
 	Size   string `file:"size" doc:"Prefix length of the subnets: 24 unless given." is:"integer"`
 }
 
-// WantedNAT is a NAT.
-type WantedNAT struct {
+// NAT is a NAT.
+type NAT struct {
 	Place
 	Name               string            `file:"name" doc:"The NAT's name." is:"needed"`
 	ExternalInterfaces []string          `file:"externalInterfaces" doc:"Use the addresses of these interfaces alone; none: of whichever the host's routes choose." set:"external-interface" none:"any"`
 	ExternalAddresses  []string          `file:"externalAddresses" doc:"A or A:LO-HI: external addresses, with the ports that may be used on them. One that the host does not have is added to it."`
 	Profile            string            `file:"profile" doc:"Timeouts, filtering and hold-down at once, for those that are not given." is:"rfc|winnat"`
-	Timeouts           WantedTimeouts    `file:"timeouts" doc:"After how long without traffic sessions end: seconds, or as in 5m."`
+	Timeouts           Timeouts          `file:"timeouts" doc:"After how long without traffic sessions end: seconds, or as in 5m."`
 	TCPFiltering       string            `file:"tcpFiltering" doc:"Which remotes may send to a TCP port that an endpoint uses." is:"endpoint-independent|address-dependent|address-and-port-dependent" set:"tcp-filtering"`
 	UDPFiltering       string            `file:"udpFiltering" doc:"The same for UDP." is:"endpoint-independent|address-dependent|address-and-port-dependent" set:"udp-filtering"`
 	UDPInboundRefresh  string            `file:"udpInboundRefresh" doc:"Packets from outside keep a UDP session alive too." is:"switch" set:"udp-inbound-refresh"`
 	Pooling            string            `file:"pooling" doc:"Whether an endpoint keeps to one of several external addresses." is:"paired|arbitrary" set:"pooling"`
 	EndpointDependent  string            `file:"endpointDependent" doc:"Go on with one port for several remotes when all are used." is:"switch" set:"endpoint-dependent"`
 	HoldDown           string            `file:"holdDown" doc:"A freed UDP port or ICMP identifier rests so long: seconds, or as in 2m." is:"duration" set:"hold-down"`
-	Limits             WantedLimits      `file:"limits" doc:"What one endpoint may have at a time. 0: no limit."`
+	Limits             Limits            `file:"limits" doc:"What one endpoint may have at a time. 0: no limit."`
 	MSSClamp           string            `file:"mssClamp" doc:"Lower TCP's segment size to what the way out carries." is:"switch" set:"mss-clamp"`
 	Exhaustion         string            `file:"exhaustion" doc:"What a sender is told for whom no port is left." is:"prohibited|unreachable|silent" set:"exhaustion"`
 	LinkLocal          string            `file:"linkLocal" doc:"Whether endpoints reach 169.254.0.0/16 outside, where clouds have metadata services." is:"refuse|allow" set:"link-local"`
@@ -91,23 +57,23 @@ type WantedNAT struct {
 	Owner              string            `file:"owner" doc:"The program that it belongs to."`
 }
 
-// WantedTimeouts are idle lifetimes.
-type WantedTimeouts struct {
+// Timeouts are idle lifetimes.
+type Timeouts struct {
 	UDP            string `file:"udp" doc:"Of a UDP session." is:"duration" set:"udp-timeout"`
 	TCPEstablished string `file:"tcpEstablished" doc:"Of an open connection." is:"duration" set:"tcp-established-timeout"`
 	TCPTransitory  string `file:"tcpTransitory" doc:"Of a connection that is being opened or closed." is:"duration" set:"tcp-transitory-timeout"`
 	ICMP           string `file:"icmp" doc:"Of a ping." is:"duration" set:"icmp-timeout"`
 }
 
-// WantedLimits are what one endpoint may have.
-type WantedLimits struct {
+// Limits are what one endpoint may have.
+type Limits struct {
 	Sessions string `file:"sessions" doc:"Sessions." is:"integer" set:"max-sessions"`
 	Ports    string `file:"ports" doc:"External ports, all protocols together." is:"integer" set:"max-ports"`
 	Rate     string `file:"rate" doc:"New sessions a second." is:"integer" set:"max-rate"`
 }
 
-// WantedNetwork is a network.
-type WantedNetwork struct {
+// Network is a network.
+type Network struct {
 	Place
 	Name         string            `file:"name" doc:"The network's name." is:"needed"`
 	Type         string            `file:"type" doc:"The type; else it follows from nat and compartment." is:"nat|internal|per-endpoint"`
@@ -126,7 +92,7 @@ type WantedNetwork struct {
 	LeaseTime    string            `file:"leaseTime" doc:"How long a client has its address: seconds, or as in 1h." is:"duration" set:"lease-time"`
 	MTU          string            `file:"mtu" doc:"Bytes; auto follows the outgoing interface." is:"integer|auto" set:"mtu"`
 	NTP          []string          `file:"ntp" doc:"Time servers that clients are told." set:"ntp" none:"none"`
-	PXE          WantedPXE         `file:"pxe" doc:"What machines are told that boot from the network."`
+	PXE          PXE               `file:"pxe" doc:"What machines are told that boot from the network."`
 	Routes       []string          `file:"routes" doc:"PREFIX=GATEWAY: further routes that clients are told." set:"routes" none:"none"`
 	Ranges       []string          `file:"ranges" doc:"LO-HI: clients get addresses from here; none: from the whole subnet." set:"range" none:"all"`
 	Exclude      []string          `file:"exclude" doc:"LO-HI: never given out unless asked for." set:"exclude" none:"none"`
@@ -134,16 +100,16 @@ type WantedNetwork struct {
 	Owner        string            `file:"owner" doc:"The program that it belongs to."`
 }
 
-// WantedPXE is what DHCP tells a machine that boots from the network.
-type WantedPXE struct {
+// PXE is what DHCP tells a machine that boots from the network.
+type PXE struct {
 	NextServer string `file:"nextServer" doc:"Address of the machine that has the boot file; none: the gateway's." set:"pxe-next-server"`
 	ServerName string `file:"serverName" doc:"Name of the TFTP server, option 66; none: nextServer's address." set:"pxe-server-name"`
 	BootFile   string `file:"bootFile" doc:"The boot file, option 67; none: there is none." set:"pxe-boot-file"`
 }
 
-// WantedEndpoint is an endpoint. One of Netns, PID, TAP and Port says to what it
+// Endpoint is an endpoint. One of Netns, PID, TAP and Port says to what it
 // is attached.
-type WantedEndpoint struct {
+type Endpoint struct {
 	Place
 	Name      string            `file:"name" doc:"The endpoint's name: one on the whole host." is:"needed"`
 	Network   string            `file:"network" doc:"The network that it is in." is:"needed"`
@@ -160,8 +126,8 @@ type WantedEndpoint struct {
 	Owner     string            `file:"owner" doc:"The program that it belongs to."`
 }
 
-// WantedReservation is a reservation, for a MAC or a name.
-type WantedReservation struct {
+// Reservation is a reservation, for a MAC or a name.
+type Reservation struct {
 	Place
 	Network string            `file:"network" doc:"The network that the address is of." is:"needed"`
 	Address string            `file:"address" doc:"The address." is:"needed"`
@@ -171,9 +137,9 @@ type WantedReservation struct {
 	Owner   string            `file:"owner" doc:"The program that it belongs to."`
 }
 
-// WantedMapping is a mapping. It is known by its protocol and its external side;
+// Mapping is a mapping. It is known by its protocol and its external side;
 // where that is not mentioned, by what it leads to.
-type WantedMapping struct {
+type Mapping struct {
 	Place
 	Protocol string            `file:"protocol" doc:"The protocol: tcp unless given; any maps a whole address." is:"tcp|udp|any"`
 	External string            `file:"external" doc:"[ADDRESS:]PORT or [ADDRESS:]LO-HI; an address alone for protocol any. Not given: a free port is chosen once."`
@@ -186,8 +152,8 @@ type WantedMapping struct {
 	Owner    string            `file:"owner" doc:"The program that it belongs to."`
 }
 
-// WantedProxy is a port proxy. It is known by its protocol and what it listens on.
-type WantedProxy struct {
+// Proxy is a port proxy. It is known by its protocol and what it listens on.
+type Proxy struct {
 	Place
 	Kind          string            `file:"kind" doc:"Which kinds of addresses it joins, or name: the client names the host it wants." is:"v4tov4|v4tov6|v6tov4|v6tov6|name needed"`
 	Protocol      string            `file:"protocol" doc:"The protocol: tcp unless given." is:"tcp|udp"`

@@ -1,4 +1,4 @@
-package config
+package wanted
 
 import (
 	"net/netip"
@@ -11,21 +11,21 @@ import (
 // The functions of this file say of a thing that there is what a file would have to
 // say for it to come out the same. They mention everything that has a value.
 
-func wantedPool(p model.Pool) WantedPool {
-	return WantedPool{Prefix: p.Prefix.String(), Size: strconv.Itoa(p.Size)}
+func OfPool(p model.Pool) Pool {
+	return Pool{Prefix: p.Prefix.String(), Size: strconv.Itoa(p.Size)}
 }
 
-func wantedNAT(n model.NAT) WantedNAT {
-	w := WantedNAT{
+func OfNAT(n model.NAT) NAT {
+	w := NAT{
 		Name: n.Name, ExternalInterfaces: n.ExternalInterfaces, ExternalAddresses: textsOf(n.ExternalAddresses, externalText),
 		Profile: string(n.Profile),
-		Timeouts: WantedTimeouts{
+		Timeouts: Timeouts{
 			UDP: seconds(n.Timeouts.UDP), TCPEstablished: seconds(n.Timeouts.TCPEstablished),
 			TCPTransitory: seconds(n.Timeouts.TCPTransitory), ICMP: seconds(n.Timeouts.ICMP),
 		},
 		TCPFiltering: string(n.TCPFiltering), UDPFiltering: string(n.UDPFiltering), UDPInboundRefresh: strconv.FormatBool(n.UDPInboundRefresh),
 		Pooling: string(n.Pooling), EndpointDependent: strconv.FormatBool(n.EndpointDependent), HoldDown: seconds(n.HoldDown),
-		Limits:   WantedLimits{Sessions: number(n.Limits.Sessions), Ports: number(n.Limits.Ports), Rate: number(n.Limits.Rate)},
+		Limits:   Limits{Sessions: number(n.Limits.Sessions), Ports: number(n.Limits.Ports), Rate: number(n.Limits.Rate)},
 		MSSClamp: strconv.FormatBool(n.MSSClamp), Exhaustion: string(n.Exhaustion), LinkLocal: "refuse",
 		Labels: n.Labels, Owner: n.Owner,
 	}
@@ -47,11 +47,11 @@ func externalText(a model.ExternalAddress) string {
 	return a.String()
 }
 
-// defaultNAT is a NAT as AddNAT would make it of its name and profile.
-func defaultNAT(n model.NAT) model.NAT { return model.NewNAT(n.Name, n.ID, n.Profile) }
+// DefaultNAT is a NAT as AddNAT would make it of its name and profile.
+func DefaultNAT(n model.NAT) model.NAT { return model.NewNAT(n.Name, n.ID, n.Profile) }
 
-func wantedNetwork(n model.Network) WantedNetwork {
-	w := WantedNetwork{
+func OfNetwork(n model.Network) Network {
+	w := Network{
 		Name: n.Name, Type: string(n.Type), NAT: n.NAT, Compartment: n.Compartment,
 		Subnets: textsOf(n.Subnets, netip.Prefix.String), Gateways: textsOf(n.Gateways, netip.Addr.String),
 		Bridge: n.Bridge, Adopt: strconv.FormatBool(n.Adopted), Domain: n.DomainName(),
@@ -59,7 +59,7 @@ func wantedNetwork(n model.Network) WantedNetwork {
 		DHCP: n.DHCP.String(), DNS: n.DNS.String(), LeaseTime: seconds(n.LeaseDuration()), MTU: "auto",
 		NTP: textsOf(n.NTP, netip.Addr.String), Routes: textsOf(n.Routes, model.Route.String),
 		Ranges: textsOf(n.Ranges, model.AddressRange.String), Exclude: textsOf(n.Exclude, model.AddressRange.String),
-		PXE:    WantedPXE{ServerName: n.PXE.ServerName, BootFile: n.PXE.BootFile},
+		PXE:    PXE{ServerName: n.PXE.ServerName, BootFile: n.PXE.BootFile},
 		Labels: n.Labels, Owner: n.Owner,
 	}
 	if n.MTU != 0 {
@@ -71,9 +71,9 @@ func wantedNetwork(n model.Network) WantedNetwork {
 	return w
 }
 
-// defaultNetwork is a network as AddNetwork would make it of what cannot be changed
+// DefaultNetwork is a network as AddNetwork would make it of what cannot be changed
 // afterwards and of its place.
-func defaultNetwork(n model.Network) model.Network {
+func DefaultNetwork(n model.Network) model.Network {
 	d := model.Network{
 		Name: n.Name, ID: n.ID, Type: n.Type, NAT: n.NAT, Compartment: n.Compartment, Subnets: n.Subnets, Gateways: n.Gateways,
 		Bridge: n.Bridge, Adopted: n.Adopted, Domain: n.OwnDomain(),
@@ -84,11 +84,11 @@ func defaultNetwork(n model.Network) model.Network {
 	return d
 }
 
-// usualNetwork is a network with what it has unless a file says otherwise: an export
+// UsualNetwork is a network with what it has unless a file says otherwise: an export
 // leaves that out. Without a bridge it is of type per-endpoint, behind no NAT of type
 // internal.
-func usualNetwork(n model.Network) model.Network {
-	d := defaultNetwork(n)
+func UsualNetwork(n model.Network) model.Network {
+	d := DefaultNetwork(n)
 	d.Type, d.Subnets, d.Adopted = model.TypeNAT, nil, false
 	if n.Type != model.TypeInternal {
 		d.NAT = model.DefaultNAT
@@ -102,8 +102,8 @@ func usualNetwork(n model.Network) model.Network {
 	return d
 }
 
-func wantedEndpoint(e model.Endpoint) WantedEndpoint {
-	w := WantedEndpoint{
+func OfEndpoint(e model.Endpoint) Endpoint {
+	w := Endpoint{
 		Name: e.Name, Network: e.Network, Addresses: textsOf(e.Addresses, netip.Addr.String), MAC: string(e.MAC), IfName: e.IfName,
 		Aliases: e.Aliases, Allow: textsOf(e.Allow, netip.Prefix.String), Labels: e.Labels, Owner: e.Owner,
 	}
@@ -120,12 +120,12 @@ func wantedEndpoint(e model.Endpoint) WantedEndpoint {
 	return w
 }
 
-func wantedReservation(r model.Reservation) WantedReservation {
-	return WantedReservation{Network: r.Network, Address: r.Address.String(), MAC: string(r.MAC), Name: r.Name, Labels: r.Labels, Owner: r.Owner}
+func OfReservation(r model.Reservation) Reservation {
+	return Reservation{Network: r.Network, Address: r.Address.String(), MAC: string(r.MAC), Name: r.Name, Labels: r.Labels, Owner: r.Owner}
 }
 
-func wantedMapping(m model.Mapping) WantedMapping {
-	w := WantedMapping{Protocol: m.Protocol.String(), External: strings.TrimPrefix(model.ExternalText(m.External), "*:"),
+func OfMapping(m model.Mapping) Mapping {
+	w := Mapping{Protocol: m.Protocol.String(), External: strings.TrimPrefix(model.ExternalText(m.External), "*:"),
 		From: textsOf(m.From, netip.Prefix.String), Labels: m.Labels, Owner: m.Owner}
 	if m.IsOneToOne() {
 		w.External = m.External.Address.String()
@@ -150,8 +150,8 @@ func wantedMapping(m model.Mapping) WantedMapping {
 	return w
 }
 
-func wantedProxy(p model.Proxy) WantedProxy {
-	w := WantedProxy{Kind: string(p.Kind), Protocol: p.Protocol.String(), Listen: p.Listen.String(),
+func OfProxy(p model.Proxy) Proxy {
+	w := Proxy{Kind: string(p.Kind), Protocol: p.Protocol.String(), Listen: p.Listen.String(),
 		ProxyProtocol: strconv.FormatBool(p.ProxyProtocol), Transparent: strconv.FormatBool(p.Transparent), Labels: p.Labels, Owner: p.Owner}
 	if p.Kind != model.ByName {
 		w.Connect = p.Connect.String()
@@ -172,16 +172,4 @@ func textsOf[T any](list []T, text func(T) string) []string {
 		out = append(out, text(v))
 	}
 	return out
-}
-
-// Spec is what AddEndpoint takes.
-func (w WantedEndpoint) Spec() EndpointSpec {
-	s := EndpointSpec{
-		Network: w.Network, Name: w.Name, Netns: w.Netns, PID: w.PID, TAP: w.TAP, Port: w.Port, MAC: w.MAC, IfName: w.IfName,
-		Aliases: w.Aliases, Allow: w.Allow, Labels: w.Labels, Owner: w.Owner,
-	}
-	if len(w.Addresses) > 0 {
-		s.Address = w.Addresses[0]
-	}
-	return s
 }
