@@ -7,6 +7,7 @@ import (
 	"os"
 	"strings"
 
+	"github.com/hostnat/hostnat/cmd/hostnat/text"
 	"github.com/spf13/cobra"
 	"go.yaml.in/yaml/v4"
 
@@ -172,7 +173,7 @@ func changeLine(c api.ConfigurationChange) string {
 		case c.Verb == api.Deleted:
 			fields = append(fields, f.Key+" "+f.Before)
 		default:
-			fields = append(fields, fmt.Sprintf("%s %s -> %s", f.Key, orDash(f.Before), orDash(f.After)))
+			fields = append(fields, fmt.Sprintf("%s %s -> %s", f.Key, text.OrDash(f.Before), text.OrDash(f.After)))
 		}
 	}
 	line := mark + " " + c.Kind + " " + c.Name
@@ -208,7 +209,7 @@ func exportCommand(a *app) *cobra.Command {
 			if err := yaml.Unmarshal([]byte(e.Text), &v); err != nil {
 				return fmt.Errorf("read the exported configuration: %w", err)
 			}
-			return printJSON(a.Stdout, v)
+			return text.JSON(a.Stdout, v)
 		},
 	}
 	cmd.Flags().BoolVar(&schema, "schema", false, "print the JSON schema of such files, for editors")

@@ -3,6 +3,7 @@ package main
 import (
 	"fmt"
 
+	"github.com/hostnat/hostnat/cmd/hostnat/text"
 	"github.com/spf13/cobra"
 
 	"github.com/hostnat/hostnat/api"
@@ -23,10 +24,10 @@ func bindingList(a *app) *cobra.Command {
 			}
 			return printList(a, rows, []column[api.Binding]{
 				{"PROTOCOL", func(b api.Binding) string { return string(b.Protocol) }},
-				{"INTERNAL", func(b api.Binding) string { return hostPort(b.Internal) }},
-				{"EXTERNAL", func(b api.Binding) string { return hostPort(b.External) }},
+				{"INTERNAL", func(b api.Binding) string { return text.HostPort(b.Internal) }},
+				{"EXTERNAL", func(b api.Binding) string { return text.HostPort(b.External) }},
 				{"SESSIONS", func(b api.Binding) string { return fmt.Sprint(b.SessionCount) }},
-				{"CONFIGURED", func(b api.Binding) string { return yesNo(b.Configured) }},
+				{"CONFIGURED", func(b api.Binding) string { return text.YesNo(b.Configured) }},
 				{"ENDPOINT", func(b api.Binding) string { return b.Endpoint }},
 				{"NETWORK", func(b api.Binding) string { return b.Network }},
 				{"NAT", func(b api.Binding) string { return b.NAT }},

@@ -39,7 +39,7 @@ func dockerEnable(a *app) *cobra.Command {
 			"The settings as they were are kept beside the file. Docker reads them when it is restarted.",
 		Example: "  hostnat docker enable --dry-run\n  hostnat docker enable\n  systemctl restart docker\n  docker run -d -p 8080:80 nginx",
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			file, err := readDockerSettings(f.settings)
+			file, err := docker.ReadSettingsFile(f.settings)
 			if err != nil {
 				return err
 			}
@@ -65,33 +65,33 @@ func dockerEnable(a *app) *cobra.Command {
 }
 
 // enableDocker puts the settings for a network into Docker's file.
-func enableDocker(a *app, file dockerSettings, n api.Network, dryRun bool) error {
+func enableDocker(a *app, file docker.SettingsFile, n api.Network, dryRun bool) error {
 	s, err := docker.SubnetOf(n)
 	if err != nil {
 		return err
 	}
-	after := file.now.Merge(docker.SettingsFor(n.Bridge, s))
-	diff := file.now.Diff(after)
+	after := file.Now.Merge(docker.SettingsFor(n.Bridge, s))
+	diff := file.Now.Diff(after)
 	if _, err := fmt.Fprint(a.Stdout, diff); err != nil || dryRun {
 		return err
 	}
 	if diff == "" {
-		_, err := fmt.Fprintf(a.Stdout, "%s has it all already\n", file.path)
+		_, err := fmt.Fprintf(a.Stdout, "%s has it all already\n", file.Path)
 		return err
 	}
-	if err := file.change(after); err != nil {
+	if err := file.Change(after); err != nil {
 		return err
 	}
 	_, err = fmt.Fprintf(a.Stdout, "network %s: %s, bridge %s; containers get %s\n%s is changed; now restart Docker: systemctl restart docker\n",
-		n.Name, s.Prefix, n.Bridge, s.Part, file.path)
+		n.Name, s.Prefix, n.Bridge, s.Part, file.Path)
 	return err
 }
 
 // printPlanned is a dry run before there is a network: its subnet is not chosen yet.
-func printPlanned(a *app, file dockerSettings, subnet string) error {
+func printPlanned(a *app, file docker.SettingsFile, subnet string) error {
 	wanted := docker.SettingsFor("hn-"+dockerNetwork, docker.Subnet{})
 	_, err := fmt.Fprintf(a.Stdout, "network %s would be made, subnet %s\n%s%s\n", dockerNetwork, cmp.Or(subnet, "a free one"),
-		file.now.Diff(file.now.Merge(wanted)), "fixed-cidr is the upper half of that subnet")
+		file.Now.Diff(file.Now.Merge(wanted)), "fixed-cidr is the upper half of that subnet")
 	return err
 }
 
@@ -134,7 +134,7 @@ func dockerDisable(a *app) *cobra.Command {
 		Long: "Take hostnat's settings out of Docker's file, and delete the network docker with the\n" +
 			"endpoints and mappings of its containers. What somebody has changed in the file since stays.",
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			file, err := readDockerSettings(f.settings)
+			file, err := docker.ReadSettingsFile(f.settings)
 			if err != nil {
 				return err
 			}
@@ -150,22 +150,22 @@ func dockerDisable(a *app) *cobra.Command {
 	return cmd
 }
 
-func disableDocker(ctx context.Context, a *app, file dockerSettings, n api.Network, dryRun bool) error {
+func disableDocker(ctx context.Context, a *app, file docker.SettingsFile, n api.Network, dryRun bool) error {
 	s, err := docker.SubnetOf(n)
 	if err != nil {
 		return err
 	}
-	after := file.now.Unmerge(docker.SettingsFor(n.Bridge, s), file.before)
-	if _, err := fmt.Fprint(a.Stdout, file.now.Diff(after)); err != nil || dryRun {
+	after := file.Now.Unmerge(docker.SettingsFor(n.Bridge, s), file.Before)
+	if _, err := fmt.Fprint(a.Stdout, file.Now.Diff(after)); err != nil || dryRun {
 		return err
 	}
-	if err := file.restore(after); err != nil {
+	if err := file.Restore(after); err != nil {
 		return err
 	}
 	if err := deleteForDocker(ctx, a, n); err != nil {
 		return err
 	}
-	_, err = fmt.Fprintf(a.Stdout, "network %s deleted, %s is as before; now restart Docker: systemctl restart docker\n", n.Name, file.path)
+	_, err = fmt.Fprintf(a.Stdout, "network %s deleted, %s is as before; now restart Docker: systemctl restart docker\n", n.Name, file.Path)
 	return err
 }
 

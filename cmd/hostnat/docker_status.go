@@ -6,6 +6,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/hostnat/hostnat/cmd/hostnat/text"
 	"github.com/spf13/cobra"
 
 	"github.com/hostnat/hostnat/api"
@@ -35,9 +36,9 @@ func dockerStatus(a *app) *cobra.Command {
 				return err
 			}
 			return printObject(a, r, []field{
-				{"enabled", yesNo(r.Enabled)}, {"docker", orWord(r.Version, "does not answer")}, {"host", r.Host},
-				{"settings", r.Settings + ": " + inForce(r.InForce)}, {"networks", texts(r.Networks)},
-				{"containers", texts(r.Containers)}, {"mappings", fmt.Sprint(r.Mappings)}, {"problems", strings.Join(r.Problems, "; ")},
+				{"enabled", text.YesNo(r.Enabled)}, {"docker", orWord(r.Version, "does not answer")}, {"host", r.Host},
+				{"settings", r.Settings + ": " + inForce(r.InForce)}, {"networks", text.Join(r.Networks)},
+				{"containers", text.Join(r.Containers)}, {"mappings", fmt.Sprint(r.Mappings)}, {"problems", strings.Join(r.Problems, "; ")},
 			})
 		},
 	}
@@ -70,7 +71,7 @@ func reportDocker(ctx context.Context, a *app, f dockerFlags) (r dockerReport, e
 	if err != nil {
 		return r, err
 	}
-	file, err := readDockerSettings(f.settings)
+	file, err := docker.ReadSettingsFile(f.settings)
 	if err != nil {
 		return r, err
 	}
@@ -82,7 +83,7 @@ func reportDocker(ctx context.Context, a *app, f dockerFlags) (r dockerReport, e
 		r.Networks = append(r.Networks, n.Name)
 		if s, err := docker.SubnetOf(n); err == nil && n.Name == dockerNetwork {
 			r.Enabled, r.Host = true, n.Labels[docker.LabelHost]
-			r.InForce = file.now.Has(docker.SettingsFor(n.Bridge, s))
+			r.InForce = file.Now.Has(docker.SettingsFor(n.Bridge, s))
 		}
 	}
 	for _, e := range endpoints {

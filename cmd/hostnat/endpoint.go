@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"net/netip"
 
+	"github.com/hostnat/hostnat/cmd/hostnat/text"
 	"github.com/spf13/cobra"
 
 	"github.com/hostnat/hostnat/api"
@@ -69,7 +70,7 @@ func oneTarget(cmd *cobra.Command, names ...string) error {
 
 func printAttached(a *app, e api.Endpoint) error {
 	err := printLine(a, e, "endpoint %s: %s on network %s, gateway %s, MTU %d, MAC %s, %s",
-		e.Name, addressesText(e), e.Network, texts(e.Gateways), e.MTU, e.MAC, attachment(e))
+		e.Name, addressesText(e), e.Network, text.Join(e.Gateways), e.MTU, e.MAC, attachment(e))
 	if err != nil || a.format != formatTable || len(e.Configure) == 0 {
 		return err
 	}
@@ -102,7 +103,7 @@ func addressesText(e api.Endpoint) string {
 	for i := range list {
 		list[i] = netip.PrefixFrom(e.Addresses[i], e.Subnets[i].Bits())
 	}
-	return texts(list)
+	return text.Join(list)
 }
 
 func endpointList(a *app) *cobra.Command {
@@ -117,7 +118,7 @@ func endpointList(a *app) *cobra.Command {
 			return printList(a, rows, []column[api.Endpoint]{
 				{"NAME", func(e api.Endpoint) string { return e.Name }},
 				{"NETWORK", func(e api.Endpoint) string { return e.Network }},
-				{"ADDRESS", func(e api.Endpoint) string { return texts(e.Addresses) }},
+				{"ADDRESS", func(e api.Endpoint) string { return text.Join(e.Addresses) }},
 				{"MAC", func(e api.Endpoint) string { return e.MAC }},
 				{"ATTACHED TO", attachment},
 				{"INTERFACE", func(e api.Endpoint) string { return e.Interface }},
@@ -151,8 +152,8 @@ func endpointShow(a *app) *cobra.Command {
 func endpointFields(e api.Endpoint) []field {
 	return append([]field{
 		{"name", e.Name}, {"network", e.Network},
-		{"address", addressesText(e)}, {"gateway", texts(e.Gateways)},
-		{"dns", nameServer(e)}, {"aliases", texts(e.Aliases)}, {"allow", orWord(texts(e.Allow), "none")},
+		{"address", addressesText(e)}, {"gateway", text.Join(e.Gateways)},
+		{"dns", nameServer(e)}, {"aliases", text.Join(e.Aliases)}, {"allow", orWord(text.Join(e.Allow), "none")},
 		{"mtu", fmt.Sprint(e.MTU)}, {"mac", e.MAC},
 		{"attached to", attachment(e)}, {"interface", e.Interface}, {"state", e.State},
 	}, metadataFields(e.Labels, e.Owner)...)
@@ -163,7 +164,7 @@ func nameServer(e api.Endpoint) string {
 	if len(e.DNS) == 0 {
 		return "-"
 	}
-	return texts(e.DNS) + ", search " + e.Domain
+	return text.Join(e.DNS) + ", search " + e.Domain
 }
 
 func endpointSet(a *app) *cobra.Command {

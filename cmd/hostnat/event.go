@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/hostnat/hostnat/cmd/hostnat/text"
 	"github.com/spf13/cobra"
 
 	"github.com/hostnat/hostnat/api"
@@ -76,9 +77,9 @@ func (a *app) watchEvents(cmd *cobra.Command, filter api.EventFilter) error {
 func (a *app) printEvent(e api.Event) (err error) {
 	switch a.format {
 	case formatTable:
-		_, err = fmt.Fprintf(a.Stdout, "%s  %s\n", timeText(e.Time), e.Short)
+		_, err = fmt.Fprintf(a.Stdout, "%s  %s\n", text.Time(e.Time), e.Short)
 	case formatWinNAT:
-		_, err = fmt.Fprintf(a.Stdout, "%s  %d %-21s  %s\n", timeText(e.Time), e.ID, e.Name, e.Message)
+		_, err = fmt.Fprintf(a.Stdout, "%s  %d %-21s  %s\n", text.Time(e.Time), e.ID, e.Name, e.Message)
 	default:
 		err = json.NewEncoder(a.Stdout).Encode(e)
 	}

@@ -6,6 +6,7 @@ import (
 	"io"
 	"time"
 
+	"github.com/hostnat/hostnat/cmd/hostnat/text"
 	"github.com/spf13/cobra"
 
 	"github.com/hostnat/hostnat/api"
@@ -118,9 +119,9 @@ func parseSince(text string, now time.Time) (time.Time, error) {
 }
 
 func printExplanation(w io.Writer, e api.Explanation) error {
-	t := newTable(w)
+	t := text.NewTable(w)
 	for _, s := range e.Steps {
-		t.row(s.Step, s.Found)
+		t.Row(s.Step, s.Found)
 	}
 	if err := t.Flush(); err != nil {
 		return err

@@ -3,6 +3,7 @@ package main
 import (
 	"time"
 
+	"github.com/hostnat/hostnat/cmd/hostnat/text"
 	"github.com/spf13/cobra"
 
 	"github.com/hostnat/hostnat/api"
@@ -43,7 +44,7 @@ func leftText(l api.Lease, now time.Time) string {
 	if !l.Holds(now) {
 		return ""
 	}
-	return secondsText(uint64(l.Expires.Sub(now) / time.Second))
+	return text.Seconds(uint64(l.Expires.Sub(now) / time.Second))
 }
 
 func leaseDelete(a *app) *cobra.Command {

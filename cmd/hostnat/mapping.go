@@ -6,6 +6,7 @@ import (
 	"strconv"
 	"strings"
 
+	"github.com/hostnat/hostnat/cmd/hostnat/text"
 	"github.com/spf13/cobra"
 
 	"github.com/hostnat/hostnat/api"
@@ -71,12 +72,12 @@ func mappingList(a *app) *cobra.Command {
 			return printList(a, rows, []column[api.Mapping]{
 				{"ID", func(m api.Mapping) string { return fmt.Sprint(m.ID) }},
 				{"PROTOCOL", func(m api.Mapping) string { return string(m.Protocol) }},
-				{"EXTERNAL", func(m api.Mapping) string { return hostPorts(m.External) }},
+				{"EXTERNAL", func(m api.Mapping) string { return text.HostPorts(m.External) }},
 				{"TARGET", target},
 				{"NETWORK", func(m api.Mapping) string { return m.Network }},
 				{"NAT", func(m api.Mapping) string { return m.NAT }},
-				{"FROM", func(m api.Mapping) string { return texts(m.From) }},
-				{"ACTIVE", func(m api.Mapping) string { return yesNo(m.Active) }},
+				{"FROM", func(m api.Mapping) string { return text.Join(m.From) }},
+				{"ACTIVE", func(m api.Mapping) string { return text.YesNo(m.Active) }},
 			})
 		},
 	}
@@ -102,7 +103,7 @@ func mappingShow(a *app) *cobra.Command {
 // mappingFields has a line for each target.
 func mappingFields(m api.Mapping) []field {
 	fields := []field{
-		{"id", fmt.Sprint(m.ID)}, {"protocol", string(m.Protocol)}, {"external", hostPorts(m.External)},
+		{"id", fmt.Sprint(m.ID)}, {"protocol", string(m.Protocol)}, {"external", text.HostPorts(m.External)},
 	}
 	for _, t := range m.Targets {
 		text := targetText(t) + " in network " + t.Network
@@ -111,7 +112,7 @@ func mappingFields(m api.Mapping) []field {
 		}
 		fields = append(fields, field{"target", text})
 	}
-	return append(fields, field{"NAT", m.NAT}, field{"from", texts(m.From)}, field{"active", yesNo(m.Active)})
+	return append(fields, field{"NAT", m.NAT}, field{"from", text.Join(m.From)}, field{"active", text.YesNo(m.Active)})
 }
 
 func mappingID(cmd *cobra.Command, text string) (uint32, error) {
@@ -147,11 +148,11 @@ func mappingDelete(a *app) *cobra.Command {
 func mappingIDs(ctx context.Context, c *api.Client) []string {
 	rows, _ := c.Mappings(ctx)
 	return namesOf(rows, func(m api.Mapping) string {
-		return fmt.Sprintf("%d\t%s %s → %s", m.ID, m.Protocol, hostPorts(m.External), target(m))
+		return fmt.Sprintf("%d\t%s %s → %s", m.ID, m.Protocol, text.HostPorts(m.External), target(m))
 	})
 }
 
-func target(m api.Mapping) string { return texts(namesOf(m.Targets, targetText)) }
+func target(m api.Mapping) string { return text.Join(namesOf(m.Targets, targetText)) }
 
 // targetText is "c1 172.16.1.2:80": the endpoint, if it was named, and the
 // address it has now; "c1:80" while it has none.
@@ -174,5 +175,5 @@ func fromText(m api.Mapping) string {
 	if len(m.From) == 0 {
 		return ""
 	}
-	return " from " + texts(m.From)
+	return " from " + text.Join(m.From)
 }

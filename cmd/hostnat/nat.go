@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"strconv"
 
+	"github.com/hostnat/hostnat/cmd/hostnat/text"
 	"github.com/spf13/cobra"
 
 	"github.com/hostnat/hostnat/api"
@@ -47,7 +48,7 @@ func natList(a *app) *cobra.Command {
 			}
 			return printList(a, rows, []column[api.NAT]{
 				{"NAME", func(n api.NAT) string { return n.Name }},
-				{"INTERFACES", func(n api.NAT) string { return texts(n.ExternalInterfaces) }},
+				{"INTERFACES", func(n api.NAT) string { return text.Join(n.ExternalInterfaces) }},
 				{"ADDRESSES", func(n api.NAT) string { return externalAddresses(n) }},
 				{"PROFILE", func(n api.NAT) string { return n.Profile }},
 			})
@@ -100,23 +101,23 @@ func natDelete(a *app) *cobra.Command {
 func natFields(n api.NAT) []field {
 	return append([]field{
 		{"name", n.Name},
-		{"interfaces", texts(n.ExternalInterfaces)},
+		{"interfaces", text.Join(n.ExternalInterfaces)},
 		{"addresses", externalAddresses(n)},
 		{"profile", n.Profile},
-		{"udp-timeout", secondsText(uint64(n.Timeouts.UDP))},
-		{"tcp-established-timeout", secondsText(uint64(n.Timeouts.TCPEstablished))},
-		{"tcp-transitory-timeout", secondsText(uint64(n.Timeouts.TCPTransitory))},
-		{"icmp-timeout", secondsText(uint64(n.Timeouts.ICMP))},
+		{"udp-timeout", text.Seconds(uint64(n.Timeouts.UDP))},
+		{"tcp-established-timeout", text.Seconds(uint64(n.Timeouts.TCPEstablished))},
+		{"tcp-transitory-timeout", text.Seconds(uint64(n.Timeouts.TCPTransitory))},
+		{"icmp-timeout", text.Seconds(uint64(n.Timeouts.ICMP))},
 		{"tcp-filtering", n.TCPFiltering},
 		{"udp-filtering", n.UDPFiltering},
-		{"udp-inbound-refresh", onOff(n.UDPInboundRefresh)},
+		{"udp-inbound-refresh", text.OnOff(n.UDPInboundRefresh)},
 		{"pooling", n.Pooling},
-		{"endpoint-dependent", onOff(n.EndpointDependent)},
-		{"hold-down", secondsText(uint64(n.HoldDown))},
+		{"endpoint-dependent", text.OnOff(n.EndpointDependent)},
+		{"hold-down", text.Seconds(uint64(n.HoldDown))},
 		{"max-sessions", cmp.Or(limitText(n.Limits.Sessions), "half of all")},
 		{"max-ports", cmp.Or(limitText(n.Limits.Ports), "no limit")},
 		{"max-rate", cmp.Or(limitText(n.Limits.Rate), "no limit")},
-		{"mss-clamp", onOff(n.MSSClamp)},
+		{"mss-clamp", text.OnOff(n.MSSClamp)},
 		{"exhaustion", n.Exhaustion},
 		{"link-local", n.LinkLocal},
 		{"table", tableText(n.Table)},
@@ -143,7 +144,7 @@ func externalAddresses(n api.NAT) string {
 	if len(n.ExternalInterfaces)+len(n.ExternalAddresses) == 0 {
 		return "of the outgoing interface"
 	}
-	return texts(namesOf(n.ExternalAddresses, func(a api.ExternalAddress) string {
+	return text.Join(namesOf(n.ExternalAddresses, func(a api.ExternalAddress) string {
 		return fmt.Sprintf("%s:%d-%d", a.Address, a.Ports.Low, a.Ports.High)
 	}))
 }

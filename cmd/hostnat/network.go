@@ -3,6 +3,7 @@ package main
 import (
 	"fmt"
 
+	"github.com/hostnat/hostnat/cmd/hostnat/text"
 	"github.com/spf13/cobra"
 
 	"github.com/hostnat/hostnat/api"
@@ -30,7 +31,7 @@ func networkCreate(a *app) *cobra.Command {
 			if n.Type == api.PerEndpointNetwork {
 				at = "each endpoint by itself"
 			}
-			return printLine(a, n, "network %s: %s, gateway %s, %s, NAT %s", n.Name, texts(n.Subnets), texts(n.Gateways), at, n.NAT)
+			return printLine(a, n, "network %s: %s, gateway %s, %s, NAT %s", n.Name, text.Join(n.Subnets), text.Join(n.Gateways), at, n.NAT)
 		},
 	}
 	flags := cmd.Flags()
@@ -73,8 +74,8 @@ func networkList(a *app) *cobra.Command {
 			}
 			return printList(a, rows, []column[api.Network]{
 				{"NAME", func(n api.Network) string { return n.Name }},
-				{"SUBNET", func(n api.Network) string { return texts(n.Subnets) }},
-				{"GATEWAY", func(n api.Network) string { return texts(n.Gateways) }},
+				{"SUBNET", func(n api.Network) string { return text.Join(n.Subnets) }},
+				{"GATEWAY", func(n api.Network) string { return text.Join(n.Gateways) }},
 				{"BRIDGE", bridgeText},
 				{"NAT", func(n api.Network) string { return n.NAT }},
 				{"COMPARTMENT", func(n api.Network) string { return n.Compartment }},
@@ -96,7 +97,7 @@ func networkShow(a *app) *cobra.Command {
 				return err
 			}
 			if a.format == formatLibvirt {
-				return printLibvirt(a.Stdout, n)
+				return text.Libvirt(a.Stdout, n)
 			}
 			return printObject(a, n, networkFields(n))
 		},
@@ -133,14 +134,14 @@ func bridgeText(n api.Network) string {
 // networkFields names the settings as `network set` does.
 func networkFields(n api.Network) []field {
 	return append([]field{
-		{"name", n.Name}, {"type", n.Type}, {"subnet", texts(n.Subnets)}, {"gateway", texts(n.Gateways)},
+		{"name", n.Name}, {"type", n.Type}, {"subnet", text.Join(n.Subnets)}, {"gateway", text.Join(n.Gateways)},
 		{"bridge", bridgeText(n)}, {"nat", n.NAT}, {"compartment", n.Compartment},
 		{"isolation", n.Isolation}, {"port-security", n.PortSecurity}, {"overlap", n.Overlap},
 		{"dns", n.DNS}, {"domain", n.Domain},
-		{"dhcp", n.DHCP}, {"lease-time", secondsText(uint64(n.LeaseTime))}, {"mtu", mtuText(n)},
-		{"range", orWord(texts(n.Ranges), "all")}, {"exclude", orWord(texts(n.Exclude), "none")},
+		{"dhcp", n.DHCP}, {"lease-time", text.Seconds(uint64(n.LeaseTime))}, {"mtu", mtuText(n)},
+		{"range", orWord(text.Join(n.Ranges), "all")}, {"exclude", orWord(text.Join(n.Exclude), "none")},
 		{"pxe-next-server", pxeServerText(n.PXE)}, {"pxe-server-name", orWord(n.PXE.ServerName, "none")}, {"pxe-boot-file", orWord(n.PXE.BootFile, "none")},
-		{"ntp", orWord(texts(n.NTP), "none")}, {"routes", orWord(texts(n.Routes), "none")},
+		{"ntp", orWord(text.Join(n.NTP), "none")}, {"routes", orWord(text.Join(n.Routes), "none")},
 	}, metadataFields(n.Labels, n.Owner)...)
 }
 
@@ -163,4 +164,34 @@ func orWord(s, otherwise string) string {
 		return otherwise
 	}
 	return s
+}
+
+func networkSet(a *app) *cobra.Command {
+	cmd := setCommand(a, "network", networkNames, networkSettings, func(cmd *cobra.Command, name string, values map[string]string) error {
+		n, err := a.client().SetNetwork(cmd.Context(), name, values)
+		if err != nil {
+			return err
+		}
+		return printObject(a, n, networkFields(n))
+	})
+	cmd.Long += "\n\nTIME is seconds or a duration (3600, 1h). Defaults are in brackets."
+	return cmd
+}
+
+func networkRenumber(a *app) *cobra.Command {
+	var subnet string
+	cmd := &cobra.Command{
+		Use: "renumber NAME", Short: "Move a network to another subnet", Args: positional("NAME"), ValidArgsFunction: a.arguments(networkNames),
+		Long: "Move a network to another subnet: its gateway, its endpoints and the mappings to them.\n" +
+			"Each keeps its place in the subnet. Sessions end; machines that have their address by DHCP get a new one.",
+		RunE: func(cmd *cobra.Command, args []string) error {
+			r, err := a.client().RenumberNetwork(cmd.Context(), args[0], subnet)
+			if err != nil {
+				return err
+			}
+			return printLine(a, r, "network %s moved from %s to %s", r.Network, r.From, r.To)
+		},
+	}
+	cmd.Flags().StringVar(&subnet, "subnet", "", "the new `CIDR`; without it, a free one is chosen")
+	return cmd
 }

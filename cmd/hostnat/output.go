@@ -1,11 +1,9 @@
 package main
 
 import (
-	"encoding/json"
 	"fmt"
-	"io"
-	"strings"
-	"text/tabwriter"
+
+	"github.com/hostnat/hostnat/cmd/hostnat/text"
 )
 
 // format is how results are printed; it is a flag's value.
@@ -45,6 +43,14 @@ type column[T any] struct {
 	cell   func(T) string
 }
 
+func cells[T any](columns []column[T], of func(column[T]) string) []string {
+	out := make([]string, len(columns))
+	for i, c := range columns {
+		out[i] = text.OrDash(of(c))
+	}
+	return out
+}
+
 // printList prints rows as a table, or as a JSON array.
 func printList[T any](a *app, rows []T, columns []column[T]) error {
 	if a.format != formatTable {
@@ -56,20 +62,12 @@ func printList[T any](a *app, rows []T, columns []column[T]) error {
 			return err
 		})
 	}
-	t := newTable(a.Stdout)
-	t.row(cells(columns, func(c column[T]) string { return c.header })...)
+	t := text.NewTable(a.Stdout)
+	t.Row(cells(columns, func(c column[T]) string { return c.header })...)
 	for _, row := range rows {
-		t.row(cells(columns, func(c column[T]) string { return c.cell(row) })...)
+		t.Row(cells(columns, func(c column[T]) string { return c.cell(row) })...)
 	}
 	return t.Flush()
-}
-
-func cells[T any](columns []column[T], text func(column[T]) string) []string {
-	out := make([]string, len(columns))
-	for i, c := range columns {
-		out[i] = orDash(text(c))
-	}
-	return out
 }
 
 // field is one line of an object that is shown alone.
@@ -81,9 +79,9 @@ func printObject(a *app, v any, fields []field) error {
 	if a.format != formatTable {
 		return a.print(v)
 	}
-	t := newTable(a.Stdout)
+	t := text.NewTable(a.Stdout)
 	for _, f := range fields {
-		t.row(f.name, orDash(f.value))
+		t.Row(f.name, text.OrDash(f.value))
 	}
 	return t.Flush()
 }
@@ -123,30 +121,7 @@ func printDone(a *app, format string, args ...any) error {
 // print prints a value for programs.
 func (a *app) print(v any) error {
 	if a.format == formatYAML {
-		return printYAML(a.Stdout, v)
+		return text.YAML(a.Stdout, v)
 	}
-	return printJSON(a.Stdout, v)
-}
-
-func printJSON(w io.Writer, v any) error {
-	e := json.NewEncoder(w)
-	e.SetEscapeHTML(false)
-	e.SetIndent("", "  ")
-	return e.Encode(v)
-}
-
-type table struct{ *tabwriter.Writer }
-
-func newTable(w io.Writer) table {
-	return table{tabwriter.NewWriter(w, 0, 0, 3, ' ', 0)}
-}
-
-// row adds a line; what goes wrong with it is told by Flush.
-func (t table) row(cells ...string) { fmt.Fprintln(t, strings.Join(cells, "\t")) }
-
-func orDash(s string) string {
-	if s == "" {
-		return "-"
-	}
-	return s
+	return text.JSON(a.Stdout, v)
 }

@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/hostnat/hostnat/cmd/hostnat/text"
 	"github.com/spf13/cobra"
 
 	"github.com/hostnat/hostnat/api"
@@ -65,7 +66,7 @@ func portUse(p api.Port) string {
 	case p.InUse == nil:
 		return ""
 	case p.Count == 1:
-		return yesNo(*p.InUse > 0)
+		return text.YesNo(*p.InUse > 0)
 	}
 	return fmt.Sprintf("%d of %d", *p.InUse, p.Count)
 }

@@ -7,6 +7,7 @@ import (
 	"strconv"
 	"strings"
 
+	"github.com/hostnat/hostnat/cmd/hostnat/text"
 	"github.com/spf13/cobra"
 
 	"github.com/hostnat/hostnat/api"
@@ -44,10 +45,10 @@ func proxyFields(p api.Proxy) []field {
 		{"  listen", p.Listen},
 		{"  connect", proxyTarget(p)},
 		{"  options", proxyOptions(p)},
-		{"  listening", yesNo(p.Listening)},
+		{"  listening", text.YesNo(p.Listening)},
 		{"  connections", fmt.Sprintf("%d now, %d in all", p.Connections, p.TotalConnections)},
 		{"  no place", fmt.Sprintf("%d refused, %d ended for others", p.Refused, p.GaveWay)},
-		{"  bytes", fmt.Sprintf("%s from clients, %s to clients", bytesText(p.BytesIn), bytesText(p.BytesOut))},
+		{"  bytes", fmt.Sprintf("%s from clients, %s to clients", text.Bytes(p.BytesIn), text.Bytes(p.BytesOut))},
 		{"  problem", proxyProblem(p)},
 	}
 }

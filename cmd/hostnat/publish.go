@@ -3,6 +3,7 @@ package main
 import (
 	"strings"
 
+	"github.com/hostnat/hostnat/cmd/hostnat/text"
 	"github.com/spf13/cobra"
 
 	"github.com/hostnat/hostnat/api"
@@ -66,5 +67,5 @@ func printMappings(a *app, list []api.Mapping) error {
 }
 
 func printMapping(a *app, m api.Mapping) error {
-	return printLine(a, m, "mapping %d: %s %s → %s%s", m.ID, m.Protocol, hostPorts(m.External), target(m), fromText(m))
+	return printLine(a, m, "mapping %d: %s %s → %s%s", m.ID, m.Protocol, text.HostPorts(m.External), target(m), fromText(m))
 }

@@ -3,6 +3,7 @@ package main
 import (
 	"fmt"
 
+	"github.com/hostnat/hostnat/cmd/hostnat/text"
 	"github.com/spf13/cobra"
 
 	"github.com/hostnat/hostnat/api"
@@ -59,14 +60,14 @@ func sessionColumns() []column[api.Session] {
 	return []column[api.Session]{
 		{"PROTOCOL", func(s api.Session) string { return string(s.Protocol) }},
 		{"ENDPOINT", func(s api.Session) string { return s.Endpoint }},
-		{"INTERNAL", func(s api.Session) string { return hostPort(s.Internal) }},
-		{"EXTERNAL", func(s api.Session) string { return hostPort(s.External) }},
-		{"REMOTE", func(s api.Session) string { return hostPort(s.Remote) }},
+		{"INTERNAL", func(s api.Session) string { return text.HostPort(s.Internal) }},
+		{"EXTERNAL", func(s api.Session) string { return text.HostPort(s.External) }},
+		{"REMOTE", func(s api.Session) string { return text.HostPort(s.Remote) }},
 		{"STATE", stateText},
-		{"LIFETIME", func(s api.Session) string { return secondsText(uint64(s.LifetimeSeconds)) }},
+		{"LIFETIME", func(s api.Session) string { return text.Seconds(uint64(s.LifetimeSeconds)) }},
 		{"PACKETS OUT/IN", func(s api.Session) string { return fmt.Sprintf("%d/%d", s.PacketsOut, s.PacketsIn) }},
-		{"OUT", func(s api.Session) string { return bytesText(s.BytesOut) }},
-		{"IN", func(s api.Session) string { return bytesText(s.BytesIn) }},
+		{"OUT", func(s api.Session) string { return text.Bytes(s.BytesOut) }},
+		{"IN", func(s api.Session) string { return text.Bytes(s.BytesIn) }},
 	}
 }
 

@@ -9,6 +9,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/hostnat/hostnat/cmd/hostnat/text"
 	"github.com/spf13/cobra"
 
 	"github.com/hostnat/hostnat/api"
@@ -148,7 +149,7 @@ func (a *app) printChange(c sessionChange) error {
 	if a.format != formatTable {
 		return json.NewEncoder(a.Stdout).Encode(c)
 	}
-	_, err := fmt.Fprintf(a.Stdout, "%-7s %s %s %s → %s → %s %s packets %d/%d bytes %d/%d\n", c.Change, c.Protocol, orDash(c.Endpoint),
-		hostPort(c.Internal), hostPort(c.External), hostPort(c.Remote), orDash(stateText(c.Session)), c.PacketsOut, c.PacketsIn, c.BytesOut, c.BytesIn)
+	_, err := fmt.Fprintf(a.Stdout, "%-7s %s %s %s → %s → %s %s packets %d/%d bytes %d/%d\n", c.Change, c.Protocol, text.OrDash(c.Endpoint),
+		text.HostPort(c.Internal), text.HostPort(c.External), text.HostPort(c.Remote), text.OrDash(stateText(c.Session)), c.PacketsOut, c.PacketsIn, c.BytesOut, c.BytesIn)
 	return err
 }

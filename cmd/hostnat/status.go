@@ -7,6 +7,7 @@ import (
 	"maps"
 	"slices"
 
+	"github.com/hostnat/hostnat/cmd/hostnat/text"
 	"github.com/spf13/cobra"
 
 	"github.com/hostnat/hostnat/api"
@@ -31,18 +32,18 @@ func statusCommand(a *app) *cobra.Command {
 // printStatus prints one block a topic; a topic with nothing to say is one
 // word or left out. In colour, problems are red.
 func printStatus(w io.Writer, s api.Status, colour bool) error {
-	fmt.Fprintf(w, "hostnat %s, up %s, process %d\n\n", s.Version, secondsText(s.UptimeSeconds), s.PID)
-	t := newTable(w)
-	t.row("  networks", fmt.Sprint(s.Networks), "NATs", fmt.Sprint(s.NATs))
-	t.row("  endpoints", fmt.Sprint(s.Endpoints), "bindings", fmt.Sprint(s.Bindings))
-	t.row("  mappings", fmt.Sprint(s.Mappings), "sessions", fmt.Sprintf("%d of %d", s.Sessions, s.MaxSessions))
+	fmt.Fprintf(w, "hostnat %s, up %s, process %d\n\n", s.Version, text.Seconds(s.UptimeSeconds), s.PID)
+	t := text.NewTable(w)
+	t.Row("  networks", fmt.Sprint(s.Networks), "NATs", fmt.Sprint(s.NATs))
+	t.Row("  endpoints", fmt.Sprint(s.Endpoints), "bindings", fmt.Sprint(s.Bindings))
+	t.Row("  mappings", fmt.Sprint(s.Mappings), "sessions", fmt.Sprintf("%d of %d", s.Sessions, s.MaxSessions))
 	if err := t.Flush(); err != nil {
 		return err
 	}
 	if len(s.ExternalAddresses) > 0 {
 		fmt.Fprintln(w, "\nexternal addresses")
 		for _, v := range s.ExternalAddresses {
-			t.row("  "+v.NAT, v.Address.String(), "ports "+v.Ports, orDash(v.Interface), v.Source)
+			t.Row("  "+v.NAT, v.Address.String(), "ports "+v.Ports, text.OrDash(v.Interface), v.Source)
 		}
 		if err := t.Flush(); err != nil {
 			return err
@@ -78,9 +79,9 @@ func printDrops(w io.Writer, s api.Status) error {
 	}
 	slices.SortStableFunc(reasons, func(a, b string) int { return cmp.Compare(s.Drops[b], s.Drops[a]) })
 	fmt.Fprintln(w, "\ndropped packets")
-	t := newTable(w)
+	t := text.NewTable(w)
 	for _, name := range reasons {
-		t.row("  "+name, fmt.Sprint(s.Drops[name]), s.DropReasons[name])
+		t.Row("  "+name, fmt.Sprint(s.Drops[name]), s.DropReasons[name])
 	}
 	return t.Flush()
 }

@@ -1,4 +1,4 @@
-package main
+package text
 
 import (
 	"encoding/xml"
@@ -25,8 +25,8 @@ type libvirtBridge struct {
 	Name string `xml:"name,attr"`
 }
 
-// printLibvirt prints the XML by which libvirt's VMs use a network.
-func printLibvirt(w io.Writer, n api.Network) error {
+// Libvirt prints the XML by which libvirt's VMs use a network.
+func Libvirt(w io.Writer, n api.Network) error {
 	if n.Bridge == "" {
 		return &api.Error{
 			Code: api.Invalid, Message: fmt.Sprintf("network %q has no bridge, so libvirt cannot plug VMs in", n.Name),

@@ -1,4 +1,4 @@
-package main
+package docker
 
 import (
 	"bytes"
@@ -7,33 +7,32 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
-
-	"github.com/hostnat/hostnat/internal/plugin/docker"
 )
 
-// dockerSettings is Docker's file of settings and the copy that was made before
+// SettingsFile is Docker's file of settings and the copy that was made before
 // hostnat changed it.
-type dockerSettings struct {
-	path        string
-	now, before docker.Settings
-	text        []byte // of now
-	copied      []byte // of before; nil: there is no copy
+type SettingsFile struct {
+	Path        string
+	Now, Before Settings
+	text        []byte // of Now
+	copied      []byte // of Before; nil: there is no copy
 }
 
-func (s dockerSettings) copyPath() string { return s.path + ".before-hostnat" }
+func (s SettingsFile) copyPath() string { return s.Path + ".before-hostnat" }
 
-func readDockerSettings(path string) (s dockerSettings, err error) {
-	s.path = path
+// ReadSettingsFile reads the file and its copy; those that are not there are empty.
+func ReadSettingsFile(path string) (s SettingsFile, err error) {
+	s.Path = path
 	if s.text, err = readIfThere(path); err != nil {
 		return s, err
 	}
-	if s.now, err = docker.ParseSettings(s.text); err != nil {
+	if s.Now, err = ParseSettings(s.text); err != nil {
 		return s, fmt.Errorf("read %s: %w", path, err)
 	}
 	if s.copied, err = readIfThere(s.copyPath()); err != nil {
 		return s, err
 	}
-	if s.before, err = docker.ParseSettings(s.copied); err != nil {
+	if s.Before, err = ParseSettings(s.copied); err != nil {
 		return s, fmt.Errorf("read %s: %w", s.copyPath(), err)
 	}
 	return s, nil
@@ -51,9 +50,9 @@ func readIfThere(path string) ([]byte, error) {
 	return b, err
 }
 
-// change writes other settings, and before that the copy, if there is none.
-func (s dockerSettings) change(after docker.Settings) error {
-	if err := os.MkdirAll(filepath.Dir(s.path), 0o755); err != nil {
+// Change writes other settings, and before that the copy, if there is none.
+func (s SettingsFile) Change(after Settings) error {
+	if err := os.MkdirAll(filepath.Dir(s.Path), 0o755); err != nil {
 		return fmt.Errorf("make the folder of Docker's settings: %w", err)
 	}
 	if s.copied == nil {
@@ -61,23 +60,23 @@ func (s dockerSettings) change(after docker.Settings) error {
 			return err
 		}
 	}
-	return replaceFile(s.path, after.Text())
+	return replaceFile(s.Path, after.Text())
 }
 
-// restore writes settings without hostnat's: the text of the copy, if they say the
+// Restore writes settings without hostnat's: the text of the copy, if they say the
 // same, and no file where none was.
-func (s dockerSettings) restore(after docker.Settings) error {
-	same := s.before.Diff(after) == ""
+func (s SettingsFile) Restore(after Settings) error {
+	same := s.Before.Diff(after) == ""
 	var err error
 	switch {
 	case same && len(bytes.TrimSpace(s.copied)) == 0:
-		if err = os.Remove(s.path); errors.Is(err, fs.ErrNotExist) {
+		if err = os.Remove(s.Path); errors.Is(err, fs.ErrNotExist) {
 			err = nil
 		}
 	case same:
-		err = replaceFile(s.path, s.copied)
+		err = replaceFile(s.Path, s.copied)
 	default:
-		err = replaceFile(s.path, after.Text())
+		err = replaceFile(s.Path, after.Text())
 	}
 	if err != nil {
 		return fmt.Errorf("put Docker's settings back: %w", err)

@@ -1,4 +1,4 @@
-package main
+package text
 
 import (
 	"fmt"
@@ -8,8 +8,8 @@ import (
 	"time"
 )
 
-// bytesText is a number of bytes for people: "512 B", "1.5 KiB", "3.0 MiB".
-func bytesText(n uint64) string {
+// Bytes is a number of bytes for people: "512 B", "1.5 KiB", "3.0 MiB".
+func Bytes(n uint64) string {
 	if n < 1024 {
 		return fmt.Sprintf("%d B", n)
 	}
@@ -20,8 +20,8 @@ func bytesText(n uint64) string {
 	return fmt.Sprintf("%.1f %ciB", value, units[0])
 }
 
-// secondsText is a length of time in its two largest units: "59s", "2h4m".
-func secondsText(n uint64) string {
+// Seconds is a length of time in its two largest units: "59s", "2h4m".
+func Seconds(n uint64) string {
 	units := []struct {
 		name    string
 		seconds uint64
@@ -40,8 +40,8 @@ func secondsText(n uint64) string {
 	return "0s"
 }
 
-// hostPort writes an address and a port with * for "any address".
-func hostPort(a netip.AddrPort) string {
+// HostPort writes an address and a port with * for "any address".
+func HostPort(a netip.AddrPort) string {
 	switch {
 	case !a.IsValid():
 		return ""
@@ -51,16 +51,16 @@ func hostPort(a netip.AddrPort) string {
 	return a.String()
 }
 
-// hostPorts writes "A:P" or "A:LO-HI" with * for "any address"; "A" alone stays.
-func hostPorts(text string) string {
+// HostPorts writes "A:P" or "A:LO-HI" with * for "any address"; "A" alone stays.
+func HostPorts(text string) string {
 	if ports, found := strings.CutPrefix(text, "0.0.0.0:"); found {
 		return "*:" + ports
 	}
 	return text
 }
 
-// texts joins values by commas: "10.0.0.0/8,192.0.2.1/32".
-func texts[T any](values []T) string {
+// Join joins values by commas: "10.0.0.0/8,192.0.2.1/32".
+func Join[T any](values []T) string {
 	out := make([]string, len(values))
 	for i, v := range values {
 		out[i] = fmt.Sprint(v)
@@ -68,19 +68,21 @@ func texts[T any](values []T) string {
 	return strings.Join(out, ",")
 }
 
-func yesNo(b bool) string {
+// YesNo is "yes" or "no".
+func YesNo(b bool) string {
 	if b {
 		return "yes"
 	}
 	return "no"
 }
 
-// onOff is how settings are given to `set`.
-func onOff(b bool) string {
+// OnOff is how settings are given to `set`.
+func OnOff(b bool) string {
 	if b {
 		return "on"
 	}
 	return "off"
 }
 
-func timeText(t time.Time) string { return t.Local().Format("15:04:05.000") }
+// Time is the time of day here, with milliseconds.
+func Time(t time.Time) string { return t.Local().Format("15:04:05.000") }

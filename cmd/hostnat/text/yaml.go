@@ -1,4 +1,4 @@
-package main
+package text
 
 import (
 	"encoding/json"
@@ -8,8 +8,8 @@ import (
 	"go.yaml.in/yaml/v4"
 )
 
-// printYAML prints what printJSON would, with the same keys in the same order.
-func printYAML(w io.Writer, v any) error {
+// YAML prints what JSON would, with the same keys in the same order.
+func YAML(w io.Writer, v any) error {
 	text, err := json.Marshal(v)
 	if err != nil {
 		return err

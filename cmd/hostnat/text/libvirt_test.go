@@ -1,4 +1,4 @@
-package main
+package text
 
 import (
 	"strings"
@@ -12,7 +12,7 @@ import (
 func TestPrintLibvirt(t *testing.T) {
 	t.Parallel()
 	var out strings.Builder
-	if err := printLibvirt(&out, api.Network{Name: "web", Bridge: "hn-web"}); err != nil {
+	if err := Libvirt(&out, api.Network{Name: "web", Bridge: "hn-web"}); err != nil {
 		t.Fatal(err)
 	}
 	want := `<network>
@@ -24,7 +24,7 @@ func TestPrintLibvirt(t *testing.T) {
 	if diff := cmp.Diff(want, out.String()); diff != "" {
 		t.Errorf("(-want +got):\n%s", diff)
 	}
-	if err := printLibvirt(&out, api.Network{Name: "snap"}); err == nil || !strings.Contains(err.Error(), `network "snap" has no bridge`) {
+	if err := Libvirt(&out, api.Network{Name: "snap"}); err == nil || !strings.Contains(err.Error(), `network "snap" has no bridge`) {
 		t.Errorf("without a bridge: %v", err)
 	}
 }
