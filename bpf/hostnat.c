@@ -18,6 +18,7 @@
 #include "ip4_record.h"
 #include "ip4_reassembly_link.h"
 #include "ip4_refuse.h"
+#include "ip4_dhcp.h"
 #include "ip4_switch_port.h"
 #include "shared_types.h"
 
@@ -69,7 +70,14 @@ int inside_ingress(struct __sk_buff *skb)
 {
 	struct flow *flow = begin(CONTEXT_PACKET, sizeof(struct ethhdr));
 
-	return flow ? finish(skb, flow, from_endpoint(skb, flow), PROGRAM_INSIDE_INGRESS) : TCX_DROP;
+	int verdict;
+
+	if (!flow)
+		return TCX_DROP;
+	verdict = from_endpoint(skb, flow);
+	if (verdict == TCX_NEXT)
+		verdict = ration_dhcp(skb, flow);
+	return finish(skb, flow, verdict, PROGRAM_INSIDE_INGRESS);
 }
 
 /*
@@ -123,7 +131,14 @@ int port_ingress(struct __sk_buff *skb)
 {
 	struct flow *flow = begin(CONTEXT_PACKET, sizeof(struct ethhdr));
 
-	return flow ? finish(skb, flow, from_port(skb, flow), PROGRAM_PORT_INGRESS) : TCX_DROP;
+	int verdict;
+
+	if (!flow)
+		return TCX_DROP;
+	verdict = from_port(skb, flow);
+	if (verdict == TCX_NEXT)
+		verdict = ration_dhcp(skb, flow);
+	return finish(skb, flow, verdict, PROGRAM_PORT_INGRESS);
 }
 
 INLINE int from_outside(struct __sk_buff *skb, struct flow *flow)

@@ -53,6 +53,7 @@ enum reason {
 	REASON_ENCAPSULATED = 0x5b,
 	REASON_BRIDGE_PROTOCOL = 0x5c,
 	REASON_ROGUE_ROUTER = 0x5d,
+	REASON_DHCP_FLOOD = 0x5e,
 	REASON_LINK_LOCAL = 0x55,
 	REASON_MAPPING_IDLE = 0x56,
 	REASON_ROUTE_BLACKHOLE = 0x60,
@@ -232,6 +233,9 @@ struct holder { /* of an address, by struct endpoint_key */
 };
 struct port_load {
 	__u32 stations, holders;
+	__u64 asked_since; /* monotonic ns */
+	__u32 asked; /* the DHCP server, since then */
+	__u32 pad;
 };
 /* A frame that was refused, since its MAC or address is somebody else's: user space asks whether that one is still there. */
 struct claim {

@@ -6,8 +6,8 @@ import (
 	"net"
 	"net/netip"
 	"slices"
+	"strings"
 	"testing"
-	"time"
 
 	"github.com/insomniacslk/dhcp/dhcpv4"
 
@@ -129,12 +129,8 @@ func TestForgedEndsOfLeases(t *testing.T) {
 	})
 }
 
-// floodPause is between bursts of 2,000 messages: twenty times as many a second as are looked at.
-// Without a pause the flood takes all of a core, and the test is one of the machine.
-const floodPause = 100 * time.Millisecond
-
 // A port that floods the DHCP server, with clients that it makes up or in one name, keeps nobody
-// else from an address.
+// else from an address, at whatever rate it does.
 func TestDHCPFloodStaysAtItsPort(t *testing.T) {
 	t.Parallel()
 	l := newSwitchLab(t)
@@ -151,7 +147,7 @@ func TestDHCPFloodStaysAtItsPort(t *testing.T) {
 	ctx, stop := context.WithCancel(t.Context())
 	ended := make(chan error, 1)
 	go func() {
-		for pace := time.NewTicker(floodPause); ctx.Err() == nil; <-pace.C {
+		for ctx.Err() == nil { // as fast as the machine can
 			if err := lab.SendFrames(flooder.Namespace, "eth0", frames...); err != nil {
 				ended <- err
 				return
@@ -162,7 +158,7 @@ func TestDHCPFloodStaysAtItsPort(t *testing.T) {
 	l.await("the flood to be noticed", func() bool {
 		s, err := l.client().Status(t.Context())
 		l.check(err)
-		return slices.ContainsFunc(s.Problems, func(text string) bool { return len(text) > 4 && text[:4] == "DHCP" })
+		return slices.ContainsFunc(s.Problems, func(text string) bool { return strings.Contains(text, "dhcp-flood") })
 	})
 	for i := range byte(8) {
 		p := l.plug(fmt.Sprintf("client%d", i), hardware(4, i))

@@ -65,6 +65,7 @@ const (
 	Encapsulated             Reason = 0x5b
 	BridgeProtocol           Reason = 0x5c
 	RogueRouter              Reason = 0x5d
+	DHCPFlood                Reason = 0x5e
 	RouteBlackhole           Reason = 0x60
 	RouteProhibited          Reason = 0x61
 	RouteUnreachable         Reason = 0x62
@@ -131,6 +132,7 @@ var reasons = map[Reason]reasonText{
 	Encapsulated:             {"encapsulated", "A frame with a VLAN tag, LLC, MPLS or PPPoE header hides what is in it."},
 	BridgeProtocol:           {"bridge-protocol", "An endpoint spoke as a bridge (spanning tree and its kind)."},
 	RogueRouter:              {"rogue-router", "An endpoint advertised itself as an IPv6 router, or redirected others."},
+	DHCPFlood:                {"dhcp-flood", "A machine sent more than 1,000 messages to DHCP servers within a second."},
 	LinkLocal:                {"link-local", "An endpoint sent to 169.254.0.0/16 outside, where cloud providers have their metadata services; nat set NAME link-local=allow lets it."},
 	MappingIdle:              {"mapping-idle", "A packet from outside is for a binding that the inside has not used for its timeout."},
 	MartianDestination:       {"martian-destination", "An endpoint sent to an address that nobody has on a wire: loopback, 0.0.0.0/8 or 240.0.0.0/4."},

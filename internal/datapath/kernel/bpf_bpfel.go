@@ -688,9 +688,12 @@ type bpfPortBitsKey struct {
 }
 
 type bpfPortLoad struct {
-	_        structs.HostLayout
-	Stations uint32
-	Holders  uint32
+	_          structs.HostLayout
+	Stations   uint32
+	Holders    uint32
+	AskedSince uint64
+	Asked      uint32
+	Pad        uint32
 }
 
 type bpfPrefixKey struct {
@@ -766,6 +769,7 @@ const (
 	bpfReasonREASON_ENCAPSULATED          bpfReason = 91
 	bpfReasonREASON_BRIDGE_PROTOCOL       bpfReason = 92
 	bpfReasonREASON_ROGUE_ROUTER          bpfReason = 93
+	bpfReasonREASON_DHCP_FLOOD            bpfReason = 94
 	bpfReasonREASON_LINK_LOCAL            bpfReason = 85
 	bpfReasonREASON_MAPPING_IDLE          bpfReason = 86
 	bpfReasonREASON_ROUTE_BLACKHOLE       bpfReason = 96
