@@ -64,7 +64,8 @@ var ours = map[string][]string{
 	"internal/budget":                 {},
 	"dev/lab":                         {},
 	"dev/demo":                        {"api", "internal/event", "dev/lab"},
-	"dev/bench":                       {"api", "internal/model", "internal/config", "dev/lab"},
+	"dev/bench":                       {"api", "internal/model", "internal/config", "dev/lab", "dev/bench/traffic"},
+	"dev/bench/traffic":               {"dev/lab"},
 	"dev/archtest":                    {},
 	"cmd/hostnat":                     {"api", "internal/configfile", "internal/daemon", "internal/plugin/docker", "internal/plugin/podman", "internal/plugin/cni", "internal/lograte", "dev/demo", "cmd/hostnat/text"},
 	"cmd/hostnat/text":                {"api"},
@@ -93,8 +94,8 @@ var confined = []struct {
 	by       []string
 	reason   string
 }{
-	{"github.com/cilium/ebpf", []string{"internal/datapath", "internal/datapath/kernel", "internal/datapath/upgrade", "internal/datapath/dptest", "internal/datapath/dptest/wire", "internal/datapath/nattest", "internal/datapath/linktest", "dev/bench", "test"}, "one package of the product knows the kernel's tables and how to load programs"},
-	{"github.com/vishvananda/netlink", []string{"internal/host", "internal/host/arp", "internal/host/sockets", "dev/lab", "dev/demo", "dev/bench"}, "one part of the product changes the host; the library may have to be replaced"},
+	{"github.com/cilium/ebpf", []string{"internal/datapath", "internal/datapath/kernel", "internal/datapath/upgrade", "internal/datapath/dptest", "internal/datapath/dptest/wire", "internal/datapath/nattest", "internal/datapath/linktest", "dev/bench/traffic", "test"}, "one package of the product knows the kernel's tables and how to load programs"},
+	{"github.com/vishvananda/netlink", []string{"internal/host", "internal/host/arp", "internal/host/sockets", "dev/lab", "dev/demo", "dev/bench/traffic"}, "one part of the product changes the host; the library may have to be replaced"},
 	{"github.com/google/nftables", []string{"internal/host/examine", "test"}, "one package looks at the host's firewall"},
 	{"github.com/vishvananda/netns", []string{"internal/host", "dev/lab"}, "a thread in the wrong namespace is a bug that must have one place to be in"},
 	{"github.com/miekg/dns", []string{"internal/dns", "test", "e2e", "dev/bench"}, "its author has declared this version the last of its kind; it may have to be replaced"},

@@ -82,3 +82,22 @@ func sources(t *testing.T) []source {
 	}
 	return list
 }
+
+// mostFiles is how many files a package may have without its tests: more are not
+// seen at a glance, and have more than one reason.
+const mostFiles = 40
+
+func TestPackagesAreSmall(t *testing.T) {
+	t.Parallel()
+	count := make(map[string]int)
+	for _, s := range sources(t) {
+		if !s.isTest() {
+			count[s.pkg()]++
+		}
+	}
+	for pkg, n := range count {
+		if n > mostFiles {
+			t.Errorf("package %s has %d files; more than %d have more than one reason: cut it where the fewest names cross", pkg, n, mostFiles)
+		}
+	}
+}

@@ -8,6 +8,7 @@ import (
 	"net/netip"
 	"time"
 
+	"github.com/hostnat/hostnat/dev/bench/traffic"
 	"golang.org/x/sys/unix"
 
 	"github.com/hostnat/hostnat/dev/lab"
@@ -24,16 +25,16 @@ const (
 // namespace, median and 99th percentile in µs.
 func (b *Bench) arrivals(_ context.Context, c *contender) (figures []float64, err error) {
 	p := c.inbound
-	first, err := newStamp(c.topology.Host, lab.HostLink, p.target.Port(), arrivalCount, verdictNext)
+	first, err := traffic.NewStamp(c.topology.Host, lab.HostLink, p.target.Port(), arrivalCount, traffic.VerdictNext)
 	if err != nil {
 		return nil, err
 	}
-	defer func() { err = errors.Join(err, first.close()) }()
-	second, err := newStamp(p.server, p.serverLink, p.listen.Port(), arrivalCount, verdictDrop)
+	defer func() { err = errors.Join(err, first.Close()) }()
+	second, err := traffic.NewStamp(p.server, p.serverLink, p.listen.Port(), arrivalCount, traffic.VerdictDrop)
 	if err != nil {
 		return nil, err
 	}
-	defer func() { err = errors.Join(err, second.close()) }()
+	defer func() { err = errors.Join(err, second.Close()) }()
 	if err := inside(p.client, b.cpus.near, func() error { return sendNumbered(p) }); err != nil {
 		return nil, err
 	}
@@ -45,7 +46,7 @@ func (b *Bench) arrivals(_ context.Context, c *contender) (figures []float64, er
 }
 
 func sendNumbered(p path) error {
-	fd, err := connected(unix.SOCK_DGRAM, netip.AddrPortFrom(p.local, arrivalPort), p.target)
+	fd, err := traffic.Connected(unix.SOCK_DGRAM, netip.AddrPortFrom(p.local, arrivalPort), p.target)
 	if err != nil {
 		return err
 	}
@@ -53,7 +54,7 @@ func sendNumbered(p path) error {
 	payload := make([]byte, payloadBytes)
 	for i := range uint32(arrivalCount) {
 		binary.BigEndian.PutUint32(payload, i)
-		if _, err := write(fd, payload); err != nil {
+		if _, err := traffic.Write(fd, payload); err != nil {
 			return fmt.Errorf("send packet %d: %w", i, err)
 		}
 		time.Sleep(arrivalPause)
@@ -61,12 +62,12 @@ func sendNumbered(p path) error {
 	return nil
 }
 
-func difference(first, second *stamp) ([]float64, error) {
-	from, err := first.read()
+func difference(first, second *traffic.Stamp) ([]float64, error) {
+	from, err := first.Read()
 	if err != nil {
 		return nil, err
 	}
-	to, err := second.read()
+	to, err := second.Read()
 	if err != nil {
 		return nil, err
 	}

@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"time"
+
+	"github.com/hostnat/hostnat/dev/bench/traffic"
 )
 
 const (
@@ -74,10 +76,10 @@ func (b *Bench) fillRange(ctx context.Context, p path) (figures []float64, err e
 
 // opener opens UDP flows, each from a source port of its own, by one frame.
 type opener struct {
-	*generator
-	sink   *sink
-	tried  int
-	opened int // flows that came through
+	generator *traffic.Generator
+	sink      *traffic.Sink
+	tried     int
+	opened    int // flows that came through
 }
 
 // newOpener has frames for so many flows.
@@ -86,40 +88,40 @@ func newOpener(p path, e envelope, flows int) (*opener, error) {
 	for i := range flows {
 		frames = append(frames, e.udp(uint16(freshFlowPort+i), p.target.Port()))
 	}
-	s, err := newSink(p.server, p.serverLink, p.source, p.listen.Addr(), p.listen.Port(), p.listen.Port())
+	s, err := traffic.NewSink(p.server, p.serverLink, p.source, p.listen.Addr(), p.listen.Port(), p.listen.Port())
 	if err != nil {
 		return nil, err
 	}
-	g, err := newGenerator(p.client, p.clientLink, frames)
+	g, err := traffic.NewGenerator(p.client, p.clientLink, frames)
 	if err != nil {
-		return nil, errors.Join(err, s.close())
+		return nil, errors.Join(err, s.Close())
 	}
 	return &opener{generator: g, sink: s}, nil
 }
 
-func (o *opener) close() error { return errors.Join(o.generator.close(), o.sink.close()) }
+func (o *opener) close() error { return errors.Join(o.generator.Close(), o.sink.Close()) }
 
 // open tries so many new flows, and returns how many came through translated
 // and in what time.
 func (o *opener) open(flows int) (opened int, took time.Duration, err error) {
-	if o.tried += flows; o.tried > len(o.messages) { // further ones would not be new
-		return 0, 0, fmt.Errorf("of %d new flows only %d came through", len(o.messages), o.opened)
+	if o.tried += flows; o.tried > len(o.generator.Messages) { // further ones would not be new
+		return 0, 0, fmt.Errorf("of %d new flows only %d came through", len(o.generator.Messages), o.opened)
 	}
 	start := time.Now()
 	for sent := 0; sent < flows; {
-		n, err := o.batch(min(sendBatch, flows-sent))
+		n, err := o.generator.Batch(min(traffic.SendBatch, flows-sent))
 		if err != nil {
 			return 0, 0, err
 		}
 		sent += n
 	}
 	took = time.Since(start)
-	total, err := o.sink.read()
+	total, err := o.sink.Read()
 	if err != nil {
 		return 0, 0, err
 	}
-	opened = int(total.right) - o.opened
-	o.opened = int(total.right)
+	opened = int(total.Right) - o.opened
+	o.opened = int(total.Right)
 	return opened, took, nil
 }
 

@@ -7,6 +7,7 @@ import (
 	"net/netip"
 	"time"
 
+	"github.com/hostnat/hostnat/dev/bench/traffic"
 	"golang.org/x/sys/unix"
 )
 
@@ -43,14 +44,14 @@ func (b *Bench) bulk(_ context.Context, p path) ([]float64, error) {
 // listenIn opens p's TCP listener.
 func listenIn(p path) (fd int, err error) {
 	err = p.server.Do(func() error {
-		fd, err = listenTCP(p.listen)
+		fd, err = traffic.ListenTCP(p.listen)
 		return err
 	})
 	return fd, err
 }
 
 func sendBulk(p path) error {
-	fd, err := connected(unix.SOCK_STREAM, netip.AddrPortFrom(p.local, bulkPort), p.target)
+	fd, err := traffic.Connected(unix.SOCK_STREAM, netip.AddrPortFrom(p.local, bulkPort), p.target)
 	if err != nil {
 		return err
 	}
@@ -69,7 +70,7 @@ func sendBulk(p path) error {
 }
 
 func receiveBulk(listener int) ([]float64, error) {
-	fd, err := accept(listener)
+	fd, err := traffic.Accept(listener)
 	if err != nil {
 		return nil, fmt.Errorf("accept: %w", err)
 	}
@@ -91,7 +92,7 @@ func receiveBulk(listener int) ([]float64, error) {
 
 func readFor(fd int, buffer []byte, d time.Duration) (total int, err error) {
 	for start := time.Now(); time.Since(start) < d; {
-		n, err := read(fd, buffer)
+		n, err := traffic.Read(fd, buffer)
 		if err != nil {
 			return total, fmt.Errorf("receive: %w", err)
 		}

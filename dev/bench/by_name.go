@@ -10,6 +10,7 @@ import (
 	"net/netip"
 	"time"
 
+	"github.com/hostnat/hostnat/dev/bench/traffic"
 	"github.com/hostnat/hostnat/dev/lab"
 )
 
@@ -73,7 +74,7 @@ const recordHeader = 5
 // connection.
 func readRecord(fd int, buffer []byte) error {
 	for got := 0; ; {
-		n, err := read(fd, buffer[got:])
+		n, err := traffic.Read(fd, buffer[got:])
 		if err != nil {
 			return err
 		}
@@ -103,7 +104,7 @@ func firstRecord(config *tls.Config) ([]byte, error) {
 	near, far := net.Pipe()
 	defer far.Close() // ends the handshake
 	go func() { _ = tls.Client(near, config).Handshake() }()
-	if err := far.SetDeadline(time.Now().Add(patience)); err != nil {
+	if err := far.SetDeadline(time.Now().Add(traffic.Patience)); err != nil {
 		return nil, err
 	}
 	record := make([]byte, 16<<10)

@@ -9,6 +9,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/hostnat/hostnat/dev/bench/traffic"
 	"golang.org/x/sys/unix"
 )
 
@@ -30,7 +31,7 @@ type conversation struct {
 
 // small is a request that comes in one piece.
 var small = conversation{requests: [][]byte{make([]byte, requestBytes)}, receive: func(fd int, buffer []byte) error {
-	_, err := read(fd, buffer)
+	_, err := traffic.Read(fd, buffer)
 	return err
 }}
 
@@ -120,16 +121,16 @@ func (c conversation) ask(p path, firstPort int, stopped *atomic.Bool, done *ato
 // request makes a connection, sends what is asked and reads an answer of
 // responseBytes up to its end into the buffer.
 func request(local, target netip.AddrPort, asked, buffer []byte) error {
-	fd, err := connected(unix.SOCK_STREAM, local, target)
+	fd, err := traffic.Connected(unix.SOCK_STREAM, local, target)
 	if err != nil {
 		return err
 	}
 	defer unix.Close(fd)
-	if _, err := write(fd, asked); err != nil {
+	if _, err := traffic.Write(fd, asked); err != nil {
 		return fmt.Errorf("send request: %w", err)
 	}
 	for got := 0; ; {
-		n, err := read(fd, buffer)
+		n, err := traffic.Read(fd, buffer)
 		if err != nil {
 			return fmt.Errorf("read response: %w", err)
 		}
@@ -146,18 +147,18 @@ func request(local, target netip.AddrPort, asked, buffer []byte) error {
 func (c conversation) answer(listener int) error {
 	buffer := make([]byte, 16<<10)
 	for {
-		fd, err := accept(listener)
+		fd, err := traffic.Accept(listener)
 		if errors.Is(err, unix.EINVAL) {
 			return nil
 		}
-		if timedOut(err) {
+		if traffic.TimedOut(err) {
 			continue
 		}
 		if err != nil {
 			return fmt.Errorf("accept: %w", err)
 		}
 		if err = c.receive(fd, buffer); err == nil {
-			_, err = write(fd, buffer[:responseBytes])
+			_, err = traffic.Write(fd, buffer[:responseBytes])
 		}
 		unix.Close(fd)
 		if err != nil {

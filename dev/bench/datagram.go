@@ -8,6 +8,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/hostnat/hostnat/dev/bench/traffic"
 	"golang.org/x/sys/unix"
 )
 
@@ -37,7 +38,7 @@ func (b *Bench) datagrams(_ context.Context, p path) ([]float64, error) {
 }
 
 func receiveDatagrams(listen netip.AddrPort, ready chan<- struct{}, stopped *atomic.Bool, received *atomic.Uint64) error {
-	fd, err := socket(unix.SOCK_DGRAM, listen)
+	fd, err := traffic.Socket(unix.SOCK_DGRAM, listen)
 	close(ready)
 	if err != nil {
 		return err
@@ -51,10 +52,10 @@ func receiveDatagrams(listen netip.AddrPort, ready chan<- struct{}, stopped *ato
 	if err != nil {
 		return fmt.Errorf("set up receiver: %w", err)
 	}
-	messages := newMessages(buffers())
+	messages := traffic.NewMessages(buffers())
 	for !stopped.Load() {
-		n, err := receiveMessages(fd, messages)
-		if err != nil && !timedOut(err) && !errors.Is(err, unix.EINTR) {
+		n, err := traffic.ReceiveMessages(fd, messages)
+		if err != nil && !traffic.TimedOut(err) && !errors.Is(err, unix.EINTR) {
 			return fmt.Errorf("receive datagrams: %w", err)
 		}
 		received.Add(uint64(n))
@@ -63,13 +64,13 @@ func receiveDatagrams(listen netip.AddrPort, ready chan<- struct{}, stopped *ato
 }
 
 func sendDatagrams(p path, received *atomic.Uint64) ([]float64, error) {
-	fd, err := connected(unix.SOCK_DGRAM, netip.AddrPortFrom(p.local, flowPort), p.target)
+	fd, err := traffic.Connected(unix.SOCK_DGRAM, netip.AddrPortFrom(p.local, flowPort), p.target)
 	if err != nil {
 		return nil, err
 	}
-	g := &generator{fd: fd, messages: newMessages(buffers())}
-	defer g.close()
-	if err := g.warmUp(1); err != nil {
+	g := traffic.GeneratorOn(fd, buffers())
+	defer g.Close()
+	if err := g.WarmUp(warmUp, 1); err != nil {
 		return nil, err
 	}
 	m, err := startMeter()
@@ -77,14 +78,14 @@ func sendDatagrams(p path, received *atomic.Uint64) ([]float64, error) {
 		return nil, err
 	}
 	before := received.Load()
-	if _, _, err := g.run(packetTime); err != nil {
+	if _, _, err := g.Run(packetTime); err != nil {
 		return nil, err
 	}
 	return packetFigures(m, received.Load()-before)
 }
 
 func buffers() [][]byte {
-	all := make([][]byte, sendBatch)
+	all := make([][]byte, traffic.SendBatch)
 	for i := range all {
 		all[i] = make([]byte, payloadBytes)
 	}

@@ -7,17 +7,16 @@ import (
 	"net"
 	"net/netip"
 	"time"
+
+	"github.com/hostnat/hostnat/dev/bench/traffic"
 )
 
 // A 64-byte Ethernet frame counts its 4-byte check sequence, which a veth does
 // not carry: 14 bytes Ethernet, 20 IPv4, 8 UDP and 18 payload remain.
 const (
-	ethernetHeader = 14
-	ipv4Header     = 20
-	udpHeader      = 8
-	payloadBytes   = 64 - 4 - ethernetHeader - ipv4Header - udpHeader
-	frameBytes     = ethernetHeader + ipv4Header + udpHeader + payloadBytes
-	vnetHeader     = 10 // struct virtio_net_hdr, before each frame
+	payloadBytes = 64 - 4 - traffic.EthernetHeader - traffic.IPv4Header - traffic.UDPHeader
+	frameBytes   = traffic.EthernetHeader + traffic.IPv4Header + traffic.UDPHeader + payloadBytes
+	vnetHeader   = 10 // struct virtio_net_hdr, before each frame
 )
 
 // envelope is what the frames of one path have in common.
@@ -53,7 +52,7 @@ func (e envelope) udp(sourcePort, targetPort uint16) []byte {
 }
 
 // burst builds so many equal frames in one piece: what a UDP socket sends with
-// UDP_SEGMENT. The link must be one that takes it apart, see splitBursts.
+// UDP_SEGMENT. The link must be one that takes it apart, see SplitBursts.
 func (e envelope) burst(sourcePort, targetPort uint16, frames int) []byte {
 	b := e.build(sourcePort, targetPort, frames)
 	const segmentUDP = 5 // VIRTIO_NET_HDR_GSO_UDP_L4
@@ -66,7 +65,7 @@ func (e envelope) burst(sourcePort, targetPort uint16, frames int) []byte {
 func (e envelope) build(sourcePort, targetPort uint16, payloads int) []byte {
 	payload := payloads * payloadBytes
 	b := make([]byte, vnetHeader+frameBytes-payloadBytes+payload)
-	const needsChecksum, checksumStart, checksumOffset = 1, ethernetHeader + ipv4Header, 6
+	const needsChecksum, checksumStart, checksumOffset = 1, traffic.EthernetHeader + traffic.IPv4Header, 6
 	b[0] = needsChecksum
 	binary.NativeEndian.PutUint16(b[6:], checksumStart)
 	binary.NativeEndian.PutUint16(b[8:], checksumOffset)
@@ -74,8 +73,8 @@ func (e envelope) build(sourcePort, targetPort uint16, payloads int) []byte {
 	copy(frame, e.to)
 	copy(frame[6:], e.from)
 	binary.BigEndian.PutUint16(frame[12:], 0x0800)
-	e.putIPv4(frame[ethernetHeader:])
-	e.putUDP(frame[ethernetHeader+ipv4Header:], sourcePort, targetPort)
+	e.putIPv4(frame[traffic.EthernetHeader:])
+	e.putUDP(frame[traffic.EthernetHeader+traffic.IPv4Header:], sourcePort, targetPort)
 	return b
 }
 
@@ -87,7 +86,7 @@ func (e envelope) putIPv4(b []byte) {
 	b[8], b[9] = ttl, protocolUDP
 	copy(b[12:], e.source.AsSlice())
 	copy(b[16:], e.target.AsSlice())
-	binary.BigEndian.PutUint16(b[10:], ^sum(b[:ipv4Header]))
+	binary.BigEndian.PutUint16(b[10:], ^sum(b[:traffic.IPv4Header]))
 }
 
 func (e envelope) putUDP(b []byte, sourcePort, targetPort uint16) {

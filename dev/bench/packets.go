@@ -5,6 +5,7 @@ import (
 	"errors"
 	"time"
 
+	"github.com/hostnat/hostnat/dev/bench/traffic"
 	"github.com/hostnat/hostnat/dev/lab"
 )
 
@@ -29,7 +30,7 @@ func (b *Bench) packets(ctx context.Context, p path) ([]float64, error) {
 }
 
 func (b *Bench) bursts(p path, e envelope) (figures []float64, err error) {
-	restore, err := splitBursts(p.client, p.clientLink)
+	restore, err := traffic.SplitBursts(p.client, p.clientLink)
 	if err != nil {
 		return nil, err
 	}
@@ -62,16 +63,16 @@ type load struct {
 // flood sends a load and returns how many thousand frames a second arrive, and CPU
 // seconds a million.
 func (b *Bench) flood(p path, l load) (figures []float64, err error) {
-	s, err := newSink(p.server, p.serverLink, p.source, p.listen.Addr(), p.listen.Port(), l.lastPort)
+	s, err := traffic.NewSink(p.server, p.serverLink, p.source, p.listen.Addr(), p.listen.Port(), l.lastPort)
 	if err != nil {
 		return nil, err
 	}
-	defer func() { err = errors.Join(err, s.close()) }()
-	g, err := newGenerator(p.client, p.clientLink, repeat(l.messages))
+	defer func() { err = errors.Join(err, s.Close()) }()
+	g, err := traffic.NewGenerator(p.client, p.clientLink, repeat(l.messages))
 	if err != nil {
 		return nil, err
 	}
-	defer func() { err = errors.Join(err, g.close()) }()
+	defer func() { err = errors.Join(err, g.Close()) }()
 	err = inside(p.client, b.cpus.near, func() error {
 		figures, err = measureFlood(g, s, l)
 		return err
@@ -79,11 +80,11 @@ func (b *Bench) flood(p path, l load) (figures []float64, err error) {
 	return figures, err
 }
 
-func measureFlood(g *generator, s *sink, l load) ([]float64, error) {
-	if err := g.warmUp(len(l.messages)); err != nil {
+func measureFlood(g *traffic.Generator, s *traffic.Sink, l load) ([]float64, error) {
+	if err := g.WarmUp(warmUp, len(l.messages)); err != nil {
 		return nil, err
 	}
-	before, err := s.read()
+	before, err := s.Read()
 	if err != nil {
 		return nil, err
 	}
@@ -91,18 +92,18 @@ func measureFlood(g *generator, s *sink, l load) ([]float64, error) {
 	if err != nil {
 		return nil, err
 	}
-	sent, _, err := g.run(packetTime)
+	sent, _, err := g.Run(packetTime)
 	if err != nil {
 		return nil, err
 	}
-	after, err := s.read()
+	after, err := s.Read()
 	if err != nil {
 		return nil, err
 	}
-	if err := after.check(before, sent*l.frames); err != nil {
+	if err := after.Check(before, sent*l.frames); err != nil {
 		return nil, err
 	}
-	return packetFigures(m, after.right-before.right)
+	return packetFigures(m, after.Right-before.Right)
 }
 
 // packetFigures are thousands a second, and CPU seconds a million.
@@ -117,25 +118,10 @@ func packetFigures(m meter, packets uint64) ([]float64, error) {
 	return []float64{figures[0] / 1e3, figures[1] * 1e6}, nil
 }
 
-// warmUp sends for a while, and each message at least twice.
-func (g *generator) warmUp(messages int) error {
-	for sent := 0; sent < 2*messages; {
-		n, _, err := g.run(warmUp)
-		if err != nil {
-			return err
-		}
-		if n == 0 {
-			return errors.New("the link takes no frames")
-		}
-		sent += n
-	}
-	return nil
-}
-
 // repeat makes up a whole batch of few messages.
 func repeat(messages [][]byte) [][]byte {
 	all := messages
-	for len(all) < sendBatch {
+	for len(all) < traffic.SendBatch {
 		all = append(all, messages...)
 	}
 	return all

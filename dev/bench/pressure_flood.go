@@ -8,6 +8,7 @@ import (
 	"net/netip"
 	"sync/atomic"
 
+	"github.com/hostnat/hostnat/dev/bench/traffic"
 	"golang.org/x/sys/unix"
 )
 
@@ -46,13 +47,13 @@ func firstFragments(e envelope) [][]byte {
 		to.target = scattered(i >> 16)
 		frame := to.udp(flowPort, floodPort)
 		clear(frame[:vnetHeader]) // no checksum is left to the device: there is none
-		ip := frame[vnetHeader+ethernetHeader:]
+		ip := frame[vnetHeader+traffic.EthernetHeader:]
 		const moreFragments = 0x2000
 		binary.BigEndian.PutUint16(ip[4:], uint16(i))
 		binary.BigEndian.PutUint16(ip[6:], moreFragments)
 		binary.BigEndian.PutUint16(ip[10:], 0)
-		binary.BigEndian.PutUint16(ip[10:], ^sum(ip[:ipv4Header]))
-		binary.BigEndian.PutUint16(ip[ipv4Header+6:], 0)
+		binary.BigEndian.PutUint16(ip[10:], ^sum(ip[:traffic.IPv4Header]))
+		binary.BigEndian.PutUint16(ip[traffic.IPv4Header+6:], 0)
 		frames[i] = frame
 	}
 	return frames
@@ -121,17 +122,17 @@ func neighbourPath(c *contender) path {
 
 // during sends frames over and over, each at least once, while fn runs.
 func (b *Bench) during(p path, frames [][]byte, fn func() error) (err error) {
-	g, err := newGenerator(p.client, p.clientLink, repeat(frames))
+	g, err := traffic.NewGenerator(p.client, p.clientLink, repeat(frames))
 	if err != nil {
 		return err
 	}
-	defer func() { err = errors.Join(err, g.close()) }()
+	defer func() { err = errors.Join(err, g.Close()) }()
 	var stopped atomic.Bool
 	sent := 0
 	flood := func() error {
 		return inside(p.client, b.cpus.far, func() error {
 			for !stopped.Load() || sent < len(frames) {
-				n, err := g.batch(sendBatch)
+				n, err := g.Batch(traffic.SendBatch)
 				if err != nil {
 					return err
 				}
@@ -160,14 +161,14 @@ func holdFlows(p path) (held *heldConnections, err error) {
 	for i := range heldFlows {
 		var client int
 		if err := inside(p.client, anyCPU, func() (err error) {
-			client, err = connected(unix.SOCK_STREAM, netip.AddrPortFrom(p.local, uint16(heldPort+i)), p.target)
+			client, err = traffic.Connected(unix.SOCK_STREAM, netip.AddrPortFrom(p.local, uint16(heldPort+i)), p.target)
 			return err
 		}); err != nil {
 			held.close()
 			return nil, err
 		}
 		held.clients = append(held.clients, client)
-		server, err := accept(listener)
+		server, err := traffic.Accept(listener)
 		if err != nil {
 			held.close()
 			return nil, fmt.Errorf("accept connection %d: %w", i, err)
@@ -181,9 +182,9 @@ func holdFlows(p path) (held *heldConnections, err error) {
 func (h *heldConnections) dead() (count int) {
 	buffer := make([]byte, 1)
 	for i, client := range h.clients {
-		_, err := write(client, buffer)
+		_, err := traffic.Write(client, buffer)
 		if err == nil {
-			_, err = read(h.servers[i], buffer)
+			_, err = traffic.Read(h.servers[i], buffer)
 		}
 		if err != nil {
 			count++
@@ -240,14 +241,14 @@ func synFrames(e envelope) [][]byte {
 func (e envelope) syn(sourcePort, targetPort uint16) []byte {
 	const tcpHeader, protocolTCP, checksumOffset = 20, 6, 16
 	frame := e.build(sourcePort, targetPort, 1)
-	frame = append(frame[:vnetHeader+ethernetHeader+ipv4Header], make([]byte, tcpHeader)...)
+	frame = append(frame[:vnetHeader+traffic.EthernetHeader+traffic.IPv4Header], make([]byte, tcpHeader)...)
 	binary.NativeEndian.PutUint16(frame[8:], checksumOffset)
-	ip := frame[vnetHeader+ethernetHeader:]
+	ip := frame[vnetHeader+traffic.EthernetHeader:]
 	binary.BigEndian.PutUint16(ip[2:], uint16(len(ip)))
 	ip[9] = protocolTCP
 	binary.BigEndian.PutUint16(ip[10:], 0)
-	binary.BigEndian.PutUint16(ip[10:], ^sum(ip[:ipv4Header]))
-	tcp := ip[ipv4Header:]
+	binary.BigEndian.PutUint16(ip[10:], ^sum(ip[:traffic.IPv4Header]))
+	tcp := ip[traffic.IPv4Header:]
 	binary.BigEndian.PutUint16(tcp, sourcePort)
 	binary.BigEndian.PutUint16(tcp[2:], targetPort)
 	tcp[12], tcp[13], tcp[14] = 5<<4, 0x02, 0x10 // header length, SYN, some window

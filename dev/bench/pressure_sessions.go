@@ -8,6 +8,8 @@ import (
 	"runtime"
 	"slices"
 	"time"
+
+	"github.com/hostnat/hostnat/dev/bench/traffic"
 )
 
 const (
@@ -129,19 +131,19 @@ func (b *Bench) tailsUntil(ctx context.Context, p path, end time.Time) (tails []
 
 // openAll sends each frame once, and fails if one in a hundred did not arrive.
 func (b *Bench) openAll(p path, l load) (opened int, err error) {
-	s, err := newSink(p.server, p.serverLink, p.source, p.listen.Addr(), p.listen.Port(), l.lastPort)
+	s, err := traffic.NewSink(p.server, p.serverLink, p.source, p.listen.Addr(), p.listen.Port(), l.lastPort)
 	if err != nil {
 		return 0, err
 	}
-	defer func() { err = errors.Join(err, s.close()) }()
-	g, err := newGenerator(p.client, p.clientLink, l.messages)
+	defer func() { err = errors.Join(err, s.Close()) }()
+	g, err := traffic.NewGenerator(p.client, p.clientLink, l.messages)
 	if err != nil {
 		return 0, err
 	}
-	defer func() { err = errors.Join(err, g.close()) }()
+	defer func() { err = errors.Join(err, g.Close()) }()
 	err = inside(p.client, b.cpus.near, func() error {
 		for sent := 0; sent < len(l.messages); {
-			n, err := g.batch(sendBatch)
+			n, err := g.Batch(traffic.SendBatch)
 			if err != nil {
 				return err
 			}
@@ -152,11 +154,11 @@ func (b *Bench) openAll(p path, l load) (opened int, err error) {
 	if err != nil {
 		return 0, err
 	}
-	got, err := s.read()
+	got, err := s.Read()
 	if err != nil {
 		return 0, err
 	}
-	return int(got.right), got.check(arrivals{}, len(l.messages))
+	return int(got.Right), got.Check(traffic.Arrivals{}, len(l.messages))
 }
 
 func wait(ctx context.Context, d time.Duration) error {

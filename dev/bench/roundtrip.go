@@ -7,6 +7,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/hostnat/hostnat/dev/bench/traffic"
 	"golang.org/x/sys/unix"
 )
 
@@ -42,7 +43,7 @@ func (b *Bench) roundTrips(_ context.Context, p path) ([]float64, error) {
 }
 
 func askDatagrams(p path) ([]float64, error) {
-	fd, err := connected(unix.SOCK_DGRAM, netip.AddrPortFrom(p.local, roundTripPort), p.target)
+	fd, err := traffic.Connected(unix.SOCK_DGRAM, netip.AddrPortFrom(p.local, roundTripPort), p.target)
 	if err != nil {
 		return nil, err
 	}
@@ -52,10 +53,10 @@ func askDatagrams(p path) ([]float64, error) {
 	defer unix.Write(fd, buffer[:farewell])
 	for i := range roundWarmUp + roundTrips {
 		start := time.Now()
-		if _, err := write(fd, buffer); err != nil {
+		if _, err := traffic.Write(fd, buffer); err != nil {
 			return nil, fmt.Errorf("send datagram %d: %w", i, err)
 		}
-		if _, err := read(fd, buffer); err != nil {
+		if _, err := traffic.Read(fd, buffer); err != nil {
 			return nil, fmt.Errorf("wait for answer %d: %w", i, err)
 		}
 		if i >= roundWarmUp {
@@ -67,20 +68,20 @@ func askDatagrams(p path) ([]float64, error) {
 
 // answerDatagrams answers one client, the first that it hears of.
 func answerDatagrams(listen netip.AddrPort, ready chan<- struct{}, stopped *atomic.Bool) error {
-	fd, err := socket(unix.SOCK_DGRAM, listen)
+	fd, err := traffic.Socket(unix.SOCK_DGRAM, listen)
 	close(ready)
 	if err != nil {
 		return err
 	}
 	defer unix.Close(fd)
 	buffer := make([]byte, payloadBytes)
-	n, client, err := receive(fd, buffer)
+	n, client, err := traffic.Receive(fd, buffer)
 	if err == nil {
 		err = unix.Connect(fd, client)
 	}
 	for err == nil && n != farewell {
-		if _, err = write(fd, buffer[:n]); err == nil {
-			n, err = read(fd, buffer)
+		if _, err = traffic.Write(fd, buffer[:n]); err == nil {
+			n, err = traffic.Read(fd, buffer)
 		}
 	}
 	if err != nil && !stopped.Load() {

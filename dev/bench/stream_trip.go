@@ -6,6 +6,7 @@ import (
 	"net/netip"
 	"time"
 
+	"github.com/hostnat/hostnat/dev/bench/traffic"
 	"golang.org/x/sys/unix"
 )
 
@@ -37,7 +38,7 @@ func (b *Bench) streamTrips(_ context.Context, p path) ([]float64, error) {
 }
 
 func askStream(p path) ([]float64, error) {
-	fd, err := connected(unix.SOCK_STREAM, netip.AddrPortFrom(p.local, streamTripPort), p.target)
+	fd, err := traffic.Connected(unix.SOCK_STREAM, netip.AddrPortFrom(p.local, streamTripPort), p.target)
 	if err != nil {
 		return nil, err
 	}
@@ -49,7 +50,7 @@ func askStream(p path) ([]float64, error) {
 	buffer := make([]byte, requestBytes)
 	for i := range roundWarmUp + roundTrips {
 		start := time.Now()
-		if _, err := write(fd, buffer); err != nil {
+		if _, err := traffic.Write(fd, buffer); err != nil {
 			return nil, fmt.Errorf("send message %d: %w", i, err)
 		}
 		if err := readFull(fd, buffer); err != nil {
@@ -65,7 +66,7 @@ func askStream(p path) ([]float64, error) {
 
 // answerStream answers one client until it hangs up.
 func answerStream(listener int) error {
-	fd, err := accept(listener)
+	fd, err := traffic.Accept(listener)
 	if err != nil {
 		return fmt.Errorf("accept: %w", err)
 	}
@@ -75,12 +76,12 @@ func answerStream(listener int) error {
 	}
 	buffer := make([]byte, requestBytes)
 	for {
-		n, err := read(fd, buffer)
+		n, err := traffic.Read(fd, buffer)
 		if n == 0 || err == unix.ECONNRESET {
 			return nil
 		}
 		if err == nil {
-			_, err = write(fd, buffer[:n])
+			_, err = traffic.Write(fd, buffer[:n])
 		}
 		if err != nil {
 			return fmt.Errorf("answer: %w", err)
@@ -90,7 +91,7 @@ func answerStream(listener int) error {
 
 func readFull(fd int, buffer []byte) error {
 	for len(buffer) > 0 {
-		n, err := read(fd, buffer)
+		n, err := traffic.Read(fd, buffer)
 		if err != nil {
 			return err
 		}

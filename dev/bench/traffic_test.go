@@ -6,6 +6,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/hostnat/hostnat/dev/bench/traffic"
 	"github.com/hostnat/hostnat/dev/lab"
 )
 
@@ -29,26 +30,26 @@ func startRouting(t *testing.T) *contender {
 
 // expect sends messages along p once and looks for what the sink of p should
 // make of them.
-func expect(t *testing.T, what string, p path, messages [][]byte, want arrivals) {
+func expect(t *testing.T, what string, p path, messages [][]byte, want traffic.Arrivals) {
 	t.Helper()
-	s, err := newSink(p.server, p.serverLink, p.source, p.listen.Addr(), p.listen.Port(), p.listen.Port())
+	s, err := traffic.NewSink(p.server, p.serverLink, p.source, p.listen.Addr(), p.listen.Port(), p.listen.Port())
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer s.close()
-	g, err := newGenerator(p.client, p.clientLink, messages)
+	defer s.Close()
+	g, err := traffic.NewGenerator(p.client, p.clientLink, messages)
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer g.close()
-	if n, err := g.batch(len(messages)); err != nil || n != len(messages) {
+	defer g.Close()
+	if n, err := g.Batch(len(messages)); err != nil || n != len(messages) {
 		t.Fatalf("%d of %d messages sent: %v", n, len(messages), err)
 	}
 	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Second)
 	defer cancel()
-	var got arrivals
+	var got traffic.Arrivals
 	_ = lab.WaitFor(ctx, func() bool {
-		got, err = s.read()
+		got, err = s.Read()
 		return err != nil || got == want
 	})
 	if err != nil {
@@ -67,10 +68,10 @@ func TestSink(t *testing.T) {
 		t.Fatal(err)
 	}
 	frame := [][]byte{e.udp(flowPort, p.target.Port())}
-	expect(t, "not translated", p, frame, arrivals{right: 1})
+	expect(t, "not translated", p, frame, traffic.Arrivals{Right: 1})
 	translated := p
 	translated.source = netip.MustParseAddr(lab.HostAddress)
-	expect(t, "not translated, but should be", translated, frame, arrivals{wrong: 1})
+	expect(t, "not translated, but should be", translated, frame, traffic.Arrivals{Wrong: 1})
 }
 
 func TestBurstsArriveAsSingleFrames(t *testing.T) {
@@ -80,14 +81,14 @@ func TestBurstsArriveAsSingleFrames(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	restore, err := splitBursts(p.client, p.clientLink)
+	restore, err := traffic.SplitBursts(p.client, p.clientLink)
 	if err != nil {
 		t.Fatal(err)
 	}
 	burst := [][]byte{e.burst(flowPort, p.target.Port(), burstFrames)}
-	expect(t, "bursts split", p, burst, arrivals{right: burstFrames})
+	expect(t, "bursts split", p, burst, traffic.Arrivals{Right: burstFrames})
 	if err := restore(); err != nil {
 		t.Fatal(err)
 	}
-	expect(t, "by the veth's default", p, burst, arrivals{right: 1})
+	expect(t, "by the veth's default", p, burst, traffic.Arrivals{Right: 1})
 }

@@ -1,4 +1,4 @@
-package bench
+package traffic
 
 import (
 	"errors"
@@ -11,20 +11,20 @@ import (
 	"github.com/hostnat/hostnat/dev/lab"
 )
 
-// sink counts UDP packets as they arrive at a link, before any socket, and
+// Sink counts UDP packets as they arrive at a link, before any socket, and
 // drops them: those with the expected addresses apart from the others.
-type sink struct {
+type Sink struct {
 	*probe
 	counts *ebpf.Map
 }
 
-// arrivals is what a sink has counted.
-type arrivals struct {
-	right, wrong uint64 // with the addresses expected, with others
+// Arrivals is what a sink has counted.
+type Arrivals struct {
+	Right, Wrong uint64 // with the addresses expected, with others
 }
 
-// newSink takes UDP to the ports low to high.
-func newSink(n *lab.Namespace, link string, source, destination netip.Addr, low, high uint16) (*sink, error) {
+// NewSink takes UDP to the ports low to high.
+func NewSink(n *lab.Namespace, link string, source, destination netip.Addr, low, high uint16) (*Sink, error) {
 	counts, err := ebpf.NewMap(&ebpf.MapSpec{
 		Name: "bench_arrivals", Type: ebpf.PerCPUArray, KeySize: 4, ValueSize: 8, MaxEntries: 2,
 	})
@@ -35,7 +35,7 @@ func newSink(n *lab.Namespace, link string, source, destination netip.Addr, low,
 	if err != nil {
 		return nil, errors.Join(err, counts.Close())
 	}
-	return &sink{probe: p, counts: counts}, nil
+	return &Sink{probe: p, counts: counts}, nil
 }
 
 func sinkCode(counts *ebpf.Map, source, destination netip.Addr, low, high uint16) asm.Instructions {
@@ -56,29 +56,31 @@ func sinkCode(counts *ebpf.Map, source, destination netip.Addr, low, high uint16
 		asm.Add.Imm(asm.R1, 1),
 		asm.StoreMem(asm.R0, 0, asm.R1, asm.DWord),
 	)
-	return append(code, leave(verdictDrop)...)
+	return append(code, leave(VerdictDrop)...)
 }
 
-func (s *sink) read() (arrivals, error) {
+// Read returns what has arrived so far.
+func (s *Sink) Read() (Arrivals, error) {
 	var totals [2]uint64
 	for i := range totals {
 		var perCPU []uint64
 		if err := s.counts.Lookup(uint32(i), &perCPU); err != nil {
-			return arrivals{}, fmt.Errorf("read a sink: %w", err)
+			return Arrivals{}, fmt.Errorf("read a sink: %w", err)
 		}
 		for _, n := range perCPU {
 			totals[i] += n
 		}
 	}
-	return arrivals{right: totals[0], wrong: totals[1]}, nil
+	return Arrivals{Right: totals[0], Wrong: totals[1]}, nil
 }
 
-func (s *sink) close() error { return errors.Join(s.probe.close(), s.counts.Close()) }
+// Close takes the program off the link.
+func (s *Sink) Close() error { return errors.Join(s.probe.close(), s.counts.Close()) }
 
-// check fails if of the packets sent since before more than one in a hundred
+// Check fails if of the packets sent since before more than one in a hundred
 // is missing, or came with other addresses than expected.
-func (a arrivals) check(before arrivals, sent int) error {
-	right, wrong := a.right-before.right, a.wrong-before.wrong
+func (a Arrivals) Check(before Arrivals, sent int) error {
+	right, wrong := a.Right-before.Right, a.Wrong-before.Wrong
 	if sent == 0 || right*100 < uint64(sent)*99 || wrong*100 > uint64(sent) {
 		return fmt.Errorf("of %d packets sent %d arrived with the right addresses, and %d with others", sent, right, wrong)
 	}

@@ -1,4 +1,4 @@
-package bench
+package traffic
 
 import (
 	"errors"
@@ -12,15 +12,16 @@ import (
 // Blocking sockets without package net: a system call each, on a thread that
 // is bound to a CPU, as a C program would have them.
 
-const patience = time.Second // until a socket's call gives up
+// Patience is after what time a socket's call gives up.
+const Patience = time.Second
 
-// socket opens one bound to local, which another socket may have had just now.
-func socket(kind int, local netip.AddrPort) (int, error) {
+// Socket opens one bound to local, which another socket may have had just now.
+func Socket(kind int, local netip.AddrPort) (int, error) {
 	fd, err := unix.Socket(unix.AF_INET, kind|unix.SOCK_CLOEXEC, 0)
 	if err != nil {
 		return -1, fmt.Errorf("open socket: %w", err)
 	}
-	limit := unix.NsecToTimeval(patience.Nanoseconds())
+	limit := unix.NsecToTimeval(Patience.Nanoseconds())
 	err = errors.Join(
 		unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_REUSEADDR, 1),
 		unix.SetsockoptTimeval(fd, unix.SOL_SOCKET, unix.SO_RCVTIMEO, &limit),
@@ -34,9 +35,9 @@ func socket(kind int, local netip.AddrPort) (int, error) {
 	return fd, nil
 }
 
-// listenTCP opens a listener.
-func listenTCP(local netip.AddrPort) (int, error) {
-	fd, err := socket(unix.SOCK_STREAM, local)
+// ListenTCP opens a listener.
+func ListenTCP(local netip.AddrPort) (int, error) {
+	fd, err := Socket(unix.SOCK_STREAM, local)
 	if err != nil {
 		return -1, err
 	}
@@ -47,9 +48,9 @@ func listenTCP(local netip.AddrPort) (int, error) {
 	return fd, nil
 }
 
-// connected opens a socket and connects it.
-func connected(kind int, local, remote netip.AddrPort) (int, error) {
-	fd, err := socket(kind, local)
+// Connected opens a socket and connects it.
+func Connected(kind int, local, remote netip.AddrPort) (int, error) {
+	fd, err := Socket(kind, local)
 	if err != nil {
 		return -1, err
 	}
@@ -64,7 +65,7 @@ func sockaddr(a netip.AddrPort) *unix.SockaddrInet4 {
 	return &unix.SockaddrInet4{Addr: a.Addr().As4(), Port: int(a.Port())}
 }
 
-// timedOut says whether a call ended since patience did.
-func timedOut(err error) bool {
+// TimedOut says whether a call ended since Patience did.
+func TimedOut(err error) bool {
 	return errors.Is(err, unix.EAGAIN) || errors.Is(err, unix.EINPROGRESS)
 }

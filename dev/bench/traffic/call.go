@@ -1,4 +1,5 @@
-package bench
+// Package traffic sends and receives, and counts frames on links by small programs.
+package traffic
 
 import (
 	"errors"
@@ -19,16 +20,18 @@ func again[T any](call func() (T, error)) (T, error) {
 	}
 }
 
-func read(fd int, b []byte) (int, error) {
+// Read receives what is there.
+func Read(fd int, b []byte) (int, error) {
 	return again(func() (int, error) { return unix.Read(fd, b) })
 }
 
-func write(fd int, b []byte) (int, error) {
+// Write sends.
+func Write(fd int, b []byte) (int, error) {
 	return again(func() (int, error) { return unix.Write(fd, b) })
 }
 
-// receive takes a datagram and says from whom.
-func receive(fd int, b []byte) (n int, from unix.Sockaddr, err error) {
+// Receive takes a datagram and says from whom.
+func Receive(fd int, b []byte) (n int, from unix.Sockaddr, err error) {
 	n, err = again(func() (n int, err error) {
 		n, from, err = unix.Recvfrom(fd, b, 0)
 		return n, err
@@ -36,7 +39,8 @@ func receive(fd int, b []byte) (n int, from unix.Sockaddr, err error) {
 	return n, from, err
 }
 
-func accept(listener int) (int, error) {
+// Accept waits for a connection.
+func Accept(listener int) (int, error) {
 	return again(func() (int, error) {
 		fd, _, err := unix.Accept4(listener, unix.SOCK_CLOEXEC)
 		return fd, err
@@ -50,7 +54,7 @@ func connect(fd int, to netip.AddrPort) error {
 		return err
 	}
 	ready := []unix.PollFd{{Fd: int32(fd), Events: unix.POLLOUT}}
-	n, err := again(func() (int, error) { return unix.Poll(ready, int(patience.Milliseconds())) })
+	n, err := again(func() (int, error) { return unix.Poll(ready, int(Patience.Milliseconds())) })
 	if err != nil {
 		return err
 	}

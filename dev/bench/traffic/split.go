@@ -1,4 +1,4 @@
-package bench
+package traffic
 
 import (
 	"fmt"
@@ -8,10 +8,10 @@ import (
 	"github.com/hostnat/hostnat/dev/lab"
 )
 
-// splitBursts makes a link take bursts (see envelope.burst) apart into single
+// SplitBursts makes a link take bursts (see envelope.burst) apart into single
 // frames when they are sent, as a network card does, rather than hand them on
 // whole, as a veth may. The returned function puts the link's default back.
-func splitBursts(n *lab.Namespace, link string) (restore func() error, err error) {
+func SplitBursts(n *lab.Namespace, link string) (restore func() error, err error) {
 	attrs, err := n.Link(link)
 	if err != nil {
 		return nil, err

@@ -1,4 +1,4 @@
-package bench
+package traffic
 
 import (
 	"encoding/binary"
@@ -15,18 +15,25 @@ import (
 
 // Verdicts of a TCX program.
 const (
-	verdictNext = -1 // the next program, or on into the stack
-	verdictDrop = 2
+	VerdictNext = -1 // the next program, or on into the stack
+	VerdictDrop = 2
+)
+
+// Bytes of the headers of a UDP datagram in an Ethernet frame.
+const (
+	EthernetHeader = 14
+	IPv4Header     = 20
+	UDPHeader      = 8
 )
 
 // Where things are in an Ethernet frame with an IPv4 header without options.
 const (
 	atEtherType   = 12
-	atProtocol    = ethernetHeader + 9
-	atSource      = ethernetHeader + 12
-	atDestination = ethernetHeader + 16
-	atUDPTarget   = ethernetHeader + ipv4Header + 2
-	atPayload     = ethernetHeader + ipv4Header + udpHeader
+	atProtocol    = EthernetHeader + 9
+	atSource      = EthernetHeader + 12
+	atDestination = EthernetHeader + 16
+	atUDPTarget   = EthernetHeader + IPv4Header + 2
+	atPayload     = EthernetHeader + IPv4Header + UDPHeader
 )
 
 // onlyUDP leaves packets other than UDP to the given ports to "pass". The
@@ -60,7 +67,7 @@ func leave(verdict int32) asm.Instructions {
 	return asm.Instructions{
 		asm.Mov.Imm(asm.R0, verdict),
 		asm.Return(),
-		asm.Mov.Imm(asm.R0, verdictNext).WithSymbol("pass"),
+		asm.Mov.Imm(asm.R0, VerdictNext).WithSymbol("pass"),
 		asm.Return(),
 	}
 }

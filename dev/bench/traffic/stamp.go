@@ -1,4 +1,4 @@
-package bench
+package traffic
 
 import (
 	"errors"
@@ -10,18 +10,18 @@ import (
 	"github.com/hostnat/hostnat/dev/lab"
 )
 
-// stamp notes when numbered UDP packets come in at a link: before any other
+// Stamp notes when numbered UDP packets come in at a link: before any other
 // program and any part of the stack, by the kernel's monotonic clock. A packet
 // socket would be no good for it: a packet that bpf_redirect_peer hands over
 // still bears the time of its first arrival.
-type stamp struct {
+type Stamp struct {
 	*probe
 	times *ebpf.Map // nanoseconds by number
 }
 
-// newStamp takes UDP to a port, with numbers below count in the first four
+// NewStamp takes UDP to a port, with numbers below count in the first four
 // bytes of its payload, and gives it the verdict then.
-func newStamp(n *lab.Namespace, link string, port uint16, count uint32, verdict int32) (*stamp, error) {
+func NewStamp(n *lab.Namespace, link string, port uint16, count uint32, verdict int32) (*Stamp, error) {
 	times, err := ebpf.NewMap(&ebpf.MapSpec{
 		Name: "bench_times", Type: ebpf.Array, KeySize: 4, ValueSize: 8, MaxEntries: count,
 	})
@@ -32,7 +32,7 @@ func newStamp(n *lab.Namespace, link string, port uint16, count uint32, verdict 
 	if err != nil {
 		return nil, errors.Join(err, times.Close())
 	}
-	return &stamp{probe: p, times: times}, nil
+	return &Stamp{probe: p, times: times}, nil
 }
 
 func stampCode(times *ebpf.Map, port uint16, verdict int32) asm.Instructions {
@@ -51,8 +51,8 @@ func stampCode(times *ebpf.Map, port uint16, verdict int32) asm.Instructions {
 	return append(code, leave(verdict)...)
 }
 
-// read returns the time of each number in nanoseconds, 0 for one that never came.
-func (s *stamp) read() ([]uint64, error) {
+// Read returns the time of each number in nanoseconds, 0 for one that never came.
+func (s *Stamp) Read() ([]uint64, error) {
 	times := make([]uint64, s.times.MaxEntries())
 	for i := range times {
 		if err := s.times.Lookup(uint32(i), &times[i]); err != nil {
@@ -62,4 +62,5 @@ func (s *stamp) read() ([]uint64, error) {
 	return times, nil
 }
 
-func (s *stamp) close() error { return errors.Join(s.probe.close(), s.times.Close()) }
+// Close takes the program off the link.
+func (s *Stamp) Close() error { return errors.Join(s.probe.close(), s.times.Close()) }
