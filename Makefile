@@ -9,7 +9,7 @@ SUDO    := $(shell [ "$$(id -u)" = 0 ] || echo sudo)
 CLANG_VERSION := 19.1.7
 CLANG         := clang-19
 STRIP         := llvm-strip-19
-GENERATED     := internal/datapath/kernel/bpf_bpfel.go internal/datapath/kernel/bpf_bpfel.o
+GENERATED     := $(addprefix internal/datapath/kernel/,bpf_bpfel.go bpf_bpfel.o observed_bpfel.go observed_bpfel.o)
 
 PREFIX   := /usr/local
 FUZZTIME := 1m

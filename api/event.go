@@ -2,7 +2,6 @@ package api
 
 import (
 	"context"
-	"encoding/json"
 	"fmt"
 	"net/http"
 	"net/netip"
@@ -82,21 +81,5 @@ func (c *Client) Watch(ctx context.Context, filter EventFilter) (<-chan Event, e
 		_ = resp.Body.Close()
 		return nil, fmt.Errorf("watch events: the answer is %q, not a stream", got)
 	}
-	events := make(chan Event, 64)
-	go func() {
-		defer close(events)
-		defer resp.Body.Close()
-		for lines := json.NewDecoder(resp.Body); ; {
-			var e Event
-			if lines.Decode(&e) != nil {
-				return
-			}
-			select {
-			case events <- e:
-			case <-ctx.Done():
-				return
-			}
-		}
-	}()
-	return events, nil
+	return lines[Event](ctx, resp.Body), nil
 }

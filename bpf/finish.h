@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: (GPL-2.0 OR BSD-2-Clause) */
 /* Where a program's packet ends: the one place that counts and records drops, and from which the sender is told. */
 #pragma once
+#include "capture.h"
 #include "record.h"
 
 /* Turns the packet into an error to its sender. Each address family defines it. */
@@ -25,5 +26,10 @@ NOINLINE int dropped(struct __sk_buff *skb, struct flow *flow, enum program prog
  */
 INLINE int finish(struct __sk_buff *skb, struct flow *flow, int verdict, enum program program)
 {
-	return likely(verdict != TCX_DROP) ? verdict : dropped(skb, flow, program);
+	bool drops = verdict == TCX_DROP;
+
+	if (unlikely(drops))
+		verdict = dropped(skb, flow, program);
+	went(skb, flow, verdict, program, drops);
+	return verdict;
 }

@@ -11,6 +11,7 @@
  */
 #pragma once
 #include "event_types.h"
+#include "observe.h"
 #include "packet.h"
 #include "route.h"
 
@@ -72,8 +73,6 @@ struct flow {
 
 enum { OUTSIDE = ~0U }; /* in place of a compartment: no network has this one */
 
-enum context { CONTEXT_PACKET, CONTEXT_REASSEMBLY, CONTEXTS };
-
 struct {
 	MAP_UINT(type, BPF_MAP_TYPE_PERCPU_ARRAY);
 	MAP_TYPE(key, __u32);
@@ -82,12 +81,16 @@ struct {
 } flows SEC(".maps");
 
 /* The context of a packet whose IP header is at l3. What is not set here is set before it is read. */
-INLINE struct flow *begin(__u32 context, __u32 l3)
+INLINE struct flow *begin(struct __sk_buff *skb, __u32 context, __u32 l3)
 {
 	struct flow *flow = bpf_map_lookup_elem(&flows, &context);
 
 	if (!flow)
 		return NULL;
+	came(skb, context, l3);
+#ifdef OBSERVED
+	flow->key.protocol = flow->far_key.protocol = 0;
+#endif
 	flow->packet.l3 = l3;
 	flow->reason = REASON_NONE;
 	flow->tell = TELL_NOBODY;

@@ -68,7 +68,7 @@ INLINE int from_endpoint(struct __sk_buff *skb, struct flow *flow)
 SEC("tcx/ingress")
 int inside_ingress(struct __sk_buff *skb)
 {
-	struct flow *flow = begin(CONTEXT_PACKET, sizeof(struct ethhdr));
+	struct flow *flow = begin(skb, CONTEXT_PACKET, sizeof(struct ethhdr));
 
 	int verdict;
 
@@ -105,7 +105,7 @@ INLINE int from_bridge(struct __sk_buff *skb, struct flow *flow)
 SEC("tcx/ingress")
 int bridge_ingress(struct __sk_buff *skb)
 {
-	struct flow *flow = begin(CONTEXT_PACKET, sizeof(struct ethhdr));
+	struct flow *flow = begin(skb, CONTEXT_PACKET, sizeof(struct ethhdr));
 
 	return flow ? finish(skb, flow, from_bridge(skb, flow), PROGRAM_BRIDGE_INGRESS) : TCX_DROP;
 }
@@ -129,7 +129,7 @@ INLINE int from_port(struct __sk_buff *skb, struct flow *flow)
 SEC("tcx/ingress")
 int port_ingress(struct __sk_buff *skb)
 {
-	struct flow *flow = begin(CONTEXT_PACKET, sizeof(struct ethhdr));
+	struct flow *flow = begin(skb, CONTEXT_PACKET, sizeof(struct ethhdr));
 
 	int verdict;
 
@@ -153,7 +153,7 @@ INLINE int from_outside(struct __sk_buff *skb, struct flow *flow)
 SEC("tcx/ingress")
 int outside_ingress(struct __sk_buff *skb)
 {
-	struct flow *flow = begin(CONTEXT_PACKET, sizeof(struct ethhdr));
+	struct flow *flow = begin(skb, CONTEXT_PACKET, sizeof(struct ethhdr));
 
 	return flow ? finish(skb, flow, from_outside(skb, flow), PROGRAM_OUTSIDE_INGRESS) : TCX_DROP;
 }
@@ -162,7 +162,7 @@ int outside_ingress(struct __sk_buff *skb)
 SEC("tcx/ingress")
 int outside_ingress_l3(struct __sk_buff *skb)
 {
-	struct flow *flow = begin(CONTEXT_PACKET, 0);
+	struct flow *flow = begin(skb, CONTEXT_PACKET, 0);
 
 	if (!flow)
 		return TCX_DROP;
@@ -178,7 +178,7 @@ int outside_egress(struct __sk_buff *skb)
 		return TCX_NEXT;
 	if (unlikely(skb->mark == MARK_TO_DIALLER))
 		return bpf_redirect(LOOPBACK_IFINDEX, 0);
-	flow = begin(CONTEXT_PACKET, sizeof(struct ethhdr));
+	flow = begin(skb, CONTEXT_PACKET, sizeof(struct ethhdr));
 	return flow ? finish(skb, flow, guard(skb, flow), PROGRAM_OUTSIDE_EGRESS) : TCX_DROP;
 }
 
@@ -191,7 +191,7 @@ int outside_egress_l3(struct __sk_buff *skb)
 		return TCX_NEXT;
 	if (unlikely(skb->mark == MARK_TO_DIALLER))
 		return bpf_redirect(LOOPBACK_IFINDEX, 0);
-	flow = begin(CONTEXT_PACKET, 0);
+	flow = begin(skb, CONTEXT_PACKET, 0);
 	return flow ? finish(skb, flow, guard(skb, flow), PROGRAM_OUTSIDE_EGRESS) : TCX_DROP;
 }
 
@@ -199,7 +199,7 @@ int outside_egress_l3(struct __sk_buff *skb)
 SEC("tcx/egress")
 int reassembly_enter(struct __sk_buff *skb)
 {
-	struct flow *flow = begin(CONTEXT_REASSEMBLY, sizeof(struct ethhdr));
+	struct flow *flow = begin(skb, CONTEXT_REASSEMBLY, sizeof(struct ethhdr));
 
 	return flow ? finish(skb, flow, reassembly_in(skb, flow), PROGRAM_REASSEMBLY_ENTER) : TCX_DROP;
 }
@@ -207,7 +207,7 @@ int reassembly_enter(struct __sk_buff *skb)
 SEC("tcx/ingress")
 int reassembly_leave(struct __sk_buff *skb)
 {
-	struct flow *flow = begin(CONTEXT_REASSEMBLY, sizeof(struct ethhdr));
+	struct flow *flow = begin(skb, CONTEXT_REASSEMBLY, sizeof(struct ethhdr));
 
 	return flow ? finish(skb, flow, reassembly_out(skb, flow), PROGRAM_REASSEMBLY_LEAVE) : TCX_DROP;
 }
@@ -221,7 +221,7 @@ int loopback_egress(struct __sk_buff *skb)
 
 	if (likely(!answer && !may_be_published(skb)))
 		return TCX_NEXT;
-	flow = begin(CONTEXT_PACKET, sizeof(struct ethhdr));
+	flow = begin(skb, CONTEXT_PACKET, sizeof(struct ethhdr));
 	if (!flow)
 		return TCX_DROP;
 	return finish(skb, flow, answer ? to_dialler_address(skb, flow) : from_host(skb, flow), PROGRAM_LOOPBACK_EGRESS);

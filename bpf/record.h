@@ -49,9 +49,6 @@ INLINE __u32 record_part(__u32 compartment, addr_t address)
 	return mix(hash_address(address) ^ compartment) % RECORD_PARTS;
 }
 
-/* What a packet's headers say. Each address family defines it. */
-static void describe(struct __sk_buff *skb, __u32 l3, struct drop_record *record);
-
 /* Whether two drops differ in nothing but their time and their length. */
 INLINE bool is_same_drop(const struct drop_record *a, const struct drop_record *b)
 {

@@ -29,4 +29,7 @@ const struct {
 	struct event event;
 	struct claim claim;
 	struct end_request end_request;
+#ifdef OBSERVED
+	struct capture_record capture_record;
+#endif
 } *shared_types __attribute__((unused));

@@ -38,6 +38,7 @@ func scriptCommands() map[string]func(*testscript.TestScript, bool, []string) {
 		"netavark":      netavarkCommand,
 		"prints":        printsCommand,
 		"watch":         watchCommand,
+		"packets":       packetsCommand,
 		"watched":       watchedCommand,
 		"numbers-agree": numbersAgree,
 		"nothing-left":  func(m *machine, _ *testscript.TestScript, _ []string) error { return m.nothingLeft() },

@@ -32,12 +32,33 @@ func (w *watching) read() []string {
 // has sent its answer's header: when the first line has come, if any are recorded, or
 // a packet that is dropped on purpose is seen.
 func watchCommand(m *machine, ts *testscript.TestScript, args []string) error {
-	cmd := m.command(context.Background(), append([]string{"event", "watch"}, args...)...)
+	return m.watch(ts, m.command(context.Background(), append([]string{"event", "watch"}, args...)...))
+}
+
+// packetsCommand begins to capture, with these arguments, and returns when it has begun.
+func packetsCommand(m *machine, ts *testscript.TestScript, args []string) error {
+	cmd := m.command(context.Background(), append([]string{"capture"}, args...)...)
+	said, err := cmd.StderrPipe()
+	if err != nil {
+		return err
+	}
+	if err := m.watch(ts, cmd); err != nil {
+		return err
+	}
+	if line, err := bufio.NewReader(said).ReadString('\n'); err != nil || !strings.HasPrefix(line, "capturing") {
+		return fmt.Errorf("capture says %q, %v", line, err)
+	}
+	return nil
+}
+
+func (m *machine) watch(ts *testscript.TestScript, cmd *exec.Cmd) error {
 	out, err := cmd.StdoutPipe()
 	if err != nil {
 		return err
 	}
-	cmd.Stderr = os.Stderr
+	if cmd.Stderr == nil {
+		cmd.Stderr = os.Stderr
+	}
 	if err := cmd.Start(); err != nil {
 		return err
 	}
@@ -71,7 +92,7 @@ func watchedCommand(m *machine, ts *testscript.TestScript, args []string) error 
 		}
 		select {
 		case <-m.watching.ended:
-			return fmt.Errorf("event watch ended after %d lines: %v", len(lines), lines)
+			return fmt.Errorf("it ended after %d lines: %v", len(lines), lines)
 		case <-time.After(10 * time.Millisecond):
 		}
 		if time.Now().After(deadline) {

@@ -62,10 +62,12 @@ func TestSessionsBesideAMillion(t *testing.T) {
 	}
 }
 
-// dialOut opens a connection from the endpoint to an Echo server outside.
-func (h *host) dialOut() net.Conn {
+// dialOut opens a connection from the endpoint to a server outside.
+func (h *host) dialOut() net.Conn { return h.dialOutTo(":7") }
+
+func (h *host) dialOutTo(port string) net.Conn {
 	h.t.Helper()
-	l, err := h.Remote.Listen("tcp", lab.RemoteAddress+":7")
+	l, err := h.Remote.Listen("tcp", lab.RemoteAddress+port)
 	if err != nil {
 		h.t.Fatal(err)
 	}

@@ -7,6 +7,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"os/signal"
 	"path/filepath"
@@ -15,6 +16,7 @@ import (
 
 	"github.com/hostnat/hostnat/api"
 	"github.com/hostnat/hostnat/internal/plugin/cni"
+	"github.com/hostnat/hostnat/internal/plugin/extcap"
 	"github.com/hostnat/hostnat/internal/plugin/podman"
 )
 
@@ -25,6 +27,9 @@ func mainCode() int {
 	defer stop()
 	if podman.IsPlugin(os.Args[0]) {
 		return netavark(ctx)
+	}
+	if extcap.IsExtcap(os.Args[0]) {
+		return wireshark(ctx)
 	}
 	if cni.IsPlugin(os.Args[0], len(os.Args)-1, os.Getenv("CNI_COMMAND")) {
 		return cniPlugin(ctx)
@@ -38,6 +43,19 @@ func mainCode() int {
 		Getenv: os.Getenv, Euid: os.Geteuid(), Terminal: isTerminal(os.Stdout),
 		Size: func() (int, int) { return terminalSize(os.Stdout) }, Executable: self,
 	})
+}
+
+// wireshark is the program as one of Wireshark's capture programs.
+func wireshark(ctx context.Context) int {
+	program := extcap.Program{
+		Daemon: api.NewClient(socketPath()), Version: buildVersion(), Args: os.Args[1:], Out: os.Stdout,
+		Open: func(fifo string) (io.WriteCloser, error) { return os.OpenFile(fifo, os.O_WRONLY, 0) },
+	}
+	if err := program.Run(ctx); err != nil {
+		fmt.Fprintf(os.Stderr, "hostnat: %s\n", oneLine(err))
+		return exitRefused
+	}
+	return exitDone
 }
 
 // netavark is the program as a plugin of Podman's network program.

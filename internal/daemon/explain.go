@@ -51,6 +51,11 @@ func (s service) Recording(ctx context.Context, since time.Time) (model.Recordin
 	return s.kernel.Recording(ctx, since)
 }
 
+// Capture sends packets until ctx ends.
+func (s service) Capture(ctx context.Context, wish model.CaptureWish) (<-chan model.CaptureBatch, error) {
+	return s.kernel.Capture(ctx, wish)
+}
+
 func (s service) world(ctx context.Context) (explain.World, error) {
 	facts, err := s.kernel.Facts(ctx)
 	if err != nil {

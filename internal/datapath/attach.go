@@ -10,6 +10,8 @@ import (
 
 	"github.com/cilium/ebpf"
 	"github.com/cilium/ebpf/link"
+
+	"github.com/hostnat/hostnat/internal/datapath/kernel"
 )
 
 // Hook is one of the places where a program is attached. Its name is part of
@@ -37,28 +39,29 @@ type Attachment struct {
 	Hook      Hook
 }
 
+// program returns what is to be at a hook now.
 func (d *Datapath) program(h Hook) (*ebpf.Program, ebpf.AttachType) {
 	switch h {
 	case InsideIngress:
-		return d.objects.InsideIngress, ebpf.AttachTCXIngress
+		return d.packet.InsideIngress, ebpf.AttachTCXIngress
 	case BridgeIngress, PointToPointIngress:
-		return d.objects.BridgeIngress, ebpf.AttachTCXIngress
+		return d.packet.BridgeIngress, ebpf.AttachTCXIngress
 	case PortIngress:
-		return d.objects.PortIngress, ebpf.AttachTCXIngress
+		return d.packet.PortIngress, ebpf.AttachTCXIngress
 	case OutsideIngress:
-		return d.objects.OutsideIngress, ebpf.AttachTCXIngress
+		return d.packet.OutsideIngress, ebpf.AttachTCXIngress
 	case OutsideIngressL3:
-		return d.objects.OutsideIngressL3, ebpf.AttachTCXIngress
+		return d.packet.OutsideIngressL3, ebpf.AttachTCXIngress
 	case OutsideEgress:
-		return d.objects.OutsideEgress, ebpf.AttachTCXEgress
+		return d.packet.OutsideEgress, ebpf.AttachTCXEgress
 	case OutsideEgressL3:
-		return d.objects.OutsideEgressL3, ebpf.AttachTCXEgress
+		return d.packet.OutsideEgressL3, ebpf.AttachTCXEgress
 	case ReassemblyEnter:
-		return d.objects.ReassemblyEnter, ebpf.AttachTCXEgress
+		return d.packet.ReassemblyEnter, ebpf.AttachTCXEgress
 	case ReassemblyLeave:
-		return d.objects.ReassemblyLeave, ebpf.AttachTCXIngress
+		return d.packet.ReassemblyLeave, ebpf.AttachTCXIngress
 	case LoopbackEgress:
-		return d.objects.LoopbackEgress, ebpf.AttachTCXEgress
+		return d.packet.LoopbackEgress, ebpf.AttachTCXEgress
 	}
 	return nil, ebpf.AttachNone
 }
@@ -81,6 +84,8 @@ func (h Hook) anchor() link.Anchor {
 // Attach puts a program onto an interface, before other programs there, and
 // pins the link. If it is there already nothing happens.
 func (d *Datapath) Attach(a Attachment) error {
+	d.links.Lock()
+	defer d.links.Unlock()
 	program, attach := d.program(a.Hook)
 	if program == nil {
 		return fmt.Errorf("attaching to interface %d: no hook %q", a.Interface, a.Hook)
@@ -120,6 +125,12 @@ func (d *Datapath) alive(a Attachment) bool {
 
 // Detach takes a program off an interface.
 func (d *Datapath) Detach(a Attachment) error {
+	d.links.Lock()
+	defer d.links.Unlock()
+	return d.detach(a)
+}
+
+func (d *Datapath) detach(a Attachment) error {
 	if err := d.unpin(d.linkPath(a)); err != nil {
 		return fmt.Errorf("detaching %s from interface %d: %w", a.Hook, a.Interface, err)
 	}
@@ -130,7 +141,11 @@ func (d *Datapath) Detach(a Attachment) error {
 func (d *Datapath) Attachments() ([]Attachment, error) { return ListAttachments(d.dir) }
 
 // IsAttached reports whether a program is attached there.
-func (d *Datapath) IsAttached(a Attachment) bool { return d.alive(a) }
+func (d *Datapath) IsAttached(a Attachment) bool {
+	d.links.Lock()
+	defer d.links.Unlock()
+	return d.alive(a)
+}
 
 // ListAttachments lists what is pinned in dir, nothing if there is no data path.
 func ListAttachments(dir string) ([]Attachment, error) {
@@ -165,6 +180,26 @@ func (d *Datapath) updateLinks() error {
 	if err := renameLinks(d.dir, false); err != nil {
 		return err
 	}
+	if err := d.usePrograms(d.objects.PacketPrograms()); err != nil {
+		return errors.Join(err, renameLinks(d.dir, true))
+	}
+	return nil
+}
+
+// usePrograms switches every pinned link to other programs, or if one cannot be, none.
+func (d *Datapath) usePrograms(programs kernel.PacketPrograms) error {
+	d.links.Lock()
+	defer d.links.Unlock()
+	before := d.packet
+	d.packet = programs
+	err := d.switchLinks()
+	if err != nil {
+		d.packet = before
+	}
+	return err
+}
+
+func (d *Datapath) switchLinks() error {
 	list, err := d.Attachments()
 	if err != nil {
 		return err
@@ -173,7 +208,7 @@ func (d *Datapath) updateLinks() error {
 	for _, a := range list {
 		program, _ := d.program(a.Hook)
 		if program == nil || !d.alive(a) {
-			err = d.Detach(a)
+			err = d.detach(a)
 		} else {
 			var before *ebpf.Program
 			if before, err = d.updateLink(a, program); err == nil {
@@ -190,10 +225,7 @@ func (d *Datapath) updateLinks() error {
 		}
 		s.before.Close()
 	}
-	if err != nil {
-		return errors.Join(err, renameLinks(d.dir, true))
-	}
-	return nil
+	return err
 }
 
 // updateLink returns the program before, which the link does not keep any more.

@@ -26,6 +26,9 @@ type Datapath struct {
 
 	settings sync.Mutex // Apply and Watch both write to the one settings element
 
+	links  sync.Mutex            // over packet and what is attached: Capture changes these too
+	packet kernel.PacketPrograms // what is on the links: the objects' own, or observed ones
+
 	applied *applied // by Apply and ChangeMappings; nil: not known
 }
 

@@ -64,11 +64,14 @@ const (
 	twinBoot       = time.Second // how long the machine has been up when a world begins: nothing may reckon with a past
 )
 
-func newTwin(t testing.TB) *twin {
+func newTwin(t testing.TB) *twin { return newTwinOf(t, kernel.LoadSpec) }
+
+// newTwinOf is newTwin with the programs of an object.
+func newTwinOf(t testing.TB, programs func() (*ebpf.CollectionSpec, error)) *twin {
 	t.Helper()
 	topology := lab.StartTopology(t, 0)
 	w := &twin{host: topology.Host, bridges: make(map[uint32]uint32), buffer: make([]byte, 4096)}
-	check(t, w.load())
+	check(t, w.load(programs))
 	t.Cleanup(func() { w.dp.Close(); w.clock.Close() })
 	check(t, w.watch(t))
 	check(t, w.links())
@@ -89,8 +92,8 @@ func check(t testing.TB, err error) {
 
 // load loads the programs with maps of their own that are small enough to be
 // read after each packet.
-func (w *twin) load() error {
-	spec, err := kernel.LoadSpec()
+func (w *twin) load(programs func() (*ebpf.CollectionSpec, error)) error {
+	spec, err := programs()
 	if err != nil {
 		return err
 	}
@@ -105,7 +108,17 @@ func (w *twin) load() error {
 	}
 	w.dp = &Datapath{}
 	clock := w.clock.Rule(spec, make(map[string]*ebpf.Map))
-	return spec.LoadAndAssign(&w.dp.objects, &ebpf.CollectionOptions{MapReplacements: clock})
+	all, err := ebpf.NewCollectionWithOptions(spec, ebpf.CollectionOptions{MapReplacements: clock})
+	if err != nil {
+		return err
+	}
+	defer all.Close()                                         // of what is not assigned
+	if wanted := all.Maps["wanted_captures"]; wanted != nil { // they capture until the ring is full, and go on
+		if err := wanted.Put(uint32(0), &kernel.CaptureSettings{Until: ^uint64(0), Length: largestCapture}); err != nil {
+			return err
+		}
+	}
+	return all.Assign(&w.dp.objects)
 }
 
 func (w *twin) links() error {

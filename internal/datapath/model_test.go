@@ -12,6 +12,7 @@ import (
 
 	"pgregory.net/rapid"
 
+	"github.com/hostnat/hostnat/internal/datapath/kernel"
 	"github.com/hostnat/hostnat/internal/model"
 )
 
@@ -22,6 +23,16 @@ func TestModel(t *testing.T) {
 	t.Parallel()
 	fixed(t, 1500, 1)
 	w, count := newTwin(t), newTally()
+	rapid.Check(t, func(t *rapid.T) { w.check(t, count) })
+	t.Log(count)
+}
+
+// TestModelObserved: the programs that are on the links while somebody captures do the
+// same.
+func TestModelObserved(t *testing.T) {
+	t.Parallel()
+	fixed(t, 300, 3)
+	w, count := newTwinOf(t, kernel.LoadObservedSpec), newTally()
 	rapid.Check(t, func(t *rapid.T) { w.check(t, count) })
 	t.Log(count)
 }

@@ -27,6 +27,7 @@ type Kernel struct {
 	log      *slog.Logger
 	datapath *datapath.Datapath
 	events   eventBus
+	captures captures
 	links    *linkCache
 	refused  map[netip.Addr]refusal // external addresses that another machine has; Apply's alone
 	made     *made                  // by the last Apply, and Change since; nil: it did not work. Theirs alone

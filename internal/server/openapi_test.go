@@ -66,6 +66,7 @@ var schemaTypes = map[string]any{
 	"FieldChange": api.FieldChange{}, "ExportedConfiguration": api.ExportedConfiguration{},
 	"Port": api.Port{}, "EndedSessions": api.EndedSessions{}, "History": api.History{}, "Failure": api.Failure{}, "Drop": api.Drop{}, "EndedSession": api.EndedSession{},
 	"Clients": api.Clients{}, "Binding": api.Binding{}, "Session": api.Session{}, "Event": api.Event{},
+	"CapturedPacket": api.CapturedPacket{}, "PacketSide": api.PacketSide{}, "PacketSession": api.PacketSession{},
 }
 
 func parsed(t *testing.T) openAPI {
@@ -228,6 +229,10 @@ func responseType(rt route) string {
 	switch rt.out.(type) {
 	case stream:
 		return "stream of Event"
+	case packetStream:
+		return "stream of CapturedPacket"
+	case captureFile:
+		return "file"
 	case plainText:
 		return "text"
 	case map[string]any:
@@ -253,6 +258,9 @@ func responseOf(op operation) string {
 		}
 		if _, ok := r.Content["text/plain"]; ok {
 			return "text"
+		}
+		if _, ok := r.Content[api.PcapNG]; ok {
+			return "file"
 		}
 		return r.Content["application/json"].Schema.describe()
 	}

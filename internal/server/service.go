@@ -90,6 +90,9 @@ type Service interface {
 	Recording(ctx context.Context, since time.Time) (model.Recording, error)
 	// Watch sends events until ctx ends; then the channel is closed.
 	Watch(ctx context.Context) (<-chan event.Event, error)
+	// Capture sends packets as they come and as they go on, until ctx ends; then the
+	// channel is closed. More may come than is wished for.
+	Capture(ctx context.Context, wish model.CaptureWish) (<-chan model.CaptureBatch, error)
 	// Down removes everything from the kernel and keeps the configuration.
 	Down(ctx context.Context) error
 	// Restore decides which configuration is used, where nobody has decided yet.

@@ -3,6 +3,7 @@ package kernel
 import (
 	"fmt"
 	"maps"
+	"reflect"
 	"regexp"
 	"slices"
 	"strconv"
@@ -125,15 +126,52 @@ func (f *function) stack() int {
 
 func stackOf(f *function) int { return (f.stack() + stackUnit - 1) / stackUnit * stackUnit }
 
+// TestUnwatchedCostsNothing: the programs that packets meet while nobody captures have
+// not one instruction for it. Those of the other object all have.
+func TestUnwatchedCostsNothing(t *testing.T) {
+	t.Parallel()
+	plain, err := LoadSpec()
+	if err != nil {
+		t.Fatal(err)
+	}
+	observed, err := loadObserved()
+	if err != nil {
+		t.Fatal(err)
+	}
+	captures := func(p *ebpf.ProgramSpec) bool {
+		return slices.ContainsFunc(p.Instructions, func(i asm.Instruction) bool { return slices.Contains(observedOnly, i.Reference()) })
+	}
+	for name, p := range plain.Programs {
+		if captures(p) {
+			t.Errorf("%s captures", name)
+		}
+		if _, is := reflect.TypeFor[PacketPrograms]().FieldByNameFunc(func(field string) bool {
+			f, _ := reflect.TypeFor[PacketPrograms]().FieldByName(field)
+			return f.Tag.Get("ebpf") == name
+		}); is && !captures(observed.Programs[name]) {
+			t.Errorf("%s of the second object does not capture", name)
+		}
+	}
+}
+
 // TestStackAndFrames prints how much of the stack and of the call frames each
 // program needs at worst, and fails above what we allow. That the reckoning is
 // the verifier's is checked against what that says of each function.
 func TestStackAndFrames(t *testing.T) {
 	t.Parallel()
-	spec, err := LoadSpec()
-	if err != nil {
-		t.Fatal(err)
+	for name, load := range map[string]func() (*ebpf.CollectionSpec, error){"plain": LoadSpec, "observed": loadObserved} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			spec, err := load()
+			if err != nil {
+				t.Fatal(err)
+			}
+			checkStacks(t, spec)
+		})
 	}
+}
+
+func checkStacks(t *testing.T, spec *ebpf.CollectionSpec) {
 	for _, m := range spec.Maps {
 		if m.Type != ebpf.RingBuf {
 			m.MaxEntries = min(m.MaxEntries, 1024) // they are not used

@@ -2,7 +2,6 @@ package kernel
 
 import (
 	"fmt"
-	"maps"
 
 	"github.com/cilium/ebpf"
 )
@@ -40,12 +39,5 @@ func dryRunOptions(spec *ebpf.CollectionSpec, tables map[string]*ebpf.Map) (*ebp
 	if err := spec.Variables["dry_run"].Set(true); err != nil {
 		return nil, fmt.Errorf("setting the data path's dry_run: %w", err)
 	}
-	shared := maps.Clone(tables)
-	for _, name := range ownTables {
-		delete(shared, name)
-	}
-	for name, m := range shared {
-		spec.Maps[name].MaxEntries = m.MaxEntries()
-	}
-	return &ebpf.CollectionOptions{MapReplacements: shared}, nil
+	return &ebpf.CollectionOptions{MapReplacements: sharedTables(spec, tables, ownTables)}, nil
 }

@@ -31,6 +31,8 @@ type Service struct {
 	Warned []string
 	// Events is what each watcher gets, at once.
 	Events []event.Event
+	// Captured is what each capture gets, at once.
+	Captured model.CaptureBatch
 
 	mu        sync.Mutex
 	nats      []model.NAT

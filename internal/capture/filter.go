@@ -1,0 +1,159 @@
+package capture
+
+import (
+	"net/netip"
+
+	"golang.org/x/net/bpf"
+
+	"github.com/hostnat/hostnat/internal/model"
+)
+
+// Filter selects packets. It looks at both sides of the NAT: what a packet was when it
+// came, and what it is as it goes on. A part of it holds if it holds on either side.
+type Filter struct {
+	root    expression // nil: it selects all
+	program *bpf.VM    // nil: none; it has to accept one side as well
+}
+
+// view is a packet with what its headers say on both sides.
+type view struct {
+	packet *model.CapturedPacket
+	sides  [2]Headers
+}
+
+type expression interface {
+	holds(v *view) bool
+}
+
+type (
+	both   struct{ a, b expression }
+	either struct{ a, b expression }
+	not    struct{ a expression }
+)
+
+func (e both) holds(v *view) bool   { return e.a.holds(v) && e.b.holds(v) }
+func (e either) holds(v *view) bool { return e.a.holds(v) || e.b.holds(v) }
+func (e not) holds(v *view) bool    { return !e.a.holds(v) }
+
+// ofSide is what holds on one side of a NAT.
+type ofSide func(h *Headers) bool
+
+func (f ofSide) holds(v *view) bool { return f(&v.sides[0]) || f(&v.sides[1]) }
+
+// ofPacket is what holds of a packet as a whole.
+type ofPacket func(p *model.CapturedPacket) bool
+
+func (f ofPacket) holds(v *view) bool { return f(v.packet) }
+
+// direction says which end of a packet is meant.
+type direction int
+
+const (
+	anyEnd direction = iota
+	sourceEnd
+	destinationEnd
+	bothEnds
+)
+
+func (d direction) of(source, destination bool) bool {
+	switch d {
+	case sourceEnd:
+		return source
+	case destinationEnd:
+		return destination
+	case bothEnds:
+		return source && destination
+	}
+	return source || destination
+}
+
+// prefixes is an end's address.
+type inPrefix struct {
+	direction direction
+	prefix    netip.Prefix
+	types     []uint16 // EtherTypes; nil: any
+}
+
+func (e inPrefix) holds(v *view) bool {
+	return ofSide(func(h *Headers) bool {
+		return isType(h.EtherType, e.types) && e.direction.of(e.prefix.Contains(h.From), e.prefix.Contains(h.To))
+	}).holds(v)
+}
+
+// ofProtocol is what an IP header says of its payload.
+type ofProtocol struct {
+	protocol uint8
+	types    []uint16 // EtherTypes
+}
+
+func (e ofProtocol) holds(v *view) bool {
+	return ofSide(func(h *Headers) bool { return isType(h.EtherType, e.types) && h.Protocol == e.protocol }).holds(v)
+}
+
+// onPorts is an end's port.
+type onPorts struct {
+	direction   direction
+	protocol    uint8 // 0: any that has ports
+	first, last uint16
+}
+
+func (e onPorts) holds(v *view) bool {
+	return ofSide(func(h *Headers) bool {
+		if !h.HasPorts || e.protocol != 0 && e.protocol != h.Protocol {
+			return false
+		}
+		in := func(port uint16) bool { return e.first <= port && port <= e.last }
+		return e.direction.of(in(h.FromPort), in(h.ToPort))
+	}).holds(v)
+}
+
+func isType(t uint16, among []uint16) bool {
+	for _, a := range among {
+		if a == t {
+			return true
+		}
+	}
+	return among == nil
+}
+
+// Selects reports whether the filter selects a packet.
+func (f Filter) Selects(p *model.CapturedPacket, r *Reader) bool {
+	if f.program != nil && !f.accepts(p.Came) && !f.accepts(p.Went) {
+		return false
+	}
+	if f.root == nil {
+		return true
+	}
+	v := view{packet: p, sides: [2]Headers{r.Read(p.Came, p.Ethernet), r.Read(p.Went, p.WentEthernet())}}
+	return f.root.holds(&v)
+}
+
+// Wish is what every packet that the filter selects has, as far as the data path can
+// look for it.
+func (f Filter) Wish() (w model.CaptureWish) {
+	narrow(f.root, &w)
+	return w
+}
+
+func narrow(e expression, w *model.CaptureWish) {
+	switch e := e.(type) {
+	case both:
+		narrow(e.a, w)
+		narrow(e.b, w)
+	case inPrefix:
+		if e.prefix.Addr().Is4() && !w.Prefix.IsValid() {
+			w.Prefix = e.prefix
+		}
+	case onPorts:
+		if e.first == e.last && w.Port == 0 {
+			w.Port = e.first
+		}
+		if e.protocol != 0 {
+			w.Protocol = model.Protocol(e.protocol)
+		}
+	case ofProtocol:
+		if e.protocol != 0 && w.Protocol == 0 {
+			w.Protocol = model.Protocol(e.protocol)
+		}
+	}
+}

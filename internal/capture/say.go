@@ -1,0 +1,102 @@
+package capture
+
+import (
+	"fmt"
+	"net/netip"
+	"strings"
+
+	"github.com/hostnat/hostnat/internal/model"
+)
+
+// Comment says what became of a packet, and of whom it was: "sent; c1; nat default;
+// tcp 172.16.1.2:40000 203.0.113.1:4711 198.51.100.7:443 established".
+func Comment(p *model.CapturedPacket) string {
+	parts := []string{fate(p)}
+	if p.Endpoint != "" {
+		parts = append(parts, "from "+p.Endpoint)
+	}
+	if s := p.Session; s != nil {
+		if s.Endpoint != "" && s.Endpoint != p.Endpoint {
+			parts = append(parts, "of "+s.Endpoint)
+		}
+		if p.Target != "" {
+			parts = append(parts, "to "+p.Target)
+		}
+		text := fmt.Sprintf("session %s %s %s %s", s.Protocol, s.Internal, s.External, s.Remote)
+		if s.Protocol == model.TCP {
+			text += " " + s.State.String()
+		}
+		parts = append(parts, text, "nat "+s.NAT)
+	}
+	return strings.Join(parts, "; ")
+}
+
+func fate(p *model.CapturedPacket) string {
+	text := string(p.Verdict)
+	if p.Verdict == model.VerdictDropped {
+		text += ": " + p.Reason
+		if p.Told {
+			text += ", its sender was told"
+		}
+	}
+	return text
+}
+
+// Short says it in a line, with both sides of the NAT.
+func Short(p *model.CapturedPacket, r *Reader) string {
+	came := r.Read(p.Came, p.Ethernet)
+	line := fmt.Sprintf("%s %s %s", p.Link, sideText(came), lengthText(p.CameLength))
+	if p.Verdict == model.VerdictSent {
+		if went := r.Read(p.Went, p.WentEthernet()); sideText(went) != sideText(came) {
+			line += " as " + sideText(went)
+		}
+	}
+	return line + "  " + Comment(p)
+}
+
+func lengthText(bytes int) string { return fmt.Sprintf("%d bytes", bytes) }
+
+// Ends are the packet's addresses, with its ports if it has any.
+func (h Headers) Ends() (from, to string) {
+	if h.HasPorts {
+		return netip.AddrPortFrom(h.From, h.FromPort).String(), netip.AddrPortFrom(h.To, h.ToPort).String()
+	}
+	return h.From.String(), h.To.String()
+}
+
+func sideText(h Headers) string {
+	if !h.From.IsValid() {
+		return fmt.Sprintf("type 0x%04x", h.EtherType)
+	}
+	from, to := h.Ends()
+	text := fmt.Sprintf("%s %s → %s", protocolText(h), from, to)
+	if h.Protocol == 6 && h.HasPorts {
+		text += " " + flagText(h.TCPFlags)
+	}
+	return text
+}
+
+func protocolText(h Headers) string {
+	switch {
+	case h.EtherType == arp[0]:
+		return "arp"
+	case h.HasICMP:
+		return fmt.Sprintf("icmp %d/%d", h.ICMPType, h.ICMPCode)
+	}
+	for name, p := range protocols {
+		if p.protocol != 0 && p.protocol == h.Protocol {
+			return name
+		}
+	}
+	return fmt.Sprintf("protocol %d", h.Protocol)
+}
+
+func flagText(bits uint8) string {
+	var list []string
+	for i, name := range tcpFlags {
+		if bits&(1<<i) != 0 {
+			list = append(list, name)
+		}
+	}
+	return "[" + strings.Join(list, ",") + "]"
+}

@@ -1,0 +1,50 @@
+package model
+
+import (
+	"net/netip"
+	"time"
+)
+
+// CaptureWish is what the data path leaves out of a capture by itself. What is zero
+// does not matter; more may come than is wished for.
+type CaptureWish struct {
+	Length   int // bytes of a packet at most; 0: all, as far as 65,536
+	Protocol Protocol
+	Prefix   netip.Prefix // IPv4, of either end, before or after translation
+	Port     uint16       // of either end, before or after translation
+}
+
+// CapturedPacket is a packet as it came to one of the data path's programs and as it
+// went on.
+type CapturedPacket struct {
+	Time               time.Time
+	ID                 uint64 // the packet's own; another program that it meets has another
+	Program            string // "inside_ingress"
+	Link               string // at which it was
+	Network            string // that it came from; empty: from outside
+	Endpoint           string // that sent it; empty: none that is known
+	FromOutside        bool
+	Ethernet           bool // its frames have an Ethernet header; else they begin with the IP header
+	Verdict            Verdict
+	Code               int32    // the verdict as the kernel has it: TC_ACT_SHOT is 2
+	Reason             string   // of a drop
+	Told               bool     // it was dropped, and what went on is an answer to its sender
+	Session            *Session // that it belongs to, as it was then; nil: none
+	Target             string   // the endpoint at the session's other end, if both are inside
+	CameLength, Length int      // bytes of the frame, as it came and as it went on
+	Came, Went         []byte   // as much of these as was kept
+}
+
+// WentEthernet reports whether the frame as it went on has an Ethernet header: what comes
+// by a link without gets one on its way to an endpoint.
+func (p *CapturedPacket) WentEthernet() bool { return p.Ethernet || p.Length > p.CameLength }
+
+// GoesOn reports whether anything goes on: the packet, or an answer to its sender.
+func (p *CapturedPacket) GoesOn() bool { return p.Verdict != VerdictDropped || p.Told }
+
+// CaptureBatch is packets in the order in which they were captured, and how many others
+// were lost since the batch before, for want of room.
+type CaptureBatch struct {
+	Packets []CapturedPacket
+	Lost    uint64
+}

@@ -1,0 +1,198 @@
+package reconcile
+
+import (
+	"context"
+	"sync"
+	"time"
+
+	"github.com/hostnat/hostnat/internal/datapath"
+	"github.com/hostnat/hostnat/internal/model"
+)
+
+// captureBuffer is how many batches a slow reader may be behind; then it misses some
+// rather than hold up the others.
+const captureBuffer = 64
+
+// captures gives the one ring of captured packets to any number of readers. The
+// programs that fill it are on the links only while there is one.
+type captures struct {
+	opening sync.Mutex // one reader joins at a time: the first has to wait until the programs are there
+
+	mu      sync.Mutex
+	readers map[*captureReader]bool
+	stop    context.CancelFunc // nil: the programs are not there
+	done    chan struct{}      // closed when they are off the links again
+}
+
+type captureReader struct {
+	wish    model.CaptureWish
+	batches chan model.CaptureBatch
+	lost    uint64 // packets that it was not told of yet
+}
+
+// Capture sends packets from now on until ctx ends; then the channel is closed. More
+// may come than is wished for.
+func (k *Kernel) Capture(ctx context.Context, wish model.CaptureWish) (<-chan model.CaptureBatch, error) {
+	r := &captureReader{wish: wish, batches: make(chan model.CaptureBatch, captureBuffer)}
+	if err := k.captures.join(r, k.openCapture); err != nil {
+		return nil, err
+	}
+	context.AfterFunc(ctx, func() { k.captures.leave(r) })
+	return r.batches, nil
+}
+
+// openCapture returns what reads packets until its context ends.
+func (k *Kernel) openCapture(wish model.CaptureWish) (func(context.Context), error) {
+	c, err := k.datapath.OpenCapture(wish)
+	if err != nil {
+		return nil, err
+	}
+	return func(ctx context.Context) {
+		if err := c.Run(ctx, k.captures.wish, k.captureSender(ctx)); err != nil {
+			k.log.Error("reading captured packets", "error", err)
+		}
+		if err := c.Close(); err != nil {
+			k.log.Error("ending a capture", "error", err)
+		}
+	}, nil
+}
+
+// captureSender returns what sends captured packets to all readers, with names. It is
+// called by one goroutine.
+func (k *Kernel) captureSender(ctx context.Context) func([]datapath.Captured, uint64) {
+	var byIndex map[uint32]string
+	var read time.Time
+	return func(packets []datapath.Captured, lost uint64) {
+		if time.Since(read) > linkMemory {
+			if links, err := k.links.look(ctx); err == nil { // else they have their numbers
+				byIndex, read = linkNames(links), time.Now()
+			}
+		}
+		names, batch := k.lastNames(), model.CaptureBatch{Packets: make([]model.CapturedPacket, len(packets)), Lost: lost}
+		for i := range packets {
+			batch.Packets[i] = names.captured(&packets[i], byIndex)
+		}
+		k.captures.send(batch)
+	}
+}
+
+func (n names) captured(c *datapath.Captured, links map[uint32]string) model.CapturedPacket {
+	out := model.CapturedPacket{
+		Time: c.Time, ID: c.ID, Program: c.Program, Link: linkName(links, c.Interface), FromOutside: c.FromOutside,
+		Ethernet: c.Ethernet, Verdict: c.Verdict, Code: c.Code, Told: c.Told,
+		CameLength: c.CameLength, Length: c.Length, Came: c.Came, Went: c.Went,
+	}
+	if c.Verdict == model.VerdictDropped {
+		out.Reason = c.Reason.String()
+	}
+	if c.Session != nil {
+		s := n.session(*c.Session)
+		out.Session = &s
+	}
+	if c.FarSession != nil {
+		out.Target = n.endpoint(c.FarSession.Compartment, c.FarSession.Internal.Addr())
+	}
+	if !c.FromOutside {
+		out.Network = n.networks[c.Network]
+		if e, is := n.attached[out.Link]; is { // whatever address the packet bears
+			out.Endpoint = e.Name
+		} else if out.Session != nil {
+			out.Endpoint = out.Session.Endpoint
+		}
+	}
+	return out
+}
+
+// join adds a reader. For the first one, open puts the programs onto the links.
+func (c *captures) join(r *captureReader, open func(model.CaptureWish) (func(context.Context), error)) error {
+	c.opening.Lock()
+	defer c.opening.Unlock()
+	if c.add(r, nil, nil) {
+		return nil
+	}
+	if c.done != nil { // written with opening held alone
+		<-c.done
+	}
+	run, err := open(r.wish)
+	if err != nil {
+		return err
+	}
+	ctx, stop := context.WithCancel(context.Background())
+	done := make(chan struct{})
+	c.add(r, stop, done)
+	go func() {
+		defer close(done)
+		run(ctx)
+		c.end()
+	}()
+	return nil
+}
+
+// add adds a reader to what runs already, or to what begins to: with stop.
+func (c *captures) add(r *captureReader, stop context.CancelFunc, done chan struct{}) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if stop != nil {
+		c.stop, c.done = stop, done
+	}
+	if c.stop == nil {
+		return false
+	}
+	if c.readers == nil {
+		c.readers = make(map[*captureReader]bool)
+	}
+	c.readers[r] = true
+	return true
+}
+
+func (c *captures) leave(r *captureReader) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if !c.readers[r] {
+		return
+	}
+	delete(c.readers, r)
+	close(r.batches)
+	if len(c.readers) == 0 && c.stop != nil {
+		c.stop()
+		c.stop = nil
+	}
+}
+
+// end closes what is left: the ring cannot be read any more.
+func (c *captures) end() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for r := range c.readers {
+		close(r.batches)
+	}
+	clear(c.readers)
+	c.stop = nil
+}
+
+// wish is what all readers wish for together.
+func (c *captures) wish() model.CaptureWish {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if len(c.readers) == 1 {
+		for r := range c.readers {
+			return r.wish
+		}
+	}
+	return model.CaptureWish{}
+}
+
+func (c *captures) send(batch model.CaptureBatch) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for r := range c.readers {
+		b := batch
+		b.Lost += r.lost
+		select {
+		case r.batches <- b:
+			r.lost = 0
+		default:
+			r.lost += batch.Lost + uint64(len(batch.Packets))
+		}
+	}
+}

@@ -1,0 +1,241 @@
+package test
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net/netip"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/cilium/ebpf/link"
+	"github.com/gopacket/gopacket"
+	"github.com/gopacket/gopacket/layers"
+	"github.com/gopacket/gopacket/pcapgo"
+
+	"github.com/hostnat/hostnat/api"
+	"github.com/hostnat/hostnat/dev/lab"
+)
+
+// recorded is a capture that is going on.
+type recorded struct {
+	mu    sync.Mutex
+	bytes bytes.Buffer
+	ended chan struct{}
+	end   context.CancelFunc
+}
+
+// capture begins a capture. It has begun when this returns.
+func (h *host) capture(o api.CaptureOptions) *recorded {
+	h.t.Helper()
+	ctx, cancel := context.WithCancel(h.t.Context())
+	from, err := h.Capture(ctx, o)
+	if err != nil {
+		h.t.Fatal(err)
+	}
+	r := &recorded{ended: make(chan struct{}), end: cancel}
+	go func() {
+		defer close(r.ended)
+		defer from.Close()
+		_, _ = io.Copy(r, from)
+	}()
+	h.t.Cleanup(func() { cancel(); <-r.ended })
+	return r
+}
+
+func (r *recorded) Write(part []byte) (int, error) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.bytes.Write(part)
+}
+
+// block is a packet's side in a file.
+type block struct {
+	ID       uint64
+	At       string // the interface
+	Out      bool
+	Verdict  []byte
+	Comment  string
+	From, To string
+	Flags    string
+	Payload  string
+}
+
+// blocks are those that have come so far.
+func (r *recorded) blocks(t *testing.T) []block {
+	t.Helper()
+	r.mu.Lock()
+	file := slices.Clone(r.bytes.Bytes())
+	r.mu.Unlock()
+	reader, err := pcapgo.NewNgReader(bytes.NewReader(file), pcapgo.NgReaderOptions{WantMixedLinkType: true})
+	if err != nil {
+		return nil // it has just begun
+	}
+	var list []block
+	for {
+		data, info, options, err := reader.ReadPacketDataWithOptions()
+		if err != nil {
+			if !errors.Is(err, io.EOF) && !errors.Is(err, io.ErrUnexpectedEOF) {
+				t.Errorf("the file is damaged: %v", err)
+			}
+			return list
+		}
+		at, err := reader.Interface(info.InterfaceIndex)
+		if err != nil {
+			t.Fatal(err)
+		}
+		b := block{At: at.Name, Comment: strings.Join(options.Comments, " ")}
+		if options.PacketID != nil {
+			b.ID = *options.PacketID
+		}
+		if options.Flags != nil {
+			b.Out = options.Flags.Direction == pcapgo.NgEpbFlagDirectionOutbound
+		}
+		for _, v := range options.Verdicts {
+			b.Verdict = v.Data
+		}
+		b.read(data, at.LinkType)
+		list = append(list, b)
+	}
+}
+
+func (b *block) read(data []byte, link layers.LinkType) {
+	packet := gopacket.NewPacket(data, link, gopacket.Default)
+	ip, ok := packet.Layer(layers.LayerTypeIPv4).(*layers.IPv4)
+	if !ok {
+		return
+	}
+	b.From, b.To = ip.SrcIP.String(), ip.DstIP.String()
+	if tcp, ok := packet.Layer(layers.LayerTypeTCP).(*layers.TCP); ok {
+		from, to := netip.MustParseAddr(b.From), netip.MustParseAddr(b.To)
+		b.From, b.To = netip.AddrPortFrom(from, uint16(tcp.SrcPort)).String(), netip.AddrPortFrom(to, uint16(tcp.DstPort)).String()
+		if tcp.SYN {
+			b.Flags += "syn"
+		}
+		b.Payload = string(tcp.Payload)
+	}
+}
+
+// wait waits until a pair of blocks is there that holds.
+func (r *recorded) wait(h *host, what string, holds func(came block, went *block) bool) (came block, went *block) {
+	h.t.Helper()
+	h.waitFor(20*time.Second, what, func() bool {
+		list := r.blocks(h.t)
+		for i := range list {
+			if came = list[i]; came.Out {
+				continue
+			}
+			went = nil
+			if i+1 < len(list) && list[i+1].Out && list[i+1].ID == came.ID {
+				went = &list[i+1]
+			}
+			if holds(came, went) {
+				return true
+			}
+		}
+		return false
+	})
+	return came, went
+}
+
+// TestCaptureHasBothSides: a connection's packets are in the file as they came and as
+// they went on, under one id, with the verdict and whose they are; refused ones too.
+func TestCaptureHasBothSides(t *testing.T) {
+	h := startHost(t)
+	r := h.capture(api.CaptureOptions{})
+	conn := h.dialOut()
+	defer conn.Close()
+	if _, err := conn.Write([]byte("what is sent")); err != nil {
+		t.Fatal(err)
+	}
+	inside, remote := conn.LocalAddr().String(), lab.RemoteAddress+":7"
+	_, went := r.wait(h, "the SYN on both sides", func(came block, went *block) bool {
+		return came.From == inside && came.To == remote && came.Flags == "syn" && went != nil && strings.HasPrefix(went.From, lab.HostAddress+":")
+	})
+	external := went.From
+	if want := "sent; from c1; session tcp " + inside + " " + external + " " + remote + " internal-syn; nat default"; went.Comment != want {
+		t.Errorf("comment %q, want %q", went.Comment, want)
+	}
+	if !strings.HasSuffix(went.At, " inside_ingress out") || !bytes.Equal(went.Verdict, []byte{7, 0, 0, 0, 0, 0, 0, 0}) {
+		t.Errorf("at %q with verdict %v", went.At, went.Verdict)
+	}
+	r.wait(h, "what was sent, on both sides", func(came block, went *block) bool {
+		return came.Payload == "what is sent" && went != nil && went.From == external && went.Payload == came.Payload
+	})
+	r.wait(h, "the answer on both sides", func(came block, went *block) bool {
+		return came.From == remote && came.To == external && went != nil && went.To == inside
+	})
+	_, _ = h.inside.Dial(t.Context(), "tcp", "169.254.1.1:80")
+	came, went := r.wait(h, "what is refused", func(came block, _ *block) bool { return came.To == "169.254.1.1:80" })
+	if went == nil || went.To != "172.16.1.2" || !strings.Contains(came.Comment, "dropped: ") || !strings.Contains(came.Comment, "its sender was told") {
+		t.Errorf("refused: %+v, told: %+v", came, went)
+	}
+}
+
+// TestCaptureSelects: filters count on both sides, and the kernel's part of them loses
+// nothing; after the last capture the programs are those of before.
+func TestCaptureSelects(t *testing.T) {
+	h := startHost(t)
+	before := h.programs()
+	conn := h.dialOut()
+	defer conn.Close()
+	inside, remote := conn.LocalAddr().String(), lab.RemoteAddress+":7"
+	sessions, err := h.Sessions(t.Context(), api.Filter{Endpoint: "c1"})
+	if err != nil || len(sessions) != 1 {
+		t.Fatalf("%+v, %v", sessions, err)
+	}
+	external := sessions[0].External.String()
+	other := h.dialOutTo(":9")
+	defer other.Close()
+	for _, filter := range []string{
+		"host 172.16.1.2 and tcp dst port 7", "src 172.16.1.2 and port " + external[len(lab.HostAddress)+1:],
+		"session " + external, "endpoint c1 and not port 9 and dst host " + lab.RemoteAddress, "network web and verdict sent and port 7",
+		"net 203.0.113.0/24 and tcp and flags psh,-syn and not port 9",
+	} {
+		r := h.capture(api.CaptureOptions{Filter: filter})
+		for _, c := range []io.Writer{other, conn} {
+			if _, err := c.Write([]byte(filter)); err != nil {
+				t.Fatal(err)
+			}
+		}
+		r.wait(h, filter, func(came block, went *block) bool {
+			return came.From == inside && came.To == remote && came.Payload == filter && went != nil && went.From == external
+		})
+		for _, b := range r.blocks(t) {
+			if strings.HasSuffix(b.To, ":9") || strings.HasSuffix(b.From, ":9") {
+				t.Errorf("%s: selected %+v", filter, b)
+			}
+		}
+		r.end()
+		<-r.ended
+	}
+	h.waitFor(20*time.Second, "the programs of before", func() bool { return slices.Equal(before, h.programs()) })
+}
+
+// programs are the numbers of the programs on all links.
+func (h *host) programs() (list []string) {
+	h.t.Helper()
+	pins, err := filepath.Glob(filepath.Join(h.dir, "run", "bpf", "links", "*"))
+	if err != nil || len(pins) == 0 {
+		h.t.Fatal(pins, err)
+	}
+	for _, pin := range pins {
+		l, err := link.LoadPinnedLink(pin, nil)
+		if err != nil {
+			h.t.Fatal(err)
+		}
+		info, err := l.Info()
+		if err != nil {
+			h.t.Fatal(err)
+		}
+		list = append(list, fmt.Sprint(filepath.Base(pin), " ", info.Program))
+		_ = l.Close()
+	}
+	return list
+}
