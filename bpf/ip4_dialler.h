@@ -86,7 +86,9 @@ struct ip6_headers {
 /*
  * An answer to a program that dialled by IPv6: the same addresses in an IPv6
  * header, and in a fragment header if it is a piece of one (RFC 7915 section 4.1).
- * UDP needs a checksum there (RFC 8200 section 8.1).
+ * UDP needs a checksum there (RFC 8200 section 8.1). One without is not read
+ * again for it, as it goes no further than to a socket of this host: that is told
+ * that the checksum was found right. The pieces of one have to say so all alike.
  */
 NOINLINE int answer_by_ip6(struct __sk_buff *skb, struct flow *flow)
 {
@@ -112,13 +114,15 @@ NOINLINE int answer_by_ip6(struct __sk_buff *skb, struct flow *flow)
 	__u32 check = udp ? __builtin_offsetof(struct udphdr, check) : __builtin_offsetof(struct tcphdr, check);
 	__u32 l4 = sizeof(struct ethhdr) + (piece ? sizeof(headers) : sizeof(headers.ip));
 	__be16 protocol = htons(ETH_P_IPV6);
-	__u16 sum = 0;
+	__u16 sum = 0, any = 0xffff;
 	__s64 difference;
+	bool blank;
 
 	if (packet->l4 - packet->l3 != sizeof(struct iphdr))
 		return drop(flow, REASON_FRAGMENT);
-	if (udp && first && (bpf_skb_load_bytes(skb, packet->l4 + check, &sum, sizeof(sum)) || !sum))
+	if (udp && first && bpf_skb_load_bytes(skb, packet->l4 + check, &sum, sizeof(sum)))
 		return drop(flow, REASON_TRANSLATE);
+	blank = udp && first && !sum;
 	difference = bpf_csum_diff(before, sizeof(before), (void *)&headers.ip.source, 2 * sizeof(headers.ip.source), 0);
 	if (difference < 0 || bpf_skb_change_proto(skb, htons(ETH_P_IPV6), 0) ||
 	    bpf_skb_store_bytes(skb, __builtin_offsetof(struct ethhdr, protocol), &protocol, sizeof(protocol), 0) ||
@@ -126,8 +130,11 @@ NOINLINE int answer_by_ip6(struct __sk_buff *skb, struct flow *flow)
 	    (piece && (bpf_skb_adjust_room(skb, sizeof(headers.fragment), BPF_ADJ_ROOM_NET, 0) ||
 		       bpf_skb_store_bytes(skb, sizeof(struct ethhdr) + sizeof(headers.ip), &headers.fragment,
 					   sizeof(headers.fragment), 0))) ||
-	    (first && bpf_l4_csum_replace(skb, l4 + check, 0, difference, BPF_F_PSEUDO_HDR | (udp ? BPF_F_MARK_MANGLED_0 : 0))))
+	    (blank && bpf_skb_store_bytes(skb, l4 + check, &any, sizeof(any), 0)) ||
+	    (first && !blank && bpf_l4_csum_replace(skb, l4 + check, 0, difference, BPF_F_PSEUDO_HDR | (udp ? BPF_F_MARK_MANGLED_0 : 0))))
 		return drop(flow, REASON_TRANSLATE);
+	if (unlikely(blank) || (udp && !first))
+		bpf_csum_level(skb, BPF_CSUM_LEVEL_INC);
 	return deliver_to_dialler(skb, LOOPBACK_ADDRESS, 0);
 }
 

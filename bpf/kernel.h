@@ -51,6 +51,7 @@ enum { BPF_ANY = 0, BPF_NOEXIST = 1, BPF_EXIST = 2 };
 enum { BPF_F_NO_PREALLOC = 1 };
 enum { BPF_F_INGRESS = 1 };
 enum { BPF_F_PSEUDO_HDR = 1 << 4, BPF_F_MARK_MANGLED_0 = 1 << 5 };
+enum { BPF_CSUM_LEVEL_INC = 1 }; /* found right once more */
 enum { BPF_FIB_LOOKUP_DIRECT = 1 << 0, BPF_FIB_LOOKUP_SKIP_NEIGH = 1 << 2, BPF_FIB_LOOKUP_TBID = 1 << 3 };
 enum { BPF_FIB_LOOKUP_SRC = 1 << 4 }; /* Linux 6.7 */
 enum {
@@ -150,6 +151,7 @@ static long (*const bpf_clone_redirect)(struct __sk_buff *, __u32 ifindex, __u64
 static long (*const bpf_redirect)(__u32 ifindex, __u64 flags) = (void *)23;
 static long (*const bpf_skb_load_bytes)(const void *, __u32 offset, void *to, __u32 size) = (void *)26;
 static __s64 (*const bpf_csum_diff)(const __be32 *from, __u32 from_size, const __be32 *to, __u32 to_size, __u32 seed) = (void *)28;
+static long (*const bpf_csum_level)(struct __sk_buff *, __u64 level) = (void *)135;
 static long (*const bpf_skb_change_proto)(struct __sk_buff *, __be16 protocol, __u64 flags) = (void *)31;
 static struct bpf_sock *(*const bpf_sk_fullsock)(struct bpf_sock *) = (void *)95;
 static long (*const bpf_skb_change_tail)(struct __sk_buff *, __u32 size, __u64 flags) = (void *)38;

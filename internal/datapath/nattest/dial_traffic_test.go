@@ -4,10 +4,12 @@ import (
 	"bytes"
 	"context"
 	"crypto/rand"
+	"encoding/binary"
 	"errors"
 	"io"
 	"net"
 	"net/netip"
+	"strings"
 	"testing"
 	"time"
 
@@ -218,4 +220,41 @@ func TestManyDiallersAtOnce(t *testing.T) {
 
 func toEndpoint(p model.Protocol, external string, port uint16) datapath.Mapping {
 	return dptest.Mapping(p, external, wire.Inside(0, port))
+}
+
+// An answer without a UDP checksum, in one piece and in several, reaches a program that dialled by
+// IPv6, which has none such; one whose checksum is wrong does not, in pieces neither.
+func TestAnswersWithoutChecksum(t *testing.T) {
+	t.Parallel()
+	r := newDialRig(t)
+	r.AddReassembly(t)
+	r.Config.Endpoints[0].MTU = 1500
+	r.Config.Mappings[3] = toEndpoint(model.UDP, "0.0.0.0:9090", 90)
+	r.Apply(t)
+	server := wire.Listen(t, r.Endpoints[0], "172.16.1.2:90")
+	for _, address := range []string{"[::1]:9090", "127.0.0.1:9090"} {
+		to := netip.MustParseAddrPort(address)
+		dialler := wire.Listen(t, r.Host, map[bool]string{false: ":0", true: "[::1]:0"}[to.Addr().Is6()])
+		dialler.Send(t, to, "question")
+		_, from := server.Receive(t)
+		answer := func(text string, sum func(is uint16) uint16, pieces int) {
+			d := wire.Segment{Protocol: model.UDP, From: wire.Inside(0, 90), To: from, ID: uint16(len(text)), Payload: []byte(text)}.IP()
+			binary.BigEndian.PutUint16(d[26:], sum(binary.BigEndian.Uint16(d[26:])))
+			for _, piece := range wire.CutUp(d, (len(d)-20)/pieces/8*8+8) {
+				r.Send(t, r.Endpoints[0], "eth0", wire.Ethernet(dptest.EndpointMAC(0), wire.GatewayMAC, wire.EtherIPv4, piece))
+			}
+		}
+		none := func(uint16) uint16 { return 0 }
+		wrong := func(is uint16) uint16 { return is ^ 0x1234 }
+		for _, text := range []string{"a", strings.Repeat("b", 1400)} {
+			answer(text+"wrong", wrong, 1)
+			answer(text+"wrong in pieces", wrong, 3)
+			for pieces := range 3 {
+				answer(text, none, pieces+1)
+				if got, by := dialler.Receive(t); got != text || by != to {
+					t.Errorf("%s: %d bytes %.20q in %d pieces came from %v, want %d", address, len(got), got, pieces+1, by, len(text))
+				}
+			}
+		}
+	}
 }
