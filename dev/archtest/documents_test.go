@@ -137,7 +137,7 @@ func TestReasonsAreDocumented(t *testing.T) {
 	t.Parallel()
 	source := bpfSource(t)
 	numbers := make(map[string]event.Reason)
-	for _, m := range regexp.MustCompile(`\b(REASON_[A-Z_]+) = (0x[0-9a-f]+)`).FindAllStringSubmatch(source["bpf/types.h"], -1) {
+	for _, m := range regexp.MustCompile(`\b(REASON_[A-Z_]+) = (0x[0-9a-f]+)`).FindAllStringSubmatch(source["bpf/reason.h"], -1) {
 		n, err := strconv.ParseUint(m[2], 0, 8)
 		if err != nil {
 			t.Fatal(err)
@@ -150,7 +150,7 @@ func TestReasonsAreDocumented(t *testing.T) {
 	}
 	used := make(map[string]bool)
 	for file, text := range source {
-		if file == "bpf/types.h" {
+		if file == "bpf/reason.h" {
 			continue
 		}
 		for _, name := range regexp.MustCompile(`\bREASON_[A-Z_]+\b`).FindAllString(text, -1) {

@@ -6,7 +6,7 @@ import (
 	"github.com/hostnat/hostnat/internal/datapath/kernel"
 )
 
-// maxTargets is how many targets a mapping has room for, as in bpf/types.h.
+// maxTargets is how many targets a mapping has room for, as in bpf/session_types.h.
 const maxTargets = len(kernel.Mapping{}.Target)
 
 // indirect reports whether the mapping needs an element of its own beside its
