@@ -44,6 +44,14 @@ func trixie(t *testing.T) string {
 // startPodman starts it with a copy of the Debian in a folder.
 func startPodman(t *testing.T, n *lab.Namespace, debian string) *podman {
 	t.Helper()
+	m := startRoot(t, n, debian)
+	m.startDaemon()
+	return m
+}
+
+// startRoot is startPodman without hostnat's daemon.
+func startRoot(t *testing.T, n *lab.Namespace, debian string) *podman {
+	t.Helper()
 	script, err := filepath.Abs("../scripts/e2e-podman")
 	if err != nil {
 		t.Fatal(err)
@@ -71,7 +79,6 @@ func startPodman(t *testing.T, n *lab.Namespace, debian string) *podman {
 		m.init = strings.TrimSpace(string(children))
 		return err == nil && m.init != "" && strings.Contains(p.printed(t), "ready")
 	})
-	m.startDaemon()
 	return m
 }
 

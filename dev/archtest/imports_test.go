@@ -64,6 +64,7 @@ var ours = map[string][]string{
 	"internal/plugin/cni":             {"api", "internal/plugin/container"},
 	"internal/plugin/container":       {"api"},
 	"internal/budget":                 {},
+	"dev/documents":                   {},
 	"dev/lab":                         {},
 	"dev/demo":                        {"api", "internal/event", "dev/lab"},
 	"dev/bench":                       {"api", "internal/model", "internal/config", "dev/lab", "dev/bench/traffic"},
@@ -73,7 +74,7 @@ var ours = map[string][]string{
 	"cmd/hostnat/text":                {"api"},
 	"dev/hostnat-bench":               {"dev/bench", "dev/lab"},
 	"test":                            {"api", "internal/datapath/kernel", "internal/model", "internal/config", "internal/event", "internal/control", "internal/daemon", "dev/lab"},
-	"e2e":                             {"api", "internal/model", "internal/config", "internal/event", "dev/lab"},
+	"e2e":                             {"api", "internal/model", "internal/config", "internal/event", "dev/lab", "dev/documents"},
 }
 
 // anyTest may be imported by every test.
