@@ -6,7 +6,7 @@ package e2e
 const (
 	byPackage   = "TestPackage builds, installs, upgrades and purges the package"
 	byCI        = "it is a step of .ci/run, or takes hours"
-	byDocker    = "TestDockerIsFollowed and its neighbours run these with a real dockerd"
+	noPackage   = "Debian 12 has no package of it"
 	byPodman    = "TestPodman and TestPodmanByCNI run these with a real Podman"
 	byRecorder  = "what it shows has happened before; the script history has each line"
 	bySystem    = "systemd does not run here; TestPackage has it"
@@ -20,6 +20,7 @@ const (
 	containers = "ip netns add c1; ip netns add c2\n"
 	webNetwork = containers + "hostnat network create web --subnet 172.16.1.0/24\n"
 	attached   = webNetwork + "hostnat endpoint attach web c1 --netns c1; hostnat endpoint attach web c2 --netns c2\n"
+	dockerUp   = "e2e-docker\n"
 	taps       = "for t in tap0 tap1 tap2; do ip tuntap add $t mode tap; done\n"
 )
 
@@ -47,17 +48,18 @@ func documented() map[string]document {
 				"make install            # PREFIX=/usr/local, DESTDIR for packages": byPackage,
 			},
 		},
-		"docs/cni.md": {apart: map[string]string{"nerdctl run -d --network web --name c1 -p 8080:80 nginx": byPodman}},
+		"docs/capture.md": {apart: map[string]string{"hostnat capture endpoint c1": "it goes on until Ctrl-C; the scripts capture have each part of it"}},
+		"docs/cni.md":     {apart: map[string]string{"nerdctl run -d --network web --name c1 -p 8080:80 nginx": byPodman}},
 		"docs/configuration-file.md": {
 			prepare: containers + `printf 'networks:\n  - name: web\n' >site.yaml; for i in 3 4 5 6 7; do echo "#" >>site.yaml; done; echo '    subnet: x' >>site.yaml`,
 		},
 		"docs/doctor.md": {prepare: "echo >/etc/resolv.conf"},
 		"docs/dns.md":    {prepare: containers},
 		"docs/docker.md": {
-			prepare: "",
-			apart: map[string]string{
-				"hostnat docker enable": byDocker, "hostnat docker status": byDocker, "hostnat docker network create shop": byDocker,
-				"hostnat network create vms --isolation off": byDocker, "docker run -d --network none --name c1 nginx": byDocker,
+			prepare: dockerUp,
+			before: map[string]string{
+				"docker run -d --network none --name c1 nginx\nhostnat endpoint attach web web1 --docker c1\nhostnat mapping add --protocol tcp --external 8080 --internal web1:80": "docker rm -f c1; hostnat network create web",
+				"hostnat docker network create shop\ndocker run -d --network shop --name c4 nginx\ndocker rm -f c4\nhostnat docker network delete shop":                             "hostnat docker enable; systemctl restart docker",
 			},
 		},
 		"docs/from-windows.md": {prepare: taps},
@@ -87,6 +89,19 @@ func documented() map[string]document {
 				"hostnat explain tcp 203.0.113.9:5555 203.0.113.1:5000": "5000 is a port that the NAT has drawn; the script explain has this answer",
 			},
 		},
+		"docs/recipes/compose.md": {prepare: dockerUp + "hostnat docker enable; systemctl restart docker", apart: map[string]string{"docker compose up -d": noPackage}},
+		"docs/recipes/docker-and-vms.md": {
+			prepare: dockerUp,
+			before: map[string]string{
+				"hostnat network create vms --subnet 172.20.1.0/24 --isolation off\nip tuntap add tap0 mode tap\nhostnat endpoint attach vms vm1 --tap tap0\nhostnat publish 2222:vm1:22": "hostnat network delete vms --force; ip link delete tap0; hostnat docker disable; systemctl restart docker",
+			},
+		},
+		"docs/recipes/lxc.md": {apart: map[string]string{"incus profile create hostnat": noPackage, "incus config device override box eth0 hwaddr=52:54:00:12:34:56": noPackage}},
+		"docs/recipes/nspawn.md": {apart: map[string]string{
+			"hostnat network create web": bySystem, "ip netns add box": bySystem,
+			"systemd-nspawn -D /var/lib/machines/box --network-namespace-path=/run/netns/box": bySystem,
+		}},
+		"docs/recipes/qemu.md":    {prepare: "truncate -s 1M disk.img"},
 		"docs/warnings.md":        {prepare: "echo nameserver 172.16.9.53 >/etc/resolv.conf; sleep 1"},
 		"docs/recipes/libvirt.md": {apart: map[string]string{"virt-install --network network=web ...": noLibvirtd, "virsh net-define web.xml": noLibvirtd}},
 	}

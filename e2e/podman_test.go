@@ -5,6 +5,7 @@ package e2e
 import (
 	"encoding/json"
 	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"slices"
@@ -70,6 +71,7 @@ func startRoot(t *testing.T, n *lab.Namespace, debian string) *podman {
 		}
 		<-p.ended
 		removeEmptyGroups("/sys/fs/cgroup/libpod_parent", "/sys/fs/cgroup/*/libpod_parent")
+		removeGroupsOf("e2e-documents")
 	})
 	waitFor(t, 30*time.Second, "Podman's root", func() bool {
 		if p.hasEnded() {
@@ -92,6 +94,22 @@ func removeEmptyGroups(patterns ...string) {
 				_ = syscall.Rmdir(group) // one that is in use is another test's
 			}
 		}
+	}
+}
+
+// removeGroupsOf removes the cgroups of that name, wherever a hierarchy has them, and
+// those below. One that is in use is another test's.
+func removeGroupsOf(name string) {
+	var found []string
+	_ = filepath.WalkDir("/sys/fs/cgroup", func(path string, e fs.DirEntry, err error) error {
+		if err == nil && e.IsDir() && strings.Contains(path+"/", "/"+name+"/") {
+			found = append(found, path)
+		}
+		return nil // a cgroup may go away while we walk
+	})
+	slices.Reverse(found)
+	for _, path := range found {
+		_ = syscall.Rmdir(path)
 	}
 }
 
