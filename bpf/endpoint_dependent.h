@@ -11,7 +11,23 @@
 #include "port.h"
 #include "tcp.h"
 
-enum { DEPENDENT_TRIES = 8192 };
+enum {
+	DEPENDENT_TRIES = 8192,
+	DEPENDENT_MANY = 256, /* so many ports take time to search */
+	FULL_MEMORY = 100000000, /* ns: how long it is remembered that a remote has none left */
+};
+
+/*
+ * For which remotes all ports are taken: who sends to one of them from ever new
+ * ports shall not have all of them searched for each packet. A port that is left
+ * ends that. Forgetting the oldest is right here.
+ */
+struct {
+	MAP_UINT(type, BPF_MAP_TYPE_LRU_HASH);
+	MAP_TYPE(key, struct dependent_port_key);
+	MAP_TYPE(value, struct dependent_full);
+	MAP_UINT(max_entries, 4096);
+} dependent_full SEC(".maps");
 
 struct dependent_search {
 	struct __sk_buff *skb;
@@ -22,16 +38,14 @@ struct dependent_search {
 	__u32 low, size, start;
 };
 
-/* Notes the connection that has the port at hand, if it is closed, and of several the one that has been so for longest. */
-INLINE void dependent_note_closed(struct dependent_search *search)
+/* The connection that has the port at hand, as flow->far_key says it, if it is closed longer than the one that is known; else NULL. */
+INLINE struct session *dependent_closed(struct dependent_search *search, const struct dependent_port *inside)
 {
-	struct dependent_port *inside = bpf_map_lookup_elem(&dependent_ports, &search->key);
-	struct reclaim *reclaim = &search->flow->reclaim;
 	struct session_key *key = &search->flow->far_key;
 	struct session *session;
 
-	if (!inside)
-		return;
+	if (search->key.protocol != IPPROTO_TCP)
+		return NULL;
 	*key = (struct session_key){
 		.compartment = inside->compartment,
 		.internal_address = inside->internal_address,
@@ -41,33 +55,88 @@ INLINE void dependent_note_closed(struct dependent_search *search)
 		.protocol = search->key.protocol,
 	};
 	session = bpf_map_lookup_elem(&sessions, key);
-	if (!session || !is_closed(session->state) || session->refreshed >= reclaim->oldest)
-		return;
-	reclaim->oldest = session->refreshed;
-	reclaim->port = ntohs(search->key.external_port);
-	reclaim->closed.session = *key;
+	return session && is_closed(session->state) && session->refreshed < search->flow->reclaim.oldest ? session : NULL;
+}
+
+/* Whether a port is another NAT's with this address, for a binding, or the host's own. */
+NOINLINE int is_elsewhere(struct dependent_search *search)
+{
+	struct binding_key *binding = &search->flow->binding_key;
+
+	*binding = (struct binding_key){
+		.address = search->key.external_address,
+		.port = search->key.external_port,
+		.protocol = search->key.protocol,
+	};
+	return bpf_map_lookup_elem(&bindings, binding) || host_talks(binding) ||
+	       host_socket(search->skb, binding->protocol, search->key.remote_address, search->key.remote_port, binding->address,
+			   binding->port);
 }
 
 static long dependent_step(__u32 round, struct dependent_search *search)
 {
-	struct binding_key binding = { .address = search->key.external_address, .protocol = search->key.protocol };
 	__u16 port = search->low + (search->start + round) % (search->size ?: 1);
+	struct reclaim *reclaim = &search->flow->reclaim;
+	struct session *closed = NULL;
+	struct dependent_port *taken;
 	long error;
 
-	binding.port = search->key.external_port = htons(port);
+	search->key.external_port = htons(port);
 	if (search->reserved && search->reserved->word[port / 64] >> (port % 64) & 1)
 		return 0;
-	/* Another NAT with this address may have it for a binding. */
-	if (bpf_map_lookup_elem(&bindings, &binding) || host_talks(&binding) ||
-	    host_socket(search->skb, binding.protocol, search->key.remote_address, search->key.remote_port, binding.address,
-			binding.port))
+	taken = bpf_map_lookup_elem(&dependent_ports, &search->key); /* first: it costs least, and in a flood it is so */
+	if (taken) {
+		closed = dependent_closed(search, taken);
+		if (!closed)
+			return 0;
+	}
+	if (is_elsewhere(search))
 		return 0;
+	if (closed) {
+		reclaim->oldest = closed->refreshed;
+		reclaim->port = port;
+		reclaim->closed.session = search->flow->far_key;
+		return 0;
+	}
 	error = map_update(&dependent_ports, &search->key, &search->inside, BPF_NOEXIST);
 	search->flow->ports.found = !error;
 	search->flow->ports.full = error && error != -EEXIST;
-	if (error == -EEXIST && binding.protocol == IPPROTO_TCP)
-		dependent_note_closed(search);
 	return error != -EEXIST;
+}
+
+/* Whether it is remembered that the remote of a search has no port left. */
+NOINLINE int is_full(const struct dependent_search *search)
+{
+	struct dependent_full *full = bpf_map_lookup_elem(&dependent_full, &search->key);
+
+	return unlikely(full) && full->until > now() && full->low == search->low && full->high - full->low + 1 == search->size;
+}
+
+/* Remembers that all ports have been looked at in vain. */
+NOINLINE int note_full(struct dependent_search *search)
+{
+	struct dependent_full full = {
+		.until = now() + FULL_MEMORY,
+		.low = search->low,
+		.high = search->low + search->size - 1,
+	};
+
+	search->key.external_port = 0;
+	map_update(&dependent_full, &search->key, &full, BPF_ANY);
+	return 0;
+}
+
+/* A remote has a port again: of one that is left, or of a connection that is closed. */
+INLINE void forget_full(const struct session_key *key, addr_t external_address)
+{
+	struct dependent_port_key remote = {
+		.external_address = external_address,
+		.remote_address = key->remote_address,
+		.remote_port = key->remote_port,
+		.protocol = key->protocol,
+	};
+
+	map_delete(&dependent_full, &remote);
 }
 
 INLINE __u64 *find_dependent_count(__u32 nat)
@@ -102,6 +171,8 @@ GLOBAL int dependent_take(struct __sk_buff *skb, struct flow *flow, const struct
 	search.inside.internal_port = flow->key.internal_port;
 	search.low = pool->dependent.low;
 	search.size = pool->dependent.high - pool->dependent.low + 1;
+	if (is_full(&search))
+		return REASON_OUT_OF_PORTS;
 	search.start = flow->reclaim.port ? flow->reclaim.port - search.low : bpf_get_prandom_u32();
 	search.reserved = bpf_map_lookup_elem(&reserved_ports, &bits);
 	flow->reclaim.port = 0;
@@ -112,6 +183,8 @@ GLOBAL int dependent_take(struct __sk_buff *skb, struct flow *flow, const struct
 		search.key.external_port = htons(flow->reclaim.port);
 		flow->ports.found = true;
 	}
+	if (!flow->ports.found && !flow->ports.full && !flow->reclaim.port && search.size >= DEPENDENT_MANY)
+		note_full(&search);
 	if (!flow->ports.found)
 		return flow->ports.full ? REASON_BINDINGS_FULL : REASON_OUT_OF_PORTS;
 	flow->opening.external_address = search.key.external_address;
@@ -139,6 +212,7 @@ GLOBAL int dependent_leave(const struct session_key *key, const struct opening *
 	dependent.protocol = key->protocol;
 	if (map_delete(&dependent_ports, &dependent))
 		return 0;
+	forget_full(key, opening->external_address);
 	count = find_dependent_count(opening->nat);
 	if (count && __sync_fetch_and_add(count, -1) == 1)
 		event_refused(EVENT_ENDPOINT_DEPENDENT_END, key, opening->nat, 0);

@@ -121,7 +121,9 @@ GLOBAL int session_change_state(const struct session_key *key, struct session *s
 		lifetime = nat->tcp_transitory_timeout;
 	session->lifetime = lifetime;
 	session->refreshed = time;
-	if (is_closed(new) && !(session->flags & SESSION_ENDPOINT_DEPENDENT))
+	if (is_closed(new) && session->flags & SESSION_ENDPOINT_DEPENDENT)
+		forget_full(key, session->external_address);
+	else if (is_closed(new))
 		note_closed(key, time);
 	if (time + lifetime * SECOND < session->timer_due)
 		timer_set(key, session, time, lifetime * SECOND);

@@ -137,6 +137,11 @@ struct dependent_port_key {
 	__u8 protocol;
 	__u8 pad[3];
 };
+struct dependent_full { /* by a dependent_port_key without external port */
+	__u64 until; /* monotonic ns */
+	__u16 low, high; /* of the ports that are all taken */
+	__u32 pad;
+};
 struct dependent_port {
 	__u32 compartment;
 	addr_t internal_address;

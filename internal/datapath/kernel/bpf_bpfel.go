@@ -97,6 +97,14 @@ const (
 	bpfDeliveryDELIVER_LINK bpfDelivery = 1
 )
 
+type bpfDependentFull struct {
+	_     structs.HostLayout
+	Until uint64
+	Low   uint16
+	High  uint16
+	Pad   uint32
+}
+
 type bpfDependentPort struct {
 	_               structs.HostLayout
 	Compartment     uint32
@@ -1071,6 +1079,7 @@ const (
 	bpfMapClosedSessions     = "closed_sessions"
 	bpfMapConfiguration      = "configuration"
 	bpfMapDependentCount     = "dependent_count"
+	bpfMapDependentFull      = "dependent_full"
 	bpfMapDependentPorts     = "dependent_ports"
 	bpfMapDropEvents         = "drop_events"
 	bpfMapDropRecords        = "drop_records"
@@ -1215,6 +1224,7 @@ type bpfMapSpecs struct {
 	ClosedSessions     *ebpf.MapSpec `ebpf:"closed_sessions"`
 	Configuration      *ebpf.MapSpec `ebpf:"configuration"`
 	DependentCount     *ebpf.MapSpec `ebpf:"dependent_count"`
+	DependentFull      *ebpf.MapSpec `ebpf:"dependent_full"`
 	DependentPorts     *ebpf.MapSpec `ebpf:"dependent_ports"`
 	DropEvents         *ebpf.MapSpec `ebpf:"drop_events"`
 	DropRecords        *ebpf.MapSpec `ebpf:"drop_records"`
@@ -1309,6 +1319,7 @@ type bpfMaps struct {
 	ClosedSessions     *ebpf.Map `ebpf:"closed_sessions"`
 	Configuration      *ebpf.Map `ebpf:"configuration"`
 	DependentCount     *ebpf.Map `ebpf:"dependent_count"`
+	DependentFull      *ebpf.Map `ebpf:"dependent_full"`
 	DependentPorts     *ebpf.Map `ebpf:"dependent_ports"`
 	DropEvents         *ebpf.Map `ebpf:"drop_events"`
 	DropRecords        *ebpf.Map `ebpf:"drop_records"`
@@ -1377,6 +1388,7 @@ func (m *bpfMaps) Close() error {
 		m.ClosedSessions,
 		m.Configuration,
 		m.DependentCount,
+		m.DependentFull,
 		m.DependentPorts,
 		m.DropEvents,
 		m.DropRecords,

@@ -84,6 +84,7 @@ const (
 	observedMapClosedSessions     = "closed_sessions"
 	observedMapConfiguration      = "configuration"
 	observedMapDependentCount     = "dependent_count"
+	observedMapDependentFull      = "dependent_full"
 	observedMapDependentPorts     = "dependent_ports"
 	observedMapDropEvents         = "drop_events"
 	observedMapDropRecords        = "drop_records"
@@ -232,6 +233,7 @@ type observedMapSpecs struct {
 	ClosedSessions     *ebpf.MapSpec `ebpf:"closed_sessions"`
 	Configuration      *ebpf.MapSpec `ebpf:"configuration"`
 	DependentCount     *ebpf.MapSpec `ebpf:"dependent_count"`
+	DependentFull      *ebpf.MapSpec `ebpf:"dependent_full"`
 	DependentPorts     *ebpf.MapSpec `ebpf:"dependent_ports"`
 	DropEvents         *ebpf.MapSpec `ebpf:"drop_events"`
 	DropRecords        *ebpf.MapSpec `ebpf:"drop_records"`
@@ -330,6 +332,7 @@ type observedMaps struct {
 	ClosedSessions     *ebpf.Map `ebpf:"closed_sessions"`
 	Configuration      *ebpf.Map `ebpf:"configuration"`
 	DependentCount     *ebpf.Map `ebpf:"dependent_count"`
+	DependentFull      *ebpf.Map `ebpf:"dependent_full"`
 	DependentPorts     *ebpf.Map `ebpf:"dependent_ports"`
 	DropEvents         *ebpf.Map `ebpf:"drop_events"`
 	DropRecords        *ebpf.Map `ebpf:"drop_records"`
@@ -402,6 +405,7 @@ func (m *observedMaps) Close() error {
 		m.ClosedSessions,
 		m.Configuration,
 		m.DependentCount,
+		m.DependentFull,
 		m.DependentPorts,
 		m.DropEvents,
 		m.DropRecords,
