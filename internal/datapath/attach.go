@@ -41,27 +41,31 @@ type Attachment struct {
 
 // program returns what is to be at a hook now.
 func (d *Datapath) program(h Hook) (*ebpf.Program, ebpf.AttachType) {
+	packet := d.objects.PacketPrograms()
+	if d.observed != nil {
+		packet = *d.observed
+	}
 	switch h {
 	case InsideIngress:
-		return d.packet.InsideIngress, ebpf.AttachTCXIngress
+		return packet.InsideIngress, ebpf.AttachTCXIngress
 	case BridgeIngress, PointToPointIngress:
-		return d.packet.BridgeIngress, ebpf.AttachTCXIngress
+		return packet.BridgeIngress, ebpf.AttachTCXIngress
 	case PortIngress:
-		return d.packet.PortIngress, ebpf.AttachTCXIngress
+		return packet.PortIngress, ebpf.AttachTCXIngress
 	case OutsideIngress:
-		return d.packet.OutsideIngress, ebpf.AttachTCXIngress
+		return packet.OutsideIngress, ebpf.AttachTCXIngress
 	case OutsideIngressL3:
-		return d.packet.OutsideIngressL3, ebpf.AttachTCXIngress
+		return packet.OutsideIngressL3, ebpf.AttachTCXIngress
 	case OutsideEgress:
-		return d.packet.OutsideEgress, ebpf.AttachTCXEgress
+		return packet.OutsideEgress, ebpf.AttachTCXEgress
 	case OutsideEgressL3:
-		return d.packet.OutsideEgressL3, ebpf.AttachTCXEgress
+		return packet.OutsideEgressL3, ebpf.AttachTCXEgress
 	case ReassemblyEnter:
-		return d.packet.ReassemblyEnter, ebpf.AttachTCXEgress
+		return packet.ReassemblyEnter, ebpf.AttachTCXEgress
 	case ReassemblyLeave:
-		return d.packet.ReassemblyLeave, ebpf.AttachTCXIngress
+		return packet.ReassemblyLeave, ebpf.AttachTCXIngress
 	case LoopbackEgress:
-		return d.packet.LoopbackEgress, ebpf.AttachTCXEgress
+		return packet.LoopbackEgress, ebpf.AttachTCXEgress
 	}
 	return nil, ebpf.AttachNone
 }
@@ -180,21 +184,22 @@ func (d *Datapath) updateLinks() error {
 	if err := renameLinks(d.dir, false); err != nil {
 		return err
 	}
-	if err := d.usePrograms(d.objects.PacketPrograms()); err != nil {
+	if err := d.usePrograms(nil); err != nil {
 		return errors.Join(err, renameLinks(d.dir, true))
 	}
 	return nil
 }
 
-// usePrograms switches every pinned link to other programs, or if one cannot be, none.
-func (d *Datapath) usePrograms(programs kernel.PacketPrograms) error {
+// usePrograms switches every pinned link to observed programs, nil: to the objects'
+// own; or if one cannot be, none.
+func (d *Datapath) usePrograms(observed *kernel.PacketPrograms) error {
 	d.links.Lock()
 	defer d.links.Unlock()
-	before := d.packet
-	d.packet = programs
+	before := d.observed
+	d.observed = observed
 	err := d.switchLinks()
 	if err != nil {
-		d.packet = before
+		d.observed = before
 	}
 	return err
 }

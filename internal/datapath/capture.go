@@ -55,7 +55,7 @@ func (d *Datapath) OpenCapture(want model.CaptureWish) (*Capture, error) {
 	if c.reader, err = ringbuf.NewReader(observed.Captures); err != nil {
 		err = fmt.Errorf("opening the ring of captured packets: %w", err)
 	} else if err = c.want(want); err == nil {
-		err = d.usePrograms(observed.PacketPrograms)
+		err = d.usePrograms(&observed.PacketPrograms)
 	}
 	if err != nil {
 		return nil, errors.Join(err, c.close())
@@ -65,7 +65,7 @@ func (d *Datapath) OpenCapture(want model.CaptureWish) (*Capture, error) {
 
 // Close takes them off again.
 func (c *Capture) Close() error {
-	return errors.Join(c.datapath.usePrograms(c.datapath.objects.PacketPrograms()), c.close())
+	return errors.Join(c.datapath.usePrograms(nil), c.close())
 }
 
 func (c *Capture) close() error {

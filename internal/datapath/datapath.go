@@ -26,8 +26,8 @@ type Datapath struct {
 
 	settings sync.Mutex // Apply and Watch both write to the one settings element
 
-	links  sync.Mutex            // over packet and what is attached: Capture changes these too
-	packet kernel.PacketPrograms // what is on the links: the objects' own, or observed ones
+	links    sync.Mutex             // over observed and what is attached: Capture changes these too
+	observed *kernel.PacketPrograms // those that are on the links; nil: the objects' own
 
 	applied *applied // by Apply and ChangeMappings; nil: not known
 }
