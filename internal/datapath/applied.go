@@ -57,7 +57,7 @@ func (d *Datapath) ChangeMappings(put map[uint32]Mapping, gone []uint32) error {
 	if a == nil {
 		return errUnknown
 	}
-	if err := mappingsAreIPv4(put); err != nil {
+	if err := checkFamily(put); err != nil {
 		return err
 	}
 	d.applied = nil // until it has worked

@@ -17,7 +17,7 @@ import (
 // before what is old goes, so that a packet never finds a half. Mappings,
 // endpoints, networks and NATs that went or changed take their sessions along.
 func (d *Datapath) Apply(c Config) error {
-	if err := c.checkFamily(); err != nil {
+	if err := checkFamily(c); err != nil {
 		return err
 	}
 	o := &d.objects

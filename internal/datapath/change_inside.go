@@ -16,7 +16,7 @@ func (d *Datapath) ChangeInside(was, is Config) error {
 	if a == nil {
 		return errUnknown
 	}
-	if err := is.checkFamily(); err != nil {
+	if err := checkFamily(is); err != nil {
 		return err
 	}
 	d.applied = nil // until it has worked

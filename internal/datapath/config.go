@@ -35,7 +35,7 @@ type Config struct {
 type Pool struct {
 	NAT       uint32
 	Interface uint32
-	Source    netip.Addr    // valid: the pool is for what the host's routes choose this address for, by any interface that the NAT has a pool of
+	Source    netip.Addr    `address:"or none"` // valid: the pool is for what the host's routes choose this address for, by any interface that the NAT has a pool of
 	Follows   bool          // the NAT has no addresses of its own: the route says which it is, and Addresses, the best first, are for where it does not
 	Bound     bool          // of Interface 0: the NAT may leave by those interfaces alone that it has a pool of
 	Addresses []PoolAddress // at most 8
@@ -55,7 +55,7 @@ type Network struct {
 	Bridge            uint32 // interface
 	Input             uint32 // interface that the host's routing rules know its packets by; 0: Anchor
 	Subnet            netip.Prefix
-	Gateway           netip.Addr
+	Gateway           netip.Addr `address:"or none"`
 	GatewayMAC        model.MAC
 	Open              bool           // its endpoints and those of other open networks of the compartment reach each other
 	EndpointsIsolated bool           // its endpoints do not reach each other
@@ -75,7 +75,7 @@ type Inside struct {
 	Bridge       bool
 	Port         bool       // of the bridge, and no managed endpoint's
 	PointToPoint bool       // an endpoint's link that has the gateway's address itself
-	Address      netip.Addr // the endpoint's own; unset on a bridge
+	Address      netip.Addr `address:"or none"` // the endpoint's own; unset on a bridge
 	Further      bool       // the endpoint has Sources, or Forwards
 	MAC          model.MAC
 }

@@ -1,98 +1,113 @@
 package datapath
 
 import (
-	"errors"
 	"net/netip"
+	"reflect"
 
 	"github.com/hostnat/hostnat/internal/model"
 )
 
-// checkFamily returns an error for the first address that these programs cannot
-// have: they know IPv4 alone, and in their tables 0 is any address. What may be left
-// out is not valid, and no error.
-func (c Config) checkFamily() error {
-	for _, p := range c.Pools {
-		for _, a := range p.Addresses {
-			if err := isIPv4("an external address", a.Address); err != nil {
+// checkFamily returns an error for an address in a value that these programs cannot
+// have: they know IPv4 alone, and in their tables 0 is any address. Every address and
+// every prefix that a value of exported fields holds has to be IPv4, unless the
+// field's tag says what else it may be.
+func checkFamily(value any) error {
+	v := reflect.ValueOf(value)
+	if check := familyCheck(v.Type(), v.Type().Name(), ""); check != nil {
+		return check(v)
+	}
+	return nil
+}
+
+// What the tag `address` of a field allows.
+const (
+	orNone    = "or none" // not given
+	anyFamily = "any family"
+)
+
+// familyCheck returns the check of a type's values; nil if they hold no address.
+func familyCheck(t reflect.Type, what, allowed string) func(reflect.Value) error {
+	switch t {
+	case reflect.TypeFor[netip.Addr]():
+		return func(v reflect.Value) error { return isIPv4(what, allowed, v.Interface().(netip.Addr)) }
+	case reflect.TypeFor[netip.Prefix]():
+		return func(v reflect.Value) error { return isIPv4(what, allowed, v.Interface().(netip.Prefix).Addr()) }
+	case reflect.TypeFor[netip.AddrPort]():
+		return func(v reflect.Value) error { return isIPv4(what, allowed, v.Interface().(netip.AddrPort).Addr()) }
+	}
+	switch t.Kind() {
+	case reflect.Slice:
+		return eachElement(familyCheck(t.Elem(), what, allowed))
+	case reflect.Map:
+		return eachEntry(familyCheck(t.Key(), what, allowed), familyCheck(t.Elem(), what, allowed))
+	case reflect.Struct:
+		return eachField(t, what)
+	}
+	return nil
+}
+
+func eachElement(check func(reflect.Value) error) func(reflect.Value) error {
+	if check == nil {
+		return nil
+	}
+	return func(v reflect.Value) error {
+		for i := range v.Len() {
+			if err := check(v.Index(i)); err != nil {
 				return err
 			}
 		}
-	}
-	for _, n := range c.Networks {
-		list := []netip.Addr{n.Subnet.Addr()}
-		for _, p := range n.HostOverlap {
-			list = append(list, p.Addr())
-		}
-		if err := errors.Join(isIPv4("a network's prefix", list...), mayBeIPv4("a gateway", n.Gateway)); err != nil {
-			return err
-		}
-	}
-	for _, i := range c.Insides {
-		if err := mayBeIPv4("an endpoint's address", i.Address); err != nil {
-			return err
-		}
-	}
-	for _, e := range c.Endpoints {
-		if err := isIPv4("an endpoint's address", e.Address); err != nil {
-			return err
-		}
-	}
-	for a := range c.HostAddresses {
-		if err := isIPv4("an address of the host", a); err != nil {
-			return err
-		}
-	}
-	for _, w := range c.OneToOne {
-		if err := errors.Join(isIPv4("a one-to-one mapping", w.External, w.Internal), areIPv4("whom a mapping lets in", w.From)); err != nil {
-			return err
-		}
-	}
-	return errors.Join(leasesAreIPv4(c.Leases), mappingsAreIPv4(c.Mappings))
-}
-
-func leasesAreIPv4(list []Lease) error {
-	for _, l := range list {
-		if err := isIPv4("a lease", l.Address); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-func mappingsAreIPv4(list map[uint32]Mapping) error {
-	for _, m := range list {
-		addresses := []netip.Addr{m.External.Address}
-		for _, t := range m.Targets {
-			addresses = append(addresses, t.Internal.Address)
-		}
-		if err := errors.Join(isIPv4("a mapping", addresses...), areIPv4("whom a mapping lets in", m.From)); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-func areIPv4(what string, prefixes []netip.Prefix) error {
-	for _, p := range prefixes {
-		if err := isIPv4(what, p.Addr()); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-func mayBeIPv4(what string, a netip.Addr) error {
-	if !a.IsValid() {
 		return nil
 	}
-	return isIPv4(what, a)
 }
 
-func isIPv4(what string, addresses ...netip.Addr) error {
-	for _, a := range addresses {
-		if !a.Is4() {
-			return model.Errorf(model.Invalid, "%s is %v: the data path translates IPv4 only", what, a)
+func eachEntry(key, element func(reflect.Value) error) func(reflect.Value) error {
+	if key == nil && element == nil {
+		return nil
+	}
+	return func(v reflect.Value) error {
+		for entry := v.MapRange(); entry.Next(); {
+			if key != nil {
+				if err := key(entry.Key()); err != nil {
+					return err
+				}
+			}
+			if element != nil {
+				if err := element(entry.Value()); err != nil {
+					return err
+				}
+			}
+		}
+		return nil
+	}
+}
+
+func eachField(t reflect.Type, what string) func(reflect.Value) error {
+	checks := make(map[int]func(reflect.Value) error)
+	for i := range t.NumField() {
+		f := t.Field(i)
+		if !f.IsExported() {
+			continue
+		}
+		if check := familyCheck(f.Type, what+"."+f.Name, f.Tag.Get("address")); check != nil {
+			checks[i] = check
 		}
 	}
-	return nil
+	if len(checks) == 0 {
+		return nil
+	}
+	return func(v reflect.Value) error {
+		for i, check := range checks {
+			if err := check(v.Field(i)); err != nil {
+				return err
+			}
+		}
+		return nil
+	}
+}
+
+func isIPv4(what, allowed string, a netip.Addr) error {
+	if a.Is4() || allowed == anyFamily || allowed == orNone && !a.IsValid() {
+		return nil
+	}
+	return model.Errorf(model.Invalid, "%s is %v: the data path translates IPv4 only", what, a)
 }

@@ -26,7 +26,7 @@ func (d *Datapath) ChangeLeases(list []Lease) error {
 	if a == nil {
 		return errUnknown
 	}
-	if err := leasesAreIPv4(list); err != nil {
+	if err := checkFamily(list); err != nil {
 		return err
 	}
 	values := leaseValues(list, d.readClock())

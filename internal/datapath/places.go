@@ -28,7 +28,7 @@ import (
 type Claim struct {
 	Network, Compartment uint32
 	Port, HolderPort     uint32     // interfaces: who claims, who has it
-	Address              netip.Addr // not valid: the MAC itself is claimed
+	Address              netip.Addr `address:"or none"` // not valid: the MAC itself is claimed
 	MAC, HolderMAC       model.MAC  // the same if the MAC itself is claimed
 	Time                 uint64     // the kernel's monotonic clock, ns
 }
@@ -105,6 +105,9 @@ func (c Claim) raw() kernel.Claim {
 // since: the next frame of whoever claims it is then taken for its own. It
 // reports whether the row is gone.
 func (d *Datapath) Concede(c Claim) (bool, error) {
+	if err := checkFamily(c); err != nil {
+		return false, err
+	}
 	raw := c.raw()
 	result, err := d.objects.ForgetPlace.Run(&ebpf.RunOptions{Data: kernel.FrameOf(&raw)})
 	if err != nil {

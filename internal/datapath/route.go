@@ -15,7 +15,7 @@ import (
 // the one with the longest prefix around the destination counts.
 type RouteMTU struct {
 	Interface uint32
-	NextHop   netip.Addr // IPv4 or IPv6; not valid: none
+	NextHop   netip.Addr `address:"any family"` // not valid: none
 	Metric    uint32
 	Prefix    netip.Prefix
 	MTU       int // bytes; 0: none of its own

@@ -48,6 +48,9 @@ type Party struct {
 // nothing: see docs/decisions/032-dry-run.md. It takes most of a second, in which
 // they are loaded.
 func (d *Datapath) Try(t Trial) (Fate, error) {
+	if err := checkFamily(t); err != nil {
+		return Fate{}, err
+	}
 	spec, err := kernel.LoadSpec()
 	if err != nil {
 		return Fate{}, fmt.Errorf("reading the embedded data path: %w", err)

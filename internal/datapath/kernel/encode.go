@@ -13,8 +13,8 @@ import (
 // same bytes are integers in the machine's order.
 
 // AddressOf is 0 for no address. Addresses that are not IPv4 do not come here:
-// package datapath refuses them (checkFamily). If one did, it would be
-// 255.255.255.255, which nobody has, where 0 may mean everybody.
+// package datapath refuses every value that holds one (checkFamily). Should one come
+// all the same, it is 255.255.255.255, which nobody has: 0 may mean everybody.
 func AddressOf(a netip.Addr) uint32 {
 	if !a.IsValid() {
 		return 0
