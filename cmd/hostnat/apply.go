@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"slices"
 	"strings"
 
 	"github.com/hostnat/hostnat/cmd/hostnat/text"
@@ -13,6 +14,7 @@ import (
 
 	"github.com/hostnat/hostnat/api"
 	"github.com/hostnat/hostnat/internal/configfile"
+	"github.com/hostnat/hostnat/internal/foreign"
 )
 
 // maxConfiguration is the longest configuration file that is read, in bytes: the
@@ -214,4 +216,55 @@ func exportCommand(a *app) *cobra.Command {
 	}
 	cmd.Flags().BoolVar(&schema, "schema", false, "print the JSON schema of such files, for editors")
 	return cmd
+}
+
+func importCommand(a *app) *cobra.Command {
+	return &cobra.Command{
+		Use: "import docker|libvirt|netnat|portproxy [FILE...]", Short: "Propose a configuration file from what another tool prints",
+		ValidArgs: foreign.Kinds(),
+		Args: func(cmd *cobra.Command, args []string) error {
+			if len(args) == 0 || !slices.Contains(foreign.Kinds(), args[0]) {
+				return usagef(cmd, "say whose it is: %s", strings.Join(foreign.Kinds(), ", "))
+			}
+			return nil
+		},
+		Long: "Propose a configuration file from what another tool prints. Nothing is changed, and no daemon is needed: read the file,\n" +
+			"change it, then 'hostnat diff -f FILE' and 'hostnat apply -f FILE'. Without FILE, or with -, standard input is read.\n\n" +
+			"  docker      docker network inspect, docker inspect (of containers)\n" +
+			"  libvirt     virsh net-dumpxml\n" +
+			"  netnat      Get-NetNat, Get-NetNatExternalAddress, Get-NetNatStaticMapping, as lists or by ConvertTo-Json\n" +
+			"  portproxy   netsh interface portproxy show all, or dump",
+		Example: "  docker network inspect $(docker network ls -q) | hostnat import docker >site.yaml\n" +
+			"  virsh net-dumpxml default | hostnat import libvirt",
+		RunE: func(_ *cobra.Command, args []string) error { return a.propose(args[0], args[1:]) },
+	}
+}
+
+// propose prints the proposal for what is in files.
+func (a *app) propose(kind string, files []string) error {
+	if len(files) == 0 {
+		files = []string{"-"}
+	}
+	var text strings.Builder
+	for _, file := range files {
+		part, err := a.readFile(file)
+		if err != nil {
+			return err
+		}
+		text.WriteString(part + "\n")
+	}
+	proposal, err := foreign.Read(kind, text.String())
+	if err != nil {
+		return &api.Error{Code: api.Invalid, Message: "import " + kind + ": " + err.Error()}
+	}
+	comment := "Proposed by 'hostnat import " + kind + "'. Read it, then: hostnat diff -f FILE; hostnat apply -f FILE"
+	for _, note := range proposal.Notes {
+		comment += "\n- " + note
+	}
+	out, err := configfile.Propose(proposal.Objects, comment)
+	if err != nil {
+		return err
+	}
+	_, err = a.Stdout.Write(out)
+	return err
 }

@@ -15,11 +15,20 @@ import (
 
 // Write returns a configuration as a file. Every section is there, in the order of
 // wanted.Objects. The comment stands on top, a '#' before each line.
-func Write(w wanted.Objects, comment string) ([]byte, error) {
+func Write(w wanted.Objects, comment string) ([]byte, error) { return write(w, comment, false) }
+
+// Propose is Write without the sections that are empty: what is not mentioned stays
+// when the file is applied.
+func Propose(w wanted.Objects, comment string) ([]byte, error) { return write(w, comment, true) }
+
+func write(w wanted.Objects, comment string, some bool) ([]byte, error) {
 	root := &yaml.Node{Kind: yaml.MappingNode}
 	for _, f := range sectionsOf(&w) {
 		list := &yaml.Node{Kind: yaml.SequenceNode}
 		v := reflect.ValueOf(w).FieldByIndex(f.Index)
+		if v.Len() == 0 && some {
+			continue
+		}
 		for i := range v.Len() {
 			list.Content = append(list.Content, objectNode(v.Index(i)))
 		}
