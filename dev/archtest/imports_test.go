@@ -250,3 +250,18 @@ func TestViolations(t *testing.T) {
 		})
 	}
 }
+
+// TestDomainHasNoWire: what travels is of package api, what is stored of package
+// store. Domain values have no form of their own for either.
+func TestDomainHasNoWire(t *testing.T) {
+	t.Parallel()
+	domain := []string{"internal/model", "internal/config", "internal/event", "internal/ipam", "internal/natmodel", "internal/doctor", "internal/explain"}
+	for _, s := range sources(t) {
+		if s.isTest() || !slices.Contains(domain, s.pkg()) {
+			continue
+		}
+		if slices.Contains(s.Imports, "encoding/json") || strings.Contains(read(t, s.Path), "`json:") {
+			t.Errorf("%s knows JSON: what travels is of package api, what is stored of internal/store", s.Path)
+		}
+	}
+}

@@ -16,24 +16,24 @@ import (
 // ever changed in place: who changes something puts a new one in its place
 // (editTargets). So copies of a Config share them.
 type Config struct {
-	NATs         []model.NAT         `json:"nats"`
-	Networks     []model.Network     `json:"networks"`
-	Endpoints    []model.Endpoint    `json:"endpoints"`
-	Mappings     []model.Mapping     `json:"mappings"` // ordered by id
-	Proxies      []model.Proxy       `json:"proxies,omitempty"`
-	Compartments []model.Compartment `json:"compartments"`
-	Reservations []model.Reservation `json:"reservations,omitempty"`
-	Pools        []model.Pool        `json:"pools,omitempty"`      // where subnets are taken from; none: DefaultPools
-	Remembered   []model.Remembered  `json:"remembered,omitempty"` // addresses of detached endpoints
-	NextID       uint32              `json:"nextId"`               // next NAT, network, endpoint or compartment id
-	NextMapping  uint32              `json:"nextMappingId"`
-	NextProxy    uint32              `json:"nextProxyId,omitempty"` // 0 is 1
+	NATs         []model.NAT
+	Networks     []model.Network
+	Endpoints    []model.Endpoint
+	Mappings     []model.Mapping // ordered by id
+	Proxies      []model.Proxy
+	Compartments []model.Compartment
+	Reservations []model.Reservation
+	Pools        []model.Pool       // where subnets are taken from; none: DefaultPools
+	Remembered   []model.Remembered // addresses of detached endpoints
+	NextID       uint32             // next NAT, network, endpoint or compartment id
+	NextMapping  uint32
+	NextProxy    uint32 // 0 is 1
 
 	// What the DHCP servers know (Learn). No part of the desired state.
-	Leases     []model.Lease    `json:"-"` // in force
-	Discovered []model.Endpoint `json:"-"` // clients that are no endpoint of Endpoints, and who was heard of
+	Leases     []model.Lease    // in force
+	Discovered []model.Endpoint // clients that are no endpoint of Endpoints, and who was heard of
 	// Who was heard of on the bridges (Hear). A new list comes in the place of another.
-	Observed []model.Neighbour `json:"-"`
+	Observed []model.Neighbour
 }
 
 // NewConfig returns what a host starts with: the default NAT, which follows

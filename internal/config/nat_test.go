@@ -1,7 +1,6 @@
 package config
 
 import (
-	"encoding/json"
 	"fmt"
 	"net/netip"
 	"strings"
@@ -189,36 +188,6 @@ func TestCloneSharesNothing(t *testing.T) {
 	d.Networks[0].Name, d.Endpoints[0].Name, d.Compartments[0].Name = "x", "x", "x"
 	d.Mappings[1].From[0] = netip.MustParsePrefix("1.0.0.0/8")
 	unchanged(t, before, c)
-}
-
-// A NAT that was stored before a setting existed has its default.
-func TestStoredNATGetsDefaults(t *testing.T) {
-	t.Parallel()
-	for text, want := range map[string]model.Seconds{`{"name":"x","id":7}`: 120, `{"name":"x","id":7,"profile":"winnat"}`: 0, `{"name":"x","id":7,"holdDown":5}`: 5} {
-		var n model.NAT
-		if err := json.Unmarshal([]byte(text), &n); err != nil {
-			t.Fatal(err)
-		}
-		if n.Name != "x" || n.ID != 7 || n.HoldDown != want || n.Pooling != model.Paired || n.Exhaustion != model.Prohibited || !n.EndpointDependent || n.MSSClamp || n.Limits != (model.Limits{}) {
-			t.Errorf("%s: %+v", text, n)
-		}
-	}
-	c := testConfig(t)
-	n, err := c.SetNAT("office", map[string]string{"hold-down": "0", "pooling": "arbitrary", "endpoint-dependent": "on", "exhaustion": "unreachable"})
-	if err != nil {
-		t.Fatal(err)
-	}
-	text, err := json.Marshal(n)
-	if err != nil {
-		t.Fatal(err)
-	}
-	var again model.NAT
-	if err := json.Unmarshal(text, &again); err != nil {
-		t.Fatal(err)
-	}
-	if diff := cmp.Diff(n, again, compareNetip); diff != "" {
-		t.Errorf("(-stored +read):\n%s", diff)
-	}
 }
 
 func TestRangesOfAnAddress(t *testing.T) {

@@ -10,9 +10,9 @@ import (
 
 // Renumbering says what a network was before and is now.
 type Renumbering struct {
-	Network string       `json:"network"`
-	From    netip.Prefix `json:"from"`
-	To      netip.Prefix `json:"to"`
+	Network string
+	From    netip.Prefix
+	To      netip.Prefix
 }
 
 // RenumberNetwork moves a network to another subnet, to one that choose finds

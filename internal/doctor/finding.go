@@ -12,14 +12,14 @@ const (
 
 // Finding is one thing that a check found.
 type Finding struct {
-	Check    string   `json:"check"` // its name, a heading of docs/doctor.md: "overlap"
-	Severity Severity `json:"severity"`
-	What     string   `json:"what"`
-	Why      string   `json:"why"`               // why it matters
-	Command  string   `json:"command,omitempty"` // what fixes it; empty: it takes a decision
-	Fixable  bool     `json:"fixable"`           // --fix does it
-	Fixed    string   `json:"fixed,omitempty"`   // what --fix did
-	Failed   string   `json:"failed,omitempty"`  // why --fix could not
+	Check    string // its name, a heading of docs/doctor.md: "overlap"
+	Severity Severity
+	What     string
+	Why      string // why it matters
+	Command  string // what fixes it; empty: it takes a decision
+	Fixable  bool   // --fix does it
+	Fixed    string // what --fix did
+	Failed   string // why --fix could not
 
 	fix *Fix
 }

@@ -41,9 +41,6 @@ func (a AddrPorts) String() string {
 	return fmt.Sprintf("%s-%d", a.First(), a.Ports.High)
 }
 
-// MarshalText encodes as String does.
-func (a AddrPorts) MarshalText() ([]byte, error) { return []byte(a.String()), nil }
-
 // UnmarshalText reads what String writes. Errors are of code Invalid.
 func (a *AddrPorts) UnmarshalText(text []byte) error {
 	address, ports, found := CutPort(string(text))

@@ -54,9 +54,6 @@ func (r AddressRange) String() string {
 	return r.Low.String() + "-" + r.High.String()
 }
 
-// MarshalText encodes as String does.
-func (r AddressRange) MarshalText() ([]byte, error) { return []byte(r.String()), nil }
-
 // UnmarshalText reads what String writes. Errors are of code Invalid.
 func (r *AddressRange) UnmarshalText(text []byte) error {
 	parsed, err := ParseAddressRange("address range", string(text))

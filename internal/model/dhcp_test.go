@@ -1,19 +1,9 @@
 package model
 
 import (
-	"encoding/json"
 	"strings"
 	"testing"
 )
-
-// A network that was stored before there was DHCP has it.
-func TestStoredWithoutDHCP(t *testing.T) {
-	t.Parallel()
-	var n Network
-	if err := json.Unmarshal([]byte(`{"name":"web","subnet":"172.16.1.0/24","gateway":"172.16.1.1"}`), &n); err != nil || !n.DHCP.On() || n.LeaseDuration() != DefaultLeaseTime {
-		t.Errorf("%v: %+v", err, n)
-	}
-}
 
 func FuzzHostLabel(f *testing.F) {
 	for _, s := range []string{"vm1", "VM1.lab.example", "10.0.0.1", "-x", "localhost", "a\x00b", ""} {

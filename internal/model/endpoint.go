@@ -45,17 +45,17 @@ const (
 
 // Endpoint is one VM's or container's attachment to a network.
 type Endpoint struct {
-	Name      string         `json:"name"` // unique on the host
-	ID        uint32         `json:"id"`   // stable over restarts; never 0
-	Network   string         `json:"network"`
-	Addresses []netip.Addr   `json:"addresses"` // at most one of each family, each inside one of the network's subnets
-	MAC       MAC            `json:"mac"`
-	Kind      EndpointKind   `json:"kind"`
-	Target    string         `json:"target"`            // namespace name or path, process id, or link name, by Kind
-	Interface string         `json:"interface"`         // link name on the host's side
-	IfName    string         `json:"ifname"`            // link name inside the namespace ("eth0"); empty for TAP and port
-	Aliases   []string       `json:"aliases,omitempty"` // further names in DNS: lower case, sorted
-	Allow     []netip.Prefix `json:"allow,omitempty"`   // that it may send from and is reached at beside its addresses; sorted. See IsAnySource
+	Name      string // unique on the host
+	ID        uint32 // stable over restarts; never 0
+	Network   string
+	Addresses []netip.Addr // at most one of each family, each inside one of the network's subnets
+	MAC       MAC
+	Kind      EndpointKind
+	Target    string         // namespace name or path, process id, or link name, by Kind
+	Interface string         // link name on the host's side
+	IfName    string         // link name inside the namespace ("eth0"); empty for TAP and port
+	Aliases   []string       // further names in DNS: lower case, sorted
+	Allow     []netip.Prefix // that it may send from and is reached at beside its addresses; sorted. See IsAnySource
 	Metadata
 }
 

@@ -23,9 +23,9 @@ const (
 // Error is a refusal that a person can act on: Message names the thing in
 // conflict, Hint (optional) says what to do about it.
 type Error struct {
-	Code    Code   `json:"code"`
-	Message string `json:"message"`
-	Hint    string `json:"hint,omitempty"`
+	Code    Code
+	Message string
+	Hint    string
 }
 
 // Error returns the message and the hint on one line.

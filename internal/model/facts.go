@@ -10,48 +10,48 @@ import (
 // configuration must not contradict. Links, addresses and routes that hostnat
 // made are left out.
 type HostFacts struct {
-	Prefixes         []HostPrefix  `json:"prefixes"`
-	Addresses        []HostAddress `json:"addresses"`        // of each link its own, the best as a source first
-	Adopted          []HostPrefix  `json:"adopted"`          // addresses, with their lengths, and routes of bridges that networks have adopted
-	Routers          []HostMachine `json:"routers"`          // next hops of the routes, each address once
-	Resolvers        []netip.Addr  `json:"resolvers"`        // whom the host asks for names, loopback ones left out
-	DefaultInterface string        `json:"defaultInterface"` // of the default route; empty: there is none
-	Interfaces       []string      `json:"interfaces"`
-	RuleLinks        []string      `json:"ruleLinks"` // links that routing rules are for what comes in by (`ip rule ... iif LINK`)
+	Prefixes         []HostPrefix
+	Addresses        []HostAddress // of each link its own, the best as a source first
+	Adopted          []HostPrefix  // addresses, with their lengths, and routes of bridges that networks have adopted
+	Routers          []HostMachine // next hops of the routes, each address once
+	Resolvers        []netip.Addr  // whom the host asks for names, loopback ones left out
+	DefaultInterface string        // of the default route; empty: there is none
+	Interfaces       []string
+	RuleLinks        []string // links that routing rules are for what comes in by (`ip rule ... iif LINK`)
 
-	AdoptedMACs map[string]MAC `json:"adoptedMacs,omitempty"` // of the bridges that networks have adopted, by name
+	AdoptedMACs map[string]MAC // of the bridges that networks have adopted, by name
 
-	LocalPorts PortRange `json:"localPorts"` // from which the host's own clients talk
-	MTU        int       `json:"mtu"`        // bytes, of the outgoing interface
+	LocalPorts PortRange // from which the host's own clients talk
+	MTU        int       // bytes, of the outgoing interface
 }
 
 // HostPrefix is a prefix the host reaches by itself. Default routes are left out.
 type HostPrefix struct {
-	Prefix netip.Prefix `json:"prefix"`
-	Source string       `json:"source"` // "address of eth0", "route via eth1"
+	Prefix netip.Prefix
+	Source string // "address of eth0", "route via eth1"
 }
 
 // HostMachine is a machine that the host needs.
 type HostMachine struct {
-	Address netip.Addr `json:"address"`
-	Source  string     `json:"source"` // "router of the default route via eth0", "router of 10.0.0.0/8 via eth1"
+	Address netip.Addr
+	Source  string // "router of the default route via eth0", "router of 10.0.0.0/8 via eth1"
 }
 
 // HostAddress is an IPv4 address of the host.
 type HostAddress struct {
-	Address   netip.Addr `json:"address"`
-	Interface string     `json:"interface"`
-	Added     bool       `json:"added"` // by hostnat, for a NAT
+	Address   netip.Addr
+	Interface string
+	Added     bool // by hostnat, for a NAT
 }
 
 // Listener is a program of the host that holds a port.
 type Listener struct {
-	Program  string         `json:"program"`
-	PID      int            `json:"pid"` // 0: not known
-	Protocol Protocol       `json:"protocol"`
-	Address  netip.AddrPort `json:"address"` // [::] if it takes IPv4 too
+	Program  string
+	PID      int // 0: not known
+	Protocol Protocol
+	Address  netip.AddrPort // [::] if it takes IPv4 too
 
-	Interface string `json:"interface,omitempty"` // it takes what comes in there alone (SO_BINDTODEVICE)
+	Interface string // it takes what comes in there alone (SO_BINDTODEVICE)
 }
 
 // HasInterface reports whether the host has a link of that name.

@@ -1,7 +1,6 @@
 package model
 
 import (
-	"encoding/json"
 	"net/netip"
 	"strings"
 	"testing"
@@ -110,33 +109,6 @@ func FuzzAddrPorts(f *testing.F) {
 		}
 		if err := again.UnmarshalText([]byte(a.String())); err != nil || again != a || !a.IsAddressOnly() && a.Ports.Low == 0 || a.Count() < 1 {
 			t.Errorf("%q gives %v, which gives %v, %v", s, a, again, err)
-		}
-	})
-}
-
-// The stored form comes from a file that somebody may have edited.
-func FuzzMappingJSON(f *testing.F) {
-	f.Add(`{"id":3,"nat":"default","network":"web","protocol":"tcp","external":"0.0.0.0:80","internal":"0.0.0.0:80","endpoint":"c1","from":[]}`)
-	f.Add(`{"id":3,"nat":"default","protocol":"udp","external":"0.0.0.0:80-81","targets":[{"network":"web","internal":"172.16.1.2:80-81"}],"from":["10.0.0.0/8"]}`)
-	f.Add(`{"targets":[{}]}`)
-	f.Add(`{}`)
-	f.Fuzz(func(t *testing.T, s string) {
-		var m, again Mapping
-		if json.Unmarshal([]byte(s), &m) != nil {
-			return
-		}
-		if len(m.Targets) == 0 {
-			t.Fatalf("%q gives a mapping without a target", s)
-		}
-		text, err := json.Marshal(m)
-		if _, unknown := ParseProtocol(m.Protocol.String()); unknown != nil {
-			return
-		}
-		if err != nil || m.External.Ports.Low == 0 || m.Targets[0].Internal.Ports.Low == 0 {
-			return // not what hostnat writes; it has no text
-		}
-		if err := json.Unmarshal(text, &again); err != nil || again.String() != m.String() {
-			t.Errorf("%q gives %v, which gives %v, %v", s, m, again, err)
 		}
 	})
 }

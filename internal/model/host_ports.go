@@ -37,9 +37,6 @@ func (h HostPorts) String() string {
 	return fmt.Sprintf("%s-%d", first, h.Ports.High)
 }
 
-// MarshalText encodes as String does.
-func (h HostPorts) MarshalText() ([]byte, error) { return []byte(h.String()), nil }
-
 // UnmarshalText reads what String writes. Errors are of code Invalid.
 func (h *HostPorts) UnmarshalText(text []byte) error {
 	parsed, err := ParseHostPorts("proxy", string(text))

@@ -20,9 +20,6 @@ func (i Isolation) String() string {
 	return string(i)
 }
 
-// MarshalText encodes as String does.
-func (i Isolation) MarshalText() ([]byte, error) { return []byte(i.String()), nil }
-
 // UnmarshalText reads what String writes. Errors are of code Invalid.
 func (i *Isolation) UnmarshalText(text []byte) error {
 	switch v := Isolation(text); v {

@@ -9,14 +9,14 @@ import (
 // Lease is an address that a network's DHCP server has given to a client, or
 // keeps from everybody.
 type Lease struct {
-	Network  string     `json:"network"`
-	Address  netip.Addr `json:"address"`
-	MAC      MAC        `json:"mac"`
-	ClientID string     `json:"clientId"` // option 61 (RFC 2132 section 9.14) in hexadecimal; empty: the client sent none
-	Hostname string     `json:"hostname"` // what the client calls itself: one DNS label in lower case; empty: nothing of use
-	State    LeaseState `json:"state"`
-	Since    time.Time  `json:"since"`   // when this client first got this address
-	Expires  time.Time  `json:"expires"` // of a declined one: when it may be given out again
+	Network  string
+	Address  netip.Addr
+	MAC      MAC
+	ClientID string // option 61 (RFC 2132 section 9.14) in hexadecimal; empty: the client sent none
+	Hostname string // what the client calls itself: one DNS label in lower case; empty: nothing of use
+	State    LeaseState
+	Since    time.Time // when this client first got this address
+	Expires  time.Time // of a declined one: when it may be given out again
 }
 
 // LeaseState says what an address is to its client.

@@ -1,7 +1,6 @@
 package model
 
 import (
-	"encoding/json"
 	"fmt"
 	"net/netip"
 	"slices"
@@ -26,21 +25,21 @@ func (m *Mapping) Equal(o *Mapping) bool {
 // targets. Each new session goes to one of them, port by port: the n-th external
 // port leads to the n-th of the target's.
 type Mapping struct {
-	ID       uint32         `json:"id"` // counts from 1, never reused
-	NAT      string         `json:"nat"`
-	Protocol Protocol       `json:"protocol"` // AnyProtocol: a whole address, external and internal ones without ports
-	External AddrPorts      `json:"external"` // address 0.0.0.0: any address of the host
-	Targets  []Target       `json:"targets"`  // at least one; all of one compartment and as long as External
-	From     []netip.Prefix `json:"from"`     // remotes allowed; empty: all
+	ID       uint32 // counts from 1, never reused
+	NAT      string
+	Protocol Protocol       // AnyProtocol: a whole address, external and internal ones without ports
+	External AddrPorts      // address 0.0.0.0: any address of the host
+	Targets  []Target       // at least one; all of one compartment and as long as External
+	From     []netip.Prefix // remotes allowed; empty: all
 	Metadata
 }
 
 // Target is one thing that a mapping leads to.
 type Target struct {
-	Endpoint string    `json:"endpoint,omitempty"` // if given by name: Internal's address follows this endpoint
-	Network  string    `json:"network"`
-	MAC      MAC       `json:"mac,omitempty"` // if the endpoint is discovered by a lease: the client's, which nobody else can have by taking its name
-	Internal AddrPorts `json:"internal"`      // what it resolves to now; address 0.0.0.0: nothing
+	Endpoint string // if given by name: Internal's address follows this endpoint
+	Network  string
+	MAC      MAC       // if the endpoint is discovered by a lease: the client's, which nobody else can have by taking its name
+	Internal AddrPorts // what it resolves to now; address 0.0.0.0: nothing
 }
 
 // Resolved reports whether the target has an address now: one that is an
@@ -100,21 +99,6 @@ func (m Mapping) Endpoints() string {
 		}
 	}
 	return strings.Join(names, ",")
-}
-
-// UnmarshalJSON also reads the form that was stored when a mapping had one
-// target: its fields beside the mapping's.
-func (m *Mapping) UnmarshalJSON(text []byte) error {
-	type plain Mapping
-	if err := json.Unmarshal(text, (*plain)(m)); err != nil || len(m.Targets) > 0 {
-		return err
-	}
-	var only Target
-	if err := json.Unmarshal(text, &only); err != nil {
-		return err
-	}
-	m.Targets = []Target{only}
-	return nil
 }
 
 func ExternalText(a AddrPorts) string {

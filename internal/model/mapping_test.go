@@ -1,42 +1,10 @@
 package model
 
 import (
-	"encoding/json"
-	"net/netip"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
 )
-
-func TestMappingJSON(t *testing.T) {
-	t.Parallel()
-	want := Mapping{ID: 3, NAT: "default", Protocol: TCP, External: ports("0.0.0.0:80-81"), From: []netip.Prefix{},
-		Targets: []Target{{Endpoint: "c1", Network: "web", Internal: ports("172.16.1.2:80-81")}, {Network: "web", Internal: ports("172.16.1.3:90-91")}}}
-	text, err := json.Marshal(want)
-	if err != nil {
-		t.Fatal(err)
-	}
-	single := want
-	single.External, single.Targets = ports("0.0.0.0:80"), []Target{{Endpoint: "c1", Network: "web", Internal: ports("0.0.0.0:80")}}
-	for text, want := range map[string]Mapping{
-		string(text): want,
-		// As stored before there were ranges and several targets.
-		`{"id":3,"nat":"default","network":"web","protocol":"tcp","external":"0.0.0.0:80","internal":"0.0.0.0:80","endpoint":"c1","from":[]}`: single,
-	} {
-		var got Mapping
-		if err := json.Unmarshal([]byte(text), &got); err != nil {
-			t.Errorf("%s: %v", text, err)
-		}
-		if diff := cmp.Diff(want, got, compareNetip); diff != "" {
-			t.Errorf("%s (-want +got):\n%s", text, diff)
-		}
-	}
-	for _, bad := range []string{`[]`, `{"internal":"c1:80"}`, `{"targets":[{"internal":""}]}`, `{"external":"80"}`} {
-		if err := json.Unmarshal([]byte(bad), new(Mapping)); err == nil {
-			t.Errorf("%s is read", bad)
-		}
-	}
-}
 
 func TestMappingPresent(t *testing.T) {
 	t.Parallel()

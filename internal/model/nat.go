@@ -1,7 +1,6 @@
 package model
 
 import (
-	"encoding/json"
 	"net/netip"
 	"slices"
 	"time"
@@ -55,23 +54,23 @@ func (n NAT) FixedAddresses() []netip.Addr {
 // With neither ExternalInterfaces nor ExternalAddresses it follows the address
 // of whichever interface the host's routes choose.
 type NAT struct {
-	Name               string            `json:"name"`
-	ID                 uint32            `json:"id"` // stable over restarts; part of kernel keys; never 0
-	ExternalInterfaces []string          `json:"externalInterfaces"`
-	ExternalAddresses  []ExternalAddress `json:"externalAddresses"`
-	Profile            Profile           `json:"profile"`
-	Timeouts           Timeouts          `json:"timeouts"`
-	TCPFiltering       Filtering         `json:"tcpFiltering"`
-	UDPFiltering       Filtering         `json:"udpFiltering"`
-	UDPInboundRefresh  bool              `json:"udpInboundRefresh"`
-	Pooling            Pooling           `json:"pooling"`
-	EndpointDependent  bool              `json:"endpointDependent"` // go on with endpoint-dependent mapping when a range is used up
-	HoldDown           Seconds           `json:"holdDown"`          // a freed UDP port or ICMP identifier is not given out again for so long; 0 to an hour
-	Limits             Limits            `json:"limits"`
-	MSSClamp           bool              `json:"mssClamp"`   // TCP's segment size is lowered to what the way out takes
-	Exhaustion         Exhaustion        `json:"exhaustion"` // what a sender is told whose flow finds no port
-	LinkLocal          bool              `json:"linkLocal"`  // endpoints reach 169.254.0.0/16 outside, where clouds have metadata services
-	Table              uint32            `json:"table"`      // the routing table by which everything leaves; 0: the host's rules decide
+	Name               string
+	ID                 uint32 // stable over restarts; part of kernel keys; never 0
+	ExternalInterfaces []string
+	ExternalAddresses  []ExternalAddress
+	Profile            Profile
+	Timeouts           Timeouts
+	TCPFiltering       Filtering
+	UDPFiltering       Filtering
+	UDPInboundRefresh  bool
+	Pooling            Pooling
+	EndpointDependent  bool    // go on with endpoint-dependent mapping when a range is used up
+	HoldDown           Seconds // a freed UDP port or ICMP identifier is not given out again for so long; 0 to an hour
+	Limits             Limits
+	MSSClamp           bool       // TCP's segment size is lowered to what the way out takes
+	Exhaustion         Exhaustion // what a sender is told whose flow finds no port
+	LinkLocal          bool       // endpoints reach 169.254.0.0/16 outside, where clouds have metadata services
+	Table              uint32     // the routing table by which everything leaves; 0: the host's rules decide
 	Metadata
 }
 
@@ -87,9 +86,9 @@ const (
 
 // Limits are what one endpoint may have at a time. 0: no limit.
 type Limits struct {
-	Sessions uint32 `json:"sessions"`
-	Ports    uint32 `json:"ports"` // external ports, all protocols together
-	Rate     uint32 `json:"rate"`  // new sessions a second
+	Sessions uint32
+	Ports    uint32 // external ports, all protocols together
+	Rate     uint32 // new sessions a second
 }
 
 // Exhaustion is what a sender is told whose flow finds no external port.
@@ -102,35 +101,17 @@ const (
 	Silent      Exhaustion = "silent"
 )
 
-// UnmarshalJSON gives what is left out its default: a NAT that was stored before
-// there was such a setting.
-func (n *NAT) UnmarshalJSON(text []byte) error {
-	head := struct {
-		Profile Profile `json:"profile"`
-	}{ProfileRFC}
-	if err := json.Unmarshal(text, &head); err != nil {
-		return err
-	}
-	type plain NAT
-	p := plain(NewNAT("", 0, head.Profile))
-	if err := json.Unmarshal(text, &p); err != nil {
-		return err
-	}
-	*n = NAT(p)
-	return nil
-}
-
 // ExternalAddress is an address and the dynamic ports a NAT may use on it.
 type ExternalAddress struct {
-	Address netip.Addr `json:"address"`
-	Ports   PortRange  `json:"ports"`
-	Added   bool       `json:"added,omitempty"` // the host did not have it: hostnat puts it on an interface and takes it away again
+	Address netip.Addr
+	Ports   PortRange
+	Added   bool // the host did not have it: hostnat puts it on an interface and takes it away again
 }
 
 // PortRange is an inclusive range of ports, host byte order, 1 to 65535.
 type PortRange struct {
-	Low  uint16 `json:"low"`
-	High uint16 `json:"high"`
+	Low  uint16
+	High uint16
 }
 
 // Profile names a set of default timeouts and filtering.
@@ -144,10 +125,10 @@ const (
 
 // Timeouts are idle lifetimes. Resolution one second, range 1 s to 30 days.
 type Timeouts struct {
-	UDP            Seconds `json:"udp"`
-	TCPEstablished Seconds `json:"tcpEstablished"`
-	TCPTransitory  Seconds `json:"tcpTransitory"` // opening and closing (RFC 5382 REQ-5)
-	ICMP           Seconds `json:"icmp"`
+	UDP            Seconds
+	TCPEstablished Seconds
+	TCPTransitory  Seconds // opening and closing (RFC 5382 REQ-5)
+	ICMP           Seconds
 }
 
 // Seconds is a duration in whole seconds, a plain number in JSON.

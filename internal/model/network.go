@@ -8,8 +8,8 @@ import (
 
 // Compartment is a routing domain; addresses are unique inside one.
 type Compartment struct {
-	Name string `json:"name"`
-	ID   uint32 `json:"id"` // part of kernel keys; never 0
+	Name string
+	ID   uint32 // part of kernel keys; never 0
 }
 
 // Equal reports whether the networks are the same in everything.
@@ -34,31 +34,31 @@ type MAC string
 // Network is one internal layer-2 segment: a switch, a subnet and the host's
 // gateway address on it.
 type Network struct {
-	Name         string         `json:"name"`
-	ID           uint32         `json:"id"` // stable over restarts; part of kernel keys; never 0
-	Type         NetworkType    `json:"type"`
-	NAT          string         `json:"nat"`          // or NoNAT
-	Compartment  string         `json:"compartment"`  // of a per-endpoint network: EachCompartment
-	Subnets      []netip.Prefix `json:"subnets"`      // masked: no host bits; at most one of each family
-	Gateways     []netip.Addr   `json:"gateways"`     // the host vNIC's addresses: the i-th is inside the i-th of Subnets
-	Bridge       string         `json:"bridge"`       // link name of the switch; empty: there is none
-	Adopted      bool           `json:"adopted"`      // the bridge was there before and stays after
-	Overlap      Overlap        `json:"overlap"`      // what to do when the host's own network comes to overlap Subnet
-	Isolation    Isolation      `json:"isolation"`    // whom its endpoints reach
-	PortSecurity Switch         `json:"portSecurity"` // whether what other tools plug into its switch is checked
-	DNS          Switch         `json:"dns"`          // whether the gateway answers for names
-	Domain       string         `json:"domain"`       // of the endpoints' names; empty: OwnDomain. See DomainName
+	Name         string
+	ID           uint32 // stable over restarts; part of kernel keys; never 0
+	Type         NetworkType
+	NAT          string         // or NoNAT
+	Compartment  string         // of a per-endpoint network: EachCompartment
+	Subnets      []netip.Prefix // masked: no host bits; at most one of each family
+	Gateways     []netip.Addr   // the host vNIC's addresses: the i-th is inside the i-th of Subnets
+	Bridge       string         // link name of the switch; empty: there is none
+	Adopted      bool           // the bridge was there before and stays after
+	Overlap      Overlap        // what to do when the host's own network comes to overlap Subnet
+	Isolation    Isolation      // whom its endpoints reach
+	PortSecurity Switch         // whether what other tools plug into its switch is checked
+	DNS          Switch         // whether the gateway answers for names
+	Domain       string         // of the endpoints' names; empty: OwnDomain. See DomainName
 
-	DHCP      Switch         `json:"dhcp"`              // whether clients get addresses from the gateway
-	LeaseTime Seconds        `json:"leaseTime"`         // 0: DefaultLeaseTime
-	MTU       int            `json:"mtu"`               // bytes; 0: that of the outgoing interface
-	NTP       []netip.Addr   `json:"ntp,omitempty"`     // time servers that DHCP tells
-	PXE       PXE            `json:"pxe,omitzero"`      // what machines are told that boot from the network
-	Routes    []Route        `json:"routes,omitempty"`  // that DHCP tells beside the default route
-	Ranges    []AddressRange `json:"ranges,omitempty"`  // for DHCP clients; none: the whole subnet
-	Exclude   []AddressRange `json:"exclude,omitempty"` // never given out unless asked for
+	DHCP      Switch         // whether clients get addresses from the gateway
+	LeaseTime Seconds        // 0: DefaultLeaseTime
+	MTU       int            // bytes; 0: that of the outgoing interface
+	NTP       []netip.Addr   // time servers that DHCP tells
+	PXE       PXE            // what machines are told that boot from the network
+	Routes    []Route        // that DHCP tells beside the default route
+	Ranges    []AddressRange // for DHCP clients; none: the whole subnet
+	Exclude   []AddressRange // never given out unless asked for
 
-	PartOf uint32 `json:"-"` // id of the private network that this is an endpoint's part of (Unfolded); 0: none
+	PartOf uint32 // id of the private network that this is an endpoint's part of (Unfolded); 0: none
 
 	Metadata
 }

@@ -1,7 +1,6 @@
 package model
 
 import (
-	"encoding/json"
 	"net/netip"
 	"reflect"
 	"testing"
@@ -59,13 +58,13 @@ func fill(t *testing.T, v reflect.Value) {
 
 func TestIsolationAsText(t *testing.T) {
 	t.Parallel()
-	for text, want := range map[string]Isolation{`"on"`: IsolatedNetwork, `"off"`: NotIsolated, `"endpoint"`: IsolatedEndpoints} {
+	for text, want := range map[string]Isolation{"on": IsolatedNetwork, "off": NotIsolated, "endpoint": IsolatedEndpoints} {
 		var got Isolation
-		if err := json.Unmarshal([]byte(text), &got); err != nil || got != want {
+		if err := got.UnmarshalText([]byte(text)); err != nil || got != want {
 			t.Errorf("%s is %q, %v", text, got, err)
 		}
-		if back, err := json.Marshal(got); err != nil || string(back) != text {
-			t.Errorf("%q becomes %s, %v", got, back, err)
+		if back := got.String(); back != text {
+			t.Errorf("%q becomes %s", got, back)
 		}
 	}
 	for _, text := range []string{"", "ON", "network", "off "} {
@@ -88,19 +87,6 @@ func TestWhichNetworksAreOpenToEachOther(t *testing.T) {
 				}
 			}
 		}
-	}
-}
-
-// What is stored has no trace of point-to-point links.
-func TestPointToPointIsNotStored(t *testing.T) {
-	t.Parallel()
-	text, err := json.Marshal(Network{Name: "snap/e1", PartOf: 7})
-	var back Network
-	if err := json.Unmarshal(text, &back); err != nil || back.IsPointToPoint() {
-		t.Errorf("%s: %v", text, err)
-	}
-	if err != nil {
-		t.Error(err)
 	}
 }
 

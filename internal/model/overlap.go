@@ -26,9 +26,6 @@ func (o Overlap) String() string {
 	return string(o)
 }
 
-// MarshalText encodes as String does.
-func (o Overlap) MarshalText() ([]byte, error) { return []byte(o.String()), nil }
-
 // UnmarshalText reads what String writes. Errors are of code Invalid.
 func (o *Overlap) UnmarshalText(text []byte) error {
 	switch string(text) {

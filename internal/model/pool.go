@@ -5,8 +5,8 @@ import "net/netip"
 // Pool is where subnets are taken from for networks that name none. In JSON
 // {"prefix": "10.64.0.0/12", "size": 24}.
 type Pool struct {
-	Prefix netip.Prefix `json:"prefix"`
-	Size   int          `json:"size"` // prefix length of the subnets
+	Prefix netip.Prefix
+	Size   int // prefix length of the subnets
 }
 
 // DefaultPoolSize is the prefix length of subnets where none is asked for.

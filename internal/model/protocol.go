@@ -43,20 +43,3 @@ func ParseProtocol(s string) (Protocol, error) {
 	}
 	return 0, Errorf(Invalid, "protocol %q is not known", Clip(s)).WithHint("use tcp, udp or icmp")
 }
-
-// MarshalText makes a Protocol its name in JSON.
-func (p Protocol) MarshalText() ([]byte, error) { return []byte(p.String()), nil }
-
-// UnmarshalText is the reverse of MarshalText.
-func (p *Protocol) UnmarshalText(b []byte) error {
-	if string(b) == AnyProtocol.String() {
-		*p = AnyProtocol
-		return nil
-	}
-	v, err := ParseProtocol(string(b))
-	if err != nil {
-		return err
-	}
-	*p = v
-	return nil
-}

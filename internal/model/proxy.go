@@ -32,21 +32,21 @@ const AnyHost = "*"
 // Proxy is a relay at the socket level: who connects to Listen talks to
 // Connect.
 type Proxy struct {
-	ID            uint32       `json:"id"` // counts from 1, never reused
-	Kind          ProxyKind    `json:"kind"`
-	Protocol      Protocol     `json:"protocol"` // TCP or UDP; ByName: TCP
-	Listen        HostPorts    `json:"listen"`
-	Connect       HostPorts    `json:"connect,omitzero"` // as many ports as Listen; not ByName
-	Routes        []ProxyRoute `json:"routes,omitempty"` // ByName only
-	ProxyProtocol bool         `json:"proxyProtocol"`    // tell the server who the client is, by a PROXY protocol version 2 header
-	Transparent   bool         `json:"transparent"`      // the connection to the server has the client's address as its source; ByName only
+	ID            uint32 // counts from 1, never reused
+	Kind          ProxyKind
+	Protocol      Protocol // TCP or UDP; ByName: TCP
+	Listen        HostPorts
+	Connect       HostPorts    // as many ports as Listen; not ByName
+	Routes        []ProxyRoute // ByName only
+	ProxyProtocol bool         // tell the server who the client is, by a PROXY protocol version 2 header
+	Transparent   bool         // the connection to the server has the client's address as its source; ByName only
 	Metadata
 }
 
 // ProxyRoute is where a ByName proxy sends those who ask for a name.
 type ProxyRoute struct {
-	Pattern string    `json:"pattern"` // lower case: "www.a.example", "*.b.example"; "*" for everything else
-	Connect HostPorts `json:"connect"` // one port
+	Pattern string    // lower case: "www.a.example", "*.b.example"; "*" for everything else
+	Connect HostPorts // one port
 }
 
 // ListensOn4 reports whether the proxy's listener is an IPv4 one, or may be.
@@ -113,16 +113,16 @@ func (p Proxy) Same(q Proxy) bool {
 // ProxyState is what a port proxy does at the moment, and has done since the
 // daemon started.
 type ProxyState struct {
-	Listening        bool       `json:"listening"`         // on all of its ports
-	Problem          string     `json:"problem,omitempty"` // what keeps it from working now
-	Connections      uint64     `json:"connections"`       // at the moment; UDP: clients heard of in the last minutes
-	TotalConnections uint64     `json:"totalConnections"`
-	Refused          uint64     `json:"refused"`  // connections and UDP clients for which there was no place
-	GaveWay          uint64     `json:"gaveWay"`  // those that were ended so that others have one
-	BytesIn          uint64     `json:"bytesIn"`  // from clients to servers
-	BytesOut         uint64     `json:"bytesOut"` // from servers to clients
-	LastError        string     `json:"lastError,omitempty"`
-	LastErrorAt      *time.Time `json:"lastErrorAt,omitempty"`
+	Listening        bool   // on all of its ports
+	Problem          string // what keeps it from working now
+	Connections      uint64 // at the moment; UDP: clients heard of in the last minutes
+	TotalConnections uint64
+	Refused          uint64 // connections and UDP clients for which there was no place
+	GaveWay          uint64 // those that were ended so that others have one
+	BytesIn          uint64 // from clients to servers
+	BytesOut         uint64 // from servers to clients
+	LastError        string
+	LastErrorAt      *time.Time
 }
 
 // Equal reports whether the proxies are the same in everything.

@@ -5,19 +5,19 @@ import "net/netip"
 // Reservation keeps an address of a network for one client, whether it is
 // attached by hostnat or asks by DHCP.
 type Reservation struct {
-	Network string     `json:"network"`
-	MAC     MAC        `json:"mac,omitempty"`  // one of MAC and Name
-	Name    string     `json:"name,omitempty"` // of an endpoint, or the hostname that a DHCP client gives
-	Address netip.Addr `json:"address"`
+	Network string
+	MAC     MAC    // one of MAC and Name
+	Name    string // of an endpoint, or the hostname that a DHCP client gives
+	Address netip.Addr
 	Metadata
 }
 
 // Remembered is the address that a detached endpoint had: it gets it again.
 type Remembered struct {
-	Network string     `json:"network"`
-	Name    string     `json:"name"`
-	Address netip.Addr `json:"address"`
-	MAC     MAC        `json:"mac"`
+	Network string
+	Name    string
+	Address netip.Addr
+	MAC     MAC
 }
 
 // Equal reports whether the reservations are the same in everything.

@@ -15,9 +15,6 @@ type Route struct {
 // String is "PREFIX=VIA".
 func (r Route) String() string { return r.Prefix.String() + "=" + r.Via.String() }
 
-// MarshalText encodes as String does.
-func (r Route) MarshalText() ([]byte, error) { return []byte(r.String()), nil }
-
 // UnmarshalText reads what String writes. Errors are of code Invalid.
 func (r *Route) UnmarshalText(text []byte) (err error) {
 	prefix, via, found := strings.Cut(string(text), "=")

@@ -33,10 +33,7 @@ func (s TCPState) String() string {
 	return "unknown"
 }
 
-// MarshalText makes a TCPState its name in JSON.
-func (s TCPState) MarshalText() ([]byte, error) { return []byte(s.String()), nil }
-
-// UnmarshalText is the reverse of MarshalText.
+// UnmarshalText reads what String writes.
 func (s *TCPState) UnmarshalText(b []byte) error {
 	for i, n := range stateNames {
 		if n == string(b) {
@@ -51,33 +48,33 @@ func (s *TCPState) UnmarshalText(b []byte) error {
 // For ICMP the ports of Internal and External are query identifiers and
 // Remote's port is 0.
 type Session struct {
-	NAT             string         `json:"nat"`
-	Network         string         `json:"network"`
-	Endpoint        string         `json:"endpoint"`
-	Compartment     string         `json:"compartment"`
-	Protocol        Protocol       `json:"protocol"`
-	Internal        netip.AddrPort `json:"internal"`
-	External        netip.AddrPort `json:"external"`
-	Remote          netip.AddrPort `json:"remote"`
-	State           TCPState       `json:"state"`
-	LifetimeSeconds uint32         `json:"lifetimeSeconds"` // seconds left before it ends if nothing is sent
-	CreatedAt       time.Time      `json:"createdAt"`
-	PacketsOut      uint64         `json:"packetsOut"`
-	BytesOut        uint64         `json:"bytesOut"` // IP bytes, headers included
-	PacketsIn       uint64         `json:"packetsIn"`
-	BytesIn         uint64         `json:"bytesIn"`
+	NAT             string
+	Network         string
+	Endpoint        string
+	Compartment     string
+	Protocol        Protocol
+	Internal        netip.AddrPort
+	External        netip.AddrPort
+	Remote          netip.AddrPort
+	State           TCPState
+	LifetimeSeconds uint32 // seconds left before it ends if nothing is sent
+	CreatedAt       time.Time
+	PacketsOut      uint64
+	BytesOut        uint64 // IP bytes, headers included
+	PacketsIn       uint64
+	BytesIn         uint64
 }
 
 // Binding ties an internal address and port to an external one, for any remote
 // (endpoint-independent mapping, RFC 4787 REQ-1).
 type Binding struct {
-	NAT          string         `json:"nat"`
-	Network      string         `json:"network"`
-	Endpoint     string         `json:"endpoint"` // empty: an address that no endpoint has
-	Compartment  string         `json:"compartment"`
-	Protocol     Protocol       `json:"protocol"`
-	Internal     netip.AddrPort `json:"internal"`
-	External     netip.AddrPort `json:"external"` // 0.0.0.0 for a configured one on any address
-	SessionCount uint32         `json:"sessionCount"`
-	Configured   bool           `json:"configured"`
+	NAT          string
+	Network      string
+	Endpoint     string // empty: an address that no endpoint has
+	Compartment  string
+	Protocol     Protocol
+	Internal     netip.AddrPort
+	External     netip.AddrPort // 0.0.0.0 for a configured one on any address
+	SessionCount uint32
+	Configured   bool
 }

@@ -24,9 +24,6 @@ func (s Switch) String() string {
 	return string(s)
 }
 
-// MarshalText encodes as String does.
-func (s Switch) MarshalText() ([]byte, error) { return []byte(s.String()), nil }
-
 // UnmarshalText reads on, off and their usual synonyms. Errors are of code Invalid.
 func (s *Switch) UnmarshalText(text []byte) error {
 	switch strings.ToLower(string(text)) {
