@@ -9,12 +9,14 @@
  *   outside_egress   to any of these: the leak guard
  *   reassembly_enter, reassembly_leave  what goes to the reassembly namespace, and what comes from there
  *   loopback_egress  what the host says to itself
+ *   bridge_egress    what the host puts out of a network's bridge
  *   end_session, adopt_session, forget_place, start_wheel   called by user space
  */
 #include "ip4_antispoof.h"
 #include "ip4_guard.h"
 #include "ip4_inbound.h"
 #include "ip4_loopback.h"
+#include "ip4_bound.h"
 #include "ip4_record.h"
 #include "ip4_reassembly_link.h"
 #include "ip4_refuse.h"
@@ -225,6 +227,16 @@ int loopback_egress(struct __sk_buff *skb)
 	if (!flow)
 		return TCX_DROP;
 	return finish(skb, flow, answer ? to_dialler_address(skb, flow) : from_host(skb, flow), PROGRAM_LOOPBACK_EGRESS);
+}
+
+SEC("tcx/egress")
+int bridge_egress(struct __sk_buff *skb)
+{
+	if (unlikely(skb->mark == MARK_TO_DIALLER))
+		return bpf_redirect(LOOPBACK_IFINDEX, 0);
+	if (unlikely(skb->protocol == htons(ETH_P_ARP)))
+		return answer_own_arp(skb);
+	return unlikely(is_bound_dialler(skb)) ? bpf_redirect(LOOPBACK_IFINDEX, 0) : TCX_NEXT;
 }
 
 /*

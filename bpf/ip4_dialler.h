@@ -31,15 +31,36 @@ INLINE __u32 dialler_interface(const struct session *session)
 	return session->way.ifindex;
 }
 
-/* The outside interface whose output the packets to a dialler take, 0 if it is loopback's. */
-INLINE __u32 way_to_dialler(__u32 ifindex)
+/* A network's bridge, if an interface is one. */
+INLINE struct inside *find_bridge(__u32 ifindex)
 {
-	return ifindex && bpf_map_lookup_elem(&outsides, &ifindex) ? ifindex : 0;
+	struct inside *inside = bpf_map_lookup_elem(&insides, &ifindex);
+	struct network *network;
+	__u32 id;
+
+	if (!inside)
+		return NULL;
+	id = inside->network;
+	network = bpf_map_lookup_elem(&networks, &id);
+	return network && network->bridge_ifindex == ifindex ? inside : NULL;
 }
 
-/* What stands in a packet for the dialler's address until it is at loopback: deliver_to_dialler. */
+/* The outside interface or bridge whose output the packets to a dialler take, 0 if it is loopback's. */
+INLINE __u32 way_to_dialler(__u32 ifindex)
+{
+	return ifindex && (bpf_map_lookup_elem(&outsides, &ifindex) || find_bridge(ifindex)) ? ifindex : 0;
+}
+
+/*
+ * What stands in a packet for the dialler's address until it is at loopback:
+ * deliver_to_dialler. By a bridge it is the gateway's, which alone has a route there.
+ */
 INLINE __be32 address_before_loopback(__be32 address, __u32 way)
 {
+	struct inside *bridge = way ? find_bridge(way) : NULL;
+
+	if (bridge)
+		return bridge->gateway;
 	return way || is_loopback(address) ? address : LOOPBACK_ADDRESS;
 }
 
@@ -54,7 +75,7 @@ INLINE int deliver_to_dialler(struct __sk_buff *skb, __be32 address, __u32 way)
 	if (bpf_skb_change_type(skb, PACKET_HOST)) /* nobody does so on loopback, and the frame was for the bridge */
 		return TCX_DROP;
 	skb->mark = MARK_TO_DIALLER;
-	skb->priority = way || is_loopback(address) ? 0 : address;
+	skb->priority = address_before_loopback(address, way) == address ? 0 : address;
 	return bpf_redirect_neigh(way ?: LOOPBACK_IFINDEX, NULL, 0, 0);
 }
 
@@ -247,6 +268,8 @@ NOINLINE int error_to_dialler(struct __sk_buff *skb, struct flow *flow)
 		reason = parse_quote(skb, flow); /* its checksums are others now */
 	if (!reason)
 		reason = rewrite_quote(skb, quote, SOURCE, dialler_address(session), dialler_port(session));
+	if (!reason && way && find_bridge(way))
+		return TCX_NEXT; /* the stack asks for a socket by the interface that the error comes in by: up the bridge, then */
 	if (!reason)
 		reason = rewrite_address(skb, packet, SOURCE, session->external_address, 0);
 	if (!reason)

@@ -40,7 +40,7 @@ INLINE bool is_icmp_error(__u8 type)
 	return type == ICMP_UNREACHABLE || type == ICMP_TIME_EXCEEDED || type == ICMP_PARAMETER_PROBLEM;
 }
 
-enum { ARP_REQUEST = 1 };
+enum { ARP_REQUEST = 1, ARP_REPLY = 2 };
 struct arp_ipv4 {
 	__be16 hardware, protocol;
 	__u8 hardware_size, protocol_size;

@@ -30,6 +30,7 @@ const (
 	OutsideEgressL3     Hook = "outside-egress-l3"
 	ReassemblyEnter     Hook = "reassembly-enter"
 	ReassemblyLeave     Hook = "reassembly-leave"
+	BridgeEgress        Hook = "bridge-egress"   // what the host puts out of a bridge
 	LoopbackEgress      Hook = "loopback-egress" // what the host says to itself, while there are mappings
 )
 
@@ -64,6 +65,8 @@ func (d *Datapath) program(h Hook) (*ebpf.Program, ebpf.AttachType) {
 		return packet.ReassemblyEnter, ebpf.AttachTCXEgress
 	case ReassemblyLeave:
 		return packet.ReassemblyLeave, ebpf.AttachTCXIngress
+	case BridgeEgress:
+		return d.objects.BridgeEgress, ebpf.AttachTCXEgress // it hands packets to loopback, where captures see them
 	case LoopbackEgress:
 		return packet.LoopbackEgress, ebpf.AttachTCXEgress
 	}

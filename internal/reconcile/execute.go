@@ -81,7 +81,10 @@ func (k *Kernel) build(ctx context.Context, p Plan, v view, mtu int, report *mod
 }
 
 func (k *Kernel) guardBridge(index int) error {
-	return k.datapath.Attach(datapath.Attachment{Interface: uint32(index), Hook: datapath.BridgeIngress})
+	return each([]datapath.Attachment{
+		{Interface: uint32(index), Hook: datapath.BridgeIngress},
+		{Interface: uint32(index), Hook: datapath.BridgeEgress},
+	}, k.datapath.Attach)()
 }
 
 // isNew reports whether a bridge was not there when the host was looked at.
@@ -133,6 +136,7 @@ func attachments(c datapath.Config) []datapath.Attachment {
 			list = append(list, datapath.Attachment{Interface: index, Hook: datapath.PointToPointIngress})
 		case i.Bridge:
 			hook = datapath.BridgeIngress
+			list = append(list, datapath.Attachment{Interface: index, Hook: datapath.BridgeEgress})
 		case i.Port:
 			hook = datapath.PortIngress
 		}

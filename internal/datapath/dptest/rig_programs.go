@@ -108,4 +108,7 @@ func members[T any](objects *kernel.Objects) map[string]*T {
 func (r *Rig) AttachHost(t *testing.T) {
 	t.Helper()
 	r.Attach(t, datapath.Loopback.Interface, datapath.Loopback.Hook)
+	for _, n := range r.Config.Networks {
+		r.Attach(t, n.Bridge, datapath.BridgeEgress)
+	}
 }

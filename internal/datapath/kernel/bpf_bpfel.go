@@ -1136,6 +1136,7 @@ const (
 	bpfMapUsages             = "usages"
 	bpfMapWheels             = "wheels"
 	bpfProgAdoptSession      = "adopt_session"
+	bpfProgBridgeEgress      = "bridge_egress"
 	bpfProgBridgeIngress     = "bridge_ingress"
 	bpfProgEndSession        = "end_session"
 	bpfProgForgetPlace       = "forget_place"
@@ -1196,6 +1197,7 @@ type bpfSpecs struct {
 // It can be passed ebpf.CollectionSpec.Assign.
 type bpfProgramSpecs struct {
 	AdoptSession     *ebpf.ProgramSpec `ebpf:"adopt_session"`
+	BridgeEgress     *ebpf.ProgramSpec `ebpf:"bridge_egress"`
 	BridgeIngress    *ebpf.ProgramSpec `ebpf:"bridge_ingress"`
 	EndSession       *ebpf.ProgramSpec `ebpf:"end_session"`
 	ForgetPlace      *ebpf.ProgramSpec `ebpf:"forget_place"`
@@ -1460,6 +1462,7 @@ type bpfVariables struct {
 // It can be passed to loadBpfObjects or ebpf.CollectionSpec.LoadAndAssign.
 type bpfPrograms struct {
 	AdoptSession     *ebpf.Program `ebpf:"adopt_session"`
+	BridgeEgress     *ebpf.Program `ebpf:"bridge_egress"`
 	BridgeIngress    *ebpf.Program `ebpf:"bridge_ingress"`
 	EndSession       *ebpf.Program `ebpf:"end_session"`
 	ForgetPlace      *ebpf.Program `ebpf:"forget_place"`
@@ -1478,6 +1481,7 @@ type bpfPrograms struct {
 func (p *bpfPrograms) Close() error {
 	return _BpfClose(
 		p.AdoptSession,
+		p.BridgeEgress,
 		p.BridgeIngress,
 		p.EndSession,
 		p.ForgetPlace,

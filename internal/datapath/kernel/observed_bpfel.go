@@ -143,6 +143,7 @@ const (
 	observedMapWantedCaptures     = "wanted_captures"
 	observedMapWheels             = "wheels"
 	observedProgAdoptSession      = "adopt_session"
+	observedProgBridgeEgress      = "bridge_egress"
 	observedProgBridgeIngress     = "bridge_ingress"
 	observedProgEndSession        = "end_session"
 	observedProgForgetPlace       = "forget_place"
@@ -203,6 +204,7 @@ type observedSpecs struct {
 // It can be passed ebpf.CollectionSpec.Assign.
 type observedProgramSpecs struct {
 	AdoptSession     *ebpf.ProgramSpec `ebpf:"adopt_session"`
+	BridgeEgress     *ebpf.ProgramSpec `ebpf:"bridge_egress"`
 	BridgeIngress    *ebpf.ProgramSpec `ebpf:"bridge_ingress"`
 	EndSession       *ebpf.ProgramSpec `ebpf:"end_session"`
 	ForgetPlace      *ebpf.ProgramSpec `ebpf:"forget_place"`
@@ -479,6 +481,7 @@ type observedVariables struct {
 // It can be passed to loadObservedObjects or ebpf.CollectionSpec.LoadAndAssign.
 type observedPrograms struct {
 	AdoptSession     *ebpf.Program `ebpf:"adopt_session"`
+	BridgeEgress     *ebpf.Program `ebpf:"bridge_egress"`
 	BridgeIngress    *ebpf.Program `ebpf:"bridge_ingress"`
 	EndSession       *ebpf.Program `ebpf:"end_session"`
 	ForgetPlace      *ebpf.Program `ebpf:"forget_place"`
@@ -497,6 +500,7 @@ type observedPrograms struct {
 func (p *observedPrograms) Close() error {
 	return _ObservedClose(
 		p.AdoptSession,
+		p.BridgeEgress,
 		p.BridgeIngress,
 		p.EndSession,
 		p.ForgetPlace,

@@ -75,6 +75,15 @@ func TestWhatWasDialledIsSeen(t *testing.T) {
 		dialAndAsk(t, r, bound, loopback)
 		bound.ip6, bound.device = true, lab.HostLink
 		dialAndAsk(t, r, bound, "::ffff:"+own)
+		bound.device = "br1"
+		for _, to := range []string{loopback, own, "172.16.1.1"} {
+			bound.ip6, bound.from = false, ""
+			dialAndAsk(t, r, bound, to)
+			bound.from = own
+			dialAndAsk(t, r, bound, to)
+			bound.ip6, bound.from = true, ""
+			dialAndAsk(t, r, bound, "::ffff:"+to)
+		}
 	}
 }
 

@@ -1,0 +1,52 @@
+/* SPDX-License-Identifier: (GPL-2.0 OR BSD-2-Clause) */
+/*
+ * Programs of the host whose sockets are bound to a network's bridge
+ * (SO_BINDTODEVICE). What such a program sends to an address of the host leaves
+ * by the bridge: the kernel takes it for one on that link, whatever its routes
+ * say (ip_route_output_key). Where netfilter translates, its OUTPUT chain is met
+ * on the way; here the packet is turned to loopback, where all is that the host
+ * says to itself.
+ */
+#pragma once
+#include "ip4_loopback.h"
+
+/* Whether an address is one by which the host speaks to itself. */
+INLINE bool is_own_address(__be32 address)
+{
+	return is_loopback(address) || is_host_address(address);
+}
+
+/* Whether a packet is a bound program's, for a port of the host that some mapping has. */
+INLINE bool is_bound_dialler(struct __sk_buff *skb)
+{
+	struct iphdr *ip = (void *)(long)skb->data + sizeof(struct ethhdr);
+
+	if (likely(bound_interface(skb) != skb->ifindex) || skb->protocol != htons(ETH_P_IP) || !may_be_published(skb))
+		return false;
+	return (void *)(ip + 1) <= (void *)(long)skb->data_end && is_own_address(ip->daddr);
+}
+
+/*
+ * Nobody on the link has the host's other addresses, so the host itself answers
+ * when it asks for one there. It never does but for such a program: it announces
+ * and probes its gateway's address alone.
+ */
+NOINLINE int answer_own_arp(struct __sk_buff *skb)
+{
+	struct arp_ipv4 arp;
+	__be32 asked;
+
+	if (bpf_skb_load_bytes(skb, sizeof(struct ethhdr), &arp, sizeof(arp)))
+		return TCX_NEXT;
+	asked = arp.target_address;
+	if (arp.operation != htons(ARP_REQUEST) || !arp.sender_address || arp.sender_address == asked || !is_own_address(asked))
+		return TCX_NEXT;
+	memcpy(arp.target_mac, arp.sender_mac, sizeof(arp.target_mac));
+	arp.operation = htons(ARP_REPLY);
+	arp.target_address = arp.sender_address;
+	arp.sender_address = asked;
+	if (bpf_skb_store_bytes(skb, 0, arp.target_mac, sizeof(arp.target_mac), 0) ||
+	    bpf_skb_store_bytes(skb, sizeof(struct ethhdr), &arp, sizeof(arp), 0))
+		return TCX_DROP;
+	return bpf_redirect(skb->ifindex, BPF_F_INGRESS);
+}
