@@ -7,8 +7,10 @@ import (
 	"fmt"
 	"io"
 	"net/netip"
+	"os"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -21,6 +23,7 @@ import (
 
 	"github.com/hostnat/hostnat/api"
 	"github.com/hostnat/hostnat/dev/lab"
+	"github.com/hostnat/hostnat/internal/capture"
 )
 
 // recorded is a capture that is going on.
@@ -238,4 +241,81 @@ func (h *host) programs() (list []string) {
 		_ = l.Close()
 	}
 	return list
+}
+
+// floodEnvironment makes the flood of a capture longer, to measure: 5000000.
+const floodEnvironment = "HOSTNAT_CAPTURED"
+
+// TestCaptureCountsWhatItLoses: of a flood, what is in the file and what it tells of as lost
+// are all packets that there were, and the traffic goes on.
+func TestCaptureCountsWhatItLoses(t *testing.T) {
+	packets := 200_000
+	if text := os.Getenv(floodEnvironment); text != "" {
+		var err error
+		if packets, err = strconv.Atoi(text); err != nil {
+			t.Fatal(err)
+		}
+	}
+	h := startHost(t)
+	from, err := h.Capture(t.Context(), api.CaptureOptions{Filter: "udp dst port 9999 and host 172.16.1.2"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer from.Close()
+	at, err := h.Remote.ListenPacket("udp", lab.RemoteAddress+":9999")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer at.Close()
+	counted := &counter{}
+	go func() { _, _ = capture.Copy(from, counted, 0, nil) }()
+	conn, err := h.inside.Dial(t.Context(), "udp", lab.RemoteAddress+":9999")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	began, cpu := time.Now(), h.cpu()
+	for range packets {
+		if _, err := conn.Write([]byte("one of many")); err != nil {
+			t.Fatal(err)
+		}
+	}
+	took := time.Since(began)
+	var all uint64
+	// What was lost is told with the next packet, so some more are sent. Each counts on
+	// both sides: what was counted wrongly stays wrong.
+	h.waitFor(60*time.Second, "what is captured and lost to be all", func() bool {
+		if _, err := conn.Write([]byte("one more")); err != nil {
+			t.Fatal(err)
+		}
+		sessions, err := h.Sessions(t.Context(), api.Filter{Endpoint: "c1", Protocol: "udp"})
+		if err != nil || len(sessions) != 1 {
+			t.Fatalf("%+v, %v", sessions, err)
+		}
+		all = sessions[0].PacketsOut
+		seen := counted.read()
+		return seen.Packets+seen.Lost == all
+	})
+	seen, spent := counted.read(), h.cpu()-cpu
+	t.Logf("%d packets in %v, %.0f a second; %d captured, %d lost; the daemon took %v of CPU time, %v a captured packet",
+		all, took.Round(time.Millisecond), float64(packets)/took.Seconds(), seen.Packets, seen.Lost, spent, spent/time.Duration(max(seen.Packets, 1)))
+}
+
+// counter counts the blocks that are written to it.
+type counter struct {
+	mu     sync.Mutex
+	copied capture.Copied
+}
+
+func (c *counter) Write(block []byte) (int, error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.copied.Count(block)
+	return len(block), nil
+}
+
+func (c *counter) read() capture.Copied {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.copied
 }

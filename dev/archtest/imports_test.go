@@ -74,8 +74,8 @@ var ours = map[string][]string{
 	"cmd/hostnat":                     {"api", "internal/capture", "internal/configfile", "internal/foreign", "internal/daemon", "internal/plugin/docker", "internal/plugin/extcap", "internal/plugin/podman", "internal/plugin/cni", "internal/lograte", "dev/demo", "cmd/hostnat/text"},
 	"cmd/hostnat/text":                {"api"},
 	"dev/hostnat-bench":               {"dev/bench", "dev/lab"},
-	"test":                            {"api", "internal/datapath/kernel", "internal/model", "internal/config", "internal/event", "internal/control", "internal/daemon", "dev/lab"},
-	"e2e":                             {"api", "internal/model", "internal/config", "internal/event", "dev/lab", "dev/documents"},
+	"test":                            {"api", "internal/capture", "internal/datapath/kernel", "internal/model", "internal/config", "internal/event", "internal/control", "internal/daemon", "dev/lab"},
+	"e2e":                             {"api", "internal/capture", "internal/model", "internal/config", "internal/event", "dev/lab", "dev/documents"},
 }
 
 // anyTest may be imported by every test.

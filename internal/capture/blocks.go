@@ -53,8 +53,8 @@ func Copy(from io.Reader, to io.Writer, most int64, next func() (io.Writer, erro
 		switch kind {
 		case sectionBlock, interfaceBlock, namesBlock:
 			beginning = append(beginning, block...)
-		case packetBlock:
-			c.count(block)
+		default:
+			c.Count(block)
 		}
 	}
 }
@@ -78,11 +78,11 @@ func readBlock(in *bufio.Reader) (block []byte, kind uint32, err error) {
 	return block, kind, err
 }
 
-// count counts a packet's first block, and what it tells of packets lost before it.
-func (c *Copied) count(block []byte) {
+// Count counts a packet's first block, and what it tells of packets lost before it.
+func (c *Copied) Count(block []byte) {
 	const options = 28
 	const endOption, flags, dropCount, outbound = 0, 2, 4, 2
-	if len(block) < options+4 {
+	if len(block) < options+4 || binary.LittleEndian.Uint32(block) != packetBlock {
 		return
 	}
 	kept := binary.LittleEndian.Uint32(block[20:])

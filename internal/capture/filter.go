@@ -118,7 +118,7 @@ func isType(t uint16, among []uint16) bool {
 
 // Selects reports whether the filter selects a packet.
 func (f Filter) Selects(p *model.CapturedPacket, r *Reader) bool {
-	if f.program != nil && !f.accepts(p.Came) && !f.accepts(p.Went) {
+	if f.program != nil && !f.accepts(p.Came) && !(p.GoesOn() && f.accepts(p.Went)) {
 		return false
 	}
 	if f.root == nil {

@@ -11,35 +11,34 @@ import (
 // Comment says what became of a packet, and of whom it was: "sent; c1; nat default;
 // tcp 172.16.1.2:40000 203.0.113.1:4711 198.51.100.7:443 established".
 func Comment(p *model.CapturedPacket) string {
-	parts := []string{fate(p)}
-	if p.Endpoint != "" {
-		parts = append(parts, "from "+p.Endpoint)
-	}
-	if s := p.Session; s != nil {
-		if s.Endpoint != "" && s.Endpoint != p.Endpoint {
-			parts = append(parts, "of "+s.Endpoint)
-		}
-		if p.Target != "" {
-			parts = append(parts, "to "+p.Target)
-		}
-		text := fmt.Sprintf("session %s %s %s %s", s.Protocol, s.Internal, s.External, s.Remote)
-		if s.Protocol == model.TCP {
-			text += " " + s.State.String()
-		}
-		parts = append(parts, text, "nat "+s.NAT)
-	}
-	return strings.Join(parts, "; ")
-}
-
-func fate(p *model.CapturedPacket) string {
-	text := string(p.Verdict)
+	text := append(make([]byte, 0, 192), p.Verdict...) // a capture of everything makes many of these
 	if p.Verdict == model.VerdictDropped {
-		text += ": " + p.Reason
+		text = append(append(text, ": "...), p.Reason...)
 		if p.Told {
-			text += ", its sender was told"
+			text = append(text, ", its sender was told"...)
 		}
 	}
-	return text
+	if p.Endpoint != "" {
+		text = append(append(text, "; from "...), p.Endpoint...)
+	}
+	s := p.Session
+	if s == nil {
+		return string(text)
+	}
+	if s.Endpoint != "" && s.Endpoint != p.Endpoint {
+		text = append(append(text, "; of "...), s.Endpoint...)
+	}
+	if p.Target != "" {
+		text = append(append(text, "; to "...), p.Target...)
+	}
+	text = append(append(text, "; session "...), s.Protocol.String()...)
+	for _, end := range []netip.AddrPort{s.Internal, s.External, s.Remote} {
+		text = end.AppendTo(append(text, ' '))
+	}
+	if s.Protocol == model.TCP {
+		text = append(append(text, ' '), s.State.String()...)
+	}
+	return string(append(append(text, "; nat "...), s.NAT...))
 }
 
 // Short says it in a line, with both sides of the NAT.

@@ -77,8 +77,8 @@ func (c *Capture) close() error {
 }
 
 const (
-	captureRefresh = 100 * time.Millisecond // how soon a change of what is wanted counts
-	captureBatch   = 256                    // packets that are handed on together at most
+	captureRefresh = 20 * time.Millisecond // how soon packets are handed on, and a change of what is wanted counts
+	captureBatch   = 512                   // packets that are handed on together at most
 )
 
 // Run hands on packets as they come until ctx ends, and how many there was no room
@@ -94,7 +94,7 @@ func (c *Capture) Run(ctx context.Context, want func() model.CaptureWish, sink f
 			if packet, ok := toCaptured(sample, clock, boot); ok {
 				batch = append(batch, packet)
 			}
-			if len(batch) >= captureBatch || c.reader.AvailableBytes() == 0 {
+			if len(batch) == captureBatch {
 				sink(batch, 0)
 				batch = nil
 			}
