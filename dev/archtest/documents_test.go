@@ -10,6 +10,7 @@ import (
 	"testing"
 
 	"github.com/hostnat/hostnat/internal/event"
+	"github.com/hostnat/hostnat/internal/model"
 )
 
 var (
@@ -223,6 +224,19 @@ func TestTablesAreDocumented(t *testing.T) {
 		for _, m := range names.FindAllStringSubmatch(text, -1) {
 			if name := m[1] + m[2]; !regexp.MustCompile("(?m)^\\| [^|]*`" + name + "`").MatchString(page) {
 				t.Errorf("docs/tables.md has no row for the map %s (%s)", name, file)
+			}
+		}
+	}
+}
+
+// TestNetworkTypesAreNamed: where users choose a type, each is named.
+func TestNetworkTypesAreNamed(t *testing.T) {
+	t.Parallel()
+	for _, file := range []string{"api/network.go", "internal/server/openapi.json", "internal/config/wanted/wanted.go", "cmd/hostnat/network.go", "docs/networks.md"} {
+		text := read(t, file)
+		for _, name := range model.NetworkTypes() {
+			if !strings.Contains(text, string(name)) {
+				t.Errorf("%s does not name network type %s", file, name)
 			}
 		}
 	}

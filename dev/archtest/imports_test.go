@@ -2,6 +2,8 @@ package archtest
 
 import (
 	"fmt"
+	"path"
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
@@ -263,5 +265,34 @@ func TestDomainHasNoWire(t *testing.T) {
 		if slices.Contains(s.Imports, "encoding/json") || strings.Contains(read(t, s.Path), "`json:") {
 			t.Errorf("%s knows JSON: what travels is of package api, what is stored of internal/store", s.Path)
 		}
+	}
+}
+
+// TestNetworkTypesAreExplicit: what depends on a network's type asks the network. Only
+// the types' own files compare them, or know the words that once stood for one.
+func TestNetworkTypesAreExplicit(t *testing.T) {
+	t.Parallel()
+	named := regexp.MustCompile(`\bmodel\.(Type(NAT|Internal|PerEndpoint|PointToPoint|Of)|EachCompartment)\b|Compartment [!=]= "`)
+	types := 0
+	for _, s := range sources(t) {
+		name := path.Base(s.Path)
+		if s.isTest() || !strings.HasPrefix(s.Path, "internal/") {
+			continue
+		}
+		if s.pkg() == "internal/model" {
+			if strings.HasPrefix(name, "network_type_") {
+				types++
+			}
+			continue
+		}
+		if s.Path == "internal/store/record_network.go" { // of networks that were stored before types were
+			continue
+		}
+		if found := named.FindString(read(t, s.Path)); found != "" && !strings.HasPrefix(s.pkg(), "internal/plugin") {
+			t.Errorf("%s has %q: ask the network what its type says (internal/model/network_type.go)", s.Path, found)
+		}
+	}
+	if types < 3 {
+		t.Errorf("%d files of network types", types)
 	}
 }

@@ -13,14 +13,14 @@ type ChooseSubnet func(facts model.HostFacts, networks []model.Network) (netip.P
 
 // AddNetwork adds a network, and its compartment if that is new.
 func (c *Config) AddNetwork(spec NetworkSpec, facts model.HostFacts, choose ChooseSubnet) (model.Network, error) {
-	kind, err := settleType(&spec)
+	kind, nat, compartment, err := model.SettleNetworkType(spec.Type, spec.NAT, spec.Compartment)
 	if err != nil {
 		return model.Network{}, err
 	}
 	n := model.Network{
 		Type: kind,
-		Name: spec.Name, Metadata: model.Metadata{Labels: spec.Labels, Owner: spec.Owner}, NAT: or(spec.NAT, model.DefaultNAT), Adopted: spec.Adopt,
-		Compartment: or(spec.Compartment, model.DefaultCompartment),
+		Name: spec.Name, Metadata: model.Metadata{Labels: spec.Labels, Owner: spec.Owner}, NAT: or(nat, model.DefaultNAT), Adopted: spec.Adopt,
+		Compartment: or(compartment, model.DefaultCompartment),
 	}
 	if !n.PerEndpoint() {
 		n.Bridge = or(spec.Bridge, model.BridgeName(spec.Name))
@@ -39,8 +39,9 @@ func (c *Config) AddNetwork(spec NetworkSpec, facts model.HostFacts, choose Choo
 	if err := n.Overlap.UnmarshalText([]byte(or(spec.Overlap, model.Keep.String()))); err != nil {
 		return model.Network{}, err
 	}
+	n.Isolation = n.Type.Isolation()
 	if n.PerEndpoint() {
-		n.Isolation, err = model.IsolatedEndpoints, checkPerEndpoint(&n, spec)
+		err = checkPerEndpoint(&n, spec)
 	} else {
 		err = c.checkBridge(spec, n.Bridge, facts)
 	}
@@ -74,42 +75,6 @@ func (c *Config) AddNetwork(spec NetworkSpec, facts model.HostFacts, choose Choo
 	n.ID = c.takeID()
 	c.Networks = append(c.Networks, n)
 	return n, nil
-}
-
-// settleType returns the type that is asked for. NAT none and compartment each say
-// it too; what is left out follows from it.
-func settleType(spec *NetworkSpec) (model.NetworkType, error) {
-	kind := model.NetworkType(spec.Type)
-	if kind == "" {
-		kind = model.TypeOf(spec.Compartment, "", spec.NAT)
-	}
-	contradicts := func(flag, value string) error {
-		return model.Errorf(model.Invalid, "a network of type %s cannot have %s %q", kind, flag, model.Clip(value)).WithHint("leave --type or --%s out", flag)
-	}
-	switch kind {
-	case model.TypeInternal:
-		if spec.NAT != "" && spec.NAT != model.NoNAT {
-			return "", contradicts("nat", spec.NAT)
-		}
-		spec.NAT = model.NoNAT
-	case model.TypePerEndpoint:
-		if spec.Compartment != "" && spec.Compartment != model.EachCompartment {
-			return "", contradicts("compartment", spec.Compartment)
-		}
-		spec.Compartment = model.EachCompartment
-		return kind, nil
-	case model.TypeNAT:
-		if spec.NAT == model.NoNAT {
-			return "", contradicts("nat", spec.NAT)
-		}
-	default:
-		return "", model.Errorf(model.Invalid, "network type %q is not known", model.Clip(spec.Type)).
-			WithHint("use %s, %s or %s", model.TypeNAT, model.TypeInternal, model.TypePerEndpoint)
-	}
-	if spec.Compartment == model.EachCompartment {
-		return "", contradicts("compartment", spec.Compartment)
-	}
-	return kind, nil
 }
 
 // DeleteNetwork deletes a network. With endpoints or mappings it is refused

@@ -14,7 +14,7 @@ func setIsolation(n *model.Network, text string) error {
 	if err := i.UnmarshalText([]byte(text)); err != nil {
 		return err
 	}
-	if n.PerEndpoint() && i != model.IsolatedEndpoints {
+	if always := n.Type.Isolation(); always != "" && i != always {
 		return model.Errorf(model.Conflict, "the endpoints of network %q are in a compartment each, and cannot reach each other or another network", n.Name).
 			WithHint("leave it at endpoint, or create a network in another --compartment")
 	}

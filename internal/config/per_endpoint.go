@@ -8,10 +8,9 @@ import (
 )
 
 // Unfolded returns the configuration as the kernel and the servers beside it
-// see it: in the place of each private network there is a point-to-point link for each of
-// its endpoints. That is a network with this one endpoint, the endpoint's link
-// for its switch, and a compartment of its own. The endpoint's id is the id of
-// both: ids are never used twice.
+// see it: in the place of each per-endpoint network there is a part for each of its
+// endpoints (model.Network.Part), and a compartment for each of these. The endpoint's
+// id is the id of both: ids are never used twice.
 func (c Config) Unfolded() Config {
 	private := c.perEndpointNetworks()
 	if len(private) == 0 {
@@ -26,7 +25,7 @@ func (c Config) Unfolded() Config {
 		if !is {
 			continue
 		}
-		link := pointToPoint(n, e)
+		link := n.Part(e)
 		c.Networks = append(c.Networks, link)
 		c.Compartments = append(c.Compartments, model.Compartment{Name: link.Compartment, ID: e.ID})
 		c.Endpoints[i].Network = link.Name
@@ -55,16 +54,7 @@ func (c *Config) perEndpointNetworks() map[string]model.Network {
 	return private
 }
 
-// link is the network of one endpoint of a private one. No name that a user
-// gives has a slash.
-func pointToPoint(n model.Network, e model.Endpoint) model.Network {
-	n.Type, n.PartOf, n.ID = model.TypePointToPoint, n.ID, e.ID
-	n.Name += "/" + e.Name
-	n.Compartment, n.Bridge, n.Isolation = n.Name, e.Interface, model.IsolatedEndpoints
-	return n
-}
-
-// checkPerEndpoint refuses a private network with what it cannot have.
+// checkPerEndpoint refuses a per-endpoint network with what it cannot have.
 func checkPerEndpoint(n *model.Network, spec NetworkSpec) error {
 	if !n.PerEndpoint() {
 		return nil
@@ -76,7 +66,7 @@ func checkPerEndpoint(n *model.Network, spec NetworkSpec) error {
 	return nil
 }
 
-// checkReservable refuses to keep addresses of a private network for anybody:
+// checkReservable refuses to keep addresses of a per-endpoint network for anybody:
 // each of its endpoints may have any.
 func checkReservable(n model.Network) error {
 	if !n.PerEndpoint() {
@@ -86,7 +76,7 @@ func checkReservable(n model.Network) error {
 		WithHint("give --address when the endpoint is attached")
 }
 
-// checkNamed refuses an address as the target in a private network, where it is
+// checkNamed refuses an address as the target in a per-endpoint network, where it is
 // every endpoint's.
 func checkNamed(n model.Network, what string) error {
 	if !n.PerEndpoint() {

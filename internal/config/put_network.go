@@ -116,7 +116,7 @@ func sameKind(w wanted.Network, n model.Network) error {
 		}
 		asked.Adopt = wanted.OfNetwork(model.Network{Adopted: adopt}).Adopt
 	}
-	if w.NAT == "" && w.Type == string(model.TypeInternal) {
+	if w.NAT == "" && model.NetworkType(w.Type).WithoutNAT() {
 		asked.NAT = model.NoNAT
 	}
 	fixed := []string{"type", "nat", "compartment", "bridge", "adopt"}

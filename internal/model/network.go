@@ -3,7 +3,6 @@ package model
 import (
 	"net/netip"
 	"slices"
-	"strings"
 )
 
 // Compartment is a routing domain; addresses are unique inside one.
@@ -74,13 +73,6 @@ func (n Network) GatewayPrefix() netip.Prefix {
 	return netip.PrefixFrom(n.Gateway4(), n.Subnet4().Bits())
 }
 
-// EachCompartment stands in the place of a compartment's name for per-endpoint
-// networks: each of their endpoints is in a compartment of its own.
-const EachCompartment = "each"
-
-// PerEndpoint reports whether each endpoint of the network is by itself.
-func (n Network) PerEndpoint() bool { return n.Type == TypePerEndpoint }
-
 // Subnet4 is the IPv4 one of the subnets; not valid if there is none.
 func (n Network) Subnet4() netip.Prefix {
 	for _, p := range n.Subnets {
@@ -114,20 +106,10 @@ func first4(list []netip.Addr) netip.Addr {
 	return netip.Addr{}
 }
 
-// IsPointToPoint reports whether the network is what Unfolded makes of one endpoint.
-func (n Network) IsPointToPoint() bool { return n.Type == TypePointToPoint }
-
 // IsSwitched reports whether the data path hands frames between the network's machines
 // over itself: its bridge is hostnat's own. What others' firewalls do to frames of an
 // adopted bridge is its owner's wish.
 func (n Network) IsSwitched() bool { return !n.Adopted && !n.IsPointToPoint() }
-
-// CutPointToPoint returns the network that a network's name means to a user and, if it
-// is the name of a point-to-point link, its endpoint.
-func CutPointToPoint(name string) (network, endpoint string) {
-	network, endpoint, _ = strings.Cut(name, "/")
-	return network, endpoint
-}
 
 // Joins reports whether what is in the two networks, which may be the same, can
 // be told apart by address alone, and reached by one mapping.

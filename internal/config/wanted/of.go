@@ -78,9 +78,7 @@ func DefaultNetwork(n model.Network) model.Network {
 		Name: n.Name, ID: n.ID, Type: n.Type, NAT: n.NAT, Compartment: n.Compartment, Subnets: n.Subnets, Gateways: n.Gateways,
 		Bridge: n.Bridge, Adopted: n.Adopted, Domain: n.OwnDomain(),
 	}
-	if n.PerEndpoint() {
-		d.Isolation = model.IsolatedEndpoints
-	}
+	d.Isolation = n.Type.Isolation()
 	return d
 }
 
@@ -89,8 +87,8 @@ func DefaultNetwork(n model.Network) model.Network {
 // internal.
 func UsualNetwork(n model.Network) model.Network {
 	d := DefaultNetwork(n)
-	d.Type, d.Subnets, d.Adopted = model.TypeNAT, nil, false
-	if n.Type != model.TypeInternal {
+	d.Type, d.Subnets, d.Adopted = model.UsualNetworkType, nil, false
+	if !n.Type.WithoutNAT() {
 		d.NAT = model.DefaultNAT
 	}
 	if !n.PerEndpoint() {

@@ -107,7 +107,7 @@ func (s *Service) Network(_ context.Context, name string) (model.Network, error)
 
 // CreateNetwork adds a network; Subnet must be valid, the gateway is 172.16.1.1.
 func (s *Service) CreateNetwork(_ context.Context, spec config.NetworkSpec) (model.Network, error) {
-	n := model.Network{Name: spec.Name, Type: model.TypeNAT, ID: uint32(len(s.networks) + 1), NAT: model.DefaultNAT, Compartment: model.DefaultCompartment,
+	n := model.Network{Name: spec.Name, Type: model.UsualNetworkType, ID: uint32(len(s.networks) + 1), NAT: model.DefaultNAT, Compartment: model.DefaultCompartment,
 		Subnets: []netip.Prefix{netip.MustParsePrefix(spec.Subnet)}, Gateways: []netip.Addr{netip.MustParseAddr("172.16.1.1")}, Bridge: "hn-" + spec.Name, Domain: spec.Name + ".internal"}
 	return add(s, n, &s.networks)
 }

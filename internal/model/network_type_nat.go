@@ -1,0 +1,6 @@
+package model
+
+// TypeNAT is a switch behind a NAT.
+const TypeNAT NetworkType = "nat"
+
+var natType = networkType{name: TypeNAT, nat: needsNAT}
