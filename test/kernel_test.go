@@ -157,7 +157,7 @@ func (m *machine) checkPins(s snapshot) error {
 			continue
 		}
 		inside[n.link] = true
-		want = append(want, m.pins(n.link, "bridge-ingress")...)
+		want = append(want, m.pins(n.link, "bridge-ingress", "bridge-egress")...)
 		if attrs, err := m.Host.Link(n.link); err == nil {
 			bridges[attrs.Index] = true
 		}
