@@ -2,7 +2,7 @@
 # installs what it needs or says what is missing.
 
 VERSION := $(shell git describe --tags --always --dirty 2>/dev/null)
-GOBUILD := CGO_ENABLED=0 go build -trimpath -ldflags "-X main.version=$(VERSION)"
+GOBUILD := CGO_ENABLED=0 go build -trimpath -ldflags "-s -w -X main.version=$(VERSION)"
 SUDO    := $(shell [ "$$(id -u)" = 0 ] || echo sudo)
 
 # The compiler that the committed BPF object is made with, to the byte.

@@ -122,6 +122,17 @@ func buildPackage(t *testing.T) string {
 	return filepath.Join(dir, "hostnat_1.0+test_"+runtime.GOARCH+".deb")
 }
 
+// TestPackageIsClean: Debian's own checker has nothing against the package.
+func TestPackageIsClean(t *testing.T) {
+	t.Parallel()
+	lab.RequireRoot(t)
+	lintian := need(t, "lintian")
+	out, err := exec.Command(lintian, "--allow-root", "--fail-on", "error,warning", buildPackage(t)).CombinedOutput()
+	if err != nil {
+		t.Errorf("%v\n%s", err, out)
+	}
+}
+
 // TestPackage installs the Debian package on a machine with systemd: the daemon runs
 // in the sandbox of its unit, flows survive its death and an upgrade, and a purge
 // leaves nothing.

@@ -26,7 +26,9 @@ func buildAndRun(m *testing.M) int {
 	}
 	defer os.RemoveAll(dir)
 	hostnat = filepath.Join(dir, "hostnat")
-	if out, err := exec.Command("go", "build", "-o", hostnat, "../cmd/hostnat").CombinedOutput(); err != nil {
+	build := exec.Command("go", "build", "-ldflags", "-s -w", "-o", hostnat, "../cmd/hostnat")
+	build.Env = append(os.Environ(), "CGO_ENABLED=0") // as make does
+	if out, err := build.CombinedOutput(); err != nil {
 		fmt.Fprintf(os.Stderr, "build hostnat: %v\n%s", err, out)
 		return 1
 	}

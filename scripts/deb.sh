@@ -28,6 +28,7 @@ put 644 packaging/sysusers.d/hostnat.conf usr/lib/sysusers.d/hostnat.conf
 put 644 packaging/tmpfiles.d/hostnat.conf usr/lib/tmpfiles.d/hostnat.conf
 put 644 packaging/network/10-hostnat.network usr/lib/systemd/network/10-hostnat.network
 put 644 packaging/network/10-hostnat.conf usr/lib/NetworkManager/conf.d/10-hostnat.conf
+put 644 packaging/debian/lintian-overrides usr/share/lintian/overrides/hostnat
 put 644 packaging/debian/copyright usr/share/doc/hostnat/copyright
 install -d "$root/usr/share/bash-completion/completions" "$root/usr/share/zsh/vendor-completions" "$root/usr/share/fish/vendor_completions.d" "$root/usr/share/man/man1"
 for page in "$manual"/*.1; do gzip -9n <"$page" >"$root/usr/share/man/man1/${page##*/}.gz"; done
@@ -36,7 +37,7 @@ cp "$manual/hostnat.zsh" "$root/usr/share/zsh/vendor-completions/_hostnat"
 cp "$manual/hostnat.fish" "$root/usr/share/fish/vendor_completions.d/hostnat.fish"
 {
 	printf 'hostnat (%s) unstable; urgency=medium\n\n  * See CHANGELOG.md of the sources.\n\n' "$version"
-	printf ' -- hostnat <hostnat@localhost>  %s\n' "$(LC_ALL=C date -u -R -d "@$SOURCE_DATE_EPOCH")"
+	printf ' -- hostnat <hostnat@users.noreply.github.com>  %s\n' "$(LC_ALL=C date -u -R -d "@$SOURCE_DATE_EPOCH")"
 } | gzip -9n >"$root/usr/share/doc/hostnat/changelog.gz"
 
 install -d "$root/DEBIAN"
@@ -45,10 +46,10 @@ cat >"$root/DEBIAN/control" <<CONTROL
 Package: hostnat
 Version: $version
 Architecture: $arch
-Maintainer: hostnat <hostnat@localhost>
+Maintainer: hostnat <hostnat@users.noreply.github.com>
 Section: net
 Priority: optional
-Depends: systemd, init-system-helpers
+Depends: systemd, init-system-helpers (>= 1.54~)
 Suggests: docker.io, podman
 Installed-Size: $(du -sk --apparent-size "$root/usr" | cut -f 1)
 Homepage: https://github.com/hostnat/hostnat

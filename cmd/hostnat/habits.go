@@ -15,7 +15,7 @@ var otherNames = map[string][]string{
 // synonyms are words that people type for a command of ours: it is suggested.
 var synonyms = map[string][]string{
 	"daemon": {"up", "start", "run", "serve"}, "down": {"stop", "uninstall"}, "event": {"logs", "log"}, "status": {"info", "stats"},
-	"session": {"connections", "conntrack"}, "endpoint": {"container", "vm", "attach", "connect"}, "publish": {"expose", "forward"},
+	"session": {"connections", "conntrack"}, "endpoint": {"container", "vm", "attach", "connect", "ps", "ls", "inspect"}, "publish": {"expose", "forward"},
 	"network": {"bridge", "switch"}, "address": {"ip"}, "reservation": {"static"}, "lease": {"dhcp"},
 }
 

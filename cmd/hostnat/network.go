@@ -1,7 +1,10 @@
 package main
 
 import (
+	"context"
 	"fmt"
+	"slices"
+	"strings"
 
 	"github.com/hostnat/hostnat/cmd/hostnat/text"
 	"github.com/spf13/cobra"
@@ -110,15 +113,44 @@ func networkDelete(a *app) *cobra.Command {
 		Use: "delete NAME...", Short: "Delete networks", Args: positional("NAME..."), ValidArgsFunction: a.repeated(networkNames),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			return forEach(args, func(name string) error {
+				with := ""
+				if force {
+					with = a.contents(cmd.Context(), name)
+				}
 				if err := a.client().DeleteNetwork(cmd.Context(), name, force); err != nil {
 					return err
 				}
-				return printDone(a, "network %s deleted", name)
+				return printDone(a, "network %s deleted%s", name, with)
 			})
 		},
 	}
 	cmd.Flags().BoolVar(&force, "force", false, "detach its endpoints and delete its mappings too")
 	return cmd
+}
+
+// contents says what goes with a network; nothing if that cannot be found out.
+func (a *app) contents(ctx context.Context, network string) string {
+	endpoints, err := a.client().Endpoints(ctx, network)
+	if err != nil {
+		return ""
+	}
+	mappings, err := a.client().Mappings(ctx)
+	if err != nil {
+		return ""
+	}
+	endpoints = slices.DeleteFunc(endpoints, func(e api.Endpoint) bool { return !e.Managed })
+	mappings = slices.DeleteFunc(mappings, func(m api.Mapping) bool { return !slices.Contains(strings.Split(m.Network, ","), network) })
+	if len(endpoints)+len(mappings) == 0 {
+		return ""
+	}
+	return fmt.Sprintf(", with %s and %s", counted(len(endpoints), "endpoint"), counted(len(mappings), "mapping"))
+}
+
+func counted(n int, what string) string {
+	if n == 1 {
+		return "1 " + what
+	}
+	return fmt.Sprintf("%d %ss", n, what)
 }
 
 func bridgeText(n api.Network) string {

@@ -33,6 +33,11 @@ func portList(a *app) *cobra.Command {
 				_, err := fmt.Fprintf(a.Stdout, "%s is free: no mapping, port proxy or program of the host has it\n", args[0])
 				return err
 			}
+			if a.format == formatTable { // of all addresses: IPv4's and IPv6's look the same
+				rows = slices.CompactFunc(rows, func(p, q api.Port) bool {
+					return p.Protocol == q.Protocol && anyAddress(p.Address) == anyAddress(q.Address) && p.Ports == q.Ports && p.Kind == q.Kind && p.Owner == q.Owner
+				})
+			}
 			return printList(a, rows, []column[api.Port]{
 				{"PROTOCOL", func(p api.Port) string { return string(p.Protocol) }},
 				{"ADDRESS", func(p api.Port) string { return anyAddress(p.Address) }},

@@ -178,12 +178,22 @@ func TestMappingByForce(t *testing.T) {
 	same(t, c, k, s, after)
 }
 
+func withNetworks(t *testing.T, c *Control, names ...string) {
+	t.Helper()
+	for _, name := range names {
+		if _, err := c.CreateNetwork(t.Context(), config.NetworkSpec{Name: name}); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
 func TestDeleteSessions(t *testing.T) {
 	t.Parallel()
 	k := &fakeKernel{sessions: []model.Session{
 		{Network: "web", Protocol: model.TCP}, {Network: "web", Protocol: model.UDP}, {Network: "lab", Protocol: model.UDP},
 	}}
 	c, _ := start(t, t.TempDir(), k)
+	withNetworks(t, c, "web", "lab")
 	steps := []struct {
 		filter model.Filter
 		all    bool
@@ -193,7 +203,9 @@ func TestDeleteSessions(t *testing.T) {
 		{model.Filter{}, false, model.Invalid, 0},
 		{model.Filter{Network: "web"}, true, model.Invalid, 0},
 		{model.Filter{Protocol: "sctp"}, false, model.Invalid, 0},
-		{model.Filter{Network: "nope"}, false, "", 0},
+		{model.Filter{Network: "nope"}, false, model.NotFound, 0},
+		{model.Filter{Endpoint: "nope"}, false, model.NotFound, 0},
+		{model.Filter{NAT: "nope"}, false, model.NotFound, 0},
 		{model.Filter{Network: "web", Protocol: "udp"}, false, "", 1},
 		{model.Filter{}, true, "", 2},
 	}

@@ -10,6 +10,9 @@ import (
 // Bindings yields the kernel's bindings that the filter selects, in no order.
 func (c *Control) Bindings(ctx context.Context, f model.Filter) (iter.Seq2[model.Binding, error], error) {
 	selected, err := f.Bindings()
+	if err == nil {
+		err = c.known(ctx, f)
+	}
 	if err != nil {
 		return nil, err
 	}
@@ -19,10 +22,37 @@ func (c *Control) Bindings(ctx context.Context, f model.Filter) (iter.Seq2[model
 // Sessions yields the kernel's sessions that the filter selects, in no order.
 func (c *Control) Sessions(ctx context.Context, f model.Filter) (iter.Seq2[model.Session, error], error) {
 	selected, err := f.Parse()
+	if err == nil {
+		err = c.known(ctx, f)
+	}
 	if err != nil {
 		return nil, err
 	}
 	return c.tables.Sessions(ctx, selected), nil
+}
+
+// known refuses a filter by the name of what there is not: nothing would be found, and
+// who has mistyped it would take that for an answer.
+func (c *Control) known(ctx context.Context, f model.Filter) error {
+	cfg, _ := c.snapshot()
+	if f.NAT != "" {
+		if _, err := cfg.NAT(f.NAT); err != nil {
+			return err
+		}
+	}
+	if f.Network != "" {
+		if _, err := cfg.Network(f.Network); err != nil {
+			return err
+		}
+	}
+	if f.Endpoint == "" {
+		return nil
+	}
+	_, err := c.Endpoint(ctx, f.Endpoint)
+	if model.CodeOf(err) == model.Conflict { // two networks have one of that name: both are meant
+		return nil
+	}
+	return err
 }
 
 // DeleteSessions ends the sessions that the filter selects. To end all of them
@@ -35,6 +65,9 @@ func (c *Control) DeleteSessions(ctx context.Context, f model.Filter, all bool) 
 		return 0, model.Errorf(model.Invalid, "a filter and --all contradict each other").WithHint("give one of them")
 	}
 	selected, err := f.Parse()
+	if err == nil {
+		err = c.known(ctx, f)
+	}
 	if err != nil {
 		return 0, err
 	}

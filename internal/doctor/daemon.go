@@ -12,7 +12,7 @@ var daemonCheck = check{
 		if f.Daemon == nil {
 			return []Finding{{
 				Severity: Problem, What: "the daemon is not running",
-				Why:     "flows go on without it, but nothing can be changed, and what happens to links and addresses is not followed. Checks that need it were left out",
+				Why:     "nothing can be changed, and what happens to links and addresses is not followed. Flows go on without it, unless 'hostnat down' has ended them. Checks that need it were left out",
 				Command: "hostnat daemon",
 			}}
 		}

@@ -36,7 +36,7 @@ func (s TCPState) String() string {
 // UnmarshalText reads what String writes.
 func (s *TCPState) UnmarshalText(b []byte) error {
 	for i, n := range stateNames {
-		if n == string(b) {
+		if strings.EqualFold(n, string(b)) {
 			*s = TCPState(i)
 			return nil
 		}
