@@ -83,6 +83,12 @@ func (h *host) dialOutTo(port string) net.Conn {
 // table. They have no timer, and so stay.
 func (h *host) fillSessions(count int) {
 	h.t.Helper()
+	h.putSessions(count, kernel.Session{Lifetime: 300})
+}
+
+// putSessions puts sessions of one kind into the table, or in their place.
+func (h *host) putSessions(count int, value kernel.Session) {
+	h.t.Helper()
 	m, err := ebpf.LoadPinnedMap(filepath.Join(h.dir, "run", "bpf", "maps", "sessions"), nil)
 	if err != nil {
 		h.t.Fatal(err)
@@ -91,7 +97,7 @@ func (h *host) fillSessions(count int) {
 	const batch = 10_000
 	keys, values := make([]kernel.SessionKey, 0, batch), make([]kernel.Session, batch)
 	for i := range values {
-		values[i].Lifetime = 300
+		values[i] = value
 	}
 	for i := range count {
 		k := kernel.SessionKey{

@@ -8,25 +8,51 @@ import (
 	"slices"
 
 	"github.com/hostnat/hostnat/cmd/hostnat/text"
+	"github.com/hostnat/hostnat/cmd/hostnat/top"
 	"github.com/spf13/cobra"
 
 	"github.com/hostnat/hostnat/api"
 )
 
+// talkers is how many endpoints status shows.
+const talkers = 5
+
 func statusCommand(a *app) *cobra.Command {
-	return &cobra.Command{
+	var rates bool
+	cmd := &cobra.Command{
 		Use: "status", Short: "Show how the daemon and the data path are", Args: positional(),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			s, err := a.client().Status(cmd.Context())
 			if err != nil {
 				return err
 			}
-			if a.format != formatTable {
+			var t api.Traffic
+			if rates {
+				if t, err = a.rates(cmd.Context(), api.TrafficQuery{Count: talkers}); err != nil {
+					return err
+				}
+			}
+			switch {
+			case a.format != formatTable && rates:
+				return a.print(ratedStatus{s, t})
+			case a.format != formatTable:
 				return a.print(s)
 			}
-			return printStatus(a.Stdout, s, a.Terminal && a.Getenv("NO_COLOR") == "")
+			err = printStatus(a.Stdout, s, a.Terminal && a.Getenv("NO_COLOR") == "")
+			if err == nil && rates {
+				err = top.Talkers(a.Stdout, t)
+			}
+			return err
 		},
 	}
+	cmd.Flags().BoolVar(&rates, "rates", false, "also what is sent now, and by whom; that takes a second")
+	return cmd
+}
+
+// ratedStatus is what status --rates prints for programs.
+type ratedStatus struct {
+	api.Status
+	Traffic api.Traffic `json:"traffic"`
 }
 
 // printStatus prints one block a topic; a topic with nothing to say is one

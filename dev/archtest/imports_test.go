@@ -46,7 +46,7 @@ var ours = map[string][]string{
 	"internal/datapath/nattest":       {"internal/datapath"},
 	"internal/datapath/linktest":      {"internal/datapath"},
 	"internal/portproxy":              {"internal/model", "internal/config", "internal/sniff", "internal/budget", "internal/priority"},
-	"internal/reconcile":              {"internal/costly", "internal/model", "internal/config", "internal/config/diff", "internal/event", "internal/host", "internal/host/self", "internal/host/sockets", "internal/datapath", "internal/tokens"},
+	"internal/reconcile":              {"internal/costly", "internal/model", "internal/config", "internal/config/diff", "internal/event", "internal/host", "internal/host/self", "internal/host/sockets", "internal/datapath", "internal/tokens", "internal/traffic"},
 	"internal/whereis":                {"internal/model", "internal/event", "internal/host", "internal/host/arp", "internal/datapath"},
 	"internal/dns":                    {"internal/model", "internal/config", "internal/budget"},
 	"internal/resolved":               {"internal/model", "internal/config"},
@@ -54,10 +54,11 @@ var ours = map[string][]string{
 	"internal/explain":                {"internal/model", "internal/config", "internal/event"},
 	"internal/capture":                {"internal/model", "internal/event"},
 	"internal/metrics":                {},
-	"internal/control":                {"internal/costly", "internal/model", "internal/config", "internal/config/diff", "internal/config/wanted", "internal/config/warning", "internal/event", "internal/ipam", "internal/store"},
+	"internal/traffic":                {"internal/model"},
+	"internal/control":                {"internal/costly", "internal/model", "internal/config", "internal/config/diff", "internal/config/wanted", "internal/config/warning", "internal/event", "internal/ipam", "internal/store", "internal/traffic"},
 	"api":                             {},
-	"internal/server":                 {"api", "internal/model", "internal/config", "internal/config/diff", "internal/config/wanted", "internal/config/warning", "internal/configfile", "internal/event", "internal/control", "internal/doctor", "internal/explain", "internal/metrics", "internal/capture", "internal/tokens"},
-	"internal/server/servertest":      {"api", "internal/model", "internal/config", "internal/config/diff", "internal/config/wanted", "internal/config/warning", "internal/event", "internal/control", "internal/doctor", "internal/explain", "internal/metrics"},
+	"internal/server":                 {"api", "internal/model", "internal/config", "internal/config/diff", "internal/config/wanted", "internal/config/warning", "internal/configfile", "internal/event", "internal/control", "internal/doctor", "internal/explain", "internal/metrics", "internal/capture", "internal/tokens", "internal/traffic"},
+	"internal/server/servertest":      {"api", "internal/model", "internal/config", "internal/config/diff", "internal/config/wanted", "internal/config/warning", "internal/event", "internal/control", "internal/doctor", "internal/explain", "internal/metrics", "internal/traffic"},
 	"internal/daemon":                 {"internal/budget", "internal/model", "internal/config", "internal/config/wanted", "internal/configfile", "internal/store", "api", "internal/server", "internal/control", "internal/dhcp", "internal/host", "internal/host/arp", "internal/host/self", "internal/host/sockets", "internal/host/examine", "internal/portproxy", "internal/reconcile", "internal/dns", "internal/resolved", "internal/doctor", "internal/explain", "internal/metrics", "internal/whereis", "internal/plugin/docker", "internal/priority"},
 	"internal/foreign":                {"internal/config/wanted"},
 	"internal/sniff":                  {},
@@ -73,8 +74,9 @@ var ours = map[string][]string{
 	"dev/bench":                       {"api", "internal/model", "internal/config", "dev/lab", "dev/bench/traffic"},
 	"dev/bench/traffic":               {"dev/lab"},
 	"dev/archtest":                    {},
-	"cmd/hostnat":                     {"api", "internal/capture", "internal/configfile", "internal/foreign", "internal/daemon", "internal/plugin/docker", "internal/plugin/extcap", "internal/plugin/podman", "internal/plugin/cni", "internal/lograte", "dev/demo", "cmd/hostnat/text"},
+	"cmd/hostnat":                     {"api", "internal/capture", "internal/configfile", "internal/foreign", "internal/daemon", "internal/plugin/docker", "internal/plugin/extcap", "internal/plugin/podman", "internal/plugin/cni", "internal/lograte", "dev/demo", "cmd/hostnat/text", "cmd/hostnat/top"},
 	"cmd/hostnat/text":                {"api"},
+	"cmd/hostnat/top":                 {"api", "cmd/hostnat/text"},
 	"dev/hostnat-bench":               {"dev/bench", "dev/lab"},
 	"test":                            {"api", "internal/capture", "internal/datapath/kernel", "internal/model", "internal/config", "internal/event", "internal/control", "internal/daemon", "dev/lab"},
 	"e2e":                             {"api", "internal/capture", "internal/model", "internal/config", "internal/event", "dev/lab", "dev/documents"},
@@ -91,6 +93,7 @@ var alsoTests = map[string][]string{
 	"internal/datapath/linktest": {"internal/datapath/kernel", "internal/datapath/dptest", "internal/datapath/dptest/wire", "internal/datapath/dptest/attack", "internal/host"}, // the reassembly namespace is a namespace: without the real one its programs show nothing
 	"internal/control":           {"internal/configfile"},                                                                                                                       // what files ask for is written as they are
 	"api":                        {"internal/server"},                                                                                                                           // its examples talk to a server
+	"cmd/hostnat/top":            {"internal/server"},                                                                                                                           // its screens are run with a server behind them
 	"test":                       {"internal/datapath/dptest/attack", "internal/datapath/dptest/wire"},                                                                          // a hostile machine's frames
 }
 
@@ -120,6 +123,7 @@ var confined = []struct {
 	{"github.com/mdlayher/packet", []string{"internal/dhcp", "internal/host", "internal/host/arp"}, "frames are sent by who serves addresses, and by who asks whether one is taken"},
 	{"github.com/spf13/cobra", []string{"cmd/hostnat"}, "flags and usage are wiring"},
 	{"github.com/spf13/pflag", []string{"cmd/hostnat", "internal/plugin/extcap"}, "flags and usage are wiring"},
+	{"charm.land/bubbletea", []string{"cmd/hostnat/top"}, "screens are one package's matter, and all but a file of it is pure"},
 	{"net/http", []string{"api", "internal/server", "dev/lab", "dev/demo", "dev/bench", "e2e"}, "everything else speaks in values of ours"},
 	{"os/exec", []string{"dev/lab", "dev/demo", "dev/bench", "e2e"}, "the product runs no other programs"},
 	{"testing", []string{"dev/lab", "internal/datapath/dptest", "internal/datapath/dptest/wire", "internal/host/hosttest"}, "the demo must not link the test framework"},

@@ -14,6 +14,7 @@ import (
 	"github.com/hostnat/hostnat/internal/costly"
 	"github.com/hostnat/hostnat/internal/model"
 	"github.com/hostnat/hostnat/internal/store"
+	"github.com/hostnat/hostnat/internal/traffic"
 )
 
 // Options is what a Control needs.
@@ -64,6 +65,7 @@ type Control struct {
 	observedAt time.Time
 
 	poolUse costly.Reading[[]PortView]
+	traffic traffic.Meter
 
 	clashes []config.Clash   // of the last Apply: where the host's own network overlaps networks
 	stuck   map[string]error // networks that are to move because of that, and cannot, by name

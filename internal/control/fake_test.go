@@ -8,6 +8,7 @@ import (
 	"slices"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/google/go-cmp/cmp/cmpopts"
@@ -16,6 +17,7 @@ import (
 	"github.com/hostnat/hostnat/internal/event"
 	"github.com/hostnat/hostnat/internal/model"
 	"github.com/hostnat/hostnat/internal/store"
+	"github.com/hostnat/hostnat/internal/traffic"
 )
 
 var compareNetip = cmp.Options{
@@ -191,6 +193,13 @@ func (k *fakeKernel) Down(context.Context) error                        { k.appl
 func (k *fakeKernel) Announce(e event.Event)                            { k.heard = append(k.heard, e) }
 func (k *fakeKernel) Counters(context.Context) (Counters, error) {
 	return Counters{Drops: map[string]uint64{"spoofed-source": 3}, Bindings: 2, Sessions: 5, MaxSessions: 100}, k.broken
+}
+
+func (k *fakeKernel) Traffic(time.Time) (traffic.Reading, error) {
+	return traffic.Reading{
+		Sessions: uint64(len(k.sessions)), Drops: map[string]uint64{"spoofed-source": 3}, Active: k.sessions,
+		Holders: []traffic.Holder{{Endpoint: "c1", Network: "web", Compartment: "default", Sessions: uint64(len(k.sessions))}},
+	}, k.broken
 }
 
 // start returns a Control on a fresh store in dir and a fake kernel.

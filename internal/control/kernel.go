@@ -4,10 +4,12 @@ import (
 	"context"
 	"iter"
 	"net/netip"
+	"time"
 
 	"github.com/hostnat/hostnat/internal/config"
 	"github.com/hostnat/hostnat/internal/event"
 	"github.com/hostnat/hostnat/internal/model"
+	"github.com/hostnat/hostnat/internal/traffic"
 )
 
 // Report is what came of an Apply.
@@ -77,6 +79,8 @@ type Tables interface {
 	EndSessions(ctx context.Context, picks func(model.Session) bool) (int, error)
 	// Counters returns drops by reason, and how full the tables are.
 	Counters(ctx context.Context) (Counters, error)
+	// Traffic reads the sessions that have sent since then, and how many others there are.
+	Traffic(since time.Time) (traffic.Reading, error)
 }
 
 // Events are those of the data path and of the daemon.

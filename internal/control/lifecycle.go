@@ -3,6 +3,7 @@ package control
 import (
 	"context"
 	"fmt"
+	"time"
 
 	"github.com/hostnat/hostnat/internal/config"
 	"github.com/hostnat/hostnat/internal/event"
@@ -14,6 +15,7 @@ import (
 func (c *Control) Reconcile(ctx context.Context) error {
 	c.changing.Lock()
 	defer c.changing.Unlock()
+	c.traffic.Forget(time.Now())
 	return c.reconcile(ctx)
 }
 

@@ -15,6 +15,7 @@ import (
 	"github.com/hostnat/hostnat/internal/explain"
 	"github.com/hostnat/hostnat/internal/metrics"
 	"github.com/hostnat/hostnat/internal/model"
+	"github.com/hostnat/hostnat/internal/traffic"
 )
 
 // Service is what can be asked of hostnat. *control.Control does it. Refusals
@@ -77,6 +78,8 @@ type Service interface {
 	Sessions(ctx context.Context, filter model.Filter) (iter.Seq2[model.Session, error], error)
 	DeleteSessions(ctx context.Context, filter model.Filter, all bool) (ended int, err error)
 	Ports(ctx context.Context, filter control.PortFilter) ([]control.PortView, error)
+	// Traffic says what is sent, by endpoint and by session.
+	Traffic(ctx context.Context, q traffic.Query) (traffic.Top, error)
 
 	// Doctor looks for what is wrong with the host; fix does what is safe.
 	Doctor(ctx context.Context, fix bool) ([]doctor.Finding, error)

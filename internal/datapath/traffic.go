@@ -1,0 +1,100 @@
+package datapath
+
+import (
+	"cmp"
+	"fmt"
+	"net/netip"
+	"slices"
+	"time"
+
+	"github.com/hostnat/hostnat/internal/datapath/kernel"
+)
+
+// Traffic is what the table of sessions has for who wants to know what is sent.
+type Traffic struct {
+	Sessions uint64               // all
+	Insides  map[AddressOn]uint64 // all, by their address inside
+	Active   []Session            // those that have sent lately
+	Left     uint64               // how many others have, of which there are too many
+}
+
+// AddressOn is an address inside and the network that it is on.
+type AddressOn struct {
+	Compartment, Network uint32
+	Address              netip.Addr
+}
+
+// Traffic reads the sessions once. Of those that have sent since then it returns at most so
+// many: those that have sent most since they were opened.
+func (d *Datapath) Traffic(since time.Time, most int) (Traffic, error) {
+	clock := d.readClock()
+	earliest := uint64(max(0, clock.monotonic-int64(clock.wall.Sub(since))))
+	type inside struct{ compartment, network, address uint32 }
+	var sessions uint64
+	insides, busiest := make(map[inside]uint64), busiest{most: most}
+	err := kernel.Each(d.objects.Sessions, func(k *kernel.SessionKey, v *kernel.Session) error {
+		sessions++
+		insides[inside{k.Compartment, v.Network, k.InternalAddress}]++
+		if v.Refreshed >= earliest {
+			busiest.add(k, v)
+		}
+		return nil
+	})
+	if err != nil {
+		return Traffic{}, fmt.Errorf("reading the sessions: %w", err)
+	}
+	busiest.cut()
+	t := Traffic{Sessions: sessions, Insides: make(map[AddressOn]uint64, len(insides)), Left: busiest.left}
+	for in, count := range insides {
+		t.Insides[AddressOn{in.compartment, in.network, kernel.ToAddress(in.address)}] = count
+	}
+	for i := range busiest.rows {
+		t.Active = append(t.Active, toSession(&busiest.rows[i].key, &busiest.rows[i].value, clock))
+	}
+	return t, nil
+}
+
+// busiest keeps the sessions that have sent most of those that it is given.
+type busiest struct {
+	most  int
+	rows  []busy // up to twice as many, so that they are seldom sorted
+	least uint64 // bytes: fewer are not among the most
+	left  uint64 // how many were not kept
+}
+
+type busy struct {
+	key   kernel.SessionKey
+	value kernel.Session
+}
+
+func (b *busy) bytes() uint64 { return b.value.BytesOut + b.value.BytesIn }
+
+func (b *busiest) add(k *kernel.SessionKey, v *kernel.Session) {
+	if v.BytesOut+v.BytesIn < b.least {
+		b.left++
+		return
+	}
+	if len(b.rows) == 2*b.most {
+		b.cut()
+		b.least = b.rows[len(b.rows)-1].bytes() + 1 // of equals the first are kept
+		if v.BytesOut+v.BytesIn < b.least {
+			b.left++
+			return
+		}
+	}
+	b.rows = append(b.rows, busy{*k, *v})
+}
+
+// cut lets go of those that are too many.
+func (b *busiest) cut() {
+	if len(b.rows) <= b.most {
+		return
+	}
+	slices.SortFunc(b.rows, func(a, b busy) int {
+		return cmp.Or(cmp.Compare(b.bytes(), a.bytes()), cmp.Compare(a.key.InternalAddress, b.key.InternalAddress),
+			cmp.Compare(a.key.InternalPort, b.key.InternalPort), cmp.Compare(a.key.RemoteAddress, b.key.RemoteAddress),
+			cmp.Compare(a.key.RemotePort, b.key.RemotePort)) // the same ones at each reading
+	})
+	b.left += uint64(len(b.rows) - b.most)
+	b.rows = b.rows[:b.most]
+}
