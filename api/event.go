@@ -37,7 +37,8 @@ type Event struct {
 	Cause               string         `json:"cause,omitempty"`           // of a session's end: timeout, by-hand, ...
 	Drop                *Drop          `json:"drop,omitempty"`            // a packet that was dropped
 	Lost                uint64         `json:"lost,omitempty"`            // how many events there was no room for
-	Description         string         `json:"description,omitempty"`     // what is full, what overlaps, what moved, what was lost
+	Author              string         `json:"author,omitempty"`          // who has changed the configuration: "root (pid 4711)"
+	Description         string         `json:"description,omitempty"`     // what is full, what overlaps, what moved, what was lost, what has changed
 	Short               string         `json:"short"`                     // all that matters in few words
 	Message             string         `json:"message"`                   // all of it in a sentence or two
 }
@@ -45,7 +46,7 @@ type Event struct {
 // EventFilter selects events; its zero value selects all that come from now on.
 type EventFilter struct {
 	Filter           // of sessions, bindings and drops; what is about none of these passes it only if it is empty, or by NAT and network
-	Kinds  []string  // session, binding, drop or other; or an event's name or number. None: all
+	Kinds  []string  // session, binding, drop, configuration or other; or an event's name or number. None: all
 	Not    []string  // the same, to be left out
 	Since  time.Time // those that the kernel has recorded since then come first: drops and ends of sessions. Zero: none
 	Last   int       // of the recorded ones only so many, the latest; 0: all that there are since Since

@@ -9,9 +9,12 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"testing"
 	"time"
 
 	"github.com/rogpeppe/go-internal/testscript"
+
+	"github.com/hostnat/hostnat/api"
 )
 
 // watching is `hostnat event watch` in the background, and what it has printed.
@@ -98,5 +101,27 @@ func watchedCommand(m *machine, ts *testscript.TestScript, args []string) error 
 		if time.Now().After(deadline) {
 			return fmt.Errorf("%d lines came within %v: %v", len(lines), m.patience, lines)
 		}
+	}
+}
+
+// TestWhoChangedWhat: a change is an event with what it changed, and the user and the
+// process that asked for it.
+func TestWhoChangedWhat(t *testing.T) {
+	h := startHost(t)
+	events, err := h.Watch(t.Context(), api.EventFilter{Kinds: []string{"configuration"}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := h.SetNAT(t.Context(), "default", map[string]string{"udp-timeout": "600"}); err != nil {
+		t.Fatal(err)
+	}
+	select {
+	case e := <-events:
+		want := fmt.Sprintf("Configuration changed by root (pid %d): set NAT default: nat default changed: timeouts.udp 300 → 600.", os.Getpid())
+		if e.Message != want || e.ID != 2040 {
+			t.Errorf("event %d: %s\nwant %s", e.ID, e.Message, want)
+		}
+	case <-time.After(20 * time.Second):
+		t.Error("no event has come")
 	}
 }

@@ -25,7 +25,7 @@ func eventWatch(a *app) *cobra.Command {
 			"  hostnat event watch --endpoint c1                 what happens to an endpoint's flows\n" +
 			"  hostnat event watch --only drop --since 10m       packets that were dropped, and that will be\n" +
 			"  hostnat event watch --not binding --last 20       the last drops and ends of sessions first\n\n" +
-			"Kinds are session, binding, drop and other; a name or number of an event will do, too. Of the\n" +
+			"Kinds are session, binding, drop, configuration and other; a name or number of an event will do, too. Of the\n" +
 			"past there are drops and ends of sessions. TIME is 03:10, 2026-11-30 03:10, 10m (ago), or as\n" +
 			"of RFC 3339.",
 		Args: positional(),
@@ -51,7 +51,7 @@ func eventWatch(a *app) *cobra.Command {
 	flags.StringSliceVar(&filter.Kinds, "only", nil, "only these `KINDS`")
 	flags.StringSliceVar(&filter.Not, "not", nil, "all but these `KINDS`")
 	for _, name := range []string{"only", "not"} {
-		completeFlag(cmd, name, "session", "binding", "drop", "other")
+		completeFlag(cmd, name, "session", "binding", "drop", "configuration", "other")
 	}
 	addFilters(a, cmd, &filter.Filter)
 	addSessionFilters(cmd, &filter.Filter)

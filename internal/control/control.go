@@ -158,6 +158,7 @@ func (c *Control) changeLocked(ctx context.Context, what string, edit func(*conf
 		return c.undo(ctx, what, before, err)
 	}
 	c.log.Info("changed", "what", what)
+	c.announceChange(ctx, what, &before, &next)
 	return nil
 }
 

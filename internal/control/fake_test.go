@@ -42,7 +42,8 @@ type fakeKernel struct {
 	sessions []model.Session
 	bindings []model.Binding
 	events   chan event.Event
-	heard    []event.Event            // announced
+	heard    []event.Event            // announced, but for:
+	changes  []event.Event            // of the configuration
 	prefixes []model.HostPrefix       // of the host, beside its LAN's
 	broken   error                    // of reading counters and facts
 	taken    map[netip.Addr]error     // external addresses that cannot be added
@@ -190,7 +191,13 @@ func (k *fakeKernel) Sessions(_ context.Context, selected model.Selection) iter.
 
 func (k *fakeKernel) Watch(context.Context) (<-chan event.Event, error) { return k.events, nil }
 func (k *fakeKernel) Down(context.Context) error                        { k.applied = nil; return k.broken }
-func (k *fakeKernel) Announce(e event.Event)                            { k.heard = append(k.heard, e) }
+func (k *fakeKernel) Announce(e event.Event) {
+	if e.ID == event.ConfigurationChange {
+		k.changes = append(k.changes, e)
+		return
+	}
+	k.heard = append(k.heard, e)
+}
 func (k *fakeKernel) Counters(context.Context) (Counters, error) {
 	return Counters{Drops: map[string]uint64{"spoofed-source": 3}, Bindings: 2, Sessions: 5, MaxSessions: 100}, k.broken
 }

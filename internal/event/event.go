@@ -34,7 +34,8 @@ type Event struct {
 	Cause               model.EndCause // of a session's end
 	Drop                *model.Drop    // of DroppedPacket
 	Lost                uint64         // of EventsLost
-	Description         string         // what is full, what overlaps, what moved, what was lost
+	Author              string         // of ConfigurationChange: who has asked for it
+	Description         string         // what is full, what overlaps, what moved, what was lost, what has changed
 }
 
 // OfDrop is the event of a packet that was dropped, or of several that were alike.

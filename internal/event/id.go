@@ -33,6 +33,7 @@ const (
 	EndpointDependentEnd   ID = 2012 // ... and has no such session any more
 	EndpointLimited        ID = 2013 // an endpoint has all that its NAT allows it
 	PortRefused            ID = 2020 // frames of a plugged-in port were refused
+	ConfigurationChange    ID = 2040 // somebody has changed the configuration
 	EventsLost             ID = 2030 // there was no room for some, since whoever reads them was too slow
 )
 
@@ -55,10 +56,11 @@ const (
 	session
 	binding
 	drop
+	configuration
 )
 
 // kindNames are how people name the kinds.
-var kindNames = [...]string{"other", "session", "binding", "drop"}
+var kindNames = [...]string{"other", "session", "binding", "drop", "configuration"}
 
 var ids = map[ID]struct {
 	name  string
@@ -84,6 +86,7 @@ var ids = map[ID]struct {
 	EndpointDependentEnd:    {"EndpointDependentEnd", Information, other, ""},
 	EndpointLimited:         {"EndpointLimited", Warning, other, ""},
 	PortRefused:             {"PortRefused", Warning, other, ""},
+	ConfigurationChange:     {"ConfigurationChange", Information, configuration, ""},
 	EventsLost:              {"EventsLost", Warning, other, ""},
 }
 
@@ -109,7 +112,7 @@ func (id ID) OfSession() bool { return ids[id].kind == session }
 // OfBinding reports whether events of this ID are about a binding.
 func (id ID) OfBinding() bool { return ids[id].kind == binding }
 
-// Kind is what an event is about: session, binding, drop or other.
+// Kind is what an event is about: session, binding, drop, configuration or other.
 func (id ID) Kind() string { return kindNames[ids[id].kind] }
 
 // Kinds are what Kind returns.

@@ -42,6 +42,8 @@ func (e Event) Message() string {
 		return fmt.Sprintf("Dropped %s. %s", e.Drop.Text(), Describe(e.Drop.Reason))
 	case EventsLost:
 		return fmt.Sprintf("%d events were lost: %s.", e.Lost, e.Description)
+	case ConfigurationChange:
+		return fmt.Sprintf("Configuration changed by %s: %s.", e.Author, e.Description)
 	case OutOfPorts:
 		return fmt.Sprintf("NAT %s has no free %s port: all ports it may use are taken.", e.NAT, proto)
 	case EndpointDependentBegin:

@@ -197,7 +197,7 @@ func eventOf(e event.Event) api.Event {
 		NAT: e.NAT, Network: e.Network, Compartment: e.Compartment,
 		Internal: e.Internal, InternalDestination: e.InternalDestination,
 		External: e.External, ExternalDestination: e.ExternalDestination,
-		Endpoint: e.Endpoint, Cause: string(e.Cause), Lost: e.Lost,
+		Endpoint: e.Endpoint, Cause: string(e.Cause), Lost: e.Lost, Author: e.Author,
 		Description: e.Description, Short: e.Short(), Message: e.Message(),
 	}
 	if e.Drop != nil {

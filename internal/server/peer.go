@@ -24,6 +24,7 @@ const Group = "hostnat"
 // connected; nothing that it sends can change that.
 type peer struct {
 	uid    uint32
+	pid    int32
 	groups []uint32 // effective group first, then the supplementary ones
 }
 
@@ -89,6 +90,15 @@ func trusted(r *http.Request) bool {
 
 func (p peer) trusted() bool { return p.uid == 0 || p.inGroup(Group) }
 
+// String says who it is, for events.
+func (p peer) String() string {
+	name := "uid " + strconv.FormatUint(uint64(p.uid), 10)
+	if p.uid == 0 {
+		name = "root"
+	}
+	return name + " (pid " + strconv.FormatInt(int64(p.pid), 10) + ")"
+}
+
 func (p peer) inGroup(name string) bool {
 	id, exists := groups.id(name)
 	return exists && slices.Contains(p.groups, id)
@@ -143,7 +153,7 @@ func peerOf(c net.Conn) (peer, error) {
 		if cred, failed = unix.GetsockoptUcred(int(fd), unix.SOL_SOCKET, unix.SO_PEERCRED); failed != nil {
 			return
 		}
-		p = peer{uid: cred.Uid, groups: append([]uint32{cred.Gid}, peerGroups(fd)...)}
+		p = peer{uid: cred.Uid, pid: cred.Pid, groups: append([]uint32{cred.Gid}, peerGroups(fd)...)}
 	})
 	return p, errors.Join(err, failed)
 }

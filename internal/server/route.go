@@ -3,6 +3,8 @@ package server
 import (
 	"context"
 	"net/http"
+
+	"github.com/hostnat/hostnat/internal/control"
 )
 
 // route is one operation. in and out are values of the body types (nil: no
@@ -89,7 +91,11 @@ func act(method, path string, f func(context.Context, Service, *http.Request) er
 }
 
 // finishing is the request's context without its end: a client that goes away
-// in the middle of a change must not leave the change half done.
+// in the middle of a change must not leave the change half done. It says who asks.
 func finishing(r *http.Request) context.Context {
-	return context.WithoutCancel(r.Context())
+	ctx := context.WithoutCancel(r.Context())
+	if p, is := ctx.Value(peerKey{}).(peer); is {
+		return control.WithAuthor(ctx, p.String())
+	}
+	return ctx
 }

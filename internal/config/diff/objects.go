@@ -20,6 +20,29 @@ type Object struct {
 // created, After in what is deleted.
 type Field struct{ Key, Before, After string }
 
+// Text says it in a line: "nat default changed: udp-timeout 300s → 60s".
+func (o Object) Text() string {
+	text := o.Kind + " " + o.Name + " " + o.Verb
+	for i, f := range o.Fields {
+		separator := ", "
+		if i == 0 {
+			separator = ": "
+		}
+		text += separator + f.text()
+	}
+	return text
+}
+
+func (f Field) text() string {
+	switch {
+	case f.Before == "":
+		return f.Key + " " + f.After
+	case f.After == "":
+		return f.Key + " was " + f.Before
+	}
+	return f.Key + " " + f.Before + " → " + f.After
+}
+
 // Objects returns what differs, in the order in which files have things. What is
 // deleted and created under one name is one change.
 func (d *Difference) Objects() []Object {
