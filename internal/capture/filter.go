@@ -67,7 +67,7 @@ func (d direction) of(source, destination bool) bool {
 	return source || destination
 }
 
-// prefixes is an end's address.
+// inPrefix is an end's address.
 type inPrefix struct {
 	direction direction
 	prefix    netip.Prefix

@@ -29,10 +29,10 @@ type Config struct {
 	NextMapping  uint32
 	NextProxy    uint32 // 0 is 1
 
-	// What the DHCP servers know (Learn). No part of the desired state.
+	// What the DHCP servers know (SetLeases). No part of the desired state.
 	Leases     []model.Lease    // in force
-	Discovered []model.Endpoint // clients that are no endpoint of Endpoints, and who was heard of
-	// Who was heard of on the bridges (Hear). A new list comes in the place of another.
+	Discovered []model.Endpoint // clients that are no endpoint of Endpoints, and who is on the bridges
+	// Who is on the bridges (SetObserved). A new list comes in the place of another.
 	Observed []model.Neighbour
 }
 

@@ -10,15 +10,15 @@ import (
 	"github.com/hostnat/hostnat/internal/model"
 )
 
-// maxHeard is how many endpoints of a network are known by their traffic: one
+// maxObserved is how many endpoints of a network are known by their traffic: one
 // who makes up addresses does not fill the daemon's memory.
 const maxObserved = 256
 
-// Hear takes over who is on the bridges, besides others perhaps; Learn makes
-// endpoints of those who have neither an endpoint's address nor a lease.
+// SetObserved takes over who is on the bridges, besides others perhaps; SetLeases
+// makes endpoints of those who have neither an endpoint's address nor a lease.
 func (c *Config) SetObserved(list []model.Neighbour) { c.Observed = list }
 
-// heard are the neighbours whose place in a network is not known to be somebody's.
+// observed are the neighbours whose place in a network is not known to be somebody's.
 func (c *Config) observed(places, names map[string]bool) []model.Endpoint {
 	networks := make(map[string]model.Network, len(c.Networks)) // by bridge
 	for _, n := range c.Networks {
@@ -51,7 +51,7 @@ func observedName(v model.Neighbour) string {
 	return "ip-" + strings.ReplaceAll(v.Address.String(), ".", "-")
 }
 
-// Learn takes over what the DHCP servers know at a moment: Leases and Discovered,
+// SetLeases takes over what the DHCP servers know at a moment: Leases and Discovered,
 // which are no part of the desired state and are not stored.
 func (c *Config) SetLeases(leases []model.Lease, now time.Time) {
 	c.Leases = slices.DeleteFunc(slices.Clone(leases), func(l model.Lease) bool { return !l.Holds(now) })

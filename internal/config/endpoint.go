@@ -110,7 +110,7 @@ func (c *Config) DetachEndpoint(name string) error {
 // follow points the mappings to an endpoint's name at it. A mapping whose only
 // target it is follows it behind another NAT. One of several targets stays
 // unresolved in a network that does not go with the others'. What leads to a DHCP
-// client goes on leading there (Learn), whoever has its name now.
+// client goes on leading there (SetLeases), whoever has its name now.
 func (c *Config) follow(e model.Endpoint, network model.Network) {
 	c.editTargets(func(m *model.Mapping, i int, t *model.Target) {
 		if t.Endpoint == e.Name && t.MAC == "" && c.goesWith(m.Targets, i, network) {

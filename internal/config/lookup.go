@@ -111,7 +111,7 @@ func (c *Config) EndpointsOf(network string) []model.Endpoint {
 }
 
 // neighbours returns the endpoints of a network that an endpoint of it shares
-// its link layer with: none if it is private.
+// its link layer with: none in a per-endpoint network.
 func (c *Config) neighbours(n model.Network) []model.Endpoint {
 	if n.PerEndpoint() {
 		return nil

@@ -100,7 +100,7 @@ func (c *Config) checkTogether(one, other model.Target) error {
 		return err
 	}
 	if a.PerEndpoint() && a.Name == b.Name {
-		return model.Errorf(model.Conflict, "%s and %s have a compartment each: network %q is private", one, other, a.Name).WithHint("give each a mapping of its own")
+		return model.Errorf(model.Conflict, "%s and %s have a compartment each: network %q is of type per-endpoint", one, other, a.Name).WithHint("give each a mapping of its own")
 	}
 	if !a.Joins(b) {
 		return model.Errorf(model.Conflict, "%s is in compartment %q and %s in %q", one, a.Compartment, other, b.Compartment).WithHint("give each a mapping of its own")

@@ -12,8 +12,8 @@ import (
 // endpoints (model.Network.Part), and a compartment for each of these. The endpoint's
 // id is the id of both: ids are never used twice.
 func (c Config) Unfolded() Config {
-	private := c.perEndpointNetworks()
-	if len(private) == 0 {
+	folded := c.perEndpointNetworks()
+	if len(folded) == 0 {
 		return c
 	}
 	c.Networks = slices.DeleteFunc(slices.Clone(c.Networks), model.Network.PerEndpoint)
@@ -21,7 +21,7 @@ func (c Config) Unfolded() Config {
 	c.Compartments = slices.Clone(c.Compartments)
 	links := make(map[string]string) // by endpoint
 	for i, e := range c.Endpoints {
-		n, is := private[e.Network]
+		n, is := folded[e.Network]
 		if !is {
 			continue
 		}
@@ -33,7 +33,7 @@ func (c Config) Unfolded() Config {
 	}
 	slices.SortFunc(c.Networks, func(a, b model.Network) int { return cmp.Compare(a.ID, b.ID) })
 	c.editTargets(func(_ *model.Mapping, _ int, t *model.Target) {
-		if _, is := private[t.Network]; is && links[t.Endpoint] != "" {
+		if _, is := folded[t.Network]; is && links[t.Endpoint] != "" {
 			t.Network = links[t.Endpoint]
 		}
 	})
@@ -41,17 +41,17 @@ func (c Config) Unfolded() Config {
 }
 
 func (c *Config) perEndpointNetworks() map[string]model.Network {
-	var private map[string]model.Network
+	var folded map[string]model.Network
 	for _, n := range c.Networks {
 		if !n.PerEndpoint() {
 			continue
 		}
-		if private == nil {
-			private = make(map[string]model.Network)
+		if folded == nil {
+			folded = make(map[string]model.Network)
 		}
-		private[n.Name] = n
+		folded[n.Name] = n
 	}
-	return private
+	return folded
 }
 
 // checkPerEndpoint refuses a per-endpoint network with what it cannot have.

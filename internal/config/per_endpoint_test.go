@@ -86,7 +86,7 @@ func TestUnfolded(t *testing.T) {
 		t.Errorf("point-to-point link %+v", link)
 	}
 	if _, err := u.Network("snap"); model.CodeOf(err) != model.NotFound {
-		t.Errorf("the private network itself is there: %v", err)
+		t.Errorf("the per-endpoint network itself is there: %v", err)
 	}
 	if got := u.CompartmentID("snap/e2"); got != e2.ID {
 		t.Errorf("compartment %d, want the endpoint's id %d", got, e2.ID)
@@ -138,8 +138,8 @@ func TestPrivateRefuses(t *testing.T) {
 		{"port-security set off", set("port-security", "off"), model.Conflict, []string{`"snap"`, "no switch"}},
 		{"mapping to an address", mapping("tcp", "9001", "172.16.1.2:80"), model.Conflict, []string{"172.16.1.2", `"snap"`, "name the endpoint"}},
 		{"whole address to an address", mapping("any", "192.168.7.5", "172.16.1.2"), model.Conflict, []string{"172.16.1.2", "name the endpoint"}},
-		{"mapping to two endpoints", mapping("tcp", "9001", "e1:80,e3:80"), model.Conflict, []string{"e1:80", "e3:80", "private"}},
-		{"mapping to two of the same address", mapping("tcp", "9001", "e1:80,e2:80"), model.Conflict, []string{"private"}},
+		{"mapping to two endpoints", mapping("tcp", "9001", "e1:80,e3:80"), model.Conflict, []string{"e1:80", "e3:80", "per-endpoint"}},
+		{"mapping to two of the same address", mapping("tcp", "9001", "e1:80,e2:80"), model.Conflict, []string{"per-endpoint"}},
 		{"reservation", func(c *Config) error {
 			_, err := c.AddReservation(ReservationSpec{Network: "snap", Name: "e1", Address: "172.16.1.7"}, model.HostFacts{})
 			return err

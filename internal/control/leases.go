@@ -10,7 +10,7 @@ import (
 	"github.com/hostnat/hostnat/internal/model"
 )
 
-// Leases is what control needs of the DHCP servers. Package dhcp's Book is one.
+// Leases is what control needs of the DHCP servers. Package dhcp's Leases is one.
 type Leases interface {
 	// Leases returns all leases as they are at a moment.
 	Leases(now time.Time) []model.Lease
@@ -29,7 +29,7 @@ func (noLeases) Leases(time.Time) []model.Lease                             { re
 func (noLeases) Hold(string, netip.Addr, model.MAC, time.Time) bool         { return true }
 func (noLeases) Forget(string, netip.Addr) (l model.Lease, b bool, e error) { return }
 
-// discover brings what a configuration knows of leases, and of who was heard of, up
+// discover brings what a configuration knows of leases, and of who is on the bridges, up
 // to date.
 func (c *Control) discover(cfg *config.Config) {
 	now := time.Now()

@@ -11,7 +11,7 @@ import (
 	"github.com/hostnat/hostnat/internal/store"
 )
 
-// fakeLeases is a book of leases for tests.
+// fakeLeases are leases for tests.
 type fakeLeases struct {
 	list    []model.Lease
 	refuse  int // how many of the next Holds fail, each with a lease that came first

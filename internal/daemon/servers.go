@@ -54,7 +54,7 @@ func dockerHost(c config.Config) string {
 	return ""
 }
 
-// Learn implements control.Servers. The DHCP servers know what they have leased.
+// ChangeLeases implements control.Servers. The DHCP servers know what they have leased.
 func (s *servers) ChangeLeases(ctx context.Context, c config.Config) { s.dns.Configure(ctx, c) }
 
 // problems is what they cannot do, for status.

@@ -245,7 +245,7 @@ func TestChecks(t *testing.T) {
 				f.Config.Endpoints[i].Target = "router"
 			}
 		}, nil},
-		{"many private endpoints, which are pinned", func(f *Facts) {
+		{"many endpoints of a per-endpoint network, which are pinned", func(f *Facts) {
 			f.addEndpoints("snap", 2000, model.KindTAP)
 			f.Config.Networks = append(f.Config.Networks, model.Network{Name: "snap", ID: 9, Type: model.TypePerEndpoint, Compartment: model.EachCompartment, Subnets: []netip.Prefix{pre("172.16.3.0/24")}, Gateways: []netip.Addr{netip.MustParseAddr("172.16.3.1")}})
 		}, nil},

@@ -38,7 +38,7 @@ type Daemon struct {
 // itself: there the link is what is looked at.
 func (f Facts) networks() []model.Network { return f.Config.Unfolded().Networks }
 
-// examples are the same, but one point-to-point link for all of a private network, which are
+// examples are the same, but one point-to-point link for all of a per-endpoint network, which are
 // alike.
 func (f Facts) examples() (list []model.Network) {
 	seen := make(map[uint32]bool)
@@ -53,7 +53,7 @@ func (f Facts) examples() (list []model.Network) {
 	return list
 }
 
-// networksOn are the networks whose switch is that link.
+// networkOn is the network whose switch is that link.
 func (f Facts) networkOn(link string) (model.Network, bool) {
 	for _, n := range f.networks() {
 		if n.Bridge == link {

@@ -32,7 +32,7 @@ func (f Finding) Faulty() bool { return f.Severity != Note && f.Fixed == "" }
 type Fix struct {
 	DeleteLink          string       // one of ours
 	ReleaseBridge       *LentAddress // an address that we lent to a bridge
-	ReleasePointToPoint string       // a link that had a private endpoint behind it
+	ReleasePointToPoint string       // a link that had an endpoint of a per-endpoint network behind it
 	Sysctl              *Sysctl
 	AcceptBridged       *BridgeRule // in an iptables-nft chain of IPv4
 }

@@ -64,7 +64,7 @@ func (f Facts) isPointToPoint(link string) bool {
 
 func (f Facts) leftPointToPoint(link string) Finding {
 	finding := Finding{
-		Severity: Warning, What: fmt.Sprintf("link %s has the gateway's address and MAC of a private endpoint that is not configured", link),
+		Severity: Warning, What: fmt.Sprintf("link %s has the gateway's address and MAC of an endpoint that is not configured", link),
 		Why: "the host answers there, and the link's own MAC is in its alternative name alone", Command: "hostnat doctor --fix",
 	}
 	if f.HasConfig {

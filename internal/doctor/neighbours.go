@@ -30,16 +30,16 @@ var neighbourCheck = check{
 }
 
 // neighbours is how many entries the endpoints take when all talk: each one on its
-// network's bridge, once it asks the host for a name, except for private ones, which
+// network's bridge, once it asks the host for a name, except in per-endpoint networks, which
 // are pinned; and each namespace one of its own, for loopback.
 func (f Facts) neighbours() (n int) {
-	private := make(map[string]bool)
+	pinned := make(map[string]bool)
 	for _, network := range f.Config.Networks {
-		private[network.Name] = network.PerEndpoint()
+		pinned[network.Name] = network.PerEndpoint()
 	}
 	namespaces := make(map[string]bool) // an endpoint's kind and target
 	for _, e := range f.Config.Endpoints {
-		if !private[e.Network] {
+		if !pinned[e.Network] {
 			n++
 		}
 		if e.InNamespace() {

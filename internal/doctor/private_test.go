@@ -9,7 +9,7 @@ import (
 	"github.com/hostnat/hostnat/internal/model"
 )
 
-// withClones is a healthy host with two private networks of one prefix, and two
+// withClones is a healthy host with two per-endpoint networks of one prefix, and two
 // clones in the first: in a namespace and behind a TAP.
 func withClones() Facts {
 	f := healthy()

@@ -104,7 +104,7 @@ func (w World) openNetworks(t model.Trial, f model.Fate) (list []Remedy) {
 	return list
 }
 
-// networkNamed finds a network by the name that people use: that of a private one
+// networkNamed finds a network by the name that people use: that of a per-endpoint one
 // is there once for each endpoint.
 func (w World) networkNamed(name string) (model.Network, bool) {
 	for _, n := range w.Config.Networks {

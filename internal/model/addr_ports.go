@@ -27,7 +27,7 @@ func (a AddrPorts) Count() int { return int(a.Ports.High) - int(a.Ports.Low) + 1
 // IsRange reports whether there is more than one port.
 func (a AddrPorts) IsRange() bool { return a.Ports.High > a.Ports.Low }
 
-// IsOneToOne reports whether there is the address alone.
+// IsAddressOnly reports whether there is the address alone.
 func (a AddrPorts) IsAddressOnly() bool { return a.Ports == PortRange{} }
 
 // String returns "A:P", "A:LO-HI" or "A".

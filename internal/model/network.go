@@ -57,7 +57,7 @@ type Network struct {
 	Ranges    []AddressRange // for DHCP clients; none: the whole subnet
 	Exclude   []AddressRange // never given out unless asked for
 
-	PartOf uint32 // id of the private network that this is an endpoint's part of (Unfolded); 0: none
+	PartOf uint32 // id of the per-endpoint network that this is an endpoint's Part of; 0: none
 
 	Metadata
 }

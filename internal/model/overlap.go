@@ -39,7 +39,7 @@ func (o *Overlap) UnmarshalText(text []byte) error {
 	return nil
 }
 
-// HostOverlaps returns the host's prefixes that the network's subnet overlaps.
+// OverlappingHostPrefixes returns the host's prefixes that the network's subnet overlaps.
 // Default routes, VPNs' halves of one included, are in nobody's way, and an adopted
 // bridge may have its address, and so its route, already.
 func (n Network) OverlappingHostPrefixes(facts HostFacts) []HostPrefix {
@@ -53,7 +53,7 @@ func (n Network) OverlappingHostPrefixes(facts HostFacts) []HostPrefix {
 	return list
 }
 
-// Elsewhere returns the parts of the subnet that the host reaches by its other
+// HostOverlap returns the parts of the subnet that the host reaches by its other
 // interfaces: what is as long a prefix as the subnet, or a longer one. Of a shorter
 // one the host itself takes the subnet for the network's.
 func (n Network) HostOverlap(facts HostFacts) []netip.Prefix {

@@ -14,7 +14,7 @@ import (
 // off anywhere: the next one goes on. Programs are attached before a link is
 // brought up and told what to do afterwards, so that nothing slips past them.
 func (k *Kernel) Apply(ctx context.Context, c config.Config) (model.Report, error) {
-	k.made = nil // until it is
+	k.applied = nil // until it is
 	if err := k.keepPins(); err != nil {
 		return model.Report{}, err
 	}
@@ -75,7 +75,7 @@ func (k *Kernel) Apply(ctx context.Context, c config.Config) (model.Report, erro
 	if err := k.applyDatapath(v, &report); err != nil {
 		return model.Report{}, err
 	}
-	k.made = &made{config: c, report: report}
+	k.applied = &applied{config: c, report: report}
 	return report, nil
 }
 

@@ -21,7 +21,7 @@ func (k *Kernel) BounceCarrier(ctx context.Context, network string) error {
 	}
 	var ports []int
 	for _, n := range cfg.Networks {
-		if name, _ := model.CutPointToPoint(n.Name); name == network { // a private one is many
+		if name, _ := model.CutPointToPoint(n.Name); name == network { // a per-endpoint one is many
 			ports = append(ports, pluggedIn(cfg, n, links)...)
 		}
 	}

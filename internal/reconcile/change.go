@@ -11,8 +11,8 @@ import (
 	"github.com/hostnat/hostnat/internal/model"
 )
 
-// made is what is in the kernel, as far as it was told.
-type made struct {
+// applied is what is in the kernel, as far as it was told.
+type applied struct {
 	config config.Config
 	report model.Report
 }
@@ -21,19 +21,19 @@ type made struct {
 // something. If that is mappings alone, nothing else is looked at: what happens
 // on the host beside that is for the next Apply to find.
 func (k *Kernel) Change(ctx context.Context, c config.Config) (model.Report, error) {
-	if k.made == nil {
+	if k.applied == nil {
 		return k.Apply(ctx, c)
 	}
-	diff := diff.Of(&k.made.config, &c)
+	diff := diff.Of(&k.applied.config, &c)
 	if !diff.OnlyMappings() {
 		return k.changeInside(ctx, c, diff)
 	}
-	before := *k.made
+	before := *k.applied
 	changed, deleted := diff.Mappings.Put(), diff.Mappings.Removed
 	if slices.ContainsFunc(slices.Concat(changed, deleted), model.Mapping.IsOneToOne) {
 		return k.Apply(ctx, c)
 	}
-	k.made = nil // until it is
+	k.applied = nil // until it is
 	report, err := k.changeMappings(before.report, c, changed, deleted)
 	if err != nil {
 		k.log.Warn("changing mappings or leases failed: everything is applied anew", "error", err)
@@ -42,7 +42,7 @@ func (k *Kernel) Change(ctx context.Context, c config.Config) (model.Report, err
 	k.mu.Lock()
 	k.config = c.Clone()
 	k.mu.Unlock()
-	k.made = &made{config: c, report: report}
+	k.applied = &applied{config: c, report: report}
 	return report, nil
 }
 

@@ -33,12 +33,12 @@ var errNotPlain = errors.New("a link has more to it than an endpoint")
 // takes away those, and costs the same however many others there are. What it is
 // not for, and what goes wrong, is for Apply.
 func (k *Kernel) changeInside(ctx context.Context, c config.Config, diff diff.Difference) (model.Report, error) {
-	before := *k.made
+	before := *k.applied
 	changed, deleted := diff.Mappings.Put(), diff.Mappings.Removed
 	if !diff.OnlyInside() || !isPlain(before, c, diff) || slices.ContainsFunc(slices.Concat(changed, deleted), model.Mapping.IsOneToOne) {
 		return k.Apply(ctx, c)
 	}
-	k.made = nil // until it is
+	k.applied = nil // until it is
 	k.use(c)
 	x := insideChange{Difference: diff, was: before.config, is: c, host: before.report.Host}
 	if err := k.carryOut(ctx, &x); errors.Is(err, errNotPlain) {
@@ -52,13 +52,13 @@ func (k *Kernel) changeInside(ctx context.Context, c config.Config, diff diff.Di
 		k.log.Warn("changing mappings or leases failed: everything is applied anew", "error", err)
 		return k.Apply(ctx, c)
 	}
-	k.made = &made{config: c, report: report}
+	k.applied = &applied{config: c, report: report}
 	return report, nil
 }
 
 // isPlain reports whether a change concerns nothing but endpoints' links and
 // bridges that hostnat makes, and nothing that follows from all networks together.
-func isPlain(before made, c config.Config, d diff.Difference) bool {
+func isPlain(before applied, c config.Config, d diff.Difference) bool {
 	pointToPoint := make(map[string]bool)
 	for _, n := range slices.Concat(d.Networks.Added, d.Networks.Removed) {
 		pointToPoint[n.Name] = n.IsPointToPoint()

@@ -22,14 +22,14 @@ func TestIsPlain(t *testing.T) {
 	tests := []struct {
 		name string
 		diff diff.Difference
-		edit func(before *made, c *config.Config)
+		edit func(before *applied, c *config.Config)
 		want bool
 	}{
 		{name: "endpoint in a namespace", diff: diff.Difference{Endpoints: diff.List[model.Endpoint]{Added: []model.Endpoint{inside}}}, want: true},
 		{name: "TAP", diff: diff.Difference{Endpoints: diff.List[model.Endpoint]{Added: []model.Endpoint{tap}}}, want: true},
 		{
 			name: "TAP that a NAT is bound to", diff: diff.Difference{Endpoints: diff.List[model.Endpoint]{Added: []model.Endpoint{tap}}},
-			edit: func(_ *made, c *config.Config) { c.NATs[0].ExternalInterfaces = []string{"tap0"} },
+			edit: func(_ *applied, c *config.Config) { c.NATs[0].ExternalInterfaces = []string{"tap0"} },
 		},
 		{name: "TAP of its own network", diff: diff.Difference{
 			Networks:  diff.List[model.Network]{Added: []model.Network{{Name: "web", Type: model.TypePointToPoint, PartOf: 7}}},
@@ -37,12 +37,12 @@ func TestIsPlain(t *testing.T) {
 		}},
 		{
 			name: "endpoint that was not there", diff: diff.Difference{Endpoints: diff.List[model.Endpoint]{Removed: []model.Endpoint{inside}}},
-			edit: func(before *made, _ *config.Config) { before.report.Absent["c2"] = errors.New("gone") },
+			edit: func(before *applied, _ *config.Config) { before.report.Absent["c2"] = errors.New("gone") },
 		},
 		{name: "bridge of others", diff: diff.Difference{Networks: diff.List[model.Network]{Added: []model.Network{{Name: "theirs", Adopted: true}}}}},
 		{
 			name: "first network behind a NAT", diff: diff.Difference{Networks: diff.List[model.Network]{Added: []model.Network{{Name: "web"}}}},
-			edit: func(before *made, _ *config.Config) { before.config.Networks = nil },
+			edit: func(before *applied, _ *config.Config) { before.config.Networks = nil },
 		},
 	}
 	for _, test := range tests {
@@ -50,7 +50,7 @@ func TestIsPlain(t *testing.T) {
 			t.Parallel()
 			c := config.NewConfig()
 			c.Networks = []model.Network{{Name: "web", ID: 3, NAT: model.DefaultNAT}}
-			before := made{config: c.Clone(), report: model.Report{Absent: make(map[string]error)}}
+			before := applied{config: c.Clone(), report: model.Report{Absent: make(map[string]error)}}
 			if test.edit != nil {
 				test.edit(&before, &c)
 			}

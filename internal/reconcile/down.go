@@ -14,7 +14,7 @@ import (
 
 // Down takes everything of ours out of the kernel.
 func (k *Kernel) Down(ctx context.Context) error {
-	k.made = nil
+	k.applied = nil
 	attached, err := k.datapath.Attachments()
 	if err != nil {
 		return err

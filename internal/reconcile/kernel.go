@@ -30,7 +30,7 @@ type Kernel struct {
 	captures captures
 	links    *linkCache
 	refused  map[netip.Addr]refusal // external addresses that another machine has; Apply's alone
-	made     *made                  // by the last Apply, and Change since; nil: it did not work. Theirs alone
+	applied  *applied               // by the last Apply, and Change since; nil: it did not work. Theirs alone
 
 	insideRule host.OwnRule // for the host's way to networks; as made
 
@@ -108,7 +108,7 @@ func (k *Kernel) HostChanges() <-chan struct{} { return k.links.watcher.Ticks() 
 // Drifted reports whether the host is not as the last Apply, or Change since, has
 // seen or made it, as far as the kernel announces that.
 func (k *Kernel) Drifted(ctx context.Context) (bool, error) {
-	if k.made == nil {
+	if k.applied == nil {
 		return true, nil
 	}
 	return k.links.drifted(ctx)

@@ -13,7 +13,7 @@ func (k *Kernel) ChangeLeases(_ context.Context, c config.Config) error {
 	k.mu.Lock()
 	k.names = namesOf(c)
 	k.mu.Unlock()
-	if k.made == nil {
+	if k.applied == nil {
 		return nil // Apply is due, and tells it
 	}
 	return k.tellLeases(c)
@@ -22,7 +22,7 @@ func (k *Kernel) ChangeLeases(_ context.Context, c config.Config) error {
 // tellLeases tells the data path who has an address by DHCP.
 func (k *Kernel) tellLeases(c config.Config) error {
 	if err := k.datapath.ChangeLeases(leasesOf(c)); err != nil {
-		k.made = nil // what is known is to be found out anew
+		k.applied = nil // what is known is to be found out anew
 		return err
 	}
 	return nil

@@ -15,7 +15,7 @@ import (
 var pointToPointHooks = []datapath.Hook{datapath.InsideIngress, datapath.PointToPointIngress}
 
 // pointToPointOf is what the host has on the link of a network that has no switch.
-// All of one private network have one gateway MAC: a clone that wakes up finds
+// All of one per-endpoint network have one gateway MAC: a clone that wakes up finds
 // the gateway that it knew.
 func pointToPointOf(n model.Network, e model.Endpoint) host.PointToPoint {
 	return host.PointToPoint{MAC: pointToPointMAC(n), Gateway: n.GatewayPrefix(), Endpoint: e.Address4(), EndpointMAC: e.MAC}

@@ -143,7 +143,7 @@ func TestIsPointToPoint(t *testing.T) {
 	}
 }
 
-// The link of a private endpoint that others have made is its own port.
+// The link of a per-endpoint network's endpoint that others have made is its own port.
 func TestPluggedInPointToPoint(t *testing.T) {
 	t.Parallel()
 	c := privateConfig()

@@ -92,7 +92,7 @@ func (v view) ownerRoutes(n model.Network) (parts []netip.Prefix) {
 	return parts
 }
 
-// subnets are those that the host has routes to.
+// routedSubnets are those that the host has routes to.
 func routedSubnets(c config.Config) (subnets []netip.Prefix) {
 	for _, n := range c.Networks {
 		if !n.Unrouted() {

@@ -204,7 +204,7 @@ func FuzzTLS(f *testing.F) {
 	})
 }
 
-// stop ends a handshake of which no more is wanted.
+// errStop ends a handshake of which no more is wanted.
 var errStop = errors.New("stop")
 
 // reference is the name that crypto/tls reads.

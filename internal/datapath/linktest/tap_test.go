@@ -16,7 +16,7 @@ import (
 	"github.com/hostnat/hostnat/internal/model"
 )
 
-// tapRig has endpoint 172.16.1.2 on a TAP, as a VM: DELIVER_LINK.
+// newTapRig has endpoint 172.16.1.2 on a TAP, as a VM: DELIVER_LINK.
 func newTapRig(t *testing.T, flags uint16) (*dptest.Rig, *wire.Device) {
 	t.Helper()
 	r := dptest.NewRig(t, 0)
