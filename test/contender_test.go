@@ -84,23 +84,25 @@ func (c *contender) measure(wanted time.Duration) {
 }
 
 // report prints what was measured, and fails where the daemon takes longer than it may: so
-// long as the bar, or twice as long as the program beside it, whichever is more.
+// long as the bar, or some times as long as the program beside it, whichever is more. To attach
+// an endpoint has the kernel wait for all processors more often than to make two links.
 func (c *contender) report(b bars) {
 	for _, m := range []struct {
 		what         string
 		percent      int
 		bar          time.Duration
+		times        int
 		ours, theirs []time.Duration
 	}{
-		{"status", 100, b.status, c.ours.status, c.theirs.status},
-		{"names", 99, b.name, c.ours.names, c.theirs.names},
-		{"attach", 90, b.attach, c.ours.attach, c.theirs.attach},
+		{"status", 100, b.status, 2, c.ours.status, c.theirs.status},
+		{"names", 99, b.name, 2, c.ours.names, c.theirs.names},
+		{"attach", 90, b.attach, 4, c.ours.attach, c.theirs.attach},
 	} {
 		ours, theirs := part(m.ours, m.percent), part(m.theirs, m.percent)
 		c.h.t.Logf("%s: median %v, %d %% within %v, all within %v; the program beside it: %v, %v, %v; %d times",
 			m.what, part(m.ours, 50), m.percent, ours, part(m.ours, 100), part(m.theirs, 50), theirs, part(m.theirs, 100), len(m.ours))
-		if ours > max(m.bar, 2*theirs) {
-			c.h.t.Errorf("%s takes %v, and may take %v, or twice the %v of a program that does nothing else", m.what, ours, m.bar, theirs)
+		if ours > max(m.bar, time.Duration(m.times)*theirs) {
+			c.h.t.Errorf("%s takes %v, and may take %v, or %d times the %v of a program that does nothing else", m.what, ours, m.bar, m.times, theirs)
 		}
 	}
 	c.h.t.Logf("the daemon has %d MB", c.memory>>20)
