@@ -152,7 +152,8 @@ NOINLINE int answer_by_ip6(struct __sk_buff *skb, struct flow *flow)
 		       bpf_skb_store_bytes(skb, sizeof(struct ethhdr) + sizeof(headers.ip), &headers.fragment,
 					   sizeof(headers.fragment), 0))) ||
 	    (blank && bpf_skb_store_bytes(skb, l4 + check, &any, sizeof(any), 0)) ||
-	    (first && !blank && bpf_l4_csum_replace(skb, l4 + check, 0, difference, BPF_F_PSEUDO_HDR | (udp ? BPF_F_MARK_MANGLED_0 : 0))))
+	    (first && !blank &&
+	     bpf_l4_csum_replace(skb, l4 + check, 0, difference, BPF_F_PSEUDO_HDR | (udp ? BPF_F_MARK_MANGLED_0 : 0))))
 		return drop(flow, REASON_TRANSLATE);
 	if (unlikely(blank) || (udp && !first))
 		bpf_csum_level(skb, BPF_CSUM_LEVEL_INC);

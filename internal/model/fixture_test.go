@@ -2,18 +2,9 @@ package model
 
 import (
 	"errors"
-	"net/netip"
 	"strings"
 	"testing"
-
-	"github.com/google/go-cmp/cmp"
 )
-
-var compareNetip = cmp.Options{
-	cmp.Comparer(func(a, b netip.Addr) bool { return a == b }),
-	cmp.Comparer(func(a, b netip.Prefix) bool { return a == b }),
-	cmp.Comparer(func(a, b netip.AddrPort) bool { return a == b }),
-}
 
 // ports reads "0.0.0.0:80" or "172.16.1.2:80-89".
 func ports(text string) AddrPorts {
