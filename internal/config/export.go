@@ -38,20 +38,7 @@ func (c *Config) Export() (w wanted.Objects, leftOut []string) {
 		wanted.Without(&e, &usual, "name", "subnets")
 		w.Networks = append(w.Networks, e)
 	}
-	for _, e := range c.Endpoints {
-		switch {
-		case model.IsPluginOwner(e.Owner) || networks[e.Network]:
-			leave(e.Owner, "endpoint", 1)
-		case e.Kind == model.KindPID:
-			leave("", "endpoint of a process, by its id", 1)
-		default:
-			x := wanted.OfEndpoint(e)
-			if x.IfName == model.DefaultIfName {
-				x.IfName = ""
-			}
-			w.Endpoints = append(w.Endpoints, x)
-		}
-	}
+	c.exportEndpoints(&w, networks, leave)
 	for _, r := range c.Reservations {
 		if model.IsPluginOwner(r.Owner) || networks[r.Network] {
 			leave(r.Owner, "reservation", 1)
@@ -59,18 +46,7 @@ func (c *Config) Export() (w wanted.Objects, leftOut []string) {
 		}
 		w.Reservations = append(w.Reservations, wanted.OfReservation(r))
 	}
-	for _, m := range c.Mappings {
-		inLeft := func(t model.Target) bool { return networks[t.Network] }
-		if model.IsPluginOwner(m.Owner) || slices.ContainsFunc(m.Targets, inLeft) {
-			leave(m.Owner, "mapping", 1)
-			continue
-		}
-		e := wanted.OfMapping(m)
-		if c.takesAll(m) {
-			e.Force = "true"
-		}
-		w.Mappings = append(w.Mappings, e)
-	}
+	c.exportMappings(&w, networks, leave)
 	usual := wanted.OfProxy(model.Proxy{})
 	for _, p := range c.Proxies {
 		if model.IsPluginOwner(p.Owner) {
@@ -85,6 +61,41 @@ func (c *Config) Export() (w wanted.Objects, leftOut []string) {
 		leftOut = append(leftOut, fmt.Sprintf("%d× %s", left[what], what))
 	}
 	return w, leftOut
+}
+
+// leaving counts what an export leaves out.
+type leaving func(owner, what string, count int)
+
+func (c *Config) exportEndpoints(w *wanted.Objects, without map[string]bool, leave leaving) {
+	for _, e := range c.Endpoints {
+		switch {
+		case model.IsPluginOwner(e.Owner) || without[e.Network]:
+			leave(e.Owner, "endpoint", 1)
+		case e.Kind == model.KindPID:
+			leave("", "endpoint of a process, by its id", 1)
+		default:
+			x := wanted.OfEndpoint(e)
+			if x.IfName == model.DefaultIfName {
+				x.IfName = ""
+			}
+			w.Endpoints = append(w.Endpoints, x)
+		}
+	}
+}
+
+func (c *Config) exportMappings(w *wanted.Objects, without map[string]bool, leave leaving) {
+	for _, m := range c.Mappings {
+		inLeft := func(t model.Target) bool { return without[t.Network] }
+		if model.IsPluginOwner(m.Owner) || slices.ContainsFunc(m.Targets, inLeft) {
+			leave(m.Owner, "mapping", 1)
+			continue
+		}
+		e := wanted.OfMapping(m)
+		if c.takesAll(m) {
+			e.Force = "true"
+		}
+		w.Mappings = append(w.Mappings, e)
+	}
 }
 
 // takesAll reports whether a mapping has the only external address that its NAT was

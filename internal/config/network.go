@@ -13,33 +13,10 @@ type ChooseSubnet func(facts model.HostFacts, networks []model.Network) (netip.P
 
 // AddNetwork adds a network, and its compartment if that is new.
 func (c *Config) AddNetwork(spec NetworkSpec, facts model.HostFacts, choose ChooseSubnet) (model.Network, error) {
-	kind, nat, compartment, err := model.SettleNetworkType(spec.Type, spec.NAT, spec.Compartment)
+	n, err := c.plannedNetwork(spec)
 	if err != nil {
 		return model.Network{}, err
 	}
-	n := model.Network{
-		Type: kind,
-		Name: spec.Name, Metadata: model.Metadata{Labels: spec.Labels, Owner: spec.Owner}, NAT: or(nat, model.DefaultNAT), Adopted: spec.Adopt,
-		Compartment: or(compartment, model.DefaultCompartment),
-	}
-	if !n.PerEndpoint() {
-		n.Bridge = or(spec.Bridge, model.BridgeName(spec.Name))
-	}
-	if err := c.checkNetworkNames(n); err != nil {
-		return model.Network{}, err
-	}
-	if err := n.Check(); err != nil {
-		return model.Network{}, err
-	}
-	domain, err := parseDomain(spec.Domain)
-	if err != nil {
-		return model.Network{}, err
-	}
-	n.Domain = or(domain, n.OwnDomain())
-	if err := n.Overlap.UnmarshalText([]byte(or(spec.Overlap, model.Keep.String()))); err != nil {
-		return model.Network{}, err
-	}
-	n.Isolation = n.Type.Isolation()
 	if n.PerEndpoint() {
 		err = checkPerEndpoint(&n, spec)
 	} else {
@@ -74,6 +51,37 @@ func (c *Config) AddNetwork(spec NetworkSpec, facts model.HostFacts, choose Choo
 	}
 	n.ID = c.takeID()
 	c.Networks = append(c.Networks, n)
+	return n, nil
+}
+
+// plannedNetwork is what a spec says by itself: all but addresses, and what it may not be.
+func (c *Config) plannedNetwork(spec NetworkSpec) (model.Network, error) {
+	kind, nat, compartment, err := model.SettleNetworkType(spec.Type, spec.NAT, spec.Compartment)
+	if err != nil {
+		return model.Network{}, err
+	}
+	n := model.Network{
+		Type: kind, Isolation: kind.Isolation(),
+		Name: spec.Name, Metadata: model.Metadata{Labels: spec.Labels, Owner: spec.Owner}, NAT: or(nat, model.DefaultNAT), Adopted: spec.Adopt,
+		Compartment: or(compartment, model.DefaultCompartment),
+	}
+	if !n.PerEndpoint() {
+		n.Bridge = or(spec.Bridge, model.BridgeName(spec.Name))
+	}
+	if err := c.checkNetworkNames(n); err != nil {
+		return model.Network{}, err
+	}
+	if err := n.Check(); err != nil {
+		return model.Network{}, err
+	}
+	domain, err := parseDomain(spec.Domain)
+	if err != nil {
+		return model.Network{}, err
+	}
+	n.Domain = or(domain, n.OwnDomain())
+	if err := n.Overlap.UnmarshalText([]byte(or(spec.Overlap, model.Keep.String()))); err != nil {
+		return model.Network{}, err
+	}
 	return n, nil
 }
 

@@ -63,20 +63,26 @@ func (k *Kernel) Apply(ctx context.Context, c config.Config) (model.Report, erro
 	report.Problems = append(report.Problems, bridgesDown(c, links)...)
 	k.links.tell(links)
 	v = view{config: c, anchor: uint32(anchor), reassembly: uint32(reassembly), local: facts.LocalPorts, host: facts, absent: report.Absent}.withLinks(links)
-	if v.routes, err = host.RouteMTUs(ctx); err != nil {
-		return model.Report{}, err
-	}
-	if v.ipsec, err = host.IPsecPolicies(ctx); err != nil {
-		return model.Report{}, err
-	}
-	if err := k.route(ctx, v); err != nil {
-		return model.Report{}, err
-	}
-	if err := k.applyDatapath(v, &report); err != nil {
+	if err := k.routeAndTranslate(ctx, v, &report); err != nil {
 		return model.Report{}, err
 	}
 	k.applied = &applied{config: c, report: report}
 	return report, nil
+}
+
+// routeAndTranslate tells the host's routing tables and the data path of all that
+// there is now.
+func (k *Kernel) routeAndTranslate(ctx context.Context, v view, report *model.Report) (err error) {
+	if v.routes, err = host.RouteMTUs(ctx); err != nil {
+		return err
+	}
+	if v.ipsec, err = host.IPsecPolicies(ctx); err != nil {
+		return err
+	}
+	if err := k.route(ctx, v); err != nil {
+		return err
+	}
+	return k.applyDatapath(v, report)
 }
 
 // bridgesDown says which adopted bridges are down: to set them up is their owner's
