@@ -44,7 +44,7 @@ func TestTrafficBesideAMillion(t *testing.T) {
 		if reading > all/2 {
 			t.Errorf("%s: %v of CPU time for a reading, the bar is half of the %v for all sessions", kind, reading, all)
 		}
-		// A thirtieth of the time is what readings take; the daemon does other things too.
+		// A fiftieth of the time is what readings take; the daemon does other things too.
 		if spent > passed/10 {
 			t.Errorf("%s: %v of CPU time in %v", kind, spent, passed)
 		}

@@ -2,6 +2,7 @@ package datapath
 
 import (
 	"cmp"
+	"errors"
 	"fmt"
 	"net/netip"
 	"slices"
@@ -29,29 +30,37 @@ type AddressOn struct {
 func (d *Datapath) Traffic(since time.Time, most int) (Traffic, error) {
 	clock := d.readClock()
 	earliest := uint64(max(0, clock.monotonic-int64(clock.wall.Sub(since))))
-	type inside struct{ compartment, network, address uint32 }
-	var sessions uint64
-	insides, busiest := make(map[inside]uint64), busiest{most: most}
-	err := kernel.Each(d.objects.Sessions, func(k *kernel.SessionKey, v *kernel.Session) error {
-		sessions++
-		insides[inside{k.Compartment, v.Network, k.InternalAddress}]++
-		if v.Refreshed >= earliest {
-			busiest.add(k, v)
-		}
-		return nil
-	})
+	busiest := busiest{most: most}
+	counts, err := kernel.SumSessions(d.objects.Sessions, earliest, busiest.add)
+	if errors.Is(err, kernel.ErrMany) {
+		counts, err = d.sumSessions(earliest, busiest.add)
+	}
 	if err != nil {
 		return Traffic{}, fmt.Errorf("reading the sessions: %w", err)
 	}
 	busiest.cut()
-	t := Traffic{Sessions: sessions, Insides: make(map[AddressOn]uint64, len(insides)), Left: busiest.left}
-	for in, count := range insides {
-		t.Insides[AddressOn{in.compartment, in.network, kernel.ToAddress(in.address)}] = count
+	t := Traffic{Insides: make(map[AddressOn]uint64, len(counts)), Left: busiest.left}
+	for on, count := range counts {
+		t.Sessions += count
+		t.Insides[AddressOn{on.Compartment, on.Network, kernel.ToAddress(on.Address)}] = count
 	}
 	for i := range busiest.rows {
 		t.Active = append(t.Active, toSession(&busiest.rows[i].key, &busiest.rows[i].value, clock))
 	}
 	return t, nil
+}
+
+// sumSessions is kernel.SumSessions where there are too many for it: all are copied.
+func (d *Datapath) sumSessions(earliest uint64, visit func(*kernel.SessionKey, *kernel.Session) error) (map[kernel.SessionsOn]uint64, error) {
+	counts := make(map[kernel.SessionsOn]uint64)
+	err := kernel.Each(d.objects.Sessions, func(k *kernel.SessionKey, v *kernel.Session) error {
+		counts[kernel.SessionsOn{Compartment: k.Compartment, Network: v.Network, Address: k.InternalAddress}]++
+		if v.Refreshed < earliest {
+			return nil
+		}
+		return visit(k, v)
+	})
+	return counts, err
 }
 
 // busiest keeps the sessions that have sent most of those that it is given.
@@ -69,20 +78,21 @@ type busy struct {
 
 func (b *busy) bytes() uint64 { return b.value.BytesOut + b.value.BytesIn }
 
-func (b *busiest) add(k *kernel.SessionKey, v *kernel.Session) {
+func (b *busiest) add(k *kernel.SessionKey, v *kernel.Session) error {
 	if v.BytesOut+v.BytesIn < b.least {
 		b.left++
-		return
+		return nil
 	}
 	if len(b.rows) == 2*b.most {
 		b.cut()
 		b.least = b.rows[len(b.rows)-1].bytes() + 1 // of equals the first are kept
 		if v.BytesOut+v.BytesIn < b.least {
 			b.left++
-			return
+			return nil
 		}
 	}
 	b.rows = append(b.rows, busy{*k, *v})
+	return nil
 }
 
 // cut lets go of those that are too many.

@@ -18,7 +18,9 @@ func TestBusiest(t *testing.T) {
 		for _, i := range rand.Perm(tt.sessions) {
 			bytes := uint64(i % tt.different)
 			all = append(all, bytes)
-			b.add(&kernel.SessionKey{RemotePort: uint16(i)}, &kernel.Session{BytesOut: bytes / 2, BytesIn: bytes - bytes/2})
+			if err := b.add(&kernel.SessionKey{RemotePort: uint16(i)}, &kernel.Session{BytesOut: bytes / 2, BytesIn: bytes - bytes/2}); err != nil {
+				t.Fatal(err)
+			}
 		}
 		b.cut()
 		slices.Sort(all)

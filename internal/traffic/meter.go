@@ -5,11 +5,11 @@ import (
 	"time"
 )
 
-// How often the tables are read: each second at most, and no more than a thirtieth of the
+// How often the tables are read: each second at most, and no more than a fiftieth of the
 // time goes into it. What nobody has asked for a minute is forgotten.
 const (
 	shortest = time.Second
-	share    = 30
+	share    = 50
 	keep     = time.Minute
 )
 

@@ -27,55 +27,76 @@ const maxPicked = 1 << 16
 // MaxInsides. A program walks the table and picks them: what is not asked for is
 // not copied to user space. With ErrMany nothing was visited.
 func SessionsOf(sessions *ebpf.Map, insides []InsideAddress, visit func(*SessionKey, *Session) error) error {
+	picked, err := newPicked(sessions)
+	if err != nil {
+		return err
+	}
+	defer picked.Close()
+	if err := runWalk("pick_sessions", pickSessions(sessions, picked, insides)); err != nil {
+		return err
+	}
+	return Each(picked, visit)
+}
+
+// newPicked makes a table for some of the sessions.
+func newPicked(sessions *ebpf.Map) (*ebpf.Map, error) {
 	picked, err := ebpf.NewMap(&ebpf.MapSpec{
 		Name: "picked_sessions", Type: ebpf.Hash, KeySize: sessions.KeySize(), ValueSize: sessions.ValueSize(),
 		MaxEntries: maxPicked, Flags: unix.BPF_F_NO_PREALLOC,
 	})
 	if err != nil {
-		return fmt.Errorf("making a table for sessions: %w", err)
+		return nil, fmt.Errorf("making a table for sessions: %w", err)
 	}
-	defer picked.Close()
+	return picked, nil
+}
+
+// runWalk runs a program that begins with walk once. ErrMany: a table of its own was full.
+func runWalk(name string, instructions asm.Instructions) error {
 	program, err := ebpf.NewProgram(&ebpf.ProgramSpec{
-		Name: "pick_sessions", Type: ebpf.Syscall, Flags: unix.BPF_F_SLEEPABLE, License: "Dual BSD/GPL",
-		Instructions: pickSessions(sessions, picked, insides),
+		Name: name, Type: ebpf.Syscall, Flags: unix.BPF_F_SLEEPABLE, License: "Dual BSD/GPL", Instructions: instructions,
 	})
 	if err != nil {
-		return fmt.Errorf("loading the program that picks sessions: %w", err)
+		return fmt.Errorf("loading the program %s: %w", name, err)
 	}
 	defer program.Close()
 	full, err := program.Run(&ebpf.RunOptions{})
 	if err != nil {
-		return fmt.Errorf("picking sessions: %w", err)
+		return fmt.Errorf("running the program %s: %w", name, err)
 	}
 	if full != 0 {
 		return ErrMany
 	}
-	return Each(picked, visit)
+	return nil
 }
 
-// pickSessions is the program: it copies each element whose inside is one of those
-// to another table, and returns 1 if that was full.
-func pickSessions(sessions, picked *ebpf.Map, insides []InsideAddress) asm.Instructions {
-	const key, value, full = asm.R6, asm.R7, asm.R8
-	list := asm.Instructions{
-		beginFunction(asm.Mov.Imm(asm.R1, 0), "pick_sessions", btf.GlobalFunc),
+// walk is the beginning of a program that calls a function for each element of a table, and
+// returns whether that has written something to what it got as the last argument.
+func walk(name, function string, table *ebpf.Map) asm.Instructions {
+	return asm.Instructions{
+		beginFunction(asm.Mov.Imm(asm.R1, 0), name, btf.GlobalFunc),
 		asm.StoreMem(asm.RFP, -8, asm.R1, asm.DWord), // whether it was full
-		asm.LoadMapPtr(asm.R1, sessions.FD()),
-		asm.Instruction{OpCode: asm.LoadImmOp(asm.DWord), Dst: asm.R2, Src: asm.PseudoFunc, Constant: -1}.WithReference("pick"),
+		asm.LoadMapPtr(asm.R1, table.FD()),
+		asm.Instruction{OpCode: asm.LoadImmOp(asm.DWord), Dst: asm.R2, Src: asm.PseudoFunc, Constant: -1}.WithReference(function),
 		asm.Mov.Reg(asm.R3, asm.RFP),
 		asm.Add.Imm(asm.R3, -8),
 		asm.Mov.Imm(asm.R4, 0),
 		asm.FnForEachMapElem.Call(),
 		asm.LoadMem(asm.R0, asm.RFP, -8, asm.DWord),
 		asm.Return(),
+	}
+}
 
+// pickSessions is the program: it copies each element whose inside is one of those
+// to another table, and returns 1 if that was full.
+func pickSessions(sessions, picked *ebpf.Map, insides []InsideAddress) asm.Instructions {
+	const key, value, full = asm.R6, asm.R7, asm.R8
+	list := append(walk("pick_sessions", "pick", sessions),
 		// pick(map, key, value, full)
 		beginFunction(asm.Mov.Reg(key, asm.R2), "pick", btf.StaticFunc),
 		asm.Mov.Reg(value, asm.R3),
 		asm.Mov.Reg(full, asm.R4),
 		asm.LoadMem(asm.R1, key, int16(unsafe.Offsetof(SessionKey{}.Compartment)), asm.Word),
-		asm.LoadMem(asm.R2, key, int16(unsafe.Offsetof(SessionKey{}.InternalAddress)), asm.Word),
-	}
+		asm.LoadMem(asm.R2, key, int16(unsafe.Offsetof(SessionKey{}.InternalAddress)), asm.Word))
 	for i, in := range insides {
 		next := fmt.Sprint("next", i)
 		list = append(list,
