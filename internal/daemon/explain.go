@@ -4,7 +4,9 @@ import (
 	"context"
 	"time"
 
+	"github.com/hostnat/hostnat/internal/doctor"
 	"github.com/hostnat/hostnat/internal/explain"
+	"github.com/hostnat/hostnat/internal/host/examine"
 	"github.com/hostnat/hostnat/internal/model"
 )
 
@@ -14,7 +16,20 @@ func (s service) Explain(ctx context.Context, q explain.Question) (explain.Answe
 	if err != nil {
 		return explain.Answer{}, err
 	}
-	return explain.Ask(ctx, q, w, s.kernel.Try)
+	a, err := explain.Ask(ctx, q, w, s.kernel.Try)
+	if err != nil {
+		return a, err
+	}
+	if link, is := a.ForHost(w); is {
+		chains, err := examine.Firewall()
+		if err != nil {
+			return a, err
+		}
+		if chain := doctor.HostDrops(chains, link, a.Trial); chain != "" {
+			a.HostDrops(chain)
+		}
+	}
+	return a, nil
 }
 
 // History says what has failed since then.

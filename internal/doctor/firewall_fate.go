@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	"github.com/hostnat/hostnat/internal/host/examine"
+	"github.com/hostnat/hostnat/internal/model"
 )
 
 // packet is the first of a connection, as a firewall sees it.
@@ -35,6 +36,16 @@ func (w firewall) eats(families []string, hook string, p packet) (examine.Chain,
 		}
 	}
 	return examine.Chain{}, false
+}
+
+// HostDrops names the chain of the host's firewall that drops a packet which comes by a
+// link and is for the host itself; empty if none does.
+func HostDrops(chains []examine.Chain, link string, t model.Trial) string {
+	p := packet{in: link, source: t.From.Addr(), destination: t.To.Addr(), protocol: uint8(t.Protocol), port: t.To.Port()}
+	if chain, drops := firewall(chains).eats([]string{"ip", "inet"}, "input", p); drops {
+		return chainName(chain)
+	}
+	return ""
 }
 
 // walk returns "accept", "drop", or "" if no rule decides.

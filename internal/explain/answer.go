@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"net/netip"
+	"slices"
 
 	"github.com/hostnat/hostnat/internal/event"
 	"github.com/hostnat/hostnat/internal/model"
@@ -45,6 +46,33 @@ func (w World) answer(t model.Trial, f model.Fate) Answer {
 		a.Meaning = r.Describe()
 	}
 	return a
+}
+
+// ForHost reports whether the packet is left to the host, since one of its addresses has
+// it, and by which link it comes there.
+func (a *Answer) ForHost(w World) (link string, is bool) {
+	if a.Fate.Verdict != model.VerdictLeft || a.Fate.Target != "" {
+		return "", false
+	}
+	to := a.Trial.To.Addr()
+	link = a.Fate.Link
+	for _, n := range w.Config.Networks {
+		is = is || slices.Contains(n.Gateways, to)
+		if n.Name == a.Fate.Network && n.Bridge != "" {
+			link = n.Bridge
+		}
+	}
+	for _, h := range w.Host.Addresses {
+		is = is || h.Address == to
+	}
+	return link, is
+}
+
+// HostDrops adds that the host's firewall drops the packet, by a chain of it.
+func (a *Answer) HostDrops(chain string) {
+	a.Steps = append(a.Steps, Step{"ends", "the host's firewall drops it: chain " + chain})
+	a.Summary = "It gets to the host, whose firewall drops it: chain " + chain + "."
+	a.Remedies = []Remedy{{"the host's firewall, chain " + chain, "hostnat doctor"}}
 }
 
 // Tuple is "172.16.1.2:40000 → 93.184.216.34:443"; of ICMP, without what stands in
