@@ -70,7 +70,7 @@ func startRoot(t *testing.T, n *lab.Namespace, debian string) *podman {
 			_ = p.cmd.Process.Kill()
 		}
 		<-p.ended
-		removeEmptyGroups("/sys/fs/cgroup/libpod_parent", "/sys/fs/cgroup/*/libpod_parent")
+		removeGroupsOf("libpod_parent") // Podman leaves them behind
 		removeGroupsOf("e2e-documents")
 	})
 	waitFor(t, 30*time.Second, "Podman's root", func() bool {
@@ -82,19 +82,6 @@ func startRoot(t *testing.T, n *lab.Namespace, debian string) *podman {
 		return err == nil && m.init != "" && strings.Contains(p.printed(t), "ready")
 	})
 	return m
-}
-
-// removeEmptyGroups removes the cgroups that Podman leaves behind.
-func removeEmptyGroups(patterns ...string) {
-	for _, pattern := range patterns {
-		dirs, _ := filepath.Glob(pattern) // of ours
-		for _, dir := range dirs {
-			below, _ := filepath.Glob(filepath.Join(dir, "libpod-*"))
-			for _, group := range append(below, dir) {
-				_ = syscall.Rmdir(group) // one that is in use is another test's
-			}
-		}
-	}
 }
 
 // removeGroupsOf removes the cgroups of that name, wherever a hierarchy has them, and
