@@ -68,13 +68,12 @@ func (a *app) topOnce(cmd *cobra.Command, s top.State, count int) error {
 }
 
 // rates asks until there are rates, of a reading that began later than this: for a second or
-// two, or longer where a table of very many sessions is read. What such a table had before is
-// good enough.
+// two, or longer where a table of very many sessions is read.
 func (a *app) rates(ctx context.Context, query api.TrafficQuery) (api.Traffic, error) {
 	began := time.Now()
 	for {
 		t, err := a.client().Traffic(ctx, query)
-		if err != nil || t.Milliseconds > 0 && (t.At.After(began) || time.Since(began) > shortestInterval) {
+		if err != nil || t.Milliseconds > 0 && t.At.After(began) {
 			return t, err
 		}
 		select {

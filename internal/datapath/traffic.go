@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"errors"
 	"fmt"
+	"math"
 	"net/netip"
 	"slices"
 	"time"
@@ -30,30 +31,42 @@ type AddressOn struct {
 func (d *Datapath) Traffic(since time.Time, most int) (Traffic, error) {
 	clock := d.readClock()
 	earliest := uint64(max(0, clock.monotonic-int64(clock.wall.Sub(since))))
-	busiest := busiest{most: most}
-	counts, err := kernel.SumSessions(d.objects.Sessions, earliest, busiest.add)
+	b := busiest{most: most}
+	counts, err := d.sumSessions(earliest, few, b.add)
 	if errors.Is(err, kernel.ErrMany) {
-		counts, err = d.sumSessions(earliest, busiest.add)
+		b = busiest{most: most}
+		counts, err = kernel.SumSessions(d.objects.Sessions, earliest, b.add)
+	}
+	if errors.Is(err, kernel.ErrMany) {
+		counts, err = d.sumSessions(earliest, math.MaxInt, b.add)
 	}
 	if err != nil {
 		return Traffic{}, fmt.Errorf("reading the sessions: %w", err)
 	}
-	busiest.cut()
-	t := Traffic{Insides: make(map[AddressOn]uint64, len(counts)), Left: busiest.left}
+	b.cut()
+	t := Traffic{Insides: make(map[AddressOn]uint64, len(counts)), Left: b.left}
 	for on, count := range counts {
 		t.Sessions += count
 		t.Insides[AddressOn{on.Compartment, on.Network, kernel.ToAddress(on.Address)}] = count
 	}
-	for i := range busiest.rows {
-		t.Active = append(t.Active, toSession(&busiest.rows[i].key, &busiest.rows[i].value, clock))
+	for i := range b.rows {
+		t.Active = append(t.Active, toSession(&b.rows[i].key, &b.rows[i].value, clock))
 	}
 	return t, nil
 }
 
-// sumSessions is kernel.SumSessions where there are too many for it: all are copied.
-func (d *Datapath) sumSessions(earliest uint64, visit func(*kernel.SessionKey, *kernel.Session) error) (map[kernel.SessionsOn]uint64, error) {
-	counts := make(map[kernel.SessionsOn]uint64)
+// few is how many sessions are copied to user space in less time than it takes to load a
+// program that counts them.
+const few = 4096
+
+// sumSessions is kernel.SumSessions by copying all: of few sessions, or where there are too many
+// for it. With ErrMany there are more than most, and some were visited.
+func (d *Datapath) sumSessions(earliest uint64, most int, visit func(*kernel.SessionKey, *kernel.Session) error) (map[kernel.SessionsOn]uint64, error) {
+	counts, seen := make(map[kernel.SessionsOn]uint64), 0
 	err := kernel.Each(d.objects.Sessions, func(k *kernel.SessionKey, v *kernel.Session) error {
+		if seen++; seen > most {
+			return kernel.ErrMany
+		}
 		counts[kernel.SessionsOn{Compartment: k.Compartment, Network: v.Network, Address: k.InternalAddress}]++
 		if v.Refreshed < earliest {
 			return nil
