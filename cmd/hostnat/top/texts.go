@@ -21,7 +21,7 @@ q              quit
 Rates are of the time between two readings of the kernel's tables. Packets are
 out/in. Sessions that have not sent for a minute are counted, and not listed. Of
 more than 16,384 others those are measured that have sent most. A large table is
-read less often, for a fiftieth of a processor at most: the first line then has
+read less often, for a fiftieth of the time at most: the first line then has
 "read each 14 s".`
 
 // textLines are those of the text that is shown instead of a list.
