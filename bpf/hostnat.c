@@ -71,7 +71,6 @@ SEC("tcx/ingress")
 int inside_ingress(struct __sk_buff *skb)
 {
 	struct flow *flow = begin(skb, CONTEXT_PACKET, sizeof(struct ethhdr));
-
 	int verdict;
 
 	if (!flow)
@@ -132,7 +131,6 @@ SEC("tcx/ingress")
 int port_ingress(struct __sk_buff *skb)
 {
 	struct flow *flow = begin(skb, CONTEXT_PACKET, sizeof(struct ethhdr));
-
 	int verdict;
 
 	if (!flow)

@@ -10,10 +10,22 @@
 #pragma once
 #include "ip4_loopback.h"
 
-/* Whether an address is one by which the host speaks to itself. */
-INLINE bool is_own_address(__be32 address)
+/*
+ * Whether an address is one by which the host speaks to itself. Of those in the
+ * bridge's own subnet only the gateway's is: a machine inside may have an address
+ * that the host has on a LAN with the same prefix.
+ */
+INLINE bool is_own_address(const struct __sk_buff *skb, __be32 address)
 {
-	return is_loopback(address) || is_host_address(address);
+	__u32 ifindex = skb->ifindex;
+	struct inside *inside;
+
+	if (is_loopback(address))
+		return true;
+	if (!is_host_address(address))
+		return false;
+	inside = bpf_map_lookup_elem(&insides, &ifindex);
+	return inside && ((address & inside->mask) != inside->subnet || address == inside->gateway);
 }
 
 /* Whether a packet is a bound program's, for a port of the host that some mapping has. */
@@ -23,7 +35,7 @@ INLINE bool is_bound_dialler(struct __sk_buff *skb)
 
 	if (likely(bound_interface(skb) != skb->ifindex) || skb->protocol != htons(ETH_P_IP) || !may_be_published(skb))
 		return false;
-	return (void *)(ip + 1) <= (void *)(long)skb->data_end && is_own_address(ip->daddr);
+	return (void *)(ip + 1) <= (void *)(long)skb->data_end && is_own_address(skb, ip->daddr);
 }
 
 /*
@@ -39,7 +51,8 @@ NOINLINE int answer_own_arp(struct __sk_buff *skb)
 	if (bpf_skb_load_bytes(skb, sizeof(struct ethhdr), &arp, sizeof(arp)))
 		return TCX_NEXT;
 	asked = arp.target_address;
-	if (arp.operation != htons(ARP_REQUEST) || !arp.sender_address || arp.sender_address == asked || !is_own_address(asked))
+	if (arp.operation != htons(ARP_REQUEST) || !arp.sender_address || arp.sender_address == asked ||
+	    !is_own_address(skb, asked))
 		return TCX_NEXT;
 	memcpy(arp.target_mac, arp.sender_mac, sizeof(arp.target_mac));
 	arp.operation = htons(ARP_REPLY);
