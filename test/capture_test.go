@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"context"
 	"errors"
-	"fmt"
 	"io"
 	"net/netip"
 	"os"
@@ -13,10 +12,13 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"syscall"
 	"testing"
 	"time"
 
+	"github.com/cilium/ebpf"
 	"github.com/cilium/ebpf/link"
+	"github.com/google/go-cmp/cmp"
 	"github.com/gopacket/gopacket"
 	"github.com/gopacket/gopacket/layers"
 	"github.com/gopacket/gopacket/pcapgo"
@@ -221,7 +223,29 @@ func TestCaptureSelects(t *testing.T) {
 	h.waitFor(20*time.Second, "the programs of before", func() bool { return slices.Equal(before, h.programs()) })
 }
 
-// programs are the numbers of the programs on all links.
+// TestCaptureEndsWithTheDaemon: traffic goes on by the observed programs when the daemon is
+// killed, and the next one brings the others back.
+func TestCaptureEndsWithTheDaemon(t *testing.T) {
+	h := startHost(t)
+	before := h.programs()
+	r := h.capture(api.CaptureOptions{})
+	if slices.Equal(before, h.programs()) {
+		t.Error("while somebody captures, the links have the programs of before")
+	}
+	h.end(syscall.SIGKILL)
+	<-r.ended
+	conn := h.dialOut()
+	defer conn.Close()
+	h.start()
+	if diff := cmp.Diff(before, h.programs()); diff != "" {
+		t.Errorf("programs (-before +after):\n%s", diff)
+	}
+	if _, err := conn.Write([]byte("still there")); err != nil {
+		t.Error(err)
+	}
+}
+
+// programs are the programs on all links, by what they do: the hash of their instructions.
 func (h *host) programs() (list []string) {
 	h.t.Helper()
 	pins, err := filepath.Glob(filepath.Join(h.dir, "run", "bpf", "links", "*"))
@@ -237,7 +261,7 @@ func (h *host) programs() (list []string) {
 		if err != nil {
 			h.t.Fatal(err)
 		}
-		list = append(list, fmt.Sprint(filepath.Base(pin), " ", info.Program))
+		list = append(list, filepath.Base(pin)+" "+tagOf(h.t, info.Program))
 		_ = l.Close()
 	}
 	return list
@@ -318,4 +342,18 @@ func (c *counter) read() capture.Copied {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	return c.copied
+}
+
+func tagOf(t *testing.T, id ebpf.ProgramID) string {
+	t.Helper()
+	p, err := ebpf.NewProgramFromID(id)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer p.Close()
+	info, err := p.Info()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return info.Tag
 }
