@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"context"
 	"fmt"
+	"io"
 	"os"
 	"os/exec"
 	"strconv"
@@ -48,9 +49,11 @@ func packetsCommand(m *machine, ts *testscript.TestScript, args []string) error 
 	if err := m.watch(ts, cmd); err != nil {
 		return err
 	}
-	if line, err := bufio.NewReader(said).ReadString('\n'); err != nil || !strings.HasPrefix(line, "capturing") {
+	lines := bufio.NewReader(said)
+	if line, err := lines.ReadString('\n'); err != nil || !strings.HasPrefix(line, "capturing") {
 		return fmt.Errorf("capture says %q, %v", line, err)
 	}
+	go func() { _, _ = io.Copy(os.Stderr, lines) }() // why it has ended, if it does
 	return nil
 }
 
@@ -87,15 +90,18 @@ func watchedCommand(m *machine, ts *testscript.TestScript, args []string) error 
 		return err
 	}
 	deadline := time.Now().Add(m.patience)
-	for {
+	for ended := false; ; {
 		lines := m.watching.read()
 		if len(lines) >= count {
 			fmt.Fprintln(ts.Stdout(), strings.Join(lines, "\n"))
 			return nil
 		}
+		if ended {
+			return fmt.Errorf("it ended after %d lines: %v", len(lines), lines)
+		}
 		select {
 		case <-m.watching.ended:
-			return fmt.Errorf("it ended after %d lines: %v", len(lines), lines)
+			ended = true // what it has printed last is read once more
 		case <-time.After(10 * time.Millisecond):
 		}
 		if time.Now().After(deadline) {

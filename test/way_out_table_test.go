@@ -54,13 +54,14 @@ func TestAnswersOfAPublishedPort(t *testing.T) {
 	t.Cleanup(func() { client.Close() })
 	h.must(lab.Veth(h.Host, "out2", client, "eth0"), h.Host.AddAddress("out2", "10.77.0.1/24"), client.AddAddress("eth0", "10.77.0.2/24"),
 		client.AddAddress("lo", "10.88.0.7/32"))
-	h.run(client, "ip route add default via 10.77.0.1 src 10.88.0.7")
 	ask := func() bool {
 		ctx, cancel := context.WithTimeout(t.Context(), 700*time.Millisecond)
 		defer cancel()
 		_, err := lab.Ask(ctx, client, "tcp", "10.77.0.1:8080")
 		return err == nil
 	}
+	h.waitFor(10*time.Second, "the published port to answer who is on the link", ask)
+	h.run(client, "ip route change 10.77.0.0/24 dev eth0 src 10.88.0.7")
 	if ask() {
 		t.Error("an answer finds the client though no rule leads there")
 	}
