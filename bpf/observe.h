@@ -52,6 +52,7 @@ struct capture_record {
 
 struct arrival {
 	__u64 packets; /* how many this CPU has seen */
+	__u64 lost; /* for how many of them there was no room in the ring */
 	__u32 length; /* bytes; 0: it is not captured */
 	__u32 pad;
 	struct drop_record outline, outline_after; /* what a filter looks at */
@@ -76,14 +77,6 @@ struct {
 	MAP_UINT(type, BPF_MAP_TYPE_RINGBUF);
 	MAP_UINT(max_entries, 1 << 25);
 } captures SEC(".maps");
-
-/* For how many packets there was no room in the ring. */
-struct {
-	MAP_UINT(type, BPF_MAP_TYPE_PERCPU_ARRAY);
-	MAP_TYPE(key, __u32);
-	MAP_TYPE(value, __u64);
-	MAP_UINT(max_entries, 1);
-} lost_captures SEC(".maps");
 
 INLINE bool has_filter(const struct capture_settings *wanted)
 {

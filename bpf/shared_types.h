@@ -31,5 +31,6 @@ const struct {
 	struct end_request end_request;
 #ifdef OBSERVED
 	struct capture_record capture_record;
+	struct arrival arrival;
 #endif
 } *shared_types __attribute__((unused));

@@ -134,14 +134,16 @@ func (c *Capture) want(w model.CaptureWish) error {
 
 // lost returns for how many packets there was no room in the ring since it was last asked.
 func (c *Capture) lost() (uint64, error) {
-	var perCPU []uint64
-	if err := c.observed.Lost.Lookup(uint32(0), &perCPU); err != nil {
-		return 0, fmt.Errorf("reading how many captured packets were lost: %w", err)
-	}
 	before := c.counted
 	c.counted = 0
-	for _, n := range perCPU {
-		c.counted += n
+	for context := range c.observed.Arrivals.MaxEntries() {
+		var perCPU []kernel.Arrival
+		if err := c.observed.Arrivals.Lookup(context, &perCPU); err != nil {
+			return 0, fmt.Errorf("reading how many captured packets were lost: %w", err)
+		}
+		for i := range perCPU {
+			c.counted += perCPU[i].Lost
+		}
 	}
 	return c.counted - before, nil
 }

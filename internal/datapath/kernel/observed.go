@@ -12,6 +12,7 @@ import (
 type (
 	CaptureRecord   = observedCaptureRecord
 	CaptureSettings = observedCaptureSettings
+	Arrival         = observedArrival
 )
 
 // PacketPrograms are those that packets meet.
@@ -50,12 +51,12 @@ type Observed struct {
 	PacketPrograms
 	Captures *ebpf.Map `ebpf:"captures"`
 	Wanted   *ebpf.Map `ebpf:"wanted_captures"`
-	Lost     *ebpf.Map `ebpf:"lost_captures"`
+	Arrivals *ebpf.Map `ebpf:"arrivals"`
 }
 
 var (
-	observedOnly   = []string{"arrivals", "captures", "wanted_captures", "lost_captures"} // tables that the other object has not
-	observedTables = slices.Concat(ownTables, observedOnly)                               // those that are not shared with it
+	observedOnly   = []string{"arrivals", "captures", "wanted_captures"} // tables that the other object has not
+	observedTables = slices.Concat(ownTables, observedOnly)              // those that are not shared with it
 )
 
 // LoadObservedSpec reads the embedded object file of the observed programs. It has all
@@ -78,7 +79,7 @@ func OpenObserved(tables map[string]*ebpf.Map) (*Observed, error) {
 // Close lets go of them.
 func (o *Observed) Close() error {
 	err := o.close()
-	if err2 := _BpfClose(o.Captures, o.Wanted, o.Lost); err == nil {
+	if err2 := _BpfClose(o.Captures, o.Wanted, o.Arrivals); err == nil {
 		err = err2
 	}
 	return err

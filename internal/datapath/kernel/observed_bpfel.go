@@ -13,6 +13,61 @@ import (
 	"github.com/cilium/ebpf"
 )
 
+type observedArrival struct {
+	_       structs.HostLayout
+	Packets uint64
+	Lost    uint64
+	Length  uint32
+	Pad     uint32
+	Outline struct {
+		_               structs.HostLayout
+		Serial          uint64
+		First           uint64
+		Last            uint64
+		Count           uint32
+		Ifindex         uint32
+		Network         uint32
+		Compartment     uint32
+		Source          uint32
+		Destination     uint32
+		SourcePort      uint16
+		DestinationPort uint16
+		EthernetType    uint16
+		Mac             [6]uint8
+		Protocol        uint8
+		TcpFlags        uint8
+		Reason          uint8
+		Program         uint8
+		Length          uint32
+		_               [4]byte
+		Check           uint64
+	}
+	OutlineAfter struct {
+		_               structs.HostLayout
+		Serial          uint64
+		First           uint64
+		Last            uint64
+		Count           uint32
+		Ifindex         uint32
+		Network         uint32
+		Compartment     uint32
+		Source          uint32
+		Destination     uint32
+		SourcePort      uint16
+		DestinationPort uint16
+		EthernetType    uint16
+		Mac             [6]uint8
+		Protocol        uint8
+		TcpFlags        uint8
+		Reason          uint8
+		Program         uint8
+		Length          uint32
+		_               [4]byte
+		Check           uint64
+	}
+	Head [128]uint8
+}
+
 type observedCaptureRecord struct {
 	_           structs.HostLayout
 	Time        uint64
@@ -110,7 +165,6 @@ const (
 	observedMapIpsecPolicies      = "ipsec_policies"
 	observedMapLastToken          = "last_token"
 	observedMapLeases             = "leases"
-	observedMapLostCaptures       = "lost_captures"
 	observedMapLostEvents         = "lost_events"
 	observedMapManagedMacs        = "managed_macs"
 	observedMapMappings           = "mappings"
@@ -261,7 +315,6 @@ type observedMapSpecs struct {
 	IpsecPolicies      *ebpf.MapSpec `ebpf:"ipsec_policies"`
 	LastToken          *ebpf.MapSpec `ebpf:"last_token"`
 	Leases             *ebpf.MapSpec `ebpf:"leases"`
-	LostCaptures       *ebpf.MapSpec `ebpf:"lost_captures"`
 	LostEvents         *ebpf.MapSpec `ebpf:"lost_events"`
 	ManagedMacs        *ebpf.MapSpec `ebpf:"managed_macs"`
 	Mappings           *ebpf.MapSpec `ebpf:"mappings"`
@@ -360,7 +413,6 @@ type observedMaps struct {
 	IpsecPolicies      *ebpf.Map `ebpf:"ipsec_policies"`
 	LastToken          *ebpf.Map `ebpf:"last_token"`
 	Leases             *ebpf.Map `ebpf:"leases"`
-	LostCaptures       *ebpf.Map `ebpf:"lost_captures"`
 	LostEvents         *ebpf.Map `ebpf:"lost_events"`
 	ManagedMacs        *ebpf.Map `ebpf:"managed_macs"`
 	Mappings           *ebpf.Map `ebpf:"mappings"`
@@ -433,7 +485,6 @@ func (m *observedMaps) Close() error {
 		m.IpsecPolicies,
 		m.LastToken,
 		m.Leases,
-		m.LostCaptures,
 		m.LostEvents,
 		m.ManagedMacs,
 		m.Mappings,

@@ -171,7 +171,22 @@ func TestStackAndFrames(t *testing.T) {
 	}
 }
 
+// mostMaps is how many maps a program may have: the kernel takes 64, and tests add
+// their clock.
+const mostMaps = 63
+
 func checkStacks(t *testing.T, spec *ebpf.CollectionSpec) {
+	for name, p := range spec.Programs {
+		used := make(map[string]bool)
+		for _, i := range p.Instructions {
+			if spec.Maps[i.Reference()] != nil {
+				used[i.Reference()] = true
+			}
+		}
+		if t.Logf("%s has %d maps of 64", name, len(used)); len(used) > mostMaps {
+			t.Errorf("%s has more than %d", name, mostMaps)
+		}
+	}
 	for _, m := range spec.Maps {
 		if m.Type != ebpf.RingBuf {
 			m.MaxEntries = min(m.MaxEntries, 1024) // they are not used
