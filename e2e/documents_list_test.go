@@ -36,9 +36,12 @@ func documented() map[string]document {
 				"hostnat mapping add --protocol tcp --external 8080 --internal c1:80": "nsenter --net=/run/netns/c1 busybox httpd -h /www -p 80",
 				"hostnat session delete --endpoint c1 --protocol udp":                 "nsenter --net=/run/netns/c1 bash -c 'echo x >/dev/udp/198.51.100.7/7'",
 				"hostnat session list --state established": `
-					hostnat session delete --endpoint c1 >/dev/null 2>&1 || :
 					until hostnat status >/dev/null 2>&1; do sleep 0.1; done
-					pidof nc >/dev/null || { (while sleep 0.2; do echo x; done) | nsenter --net=/run/netns/c1 busybox nc 198.51.100.7 7 >/dev/null 2>&1 & sleep 1; }`,
+					[ -e /tmp/connected ] || { # the second time it is the same connection
+						touch /tmp/connected
+						hostnat session delete --endpoint c1 >/dev/null 2>&1 || :
+						(while sleep 0.2; do echo x; done) | nsenter --net=/run/netns/c1 busybox nc 198.51.100.7 7 >/dev/null 2>&1 & sleep 1
+					}`,
 			},
 			varies:    []string{`\*:\d+ → c1 172.16.1.2:81`, `203\.0\.113\.1:\d+`, `\* +\d+ +mapping +c1:81`},
 			unordered: true, // by port, and one is drawn
