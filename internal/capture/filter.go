@@ -2,6 +2,7 @@ package capture
 
 import (
 	"net/netip"
+	"slices"
 
 	"golang.org/x/net/bpf"
 
@@ -71,12 +72,12 @@ func (d direction) of(source, destination bool) bool {
 type inPrefix struct {
 	direction direction
 	prefix    netip.Prefix
-	types     []uint16 // EtherTypes; nil: any
+	types     []uint16 // EtherTypes
 }
 
 func (e inPrefix) holds(v *view) bool {
 	return ofSide(func(h *Headers) bool {
-		return isType(h.EtherType, e.types) && e.direction.of(e.prefix.Contains(h.From), e.prefix.Contains(h.To))
+		return slices.Contains(e.types, h.EtherType) && e.direction.of(e.prefix.Contains(h.From), e.prefix.Contains(h.To))
 	}).holds(v)
 }
 
@@ -87,7 +88,7 @@ type ofProtocol struct {
 }
 
 func (e ofProtocol) holds(v *view) bool {
-	return ofSide(func(h *Headers) bool { return isType(h.EtherType, e.types) && h.Protocol == e.protocol }).holds(v)
+	return ofSide(func(h *Headers) bool { return slices.Contains(e.types, h.EtherType) && h.Protocol == e.protocol }).holds(v)
 }
 
 // onPorts is an end's port.
@@ -107,15 +108,6 @@ func (e onPorts) holds(v *view) bool {
 	}).holds(v)
 }
 
-func isType(t uint16, among []uint16) bool {
-	for _, a := range among {
-		if a == t {
-			return true
-		}
-	}
-	return among == nil
-}
-
 // Selects reports whether the filter selects a packet.
 func (f Filter) Selects(p *model.CapturedPacket, r *Reader) bool {
 	if f.program != nil && !f.accepts(p.Came) && !(p.GoesOn() && f.accepts(p.Went)) {
@@ -124,7 +116,8 @@ func (f Filter) Selects(p *model.CapturedPacket, r *Reader) bool {
 	if f.root == nil {
 		return true
 	}
-	v := view{packet: p, sides: [2]Headers{r.Read(p.Came, p.Ethernet), r.Read(p.Went, p.WentEthernet())}}
+	v := view{packet: p}
+	v.sides[0], v.sides[1] = r.Sides(p)
 	return f.root.holds(&v)
 }
 

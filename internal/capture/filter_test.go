@@ -245,7 +245,9 @@ func FuzzParse(f *testing.F) {
 		filter.Selects(sent, reader)
 		filter.Selects(&model.CapturedPacket{Came: bytes, Went: bytes, Ethernet: len(bytes)%2 == 0}, reader)
 		if len(bytes) > 0 {
-			_ = Short(&model.CapturedPacket{Came: bytes, Went: bytes, Verdict: model.VerdictSent}, reader)
+			p := &model.CapturedPacket{Came: bytes, Went: bytes, Verdict: model.VerdictSent}
+			came, went := reader.Sides(p)
+			_ = Short(p, came, went)
 		}
 	})
 }

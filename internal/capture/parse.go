@@ -184,7 +184,7 @@ func (p *parser) ofHeaders() (expression, error) {
 		if protocol != nil && !said {
 			if protocol.protocol == 0 {
 				types := protocol.types
-				return ofSide(func(h *Headers) bool { return isType(h.EtherType, types) }), nil
+				return ofSide(func(h *Headers) bool { return slices.Contains(types, h.EtherType) }), nil
 			}
 			return *protocol, nil
 		}

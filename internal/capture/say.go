@@ -8,8 +8,8 @@ import (
 	"github.com/hostnat/hostnat/internal/model"
 )
 
-// Comment says what became of a packet, and of whom it was: "sent; c1; nat default;
-// tcp 172.16.1.2:40000 203.0.113.1:4711 198.51.100.7:443 established".
+// Comment says what became of a packet, and of whom it was: "sent; from c1; session tcp
+// 172.16.1.2:40000 203.0.113.1:4711 198.51.100.7:443 established; nat default".
 func Comment(p *model.CapturedPacket) string {
 	text := append(make([]byte, 0, 192), p.Verdict...) // a capture of everything makes many of these
 	if p.Verdict == model.VerdictDropped {
@@ -41,19 +41,20 @@ func Comment(p *model.CapturedPacket) string {
 	return string(append(append(text, "; nat "...), s.NAT...))
 }
 
-// Short says it in a line, with both sides of the NAT.
-func Short(p *model.CapturedPacket, r *Reader) string {
-	came := r.Read(p.Came, p.Ethernet)
-	line := fmt.Sprintf("%s %s %s", p.Link, sideText(came), lengthText(p.CameLength))
-	if p.Verdict == model.VerdictSent {
-		if went := r.Read(p.Went, p.WentEthernet()); sideText(went) != sideText(came) {
-			line += " as " + sideText(went)
-		}
+// Sides reads a packet's headers on both sides of the NAT.
+func (r *Reader) Sides(p *model.CapturedPacket) (came, went Headers) {
+	return r.Read(p.Came, p.Ethernet), r.Read(p.Went, p.WentEthernet())
+}
+
+// Short says it in a line, with both sides of the NAT as Sides has read them.
+func Short(p *model.CapturedPacket, came, went Headers) string {
+	before, after := sideText(came), sideText(went)
+	line := fmt.Sprintf("%s %s %d bytes", p.Link, before, p.CameLength)
+	if p.Verdict == model.VerdictSent && after != before {
+		line += " as " + after
 	}
 	return line + "  " + Comment(p)
 }
-
-func lengthText(bytes int) string { return fmt.Sprintf("%d bytes", bytes) }
 
 // Ends are the packet's addresses, with its ports if it has any.
 func (h Headers) Ends() (from, to string) {

@@ -161,13 +161,13 @@ func toCaptured(sample []byte, clock, boot clock) (Captured, bool) {
 	c := Captured{
 		Time: boot.time(r.Time), ID: r.Id, Program: kernel.Program(r.Program).String(), Interface: r.Ifindex,
 		Network: r.Network, Compartment: r.Compartment, FromOutside: r.Compartment == contextless, Ethernet: r.L3 != 0,
-		Code: r.Verdict, Reason: event.Reason(r.Reason), Told: r.Dropped != 0 && r.Verdict != tcDrop,
+		Code: r.Verdict, Reason: event.Reason(r.Reason), Told: r.Dropped != 0 && r.Verdict != tcxDrop,
 		CameLength: int(r.CameLength), Length: int(r.Length),
 	}
 	switch {
 	case r.Dropped != 0:
 		c.Verdict = model.VerdictDropped
-	case r.Verdict == tcRedirect:
+	case r.Verdict == tcxRedirect:
 		c.Verdict = model.VerdictSent
 	default:
 		c.Verdict = model.VerdictLeft
@@ -180,12 +180,6 @@ func toCaptured(sample []byte, clock, boot clock) (Captured, bool) {
 	c.Session, c.FarSession = sessionsOf(r, clock)
 	return c, true
 }
-
-// The verdicts of programs on links.
-const (
-	tcDrop     = 2
-	tcRedirect = 7
-)
 
 func sessionsOf(r *kernel.CaptureRecord, clock clock) (near, far *Session) {
 	if r.Key.Protocol == 0 || r.Nat == 0 {

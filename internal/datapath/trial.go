@@ -166,6 +166,7 @@ func (d *Datapath) try(p *kernel.Trial, t Trial, e entry) (Fate, error) {
 const (
 	tcxNext     = ^uint32(0)
 	tcxPass     = 0
+	tcxDrop     = 2
 	tcxRedirect = 7
 	contextless = ^uint32(0) // the compartment of what comes from outside
 )

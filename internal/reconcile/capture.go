@@ -3,7 +3,6 @@ package reconcile
 import (
 	"context"
 	"sync"
-	"time"
 
 	"github.com/hostnat/hostnat/internal/datapath"
 	"github.com/hostnat/hostnat/internal/model"
@@ -60,15 +59,9 @@ func (k *Kernel) openCapture(wish model.CaptureWish) (func(context.Context), err
 // captureSender returns what sends captured packets to all readers, with names. It is
 // called by one goroutine.
 func (k *Kernel) captureSender(ctx context.Context) func([]datapath.Captured, uint64) {
-	var byIndex map[uint32]string
-	var read time.Time
+	recent := recentLinks{links: k.links}
 	return func(packets []datapath.Captured, lost uint64) {
-		if time.Since(read) > linkMemory {
-			if links, err := k.links.look(ctx); err == nil { // else they have their numbers
-				byIndex, read = linkNames(links), time.Now()
-			}
-		}
-		names, batch := k.lastNames(), model.CaptureBatch{Packets: make([]model.CapturedPacket, len(packets)), Lost: lost}
+		names, byIndex, batch := k.lastNames(), recent.look(ctx), model.CaptureBatch{Packets: make([]model.CapturedPacket, len(packets)), Lost: lost}
 		for i := range packets {
 			batch.Packets[i] = names.captured(&packets[i], byIndex)
 		}

@@ -68,17 +68,28 @@ func (k *Kernel) publish(e datapath.Event) {
 // a flood of drops comes with the same few.
 const linkMemory = time.Second
 
+// recentLinks are names of links by number, looked up every now and then. They are for
+// one goroutine.
+type recentLinks struct {
+	links *linkCache
+	names map[uint32]string
+	read  time.Time
+}
+
+func (r *recentLinks) look(ctx context.Context) map[uint32]string {
+	if time.Since(r.read) > linkMemory {
+		if links, err := r.links.look(ctx); err == nil { // else they have their numbers
+			r.names, r.read = linkNames(links), time.Now()
+		}
+	}
+	return r.names
+}
+
 // dropPublisher returns what publishes drops. It is called by one goroutine.
 func (k *Kernel) dropPublisher(ctx context.Context) func(datapath.Drop) {
-	var byIndex map[uint32]string
-	var read time.Time
+	recent := recentLinks{links: k.links}
 	return func(d datapath.Drop) {
-		if time.Since(read) > linkMemory {
-			if links, err := k.links.look(ctx); err == nil { // else they have their numbers
-				byIndex, read = linkNames(links), time.Now()
-			}
-		}
-		k.events.send(event.OfDrop(k.lastNames().drop(d, byIndex)), time.Now())
+		k.events.send(event.OfDrop(k.lastNames().drop(d, recent.look(ctx))), time.Now())
 	}
 }
 

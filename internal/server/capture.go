@@ -215,12 +215,13 @@ func (l *lineSink) lose(packets uint64) error {
 func (l *lineSink) flush() error { return l.response.Flush() }
 
 func packetOf(c *model.CapturedPacket, r *capture.Reader) api.CapturedPacket {
+	came, went := r.Sides(c)
 	out := api.CapturedPacket{
 		Time: c.Time, ID: c.ID, Program: c.Program, Link: c.Link, Network: c.Network, Endpoint: c.Endpoint, Target: c.Target,
 		Verdict: string(c.Verdict), Reason: c.Reason, Told: c.Told,
-		Came:  sideOf(r.Read(c.Came, c.Ethernet), c.CameLength),
-		Went:  sideOf(r.Read(c.Went, c.WentEthernet()), c.Length),
-		Short: capture.Short(c, r),
+		Came:  sideOf(came, c.CameLength),
+		Went:  sideOf(went, c.Length),
+		Short: capture.Short(c, came, went),
 	}
 	if s := c.Session; s != nil {
 		out.Session = &api.PacketSession{

@@ -145,10 +145,9 @@ func TestUnwatchedCostsNothing(t *testing.T) {
 		if captures(p) {
 			t.Errorf("%s captures", name)
 		}
-		if _, is := reflect.TypeFor[PacketPrograms]().FieldByNameFunc(func(field string) bool {
-			f, _ := reflect.TypeFor[PacketPrograms]().FieldByName(field)
-			return f.Tag.Get("ebpf") == name
-		}); is && !captures(observed.Programs[name]) {
+	}
+	for _, field := range reflect.VisibleFields(reflect.TypeFor[PacketPrograms]()) {
+		if name := field.Tag.Get("ebpf"); !captures(observed.Programs[name]) {
 			t.Errorf("%s of the second object does not capture", name)
 		}
 	}
