@@ -119,15 +119,23 @@ GLOBAL int join_range_known(struct flow *flow, const struct pool *pool)
 	return REASON_NONE;
 }
 
+/* Enters a new binding in the index. Returns the map's error: -EEXIST if there is one for the internal port. */
+NOINLINE int index_add(const struct binding_key *key, const struct binding *binding)
+{
+	struct way_out way = { .address = key->address, .port = key->port };
+	struct binding_index_key index = index_key(key, binding);
+
+	return map_update(&binding_index, &index, &way, BPF_NOEXIST);
+}
+
 /* Makes a binding with one session, and enters it in the index. */
 GLOBAL int join_new(struct __sk_buff *skb, struct flow *flow, struct pool_address *pool, const struct nat *nat)
 {
-	struct binding_index_key index;
 	struct endpoint_key endpoint;
 	struct binding_key *reserved;
-	struct way_out way = {};
 	struct binding *binding;
 	int reason, taken;
+	long error;
 
 	if (!flow || !pool || !nat)
 		return REASON_NO_EXTERNAL_ADDRESS;
@@ -151,12 +159,10 @@ GLOBAL int join_new(struct __sk_buff *skb, struct flow *flow, struct pool_addres
 		binding->flags = BINDING_COUNTED;
 	reason = port_allocate(skb, flow, pool);
 	if (!reason) {
-		index = index_key(reserved, binding);
-		way.address = reserved->address;
-		way.port = reserved->port;
-		if (map_update(&binding_index, &index, &way, BPF_NOEXIST)) {
+		error = index_add(reserved, binding);
+		if (error) { /* another CPU made one for the same internal port: that one counts */
 			binding_free(reserved);
-			reason = REASON_SESSION_CLASH; /* another CPU made one for the same internal port: that one counts */
+			reason = not_added(error, REASON_SESSION_CLASH);
 		}
 	}
 	if (reason) {

@@ -100,7 +100,8 @@ static long dependent_step(__u32 round, struct dependent_search *search)
 	}
 	error = map_update(&dependent_ports, &search->key, &search->inside, BPF_NOEXIST);
 	search->flow->ports.found = !error;
-	search->flow->ports.full = error && error != -EEXIST;
+	if (error && error != -EEXIST)
+		search->flow->ports.failed = not_added(error, REASON_BINDINGS_FULL);
 	return error != -EEXIST;
 }
 
@@ -177,16 +178,17 @@ GLOBAL int dependent_take(struct __sk_buff *skb, struct flow *flow, const struct
 	search.reserved = bpf_map_lookup_elem(&reserved_ports, &bits);
 	flow->reclaim.port = 0;
 	flow->reclaim.oldest = ~0ULL;
-	flow->ports.found = flow->ports.full = false;
+	flow->ports.found = false;
+	flow->ports.failed = REASON_NONE;
 	bpf_loop(search.size < DEPENDENT_TRIES ? search.size : DEPENDENT_TRIES, dependent_step, &search, 0);
 	if (unlikely(dry_run) && !flow->ports.found && flow->reclaim.port) { /* that would be ended */
 		search.key.external_port = htons(flow->reclaim.port);
 		flow->ports.found = true;
 	}
-	if (!flow->ports.found && !flow->ports.full && !flow->reclaim.port && search.size >= DEPENDENT_MANY)
+	if (!flow->ports.found && !flow->ports.failed && !flow->reclaim.port && search.size >= DEPENDENT_MANY)
 		note_full(&search);
 	if (!flow->ports.found)
-		return flow->ports.full ? REASON_BINDINGS_FULL : REASON_OUT_OF_PORTS;
+		return flow->ports.failed ?: REASON_OUT_OF_PORTS;
 	flow->opening.external_address = search.key.external_address;
 	flow->opening.external_port = search.key.external_port;
 	flow->opening.flags |= SESSION_ENDPOINT_DEPENDENT;

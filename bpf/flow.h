@@ -29,7 +29,9 @@ struct port_cursor {
 	__u32 base; /* first port of that word */
 	__u32 word; /* the next to be looked at */
 	__u32 end; /* where it has been everywhere; both count on beyond the last word */
-	bool found, full;
+	bool found;
+	__u8 pad[3];
+	enum reason failed; /* why no element could be added; REASON_NONE: that was not it */
 };
 
 /* A search for a port that nobody uses any more: see port_reclaim.h. */

@@ -240,6 +240,7 @@ int bridge_egress(struct __sk_buff *skb)
 /*
  * User space ends a session by a test run of this program, with the key and why
  * behind an Ethernet header's worth of bytes: so its binding is left as always.
+ * Returns TCX_DROP if the table could not be written: try again.
  */
 SEC("tcx/ingress")
 int end_session(struct __sk_buff *skb)
@@ -252,8 +253,7 @@ int end_session(struct __sk_buff *skb)
 	session = bpf_map_lookup_elem(&sessions, &request.key);
 	if (!session)
 		return TCX_PASS;
-	session_end(&request.key, session, request.cause);
-	return TCX_NEXT;
+	return session_end(&request.key, session, request.cause) ? TCX_DROP : TCX_NEXT;
 }
 
 /*
@@ -276,12 +276,11 @@ int adopt_session(struct __sk_buff *skb)
 	due = session_due(session, time);
 	if (!due) {
 		event_session(EVENT_SESSION_TIMEOUT, &key, session);
-		session_end(&key, session, END_TIMEOUT);
-		return TCX_NEXT;
+		return session_end(&key, session, END_TIMEOUT) ? TCX_DROP : TCX_NEXT;
 	}
 	if (session->timer_due && session->timer_due <= due)
 		return TCX_NEXT;
-	return timer_set(&key, session, time, due - time) ? TCX_NEXT : TCX_DROP;
+	return timer_set(&key, session, time, due - time) ? TCX_DROP : TCX_NEXT;
 }
 
 /* The same way user space has a row of who is where forgotten. */

@@ -134,6 +134,7 @@ INLINE enum reason learn_station(const struct frame *frame, const struct station
 {
 	struct station new = { .seen = frame->now, .port = frame->port };
 	struct port_load *load;
+	long error;
 
 	if (bpf_map_lookup_elem(&managed_macs, key)) /* an endpoint's that we attached: it is nowhere else */
 		return REASON_MAC_ELSEWHERE;
@@ -142,10 +143,11 @@ INLINE enum reason learn_station(const struct frame *frame, const struct station
 		return !load || load_take(&load->stations) ? REASON_NONE : REASON_PORT_LIMIT;
 	if (!load || !load_take(&load->stations))
 		return REASON_PORT_LIMIT;
-	if (!map_update(&stations, key, &new, BPF_NOEXIST))
+	error = map_update(&stations, key, &new, BPF_NOEXIST);
+	if (!error)
 		return REASON_NONE;
 	__sync_fetch_and_add(&load->stations, -1);
-	return REASON_PORT_LIMIT; /* full, or another CPU has just learnt it: the next frame is looked at again */
+	return not_added(error, REASON_PORT_LIMIT); /* full, or another CPU has just learnt it: the next frame is looked at again */
 }
 
 /* Whether a frame's MAC is at its port. Returns a drop reason or none. */
@@ -176,16 +178,18 @@ INLINE enum reason learn_holder(const struct frame *frame, const struct endpoint
 {
 	struct holder new = { .seen = frame->now, .port = frame->port };
 	struct port_load *load = find_load(frame->port);
+	long error;
 
 	if (unlikely(dry_run))
 		return !load || load_take(&load->holders) ? REASON_NONE : REASON_PORT_LIMIT;
 	if (!load || !load_take(&load->holders))
 		return REASON_PORT_LIMIT;
 	memcpy(new.mac, frame->mac, sizeof(new.mac));
-	if (!map_update(&holders, key, &new, BPF_NOEXIST))
+	error = map_update(&holders, key, &new, BPF_NOEXIST);
+	if (!error)
 		return REASON_NONE;
 	__sync_fetch_and_add(&load->holders, -1);
-	return REASON_PORT_LIMIT;
+	return not_added(error, REASON_PORT_LIMIT);
 }
 
 /* Whether a frame's MAC may speak for an IPv4 address of the network. Returns a drop reason or none. */

@@ -69,7 +69,7 @@ enum { TCX_NEXT = -1, TCX_PASS = 0, TCX_DROP = 2, TCX_REDIRECT = 7 };
 enum { PACKET_HOST = 0, PACKET_OTHERHOST = 3 };
 enum { CLOCK_MONOTONIC = 1 };
 enum { AF_INET = 2, AF_INET6 = 10 };
-enum { E2BIG = 7, EBUSY = 16, EEXIST = 17, EINVAL = 22 };
+enum { E2BIG = 7, EAGAIN = 11, ENOMEM = 12, EBUSY = 16, EEXIST = 17, EINVAL = 22, EDEADLK = 35, ETIMEDOUT = 110 };
 
 struct bpf_sock;
 

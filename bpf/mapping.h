@@ -250,7 +250,7 @@ NOINLINE int join_range(const struct binding_key *key, struct mapping *mapping, 
 		return binding && binding->mapping == id && binding_join(key, binding, 0, false) ? REASON_NONE : REASON_NO_MAPPING;
 	}
 	if (error)
-		return REASON_BINDINGS_FULL;
+		return not_added(error, REASON_BINDINGS_FULL);
 	event_binding(EVENT_BINDING_CREATE, key, &new, 0);
 	event_binding(EVENT_BINDING_SESSIONS, key, &new, 1);
 	return REASON_NONE;

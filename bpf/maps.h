@@ -162,17 +162,49 @@ struct {
  */
 const volatile bool dry_run = false;
 
-/* What the data path writes goes through these two. */
+enum { MAP_TRIES = 4 };
+
+/*
+ * Whether a map could just not be written then, which says nothing of its room:
+ * its lock was held (by which error depends on the kernel), or the CPU's few
+ * elements in stock were used up.
+ */
+INLINE bool is_busy(long error)
+{
+	return error == -EBUSY || error == -ENOMEM || error == -EAGAIN || error == -EDEADLK || error == -ETIMEDOUT;
+}
+
+/* What the data path writes goes through these two. Who was too busy is asked again. */
 INLINE long map_update(void *map, const void *key, const void *value, __u64 flags)
 {
+	int tries = MAP_TRIES;
+	long error;
+
 	if (unlikely(dry_run))
 		return flags == BPF_NOEXIST && bpf_map_lookup_elem(map, key) ? -EEXIST : 0;
-	return bpf_map_update_elem(map, key, value, flags);
+	do
+		error = bpf_map_update_elem(map, key, value, flags);
+	while (unlikely(is_busy(error)) && --tries);
+	return error;
 }
 
 INLINE long map_delete(void *map, const void *key)
 {
-	return unlikely(dry_run) ? 0 : bpf_map_delete_elem(map, key);
+	int tries = MAP_TRIES;
+	long error;
+
+	if (unlikely(dry_run))
+		return 0;
+	do
+		error = bpf_map_delete_elem(map, key);
+	while (unlikely(is_busy(error)) && --tries);
+	return error;
+}
+
+/* The drop reason of an element that could not be added. */
+INLINE enum reason not_added(long error, enum reason full)
+{
+	return is_busy(error) ? REASON_TABLE_BUSY : full;
 }
 
 /* The data path's time: monotonic, ns. A clock tick behind the exact one, and much cheaper. */

@@ -151,18 +151,27 @@ INLINE bool is_dynamic(const struct binding_key *key)
 	return binding && !(binding->flags & BINDING_CONFIGURED);
 }
 
+/* Whether the port of flow->binding_key is a mapping's on any address, or the host's own. */
+NOINLINE int is_in_other_use(const struct port_search *search)
+{
+	const struct flow *flow = search->flow;
+	const struct binding_key *key = &flow->binding_key;
+	struct binding_key any = { .port = key->port, .protocol = key->protocol };
+
+	return bpf_map_lookup_elem(&bindings, &any) || host_talks(key) ||
+	       host_socket(search->skb, key->protocol, flow->key.remote_address, flow->key.remote_port, key->address, key->port);
+}
+
 /* Tries to reserve a port. True ends the search: found, or the table is full. */
 INLINE bool port_try(struct port_search *search, __u16 port)
 {
 	struct flow *flow = search->flow;
 	struct binding_key *key = &flow->binding_key;
-	struct binding_key any = { .protocol = key->protocol };
 	__u64 bit = 1ULL << (port % 64);
 	long error;
 
-	key->port = any.port = htons(port);
-	if (bpf_map_lookup_elem(&bindings, &any) || host_talks(key) ||
-	    host_socket(search->skb, key->protocol, flow->key.remote_address, flow->key.remote_port, key->address, key->port))
+	key->port = htons(port);
+	if (is_in_other_use(search))
 		return false;
 	/* A dry run has not ended what the port had before. */
 	error = unlikely(dry_run) && flow->reclaim.port ? 0 : map_update(&bindings, key, flow->binding, BPF_NOEXIST);
@@ -170,7 +179,8 @@ INLINE bool port_try(struct port_search *search, __u16 port)
 	    !(__sync_fetch_and_or(&search->bits->word[port / 64], bit) & bit))
 		__sync_fetch_and_add(&search->bits->used, 1);
 	flow->ports.found = !error;
-	flow->ports.full = error && error != -EEXIST;
+	if (error && error != -EEXIST)
+		flow->ports.failed = not_added(error, REASON_BINDINGS_FULL);
 	return error != -EEXIST;
 }
 
@@ -215,6 +225,21 @@ static long port_step(__u32 round, struct port_search *search)
 	return port < 0 || (port && port_try(search, port));
 }
 
+INLINE struct port_bits *no_bits(void)
+{
+	__u32 zero = 0;
+
+	return bpf_map_lookup_elem(&no_port_bits, &zero);
+}
+
+/* Makes an address's element of port_bits. Returns a drop reason that counts if there is none then. */
+NOINLINE int port_bits_add(const struct port_bits_key *key)
+{
+	struct port_bits *none = no_bits();
+
+	return none ? not_added(map_update(&port_bits, key, none, BPF_NOEXIST), REASON_BINDINGS_FULL) : REASON_BINDINGS_FULL;
+}
+
 /*
  * Reserves a port of the pool for the binding in the flow; flow->binding_key has
  * address and protocol, and gets the port. Returns why not, otherwise
@@ -224,17 +249,13 @@ INLINE enum reason port_allocate(struct __sk_buff *skb, struct flow *flow, const
 {
 	struct port_bits_key key = { .address = flow->binding_key.address, .protocol = flow->binding_key.protocol };
 	struct port_search search = { .skb = skb, .flow = flow, .pool = pool };
-	struct port_bits *none;
-	__u32 zero = 0;
 
 	search.bits = port_bits_of(&flow->binding_key);
 	if (!search.bits) {
-		none = bpf_map_lookup_elem(&no_port_bits, &zero);
-		if (none)
-			map_update(&port_bits, &key, none, BPF_NOEXIST);
-		search.bits = unlikely(dry_run) ? none : port_bits_of(&flow->binding_key);
+		flow->ports.failed = port_bits_add(&key);
+		search.bits = unlikely(dry_run) ? no_bits() : port_bits_of(&flow->binding_key);
 		if (!search.bits)
-			return REASON_BINDINGS_FULL;
+			return flow->ports.failed;
 	}
 	search.reserved = bpf_map_lookup_elem(&reserved_ports, &key);
 	flow->ports = (struct port_cursor){ .word = bpf_get_prandom_u32() };
@@ -242,5 +263,5 @@ INLINE enum reason port_allocate(struct __sk_buff *skb, struct flow *flow, const
 	bpf_loop(RANDOM_TRIES + SEARCH_STEPS, port_step, &search, 0);
 	if (flow->ports.found)
 		return REASON_NONE;
-	return flow->ports.full ? REASON_BINDINGS_FULL : REASON_OUT_OF_PORTS;
+	return flow->ports.failed ?: REASON_OUT_OF_PORTS;
 }

@@ -57,6 +57,7 @@ INLINE void session_release(const struct session_key *key, const struct opening 
 /*
  * Ends a session. Whoever deletes the element does the rest, so it is done
  * once. What is needed later is copied first: the memory may be used again.
+ * Returns 0, or -EBUSY: it lives on, for the table could not be written.
  */
 GLOBAL int session_end(const struct session_key *map_key, struct session *session, __u32 cause)
 {
@@ -65,6 +66,7 @@ GLOBAL int session_end(const struct session_key *map_key, struct session *sessio
 	struct session_key key;
 	struct event *event;
 	__u64 serial = 0;
+	long error;
 
 	if (!map_key || !session || unlikely(dry_run))
 		return 0;
@@ -77,10 +79,11 @@ GLOBAL int session_end(const struct session_key *map_key, struct session *sessio
 	if (event)
 		event->cause = cause;
 	record = record_end(&key, session, cause, &serial);
-	if (map_delete(&sessions, &key)) {
+	error = map_delete(&sessions, &key);
+	if (error) {
 		if (event)
 			bpf_ringbuf_discard(event, 0);
-		return 0;
+		return is_busy(error) ? -EBUSY : 0;
 	}
 	if (event)
 		bpf_ringbuf_submit(event, 0);

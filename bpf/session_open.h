@@ -47,16 +47,18 @@ NOINLINE int session_insert(const struct flow *flow, const struct session_key *k
 INLINE int session_start(const struct session_key *key)
 {
 	struct session *session = bpf_map_lookup_elem(&sessions, key);
+	int error;
 
 	if (unlikely(dry_run))
 		return REASON_NONE;
 	if (!session)
 		return REASON_SESSION_FAILED;
 	event_session(EVENT_SESSION_CREATE, key, session);
-	if (timer_set(key, session, session->created, session->lifetime * SECOND))
+	error = timer_set(key, session, session->created, session->lifetime * SECOND);
+	if (!error)
 		return REASON_NONE;
 	session_end(key, session, END_NO_MEMORY); /* one that never expires is worse than none */
-	return REASON_SESSIONS_FULL;
+	return not_added(error, REASON_SESSIONS_FULL);
 }
 
 /* Gives up what was taken for a session that is not to be. */
@@ -108,6 +110,8 @@ INLINE int session_open(struct flow *flow, const struct session_key *key, struct
 	session_undo(key, opening);
 	if (error == -EEXIST)
 		return REASON_NONE;
+	if (is_busy(error))
+		return REASON_TABLE_BUSY;
 	event_refused(EVENT_TABLE_FULL, key, opening->nat, opening->network);
 	return error == -E2BIG ? REASON_SESSIONS_FULL : REASON_SESSION_FAILED;
 }

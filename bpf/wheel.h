@@ -86,35 +86,37 @@ INLINE bool slot_push(__u64 *slot, __u64 id, struct session_timer *timer)
 	return false;
 }
 
-/* Sets a session's timer. False if there is no memory for it: then an earlier one stands. */
+/* Sets a session's timer. Returns 0 or why not: then an earlier one stands. */
 GLOBAL int timer_set(const struct session_key *key, struct session *session, __u64 now, __u64 delay)
 {
 	struct session_timer new = { .due = now + delay };
 	struct wheel *wheel = get_wheel();
 	struct session_timer *timer;
 	__u64 *slot, id, before;
+	int error;
 
 	if (unlikely(dry_run))
-		return true;
+		return 0;
 	if (!wheel || !key || !session)
-		return false;
+		return -EINVAL;
 	new.session = *key;
 	before = session->timer_due;
 	slot = slot_for(new.due, now);
 	if (!slot)
-		return false;
+		return -EINVAL;
 	id = __sync_fetch_and_add(&wheel->last_id, 1) + 1;
-	if (map_update(&timers, &id, &new, BPF_NOEXIST))
-		return false;
+	error = map_update(&timers, &id, &new, BPF_NOEXIST);
+	if (error)
+		return error;
 	timer = bpf_map_lookup_elem(&timers, &id);
 	if (!timer)
-		return false;
+		return -EINVAL;
 	session->timer_due = new.due; /* before it can go off */
 	if (slot_push(slot, id, timer))
-		return true;
+		return 0;
 	session->timer_due = before;
 	map_delete(&timers, &id);
-	return false;
+	return -EBUSY;
 }
 
 /* Defined in session.h. */
@@ -128,26 +130,36 @@ INLINE __u64 session_due(const struct session *session, __u64 now)
 	return now < deadline ? deadline : 0;
 }
 
+/* Puts a timer where it will be looked at again. */
+INLINE bool timer_move(__u64 id, struct session_timer *timer, struct session *session, __u64 due, __u64 now)
+{
+	__u64 *slot = slot_for(due, now);
+
+	if (!slot)
+		return false;
+	timer->due = due;
+	session->timer_due = due;
+	return slot_push(slot, id, timer);
+}
+
 /* Looks at one timer: its session has ended, is another, lives on, or ends now. */
 INLINE void timer_visit(__u64 id, struct session_timer *timer, __u64 now)
 {
 	struct session_key key = timer->session;
 	struct session *session = bpf_map_lookup_elem(&sessions, &key);
-	__u64 due = timer->due, *slot;
+	__u64 due = timer->due;
 
 	if (session && session->timer_due == due) {
 		if (due <= now)
 			due = session_due(session, now);
-		slot = due ? slot_for(due, now) : NULL;
-		if (slot) {
-			timer->due = due;
-			session->timer_due = due;
-			if (slot_push(slot, id, timer))
-				return;
-		}
+		if (due && timer_move(id, timer, session, due, now))
+			return;
 		if (!due)
 			event_session(EVENT_SESSION_TIMEOUT, &key, session);
-		session_end(&key, session, due ? END_NO_MEMORY : END_TIMEOUT); /* one without a timer would live for ever */
+		/* One without a timer would live for ever. */
+		if (session_end(&key, session, due ? END_NO_MEMORY : END_TIMEOUT) &&
+		    timer_move(id, timer, session, now + SECOND, now))
+			return;
 	}
 	map_delete(&timers, &id);
 }

@@ -104,7 +104,7 @@ func (d *Datapath) changeSettings(change func(*kernel.Settings)) error {
 		return fmt.Errorf("reading the data path's settings: %w", err)
 	}
 	change(&s)
-	if err := d.objects.Configuration.Put(uint32(0), &s); err != nil {
+	if err := kernel.Put(d.objects.Configuration, uint32(0), &s); err != nil {
 		return fmt.Errorf("writing the data path's settings: %w", err)
 	}
 	return nil
@@ -134,7 +134,7 @@ func changeMap[K, V comparable](what string, m *ebpf.Map, have, want map[K]V, re
 		if old, ok := have[k]; ok && old == v {
 			continue
 		}
-		if err := m.Put(&k, &v); err != nil {
+		if err := kernel.Put(m, &k, &v); err != nil {
 			return fmt.Errorf("adding to the data path's %s: %w", what, err)
 		}
 	}
@@ -142,7 +142,7 @@ func changeMap[K, V comparable](what string, m *ebpf.Map, have, want map[K]V, re
 		if _, ok := want[k]; ok {
 			continue
 		}
-		if err := m.Delete(&k); err != nil && !errors.Is(err, ebpf.ErrKeyNotExist) {
+		if err := kernel.Delete(m, &k); err != nil && !errors.Is(err, ebpf.ErrKeyNotExist) {
 			return fmt.Errorf("removing from the data path's %s: %w", what, err)
 		}
 		if removed != nil {

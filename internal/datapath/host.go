@@ -44,7 +44,7 @@ func (d *Datapath) publish(mappings *mappingTable) error {
 		if have == want {
 			continue
 		}
-		if err := d.objects.Published.Update(&index, &want, ebpf.UpdateAny); err != nil {
+		if err := kernel.Update(d.objects.Published, &index, &want, ebpf.UpdateAny); err != nil {
 			return fmt.Errorf("writing the published ports: %w", err)
 		}
 	}

@@ -113,7 +113,7 @@ func (d *Datapath) changeIndex(mappings *mappingTable, before, after []Mapping) 
 }
 
 func (d *Datapath) putWay(index kernel.BindingIndexKey, way kernel.WayOut) error {
-	if err := d.objects.BindingIndex.Put(&index, &way); err != nil {
+	if err := kernel.Put(d.objects.BindingIndex, &index, &way); err != nil {
 		return fmt.Errorf("adding the way out of a mapping: %w", err)
 	}
 	return nil
@@ -139,12 +139,12 @@ func (d *Datapath) forgetWays(ways map[kernel.BindingIndexKey]kernel.WayOut) err
 	for index := range ways {
 		live, beside := dynamic[index]
 		if beside {
-			if err := d.objects.BindingIndex.Put(&index, &live); err != nil {
+			if err := kernel.Put(d.objects.BindingIndex, &index, &live); err != nil {
 				return fmt.Errorf("giving an internal port its own way out again: %w", err)
 			}
 			continue
 		}
-		if err := d.objects.BindingIndex.Delete(&index); err != nil && !errors.Is(err, ebpf.ErrKeyNotExist) {
+		if err := kernel.Delete(d.objects.BindingIndex, &index); err != nil && !errors.Is(err, ebpf.ErrKeyNotExist) {
 			return fmt.Errorf("removing the way out of a mapping: %w", err)
 		}
 	}

@@ -83,7 +83,7 @@ func (d *Datapath) putMappings(mappings *mappingTable) (mappingElements, error) 
 }
 
 func (d *Datapath) putMapping(id uint32, value kernel.Mapping) error {
-	if err := d.objects.Mappings.Put(&id, &value); err != nil {
+	if err := kernel.Put(d.objects.Mappings, &id, &value); err != nil {
 		return fmt.Errorf("adding mapping %d: %w", id, err)
 	}
 	return nil
@@ -91,7 +91,7 @@ func (d *Datapath) putMapping(id uint32, value kernel.Mapping) error {
 
 func (d *Datapath) deleteMappings(ids []uint32) error {
 	for _, id := range ids {
-		if err := d.objects.Mappings.Delete(&id); err != nil && !errors.Is(err, ebpf.ErrKeyNotExist) {
+		if err := kernel.Delete(d.objects.Mappings, &id); err != nil && !errors.Is(err, ebpf.ErrKeyNotExist) {
 			return fmt.Errorf("removing mapping %d: %w", id, err)
 		}
 	}
@@ -190,7 +190,7 @@ func (d *Datapath) takeAway(ended map[kernel.BindingKey]bool, have map[kernel.Bi
 			continue
 		}
 		var last kernel.Binding // with the sessions that were opened until now
-		err := d.objects.Bindings.LookupAndDeleteWithFlags(&key, &last, ebpf.LookupLock)
+		err := kernel.Take(d.objects.Bindings, &key, &last)
 		if err != nil && !errors.Is(err, ebpf.ErrKeyNotExist) {
 			return false, fmt.Errorf("removing the mapping of port %d: %w", kernel.ToPort(key.Port), err)
 		}
@@ -224,7 +224,7 @@ func (d *Datapath) insertMapping(key kernel.BindingKey, value kernel.Binding) er
 	const tries = 10
 	var err error
 	for range tries {
-		err = d.objects.Bindings.Update(&key, &value, ebpf.UpdateNoExist)
+		err = kernel.Update(d.objects.Bindings, &key, &value, ebpf.UpdateNoExist)
 		if !errors.Is(err, ebpf.ErrKeyExist) {
 			break
 		}
@@ -259,7 +259,7 @@ func (d *Datapath) dropHeldAt(key kernel.BindingKey) error {
 	}
 	index := kernel.IndexOf(key, value)
 	for m, k := range map[*ebpf.Map]any{d.objects.Bindings: &key, d.objects.BindingIndex: &index} {
-		if err := m.Delete(k); err != nil && !errors.Is(err, ebpf.ErrKeyNotExist) {
+		if err := kernel.Delete(m, k); err != nil && !errors.Is(err, ebpf.ErrKeyNotExist) {
 			return fmt.Errorf("freeing port %d: %w", kernel.ToPort(key.Port), err)
 		}
 	}

@@ -40,6 +40,7 @@ type twin struct {
 	base      Config         // what all worlds have
 	allowed   []Endpoint     // the world's
 	dry       *kernel.DryRun // runs each packet before it is run; or nil
+	failures  *ebpf.Map      // of writes to tables, if the programs know them: wire.FailWrites
 }
 
 // world is what a sequence begins with.
@@ -112,7 +113,8 @@ func (w *twin) load(programs func() (*ebpf.CollectionSpec, error)) error {
 	if err != nil {
 		return err
 	}
-	defer all.Close()                                         // of what is not assigned
+	defer all.Close() // of what is not assigned
+	w.failures = all.DetachMap(wire.FailureTable)
 	if wanted := all.Maps["wanted_captures"]; wanted != nil { // they capture until the ring is full, and go on
 		if err := wanted.Put(uint32(0), &kernel.CaptureSettings{Until: ^uint64(0), Length: largestCapture}); err != nil {
 			return err

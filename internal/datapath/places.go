@@ -249,10 +249,10 @@ func (d *Datapath) forgetLoads(there func(port uint32) bool) error {
 			return nil
 		}))
 	for _, port := range ports {
-		err = errors.Join(err, ignoreAbsent(d.objects.PortLoads.Delete(&port)))
+		err = errors.Join(err, ignoreAbsent(kernel.Delete(d.objects.PortLoads, &port)))
 	}
 	for _, key := range refusals {
-		err = errors.Join(err, ignoreAbsent(d.objects.Refusals.Delete(&key)))
+		err = errors.Join(err, ignoreAbsent(kernel.Delete(d.objects.Refusals, &key)))
 	}
 	return err
 }

@@ -103,7 +103,7 @@ func (d *Datapath) applyIPsec(want []IPsecPolicy) error {
 	half := ^now.Ipsec & second
 	for i, p := range want {
 		value := ipsecValue(p)
-		if err := d.objects.IpsecPolicies.Update(ipsecIndex(half, i), &value, ebpf.UpdateAny); err != nil {
+		if err := kernel.Update(d.objects.IpsecPolicies, ipsecIndex(half, i), &value, ebpf.UpdateAny); err != nil {
 			return fmt.Errorf("writing the data path's IPsec policies: %w", err)
 		}
 	}

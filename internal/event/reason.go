@@ -70,6 +70,7 @@ const (
 	RouteProhibited          Reason = 0x61
 	RouteUnreachable         Reason = 0x62
 	IPsecPolicy              Reason = 0x63
+	TableBusy                Reason = 0x64
 )
 
 type reasonText struct{ name, description string }
@@ -123,6 +124,7 @@ var reasons = map[Reason]reasonText{
 	RouteProhibited:          {"route-prohibited", "A route or rule of the host's prohibits the packet."},
 	RouteUnreachable:         {"route-unreachable", "A route or rule of the host's says that the destination is unreachable, or the NAT's own table has no route."},
 	IPsecPolicy:              {"ipsec", "An IPsec policy of the host's selects the packet, which would leave in clear."},
+	TableBusy:                {"table-busy", "A table could not be written at that moment, though it is not full: the kernel was busy with it or had no memory at hand. The next packet tries again."},
 	EndpointLimit:            {"endpoint-limit", "The endpoint has as many sessions, ports or new sessions a second as its NAT allows."},
 	RogueServer:              {"rogue-server", "An endpoint answered as a DHCP server; the network has its own."},
 	SourceRoute:              {"source-route", "The packet asks for a route of its sender's choice (IP source routing)."},

@@ -384,8 +384,9 @@ type bpfFlow struct {
 		Word       uint32
 		End        uint32
 		Found      bool
-		Full       bool
-		_          [2]byte
+		Pad        [3]uint8
+		Failed     bpfReason
+		_          [4]byte
 	}
 	Session    bpfSession
 	FarSession bpfSession
@@ -784,6 +785,7 @@ const (
 	bpfReasonREASON_ROUTE_PROHIBITED      bpfReason = 97
 	bpfReasonREASON_ROUTE_UNREACHABLE     bpfReason = 98
 	bpfReasonREASON_IPSEC                 bpfReason = 99
+	bpfReasonREASON_TABLE_BUSY            bpfReason = 100
 	bpfReasonREASON_COUNT                 bpfReason = 128
 )
 

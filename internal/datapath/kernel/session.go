@@ -5,20 +5,22 @@ import (
 	"unsafe"
 
 	"github.com/cilium/ebpf"
+	"golang.org/x/sys/unix"
 
 	"github.com/hostnat/hostnat/internal/model"
 )
+
+const dropVerdict = 2 // TCX_DROP: it did not work, try again
 
 // AdoptSession lets a session take its NAT's settings as they are now, and sets
 // its timer if it has none or one that is too late. One that is due ends; one
 // that is gone already is no error.
 func AdoptSession(o *Objects, key *SessionKey) error {
-	const noMemory = 2 // TCX_DROP
 	verdict, err := o.AdoptSession.Run(&ebpf.RunOptions{Data: FrameOf(key)})
 	if err != nil {
 		return fmt.Errorf("changing session %v: %w", ToAddrPort(key.InternalAddress, key.InternalPort), err)
 	}
-	if verdict == noMemory {
+	if verdict == dropVerdict {
 		return model.Errorf(model.Unavailable, "the kernel has no memory for the clock of session %v",
 			ToAddrPort(key.InternalAddress, key.InternalPort)).WithHint("free some memory")
 	}
@@ -29,7 +31,14 @@ func AdoptSession(o *Objects, key *SessionKey) error {
 // an expiry would, and records the cause. A session that is gone already is no error.
 func EndSession(o *Objects, key *SessionKey, cause EndCause) error {
 	request := EndRequest{Key: *key, Cause: uint32(cause)}
-	if _, err := o.EndSession.Run(&ebpf.RunOptions{Data: FrameOf(&request)}); err != nil {
+	err := again(func() error {
+		verdict, err := o.EndSession.Run(&ebpf.RunOptions{Data: FrameOf(&request)})
+		if err == nil && verdict == dropVerdict {
+			return unix.EBUSY
+		}
+		return err
+	}, writePause)
+	if err != nil {
 		return fmt.Errorf("ending session %v: %w", ToAddrPort(key.InternalAddress, key.InternalPort), err)
 	}
 	return nil

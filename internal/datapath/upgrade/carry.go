@@ -40,7 +40,7 @@ func carryMap(from, to *ebpf.Map, c carrier) error {
 	for entries.Next(&oldKey, &oldValue) {
 		c.key.apply(oldKey, key)
 		c.value.apply(oldValue, value)
-		if err := to.Put(key, value); err != nil {
+		if err := kernel.Put(to, key, value); err != nil {
 			return fmt.Errorf("carrying an element over: %w", err)
 		}
 	}
@@ -54,7 +54,7 @@ func carryCounters(from, to *ebpf.Map) error {
 		if err := from.Lookup(i, &perCPU); err != nil {
 			return fmt.Errorf("reading a counter: %w", err)
 		}
-		if err := to.Put(i, perCPU); err != nil {
+		if err := kernel.Put(to, i, perCPU); err != nil {
 			return fmt.Errorf("carrying a counter over: %w", err)
 		}
 	}

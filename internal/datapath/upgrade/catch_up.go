@@ -77,7 +77,7 @@ func adopt(o *kernel.Objects, l *living, key kernel.SessionKey, s kernel.Session
 	case known && errors.Is(err, ebpf.ErrKeyNotExist):
 		return nil // it has ended
 	case known && now.Refreshed <= s.Refreshed:
-		return o.Sessions.Put(&key, &s)
+		return kernel.Put(o.Sessions, &key, &s)
 	case known || err == nil:
 		return nil // newer here
 	}
@@ -89,12 +89,12 @@ func adopt(o *kernel.Objects, l *living, key kernel.SessionKey, s kernel.Session
 func openSession(o *kernel.Objects, l *living, key kernel.SessionKey, s kernel.Session) error {
 	if s.Flags&kernel.SessionEndpointDependent != 0 {
 		k, v := dependentPortOf(key, s)
-		if err := o.DependentPorts.Update(&k, &v, ebpf.UpdateNoExist); err != nil {
+		if err := kernel.Update(o.DependentPorts, &k, &v, ebpf.UpdateNoExist); err != nil {
 			return taken(err)
 		}
 		var n uint64
 		_ = o.DependentCount.Lookup(&s.Nat, &n) // none yet: 0
-		if n++; o.DependentCount.Put(&s.Nat, &n) != nil {
+		if n++; kernel.Put(o.DependentCount, &s.Nat, &n) != nil {
 			return fmt.Errorf("counting endpoint-dependent sessions")
 		}
 	} else if joined, err := joinBinding(o, l, bindingOf(key, s)); !joined {
@@ -112,7 +112,7 @@ func openSession(o *kernel.Objects, l *living, key kernel.SessionKey, s kernel.S
 			return err
 		}
 	}
-	return taken(o.Sessions.Update(&key, &s, ebpf.UpdateNoExist))
+	return taken(kernel.Update(o.Sessions, &key, &s, ebpf.UpdateNoExist))
 }
 
 // joinBinding is false if the binding was gone before, too. A new one's port gets
@@ -124,7 +124,7 @@ func joinBinding(o *kernel.Objects, l *living, key kernel.BindingKey) (bool, err
 	}
 	b.Sessions, b.Hosts = 1, 1
 	isNew := false
-	if err := o.Bindings.Update(&key, &b, ebpf.UpdateNoExist); err == nil {
+	if err := kernel.Update(o.Bindings, &key, &b, ebpf.UpdateNoExist); err == nil {
 		isNew = true
 	} else if !errors.Is(err, ebpf.ErrKeyExist) {
 		return false, err
@@ -136,7 +136,7 @@ func joinBinding(o *kernel.Objects, l *living, key kernel.BindingKey) (bool, err
 		return true, nil
 	}
 	index, way := kernel.IndexOf(key, b), kernel.WayOut{Address: key.Address, Port: key.Port}
-	if err := taken(o.BindingIndex.Update(&index, &way, ebpf.UpdateNoExist)); err != nil {
+	if err := taken(kernel.Update(o.BindingIndex, &index, &way, ebpf.UpdateNoExist)); err != nil {
 		return true, err
 	}
 	if b.Flags&kernel.BindingCounted == 0 {
@@ -148,7 +148,7 @@ func joinBinding(o *kernel.Objects, l *living, key kernel.BindingKey) (bool, err
 
 // addTo changes an element under its lock, or makes it.
 func addTo[K, V any](m *ebpf.Map, key K, first V, change func(*V)) error {
-	err := m.Update(&key, &first, ebpf.UpdateNoExist)
+	err := kernel.Update(m, &key, &first, ebpf.UpdateNoExist)
 	if !errors.Is(err, ebpf.ErrKeyExist) {
 		return err
 	}
@@ -157,7 +157,7 @@ func addTo[K, V any](m *ebpf.Map, key K, first V, change func(*V)) error {
 		return fmt.Errorf("reading an element of %v: %w", m, err)
 	}
 	change(&now)
-	return m.Update(&key, &now, ebpf.UpdateExist|ebpf.UpdateLock)
+	return kernel.Update(m, &key, &now, ebpf.UpdateExist|ebpf.UpdateLock)
 }
 
 // taken lets it be when the data path was faster.

@@ -51,7 +51,7 @@ func (l *living) write(o *kernel.Objects) error {
 		putAll("dependent counts", o.DependentCount, l.dependentCount), putAll("port bits", o.PortBits, l.bits),
 	)
 	for i := range l.held {
-		err = errors.Join(err, o.HoldDowns.Put(nil, &l.held[i]))
+		err = errors.Join(err, kernel.Put(o.HoldDowns, nil, &l.held[i]))
 	}
 	return err
 }
@@ -69,7 +69,7 @@ func putAll[K comparable, V any](what string, m *ebpf.Map, values map[K]V) error
 		if len(keys) == 0 {
 			return nil
 		}
-		if _, err := m.BatchUpdate(keys, list, nil); err != nil {
+		if err := kernel.PutAll(m, keys, list); err != nil {
 			return fmt.Errorf("carrying %s over: %w", what, err)
 		}
 		keys, list = keys[:0], list[:0]

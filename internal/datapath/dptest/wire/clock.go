@@ -104,28 +104,7 @@ var started = func() time.Duration {
 func askForTime(spec *ebpf.CollectionSpec, function asm.Instructions) *ebpf.MapSpec {
 	u64 := &btf.Int{Name: "unsigned long", Size: 8}
 	declared := &btf.Func{Name: "test_now", Type: &btf.FuncProto{Return: u64}, Linkage: btf.StaticFunc}
-	for _, p := range spec.Programs {
-		calls := false
-		for i := range p.Instructions {
-			if ins := &p.Instructions[i]; ins.IsBuiltinCall() && ins.Constant == int64(asm.FnKtimeGetCoarseNs) {
-				call := asm.Call.Label(declared.Name)
-				call.Metadata = ins.Metadata
-				*ins, calls = call.WithReference(declared.Name), true
-			}
-		}
-		if !calls {
-			continue
-		}
-		mine := append(asm.Instructions(nil), function...)
-		for i := range mine {
-			if mine[i].IsLoadFromMap() {
-				mine[i].Src = asm.PseudoMapValue
-				mine[i] = mine[i].WithReference(clockTable)
-			}
-		}
-		mine[0] = btf.WithFuncMetadata(mine[0].WithSymbol(declared.Name), declared).WithSource(p.Instructions[0].Source())
-		p.Instructions = append(p.Instructions, mine...)
-	}
+	callInstead(spec, asm.FnKtimeGetCoarseNs, declared, clockTable, function)
 	m := clockSpec()
 	spec.Maps[clockTable] = m
 	return m
