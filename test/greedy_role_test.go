@@ -32,6 +32,7 @@ var greeds = map[string]func(args []string, count int) error{
 	"watchers":    keepWatching,   // SOCKET COUNT: so many want to watch events
 	"clients":     keepClients,    // ADDRESS COUNT: so many idle connections to a port proxy
 	"sources":     sendMadeUp,     // OWN-MAC MAC COUNT: datagrams to a UDP proxy, from so many sources
+	"hasty":       keepHasty,      // ADDRESS COUNT: connects to a port proxy and closes, by so many threads
 	"flows":       sendFlows,      // OWN-MAC MAC COUNT: datagrams from so many ports, without pause
 	"answers":     answerAlways,   // ADDRESS PATH COUNT: an echo by TCP and UDP, and at a socket
 }

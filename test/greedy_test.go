@@ -43,7 +43,7 @@ func greedOf(t *testing.T) greed {
 }
 
 // All that is greedy at once: another user's connections to the API, watchers of events, idle
-// connections to a port proxy, datagrams with made-up sources to another, and one endpoint that
+// connections to a port proxy, others that come and go, datagrams with made-up sources to another, and one endpoint that
 // floods the session table. They take all of the processors. The daemon goes on: status, names
 // and changes, in little memory, and no later than a program that does nothing but answer.
 func TestGreedyClientsTogether(t *testing.T) {
@@ -99,6 +99,7 @@ func (h *host) beGreedy(g greed) {
 	h.role(h.Host, nobody, "connections", socket, g.api)
 	h.role(h.Host, 0, "watchers", socket, g.watchers)
 	h.role(h.Remote, 0, "clients", lab.HostAddress+":9090", g.proxy)
+	h.role(h.Remote, 0, "hasty", lab.HostAddress+":9090", 2)
 	h.role(h.Remote, 0, "sources", link(h.Remote, lab.RemoteLink), link(h.Host, lab.HostLink), g.datagrams)
 	h.role(h.inside, 0, "flows", c1.MAC, link(h.Host, "hn-web"), g.flows)
 }

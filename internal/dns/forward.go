@@ -124,6 +124,7 @@ func (f *forwarder) exchange(ctx context.Context, network string, q *query, reso
 	send, receive := sendDatagram, receiveDatagram
 	if network == "tcp" {
 		send, receive = sendStream, receiveStream
+		resetAtEnd(conn)
 	}
 	sent, id := outgoing(q)
 	if err := send(conn, sent); err != nil {
@@ -138,6 +139,15 @@ func (f *forwarder) exchange(ctx context.Context, network string, q *query, reso
 			setID(raw, q.header.Id)
 			return raw, nil
 		}
+	}
+}
+
+// resetAtEnd has a connection end by a reset: there is nothing more to say once the answer is
+// here, and a port that waits (TIME-WAIT) for each question would leave the host none for
+// that resolver, if an endpoint asks without pause.
+func resetAtEnd(conn net.Conn) {
+	if c, is := conn.(*net.TCPConn); is {
+		_ = c.SetLinger(0) // else it ends as others do
 	}
 }
 

@@ -9,6 +9,8 @@ import (
 	"time"
 
 	"github.com/miekg/dns"
+
+	"github.com/hostnat/hostnat/internal/tokens"
 )
 
 const (
@@ -25,6 +27,9 @@ const (
 	acceptAgain = 50 * time.Millisecond
 )
 
+// clientOpens is how many connections a client opens: one is enough for all its queries.
+var clientOpens = tokens.Rate{PerSecond: 1000, Burst: 2000}
+
 // listener serves one network at one link.
 type listener struct {
 	sockets     *sockets
@@ -34,9 +39,10 @@ type listener struct {
 	forward     *forwarder
 	queries     *limiter[netip.Addr]
 	connections *limiter[netip.Addr]
-	files       *limiter[*listener] // of all networks
-	refused     atomic.Uint64       // queries and connections for which there was no place
-	refusedAt   atomic.Int64        // when the last was, Unix seconds
+	opened      tokens.Each[netip.Addr] // connections; serveTCP's alone
+	files       *limiter[*listener]     // of all networks
+	refused     atomic.Uint64           // queries and connections for which there was no place
+	refusedAt   atomic.Int64            // when the last was, Unix seconds
 
 	ctx     context.Context
 	stop    context.CancelFunc

@@ -26,9 +26,13 @@ func (l *listener) serveTCP() {
 			conn.Close()
 			continue
 		}
-		held := l.enter(l.connections, client.Addr(), func() { conn.Close() })
+		var held *held
+		if l.opened.Of(client.Addr()).Take(clientOpens, time.Now()) {
+			held = l.enter(l.connections, client.Addr(), func() { conn.Close() })
+		}
 		if held == nil {
 			l.refuse()
+			resetAtEnd(conn)
 			conn.Close()
 			continue
 		}

@@ -213,8 +213,8 @@ func (e *Engine) Problems() []string {
 	for _, id := range slices.Sorted(maps.Keys(e.rules)) {
 		s := &e.rules[id].stats
 		if n := s.refused.Load(); n > 0 && time.Since(time.Unix(s.refusedAt.Load(), 0)) < refusedLately {
-			list = append(list, fmt.Sprintf("port proxy %d has refused %d clients and ended %d silent ones: one client may have %d connections, one proxy %d; 'hostnat proxy list' has the figures, and raising LimitNOFILE of the service the limits",
-				id, n, s.gaveWay.Load(), e.places.ofClient/filesOfConn, e.places.ofRule/filesOfConn))
+			list = append(list, fmt.Sprintf("port proxy %d has refused %d clients and ended %d silent ones: one client may have %d connections, one proxy %d, and a client may open %.0f a second while others wait; 'hostnat proxy list' has the figures, and raising LimitNOFILE of the service the limits of connections",
+				id, n, s.gaveWay.Load(), e.places.ofClient/filesOfConn, e.places.ofRule/filesOfConn, clientOpens.PerSecond))
 		}
 	}
 	return list

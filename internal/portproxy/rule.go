@@ -15,6 +15,8 @@ type rule struct {
 	chooser Chooser // nil: there is one target
 	names   *names
 	stats   stats
+	accepts accepts
+	ports   sourcePorts
 	loops   atomic.Pointer[error] // what is relayed would come back
 
 	listening map[socketKey]*socket // guarded by Engine.mu

@@ -49,18 +49,23 @@ func addrPort(s unix.Sockaddr) netip.AddrPort {
 }
 
 // tcpSocket makes a socket for a connection to an address, by way of a link if
-// one is given. See side.promptly and keepAlive: those are for later.
+// one is given. See side.promptly and keepAlive: those are for later. Its port may be
+// bound again once the connection is over (sourcePorts).
 func tcpSocket(to netip.Addr, device string) (int, error) {
 	fd, err := unix.Socket(family(to), unix.SOCK_STREAM|unix.SOCK_NONBLOCK|unix.SOCK_CLOEXEC, 0)
 	if err != nil {
 		return -1, fmt.Errorf("make a socket: %w", err)
 	}
-	if device != "" {
+	err = setOption(fd, unix.SOL_SOCKET, unix.SO_REUSEADDR, 1)
+	if err == nil && device != "" {
 		unpaced(fd)
-		if err := unix.BindToDevice(fd, device); err != nil {
-			unix.Close(fd)
-			return -1, fmt.Errorf("use link %s: %w", device, err)
+		if err = unix.BindToDevice(fd, device); err != nil {
+			err = fmt.Errorf("use link %s: %w", device, err)
 		}
+	}
+	if err != nil {
+		unix.Close(fd)
+		return -1, err
 	}
 	return fd, nil
 }

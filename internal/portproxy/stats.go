@@ -10,7 +10,7 @@ import (
 type stats struct {
 	now, total atomic.Uint64 // connections, or UDP sessions
 	in, out    atomic.Uint64 // bytes: from clients, to clients
-	refused    atomic.Uint64 // connections and UDP clients for which there was no place
+	refused    atomic.Uint64 // connections and UDP clients for which there was no place, and connections that came too fast
 	gaveWay    atomic.Uint64 // those that were ended for others
 	refusedAt  atomic.Int64  // when the last was, Unix seconds
 

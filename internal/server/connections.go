@@ -40,28 +40,11 @@ func LimitsFor(files int) Limits {
 type connections struct {
 	limits Limits
 
-	mu       sync.Mutex
-	open     map[*connection]struct{}
-	watchers map[*watcher]struct{}
-	users    map[uint32]*asking // who are not trusted, and came lately
-	counts   api.Clients        // but for those that are open now
-}
-
-// asking is how much a user who is not trusted has asked for lately.
-type asking struct{ opened, delivered tokens.Bucket }
-
-// manyUsers is how many are remembered; then all begin anew.
-const manyUsers = 1000
-
-// user returns what is known of one. The caller holds mu.
-func (cs *connections) user(uid uint32) *asking {
-	if len(cs.users) > manyUsers {
-		clear(cs.users)
-	}
-	if cs.users[uid] == nil {
-		cs.users[uid] = new(asking)
-	}
-	return cs.users[uid]
+	mu                sync.Mutex
+	open              map[*connection]struct{}
+	watchers          map[*watcher]struct{}
+	opened, delivered tokens.Each[uint32] // by users who are not trusted, lately
+	counts            api.Clients         // but for those that are open now
 }
 
 // connection is one of a client. idleSince is zero while a request is answered.
@@ -74,7 +57,7 @@ type connection struct {
 }
 
 func newConnections(limits Limits) *connections {
-	return &connections{limits: limits, open: make(map[*connection]struct{}), watchers: make(map[*watcher]struct{}), users: make(map[uint32]*asking)}
+	return &connections{limits: limits, open: make(map[*connection]struct{}), watchers: make(map[*watcher]struct{})}
 }
 
 // Read reads what the client sends. Of a user who sends more than others may it comes later,
@@ -91,16 +74,16 @@ func (c *connection) Read(b []byte) (int, error) {
 func (cs *connections) delay(uid uint32, now time.Time) time.Duration {
 	cs.mu.Lock()
 	defer cs.mu.Unlock()
-	return cs.user(uid).delivered.Reserve(cs.limits.Delivered, now)
+	return cs.delivered.Of(uid).Reserve(cs.limits.Delivered, now)
 }
 
-// admit takes a new connection in, unless its user opens more than others may. If there are as many as may be, the one that has
-// been idle for longest gives way, among those that count against the same
-// limit. It is false if none is idle.
+// admit takes a new connection in, unless its user opens more than others may. If
+// there are as many as may be, the one that has been idle for longest gives way, among
+// those that count against the same limit. It is false if none is idle.
 func (cs *connections) admit(c *connection, now time.Time) bool {
 	cs.mu.Lock()
 	defer cs.mu.Unlock()
-	if !c.trusted && !cs.user(c.peer.uid).opened.Take(cs.limits.Opened, now) {
+	if !c.trusted && !cs.opened.Of(c.peer.uid).Take(cs.limits.Opened, now) {
 		cs.counts.RefusedConnections++
 		return false
 	}

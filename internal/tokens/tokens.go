@@ -42,3 +42,23 @@ func (b *Bucket) Reserve(r Rate, now time.Time) time.Duration {
 	b.tokens--
 	return max(0, time.Duration(-b.tokens/r.PerSecond*float64(time.Second)))
 }
+
+// Each has a bucket for each of many, such as clients. The zero Each is empty.
+type Each[K comparable] struct{ buckets map[K]*Bucket }
+
+// most is how many are remembered; then all begin anew, so that who uses many
+// names takes no memory.
+const most = 4096
+
+// Of returns the bucket of one.
+func (e *Each[K]) Of(k K) *Bucket {
+	b := e.buckets[k]
+	if b == nil {
+		if e.buckets == nil || len(e.buckets) >= most {
+			e.buckets = make(map[K]*Bucket)
+		}
+		b = new(Bucket)
+		e.buckets[k] = b
+	}
+	return b
+}

@@ -35,3 +35,17 @@ func TestBucket(t *testing.T) {
 	now = now.Add(100 * time.Millisecond)
 	take(true, false)
 }
+
+// Each one has a bucket of its own, and what is remembered is bounded.
+func TestEach(t *testing.T) {
+	var e Each[int]
+	rate, now := Rate{PerSecond: 1, Burst: 1}, time.Unix(1000, 0)
+	for i := range 3 * most {
+		if !e.Of(i).Take(rate, now) || e.Of(i).Take(rate, now) {
+			t.Fatalf("%d has not one token", i)
+		}
+	}
+	if len(e.buckets) > most {
+		t.Errorf("%d buckets", len(e.buckets))
+	}
+}
