@@ -48,6 +48,7 @@ func documented() map[string]document {
 			apart: map[string]string{
 				"make demo    # shows it all, in network namespaces of its own": byCI,
 				"make deb": byPackage,
+				firstPort:  "TestFirstPort runs these on a fresh Debian",
 				"make install            # PREFIX=/usr/local, DESTDIR for packages": byPackage,
 			},
 		},

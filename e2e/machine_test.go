@@ -19,16 +19,17 @@ import (
 	"github.com/hostnat/hostnat/dev/lab"
 )
 
-// machine is systemd at work on a copy of this machine's files, in the network
-// namespace of a lab's host.
+// machine is systemd at work on a copy of a Debian's files, in the network namespace
+// of a lab's host.
 type machine struct {
 	t    *testing.T
 	init string // process id, as seen from here
 }
 
-func startMachine(t *testing.T, n *lab.Namespace) *machine {
+// startMachine boots the Debian in a folder: "/" is this machine's.
+func startMachine(t *testing.T, n *lab.Namespace, debian string) *machine {
 	t.Helper()
-	need(t, "/lib/systemd/systemd")
+	need(t, filepath.Join(debian, "lib/systemd/systemd"))
 	groups := "/sys/fs/cgroup"
 	if _, err := os.Stat(groups + "/unified"); err == nil {
 		groups += "/unified"
@@ -43,7 +44,7 @@ func startMachine(t *testing.T, n *lab.Namespace) *machine {
 		t.Fatal(err)
 	}
 	p := launch(t, n, "machine", "sh", "-c", `echo $$ >"$0/cgroup.procs"; exec unshare --mount --pid --fork --kill-child --cgroup --uts --ipc "$@"`,
-		cgroup, script, t.TempDir())
+		cgroup, script, t.TempDir(), debian)
 	m := &machine{t: t}
 	t.Cleanup(func() {
 		if t.Failed() && m.init != "" {
@@ -100,6 +101,19 @@ func (m *machine) sh(line string) string {
 	return strings.TrimSpace(string(out))
 }
 
+// upload copies a file onto the machine.
+func (m *machine) upload(from, to string) {
+	m.t.Helper()
+	content, err := os.Open(from)
+	if err != nil {
+		m.t.Fatal(err)
+	}
+	defer content.Close()
+	cat := m.command("sh", "-c", `mkdir -p "$(dirname "$0")" && cat >"$0"`, to)
+	cat.Stdin = content
+	output(m.t, cat)
+}
+
 // buildPackage builds the Debian package with the program under test.
 func buildPackage(t *testing.T) string {
 	t.Helper()
@@ -140,15 +154,9 @@ func TestPackage(t *testing.T) {
 	t.Parallel()
 	lab.RequireRoot(t)
 	topology := lab.StartTopology(t, 0)
-	m := startMachine(t, topology.Host)
+	m := startMachine(t, topology.Host, "/")
 	before := m.traces()
-	deb, err := os.ReadFile(buildPackage(t))
-	if err != nil {
-		t.Fatal(err)
-	}
-	upload := m.command("sh", "-c", "cat >/tmp/hostnat.deb")
-	upload.Stdin = strings.NewReader(string(deb))
-	output(t, upload)
+	m.upload(buildPackage(t), "/tmp/hostnat.deb")
 
 	m.sh("dpkg -i /tmp/hostnat.deb")
 	if got := m.sh("systemctl is-active hostnat; systemctl is-enabled hostnat; getent group hostnat | cut -d: -f1"); got != "active\nenabled\nhostnat" {

@@ -1,5 +1,5 @@
 #!/bin/sh
-# Unpacks Debian 13 with Podman into .tools/trixie: the Podman of Debian 12 knows no
+# Unpacks Debian 13 with Podman, Docker and systemd into .tools/trixie: the Podman of Debian 12 knows no
 # network plugins. Does nothing if it is there. Needs root and debootstrap.
 set -eu
 root=$(dirname "$0")/../.tools/trixie
@@ -7,7 +7,7 @@ root=$(dirname "$0")/../.tools/trixie
 rm -rf "$root"
 mkdir -p "$(dirname "$root")"
 log=$(mktemp)
-if ! debootstrap --variant=minbase --include=podman,netavark,runc,conmon,nftables,busybox-static trixie "$root" \
+if ! debootstrap --variant=minbase --include=podman,netavark,runc,conmon,nftables,busybox-static,systemd,dbus,docker.io,docker-cli,iproute2,man-db trixie "$root" \
 	${DEBIAN_MIRROR:+"$DEBIAN_MIRROR"} >"$log" 2>&1; then
 	cat "$log" >&2
 	exit 1

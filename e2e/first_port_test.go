@@ -1,0 +1,55 @@
+//go:build e2e
+
+package e2e
+
+import (
+	"runtime"
+	"slices"
+	"testing"
+
+	"github.com/hostnat/hostnat/dev/documents"
+	"github.com/hostnat/hostnat/dev/lab"
+)
+
+// firstPort is the first line of README's way from a package to a published port.
+const firstPort = "apt install ./bin/hostnat_*.deb"
+
+// TestFirstPort types README's commands from a package to a container's port that another
+// machine reaches, as they stand there, on a fresh Debian with Docker and systemd. There
+// are five at most.
+func TestFirstPort(t *testing.T) {
+	t.Parallel()
+	lab.RequireRoot(t)
+	need(t, "curl")
+	blocks, err := documents.Read("../README.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	i := slices.IndexFunc(blocks, func(b documents.Block) bool { return b.First() == firstPort })
+	if i < 0 {
+		t.Fatalf("README has no block that begins with %q", firstPort)
+	}
+	commands := blocks[i].Commands
+	if len(commands) > 5 {
+		t.Errorf("README needs %d commands", len(commands))
+	}
+	const page = "container"
+	top := lab.StartTopology(t, 0)
+	m := startMachine(t, top.Host, trixie(t))
+	m.upload(buildPackage(t), "/root/bin/hostnat_1.0_"+runtime.GOARCH+".deb")
+	// Docker, as its package has it, with an image: there is no registry here. No
+	// overlay over an overlay.
+	m.sh("for d in /var/lib/docker /var/lib/containerd; do mkdir -p $d; mount -t tmpfs tmpfs $d; done; systemctl start docker")
+	m.sh("mkdir -p /tmp/image/bin /tmp/image/www; cp /bin/busybox /tmp/image/bin/; echo " + page + " >/tmp/image/www/index.html")
+	m.sh(`tar -C /tmp/image -c . | docker import --change 'CMD ["/bin/busybox", "httpd", "-f", "-h", "/www", "-p", "80"]' - nginx`)
+	for _, c := range commands {
+		cmd := m.command("bash", "-ec", "cd /root; "+c.Text)
+		if c.Prompt == "other" {
+			cmd = top.Remote.Command(t.Context(), "sh", "-c", c.Text+" --silent --show-error --max-time 10")
+		}
+		got := output(t, cmd)
+		if c.Prompt == "other" && got != page+"\n" {
+			t.Errorf("another machine gets %q", got)
+		}
+	}
+}
