@@ -72,6 +72,10 @@ generate-check: compiler ## fail if that gives anything but what is there
 		{ echo "$$file is not what bpf/ gives with clang $(CLANG_VERSION): run make generate and commit the result" >&2; exit 1; }; \
 	done
 
+.PHONY: web-vendor
+web-vendor: ## make the modules of others that the web page uses again (needs npm)
+	scripts/web-vendor.sh
+
 .PHONY: compiler
 compiler:
 	@have=$$($(CLANG) -dumpversion 2>/dev/null); \

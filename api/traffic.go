@@ -32,6 +32,9 @@ type Traffic struct {
 	Endpoints    []TrafficEndpoint `json:"endpoints"` // the first ones that match
 	Active       []TrafficSession  `json:"active"`    // sessions that have sent lately, the first ones that match
 
+	Networks  []TrafficNetwork  `json:"networks"`  // all, in no order
+	Externals []TrafficExternal `json:"externals"` // external addresses that something goes by, in no order
+
 	MatchingEndpoints int `json:"matchingEndpoints"` // how many match
 	MatchingSessions  int `json:"matchingSessions"`
 }
@@ -53,6 +56,22 @@ type TrafficEndpoint struct {
 	Sessions    uint64     `json:"sessions"`
 	Opened      uint64     `json:"opened"` // sessions, in Traffic.Milliseconds
 	Rate        Rate       `json:"rate"`
+}
+
+// TrafficNetwork is the sum of what the endpoints of a network have.
+type TrafficNetwork struct {
+	Network     string `json:"network"`
+	Compartment string `json:"compartment"`
+	Sessions    uint64 `json:"sessions"`
+	Opened      uint64 `json:"opened"` // sessions, in Traffic.Milliseconds
+	Rate        Rate   `json:"rate"`
+}
+
+// TrafficExternal is what goes by an external address of a NAT.
+type TrafficExternal struct {
+	NAT     string     `json:"nat"`
+	Address netip.Addr `json:"address"`
+	Rate    Rate       `json:"rate"`
 }
 
 // TrafficSession is a session and how fast it is.

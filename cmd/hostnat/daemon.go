@@ -28,8 +28,26 @@ func daemonCommand(a *app) *cobra.Command {
 	cmd.Flags().BoolVar(&options.Discard, "discard-sessions", false, "end the sessions of an earlier version if they cannot be carried over")
 	cmd.Flags().TextVar(&options.HostNames, "host-names", options.HostNames, "which names the host's programs find where systemd-resolved runs, `internal|all|off`; all: in the networks' own domains, too")
 	cmd.Flags().TextVar(&options.Readers, "read", options.Readers, "who may read more than the status, `group|all`; group: root and the members of the group hostnat")
+	cmd.Flags().StringVar(&options.Web, "web", "", "serve a web page at this `ADDRESS:PORT`, such as 127.0.0.1:8642; hostnat web prints its URL")
+	cmd.Flags().BoolVar(&options.WebRemote, "web-remote", false, "the web page may be at other addresses than loopback ones; what it shows, and its token, then travel unencrypted")
 	cmd.Flags().StringVar(&options.ResolvConf, "resolv-conf", "/etc/resolv.conf", "where the resolvers are named that endpoints' queries go to")
 	return cmd
+}
+
+func webCommand(a *app) *cobra.Command {
+	return &cobra.Command{
+		Use: "web", Short: "Print the URL of the daemon's web page, with the token that it needs", Args: positional(),
+		Long: "Print the URL of the daemon's web page, with the token that it needs: open it in a browser of this\n" +
+			"host, or elsewhere through ssh -L 8642:127.0.0.1:8642. The daemon serves it if it is started with\n" +
+			"--web 127.0.0.1:8642. Who has the URL may see what root may, and end sessions.",
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			w, err := a.client().Web(cmd.Context())
+			if err != nil {
+				return err
+			}
+			return printLine(a, w, "%s", w.URL)
+		},
+	}
 }
 
 const (

@@ -39,7 +39,9 @@ type Options struct {
 	Version    string // what the daemon calls itself
 	HostNames  HostNames
 	Readers    server.Readers
-	Discard    bool // sessions of an earlier version that cannot be carried over end
+	Web        string // where the web page is served, ADDRESS:PORT; empty: nowhere
+	WebRemote  bool   // that may be another address than a loopback one
+	Discard    bool   // sessions of an earlier version that cannot be carried over end
 	Log        *slog.Logger
 }
 
@@ -110,9 +112,13 @@ func Run(ctx context.Context, o Options) error {
 	// a processor of the machine, it must not keep one of Go's from the others.
 	runtime.GOMAXPROCS(runtime.GOMAXPROCS(0) + relays.Threads())
 	files := &fragments{dir: o.ConfDir, log: o.Log, again: again}
+	page, err := newWebPage(o)
+	if err != nil {
+		return err
+	}
 	c, err := control.New(control.Options{
 		Store: s, Kernel: k, Leases: leases, Relays: relays, Servers: beside,
-		Log: o.Log, Version: o.Version, Resolvers: beside.dns.Resolvers, Problems: append(beside.problems(), relays.Problems, guard.Problems, files.Problems),
+		Log: o.Log, Version: o.Version, Resolvers: beside.dns.Resolvers, Problems: append(beside.problems(), relays.Problems, guard.Problems, files.Problems, page.Problems),
 	})
 	if err != nil {
 		return err
@@ -127,7 +133,7 @@ func Run(ctx context.Context, o Options) error {
 	}
 	files.apply = c.ApplyFiles
 	files.Apply(ctx)
-	return runTasks(ctx, o, k, c, beside, leases, relays, guard, files, listener)
+	return runTasks(ctx, o, k, c, beside, leases, relays, guard, files, page, listener)
 }
 
 // hold takes what one daemon alone may have, the host and the state directory:
@@ -148,7 +154,7 @@ func hold(ctx context.Context, o Options) (*store.Store, func(), error) {
 	return s, func() { s.Close(); claim.Release() }, nil
 }
 
-func runTasks(ctx context.Context, o Options, k *reconcile.Kernel, c *control.Control, beside *servers, leases *dhcp.Leases, relays *portproxy.Engine, guard *whereis.Guard, fragments *fragments, listener *socket) error {
+func runTasks(ctx context.Context, o Options, k *reconcile.Kernel, c *control.Control, beside *servers, leases *dhcp.Leases, relays *portproxy.Engine, guard *whereis.Guard, fragments *fragments, page *webPage, listener *socket) error {
 	ctx, stop := context.WithCancel(ctx)
 	defer stop()
 	files, err := budget.FilesOfProcess()
@@ -171,6 +177,7 @@ func runTasks(ctx context.Context, o Options, k *reconcile.Kernel, c *control.Co
 		{"names for the host", beside.names.Run},
 		{"Docker", beside.docker.Run},
 		{"systemd", func(ctx context.Context) error { return keepSupervisor(ctx, o.socketPath(), o.Log) }},
+		{"web page", func(ctx context.Context) error { return page.run(ctx, srv) }},
 		{"leases", func(ctx context.Context) error { return followLeases(ctx, c, leases.Watch(), o.Log) }},
 	}
 	group, ctx := errgroup.WithContext(ctx)

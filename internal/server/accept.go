@@ -15,6 +15,7 @@ import (
 type limited struct {
 	net.Listener
 	connections *connections
+	peerOf      func(net.Conn) (peer, error)
 }
 
 // Accept waits for the next connection that may be.
@@ -24,7 +25,7 @@ func (l limited) Accept() (net.Conn, error) {
 		if err != nil {
 			return nil, err
 		}
-		p, err := peerOf(conn)
+		p, err := l.peerOf(conn)
 		if err != nil { // gone already
 			_ = conn.Close()
 			continue

@@ -29,7 +29,7 @@ func serveEvents(s *Server, w http.ResponseWriter, r *http.Request) error {
 		return err
 	}
 	p, _ := r.Context().Value(peerKey{}).(peer)
-	done, ok := s.connections.watch(watcher{uid: p.uid, trusted: p.trusted()})
+	done, ok := s.connections.watch(watcher{uid: p.uid, trusted: p.trusted() && !p.web})
 	if !ok {
 		return model.Errorf(model.Unavailable, "the daemon has as many streams of events as it takes").WithHint("end some, or try again later")
 	}

@@ -65,7 +65,7 @@ var schemaTypes = map[string]any{
 	"ConfigurationFile": api.ConfigurationFile{}, "ApplySpec": api.ApplySpec{}, "Applied": api.Applied{}, "ConfigurationChange": api.ConfigurationChange{},
 	"FieldChange": api.FieldChange{}, "ExportedConfiguration": api.ExportedConfiguration{},
 	"Port": api.Port{}, "EndedSessions": api.EndedSessions{}, "History": api.History{}, "Failure": api.Failure{}, "Drop": api.Drop{}, "EndedSession": api.EndedSession{},
-	"Traffic": api.Traffic{}, "Rate": api.Rate{}, "TrafficDrop": api.TrafficDrop{}, "TrafficEndpoint": api.TrafficEndpoint{}, "TrafficSession": api.TrafficSession{},
+	"Web": api.Web{}, "Traffic": api.Traffic{}, "Rate": api.Rate{}, "TrafficDrop": api.TrafficDrop{}, "TrafficNetwork": api.TrafficNetwork{}, "TrafficExternal": api.TrafficExternal{}, "TrafficEndpoint": api.TrafficEndpoint{}, "TrafficSession": api.TrafficSession{},
 	"Clients": api.Clients{}, "Binding": api.Binding{}, "Session": api.Session{}, "Event": api.Event{},
 	"CapturedPacket": api.CapturedPacket{}, "PacketSide": api.PacketSide{}, "PacketSession": api.PacketSession{},
 }

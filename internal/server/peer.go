@@ -26,6 +26,9 @@ type peer struct {
 	uid    uint32
 	pid    int32
 	groups []uint32 // effective group first, then the supplementary ones
+
+	web   bool // it came by TCP: nothing but a token says what it may
+	token bool // it has shown that
 }
 
 type peerKey struct{}
@@ -88,13 +91,24 @@ func trusted(r *http.Request) bool {
 	return ok && p.trusted()
 }
 
-func (p peer) trusted() bool { return p.uid == 0 || p.inGroup(Group) }
+func (p peer) trusted() bool {
+	if p.web {
+		return p.token
+	}
+	return p.uid == 0 || p.inGroup(Group)
+}
 
 // String says who it is, for events.
 func (p peer) String() string {
 	name := "uid " + strconv.FormatUint(uint64(p.uid), 10)
-	if p.uid == 0 {
+	switch {
+	case p.uid == 0:
 		name = "root"
+	case p.uid == unknownUser:
+		name = "another machine"
+	}
+	if p.web {
+		return name + " (web page)"
 	}
 	return name + " (pid " + strconv.FormatInt(int64(p.pid), 10) + ")"
 }

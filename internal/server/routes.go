@@ -5,7 +5,7 @@ import "slices"
 // routes lists every operation there is.
 func routes() []route {
 	return slices.Concat(statusRoutes(), doctorRoutes(), natRoutes(), addressRoutes(), networkRoutes(), endpointRoutes(),
-		leaseRoutes(), reservationRoutes(), poolRoutes(), mappingRoutes(), proxyRoutes(), configurationRoutes(), sessionRoutes(), portRoutes(), explainRoutes(), historyRoutes(), trafficRoutes(), metricsRoutes(), eventRoutes(), captureRoutes())
+		leaseRoutes(), reservationRoutes(), poolRoutes(), mappingRoutes(), proxyRoutes(), configurationRoutes(), sessionRoutes(), portRoutes(), explainRoutes(), historyRoutes(), trafficRoutes(), metricsRoutes(), webRoutes(), eventRoutes(), captureRoutes())
 }
 
 // each converts a list.

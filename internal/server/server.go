@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"sync/atomic"
 	"time"
 
 	"github.com/hostnat/hostnat/internal/model"
@@ -29,7 +30,8 @@ type Server struct {
 	readers     Readers
 	connections *connections
 	mux         *http.ServeMux
-	waits       error // the refusal of what needs a configuration; nil: there is one
+	waits       error                  // the refusal of what needs a configuration; nil: there is one
+	page        atomic.Pointer[string] // the web page's URL, with its token; nil: there is none
 	// stopping ends streams, which would otherwise outlast a graceful stop.
 	stopping context.Context
 	stop     context.CancelFunc
@@ -82,8 +84,12 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) { s.mux.Serve
 // Serve answers on l until ctx ends, lets running operations finish and then
 // returns nil. It closes l.
 func (s *Server) Serve(ctx context.Context, l net.Listener) error {
+	return s.serve(ctx, limited{l, s.connections, peerOf}, s)
+}
+
+func (s *Server) serve(ctx context.Context, l limited, handler http.Handler) error {
 	h := &http.Server{
-		Handler:           s,
+		Handler:           handler,
 		ConnContext:       withPeer,
 		ConnState:         s.connections.changed,
 		ReadHeaderTimeout: requestTime,
@@ -92,7 +98,7 @@ func (s *Server) Serve(ctx context.Context, l net.Listener) error {
 		ErrorLog:          slog.NewLogLogger(s.log.Handler(), slog.LevelDebug),
 	}
 	failed := make(chan error, 1)
-	go func() { failed <- h.Serve(limited{l, s.connections}) }()
+	go func() { failed <- h.Serve(l) }()
 	select {
 	case err := <-failed:
 		return err

@@ -51,6 +51,12 @@ func trafficOf(t traffic.Top) api.Traffic {
 		Active: each(t.Active, func(s traffic.Session) api.TrafficSession {
 			return api.TrafficSession{Session: sessionOf(s.Session), Rate: api.Rate(s.Rate)}
 		}),
+		Networks: each(t.Networks, func(n traffic.Network) api.TrafficNetwork {
+			return api.TrafficNetwork{Network: n.Name, Compartment: n.Compartment, Sessions: n.Sessions, Opened: n.Opened, Rate: api.Rate(n.Rate)}
+		}),
+		Externals: each(t.Externals, func(e traffic.External) api.TrafficExternal {
+			return api.TrafficExternal{NAT: e.NAT, Address: e.Address, Rate: api.Rate(e.Rate)}
+		}),
 		MatchingEndpoints: t.MatchingEndpoints, MatchingSessions: t.MatchingSessions,
 	}
 }

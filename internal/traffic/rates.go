@@ -22,6 +22,8 @@ type Rates struct {
 	Total      Rate
 	Drops      []Drop     // the latest first
 	Endpoints  []Endpoint // of the sessions' inside addresses
+	Networks   []Network  // in no order
+	Externals  []External // likewise, those that something goes by
 	Active     []Session  // that have sent lately
 }
 
@@ -43,6 +45,22 @@ type Endpoint struct {
 	Rate        Rate
 }
 
+// Network is the sum of what the endpoints of one have.
+type Network struct {
+	Name        string
+	Compartment string
+	Sessions    uint64 // in the table
+	Opened      uint64 // in the time that Rates is over
+	Rate        Rate
+}
+
+// External is what goes by one external address of a NAT.
+type External struct {
+	NAT     string
+	Address netip.Addr
+	Rate    Rate
+}
+
 // Session is a session and how fast it is.
 type Session struct {
 	model.Session
@@ -56,6 +74,7 @@ func Between(before, now Reading) Rates {
 		r.Over = now.At.Sub(before.At)
 	}
 	list := newEndpointList(now.Holders)
+	outside := externalList{index: make(map[externalKey]int)}
 	former := make(map[sessionKey]counters, len(before.Active))
 	for i := range before.Active {
 		former[keyOf(&before.Active[i])] = countersOf(&before.Active[i])
@@ -72,11 +91,13 @@ func Between(before, now Reading) Rates {
 				r.Unmeasured++
 			}
 			r.Opened += list.add(s, moved, opened)
+			outside.add(s, moved)
 			total = total.plus(moved)
 		}
 		r.Active = append(r.Active, Session{Session: *s, Rate: moved.over(r.Over)})
 	}
-	r.Total, r.Endpoints = total.over(r.Over), list.rates(r.Over)
+	r.Total, r.Networks, r.Externals = total.over(r.Over), list.networks(r.Over), outside.rates(r.Over)
+	r.Endpoints = list.rates(r.Over)
 	return r
 }
 

@@ -2,6 +2,7 @@ package traffic_test
 
 import (
 	"net/netip"
+	"slices"
 	"testing"
 	"time"
 
@@ -66,6 +67,8 @@ func TestBetween(t *testing.T) {
 			endpoint("c1", "172.16.1.2", 6, 1, 13), endpoint("c2", "172.16.1.3", 4, 1, 4),
 			endpoint("", "172.16.1.9", 1, 1, 1), endpoint("", "172.16.1.8", 1, 0, 0),
 		},
+		Networks:  []traffic.Network{{Name: "web", Compartment: "default", Sessions: 12, Opened: 3, Rate: rate(18)}},
+		Externals: []traffic.External{{NAT: "default", Address: netip.MustParseAddr("203.0.113.1"), Rate: rate(18)}},
 		Active: []traffic.Session{
 			{now.Active[0], rate(10)}, {now.Active[1], rate(0)}, {now.Active[2], rate(3)},
 			{now.Active[3], rate(4)}, {now.Active[4], rate(0)}, {now.Active[5], rate(1)},
@@ -86,9 +89,39 @@ func TestFirstReading(t *testing.T) {
 	want := traffic.Rates{
 		At: start, Sessions: 1, Drops: []traffic.Drop{{"ttl", 4, 0}},
 		Endpoints: []traffic.Endpoint{{Name: "c1", Network: "web", Compartment: "default", Address: netip.MustParseAddr("172.16.1.2"), Sessions: 1}},
+		Networks:  []traffic.Network{{Name: "web", Compartment: "default", Sessions: 1}},
 		Active:    []traffic.Session{{Session: session("c1", "172.16.1.2:4000", 80, lastYear, 100)}},
 	}
 	if diff := cmp.Diff(want, got, compare); diff != "" {
 		t.Errorf("(-want +got):\n%s", diff)
+	}
+}
+
+// Networks and external addresses are summed each for itself; what has not sent is in no address.
+func TestSums(t *testing.T) {
+	t.Parallel()
+	of := func(network, nat, external, internal string) model.Session {
+		s := session("", internal, 80, lastYear, 10)
+		s.Network, s.NAT, s.External = network, nat, netip.MustParseAddrPort(external)
+		return s
+	}
+	list := []model.Session{
+		of("web", "default", "203.0.113.1:1", "172.16.1.2:1"), of("web", "default", "203.0.113.1:2", "172.16.1.2:2"),
+		of("db", "vpn", "203.0.113.9:1", "172.16.2.2:1"), of("idle", "default", "203.0.113.8:1", "172.16.3.2:1"),
+	}
+	now := slices.Clone(list)
+	for i := range now[:3] {
+		now[i].PacketsOut, now[i].BytesOut = now[i].PacketsOut+1, now[i].BytesOut+100
+	}
+	got := traffic.Between(traffic.Reading{At: start, Active: list}, traffic.Reading{At: start.Add(time.Second), Active: now,
+		Holders: []traffic.Holder{{Network: "web", Compartment: "default", Address: netip.MustParseAddr("172.16.1.2"), Sessions: 2}}})
+	sent := func(n uint64) traffic.Rate { return traffic.Rate{PacketsOut: n, BytesOut: 100 * n} }
+	want := []traffic.Network{{"web", "default", 2, 0, sent(2)}, {"db", "default", 0, 0, sent(1)}, {"idle", "default", 0, 0, sent(0)}}
+	if diff := cmp.Diff(want, got.Networks); diff != "" {
+		t.Errorf("networks (-want +got):\n%s", diff)
+	}
+	outside := []traffic.External{{"default", netip.MustParseAddr("203.0.113.1"), sent(2)}, {"vpn", netip.MustParseAddr("203.0.113.9"), sent(1)}}
+	if diff := cmp.Diff(outside, got.Externals, compare); diff != "" {
+		t.Errorf("external addresses (-want +got):\n%s", diff)
 	}
 }

@@ -1,0 +1,71 @@
+// Events as they come. The stream is open while this view is.
+import { html } from './html.js';
+import { useEffect, useRef, useState } from './vendor/hooks.js';
+import { lines, Refusal } from './api.js';
+import { live } from './live.js';
+import { Failed, Panel, Table } from './parts.js';
+import { clock } from './format.js';
+
+const kinds = { configuration: 'Configuration', drop: 'Drops', other: 'Other', session: 'Sessions', binding: 'Bindings' };
+const most = 300; // rows; what is older goes
+const hour = 3600_000;
+
+// follow keeps a stream open until it is aborted, and tells what came at most four times a second.
+async function follow(query, signal, tell, say) {
+  let waiting = [];
+  const timer = setInterval(() => {
+    if (!waiting.length) return;
+    tell(waiting);
+    waiting = [];
+  }, 250);
+  let last = new Date(Date.now() - hour).toISOString();
+  while (!signal.aborted) {
+    try {
+      say(null);
+      await lines('/v1/events', { ...query, since: last, last: '100' }, signal, (list) => {
+        waiting.push(...list);
+        if (waiting.length > most) waiting = waiting.slice(-most); // the rest would not be seen
+        last = new Date(Math.max(Date.parse(last), ...list.map((e) => Date.parse(e.time))) + 1).toISOString();
+      });
+    } catch (error) {
+      if (signal.aborted) break;
+      if (error instanceof Refusal) say(error);
+    }
+    await new Promise((done) => setTimeout(done, 1000));
+  }
+  clearInterval(timer);
+}
+
+const columns = [
+  { title: 'Time', kind: 'time', cell: (e) => clock(e.time) },
+  { title: 'Event', wide: true, cell: (e) => html`<span class=${`level ${e.level}`}>${e.name}</span>` },
+  { title: 'Network', wide: true, cell: (e) => e.network ?? '' },
+  { title: 'Endpoint', wide: true, cell: (e) => e.endpoint ?? '' },
+  { title: 'What', kind: 'text', cell: (e) => html`<span title=${e.message}>${e.short}</span>` },
+];
+
+export function Events() {
+  const [chosen, setChosen] = useState(['configuration', 'drop', 'other']);
+  const [rows, setRows] = useState([]);
+  const [match, setMatch] = useState('');
+  const [failed, setFailed] = useState(null);
+  const number = useRef(0);
+  const wanted = chosen.join(',');
+  useEffect(() => {
+    if (!wanted || live.paused) return undefined;
+    setRows([]);
+    const stop = new AbortController();
+    const add = (list) => setRows((before) => [...list.map((e) => ({ ...e, key: number.current++ })).reverse(), ...before].slice(0, most));
+    follow({ kinds: wanted }, stop.signal, add, setFailed);
+    return () => stop.abort();
+  }, [wanted, live.paused]);
+  const toggle = (kind) => setChosen((list) => (list.includes(kind) ? list.filter((k) => k !== kind) : [...list, kind]));
+  const text = match.toLowerCase();
+  const shown = rows.filter((e) => !text || `${e.name} ${e.short} ${e.network} ${e.endpoint}`.toLowerCase().includes(text));
+  return html`<${Panel} title="Events" kind="events" note="Drops and ends of sessions of the last hour, and what comes" tools=${html`
+    <fieldset class="choice"><legend class="unseen">Kinds</legend>${Object.entries(kinds).map(([kind, title]) => html`<label class="check"><input type="checkbox" checked=${chosen.includes(kind)} onChange=${() => toggle(kind)} />${title}</label>`)}</fieldset>
+    <label class="field"><span class="unseen">Filter</span><input type="search" placeholder="Filter" value=${match} onInput=${(event) => setMatch(event.currentTarget.value)} /></label>`}>
+    <${Failed} of=${failed} />
+    <${Table} label="Events" columns=${columns} rows=${shown} keyOf=${(e) => e.key} empty=${wanted ? 'Nothing yet. What happens appears here.' : 'No kind is chosen.'} />
+  </${Panel}>`;
+}
