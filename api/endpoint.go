@@ -33,9 +33,14 @@ type Endpoint struct {
 	Kind      string            `json:"kind"`
 	Target    string            `json:"target"`            // namespace name or path, process id, or link name, by Kind
 	Interface string            `json:"interface"`         // link on the host's side
-	IfName    string            `json:"ifname"`            // link inside the namespace; empty for TAP and port
+	IfName    string            `json:"ifname"`            // link inside the namespace, a TAP's too that hostnat makes there; empty for TAP and port
 	Aliases   []string          `json:"aliases,omitempty"` // further names in DNS
 	Allow     []netip.Prefix    `json:"allow,omitempty"`   // that it may send from and is reached at beside its addresses; 0.0.0.0/0: it forwards for its neighbours
+	Create    bool              `json:"create,omitempty"`  // hostnat makes the TAP, Target or, inside a namespace, IfName
+	User      string            `json:"user,omitempty"`    // who may open that TAP: name or number
+	Group     string            `json:"group,omitempty"`   // likewise
+	Queues    int               `json:"queues,omitempty"`  // of that TAP; 0: one
+	VNetHdr   bool              `json:"vnetHdr,omitempty"` // of that TAP
 	MTU       int               `json:"mtu"`               // bytes
 	State     string            `json:"state"`
 	Managed   bool              `json:"managed"`             // attached by hostnat; else known from a DHCP lease or from traffic
@@ -51,14 +56,19 @@ type Endpoint struct {
 // InNamespace reports whether hostnat made the endpoint's veth pair itself.
 func (e Endpoint) InNamespace() bool { return e.Kind == KindNetns || e.Kind == KindPID }
 
-// EndpointSpec asks for an attachment. Exactly one of Netns, PID, TAP and Port
-// says to what.
+// EndpointSpec asks for an attachment. One of Netns, PID, TAP and Port says to
+// what; Netns and TAP may stand together with Create.
 type EndpointSpec struct {
 	Network   string   `json:"network"`
 	Name      string   `json:"name"`
 	Netns     string   `json:"netns,omitempty"` // name below /run/netns, or absolute path
 	PID       string   `json:"pid,omitempty"`
 	TAP       string   `json:"tap,omitempty"`
+	Create    bool     `json:"create,omitempty"`  // make the TAP, and delete it with the endpoint; with Netns, inside that
+	User      string   `json:"user,omitempty"`    // who may open the TAP that is made: name or number; empty: root alone
+	Group     string   `json:"group,omitempty"`   // likewise
+	Queues    int      `json:"queues,omitempty"`  // of the TAP that is made; 0: one
+	VNetHdr   bool     `json:"vnetHdr,omitempty"` // of the TAP that is made: frames have a virtio header unless who opens it says otherwise
 	Port      string   `json:"port,omitempty"`
 	Addresses []string `json:"addresses,omitempty"` // empty: free ones are chosen
 	MAC       string   `json:"mac,omitempty"`       // empty: derived from the address

@@ -97,7 +97,7 @@ func documented() map[string]document {
 		"docs/recipes/docker-and-vms.md": {
 			prepare: dockerUp,
 			before: map[string]string{
-				"hostnat network create vms --subnet 172.20.1.0/24 --isolation off\nip tuntap add tap0 mode tap\nhostnat endpoint attach vms vm1 --tap tap0\nhostnat publish 2222:vm1:22": "hostnat network delete vms --force; ip link delete tap0; hostnat docker disable; systemctl restart docker",
+				"hostnat network create vms --subnet 172.20.1.0/24 --isolation off\nhostnat endpoint attach vms vm1 --tap tap0 --create\nhostnat publish 2222:vm1:22": "hostnat network delete vms --force; hostnat docker disable; systemctl restart docker",
 			},
 		},
 		"docs/recipes/lxc.md": {apart: map[string]string{"incus profile create hostnat": noPackage, "incus config device override box eth0 hwaddr=52:54:00:12:34:56": noPackage}},

@@ -167,6 +167,7 @@ func TestPackage(t *testing.T) {
 	// The namespace of another user's process.
 	m.sh("ip netns exec c2 setpriv --reuid 65534 --clear-groups sleep 1000 >/dev/null 2>&1 & echo $! >/tmp/pid")
 	m.sh("hostnat endpoint attach web c2 --pid $(cat /tmp/pid)")
+	m.sh("hostnat endpoint attach web vm --tap vm0 --create --user nobody; ip -d link show vm0 | grep 'user nobody'")
 	m.sh("hostnat mapping add --protocol tcp --external 80 --internal c1:80")
 	m.sh("hostnat proxy add v4tov4 81 " + lab.RemoteAddress + ":80")
 	ping := "ip netns exec c1 ping -q -i 0.1 -W 1 " + lab.RemoteAddress

@@ -112,12 +112,15 @@ func TestVMOnTheBridge(t *testing.T) {
 // data path.
 func startVM(t *testing.T, n *lab.Namespace, e api.Endpoint, tap, kernel, initramfs, download string) *process {
 	t.Helper()
+	return start(t, n, "vm", vmCommand(e, "tap,id=n0,vhost=off,script=no,downscript=no,ifname="+tap, kernel, initramfs, download)...)
+}
+
+func vmCommand(e api.Endpoint, netdev, kernel, initramfs, download string) []string {
 	words := fmt.Sprintf("console=ttyS0 quiet panic=-1 NAME=%s URL=%s", e.Name, download)
-	return start(t, n, "vm", "qemu-system-x86_64", "-accel", "tcg", "-m", "256",
+	return []string{"qemu-system-x86_64", "-accel", "tcg", "-m", "256",
 		"-nodefaults", "-no-user-config", "-display", "none", "-no-reboot", "-serial", "stdio",
 		"-kernel", kernel, "-initrd", initramfs, "-append", words,
-		"-netdev", "tap,id=n0,vhost=off,script=no,downscript=no,ifname="+tap,
-		"-device", "virtio-net-pci,netdev=n0,romfile=,mac="+e.MAC)
+		"-netdev", netdev, "-device", "virtio-net-pci,netdev=n0,romfile=,mac=" + e.MAC}
 }
 
 // vmImage builds what the VM boots, unless an earlier run has.

@@ -103,7 +103,7 @@ func wantLinks(s snapshot) []string {
 		}
 	}
 	for _, e := range s.Endpoints {
-		if e.InNamespace() {
+		if e.InNamespace() || e.Create {
 			want = append(want, e.Interface)
 		}
 	}

@@ -3,6 +3,7 @@ package main
 import (
 	"fmt"
 	"net/netip"
+	"strings"
 
 	"github.com/hostnat/hostnat/cmd/hostnat/text"
 	"github.com/spf13/cobra"
@@ -22,7 +23,7 @@ func endpointAttach(a *app) *cobra.Command {
 		Use: "attach NETWORK NAME", Short: "Attach a VM or container to a network",
 		Args: positional("NETWORK", "NAME"), ValidArgsFunction: a.arguments(networkNames, nil),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			if err := oneTarget(cmd, "netns", "pid", "tap", "port", "docker"); err != nil {
+			if err := oneTarget(cmd, targets(spec.Create)...); err != nil {
 				return err
 			}
 			spec.Network, spec.Name = args[0], args[1]
@@ -41,6 +42,11 @@ func endpointAttach(a *app) *cobra.Command {
 	flags.StringVar(&spec.PID, "pid", "", "into the network namespace of this `process`")
 	flags.StringVar(&spec.TAP, "tap", "", "a VM, behind this TAP `interface`")
 	flags.StringVar(&container, "docker", "", "into this `container` of Docker's, started with --network none; follows its restarts")
+	flags.BoolVar(&spec.Create, "create", false, "make the TAP, and delete it with the endpoint; with --netns, inside that")
+	flags.StringVar(&spec.User, "user", "", "of a TAP that is made: the `user`, by name or number, who may open it (default root alone)")
+	flags.StringVar(&spec.Group, "group", "", "of a TAP that is made: the `group` that may open it")
+	flags.IntVar(&spec.Queues, "queues", 0, "of a TAP that is made: `how many` a VM monitor may open at once (default one)")
+	flags.BoolVar(&spec.VNetHdr, "vnet-hdr", false, "of a TAP that is made: frames have a virtio header unless who opens it says otherwise")
 	flags.StringVar(&spec.Port, "port", "", "whatever is behind this `interface`")
 	flags.StringArrayVar(&spec.Addresses, "address", nil, "its `address` (default a free one)")
 	flags.StringVar(&spec.MAC, "mac", "", "its Ethernet `address` (default made from the address)")
@@ -49,6 +55,15 @@ func endpointAttach(a *app) *cobra.Command {
 	metadataFlags(cmd, &spec.Labels, &spec.Owner)
 	flags.StringVar(&spec.IfName, "ifname", "", "`name` of its interface inside the namespace (default eth0)")
 	return cmd
+}
+
+// targets are the flags of which one says to what an endpoint is attached. A TAP that
+// is made may be in a namespace.
+func targets(create bool) []string {
+	if create {
+		return []string{"tap"}
+	}
+	return []string{"netns", "pid", "docker", "tap", "port"}
 }
 
 func oneTarget(cmd *cobra.Command, names ...string) error {
@@ -62,8 +77,11 @@ func oneTarget(cmd *cobra.Command, names ...string) error {
 		}
 		given = name
 	}
+	if given == "" && len(names) == 1 {
+		return usagef(cmd, "--%s is needed", names[0])
+	}
 	if given == "" {
-		return usagef(cmd, "one of --netns, --pid, --docker, --tap and --port is needed")
+		return usagef(cmd, "one of --%s and --%s is needed", strings.Join(names[:len(names)-1], ", --"), names[len(names)-1])
 	}
 	return nil
 }
@@ -150,13 +168,32 @@ func endpointShow(a *app) *cobra.Command {
 
 // endpointFields names the settings as `endpoint set` does.
 func endpointFields(e api.Endpoint) []field {
-	return append([]field{
+	fields := []field{
 		{"name", e.Name}, {"network", e.Network},
 		{"address", addressesText(e)}, {"gateway", text.Join(e.Gateways)},
 		{"dns", nameServer(e)}, {"aliases", text.Join(e.Aliases)}, {"allow", orWord(text.Join(e.Allow), "none")},
 		{"mtu", fmt.Sprint(e.MTU)}, {"mac", e.MAC},
 		{"attached to", attachment(e)}, {"interface", e.Interface}, {"state", e.State},
-	}, metadataFields(e.Labels, e.Owner)...)
+	}
+	if e.Create {
+		fields = append(fields, field{"tap", madeTAP(e)})
+	}
+	return append(fields, metadataFields(e.Labels, e.Owner)...)
+}
+
+// madeTAP says for whom hostnat makes the endpoint's TAP.
+func madeTAP(e api.Endpoint) string {
+	parts := []string{"made by hostnat"}
+	if e.User != "" {
+		parts = append(parts, "user "+e.User)
+	}
+	if e.Group != "" {
+		parts = append(parts, "group "+e.Group)
+	}
+	if e.Queues > 1 {
+		parts = append(parts, fmt.Sprint(e.Queues, " queues"))
+	}
+	return strings.Join(parts, ", ")
 }
 
 // nameServer says what to put into resolv.conf(5) inside.

@@ -134,7 +134,7 @@ func (c *Config) goesWith(targets []model.Target, except int, network model.Netw
 // sameEndpoint refuses a request that differs from what is attached. An
 // address or MAC that was not asked for does not differ.
 func sameEndpoint(has, asked model.Endpoint) error {
-	if asked.Network == has.Network && asked.Kind == has.Kind && asked.Target == has.Target && asked.IfName == has.IfName &&
+	if asked.Network == has.Network && asked.Kind == has.Kind && asked.Target == has.Target && asked.IfName == has.IfName && asked.TAP == has.TAP &&
 		(!asked.Address4().IsValid() || asked.Address4() == has.Address4()) &&
 		(asked.MAC == "" || asked.MAC == has.MAC) {
 		return nil

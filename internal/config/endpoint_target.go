@@ -12,6 +12,14 @@ import (
 
 // parseTarget reads what the endpoint is attached to, and its link names.
 func parseTarget(e *model.Endpoint, spec EndpointSpec) error {
+	var err error
+	if e.TAP, err = parseTAP(spec); err != nil {
+		return err
+	}
+	tap := spec.TAP
+	if e.TAP.Made && spec.Netns != "" { // that is where the TAP is then
+		spec.TAP = ""
+	}
 	var given []model.EndpointKind
 	for _, t := range []struct {
 		kind model.EndpointKind
@@ -31,7 +39,29 @@ func parseTarget(e *model.Endpoint, spec EndpointSpec) error {
 	if err := checkTargetText(e); err != nil {
 		return err
 	}
+	if e.InNamespace() && e.TAP.Made {
+		e.Interface, e.IfName = model.EndpointLink(e.Name), tap
+		return nil
+	}
 	return nameLinks(e, spec)
+}
+
+// parseTAP reads what a TAP is to be like that hostnat makes.
+func parseTAP(spec EndpointSpec) (model.TAP, error) {
+	t := spec.Make
+	if err := t.Check(); err != nil || !t.Made {
+		return t, err
+	}
+	if t.Queues == 1 {
+		t.Queues = 0
+	}
+	switch {
+	case spec.TAP == "":
+		return t, model.Errorf(model.Invalid, "create makes a TAP, and none is named").WithHint("give its name with --tap")
+	case spec.IfName != "":
+		return t, model.Errorf(model.Invalid, "ifname is the TAP's own name, %s", model.Clip(spec.TAP)).WithHint("leave --ifname out")
+	}
+	return t, model.CheckForeignLink("tap", spec.TAP)
 }
 
 func checkTargetText(e *model.Endpoint) error {

@@ -102,6 +102,12 @@ func TestAddEndpointRefuses(t *testing.T) {
 		{"MAC broadcast", EndpointSpec{Netns: "x", MAC: "ff:ff:ff:ff:ff:ff"}, model.Invalid, []string{"multicast"}},
 		{"MAC zero", EndpointSpec{Netns: "x", MAC: "00:00:00:00:00:00"}, model.Invalid, []string{"zero"}},
 		{"MAC of InfiniBand", EndpointSpec{Netns: "x", MAC: "02:00:5e:10:00:00:00:01"}, model.Invalid, []string{"Ethernet"}},
+		{"create without a TAP", EndpointSpec{Netns: "x", Make: model.TAP{Made: true}}, model.Invalid, []string{"--tap"}},
+		{"a TAP made in a process's namespace", EndpointSpec{PID: "7", TAP: "y", Make: model.TAP{Made: true}}, model.Invalid, []string{"pid", "tap"}},
+		{"a user for a TAP of others", EndpointSpec{TAP: "y", Make: model.TAP{User: "me"}}, model.Invalid, []string{"--create"}},
+		{"a user that is none", EndpointSpec{TAP: "y", Make: model.TAP{Made: true, User: "a:b"}}, model.Invalid, []string{"a:b"}},
+		{"less than no queue", EndpointSpec{TAP: "y", Make: model.TAP{Made: true, Queues: -1}}, model.Invalid, []string{"-1 queues"}},
+		{"a TAP with a name of ours", EndpointSpec{TAP: "hn-y", Make: model.TAP{Made: true}}, model.Invalid, []string{"hostnat's own"}},
 		{"MAC taken", EndpointSpec{Netns: "x", MAC: string(model.DeriveMAC(2, netip.MustParseAddr("172.16.1.2")))}, model.Conflict, []string{`endpoint "c1"`}},
 	}
 	for _, tt := range tests {

@@ -2,6 +2,7 @@ package config
 
 import (
 	"slices"
+	"strconv"
 
 	"github.com/hostnat/hostnat/internal/config/wanted"
 	"github.com/hostnat/hostnat/internal/model"
@@ -186,6 +187,7 @@ func endpointOver(w wanted.Endpoint, has model.Endpoint, whole bool) (wanted.End
 	base := wanted.OfEndpoint(has)
 	if w.Netns != "" || w.PID != "" || w.TAP != "" || w.Port != "" {
 		base.Netns, base.PID, base.TAP, base.Port = "", "", "", ""
+		base.Create, base.User, base.Group, base.Queues, base.VNetHdr = "", "", "", "", ""
 		if w.TAP != "" || w.Port != "" {
 			base.IfName = ""
 		}
@@ -207,7 +209,10 @@ func endpointOver(w wanted.Endpoint, has model.Endpoint, whole bool) (wanted.End
 
 // stays reports whether an endpoint that is attached need not be attached anew.
 func stays(w wanted.Endpoint, has model.Endpoint) (bool, error) {
-	spec := SpecOf(w)
+	spec, err := SpecOf(w)
+	if err != nil {
+		return false, err
+	}
 	e := model.Endpoint{Name: w.Name, Network: w.Network}
 	if err := parseTarget(&e, spec); err != nil {
 		return false, w.At(err)
@@ -242,7 +247,7 @@ func (c *Config) resetEndpoint(w wanted.Endpoint, has model.Endpoint, facts mode
 }
 
 // SpecOf is what AddEndpoint takes of an endpoint in a file.
-func SpecOf(w wanted.Endpoint) EndpointSpec {
+func SpecOf(w wanted.Endpoint) (EndpointSpec, error) {
 	s := EndpointSpec{
 		Network: w.Network, Name: w.Name, Netns: w.Netns, PID: w.PID, TAP: w.TAP, Port: w.Port, MAC: w.MAC, IfName: w.IfName,
 		Aliases: w.Aliases, Allow: w.Allow, Labels: w.Labels, Owner: w.Owner,
@@ -250,5 +255,12 @@ func SpecOf(w wanted.Endpoint) EndpointSpec {
 	if len(w.Addresses) > 0 {
 		s.Address = w.Addresses[0]
 	}
-	return s
+	s.Make = model.TAP{Made: w.Create == "true", User: w.User, Group: w.Group, VNetHdr: w.VNetHdr == "true"}
+	if w.Queues != "" {
+		var err error
+		if s.Make.Queues, err = strconv.Atoi(w.Queues); err != nil {
+			return s, w.Refuse("queues", model.Errorf(model.Invalid, "queues %q is not a number", model.Clip(w.Queues)))
+		}
+	}
+	return s, nil
 }

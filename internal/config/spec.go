@@ -1,5 +1,7 @@
 package config
 
+import "github.com/hostnat/hostnat/internal/model"
+
 // ProxySpec asks for a port proxy.
 type ProxySpec struct {
 	Kind          string            // v4tov4, v4tov6, v6tov4, v6tov6 or name
@@ -52,14 +54,14 @@ type NetworkSpec struct {
 	Owner     string
 }
 
-// EndpointSpec asks for an attachment. Exactly one of Netns, PID, TAP and Port
+// EndpointSpec asks for an attachment. One of Netns, PID, TAP and Port
 // says to what.
 type EndpointSpec struct {
 	Network string
 	Name    string
 	Netns   string // name below /run/netns, or absolute path
 	PID     string
-	TAP     string
+	TAP     string // with Netns too: made inside that
 	Port    string
 	Address string // empty: a free one is chosen
 	MAC     string // empty: derived from the address
@@ -69,6 +71,7 @@ type EndpointSpec struct {
 	// gets them in place of those it has; none leave it those.
 	Aliases []string
 	Allow   []string          // further addresses and prefixes; likewise
+	Make    model.TAP         // if Made, hostnat makes the TAP
 	Labels  map[string]string // see model.Metadata
 	Owner   string
 }

@@ -83,7 +83,7 @@ func everything() wanted.Objects {
 			PXE: wanted.PXE{NextServer: "172.16.1.9", ServerName: "boot", BootFile: "pxelinux.0"}, Routes: []string{"10.0.0.0/8=172.16.1.9"},
 			Ranges: []string{"172.16.1.10-172.16.1.20"}, Exclude: []string{"172.16.1.5-172.16.1.5"}, Labels: labels, Owner: "me",
 		}},
-		Endpoints: []wanted.Endpoint{{Name: "c1", Network: "web", Netns: "c1", PID: "1", TAP: "tap0", Port: "p0", Addresses: []string{"172.16.1.2"},
+		Endpoints: []wanted.Endpoint{{Name: "c1", Network: "web", Netns: "c1", PID: "1", TAP: "tap0", Create: "true", User: "me", Group: "kvm", Queues: "4", VNetHdr: "true", Port: "p0", Addresses: []string{"172.16.1.2"},
 			MAC: "02:00:00:00:00:01", IfName: "eth0", Aliases: []string{"www"}, Allow: []string{"0.0.0.0/0"}, Labels: labels, Owner: "me"}},
 		Reservations: []wanted.Reservation{{Network: "web", Address: "172.16.1.9", MAC: "12:34:56:00:11:22", Name: "vm", Labels: labels, Owner: "me"}},
 		Mappings: []wanted.Mapping{{Protocol: "udp", External: "8080", Internal: []string{"c1:80", "web/c2:80"}, Network: "web",

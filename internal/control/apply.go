@@ -172,7 +172,10 @@ func (a *applying) putNetworks(ctx context.Context, cfg *config.Config) error {
 
 // attach adds an endpoint. What it is to be attached to may come later.
 func (a *applying) attach(ctx context.Context, cfg *config.Config, w wanted.Endpoint) error {
-	spec := config.SpecOf(w)
+	spec, err := config.SpecOf(w)
+	if err != nil {
+		return err
+	}
 	if found, err := a.asItIs(ctx, cfg, spec); err == nil {
 		spec = found
 	}

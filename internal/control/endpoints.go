@@ -101,7 +101,7 @@ func (c *Control) AttachEndpoint(ctx context.Context, spec config.EndpointSpec) 
 func (c *Control) asItIs(ctx context.Context, cfg *config.Config, spec config.EndpointSpec) (config.EndpointSpec, error) {
 	port := cmp.Or(spec.TAP, spec.Port)
 	attached := slices.ContainsFunc(cfg.Endpoints, func(e model.Endpoint) bool { return e.Name == spec.Name })
-	if port == "" || spec.MAC != "" || attached {
+	if port == "" || spec.Make.Made || spec.MAC != "" || attached {
 		return spec, nil
 	}
 	mac, known, err := c.host.Station(ctx, port)
@@ -181,7 +181,7 @@ func viewEndpoint(cfg config.Config, report Report, facts model.HostFacts, e mod
 			v.DNS, v.Domain = n.Gateway4(), n.DomainName()
 		}
 	}
-	if v.Managed && !e.InNamespace() {
+	if v.Managed && (!e.InNamespace() || e.TAP.Made) {
 		v.Configure = []string{
 			"MAC " + string(e.MAC),
 			fmt.Sprintf("address %s/%d", e.Address4(), v.PrefixLength),

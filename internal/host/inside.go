@@ -64,6 +64,9 @@ func (in *inside) configure(ctx context.Context, v Veth, peer netlink.Link) erro
 	if err != nil {
 		return err
 	}
+	if v.tap != nil {
+		return cmp.Or(setMAC(in.route.LinkSetHardwareAddr, peer, mac), setMTU(in.route.LinkSetMTU, peer, v.MTU), in.configureTAP(*v.tap, peer))
+	}
 	err = cmp.Or(
 		setMAC(in.route.LinkSetHardwareAddr, peer, mac),
 		setMTU(in.route.LinkSetMTU, peer, v.MTU),

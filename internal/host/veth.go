@@ -31,6 +31,8 @@ type Veth struct {
 
 	GatewayMAC model.MAC // known inside for good; empty: left to ARP
 
+	tap *tapInside // see Inside; nil: the inner end is the endpoint's link
+
 	// Guard, if set, is called with the host side's index when that is in
 	// place and before the end inside is brought up: the place to attach the
 	// data path, so that nothing is sent past it.

@@ -57,7 +57,10 @@ func (k *Kernel) attachTo(ctx context.Context, v view, n model.Network, bridge h
 	}
 	guard := func(port int) error { return cmp.Or(protect(port), host.PinMAC(port, e.MAC)) }
 	if !e.InNamespace() {
-		if link, ok := v.link(e.Target); ok && link.MasterIndex == bridge.Index && !k.isGuarded(link.Index) {
+		if err := ensureTAP(n, e, mtu); err != nil {
+			return err
+		}
+		if link, ok := v.link(e.Target); ok && !e.TAP.Made && link.MasterIndex == bridge.Index && !k.isGuarded(link.Index) {
 			if err := host.NotePlugged(link.Index); err != nil {
 				return err
 			}
@@ -77,11 +80,34 @@ func (k *Kernel) attachTo(ctx context.Context, v view, n model.Network, bridge h
 	if !n.Adopted { // that bridge may get another
 		pinned = n.GatewayMAC()
 	}
-	_, err = host.EnsureVeth(ctx, host.Veth{
-		Name: e.Interface, Bridge: bridge.Index, Namespace: ns, IfName: e.IfName, MAC: e.MAC,
-		Address: netip.PrefixFrom(e.Address4(), n.Subnet4().Bits()), Allow: e.Further(), Gateway: n.Gateway4(), GatewayMAC: pinned, MTU: n.LinkMTU(mtu), Segment: k.segments.of(n), Guard: guard,
-	})
+	veth := vethOf(n, e, ns, mtu)
+	veth.Bridge, veth.GatewayMAC, veth.Segment, veth.Guard = bridge.Index, pinned, k.segments.of(n), guard
+	_, err = host.EnsureVeth(ctx, veth)
 	return err
+}
+
+// vethOf is what follows from the endpoint and its network alone.
+func vethOf(n model.Network, e model.Endpoint, ns *host.Namespace, mtu int) host.Veth {
+	v := host.Veth{
+		Name: e.Interface, Namespace: ns, IfName: e.IfName, MAC: e.MAC, MTU: n.LinkMTU(mtu),
+		Address: netip.PrefixFrom(e.Address4(), n.Subnet4().Bits()), Allow: e.Further(), Gateway: n.Gateway4(),
+	}
+	if e.TAP.Made {
+		v.Inside(tapOf(n, e, mtu))
+	}
+	return v
+}
+
+func tapOf(n model.Network, e model.Endpoint, mtu int) host.TAP {
+	return host.TAP{TAP: e.TAP, Name: cmp.Or(e.IfName, e.Target), MTU: n.LinkMTU(mtu)}
+}
+
+// ensureTAP makes the TAP of an endpoint on the host, if hostnat is to.
+func ensureTAP(n model.Network, e model.Endpoint, mtu int) error {
+	if !e.TAP.Made {
+		return nil
+	}
+	return host.EnsureTAP(tapOf(n, e, mtu))
 }
 
 // guard attaches the program that every packet of an endpoint passes first.

@@ -212,7 +212,7 @@ func compact(names []string) []string {
 // othersLinks are those of endpoints whose links hostnat has not made.
 func othersLinks(endpoints []model.Endpoint) (names []string) {
 	for _, e := range endpoints {
-		if !e.InNamespace() {
+		if !e.OwnLink() {
 			names = append(names, e.Interface)
 		}
 	}

@@ -77,13 +77,17 @@ func leave(ctx context.Context, endpoints []model.Endpoint) (err error) {
 		if openErr != nil {
 			continue
 		}
-		err = errors.Join(err, host.LeaveNamespace(ctx, ns, e.Address4()), ns.Close())
+		err = errors.Join(err, host.LeaveNamespace(ctx, ns, e.Address4()))
+		if e.TAP.Made {
+			err = errors.Join(err, host.LeaveTAP(ns, e.Interface, e.IfName))
+		}
+		err = errors.Join(err, ns.Close())
 	}
 	return err
 }
 
 // sharing are the endpoints, of those given, whose links lead into a namespace
-// with several: the others have nothing there beside their link.
+// with several, or to a TAP there: the others have nothing there beside their link.
 func sharing(endpoints []model.Endpoint, links []host.Link) (list []model.Endpoint) {
 	count := make(map[int]int)
 	namespace := make(map[string]int)
@@ -94,7 +98,7 @@ func sharing(endpoints []model.Endpoint, links []host.Link) (list []model.Endpoi
 		}
 	}
 	for _, e := range endpoints {
-		if id, ok := namespace[e.Interface]; ok && count[id] > 1 {
+		if id, ok := namespace[e.Interface]; ok && (count[id] > 1 || e.TAP.Made) {
 			list = append(list, e)
 		}
 	}

@@ -30,7 +30,7 @@ func (k *Kernel) expect(x *insideChange) error {
 		if n.IsPointToPoint() {
 			bridge = host.Link{}
 		}
-		if l, ok := v.link(e.Interface); ok && l.Owned() == e.InNamespace() && l.Up && l.MasterIndex == bridge.Index {
+		if l, ok := v.link(e.Interface); ok && l.Owned() == e.OwnLink() && l.Up && l.MasterIndex == bridge.Index {
 			k.verify(v, e, shapeOf(e, n, bridge, l, x.host.MTU, k.segments.of(n)))
 			right = append(right, l)
 		}

@@ -156,6 +156,9 @@ func (k *Kernel) Holder(ctx context.Context, link string, a netip.Addr) (mac mod
 func (k *Kernel) CheckTarget(ctx context.Context, e model.Endpoint) error {
 	k.forgetVerified(e.Name)
 	if !e.InNamespace() {
+		if e.TAP.Made {
+			return host.CheckTAP(host.TAP{TAP: e.TAP, Name: e.Target})
+		}
 		if bridge := k.bridgeIndex(ctx, e.Network); bridge != 0 {
 			return host.CheckPort(ctx, e.Target, bridge)
 		}

@@ -2,7 +2,6 @@ package reconcile
 
 import (
 	"context"
-	"net/netip"
 	"slices"
 
 	"github.com/hostnat/hostnat/internal/datapath"
@@ -54,6 +53,9 @@ func (v view) isGuarded(l host.Link) bool {
 
 func (k *Kernel) makePointToPoint(ctx context.Context, v view, n model.Network, e model.Endpoint, mtu int) error {
 	if !e.InNamespace() {
+		if err := ensureTAP(n, e, mtu); err != nil {
+			return err
+		}
 		_, err := host.EnsurePointToPoint(ctx, e.Target, pointToPointOf(n, e), k.guardPointToPoint)
 		return err
 	}
@@ -62,10 +64,9 @@ func (k *Kernel) makePointToPoint(ctx context.Context, v view, n model.Network, 
 		return err
 	}
 	defer ns.Close()
-	_, err = host.EnsureVeth(ctx, host.Veth{
-		Name: e.Interface, PointToPoint: pointToPointOf(n, e), Namespace: ns, IfName: e.IfName, MAC: e.MAC,
-		Address: netip.PrefixFrom(e.Address4(), n.Subnet4().Bits()), Allow: e.Further(), Gateway: n.Gateway4(), GatewayMAC: pointToPointMAC(n), MTU: n.LinkMTU(mtu), Segment: k.segments.of(n), Guard: k.guardPointToPoint,
-	})
+	veth := vethOf(n, e, ns, mtu)
+	veth.PointToPoint, veth.GatewayMAC, veth.Segment, veth.Guard = pointToPointOf(n, e), pointToPointMAC(n), k.segments.of(n), k.guardPointToPoint
+	_, err = host.EnsureVeth(ctx, veth)
 	return err
 }
 

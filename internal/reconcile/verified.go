@@ -28,6 +28,7 @@ type shape struct {
 	gateway              netip.Addr
 	mtu, segment, bridge int
 	isolation            model.Isolation
+	tap                  model.TAP
 
 	link, peer, peerNamespace, linkMTU, linkSegment int // as the kernel has it
 }
@@ -42,7 +43,7 @@ func shapeOf(e model.Endpoint, n model.Network, bridge, link host.Link, mtu, seg
 	return shape{
 		kind: e.Kind, target: e.Target, name: e.Interface, ifName: e.IfName, mac: e.MAC,
 		address: netip.PrefixFrom(e.Address4(), n.Subnet4().Bits()), gateway: n.Gateway4(), mtu: n.LinkMTU(mtu), segment: segment, bridge: bridge.Index,
-		isolation: n.Isolation, link: link.Index, peer: link.PeerIndex, peerNamespace: link.PeerNSID, linkMTU: link.MTU, linkSegment: link.Segment,
+		isolation: n.Isolation, tap: e.TAP, link: link.Index, peer: link.PeerIndex, peerNamespace: link.PeerNSID, linkMTU: link.MTU, linkSegment: link.Segment,
 	}
 }
 

@@ -8,6 +8,7 @@ import (
 	"github.com/hostnat/hostnat/api"
 	"github.com/hostnat/hostnat/internal/config"
 	"github.com/hostnat/hostnat/internal/control"
+	"github.com/hostnat/hostnat/internal/model"
 )
 
 func endpointRoutes() []route {
@@ -43,6 +44,7 @@ func attachEndpoint(ctx context.Context, s Service, _ *http.Request, in api.Endp
 	e, err := s.AttachEndpoint(ctx, config.EndpointSpec{
 		Network: in.Network, Name: in.Name, Netns: in.Netns, PID: in.PID, TAP: in.TAP, Port: in.Port,
 		Address: address, MAC: in.MAC, Labels: in.Labels, Owner: in.Owner, IfName: in.IfName, Aliases: in.Aliases, Allow: in.Allow,
+		Make: model.TAP{Made: in.Create, User: in.User, Group: in.Group, Queues: in.Queues, VNetHdr: in.VNetHdr},
 	})
 	return endpointOf(e), err
 }
@@ -52,6 +54,7 @@ func endpointOf(e control.EndpointView) api.Endpoint {
 		Name: e.Name, ID: e.ID, Labels: e.Labels, Owner: e.Owner, Network: e.Network, Addresses: e.Addresses, Gateways: []netip.Addr{e.Gateway},
 		Subnets: []netip.Prefix{netip.PrefixFrom(e.Address4(), e.PrefixLength).Masked()},
 		MAC:     string(e.MAC), Kind: string(e.Kind), Target: e.Target, Interface: e.Interface, IfName: e.IfName, Aliases: e.Aliases, Allow: e.Allow,
+		Create: e.TAP.Made, User: e.TAP.User, Group: e.TAP.Group, Queues: e.TAP.Queues, VNetHdr: e.TAP.VNetHdr,
 		MTU: e.MTU, State: string(e.State), Managed: e.Managed, Domain: e.Domain, Configure: e.Configure,
 	}
 	if e.DNS.IsValid() {

@@ -108,12 +108,24 @@ func OfEndpoint(e model.Endpoint) Endpoint {
 	switch e.Kind {
 	case model.KindNetns:
 		w.Netns = e.Target
+		if e.TAP.Made {
+			w.TAP, w.IfName = e.IfName, ""
+		}
 	case model.KindPID:
 		w.PID = e.Target
 	case model.KindTAP:
 		w.TAP = e.Target
 	case model.KindPort:
 		w.Port = e.Target
+	}
+	if t := e.TAP; t.Made {
+		w.Create, w.User, w.Group = "true", t.User, t.Group
+		if t.Several() {
+			w.Queues = strconv.Itoa(t.Queues)
+		}
+		if t.VNetHdr {
+			w.VNetHdr = "true"
+		}
 	}
 	return w
 }

@@ -108,7 +108,7 @@ type PXE struct {
 }
 
 // Endpoint is an endpoint. One of Netns, PID, TAP and Port says to what it
-// is attached.
+// is attached; Netns and TAP together with Create.
 type Endpoint struct {
 	Place
 	Name      string            `file:"name" doc:"The endpoint's name: one on the whole host." is:"needed"`
@@ -116,6 +116,11 @@ type Endpoint struct {
 	Netns     string            `file:"netns" doc:"Attach a namespace: its name, or an absolute path."`
 	PID       string            `file:"pid" doc:"Attach the namespace of a process. Never in an export: process ids do not last." is:"integer"`
 	TAP       string            `file:"tap" doc:"Attach a TAP link that a VM monitor holds."`
+	Create    string            `file:"create" doc:"Make the TAP, and delete it with the endpoint; with netns, inside that." is:"switch"`
+	User      string            `file:"user" doc:"Of a TAP that is made: the user, by name or number, who may open it; else root alone."`
+	Group     string            `file:"group" doc:"Likewise the group."`
+	Queues    string            `file:"queues" doc:"Of a TAP that is made: how many queues a VM monitor may open." is:"integer"`
+	VNetHdr   string            `file:"vnetHdr" doc:"Of a TAP that is made: frames have a virtio header unless who opens it says otherwise." is:"switch"`
 	Port      string            `file:"port" doc:"Attach any other link of the host."`
 	Addresses []string          `file:"addresses" doc:"Its address. Not given: a free one is chosen, or that which it has stays."`
 	MAC       string            `file:"mac" doc:"Its Ethernet address. Not given: one that follows from its address."`

@@ -164,7 +164,7 @@ func (s *Service) Endpoint(_ context.Context, name string) (control.EndpointView
 func (s *Service) AttachEndpoint(_ context.Context, spec config.EndpointSpec) (control.EndpointView, error) {
 	e := control.EndpointView{Gateway: netip.MustParseAddr("172.16.1.1"), PrefixLength: 24, MTU: 1500, State: control.Up}
 	e.Endpoint = model.Endpoint{Name: spec.Name, ID: uint32(len(s.endpoints) + 1), Network: spec.Network,
-		Addresses: []netip.Addr{netip.MustParseAddr("172.16.1.2")}, MAC: "02:42:ac:10:01:02", Kind: model.KindNetns, Target: spec.Netns,
+		Addresses: []netip.Addr{netip.MustParseAddr("172.16.1.2")}, MAC: "02:42:ac:10:01:02", Kind: model.KindNetns, Target: spec.Netns, TAP: spec.Make,
 		Interface: "hn-veth1", IfName: "eth0", Aliases: spec.Aliases}
 	e.DNS, e.Domain = e.Gateway, spec.Network+".internal"
 	if spec.TAP != "" {
