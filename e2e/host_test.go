@@ -28,6 +28,7 @@ type host struct {
 	state  string // its state directory
 	daemon *process
 
+	group      string // number of the group hostnat; empty: there is none
 	resolvConf string // names the host's resolver: the remote
 	bus        string // where the daemon looks for the system's D-Bus: nothing is there, see startResolved
 }
@@ -36,7 +37,13 @@ type host struct {
 // the test it also checks that `hostnat down` leaves nothing behind.
 func startHost(t *testing.T, endpoints int) *host {
 	t.Helper()
-	h := &host{Topology: lab.StartTopology(t, endpoints), t: t}
+	return startHostOfGroup(t, endpoints, "")
+}
+
+// startHostOfGroup is startHost where there is a group hostnat with that number.
+func startHostOfGroup(t *testing.T, endpoints int, group string) *host {
+	t.Helper()
+	h := &host{Topology: lab.StartTopology(t, endpoints), t: t, group: group}
 	before := h.links()
 	dir := t.TempDir()
 	h.run, h.resolvConf, h.bus = filepath.Join(dir, "run"), filepath.Join(dir, "resolv.conf"), filepath.Join(dir, "bus")
@@ -51,11 +58,17 @@ func startHost(t *testing.T, endpoints int) *host {
 	return h
 }
 
+// groupMount has a program see a group hostnat.
+const groupMount = `(cat /etc/group; echo "hostnat:x:$0:") >"$1/group" && mount --bind "$1/group" /etc/group && shift && exec "$@"`
+
 // startDaemon starts the daemon, for the first time or again.
 func (h *host) startDaemon() {
 	h.t.Helper()
-	h.daemon = launch(h.t, h.Host, "hostnat-daemon", "env", h.busVariable(),
-		hostnat, "daemon", "--conf-dir", "/nonexistent", "--state-dir", h.state, "--run-dir", h.run, "--resolv-conf", h.resolvConf)
+	argv := []string{"env", h.busVariable(), hostnat, "daemon", "--conf-dir", "/nonexistent", "--state-dir", h.state, "--run-dir", h.run, "--resolv-conf", h.resolvConf}
+	if h.group != "" {
+		argv = append([]string{"unshare", "--mount", "sh", "-c", groupMount, h.group, h.t.TempDir()}, argv...)
+	}
+	h.daemon = launch(h.t, h.Host, "hostnat-daemon", argv...)
 	waitFor(h.t, 20*time.Second, "the daemon to answer", func() bool {
 		if h.daemon.hasEnded() {
 			h.t.Fatal("the daemon has ended")

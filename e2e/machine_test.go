@@ -162,6 +162,7 @@ func TestPackage(t *testing.T) {
 	if got := m.sh("systemctl is-active hostnat; systemctl is-enabled hostnat; getent group hostnat | cut -d: -f1"); got != "active\nenabled\nhostnat" {
 		t.Errorf("after the installation: %q", got)
 	}
+	m.sh("test -x /usr/lib/hostnat/hostnat-bridge-helper")
 	m.sh("ip netns add c1; ip netns add c2")
 	m.sh("hostnat network create web; hostnat endpoint attach web c1 --netns c1")
 	// The namespace of another user's process.

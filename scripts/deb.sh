@@ -21,6 +21,7 @@ put 755 "$program" usr/bin/hostnat
 install -d "$root/usr/libexec/netavark" "$root/usr/lib/cni" "$root/usr/lib/hostnat"
 ln -s ../../bin/hostnat "$root/usr/libexec/netavark/hostnat" # Podman finds its plugins by file name
 ln -s ../../bin/hostnat "$root/usr/lib/cni/hostnat" # so do runtimes that speak CNI
+ln -s ../../bin/hostnat "$root/usr/lib/hostnat/hostnat-bridge-helper" # for QEMU: see docs/recipes/qemu.md
 ln -s ../../bin/hostnat "$root/usr/lib/hostnat/hostnat-extcap" # for Wireshark: see docs/capture.md
 put 644 packaging/systemd/hostnat.service usr/lib/systemd/system/hostnat.service
 put 644 packaging/systemd/run-hostnat-bpf.mount usr/lib/systemd/system/run-hostnat-bpf.mount

@@ -15,6 +15,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/hostnat/hostnat/api"
+	"github.com/hostnat/hostnat/internal/plugin/bridgehelper"
 	"github.com/hostnat/hostnat/internal/plugin/cni"
 	"github.com/hostnat/hostnat/internal/plugin/extcap"
 	"github.com/hostnat/hostnat/internal/plugin/podman"
@@ -30,6 +31,9 @@ func mainCode() int {
 	}
 	if extcap.IsExtcap(os.Args[0]) {
 		return wireshark(ctx)
+	}
+	if bridgehelper.IsHelper(os.Args[0]) {
+		return bridgeHelper(ctx)
 	}
 	if cni.IsPlugin(os.Args[0], len(os.Args)-1, os.Getenv("CNI_COMMAND")) {
 		return cniPlugin(ctx)
@@ -53,6 +57,15 @@ func wireshark(ctx context.Context) int {
 	}
 	if err := program.Run(ctx); err != nil {
 		fmt.Fprintf(os.Stderr, "hostnat: %s\n", oneLine(err))
+		return exitRefused
+	}
+	return exitDone
+}
+
+// bridgeHelper is the program as QEMU's helper for bridges.
+func bridgeHelper(ctx context.Context) int {
+	if err := bridgehelper.Run(ctx, api.NewClient(socketPath()), os.Args[1:]); err != nil {
+		note(oneLine(err))
 		return exitRefused
 	}
 	return exitDone

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"iter"
 	"net/netip"
+	"os"
 	"slices"
 	"sync"
 	"testing"
@@ -54,6 +55,7 @@ type fakeKernel struct {
 	holders  map[netip.Addr]model.MAC // machines on eth0
 	routers  []model.HostMachine
 	stations map[string]model.MAC // behind ports
+	opened   []opened
 }
 
 func (k *fakeKernel) Facts(context.Context) (model.HostFacts, error) {
@@ -110,6 +112,25 @@ func (k *fakeKernel) EndSessions(_ context.Context, picks func(model.Session) bo
 	before := len(k.sessions)
 	k.sessions = slices.DeleteFunc(k.sessions, picks)
 	return before - len(k.sessions), k.broken
+}
+
+// OpenTAP opens a pipe's end instead, in the network web.
+func (k *fakeKernel) OpenTAP(_ context.Context, n model.Network, _ bool) (string, *os.File, error) {
+	r, w, err := os.Pipe()
+	if err != nil {
+		return "", nil, err
+	}
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	k.opened = append(k.opened, opened{n.Name, len(k.applied), r})
+	return "hntap0", w, nil
+}
+
+// opened is a TAP that was opened: for a network, after so many configurations.
+type opened struct {
+	network string
+	applied int
+	other   *os.File // is at its end when the TAP is closed
 }
 
 func (k *fakeKernel) CheckTarget(_ context.Context, e model.Endpoint) error {

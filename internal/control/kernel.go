@@ -4,6 +4,7 @@ import (
 	"context"
 	"iter"
 	"net/netip"
+	"os"
 	"time"
 
 	"github.com/hostnat/hostnat/internal/config"
@@ -42,6 +43,9 @@ type Host interface {
 	// CheckTarget returns a *model.Error if the namespace, process, TAP or port
 	// that an endpoint is to be attached to is not there.
 	CheckTarget(ctx context.Context, e model.Endpoint) error
+	// OpenTAP makes a TAP that is a port of a network's bridge until the file, and what
+	// was made of it, is closed.
+	OpenTAP(ctx context.Context, n model.Network, vnetHdr bool) (name string, file *os.File, err error)
 	// Station returns the MAC of the one machine behind a port of a bridge, as far
 	// as the bridge has heard of it.
 	Station(ctx context.Context, port string) (mac model.MAC, known bool, err error)

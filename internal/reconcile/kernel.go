@@ -175,6 +175,19 @@ func (k *Kernel) CheckTarget(ctx context.Context, e model.Endpoint) error {
 	return errors.Join(err, ns.Close())
 }
 
+// OpenTAP makes a TAP that is a port of a network's bridge as long as it is open.
+func (k *Kernel) OpenTAP(ctx context.Context, n model.Network, vnetHdr bool) (string, *os.File, error) {
+	bridge := k.bridgeIndex(ctx, n.Name)
+	if bridge == 0 {
+		return "", nil, model.Errorf(model.Unavailable, "bridge %s of network %q is not there", n.Bridge, n.Name).WithHint("'hostnat status' says why")
+	}
+	facts, err := k.links.hostFacts(ctx)
+	if err != nil {
+		return "", nil, err
+	}
+	return host.OpenTAP(bridge, n.LinkMTU(facts.MTU), vnetHdr)
+}
+
 // Station returns the MAC of the one machine that is behind a port of a bridge, as
 // far as the bridge knows. False: none, or several.
 func (k *Kernel) Station(ctx context.Context, port string) (model.MAC, bool, error) {

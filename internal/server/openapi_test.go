@@ -58,7 +58,7 @@ var schemaTypes = map[string]any{
 	"NATSpec": api.NATSpec{}, "RenumberSpec": api.RenumberSpec{}, "Renumbering": api.Renumbering{},
 	"ExplainSpec": api.ExplainSpec{}, "Explanation": api.Explanation{}, "Remedy": api.Remedy{}, "ExplainStep": api.ExplainStep{},
 	"DoctorSpec": api.DoctorSpec{}, "Restoration": api.Restoration{}, "Restored": api.Restored{}, "Finding": api.Finding{}, "Network": api.Network{}, "PXE": api.PXE{}, "NetworkSpec": api.NetworkSpec{},
-	"Endpoint": api.Endpoint{}, "EndpointSpec": api.EndpointSpec{}, "Mapping": api.Mapping{},
+	"Endpoint": api.Endpoint{}, "EndpointSpec": api.EndpointSpec{}, "TAPSpec": api.TAPSpec{}, "TAP": api.TAP{}, "Mapping": api.Mapping{},
 	"Target": api.Target{}, "MappingSpec": api.MappingSpec{},
 	"Proxy": api.Proxy{}, "ProxyRoute": api.ProxyRoute{}, "ProxySpec": api.ProxySpec{}, "Address": api.Address{}, "AddressSpec": api.AddressSpec{},
 	"Lease": api.Lease{}, "Reservation": api.Reservation{}, "ReservationSpec": api.ReservationSpec{}, "Pool": api.Pool{}, "PoolSpec": api.PoolSpec{},

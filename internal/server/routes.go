@@ -4,7 +4,7 @@ import "slices"
 
 // routes lists every operation there is.
 func routes() []route {
-	return slices.Concat(statusRoutes(), doctorRoutes(), natRoutes(), addressRoutes(), networkRoutes(), endpointRoutes(),
+	return slices.Concat(statusRoutes(), doctorRoutes(), natRoutes(), addressRoutes(), networkRoutes(), endpointRoutes(), tapRoutes(),
 		leaseRoutes(), reservationRoutes(), poolRoutes(), mappingRoutes(), proxyRoutes(), configurationRoutes(), sessionRoutes(), portRoutes(), explainRoutes(), historyRoutes(), trafficRoutes(), metricsRoutes(), webRoutes(), eventRoutes(), captureRoutes())
 }
 

@@ -3,6 +3,7 @@ package server
 import (
 	"context"
 	"iter"
+	"os"
 	"time"
 
 	"github.com/hostnat/hostnat/api"
@@ -44,6 +45,7 @@ type Service interface {
 	AttachEndpoint(ctx context.Context, spec config.EndpointSpec) (control.EndpointView, error)
 	SetEndpoint(ctx context.Context, name string, settings map[string]string) (control.EndpointView, error)
 	DetachEndpoint(ctx context.Context, name string) error
+	OpenTAP(ctx context.Context, spec control.TAPSpec) (control.OpenedTAP, *os.File, error)
 
 	Mappings(ctx context.Context) ([]control.MappingView, error)
 	Mapping(ctx context.Context, id uint32) (control.MappingView, error)

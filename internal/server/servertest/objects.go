@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"net/netip"
+	"os"
 	"slices"
 	"strings"
 
@@ -182,6 +183,15 @@ func (s *Service) SetEndpoint(ctx context.Context, name string, _ map[string]str
 // DetachEndpoint removes an endpoint.
 func (s *Service) DetachEndpoint(_ context.Context, name string) error {
 	return remove(s, "endpoint", name, &s.endpoints, endpointName)
+}
+
+// OpenTAP opens /dev/null, for the network web.
+func (s *Service) OpenTAP(_ context.Context, spec control.TAPSpec) (control.OpenedTAP, *os.File, error) {
+	if spec.Network != "web" && spec.Bridge != "hn-web" {
+		return control.OpenedTAP{}, nil, model.Errorf(model.NotFound, "no network has the bridge %q", spec.Bridge)
+	}
+	file, err := os.OpenFile(os.DevNull, os.O_RDWR, 0)
+	return control.OpenedTAP{Network: "web", Interface: "hntap0"}, file, err
 }
 
 // Mappings returns all mappings.
