@@ -87,6 +87,7 @@ type Outside struct {
 
 // Endpoint is where packets for an inside address are delivered.
 type Endpoint struct {
+	ID          uint32 // 0 where nothing is ever changed of it by itself
 	Compartment uint32
 	Address     netip.Addr
 	Interface   uint32

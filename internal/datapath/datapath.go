@@ -29,7 +29,7 @@ type Datapath struct {
 	links    sync.Mutex             // over observed and what is attached: Capture changes these too
 	observed *kernel.PacketPrograms // those that are on the links; nil: the objects' own
 
-	applied *applied // by Apply and ChangeMappings; nil: not known
+	applied *applied // by Apply and Change; nil: not known
 }
 
 // Option changes how Open works.

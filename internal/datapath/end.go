@@ -87,14 +87,14 @@ func (d *Datapath) endOrphans(gone orphans) error {
 
 // endLost ends the sessions on external addresses and ports that their NAT, or
 // for mappings the host, does not have any more: no answer would find back.
-func (d *Datapath) endLost(c Config, mappings *mappingTable) error {
+func (d *Datapath) endLost(a *applied) error {
 	type natAddress struct{ nat, address uint32 }
 	pools := make(map[natAddress][]model.PortRange)
 	known := make(map[uint32]bool)
-	for a := range c.HostAddresses {
+	for a := range a.config.HostAddresses {
 		known[kernel.AddressOf(a)] = true
 	}
-	for _, p := range c.Pools {
+	for _, p := range a.config.Pools {
 		for _, a := range p.Addresses {
 			at := natAddress{p.NAT, kernel.AddressOf(a.Address)}
 			pools[at] = append(pools[at], a.Ports...)
@@ -108,7 +108,7 @@ func (d *Datapath) endLost(c Config, mappings *mappingTable) error {
 		if v.Flags&kernel.SessionHairpin != 0 {
 			return false // no answer comes from outside
 		}
-		_, isMapped := mappings.responsible(externalOf(k, v))
+		_, isMapped := a.mappings.responsible(externalOf(k, v))
 		port := kernel.ToPort(v.ExternalPort)
 		return !isMapped && !slices.ContainsFunc(pools[natAddress{v.Nat, v.ExternalAddress}], func(r model.PortRange) bool {
 			return r.Contains(port)
@@ -125,4 +125,12 @@ func (d *Datapath) EndSessions(picks func(Session) bool) error {
 	return d.endSessionsIf(kernel.EndByHand, func(k *kernel.SessionKey, v *kernel.Session) bool {
 		return picks(toSession(k, v, clock))
 	})
+}
+
+// adoptSettings makes changed settings of NATs count for their live sessions.
+func (d *Datapath) adoptSettings(changed []uint32) error {
+	if len(changed) == 0 {
+		return nil
+	}
+	return kernel.EachSession(&d.objects, func(_ *kernel.SessionKey, s *kernel.Session) bool { return slices.Contains(changed, s.Nat) }, kernel.AdoptSession)
 }

@@ -3,6 +3,8 @@ package datapath
 import (
 	"errors"
 	"fmt"
+	"maps"
+	"slices"
 
 	"github.com/cilium/ebpf"
 
@@ -52,64 +54,78 @@ func indexKeys(here kernel.BindingIndexKey) []kernel.BindingIndexKey {
 	return []kernel.BindingIndexKey{here, anywhere}
 }
 
-// applyIndex makes the way out of each mapped internal port its external one.
-func (d *Datapath) applyIndex(mappings *mappingTable, had map[kernel.BindingKey]kernel.Binding) error {
-	forget := make(map[kernel.BindingIndexKey]kernel.WayOut)
-	for key, value := range had {
-		if value.Flags&kernel.BindingConfigured == 0 {
-			continue
-		}
-		for _, index := range indexKeys(kernel.IndexOf(key, value)) {
-			if len(mappings.ways[index]) == 0 {
-				forget[index] = wayOut(key)
-			}
-		}
-	}
-	if err := d.forgetWays(forget); err != nil || len(mappings.ways) == 0 {
-		return err
-	}
-	now := make(map[kernel.BindingIndexKey]kernel.WayOut)
-	err := kernel.Each(d.objects.BindingIndex, func(index *kernel.BindingIndexKey, way *kernel.WayOut) error {
-		now[*index] = *way
-		return nil
-	})
-	if err != nil {
-		return fmt.Errorf("reading the ways out of mappings: %w", err)
-	}
-	for index := range mappings.ways {
-		way, _ := mappings.way(index)
-		if has, ok := now[index]; ok && has == way {
-			continue
-		}
-		if err := d.putWay(index, way); err != nil {
-			return err
-		}
-	}
-	return nil
+// formerWays are ways out that are to go, if they are still there.
+type formerWays map[kernel.BindingIndexKey][]kernel.WayOut
+
+func (f formerWays) add(index kernel.BindingIndexKey, way kernel.WayOut) {
+	f[index] = append(f[index], way)
 }
 
-// changeIndex is applyIndex for the entries of mappings that have changed.
-func (d *Datapath) changeIndex(mappings *mappingTable, before, after []Mapping) error {
-	forget := make(map[kernel.BindingIndexKey]kernel.WayOut)
-	for _, m := range before {
-		for _, index := range m.ways() {
-			way, mapped := mappings.way(index)
-			if !mapped {
-				forget[index] = wayOut(bindingKey(m))
-			} else if err := d.putWay(index, way); err != nil {
-				return err
-			}
-		}
+// writeIndex makes the way out of each mapped internal port its external one. had are
+// the bindings that there were.
+func (d *Datapath) writeIndex(mappings *mappingTable, c mappingChange, had map[kernel.BindingKey]kernel.Binding) error {
+	was, is, err := d.waysOf(mappings, c, had)
+	if err != nil {
+		return err
 	}
-	for _, m := range after {
-		for _, index := range m.ways() {
-			way, _ := mappings.way(index)
+	maps.DeleteFunc(was, func(index kernel.BindingIndexKey, _ []kernel.WayOut) bool { return len(mappings.ways[index]) > 0 })
+	for index, has := range is {
+		if way, mapped := mappings.way(index); mapped && way != has {
 			if err := d.putWay(index, way); err != nil {
 				return err
 			}
 		}
 	}
-	return d.forgetWays(forget)
+	return d.forgetWays(was)
+}
+
+// waysOf are the ways out that mappings have had, each of several to one internal port,
+// and those that are looked at, as far as it is known what they are.
+func (d *Datapath) waysOf(mappings *mappingTable, c mappingChange, had map[kernel.BindingKey]kernel.Binding) (was formerWays, is map[kernel.BindingIndexKey]kernel.WayOut, err error) {
+	was, is = make(formerWays), make(map[kernel.BindingIndexKey]kernel.WayOut)
+	if !c.all {
+		for _, m := range c.was {
+			for _, index := range m.ways() {
+				was.add(index, wayOut(bindingKey(m)))
+				is[index] = kernel.WayOut{}
+			}
+		}
+		for _, m := range c.is {
+			for _, index := range m.ways() {
+				is[index] = kernel.WayOut{}
+			}
+		}
+		return was, is, nil
+	}
+	for key, value := range had {
+		if value.Flags&kernel.BindingConfigured != 0 {
+			for _, index := range indexKeys(kernel.IndexOf(key, value)) {
+				was.add(index, wayOut(key))
+			}
+		}
+	}
+	if len(mappings.ways) == 0 && !c.doubt {
+		return was, nil, nil
+	}
+	there, err := readRows[kernel.BindingIndexKey, kernel.WayOut]("ways out of mappings", d.objects.BindingIndex)
+	for index := range mappings.ways {
+		is[index] = there[index]
+	}
+	for index, way := range there {
+		if c.doubt && !d.leadsBack(index, way) {
+			was.add(index, way)
+		}
+	}
+	return was, is, err
+}
+
+// leadsBack reports whether a way out is that of a binding of the internal port. The
+// binding is there before the way, and goes after it.
+func (d *Datapath) leadsBack(index kernel.BindingIndexKey, way kernel.WayOut) bool {
+	key := kernel.BindingKey{Address: way.Address, Port: way.Port, Protocol: index.Protocol}
+	var b kernel.Binding
+	return d.objects.Bindings.Lookup(&key, &b) == nil && b.Compartment == index.Compartment &&
+		b.InternalAddress == index.InternalAddress && b.InternalPort == index.InternalPort
 }
 
 func (d *Datapath) putWay(index kernel.BindingIndexKey, way kernel.WayOut) error {
@@ -122,10 +138,10 @@ func (d *Datapath) putWay(index kernel.BindingIndexKey, way kernel.WayOut) error
 // forgetWays takes mappings' ways out away, and gives the internal ports those
 // back that they have had beside them: new flows must go on with them (RFC 4787
 // REQ-1).
-func (d *Datapath) forgetWays(ways map[kernel.BindingIndexKey]kernel.WayOut) error {
-	for index, way := range ways {
+func (d *Datapath) forgetWays(ways formerWays) error {
+	for index, former := range ways {
 		var now kernel.WayOut
-		if err := d.objects.BindingIndex.Lookup(&index, &now); err != nil || now != way {
+		if err := d.objects.BindingIndex.Lookup(&index, &now); err != nil || !slices.Contains(former, now) {
 			delete(ways, index) // gone already, or another's
 		}
 	}
@@ -153,7 +169,7 @@ func (d *Datapath) forgetWays(ways map[kernel.BindingIndexKey]kernel.WayOut) err
 
 // dynamicWays are the dynamic bindings of internal ports: those on an external
 // address of the index, where alone there are any.
-func (d *Datapath) dynamicWays(of map[kernel.BindingIndexKey]kernel.WayOut) (map[kernel.BindingIndexKey]kernel.WayOut, error) {
+func (d *Datapath) dynamicWays(of formerWays) (map[kernel.BindingIndexKey]kernel.WayOut, error) {
 	on := make(map[uint32]bool)
 	for index := range of {
 		on[index.ExternalAddress] = index.ExternalAddress != 0 && index.ExternalAddress != wherever
@@ -164,7 +180,7 @@ func (d *Datapath) dynamicWays(of map[kernel.BindingIndexKey]kernel.WayOut) (map
 	dynamic := make(map[kernel.BindingIndexKey]kernel.WayOut)
 	err := kernel.Each(d.objects.Bindings, func(key *kernel.BindingKey, value *kernel.Binding) error {
 		if on[key.Address] && value.Flags&kernel.BindingConfigured == 0 {
-			if index := kernel.IndexOf(*key, *value); of[index] != (kernel.WayOut{}) {
+			if index := kernel.IndexOf(*key, *value); len(of[index]) > 0 {
 				dynamic[index] = wayOut(*key)
 			}
 		}

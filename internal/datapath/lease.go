@@ -17,27 +17,6 @@ type Lease struct {
 	Until       time.Time
 }
 
-// ChangeLeases makes these the leases that the data path knows. It costs what
-// differs.
-//
-// Apply has to come first, and again after an error.
-func (d *Datapath) ChangeLeases(list []Lease) error {
-	a := d.applied
-	if a == nil {
-		return errUnknown
-	}
-	if err := checkFamily(list); err != nil {
-		return err
-	}
-	values := leaseValues(list, d.readClock())
-	if err := changeMap("leases", d.objects.Leases, a.leases, values, nil); err != nil {
-		d.applied = nil
-		return err
-	}
-	a.leases = values
-	return nil
-}
-
 // maxLeases is the size of the map. Who comes after that is not protected.
 const maxLeases = 65536
 

@@ -4,44 +4,11 @@ import (
 	"errors"
 	"fmt"
 	"maps"
-	"slices"
 
 	"github.com/cilium/ebpf"
 
 	"github.com/hostnat/hostnat/internal/datapath/kernel"
 )
-
-// applyMappings makes the configured bindings, and what stands for ranges and
-// for several targets, equal to the mappings. A dynamic binding that has a
-// wanted port gives way: its sessions end (design, rule 7).
-func (d *Datapath) applyMappings(c Config, mappings *mappingTable) error {
-	reserved := reservedValues(c.Pools, mappings)
-	if err := syncMap("reserved ports", d.objects.ReservedPorts, reserved, nil, nil); err != nil {
-		return err
-	}
-	have, err := d.readBindings()
-	if err != nil {
-		return err
-	}
-	elements, err := d.putMappings(mappings)
-	if err != nil {
-		return err
-	}
-	changes := planMappings(mappings, slices.Sorted(maps.Keys(mappings.all)), have, elements.changed)
-	ranges := rangesOf(mappings)
-	err = errors.Join(
-		d.publish(mappings),
-		d.applyRanges(ranges),
-		d.replaceBindings(mappings, changes, replacement{have: have, read: d.readBindings, look: true}),
-		d.endLostTargets(mappings, elements.changed),
-		d.applyIndex(mappings, have),
-	)
-	err = errors.Join(err, d.deleteMappings(elements.gone))
-	if err == nil {
-		d.applied = newApplied(c, mappings, reserved, ranges, have)
-	}
-	return err
-}
 
 // mappingElements are the differences of the map of ranges and spread mappings.
 type mappingElements struct {
@@ -51,17 +18,14 @@ type mappingElements struct {
 
 // putMappings writes the elements of mappings that need one. Those that went
 // are still there afterwards: their ranges must go first.
-func (d *Datapath) putMappings(mappings *mappingTable) (mappingElements, error) {
+func (d *Datapath) putMappings(mappings *mappingTable, c mappingChange) (mappingElements, error) {
 	e := mappingElements{changed: make(map[uint32]bool)}
-	have := make(map[uint32]kernel.Mapping)
-	err := kernel.Each(d.objects.Mappings, func(id *uint32, v *kernel.Mapping) error {
-		have[*id] = *v
-		return nil
-	})
+	have, err := d.elementsOf(c)
 	if err != nil {
-		return e, fmt.Errorf("reading the mappings of ranges: %w", err)
+		return e, err
 	}
-	for id, m := range mappings.all {
+	for _, id := range c.ids {
+		m := mappings.all[id]
 		if !m.indirect() {
 			continue
 		}
@@ -70,8 +34,8 @@ func (d *Datapath) putMappings(mappings *mappingTable) (mappingElements, error) 
 			continue
 		}
 		e.changed[id] = true
-		if err := d.putMapping(id, value); err != nil {
-			return e, err
+		if err := kernel.Put(d.objects.Mappings, &id, &value); err != nil {
+			return e, fmt.Errorf("adding mapping %d: %w", id, err)
 		}
 	}
 	for id := range have {
@@ -82,11 +46,18 @@ func (d *Datapath) putMappings(mappings *mappingTable) (mappingElements, error) 
 	return e, nil
 }
 
-func (d *Datapath) putMapping(id uint32, value kernel.Mapping) error {
-	if err := kernel.Put(d.objects.Mappings, &id, &value); err != nil {
-		return fmt.Errorf("adding mapping %d: %w", id, err)
+// elementsOf are those that there are of the mappings.
+func (d *Datapath) elementsOf(c mappingChange) (map[uint32]kernel.Mapping, error) {
+	if c.all {
+		return readRows[uint32, kernel.Mapping]("mappings of ranges", d.objects.Mappings)
 	}
-	return nil
+	have := make(map[uint32]kernel.Mapping)
+	for id, m := range c.was {
+		if m.indirect() {
+			have[id] = mappingValue(m)
+		}
+	}
+	return have, nil
 }
 
 func (d *Datapath) deleteMappings(ids []uint32) error {

@@ -213,9 +213,9 @@ func (p *pairOf) setRules(r rules) error {
 	for id, n := range modelConfig(world{Rules: r}).NATs {
 		p.model.SetNAT(id, n)
 	}
-	nats := natValues(p.config(r, nil))
-	changed, changedErr := p.dp.changedNATs(nats)
-	return errors.Join(err, changedErr, syncMap("NATs", p.dp.objects.Nats, nats, nil, nil), p.dp.adoptSettings(changed))
+	var changed []uint32
+	nats := rows[uint32, kernel.Nat]{what: "NATs", in: p.dp.objects.Nats, of: natValues, changed: &changed}
+	return errors.Join(err, nats.write(nil, p.config(r, nil)), p.dp.adoptSettings(changed))
 }
 
 func compareFrames(a natmodel.Arrival, want natmodel.Result, got ran) string {

@@ -189,14 +189,15 @@ func (w *twin) configure() error {
 		link := w.index(fmt.Sprintf("e%d", i))
 		w.endpoints = append(w.endpoints, link)
 		c.Insides[link] = Inside{Network: e.Network, Address: e.Address, MAC: natMAC(e.MAC)}
-		c.Endpoints = append(c.Endpoints, Endpoint{
+		c.Endpoints = append(c.Endpoints, Endpoint{ID: uint32(i) + 1,
 			Compartment: twinNetworks[e.Network].Compartment, Address: e.Address, Interface: link, Network: e.Network,
 			MAC: natMAC(e.MAC), GatewayMAC: twinNetworks[e.Network].GatewayMAC,
 		})
 	}
 	c.Pools = w.pools()
 	w.base = c
-	return w.dp.Apply(c)
+	_, err := w.dp.Apply(c)
+	return err
 }
 
 func hardwareString(m natmodel.MAC) string { return net.HardwareAddr(m[:]).String() }
@@ -212,11 +213,11 @@ func (w *twin) reset(begin world) error {
 	}
 	return errors.Join(
 		w.clock.Set(twinBoot),
-		syncMap("networks", o.Networks, networkValues(c), nil, nil), syncMap("insides", o.Insides, insideValues(c), nil, nil),
-		syncMap("inside prefixes", o.InsidePrefixes, prefixValues(c), nil, nil), syncMap("subnets", o.Subnets, subnetValues(c), nil, nil),
-		syncMap("further addresses", o.Behind, behindValues(c), nil, nil), syncMap("further sources", o.Sources, sourceValues(c), nil, nil),
-		syncMap("leases", o.Leases, leaseValues(twinLeases[begin.Leases], w.dp.readClock()), nil, nil),
-		w.dp.applyOneToOne(c),
+		syncRows("networks", o.Networks, networkValues(c)), syncRows("insides", o.Insides, insideValues(c)),
+		syncRows("inside prefixes", o.InsidePrefixes, prefixValues(c)), syncRows("subnets", o.Subnets, subnetValues(c)),
+		syncRows("further addresses", o.Behind, behindValues(c)), syncRows("further sources", o.Sources, sourceValues(c)),
+		syncRows("leases", o.Leases, leaseValues(twinLeases[begin.Leases], w.dp.readClock())),
+		syncRows("mapped addresses", o.OneToOneIn, oneToOneIn(c)), syncRows("mapped inside addresses", o.OneToOneOut, oneToOneOut(c)),
 		clearMap[kernel.SessionKey, kernel.Session](o.Sessions), clearMap[kernel.BindingKey, kernel.Binding](o.Bindings),
 		clearMap[kernel.BindingIndexKey, kernel.WayOut](o.BindingIndex), clearMap[kernel.FilterKey, kernel.FilterEntry](o.FilterEntries),
 		clearMap[kernel.EndpointKey, kernel.Usage](o.Usages), clearMap[kernel.StationKey, kernel.Station](o.Stations), clearMap[kernel.EndpointKey, kernel.Holder](o.Holders),
@@ -226,9 +227,13 @@ func (w *twin) reset(begin world) error {
 		clearMap[kernel.FragmentKey, kernel.Fragment](o.Fragments), clearMap[kernel.FragmentKey, uint64](o.ForeignFragments),
 		clearMap[kernel.HostPortKey, uint64](o.HostPorts),
 		clearMap[kernel.PortBitsKey, kernel.PortBits](o.PortBits), clearMap[uint64, kernel.SessionTimer](o.Timers), w.clearDrops(),
-		syncMap("NATs", o.Nats, natValues(c), nil, nil), syncMap("pools", o.Pools, poolValues(c), nil, nil),
+		syncRows("NATs", o.Nats, natValues(c)), syncRows("pools", o.Pools, poolValues(c)),
 		w.fill(begin), w.applyMappings(c),
 	)
+}
+
+func syncRows[K, V comparable](what string, m *ebpf.Map, want map[K]V) error {
+	return rows[K, V]{what: what, in: m}.replace(nil, want)
 }
 
 // config is what differs between worlds.
@@ -239,12 +244,12 @@ func (w *twin) config(r rules, mappings map[uint32]bool) Config {
 }
 
 func (w *twin) applyMappings(c Config) error {
-	table := newMappingTable(c.Mappings)
+	a := newApplied(c)
 	err := w.dp.changeSettings(func(s *kernel.Settings) {
-		s.Flags, s.WatchedUntil = settingFlags(c, table), ^uint64(0)
+		s.Flags, s.WatchedUntil = settingFlags(c)|a.lookFor(), ^uint64(0)
 		setDependentPorts(s, c, false)
 	})
-	return errors.Join(err, w.dp.applyMappings(c, table))
+	return errors.Join(err, w.dp.writeMappings(a, allMappings(a.mappings)))
 }
 
 func (w *twin) pools() []Pool {

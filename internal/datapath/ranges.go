@@ -65,20 +65,23 @@ func rangesOf(t *mappingTable) rangeValues {
 	return v
 }
 
-// applyRanges makes the tries equal to want.
-func (d *Datapath) applyRanges(want rangeValues) error {
-	if err := syncMap("ranges of external ports", d.objects.Ranges, want.outside, nil, nil); err != nil {
+// writeRanges makes the tries those of all mappings, if one that has changed is a
+// range.
+func (d *Datapath) writeRanges(a *applied, c mappingChange) error {
+	if !c.all && !c.anyIs(func(m Mapping) bool { return m.External.IsRange() }) {
+		return nil
+	}
+	want := rangesOf(a.mappings)
+	outside := rows[kernel.RangeKey, uint32]{what: "ranges of external ports", in: d.objects.Ranges}
+	inside := rows[kernel.InsideRangeKey, uint32]{what: "ranges of internal ports", in: d.objects.InsideRanges}
+	if err := outside.replace(a.ranges.outside, want.outside); err != nil {
 		return err
 	}
-	return syncMap("ranges of internal ports", d.objects.InsideRanges, want.inside, nil, nil)
-}
-
-// changeRanges makes the tries, which hold have, equal to want.
-func (d *Datapath) changeRanges(have, want rangeValues) error {
-	if err := changeMap("ranges of external ports", d.objects.Ranges, have.outside, want.outside, nil); err != nil {
+	if err := inside.replace(a.ranges.inside, want.inside); err != nil {
 		return err
 	}
-	return changeMap("ranges of internal ports", d.objects.InsideRanges, have.inside, want.inside, nil)
+	a.ranges = want
+	return nil
 }
 
 // reservedValues are the ports of mappings on each external address: no dynamic

@@ -50,7 +50,8 @@ func (k *Kernel) Apply(ctx context.Context, c config.Config) (model.Report, erro
 	if err := k.resize(v); err != nil {
 		report.Problems = append(report.Problems, "bulk transfers are slower than they could be: "+err.Error())
 	}
-	if err := k.build(ctx, plan, v, facts.MTU, &report); err != nil {
+	made, err := k.build(ctx, plan, v, facts.MTU, &report)
+	if err != nil {
 		return model.Report{}, err
 	}
 	k.place(ctx, MakeExternals(c, links, facts.DefaultInterface), &report)
@@ -66,6 +67,7 @@ func (k *Kernel) Apply(ctx context.Context, c config.Config) (model.Report, erro
 	if err := k.routeAndTranslate(ctx, v, &report); err != nil {
 		return model.Report{}, err
 	}
+	k.settle(made, v, facts.MTU)
 	k.applied = &applied{config: c, report: report}
 	return report, nil
 }
@@ -144,24 +146,20 @@ func (k *Kernel) reassembly(ctx context.Context, report *model.Report) int {
 // takes off what is not wanted.
 func (k *Kernel) applyDatapath(v view, report *model.Report) error {
 	c := v.datapathConfig()
-	want := attachments(c)
 	// Told first, then attached: an interface without configuration is let pass.
-	if err := k.datapath.Apply(c); err != nil {
-		return err
-	}
-	have, err := k.datapath.Attachments()
+	moves, err := k.datapath.Apply(c)
 	if err != nil {
 		return err
 	}
-	if k.lookAgain(len(want)) { // somebody may have detached what is pinned
+	if want := c.Attachments(); k.lookAgain(len(want)) { // somebody may have detached what is pinned
 		if err := each(want, k.attachIfThere)(); err != nil {
 			return err
 		}
 	}
-	if err := k.reattach(have, want); err != nil {
+	if err := k.move(moves); err != nil {
 		return err
 	}
-	k.settlePorts(v.config.Networks, c, without(want, have))
+	k.settlePorts(v.config.Networks, c, moves.Attach)
 	for _, m := range v.config.Mappings {
 		report.Active[m.ID] = v.isServed(c, m)
 	}

@@ -21,33 +21,35 @@ func absent(err error) bool {
 }
 
 // attach connects one endpoint; v has the bridges. What is right already is
-// left alone.
-func (k *Kernel) attach(ctx context.Context, v view, e model.Endpoint, mtu int) error {
+// left alone: then done is false.
+func (k *Kernel) attach(ctx context.Context, v view, e model.Endpoint, mtu int) (done bool, err error) {
 	n, err := v.config.Network(e.Network)
 	if err != nil {
-		return err
-	}
-	if n.IsPointToPoint() {
-		return k.attachPointToPoint(ctx, v, n, e, mtu)
+		return false, err
 	}
 	bridge, ok := v.link(n.Bridge)
-	if !ok {
-		return model.Errorf(model.NotFound, "bridge %s of network %s does not exist", n.Bridge, n.Name)
+	if n.IsPointToPoint() {
+		bridge = host.Link{} // it has none
+	} else if !ok {
+		return false, model.Errorf(model.NotFound, "bridge %s of network %s does not exist", n.Bridge, n.Name)
 	}
 	link, linked := v.link(e.Interface)
-	is := shapeOf(e, n, bridge, link, mtu, k.segments.of(n))
-	if linked && k.isVerified(v, e, is, link) {
-		return nil
+	if linked && v.isGuarded(link, n) && k.isVerified(e, shapeOf(e, n, bridge, link, mtu, k.segments.of(n)), link) {
+		return false, nil
 	}
-	if err := k.attachTo(ctx, v, n, bridge, e, mtu); err != nil {
+	if n.IsPointToPoint() {
+		err = k.makePointToPoint(ctx, v, n, e, mtu)
+	} else {
+		err = k.attachTo(ctx, v, n, bridge, e, mtu)
+	}
+	if err != nil {
 		k.forgetVerified(e.Name)
-		return goneIfGone(err)
+		return false, goneIfGone(err)
 	}
-	if linked {
-		k.verify(v, e, is)
-		return nil
+	if linked || n.IsPointToPoint() {
+		return true, nil
 	}
-	return k.attachCompanions(ctx, v.config, e, mtu)
+	return true, k.attachCompanions(ctx, v.config, e, mtu)
 }
 
 func (k *Kernel) attachTo(ctx context.Context, v view, n model.Network, bridge host.Link, e model.Endpoint, mtu int) error {

@@ -48,9 +48,9 @@ func TestChangesLeadToTheSameMappings(t *testing.T) {
 		}
 		after := c.Effective()
 		diff := diff.Of(&before, &after)
-		put, gone := view{config: after}.changes(diff.Mappings.Put(), diff.Mappings.Removed)
-		maps.DeleteFunc(told, func(id uint32, _ datapath.Mapping) bool { return slices.Contains(gone, id) })
-		maps.Copy(told, put)
+		part := view{config: after}.part(&change{Difference: diff, is: after})
+		maps.DeleteFunc(told, func(id uint32, _ datapath.Mapping) bool { return slices.Contains(part.Gone.Mappings, id) })
+		maps.Copy(told, part.Mappings)
 		if want := (view{config: after}).datapathConfig().Mappings; !reflect.DeepEqual(want, told) {
 			t.Errorf("step %d: got %+v, want %+v", i, told, want)
 		}

@@ -117,8 +117,8 @@ func TestDatapathConfig(t *testing.T) {
 		// Not the ports of bridges, whose traffic is seen there; those of a VRF are.
 		Outsides: map[uint32]datapath.Outside{2: {}, 9: {NoEthernet: true}, 10: {}, 12: {}, 13: {}, 14: {}},
 		Endpoints: []datapath.Endpoint{
-			{Compartment: 2, Address: netip.MustParseAddr("172.16.1.2"), Interface: 5, Network: 3, Peer: true, MTU: 1400, MAC: "02:00:00:00:00:02", GatewayMAC: "02:68:6e:80:00:03"},
-			{Compartment: 2, Address: netip.MustParseAddr("172.16.1.3"), Interface: 6, Network: 3, MAC: "02:00:00:00:00:03", GatewayMAC: "02:68:6e:80:00:03"},
+			{ID: 5, Compartment: 2, Address: netip.MustParseAddr("172.16.1.2"), Interface: 5, Network: 3, Peer: true, MTU: 1400, MAC: "02:00:00:00:00:02", GatewayMAC: "02:68:6e:80:00:03"},
+			{ID: 6, Compartment: 2, Address: netip.MustParseAddr("172.16.1.3"), Interface: 6, Network: 3, MAC: "02:00:00:00:00:03", GatewayMAC: "02:68:6e:80:00:03"},
 		},
 		HostAddresses: map[netip.Addr]uint32{
 			netip.MustParseAddr("192.0.2.1"): 2, netip.MustParseAddr("192.0.2.2"): 2, netip.MustParseAddr("172.16.1.1"): 4,
@@ -230,12 +230,12 @@ func TestPools(t *testing.T) {
 
 func TestAttachments(t *testing.T) {
 	t.Parallel()
-	got := attachments(datapath.Config{
+	got := datapath.Config{
 		Reassembly: 15,
 		Insides:    map[uint32]datapath.Inside{4: {Bridge: true}, 5: {}},
 		Outsides:   map[uint32]datapath.Outside{2: {}, 9: {NoEthernet: true}},
 		Mappings:   map[uint32]datapath.Mapping{1: {}},
-	})
+	}.Attachments()
 	want := []datapath.Attachment{
 		{Interface: 1, Hook: datapath.LoopbackEgress},
 		{Interface: 2, Hook: datapath.OutsideEgress}, {Interface: 2, Hook: datapath.OutsideIngress},

@@ -39,9 +39,9 @@ func (k *Kernel) release(r PortRelease) error {
 	return k.datapath.Detach(datapath.Attachment{Interface: uint32(r.Index), Hook: datapath.InsideIngress})
 }
 
-// build makes bridges and attaches endpoints. What cannot be, and is nobody's
-// fault here, goes into the report.
-func (k *Kernel) build(ctx context.Context, p Plan, v view, mtu int, report *model.Report) error {
+// build makes bridges and attaches endpoints, and returns those for which it had to
+// do something. What cannot be, and is nobody's fault here, goes into the report.
+func (k *Kernel) build(ctx context.Context, p Plan, v view, mtu int, report *model.Report) (made Plan, err error) {
 	look := false // again, since there are new bridges
 	for _, b := range p.Bridges {
 		if k.isVerifiedBridge(v, b) {
@@ -49,11 +49,12 @@ func (k *Kernel) build(ctx context.Context, p Plan, v view, mtu int, report *mod
 		}
 		index, err := host.EnsureBridge(ctx, b)
 		if err != nil {
-			return err
+			return made, err
 		}
+		made.Bridges = append(made.Bridges, b)
 		look = look || v.isNew(b.Name, index)
 		if err := k.guardBridge(index); err != nil {
-			return err
+			return made, err
 		}
 	}
 	for _, a := range p.Adopt {
@@ -63,21 +64,22 @@ func (k *Kernel) build(ctx context.Context, p Plan, v view, mtu int, report *mod
 			continue
 		}
 		if err != nil {
-			return err
+			return made, err
 		}
 		look = look || v.isNew(a.Name, index)
 		if err := k.guardBridge(index); err != nil {
-			return err
+			return made, err
 		}
 	}
 	if look {
 		links, err := k.links.look(ctx)
 		if err != nil {
-			return err
+			return made, err
 		}
 		v = v.withLinks(links)
 	}
-	return k.attachAll(ctx, p.Endpoints, v, mtu, report)
+	made.Endpoints, err = k.attachAll(ctx, p.Endpoints, v, mtu, report)
+	return made, err
 }
 
 func (k *Kernel) guardBridge(index int) error {
@@ -93,27 +95,26 @@ func (v view) isNew(bridge string, index int) bool {
 	return !there || l.Index != index
 }
 
-func (k *Kernel) attachAll(ctx context.Context, endpoints []model.Endpoint, v view, mtu int, report *model.Report) error {
+func (k *Kernel) attachAll(ctx context.Context, endpoints []model.Endpoint, v view, mtu int, report *model.Report) (made []model.Endpoint, err error) {
 	for _, e := range endpoints {
-		err := k.attach(ctx, v, e, mtu)
-		if err == nil {
-			continue
+		done, err := k.attach(ctx, v, e, mtu)
+		switch {
+		case err == nil && done:
+			made = append(made, e)
+		case err == nil:
+		case !absent(err):
+			return made, fmt.Errorf("attaching endpoint %s: %w", e.Name, err)
+		default:
+			report.Absent[e.Name] = err
+			report.Problems = append(report.Problems, fmt.Sprintf("endpoint %s is not attached: %v", e.Name, err))
 		}
-		if !absent(err) {
-			return fmt.Errorf("attaching endpoint %s: %w", e.Name, err)
-		}
-		report.Absent[e.Name] = err
-		report.Problems = append(report.Problems, fmt.Sprintf("endpoint %s is not attached: %v", e.Name, err))
 	}
-	return nil
+	return made, nil
 }
 
-// reattach turns where programs are into where they belong.
-func (k *Kernel) reattach(have, want []datapath.Attachment) error {
-	return firstError(
-		each(without(want, have), k.attachIfThere),
-		each(without(have, want), k.datapath.Detach),
-	)
+// move has programs where they belong.
+func (k *Kernel) move(m datapath.Moves) error {
+	return firstError(each(m.Attach, k.attachIfThere), each(m.Detach, k.datapath.Detach))
 }
 
 // attachIfThere attaches a program, unless its link has gone since the host was
@@ -124,36 +125,4 @@ func (k *Kernel) attachIfThere(a datapath.Attachment) error {
 		return err
 	}
 	return nil
-}
-
-// attachments says which program belongs on which interface.
-func attachments(c datapath.Config) []datapath.Attachment {
-	var list []datapath.Attachment
-	for index, i := range c.Insides {
-		hook := datapath.InsideIngress
-		switch {
-		case i.PointToPoint:
-			list = append(list, datapath.Attachment{Interface: index, Hook: datapath.PointToPointIngress})
-		case i.Bridge:
-			hook = datapath.BridgeIngress
-			list = append(list, datapath.Attachment{Interface: index, Hook: datapath.BridgeEgress})
-		case i.Port:
-			hook = datapath.PortIngress
-		}
-		list = append(list, datapath.Attachment{Interface: index, Hook: hook})
-	}
-	if c.Reassembly != 0 {
-		list = append(list, datapath.Attachment{Interface: c.Reassembly, Hook: datapath.ReassemblyEnter}, datapath.Attachment{Interface: c.Reassembly, Hook: datapath.ReassemblyLeave})
-	}
-	if len(c.Mappings) > 0 {
-		list = append(list, datapath.Loopback)
-	}
-	for index, o := range c.Outsides {
-		in, out := datapath.OutsideIngress, datapath.OutsideEgress
-		if o.NoEthernet {
-			in, out = datapath.OutsideIngressL3, datapath.OutsideEgressL3
-		}
-		list = append(list, datapath.Attachment{Interface: index, Hook: in}, datapath.Attachment{Interface: index, Hook: out})
-	}
-	return list
 }

@@ -33,6 +33,7 @@ type Kernel struct {
 	applied  *applied               // by the last Apply, and Change since; nil: it did not work. Theirs alone
 
 	insideRule host.OwnRule // for the host's way to networks; as made
+	routed     routing      // what the host's routing tables and rules were given last
 
 	looked time.Time // whether what is pinned is attached; Apply's alone
 
@@ -112,15 +113,6 @@ func (k *Kernel) Drifted(ctx context.Context) (bool, error) {
 		return true, nil
 	}
 	return k.links.drifted(ctx)
-}
-
-// watchLoopback lets the host's own programs reach published ports, while there
-// are any: what the host says to itself is not looked at otherwise.
-func (k *Kernel) watchLoopback(mappings int) error {
-	if mappings == 0 {
-		return k.datapath.Detach(datapath.Loopback)
-	}
-	return k.datapath.Attach(datapath.Loopback)
 }
 
 func mountPoint(runDir string) string { return filepath.Join(runDir, "bpf") }

@@ -16,12 +16,8 @@ func (k *Kernel) ChangeLeases(_ context.Context, c config.Config) error {
 	if k.applied == nil {
 		return nil // Apply is due, and tells it
 	}
-	return k.tellLeases(c)
-}
-
-// tellLeases tells the data path who has an address by DHCP.
-func (k *Kernel) tellLeases(c config.Config) error {
-	if err := k.datapath.ChangeLeases(leasesOf(c)); err != nil {
+	leases := leasesOf(c)
+	if _, err := k.datapath.Change(datapath.Part{Leases: &leases}); err != nil {
 		k.applied = nil // what is known is to be found out anew
 		return err
 	}

@@ -147,15 +147,6 @@ func (m *linkCache) tellOf(links []host.Link, gone []int) {
 	m.tick()
 }
 
-// both returns all links as they were when the data path was told, and as they
-// are now.
-func (m *linkCache) both(ctx context.Context) (told, links []host.Link, err error) {
-	links, err = m.look(ctx)
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	return byIndex(m.told), links, err
-}
-
 // list returns all links by index. The caller holds mu.
 func (m *linkCache) list() []host.Link { return byIndex(m.links) }
 

@@ -22,31 +22,21 @@ func pointToPointOf(n model.Network, e model.Endpoint) host.PointToPoint {
 
 func pointToPointMAC(n model.Network) model.MAC { return model.Network{ID: n.PartOf}.GatewayMAC() }
 
-// attachPointToPoint is attach for an endpoint that is by itself.
-func (k *Kernel) attachPointToPoint(ctx context.Context, v view, n model.Network, e model.Endpoint, mtu int) error {
-	link, linked := v.link(e.Interface)
-	is := shapeOf(e, n, host.Link{}, link, mtu, k.segments.of(n))
-	if linked && isPointToPoint(link, n) && v.isGuarded(link) && k.isVerified(v, e, is, link) {
-		return nil
-	}
-	if err := k.makePointToPoint(ctx, v, n, e, mtu); err != nil {
-		k.forgetVerified(e.Name)
-		return goneIfGone(err)
-	}
-	if linked {
-		k.verify(v, e, is)
-	}
-	return nil
-}
-
 // isPointToPoint reports whether the host's side is as it should be, as far as a list
 // of links shows it.
 func isPointToPoint(l host.Link, n model.Network) bool {
 	return l.MAC == pointToPointMAC(n) && slices.Contains(l.Unrouted, n.GatewayPrefix())
 }
 
-func (v view) isGuarded(l host.Link) bool {
-	return !slices.ContainsFunc(pointToPointHooks, func(h datapath.Hook) bool {
+// isGuarded reports whether an endpoint's link had its programs when they were listed.
+func (v view) isGuarded(l host.Link, n model.Network) bool {
+	hooks := pointToPointHooks
+	if !n.IsPointToPoint() {
+		hooks = hooks[:1]
+	} else if !isPointToPoint(l, n) {
+		return false
+	}
+	return !slices.ContainsFunc(hooks, func(h datapath.Hook) bool {
 		return !v.attached[datapath.Attachment{Interface: uint32(l.Index), Hook: h}]
 	})
 }

@@ -108,7 +108,7 @@ func TestDatapathConfigOfPointToPoint(t *testing.T) {
 	if m := c.Mappings[1]; m.Compartment != 6 || len(m.Targets) != 1 || m.Targets[0].Network != 6 {
 		t.Errorf("mapping %+v", m)
 	}
-	list := attachments(c)
+	list := c.Attachments()
 	for _, index := range []uint32{5, 6} {
 		for _, hook := range pointToPointHooks {
 			if !slices.Contains(list, datapath.Attachment{Interface: index, Hook: hook}) {

@@ -133,6 +133,7 @@ func (k *Kernel) reroute(have, want routing) error {
 	k.links.expectRoutes(want.routes)
 	goneRules := without(have.rules, want.rules)
 	goneRoutes := slices.DeleteFunc(without(have.routes, want.routes), func(r host.OwnRoute) bool { return !host.IsOwnTable(r.Table) })
+	k.routed = want
 	return firstError(
 		each(without(want.routes, have.routes), host.AddRoute),
 		each(without(want.rules, have.rules), host.AddRule),

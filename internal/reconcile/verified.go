@@ -49,8 +49,8 @@ func shapeOf(e model.Endpoint, n model.Network, bridge, link host.Link, mtu, seg
 
 // isVerified reports whether an endpoint was found to be right a moment ago, and
 // nothing of it has changed since that the host can see.
-func (k *Kernel) isVerified(v view, e model.Endpoint, is shape, link host.Link) bool {
-	if !link.Up || link.MasterIndex != is.bridge || !v.attached[datapath.Attachment{Interface: uint32(link.Index), Hook: datapath.InsideIngress}] {
+func (k *Kernel) isVerified(e model.Endpoint, is shape, link host.Link) bool {
+	if !link.Up || link.MasterIndex != is.bridge {
 		return false
 	}
 	k.mu.Lock()
@@ -59,12 +59,34 @@ func (k *Kernel) isVerified(v view, e model.Endpoint, is shape, link host.Link) 
 	return ok && was.shape == is && time.Now().Before(was.until)
 }
 
-// verify remembers that an endpoint is right. Not all are due at the same time
-// again.
-func (k *Kernel) verify(v view, e model.Endpoint, is shape) {
+// settle remembers what of a plan had to be made and is as it should be now, and
+// returns those links. Others are looked at again.
+func (k *Kernel) settle(made Plan, v view, mtu int) (right []host.Link) {
+	for _, b := range made.Bridges {
+		if l, there := v.link(b.Name); there && isBridge(l, b) {
+			k.bridges[b.Name] = verifiedBridge{b, l.Index, time.Now().Add(turn(len(v.config.Networks), l.Index))}
+			right = append(right, l)
+		}
+	}
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	k.verified[e.Name] = verified{is, time.Now().Add(turn(len(v.config.Endpoints), int(e.ID)))}
+	for _, e := range made.Endpoints {
+		n, err := v.config.Network(e.Network)
+		link, there := v.link(e.Interface)
+		if err != nil || !there {
+			continue
+		}
+		var bridge host.Link
+		if !n.IsPointToPoint() {
+			bridge, _ = v.link(n.Bridge)
+		}
+		if link.Owned() == e.OwnLink() && link.Up && link.MasterIndex == bridge.Index {
+			// Not all are due at the same time again.
+			k.verified[e.Name] = verified{shapeOf(e, n, bridge, link, mtu, k.segments.of(n)), time.Now().Add(turn(len(v.config.Endpoints), int(e.ID)))}
+			right = append(right, link)
+		}
+	}
+	return right
 }
 
 // verifiedBridge is a bridge that was found as it should be.
@@ -83,11 +105,7 @@ func (k *Kernel) isVerifiedBridge(v view, b host.Bridge) bool {
 		return false
 	}
 	was, ok := k.bridges[b.Name]
-	if ok && was.bridge == b && was.index == l.Index && time.Now().Before(was.until) {
-		return true
-	}
-	k.verifyBridge(v, b, l)
-	return false
+	return ok && was.bridge == b && was.index == l.Index && time.Now().Before(was.until)
 }
 
 // isBridge reports whether a link is the bridge that it is to be.
@@ -95,10 +113,6 @@ func isBridge(l host.Link, b host.Bridge) bool {
 	unrouted := len(l.Unrouted) > 0
 	return l.Owned() && l.Type == "bridge" && l.Up && l.MAC == b.MAC && l.MTU == b.MTU && unrouted == b.Unrouted &&
 		slices.Equal(l.Addresses, []netip.Prefix{b.Gateway})
-}
-
-func (k *Kernel) verifyBridge(v view, b host.Bridge, l host.Link) {
-	k.bridges[b.Name] = verifiedBridge{b, l.Index, time.Now().Add(turn(len(v.config.Networks), l.Index))}
 }
 
 // turn is when one of so many things is to be looked at again. Not all are due at

@@ -162,7 +162,7 @@ func (r *Rig) AddEndpoint(t *testing.T, i int, network uint32, address netip.Add
 	n := r.Config.Networks[network]
 	r.Config.Insides[index] = datapath.Inside{Network: network, Address: address, MAC: EndpointMAC(i)}
 	r.Config.Endpoints = append(r.Config.Endpoints, datapath.Endpoint{
-		Compartment: n.Compartment, Address: address, Interface: index, Network: network, Peer: true,
+		ID: uint32(i) + 1, Compartment: n.Compartment, Address: address, Interface: index, Network: network, Peer: true,
 		MAC: EndpointMAC(i), GatewayMAC: n.GatewayMAC,
 	})
 	r.Attach(t, index, datapath.InsideIngress)
@@ -225,12 +225,26 @@ func (r *Rig) Apply(t *testing.T) {
 	had, told := r.told, r.toldBeside
 	r.told, r.toldBeside = maps.Clone(r.Config.Mappings), fmt.Sprintf("%+v", beside)
 	if r.toldTo != r.Datapath || told != r.toldBeside {
-		wire.Must(t, r.Datapath.Apply(r.Config))
+		r.ApplyAll(t)
 		r.toldTo = r.Datapath
 		return
 	}
 	put, gone := changedMappings(had, r.Config.Mappings)
-	wire.Must(t, r.Datapath.ChangeMappings(put, gone))
+	r.Change(t, datapath.Part{Mappings: put, Gone: datapath.Gone{Mappings: gone}})
+}
+
+// ApplyAll tells the data path everything.
+func (r *Rig) ApplyAll(t *testing.T) {
+	t.Helper()
+	_, err := r.Datapath.Apply(r.Config)
+	wire.Must(t, err)
+}
+
+// Change tells the data path of a part.
+func (r *Rig) Change(t *testing.T, p datapath.Part) {
+	t.Helper()
+	_, err := r.Datapath.Change(p)
+	wire.Must(t, err)
 }
 
 func changedMappings(before, after map[uint32]datapath.Mapping) (put map[uint32]datapath.Mapping, gone []uint32) {

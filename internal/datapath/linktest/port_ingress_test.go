@@ -48,7 +48,7 @@ func TestPluggedPortCannotForgeALease(t *testing.T) {
 	gateway, taken := netip.MustParseAddr("172.16.1.1"), netip.MustParseAddr("172.16.1.70")
 	lease := func(mac model.MAC, left time.Duration) {
 		t.Helper()
-		wire.Must(t, r.Datapath.ChangeLeases([]datapath.Lease{{Compartment: wire.RigCompartment, Address: taken, MAC: mac, Until: time.Now().Add(left)}}))
+		r.Change(t, datapath.Part{Leases: &[]datapath.Lease{{Compartment: wire.RigCompartment, Address: taken, MAC: mac, Until: time.Now().Add(left)}}})
 	}
 	send := func(frame []byte) { t.Helper(); r.Send(t, r.Endpoints[1], "eth0", frame) }
 	from := func(mac, to model.MAC, port uint16, target netip.AddrPort, text string) []byte {

@@ -25,7 +25,7 @@ func newTapRig(t *testing.T, flags uint16) (*dptest.Rig, *wire.Device) {
 	index := wire.Ifindex(t, r.Host, "tap0")
 	r.Config.Insides[index] = datapath.Inside{Network: wire.RigNetwork, Address: wire.EndpointAddress(0), MAC: dptest.EndpointMAC(0)}
 	r.Config.Endpoints = append(r.Config.Endpoints, datapath.Endpoint{
-		Compartment: wire.RigCompartment, Address: wire.EndpointAddress(0), Interface: index, Network: wire.RigNetwork,
+		ID: 1, Compartment: wire.RigCompartment, Address: wire.EndpointAddress(0), Interface: index, Network: wire.RigNetwork,
 		MAC: dptest.EndpointMAC(0), GatewayMAC: wire.GatewayMAC,
 	})
 	r.Attach(t, index, datapath.InsideIngress)

@@ -39,7 +39,7 @@ func TestChangedMappingsAreAsIfAllWasApplied(t *testing.T) {
 			continue // several changes, one after the other
 		}
 		changed := mappingTables(t, r)
-		wire.Must(t, r.Datapath.Apply(r.Config))
+		r.ApplyAll(t)
 		if diff := cmp.Diff(mappingTables(t, r), changed); diff != "" {
 			t.Fatalf("step %d (-all applied +changed):\n%s\nmappings: %+v", step, diff, r.Config.Mappings)
 		}
@@ -130,5 +130,26 @@ func TestDeletedMappingsLeaveNoSessions(t *testing.T) {
 			t.Errorf("round %d: %d sessions after their mapping went", round, n)
 		}
 	}
+	r.Consistent(t)
+}
+
+// Two mappings lead to one internal port, and go together: its way out goes too,
+// whichever of them it was, and a new flow gets a port of its own.
+func TestTwoMappingsOfAPortGoTogether(t *testing.T) {
+	t.Parallel()
+	r := dptest.NewRig(t, 1)
+	for round := range 8 { // which is looked at first is a matter of chance
+		for id := range uint32(2) {
+			r.Config.Mappings[1+id] = dptest.Mapping(model.UDP, fmt.Sprintf("%s:%d", wire.HostAddress, 7001+id), wire.Inside(0, 80))
+		}
+		r.Apply(t)
+		clear(r.Config.Mappings)
+		r.Apply(t)
+		if left := dump[kernel.BindingIndexKey, kernel.WayOut](t, "way out", r.Datapath.Objects().BindingIndex); len(left) > 0 {
+			t.Fatalf("round %d: %v is left", round, left)
+		}
+	}
+	r.FromEndpoint(t, 0, wire.Segment{Protocol: model.UDP, From: wire.Inside(0, 80), To: wire.Stranger(7, 80)})
+	r.External(t, model.UDP, wire.Inside(0, 80))
 	r.Consistent(t)
 }

@@ -61,8 +61,8 @@ func TestIsPlain(t *testing.T) {
 	}
 }
 
-// The data path is told of a TAP that it is an endpoint's and outside no more.
-func TestPartsOfAPluggedLink(t *testing.T) {
+// The data path is told of a TAP that it is an endpoint's, and when it is outside again.
+func TestPartOfAPluggedLink(t *testing.T) {
 	t.Parallel()
 	c := config.NewConfig()
 	c.Networks = []model.Network{{
@@ -76,32 +76,28 @@ func TestPartsOfAPluggedLink(t *testing.T) {
 	free := host.Link{Index: 6, Name: "tap0", HasEthernet: true, MTU: 1500}
 	port := free
 	port.MasterIndex = 5
-	x := insideChange{
-		Difference: diff.Difference{Endpoints: diff.List[model.Endpoint]{Added: []model.Endpoint{tap}}}, was: c, is: after,
-		plugged: []host.Link{free}, links: []host.Link{bridge, port},
-	}
-	was, is := x.parts(x.links, x.links)
-	network := map[uint32]datapath.Network{3: {
-		Compartment: c.CompartmentID(model.DefaultCompartment), NAT: c.NATs[0].ID, Bridge: 5,
-		Subnet: c.Networks[0].Subnet4(), Gateway: c.Networks[0].Gateway4(), GatewayMAC: bridge.MAC, Switched: true, Names: true,
-	}}
-	wantWas := datapath.Config{
-		Networks: network, Insides: map[uint32]datapath.Inside{5: {Network: 3, Bridge: true}},
-		Outsides: map[uint32]datapath.Outside{6: {}},
-	}
-	wantIs := datapath.Config{
-		Networks: network,
-		Insides:  map[uint32]datapath.Inside{5: {Network: 3, Bridge: true}, 6: {Network: 3, Address: tap.Address4(), MAC: tap.MAC}},
+	x := change{Difference: diff.Difference{Endpoints: diff.List[model.Endpoint]{Added: []model.Endpoint{tap}}}, is: after}
+	got := view{config: after}.withLinks([]host.Link{bridge, port}).part(&x)
+	want := datapath.Part{
+		Insides: map[uint32]datapath.Inside{5: {Network: 3, Bridge: true}, 6: {Network: 3, Address: tap.Address4(), MAC: tap.MAC}},
 		Endpoints: []datapath.Endpoint{{
-			Compartment: network[3].Compartment, Address: tap.Address4(), Interface: 6, Network: 3, MTU: 1500, MAC: tap.MAC, GatewayMAC: bridge.MAC,
+			ID: 4, Compartment: c.CompartmentID(model.DefaultCompartment), Address: tap.Address4(), Interface: 6, Network: 3, MTU: 1500, MAC: tap.MAC, GatewayMAC: bridge.MAC,
 		}},
-		Outsides: map[uint32]datapath.Outside{},
+		Leases: new([]datapath.Lease),
 	}
 	comparable := cmpopts.EquateComparable(netip.Addr{}, netip.Prefix{})
-	if diff := cmp.Diff(wantWas, was, comparable, cmpopts.EquateEmpty()); diff != "" {
-		t.Errorf("was (-want +got):\n%s", diff)
+	if diff := cmp.Diff(want, got, comparable, cmpopts.EquateEmpty()); diff != "" {
+		t.Errorf("plugged in (-want +got):\n%s", diff)
 	}
-	if diff := cmp.Diff(wantIs, is, comparable, cmpopts.EquateEmpty()); diff != "" {
-		t.Errorf("is (-want +got):\n%s", diff)
+	x = change{Difference: diff.Difference{Endpoints: diff.List[model.Endpoint]{Removed: []model.Endpoint{tap}}}, is: c, free: []host.Link{free}}
+	got = view{config: c}.withLinks([]host.Link{bridge}).part(&x)
+	want = datapath.Part{
+		Insides:  map[uint32]datapath.Inside{5: {Network: 3, Bridge: true}},
+		Outsides: map[uint32]datapath.Outside{6: {}},
+		Leases:   new([]datapath.Lease),
+		Gone:     datapath.Gone{Endpoints: []uint32{4}},
+	}
+	if diff := cmp.Diff(want, got, comparable, cmpopts.EquateEmpty()); diff != "" {
+		t.Errorf("pulled out (-want +got):\n%s", diff)
 	}
 }
