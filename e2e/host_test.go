@@ -27,6 +27,7 @@ type host struct {
 	run    string // the daemon's run directory
 	state  string // its state directory
 	daemon *process
+	flags  []string // more of the daemon's
 
 	group      string // number of the group hostnat; empty: there is none
 	resolvConf string // names the host's resolver: the remote
@@ -34,16 +35,16 @@ type host struct {
 }
 
 // startHost builds a host with the network "web", 172.16.1.0/24. At the end of
-// the test it also checks that `hostnat down` leaves nothing behind.
-func startHost(t *testing.T, endpoints int) *host {
+// the test it also checks that `hostnat down` leaves nothing behind. The daemon gets the flags.
+func startHost(t *testing.T, endpoints int, flags ...string) *host {
 	t.Helper()
-	return startHostOfGroup(t, endpoints, "")
+	return startHostOfGroup(t, endpoints, "", flags...)
 }
 
 // startHostOfGroup is startHost where there is a group hostnat with that number.
-func startHostOfGroup(t *testing.T, endpoints int, group string) *host {
+func startHostOfGroup(t *testing.T, endpoints int, group string, flags ...string) *host {
 	t.Helper()
-	h := &host{Topology: lab.StartTopology(t, endpoints), t: t, group: group}
+	h := &host{Topology: lab.StartTopology(t, endpoints), t: t, group: group, flags: flags}
 	before := h.links()
 	dir := t.TempDir()
 	h.run, h.resolvConf, h.bus = filepath.Join(dir, "run"), filepath.Join(dir, "resolv.conf"), filepath.Join(dir, "bus")
@@ -65,6 +66,7 @@ const groupMount = `(cat /etc/group; echo "hostnat:x:$0:") >"$1/group" && mount 
 func (h *host) startDaemon() {
 	h.t.Helper()
 	argv := []string{"env", h.busVariable(), hostnat, "daemon", "--conf-dir", "/nonexistent", "--state-dir", h.state, "--run-dir", h.run, "--resolv-conf", h.resolvConf}
+	argv = append(argv, h.flags...)
 	if h.group != "" {
 		argv = append([]string{"unshare", "--mount", "sh", "-c", groupMount, h.group, h.t.TempDir()}, argv...)
 	}

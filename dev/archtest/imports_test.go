@@ -126,6 +126,7 @@ var confined = []struct {
 	{"github.com/spf13/cobra", []string{"cmd/hostnat"}, "flags and usage are wiring"},
 	{"github.com/spf13/pflag", []string{"cmd/hostnat", "internal/plugin/bridgehelper", "internal/plugin/extcap"}, "flags and usage are wiring"},
 	{"charm.land/bubbletea", []string{"cmd/hostnat/top"}, "screens are one package's matter, and all but a file of it is pure"},
+	{"github.com/chromedp", []string{"e2e"}, "one set of tests drives a browser"},
 	{"net/http", []string{"api", "internal/server", "internal/web", "dev/lab", "dev/demo", "dev/bench", "e2e"}, "everything else speaks in values of ours"},
 	{"os/exec", []string{"dev/lab", "dev/demo", "dev/bench", "e2e"}, "the product runs no other programs"},
 	{"testing", []string{"dev/lab", "internal/datapath/dptest", "internal/datapath/dptest/wire", "internal/host/hosttest"}, "the demo must not link the test framework"},

@@ -4,7 +4,7 @@ import { render } from './vendor/preact.js';
 import { useEffect, useRef, useState } from './vendor/hooks.js';
 import { hasToken, setToken, takeToken } from './api.js';
 import { changed, hurry, live, start, useLive } from './live.js';
-import { duration } from './format.js';
+import { clock } from './format.js';
 import { Overview } from './overview.js';
 import { Sessions } from './sessions.js';
 import { Events } from './events.js';
@@ -96,7 +96,7 @@ function App() {
   return html`<a class="skip" href="#main" onClick=${(event) => { event.preventDefault(); main.current.focus(); }}>To the content</a>
     <${Head} name=${name} />
     <main id="main" tabindex="-1" ref=${main}><h1 class="unseen">${title}</h1><${View} key=${name} parameters=${parameters} /></main>
-    <footer>${live.status && html`hostnat ${live.status.version}, daemon up ${duration(live.status.uptimeSeconds)}`}</footer>`;
+    <footer>${live.status && html`hostnat ${live.status.version}, started ${clock(live.started)}`}</footer>`;
 }
 
 takeToken();

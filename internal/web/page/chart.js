@@ -20,7 +20,7 @@ function optionsOf({ width, height, lines, value, range, incrs }) {
     cursor: { y: false, drag: { x: false, y: false }, points: { size: 6 } },
     scales: { y: { range: range ?? ((_, low, high) => [0, Math.max(high * 1.1, 1)]) } },
     axes: [
-      { ...axis, grid: { show: false }, size: 30, space: 90, values: (_, ticks) => ticks.map((t) => new Date(t * 1000).toLocaleTimeString('en-GB')) },
+      { ...axis, grid: { show: false }, size: 26, space: 90, values: (_, ticks) => ticks.map((t) => new Date(t * 1000).toLocaleTimeString('en-GB')) },
       { ...axis, size: 78, incrs, space: 32, values: (_, ticks) => ticks.map(value) },
     ],
     series: [{}, ...lines.map((line) => ({

@@ -79,7 +79,10 @@ function Explain() {
   const [answer, setAnswer] = useState(null);
   const [failed, setFailed] = useState(null);
   const [busy, setBusy] = useState(false);
-  const put = (key) => (event) => setPacket({ ...packet, [key]: event.currentTarget.value.trim() });
+  const put = (key) => (event) => {
+    const { value } = event.currentTarget;
+    setPacket((before) => ({ ...before, [key]: value.trim() }));
+  };
   const ask = async (event) => {
     event.preventDefault();
     setBusy(true);

@@ -8,6 +8,7 @@ import { clock } from './format.js';
 
 const kinds = { configuration: 'Configuration', drop: 'Drops', other: 'Other', session: 'Sessions', binding: 'Bindings' };
 const most = 300; // rows; what is older goes
+const recent = 40; // rows in which an event is looked for again
 const hour = 3600_000;
 
 // follow keeps a stream open until it is aborted, and tells what came at most four times a second.
@@ -36,11 +37,24 @@ async function follow(query, signal, tell, say) {
   clearInterval(timer);
 }
 
+// merged puts new events before the others. One that says what a recent one says takes its
+// place: a flow that is dropped again and again is one row.
+function merged(before, list, number) {
+  let rows = before;
+  for (const e of list) {
+    const at = rows.findIndex((row, i) => i < recent && row.name === e.name && row.short === e.short);
+    const times = at < 0 ? 1 : rows[at].times + 1;
+    rows = [{ ...e, key: at < 0 ? number() : rows[at].key, times }, ...(at < 0 ? rows : rows.toSpliced(at, 1))];
+  }
+  return rows.slice(0, most);
+}
+
 const columns = [
   { title: 'Time', kind: 'time', cell: (e) => clock(e.time) },
   { title: 'Event', wide: true, cell: (e) => html`<span class=${`level ${e.level}`}>${e.name}</span>` },
   { title: 'Network', wide: true, cell: (e) => e.network ?? '' },
   { title: 'Endpoint', wide: true, cell: (e) => e.endpoint ?? '' },
+  { title: 'Times', num: true, wide: true, cell: (e) => (e.times > 1 ? e.times : '') },
   { title: 'What', kind: 'text', cell: (e) => html`<span title=${e.message}>${e.short}</span>` },
 ];
 
@@ -55,7 +69,7 @@ export function Events() {
     if (!wanted || live.paused) return undefined;
     setRows([]);
     const stop = new AbortController();
-    const add = (list) => setRows((before) => [...list.map((e) => ({ ...e, key: number.current++ })).reverse(), ...before].slice(0, most));
+    const add = (list) => setRows((before) => merged(before, list, () => number.current++));
     follow({ kinds: wanted }, stop.signal, add, setFailed);
     return () => stop.abort();
   }, [wanted, live.paused]);

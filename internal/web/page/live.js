@@ -16,6 +16,7 @@ export const live = {
   traffic: null, // sums, and the rows that the view shows
   query: {}, // of the rows
   status: null,
+  started: 0, // the daemon, in milliseconds
   nats: [], addresses: [], networks: [], endpoints: [], mappings: [], proxies: [], ports: null,
   failed: {}, // what was refused, by its name
   samples: [], // {at, out, in, sessions, drops}
@@ -100,6 +101,11 @@ async function askFor(name) {
   }
 }
 
+async function askStatus() {
+  await askFor('status');
+  if (live.status) live.started = Date.now() - live.status.uptimeSeconds * 1000;
+}
+
 async function askPorts() {
   await askFor('ports');
   if (!live.ports) return;
@@ -115,7 +121,7 @@ export function start() {
   if (isStarted) return hurry();
   isStarted = true;
   repeat('traffic', askTraffic, () => Math.max(often, (live.traffic?.milliseconds ?? 0) / 4));
-  repeat('status', () => askFor('status'), shared(10_000));
+  repeat('status', askStatus, shared(10_000));
   for (const name of ['nats', 'addresses', 'networks', 'endpoints', 'mappings', 'proxies']) repeat(name, () => askFor(name), shared(5000));
   repeat('ports', askPorts, (took) => (live.pools.length < 2 ? often : Math.max(10_000, share * took)));
   document.addEventListener('visibilitychange', hurry);

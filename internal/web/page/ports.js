@@ -32,7 +32,7 @@ function Map65535() {
   const ticks = width > 500 ? [1, 10000, 20000, 30000, 40000, 50000, 65535] : [1, 30000, 65535];
   const table = () => html`<${Table} label="All ports" rows=${all} columns=${[
     { title: 'Protocol', cell: (p) => p.protocol }, { title: 'Address', wide: true, kind: 'code', cell: (p) => where(p.address) }, { title: 'Ports', kind: 'code', cell: (p) => p.ports },
-    { title: 'Kind', cell: (p) => p.kind }, { title: 'Owner', cell: (p) => p.owner },
+    { title: 'Kind', wide: true, cell: (p) => p.kind }, { title: 'Owner', cell: (p) => p.owner },
     { title: 'In use', num: true, wide: true, cell: (p) => (p.inUse === undefined ? '–' : `${count(p.inUse)} of ${count(p.count)}`) }]} />`;
   return html`<${Picture} title="Port map" note="External ports, from 1 to 65535" table=${table}>
     <ul class="legend">${Object.entries(kinds).map(([kind, title]) => html`<li><svg viewBox="0 0 12 12" aria-hidden="true"><rect width="12" height="12" rx="2" class=${`port ${kind}`} /></svg>${title}</li>`)}</ul>
@@ -53,7 +53,8 @@ function Mappings() {
     <${Failed} of=${live.failed.mappings} />
     <${Table} label="Mappings" rows=${live.mappings} keyOf=${(m) => m.id} empty="No port is published." columns=${[
       { title: 'Outside', kind: 'code', cell: (m) => `${m.protocol} ${m.external.replace(/^0\.0\.0\.0/, '*')}` },
-      { title: 'Inside', kind: 'code', cell: (m) => m.internal }, { title: 'Endpoint', cell: (m) => m.endpoint ?? '' }, { title: 'Network', wide: true, cell: (m) => m.network },
+      { title: 'Inside', kind: 'code', wide: true, cell: (m) => m.internal },
+      { title: 'Endpoint', cell: (m) => html`${m.endpoint ?? ''}<span class="slim code">${m.internal}</span>` }, { title: 'Network', wide: true, cell: (m) => m.network },
       { title: 'From', wide: true, kind: 'code', cell: (m) => (m.from?.length ? m.from.join(', ') : 'anywhere') },
       { title: 'State', cell: (m) => html`<${State} good=${m.active} text=${m.active ? 'active' : 'inactive'} />` }]} />
   </${Panel}>`;
@@ -66,7 +67,7 @@ function Proxies() {
     <${Failed} of=${live.failed.proxies} />
     <${Table} label="Port proxies" rows=${live.proxies} keyOf=${(p) => p.id} empty="There are none." columns=${[
       { title: 'Listens', kind: 'code', cell: (p) => `${p.protocol} ${p.listen}` }, { title: 'Connects', kind: 'code', cell: target }, { title: 'Kind', wide: true, cell: (p) => p.kind },
-      { title: 'Now', num: true, cell: (p) => count(p.connections) }, { title: 'In all', num: true, wide: true, cell: (p) => count(p.totalConnections) },
+      { title: 'Now', num: true, wide: true, cell: (p) => count(p.connections) }, { title: 'In all', num: true, wide: true, cell: (p) => count(p.totalConnections) },
       { title: 'Bytes in, out', num: true, wide: true, cell: (p) => `${bytes(p.bytesIn)}, ${bytes(p.bytesOut)}` },
       { title: 'State', cell: (p) => html`<${State} good=${p.listening} text=${p.problem || (p.listening ? 'listening' : 'not listening')} />` }]} />
   </${Panel}>`;

@@ -26,7 +26,7 @@ function End({ session, close }) {
     <h2 id="end-title">End this session?</h2>
     <p><strong>${session.endpoint || session.internal}</strong> with <code>${session.remote}</code>, ${session.protocol}. Its next packet from inside opens another one, if the protocol allows.</p>
     <${Failed} of=${failed} />
-    <p class="buttons"><button onClick=${close} autofocus>Keep it</button><button class="danger" onClick=${end}>End it</button></p>
+    <p class="buttons"><button onClick=${close}>Keep it</button><button class="danger" onClick=${end}>End it</button></p>
   </dialog>`;
 }
 
