@@ -32,6 +32,7 @@ type Event struct {
 	ExternalDestination netip.AddrPort `json:"externalDestination,omitzero"`
 	LifetimeSeconds     *uint32        `json:"lifetimeSeconds,omitempty"` // of a session
 	TCPState            TCPState       `json:"tcpState,omitempty"`        // of a session
+	Handshake           Handshake      `json:"handshake,omitzero"`        // of a session of TCP, as far as it is known
 	SessionCount        *uint32        `json:"sessionCount,omitempty"`    // of a binding
 	Configured          *bool          `json:"configured,omitempty"`      // of a binding
 	Cause               string         `json:"cause,omitempty"`           // of a session's end: timeout, by-hand, ...

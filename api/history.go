@@ -88,6 +88,7 @@ type EndedSession struct {
 	BytesOut    uint64         `json:"bytesOut"`
 	PacketsIn   uint64         `json:"packetsIn"`
 	BytesIn     uint64         `json:"bytesIn"`
+	Handshake   Handshake      `json:"handshake,omitzero"` // of TCP, as far as it is known
 }
 
 // History says what has failed since then, as far as the filter selects it.

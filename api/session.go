@@ -44,6 +44,24 @@ type Session struct {
 	BytesOut        uint64         `json:"bytesOut"` // IP bytes, headers included
 	PacketsIn       uint64         `json:"packetsIn"`
 	BytesIn         uint64         `json:"bytesIn"`
+	Handshake       Handshake      `json:"handshake,omitzero"` // of TCP, as far as it is known
+}
+
+// The sides of a NAT, of which Handshake.Awaits is one.
+const (
+	EndpointSide = "endpoint"
+	OutsideSide  = "outside"
+)
+
+// Handshake is how long each side of the NAT took to answer when a TCP connection was
+// opened. Opened from inside, the outside has the time from the SYN to the SYN-ACK, and
+// the endpoint that from the SYN-ACK to its ACK; opened from outside, the other way
+// round. What was lost on a side, and sent again, is time that this side took.
+type Handshake struct {
+	EndpointMicroseconds uint32 `json:"endpointMicroseconds,omitempty"` // left out: it was not asked, or has not answered
+	OutsideMicroseconds  uint32 `json:"outsideMicroseconds,omitempty"`
+	RepeatedSYNs         uint8  `json:"repeatedSyns"`     // by the side that has opened the connection, at most 255
+	Awaits               string `json:"awaits,omitempty"` // whose answer has not come: endpoint or outside
 }
 
 // Binding ties an internal address and port to an external one, for any remote.

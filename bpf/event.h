@@ -56,6 +56,9 @@ INLINE struct event *event_of_session(__u32 id, const struct session_key *key, c
 	event->external_port = session->external_port;
 	event->remote_address = key->remote_address;
 	event->remote_port = key->remote_port;
+	event->repeated_syns = session->repeated_syns;
+	event->endpoint_rtt = session->endpoint_rtt;
+	event->outside_rtt = session->outside_rtt;
 	return event;
 }
 

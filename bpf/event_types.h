@@ -30,7 +30,8 @@ struct event {
 	addr_t internal_address, external_address, remote_address;
 	__be16 internal_port, external_port, remote_port;
 	__u8 cause; /* of a session that is deleted: enum end_cause */
-	__u8 pad;
+	__u8 repeated_syns; /* these three as in struct session */
+	__u32 endpoint_rtt, outside_rtt;
 };
 
 /* For which watchers there was no room in a ring: it is counted. */
@@ -99,7 +100,9 @@ struct end_record {
 	__u16 flags; /* enum session_flags */
 	__u32 nat, network;
 	__u8 state, cause; /* enum tcp_state, enum end_cause */
-	__u8 pad[6];
+	__u8 repeated_syns; /* these three as in struct session */
+	__u8 pad;
+	__u32 endpoint_rtt, outside_rtt;
 	__u64 packets_out, bytes_out, packets_in, bytes_in;
 	__u64 check;
 };

@@ -133,6 +133,9 @@ INLINE struct end_record *record_end(const struct session_key *key, const struct
 	record->network = session->network;
 	record->state = session->state;
 	record->cause = cause;
+	record->repeated_syns = session->repeated_syns;
+	record->endpoint_rtt = session->endpoint_rtt;
+	record->outside_rtt = session->outside_rtt;
 	record->packets_out = session->packets_out;
 	record->bytes_out = session->bytes_out;
 	record->packets_in = session->packets_in;

@@ -3,6 +3,7 @@
 #pragma once
 #include "endpoint_dependent.h"
 #include "filter.h"
+#include "handshake.h"
 #include "record.h"
 #include "tcp.h"
 #include "wheel.h"
@@ -101,7 +102,7 @@ INLINE void note_closed(const struct session_key *key, __u64 since)
 		bpf_map_push_elem(&closed_sessions, &closed, BPF_EXIST);
 }
 
-GLOBAL int session_change_state(const struct session_key *key, struct session *session, __u32 old, __u32 new)
+GLOBAL int session_change_state(const struct session_key *key, struct session *session, __u32 old, __u32 new, __u32 outbound)
 {
 	__u64 time = now(), lifetime;
 	struct nat *nat;
@@ -119,8 +120,8 @@ GLOBAL int session_change_state(const struct session_key *key, struct session *s
 	 * Until the handshake's last ACK a connection from outside may be a flood's, under a forged source: it ends like one
 	 * in transition (RFC 5382 REQ-5 asks for no more).
 	 */
-	session->half_open = (old == STATE_EXTERNAL_SYN || old == STATE_BOTH_FIN) && new == STATE_ESTABLISHED;
-	if (session->half_open)
+	session->half_open = handshake_goes_on(session, old, new, outbound, time);
+	if (session->half_open == HALF_OPEN_OUTSIDE)
 		lifetime = nat->tcp_transitory_timeout;
 	session->lifetime = lifetime;
 	session->refreshed = time;
@@ -137,18 +138,41 @@ GLOBAL int session_change_state(const struct session_key *key, struct session *s
 /* A half open session got a packet that leaves it established: is it the handshake's end? */
 NOINLINE int session_complete(struct session *session, bool outbound, __u8 flags)
 {
+	__u64 time = now();
 	struct nat *nat;
 	__u32 id;
 
-	if (!session || outbound || !(flags & TCP_ACK))
+	if (!session)
 		return 0;
+	count_repeated_syn(session, outbound, flags);
+	if (session->half_open == HALF_OPEN_INSIDE)
+		session->refreshed = time;
+	if (outbound != (session->half_open == HALF_OPEN_INSIDE) || !(flags & TCP_ACK))
+		return 0;
+	side_answers(session, outbound, time);
 	id = session->nat;
 	nat = bpf_map_lookup_elem(&nats, &id);
 	if (!nat)
 		return 0;
 	session->lifetime = nat->tcp_established_timeout;
-	session->refreshed = now();
-	session->half_open = false;
+	session->refreshed = time;
+	session->half_open = 0;
+	return 0;
+}
+
+/* A packet that changes nothing in a state that packets do not keep: of an unanswered handshake, or of a closed connection. */
+NOINLINE int session_repeat(struct session *session, bool outbound, __u8 flags)
+{
+	__u64 time = now();
+
+	if (!session)
+		return 0;
+	count_repeated_syn(session, outbound, flags);
+	/* A repeated SYN keeps the session; in closing states nothing does. */
+	if (session->state == STATE_INTERNAL_SYN && outbound && flags & TCP_SYN)
+		session->refreshed = time;
+	if (flags & TCP_RST) /* refused: that is an answer too */
+		side_answers(session, outbound, time);
 	return 0;
 }
 
@@ -229,13 +253,13 @@ INLINE void session_track(const struct session_key *key, struct session *session
 				session_complete(session, outbound, packet->tcp_flags);
 				return;
 			}
-			/* A repeated SYN restarts the handshake's clock; in closing states nothing does. */
-			if (likely(tcp_refreshes(state)) ||
-			    (state == STATE_INTERNAL_SYN && outbound && packet->tcp_flags & TCP_SYN))
+			if (likely(tcp_refreshes(state)))
 				session_touch(session, now);
+			else
+				session_repeat(session, outbound, packet->tcp_flags);
 			return;
 		}
-		if (session_change_state(key, session, state, next) == 0)
+		if (session_change_state(key, session, state, next, outbound) == 0)
 			return;
 	}
 }
@@ -246,7 +270,7 @@ INLINE __u32 session_lifetime(__u8 protocol, const struct session *session, cons
 		return nat->udp_timeout;
 	if (protocol != IPPROTO_TCP)
 		return nat->icmp_timeout;
-	return session->half_open ? nat->tcp_transitory_timeout : tcp_lifetime(session->state, nat);
+	return session->half_open == HALF_OPEN_OUTSIDE ? nat->tcp_transitory_timeout : tcp_lifetime(session->state, nat);
 }
 
 /* A live session takes its NAT's settings as they are now. */

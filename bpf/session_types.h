@@ -189,6 +189,15 @@ struct next_hop6 {
 	__u32 word[4];
 };
 
+/* A connection whose opener has been answered, and has not said yet that it knows. */
+enum half_open {
+	HALF_OPEN_OUTSIDE = 1, /* no ACK has come from outside: its remote may be forged */
+	HALF_OPEN_INSIDE = 2, /* no ACK has come from the endpoint: nothing depends on it but endpoint_rtt */
+};
+
+/* Of endpoint_rtt and outside_rtt: the rest is since when an answer is waited for, and not how long it took. */
+enum rtt_flags { CLOCK_RUNS = 1U << 31 };
+
 struct session {
 	__u64 created; /* monotonic ns */
 	__u64 refreshed; /* monotonic ns */
@@ -204,9 +213,10 @@ struct session {
 	struct way way;
 	__u16 way_mtu;
 	__u8 way_tos;
-	__u8 pad;
-	__u32 half_open; /* opened from outside, and no ACK has come from there yet */
+	__u8 repeated_syns; /* of the handshake, by the side that has opened it; no more than 255 are counted */
+	__u32 half_open; /* enum half_open */
 	__u64 packets_out, bytes_out, packets_in, bytes_in;
+	__u32 endpoint_rtt, outside_rtt; /* see handshake.h */
 };
 
 /* A TCP connection that both ends have closed, or one of them reset: its port may be had back when ports are short. */

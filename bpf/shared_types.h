@@ -21,6 +21,7 @@ const struct {
 	enum delivery delivery;
 	enum binding_flags binding_flags;
 	enum session_flags session_flags;
+	enum rtt_flags rtt_flags;
 	enum event_id event_id;
 	enum end_cause end_cause;
 	enum lost_kind lost_kind;

@@ -16,10 +16,11 @@ const (
 
 	formatWinNAT  format = "winnat"
 	formatLibvirt format = "libvirt"
+	formatWide    format = "wide"
 )
 
 // onlyOf are formats that one command alone has.
-var onlyOf = map[format]string{formatWinNAT: "event watch", formatLibvirt: "network show"}
+var onlyOf = map[format]string{formatWinNAT: "event watch", formatLibvirt: "network show", formatWide: "session list"}
 
 // String is the format's name.
 func (f *format) String() string { return string(*f) }
@@ -30,7 +31,7 @@ func (f *format) Type() string { return "format" }
 // Set takes the flag's value.
 func (f *format) Set(s string) error {
 	switch v := format(s); v {
-	case formatTable, formatJSON, formatYAML, formatWinNAT, formatLibvirt:
+	case formatTable, formatJSON, formatYAML, formatWinNAT, formatLibvirt, formatWide:
 		*f = v
 		return nil
 	}
@@ -53,7 +54,7 @@ func cells[T any](columns []column[T], of func(column[T]) string) []string {
 
 // printList prints rows as a table, or as a JSON array.
 func printList[T any](a *app, rows []T, columns []column[T]) error {
-	if a.format != formatTable {
+	if a.format != formatTable && a.format != formatWide {
 		return a.print(append([]T{}, rows...)) // never null
 	}
 	if a.quiet {

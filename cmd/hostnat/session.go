@@ -17,13 +17,20 @@ func sessionCommand(a *app) *cobra.Command {
 func sessionList(a *app) *cobra.Command {
 	var filter api.Filter
 	cmd := &cobra.Command{
-		Use: "list", Short: "List the sessions", Args: positional(),
+		Use: "list", Short: "List the sessions",
+		Long: "List the sessions. With -o wide also how long each side of the NAT took to answer when a TCP\n" +
+			"connection was opened, and how often its SYN was repeated: whose fault it is that it took long.",
+		Args: positional(),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			rows, err := a.client().Sessions(cmd.Context(), filter)
 			if err != nil {
 				return err
 			}
-			return printList(a, rows, sessionColumns())
+			columns := sessionColumns()
+			if a.format == formatWide {
+				columns = append(columns, handshakeColumns()...)
+			}
+			return printList(a, rows, columns)
 		},
 	}
 	addFilters(a, cmd, &filter)
@@ -68,6 +75,20 @@ func sessionColumns() []column[api.Session] {
 		{"PACKETS OUT/IN", func(s api.Session) string { return fmt.Sprintf("%d/%d", s.PacketsOut, s.PacketsIn) }},
 		{"OUT", func(s api.Session) string { return text.Bytes(s.BytesOut) }},
 		{"IN", func(s api.Session) string { return text.Bytes(s.BytesIn) }},
+	}
+}
+
+// handshakeColumns are those of -o wide.
+func handshakeColumns() []column[api.Session] {
+	return []column[api.Session]{
+		{"ENDPOINT RTT", func(s api.Session) string { return text.Answered(s.Handshake, api.EndpointSide) }},
+		{"OUTSIDE RTT", func(s api.Session) string { return text.Answered(s.Handshake, api.OutsideSide) }},
+		{"SYNS REPEATED", func(s api.Session) string {
+			if s.Handshake == (api.Handshake{}) {
+				return ""
+			}
+			return fmt.Sprint(s.Handshake.RepeatedSYNs)
+		}},
 	}
 }
 

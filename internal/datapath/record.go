@@ -117,6 +117,7 @@ func toEnded(r *kernel.EndRecord, at time.Time) Ended {
 			Remote:   kernel.ToAddrPort(r.Key.RemoteAddress, r.Key.RemotePort),
 			State:    model.TCPState(r.State), Created: at.Add(-time.Duration(r.Lived)),
 			PacketsOut: r.PacketsOut, BytesOut: r.BytesOut, PacketsIn: r.PacketsIn, BytesIn: r.BytesIn,
+			Handshake: kernel.ToHandshake(r.EndpointRtt, r.OutsideRtt, r.RepeatedSyns),
 		},
 		Ended: at, Idle: time.Duration(r.Idle), Cause: endCauses[kernel.EndCause(r.Cause)],
 		FromOutside: r.Flags&kernel.SessionFromOutside != 0,

@@ -24,6 +24,7 @@ type Session struct {
 	Left                       time.Duration // until it ends if nothing is sent
 	PacketsOut, BytesOut       uint64
 	PacketsIn, BytesIn         uint64
+	Handshake                  model.Handshake
 }
 
 // Binding is a binding as the kernel has it: ids instead of names.
@@ -140,6 +141,7 @@ func toSession(k *kernel.SessionKey, v *kernel.Session, clock clock) Session {
 		Left:       max(0, ends.Sub(clock.wall)),
 		PacketsOut: v.PacketsOut, BytesOut: v.BytesOut,
 		PacketsIn: v.PacketsIn, BytesIn: v.BytesIn,
+		Handshake: kernel.ToHandshake(v.EndpointRtt, v.OutsideRtt, v.RepeatedSyns),
 	}
 }
 

@@ -185,6 +185,7 @@ func toEvent(sample []byte, clock clock) (Event, bool) {
 	}
 	e.LifetimeSeconds = raw.Lifetime
 	e.TCPState = model.TCPState(raw.State)
+	e.Handshake = kernel.ToHandshake(raw.EndpointRtt, raw.OutsideRtt, raw.RepeatedSyns)
 	e.SessionCount = raw.Sessions
 	e.Configured = raw.Configured != 0
 	e.Cause = endCauses[kernel.EndCause(raw.Cause)]

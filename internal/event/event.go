@@ -27,15 +27,16 @@ type Event struct {
 	InternalDestination netip.AddrPort
 	External            netip.AddrPort
 	ExternalDestination netip.AddrPort
-	LifetimeSeconds     uint32         // of a session
-	TCPState            model.TCPState // of a session
-	SessionCount        uint32         // of a binding
-	Configured          bool           // of a binding
-	Cause               model.EndCause // of a session's end
-	Drop                *model.Drop    // of DroppedPacket
-	Lost                uint64         // of EventsLost
-	Author              string         // of ConfigurationChange: who has asked for it
-	Description         string         // what is full, what overlaps, what moved, what was lost, what has changed
+	LifetimeSeconds     uint32          // of a session
+	TCPState            model.TCPState  // of a session
+	Handshake           model.Handshake // of a session
+	SessionCount        uint32          // of a binding
+	Configured          bool            // of a binding
+	Cause               model.EndCause  // of a session's end
+	Drop                *model.Drop     // of DroppedPacket
+	Lost                uint64          // of EventsLost
+	Author              string          // of ConfigurationChange: who has asked for it
+	Description         string          // what is full, what overlaps, what moved, what was lost, what has changed
 }
 
 // OfDrop is the event of a packet that was dropped, or of several that were alike.
@@ -54,7 +55,7 @@ func OfEnded(s model.EndedSession) Event {
 	e := New(SessionDelete, s.EndedAt)
 	e.Protocol, e.NAT, e.Network, e.Compartment, e.Endpoint = s.Protocol, s.NAT, s.Network, s.Compartment, s.Endpoint
 	e.Internal, e.InternalDestination, e.External, e.ExternalDestination = s.Internal, s.Remote, s.External, s.Remote
-	e.TCPState, e.Cause = s.State, s.Cause
+	e.TCPState, e.Cause, e.Handshake = s.State, s.Cause, s.Handshake
 	return e
 }
 

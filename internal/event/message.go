@@ -69,14 +69,14 @@ func (e Event) Short() string {
 	inside := strings.TrimSpace(e.Endpoint + " " + address(e.Internal))
 	switch {
 	case d.kind == session:
-		what := d.what
+		what, handshake := d.what, ""
 		switch e.ID {
 		case SessionTCPStateUpdate:
 			what = "session is " + e.TCPState.String()
 		case SessionDelete:
-			what = "session deleted" + causeText(e.Cause)
+			what, handshake = "session deleted"+causeText(e.Cause), handshakeText(e.Handshake)
 		}
-		return fmt.Sprintf("%s: %s %s → %s, outside %s", what, e.Protocol, inside, remote(e), address(e.External))
+		return fmt.Sprintf("%s: %s %s → %s, outside %s%s", what, e.Protocol, inside, remote(e), address(e.External), handshake)
 	case d.kind == binding && e.ID == BindingSessionCount:
 		return fmt.Sprintf("binding has %d sessions: %s %s = %s", e.SessionCount, e.Protocol, inside, address(e.External))
 	case d.kind == binding:
@@ -100,6 +100,13 @@ func causeText(c model.EndCause) string {
 		return ""
 	}
 	return ", " + string(c)
+}
+
+func handshakeText(h model.Handshake) string {
+	if text := h.Text(); text != "" {
+		return "; " + text
+	}
+	return ""
 }
 
 func address(a netip.AddrPort) string {

@@ -104,6 +104,7 @@ func (n names) session(s datapath.Session) model.Session {
 		Protocol: s.Protocol, Internal: s.Internal, External: s.External, Remote: s.Remote, State: s.State,
 		LifetimeSeconds: uint32(math.Ceil(s.Left.Seconds())), CreatedAt: s.Created.Round(time.Millisecond),
 		PacketsOut: s.PacketsOut, BytesOut: s.BytesOut, PacketsIn: s.PacketsIn, BytesIn: s.BytesIn,
+		Handshake: s.Handshake,
 	}
 }
 

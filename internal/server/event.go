@@ -209,6 +209,7 @@ func eventOf(e event.Event) api.Event {
 	}
 	switch {
 	case e.ID.OfSession():
+		out.Handshake = handshakeOf(e.Handshake)
 		out.LifetimeSeconds, out.TCPState = &e.LifetimeSeconds, api.TCPState(e.TCPState.String())
 	case e.ID.OfBinding():
 		out.SessionCount, out.Configured = &e.SessionCount, &e.Configured

@@ -72,5 +72,6 @@ func endedOf(s model.EndedSession) api.EndedSession {
 		Protocol: protocolOf(s.Protocol), Internal: s.Internal, External: s.External, Remote: s.Remote, FromOutside: s.FromOutside,
 		State: api.TCPState(s.State.String()), CreatedAt: s.CreatedAt, EndedAt: s.EndedAt, IdleSeconds: uint32(s.Idle.Seconds()),
 		PacketsOut: s.PacketsOut, BytesOut: s.BytesOut, PacketsIn: s.PacketsIn, BytesIn: s.BytesIn,
+		Handshake: handshakeOf(s.Handshake),
 	}
 }

@@ -66,7 +66,7 @@ var schemaTypes = map[string]any{
 	"FieldChange": api.FieldChange{}, "ExportedConfiguration": api.ExportedConfiguration{},
 	"Port": api.Port{}, "EndedSessions": api.EndedSessions{}, "History": api.History{}, "Failure": api.Failure{}, "Drop": api.Drop{}, "EndedSession": api.EndedSession{},
 	"Web": api.Web{}, "Traffic": api.Traffic{}, "Rate": api.Rate{}, "TrafficDrop": api.TrafficDrop{}, "TrafficNetwork": api.TrafficNetwork{}, "TrafficExternal": api.TrafficExternal{}, "TrafficEndpoint": api.TrafficEndpoint{}, "TrafficSession": api.TrafficSession{},
-	"Clients": api.Clients{}, "Binding": api.Binding{}, "Session": api.Session{}, "Event": api.Event{},
+	"Clients": api.Clients{}, "Binding": api.Binding{}, "Session": api.Session{}, "Handshake": api.Handshake{}, "Event": api.Event{},
 	"CapturedPacket": api.CapturedPacket{}, "PacketSide": api.PacketSide{}, "PacketSession": api.PacketSession{},
 }
 

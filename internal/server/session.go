@@ -38,6 +38,14 @@ func sessionOf(s model.Session) api.Session {
 		Internal: s.Internal, External: s.External, Remote: s.Remote, State: api.TCPState(s.State.String()),
 		LifetimeSeconds: s.LifetimeSeconds, CreatedAt: s.CreatedAt,
 		PacketsOut: s.PacketsOut, BytesOut: s.BytesOut, PacketsIn: s.PacketsIn, BytesIn: s.BytesIn,
+		Handshake: handshakeOf(s.Handshake),
+	}
+}
+
+func handshakeOf(h model.Handshake) api.Handshake {
+	return api.Handshake{
+		EndpointMicroseconds: h.EndpointMicroseconds, OutsideMicroseconds: h.OutsideMicroseconds,
+		RepeatedSYNs: h.RepeatedSYNs, Awaits: h.Awaits.String(),
 	}
 }
 

@@ -6,6 +6,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"github.com/hostnat/hostnat/api"
 )
 
 // Bytes is a number of bytes for people: "512 B", "1.5 KiB", "3.0 MiB".
@@ -38,6 +40,27 @@ func Seconds(n uint64) string {
 		return text.String()
 	}
 	return "0s"
+}
+
+// Microseconds is a short length of time in three digits: "85µs", "23.4ms", "1.02s".
+func Microseconds(n uint32) string {
+	d, precision := time.Duration(n)*time.Microsecond, time.Microsecond
+	for d/precision >= 1000 {
+		precision *= 10
+	}
+	return d.Round(precision).String()
+}
+
+// Answered says how long a side took to answer a handshake; "waits": it has not; empty: it is not known.
+func Answered(h api.Handshake, side string) string {
+	took := map[string]uint32{api.EndpointSide: h.EndpointMicroseconds, api.OutsideSide: h.OutsideMicroseconds}[side]
+	switch {
+	case h.Awaits == side:
+		return "waits"
+	case took == 0:
+		return ""
+	}
+	return Microseconds(took)
 }
 
 // HostPort writes an address and a port with * for "any address".

@@ -50,6 +50,7 @@ func sessionColumns(t api.Traffic, rows []api.TrafficSession) []column {
 		of("STATE", 4, false, func(s *row) string { return stateText(s.State) }),
 		of("OUT/s", 0, true, func(s *row) string { return text.Bytes(s.Rate.BytesOut) }),
 		of("IN/s", 0, true, func(s *row) string { return text.Bytes(s.Rate.BytesIn) }),
+		of("RTT END|OUT", 6, true, func(s *row) string { return roundTrips(s.Handshake) }),
 		of("PACKETS/s", 7, true, func(s *row) string { return packets(s.Rate) }),
 		of("AGE", 5, true, func(s *row) string { return text.Seconds(seconds(t.At.Sub(s.CreatedAt))) }),
 		of("NETWORK", 8, false, func(s *row) string { return s.Network }),
@@ -67,6 +68,15 @@ func dropColumns(t api.Traffic, rows []api.TrafficDrop) []column {
 		of("PACKETS", true, func(d *row) string { return fmt.Sprint(d.Packets) }),
 		of("MEANING", false, func(d *row) string { return d.Meaning }),
 	}
+}
+
+// roundTrips is how long the endpoint and the outside took to answer the handshake.
+func roundTrips(h api.Handshake) string {
+	endpoint, outside := text.Answered(h, api.EndpointSide), text.Answered(h, api.OutsideSide)
+	if endpoint == "" && outside == "" {
+		return ""
+	}
+	return text.OrDash(endpoint) + "|" + text.OrDash(outside)
 }
 
 // packets are out/in.

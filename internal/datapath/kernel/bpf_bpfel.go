@@ -174,8 +174,10 @@ type bpfEndRecord struct {
 	Network         uint32
 	State           uint8
 	Cause           uint8
-	Pad             [6]uint8
-	_               [4]byte
+	RepeatedSyns    uint8
+	Pad             uint8
+	EndpointRtt     uint32
+	OutsideRtt      uint32
 	PacketsOut      uint64
 	BytesOut        uint64
 	PacketsIn       uint64
@@ -231,7 +233,9 @@ type bpfEvent struct {
 	ExternalPort    uint16
 	RemotePort      uint16
 	Cause           uint8
-	Pad             uint8
+	RepeatedSyns    uint8
+	EndpointRtt     uint32
+	OutsideRtt      uint32
 }
 
 type bpfEventId uint32
@@ -877,6 +881,12 @@ type bpfRouteWork struct {
 	}
 }
 
+type bpfRttFlags uint32
+
+const (
+	bpfRttFlagsCLOCK_RUNS bpfRttFlags = 2147483648
+)
+
 type bpfSession struct {
 	_               structs.HostLayout
 	Created         uint64
@@ -895,14 +905,16 @@ type bpfSession struct {
 		Ifindex uint32
 		NextHop uint32
 	}
-	WayMtu     uint16
-	WayTos     uint8
-	Pad        uint8
-	HalfOpen   uint32
-	PacketsOut uint64
-	BytesOut   uint64
-	PacketsIn  uint64
-	BytesIn    uint64
+	WayMtu       uint16
+	WayTos       uint8
+	RepeatedSyns uint8
+	HalfOpen     uint32
+	PacketsOut   uint64
+	BytesOut     uint64
+	PacketsIn    uint64
+	BytesIn      uint64
+	EndpointRtt  uint32
+	OutsideRtt   uint32
 }
 
 type bpfSessionFlags uint32

@@ -28,8 +28,12 @@ import (
 // changed.
 type version func(*ebpf.CollectionSpec)
 
-// otherSession has a field less and another in its place.
-func otherSession(s *ebpf.CollectionSpec) { rename(s.Maps["sessions"], "half_open", "gone") }
+// otherSession knows nothing of handshakes, and has other fields in their place.
+func otherSession(s *ebpf.CollectionSpec) {
+	for _, field := range []string{"half_open", "endpoint_rtt", "outside_rtt", "repeated_syns"} {
+		rename(s.Maps["sessions"], field, "gone_"+field)
+	}
+}
 
 // otherBinding has a binding whose field had another name, and meant another thing.
 func otherBinding(s *ebpf.CollectionSpec) { rename(s.Maps["bindings"], "mapping", "gone") }
@@ -194,7 +198,7 @@ func identities(sessions map[kernel.SessionKey]kernel.Session) []string {
 	for k, s := range sessions {
 		ids = append(ids, strings.Join([]string{model.Protocol(k.Protocol).String(), kernel.ToAddrPort(k.InternalAddress, k.InternalPort).String(),
 			kernel.ToAddrPort(s.ExternalAddress, s.ExternalPort).String(), kernel.ToAddrPort(k.RemoteAddress, k.RemotePort).String(),
-			model.TCPState(s.State).String(), fmt.Sprint(s.Created)}, " "))
+			model.TCPState(s.State).String(), fmt.Sprint(s.Created, s.EndpointRtt, s.OutsideRtt, s.RepeatedSyns)}, " "))
 	}
 	slices.Sort(ids)
 	return ids

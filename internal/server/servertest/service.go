@@ -196,7 +196,8 @@ func Example() *Service {
 		Internal: internal, External: external, SessionCount: 1}}
 	s.sessions = []model.Session{{NAT: model.DefaultNAT, Network: "web", Endpoint: "c1", Compartment: "default",
 		Protocol: model.TCP, Internal: internal, External: external, Remote: remote, State: model.StateEstablished,
-		LifetimeSeconds: 7440, CreatedAt: at, PacketsOut: 10, BytesOut: 1536, PacketsIn: 2048, BytesIn: 3 << 20}}
+		LifetimeSeconds: 7440, CreatedAt: at, PacketsOut: 10, BytesOut: 1536, PacketsIn: 2048, BytesIn: 3 << 20,
+		Handshake: model.Handshake{EndpointMicroseconds: 85, OutsideMicroseconds: 23_400, RepeatedSYNs: 1}}}
 	s.leases = exampleLeases(at)
 	s.ports = examplePorts(external.Addr())
 	return s
