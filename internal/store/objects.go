@@ -38,36 +38,83 @@ func (o objects) put(key string, record any) error {
 	return nil
 }
 
-// changedObjects are those in which two configurations differ, by their
-// difference; nil for one that is gone.
-func changedObjects(d *diff.Difference, after *config.Config) (objects, error) {
-	changed := make(objects)
-	var rest, counters error
-	if d.Rest {
-		rest = changed.put(restKey, restToRecord(*after))
-	}
-	if d.Counters {
-		counters = changed.put(countersKey, countersToRecord(*after))
-	}
-	return changed, errors.Join(rest, counters,
-		addChanges(changed, kindNAT, d.NATs, func(v *model.NAT) uint32 { return v.ID }, natToRecord),
-		addChanges(changed, kindNetwork, d.Networks, func(v *model.Network) uint32 { return v.ID }, networkToRecord),
-		addChanges(changed, kindEndpoint, d.Endpoints, func(v *model.Endpoint) uint32 { return v.ID }, endpointToRecord),
-		addChanges(changed, kindMapping, d.Mappings, func(v *model.Mapping) uint32 { return v.ID }, mappingToRecord),
-		addChanges(changed, kindProxy, d.Proxies, func(v *model.Proxy) uint32 { return v.ID }, proxyToRecord))
+// kinds are those that have a record for each object, by what begins their keys. A new
+// one is an element here, and its record.
+var kinds = map[string]kind{
+	kindNAT: kindOf[model.NAT, natRecord]{
+		differs: func(d *diff.Difference) diff.List[model.NAT] { return d.NATs }, list: func(c *config.Config) *[]model.NAT { return &c.NATs },
+		id: func(v *model.NAT) uint32 { return v.ID }, record: natToRecord, value: natRecord.value,
+	},
+	kindNetwork: kindOf[model.Network, networkRecord]{
+		differs: func(d *diff.Difference) diff.List[model.Network] { return d.Networks }, list: func(c *config.Config) *[]model.Network { return &c.Networks },
+		id: func(v *model.Network) uint32 { return v.ID }, record: networkToRecord, value: networkRecord.value,
+	},
+	kindEndpoint: kindOf[model.Endpoint, endpointRecord]{
+		differs: func(d *diff.Difference) diff.List[model.Endpoint] { return d.Endpoints }, list: func(c *config.Config) *[]model.Endpoint { return &c.Endpoints },
+		id: func(v *model.Endpoint) uint32 { return v.ID }, record: endpointToRecord, value: endpointRecord.value,
+	},
+	kindMapping: kindOf[model.Mapping, mappingRecord]{
+		differs: func(d *diff.Difference) diff.List[model.Mapping] { return d.Mappings }, list: func(c *config.Config) *[]model.Mapping { return &c.Mappings },
+		id: func(v *model.Mapping) uint32 { return v.ID }, record: mappingToRecord, value: mappingRecord.value,
+	},
+	kindProxy: kindOf[model.Proxy, proxyRecord]{
+		differs: func(d *diff.Difference) diff.List[model.Proxy] { return d.Proxies }, list: func(c *config.Config) *[]model.Proxy { return &c.Proxies },
+		id: func(v *model.Proxy) uint32 { return v.ID }, record: proxyToRecord, value: proxyRecord.value,
+	},
 }
 
-func addChanges[T, R any](changed objects, kind string, c diff.List[T], id func(*T) uint32, record func(T) R) error {
-	key := func(v *T) string { return kind + " " + strconv.FormatUint(uint64(id(v)), 10) }
-	for i := range c.Removed {
-		changed[key(&c.Removed[i])] = nil
+// kind is what kindOf does for its objects.
+type kind interface {
+	addChanges(changed objects, name string, d *diff.Difference) error
+	decode(c *config.Config, text []byte) error
+}
+
+// kindOf is how objects T are kept as records R.
+type kindOf[T, R any] struct {
+	differs func(*diff.Difference) diff.List[T]
+	list    func(*config.Config) *[]T
+	id      func(*T) uint32
+	record  func(T) R
+	value   func(R) T
+}
+
+func (k kindOf[T, R]) addChanges(changed objects, name string, d *diff.Difference) error {
+	key := func(v *T) string { return name + " " + strconv.FormatUint(uint64(k.id(v)), 10) }
+	list := k.differs(d)
+	for i := range list.Removed {
+		changed[key(&list.Removed[i])] = nil
 	}
-	for _, v := range c.Put() {
-		if err := changed.put(key(&v), record(v)); err != nil {
+	for _, v := range list.Put() {
+		if err := changed.put(key(&v), k.record(v)); err != nil {
 			return err
 		}
 	}
 	return nil
+}
+
+func (k kindOf[T, R]) decode(c *config.Config, text []byte) error {
+	var r R
+	err := decodeStrictly(text, &r)
+	list := k.list(c)
+	*list = append(*list, k.value(r))
+	return err
+}
+
+// changedObjects are those in which two configurations differ, by their
+// difference; nil for one that is gone.
+func changedObjects(d *diff.Difference, after *config.Config) (objects, error) {
+	changed := make(objects)
+	var errs []error
+	if d.Rest {
+		errs = append(errs, changed.put(restKey, restToRecord(*after)))
+	}
+	if d.Counters {
+		errs = append(errs, changed.put(countersKey, countersToRecord(*after)))
+	}
+	for name, k := range kinds {
+		errs = append(errs, k.addChanges(changed, name, d))
+	}
+	return changed, errors.Join(errs...)
 }
 
 // allObjects are those of a configuration.
@@ -103,26 +150,12 @@ func decodeObject(c *config.Config, key string, text []byte) error {
 		r.addTo(c)
 		return err
 	}
-	switch kind, _, _ := strings.Cut(key, " "); kind {
-	case kindNAT:
-		return decodeInto(&c.NATs, text, natRecord.value)
-	case kindNetwork:
-		return decodeInto(&c.Networks, text, networkRecord.value)
-	case kindEndpoint:
-		return decodeInto(&c.Endpoints, text, endpointRecord.value)
-	case kindMapping:
-		return decodeInto(&c.Mappings, text, mappingRecord.value)
-	case kindProxy:
-		return decodeInto(&c.Proxies, text, proxyRecord.value)
+	name, _, _ := strings.Cut(key, " ")
+	k, known := kinds[name]
+	if !known {
+		return fmt.Errorf("nothing of that kind is known")
 	}
-	return fmt.Errorf("nothing of that kind is known")
-}
-
-func decodeInto[T, R any](list *[]T, text []byte, value func(R) T) error {
-	var r R
-	err := decodeStrictly(text, &r)
-	*list = append(*list, value(r))
-	return err
+	return k.decode(c, text)
 }
 
 // decodeStrictly refuses a field that this version does not know: it would be

@@ -5,7 +5,6 @@ import (
 	"slices"
 
 	"github.com/hostnat/hostnat/internal/config/wanted"
-	"github.com/hostnat/hostnat/internal/model"
 )
 
 // Object says for people what becomes of one object.
@@ -45,55 +44,53 @@ func (f Field) text() string {
 
 // Objects returns what differs, in the order in which files have things. What is
 // deleted and created under one name is one change.
-func (d *Difference) Objects() []Object {
-	return slices.Concat(
-		objects("pool", d.Pools, wanted.OfPool, func(p model.Pool) wanted.Pool { return wanted.Pool{} }, func(p model.Pool) string { return p.Prefix.String() }, "prefix"),
-		objects("nat", d.NATs, wanted.OfNAT, func(n model.NAT) wanted.NAT { return wanted.OfNAT(wanted.DefaultNAT(n)) }, func(n model.NAT) string { return n.Name }, "name"),
-		objects("network", d.Networks, wanted.OfNetwork, func(n model.Network) wanted.Network { return wanted.OfNetwork(wanted.UsualNetwork(n)) }, func(n model.Network) string { return n.Name }, "name"),
-		objects("endpoint", d.Endpoints, wanted.OfEndpoint, func(model.Endpoint) wanted.Endpoint { return wanted.Endpoint{} }, func(e model.Endpoint) string { return e.Name }, "name"),
-		objects("reservation", d.Reservations, wanted.OfReservation, func(model.Reservation) wanted.Reservation { return wanted.Reservation{} },
-			func(r model.Reservation) string { return r.Network + "/" + r.Address.String() }, "network", "address"),
-		objects("mapping", d.Mappings, wanted.OfMapping, func(model.Mapping) wanted.Mapping { return wanted.Mapping{} }, mappingName, "protocol", "external", "network"),
-		objects("proxy", d.Proxies, wanted.OfProxy, func(model.Proxy) wanted.Proxy { return wanted.OfProxy(model.Proxy{}) }, func(p model.Proxy) string { return p.Protocol.String() + " " + p.Listen.String() }, "protocol", "listen"),
-	)
+func (d *Difference) Objects() (list []Object) {
+	for _, k := range kinds {
+		list = append(list, k.objects(d)...)
+	}
+	return list
 }
 
-func mappingName(m model.Mapping) string { return m.Protocol.String() + " " + m.ExternalText() }
-
-// objects are those of one kind. The keys are in its name.
-func objects[T, W any](kind string, c List[T], of, usual func(T) W, name func(T) string, keys ...string) (list []Object) {
+func (k kindOf[T, W]) objects(d *Difference) (list []Object) {
+	c := k.in(d)
 	created := make(map[string]T)
 	for _, v := range c.Added {
-		created[name(v)] = v
-	}
-	text := func(v T) W {
-		w, u := of(v), usual(v)
-		wanted.Without(&w, &u)
-		return w
+		created[k.title(v)] = v
 	}
 	var nothing W
 	for _, v := range c.Removed {
-		if again, is := created[name(v)]; is {
-			delete(created, name(v))
-			list = append(list, Object{"changed", kind, name(v), fieldChanges(of(v), of(again), keys)})
+		if again, is := created[k.title(v)]; is {
+			delete(created, k.title(v))
+			list = append(list, Object{"changed", k.name, k.title(v), fieldChanges(k.file(v), k.file(again), k.keys)})
 			continue
 		}
-		list = append(list, Object{"deleted", kind, name(v), fieldChanges(text(v), nothing, keys)})
+		list = append(list, Object{"deleted", k.name, k.title(v), fieldChanges(k.unusual(v), nothing, k.keys)})
 	}
 	for _, v := range c.Changed {
 		// None: nothing is another but what it leads to.
-		if fields := fieldChanges(of(v.Before), of(v.After), keys); len(fields) > 0 {
-			list = append(list, Object{"changed", kind, name(v.After), fields})
+		if fields := fieldChanges(k.file(v.Before), k.file(v.After), k.keys); len(fields) > 0 {
+			list = append(list, Object{"changed", k.name, k.title(v.After), fields})
 		}
 	}
 	for _, v := range c.Added {
-		if _, is := created[name(v)]; is {
-			list = append(list, Object{"created", kind, name(v), fieldChanges(nothing, text(v), keys)})
+		if _, is := created[k.title(v)]; is {
+			list = append(list, Object{"created", k.name, k.title(v), fieldChanges(nothing, k.unusual(v), k.keys)})
 		}
 	}
 	order := map[string]int{"deleted": 0, "changed": 1, "created": 2}
 	slices.SortStableFunc(list, func(a, b Object) int { return cmp.Compare(order[a.Verb], order[b.Verb]) })
 	return list
+}
+
+// unusual is what files say of an object that is not as in any new one.
+func (k kindOf[T, W]) unusual(v T) W {
+	var usual W
+	if k.usual != nil {
+		usual = k.file(k.usual(v))
+	}
+	w := k.file(v)
+	wanted.Without(&w, &usual)
+	return w
 }
 
 func fieldChanges[W any](before, after W, keys []string) (list []Field) {
