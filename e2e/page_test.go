@@ -102,6 +102,9 @@ func TestPageForEverybody(t *testing.T) {
 			if wide := value[int64](b, "document.documentElement.scrollWidth"); wide > l.width {
 				t.Errorf("%s, %s: the page is %d wide", view.name, l, wide)
 			}
+			if overlaps := value[[]string](b, overlapping); len(overlaps) > 0 {
+				t.Errorf("%s, %s: of the picture: %q", view.name, l, overlaps)
+			}
 			b.picture(view.name + "-" + l.String())
 		}
 	}
@@ -110,6 +113,16 @@ func TestPageForEverybody(t *testing.T) {
 	}
 	b.checkQuiet(page)
 }
+
+// overlapping are the pairs of the picture's boxes that lie on each other, and boxes that its
+// frame cuts.
+const overlapping = `(() => {
+	const boxes = [...document.querySelectorAll(".box")].map((e) => [e.querySelector("title").textContent, e.querySelector(".face").getBoundingClientRect()]);
+	const meet = (a, b) => a.left < b.right && b.left < a.right && a.top < b.bottom && b.top < a.bottom;
+	const frame = document.querySelector(".topology svg")?.getBoundingClientRect();
+	return [...boxes.flatMap(([name, a], i) => boxes.slice(i + 1).filter(([, b]) => meet(a, b)).map(([other]) => name + " and " + other)),
+		...boxes.filter(([, a]) => a.left < frame.left - 1 || a.right > frame.right + 1 || a.bottom > frame.bottom + 1).map(([name]) => name)];
+})()`
 
 // TestPageShowsTextsAsTexts: a program's name that is HTML is shown as it is.
 func TestPageShowsTextsAsTexts(t *testing.T) {

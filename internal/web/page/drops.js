@@ -2,7 +2,7 @@
 import { html } from './html.js';
 import { useEffect, useState } from './vendor/hooks.js';
 import { get, send } from './api.js';
-import { live, show } from './live.js';
+import { isWatched, live, show } from './live.js';
 import { Failed, Panel, Remedies, Table } from './parts.js';
 import { clock, count, perSecond } from './format.js';
 
@@ -23,7 +23,7 @@ function useHistory(span) {
   useEffect(() => {
     const stop = new AbortController();
     const ask = async () => {
-      if (live.paused || document.hidden) return;
+      if (!isWatched()) return;
       try {
         setHistory(await get('/v1/history', { since: new Date(Date.now() - span * 1000).toISOString() }, stop.signal));
         setFailed(null);

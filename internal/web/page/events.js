@@ -2,7 +2,7 @@
 import { html } from './html.js';
 import { useEffect, useRef, useState } from './vendor/hooks.js';
 import { lines, Refusal } from './api.js';
-import { live } from './live.js';
+import { isWatched } from './live.js';
 import { Failed, Panel, Table } from './parts.js';
 import { clock } from './format.js';
 
@@ -12,21 +12,20 @@ const recent = 40; // rows in which an event is looked for again
 const hour = 3600_000;
 
 // follow keeps a stream open until it is aborted, and tells what came at most four times a second.
-async function follow(query, signal, tell, say) {
+async function follow(query, from, signal, tell, say) {
   let waiting = [];
   const timer = setInterval(() => {
     if (!waiting.length) return;
     tell(waiting);
     waiting = [];
   }, 250);
-  let last = new Date(Date.now() - hour).toISOString();
   while (!signal.aborted) {
     try {
       say(null);
-      await lines('/v1/events', { ...query, since: last, last: '100' }, signal, (list) => {
+      await lines('/v1/events', { ...query, since: from.current, last: '100' }, signal, (list) => {
         waiting.push(...list);
         if (waiting.length > most) waiting = waiting.slice(-most); // the rest would not be seen
-        last = new Date(Math.max(Date.parse(last), ...list.map((e) => Date.parse(e.time))) + 1).toISOString();
+        from.current = new Date(Math.max(Date.parse(from.current), ...list.map((e) => Date.parse(e.time))) + 1).toISOString();
       });
     } catch (error) {
       if (signal.aborted) break;
@@ -65,14 +64,19 @@ export function Events() {
   const [failed, setFailed] = useState(null);
   const number = useRef(0);
   const wanted = chosen.join(',');
+  const watched = isWatched();
+  const from = useRef('');
   useEffect(() => {
-    if (!wanted || live.paused) return undefined;
     setRows([]);
+    from.current = new Date(Date.now() - hour).toISOString();
+  }, [wanted]);
+  useEffect(() => {
+    if (!wanted || !watched) return undefined;
     const stop = new AbortController();
     const add = (list) => setRows((before) => merged(before, list, () => number.current++));
-    follow({ kinds: wanted }, stop.signal, add, setFailed);
+    follow({ kinds: wanted }, from, stop.signal, add, setFailed);
     return () => stop.abort();
-  }, [wanted, live.paused]);
+  }, [wanted, watched]);
   const toggle = (kind) => setChosen((list) => (list.includes(kind) ? list.filter((k) => k !== kind) : [...list, kind]));
   const text = match.toLowerCase();
   const shown = rows.filter((e) => !text || `${e.name} ${e.short} ${e.network} ${e.endpoint}`.toLowerCase().includes(text));

@@ -51,7 +51,7 @@ const pause = (name, milliseconds) => new Promise((done) => {
   wakers.set(name, wake);
 });
 
-const isWatched = () => !document.hidden && !live.paused;
+export const isWatched = () => !document.hidden && !live.paused;
 
 async function repeat(name, ask, every) {
   for (;;) {
@@ -124,7 +124,10 @@ export function start() {
   repeat('status', askStatus, shared(10_000));
   for (const name of ['nats', 'addresses', 'networks', 'endpoints', 'mappings', 'proxies']) repeat(name, () => askFor(name), shared(5000));
   repeat('ports', askPorts, (took) => (live.pools.length < 2 ? often : Math.max(10_000, share * took)));
-  document.addEventListener('visibilitychange', hurry);
+  document.addEventListener('visibilitychange', () => {
+    changed();
+    hurry();
+  });
 }
 
 export function show(query) {

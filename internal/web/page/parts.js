@@ -3,6 +3,8 @@ import { html } from './html.js';
 import { useEffect, useRef, useState } from './vendor/hooks.js';
 import { bytes, rate } from './format.js';
 
+const mostRows = 1000; // of a table: more are not read, and cost the browser much
+
 // Table shows rows. A column has a title and a cell; num is set right, wide ones are left
 // out on a phone. A cell is a text or a piece of a view.
 export function Table({ label, columns, rows, keyOf, empty = 'None.' }) {
@@ -11,8 +13,9 @@ export function Table({ label, columns, rows, keyOf, empty = 'None.' }) {
   return html`<div class="scroll" tabindex="0" role="region" aria-label=${label}>
     <table>
       <thead><tr>${columns.map((c) => html`<th scope="col" class=${kind(c)}>${c.title}</th>`)}</tr></thead>
-      <tbody>${rows.map((row, i) => html`<tr key=${keyOf ? keyOf(row) : i}>${columns.map((c) => html`<td class=${kind(c)}>${c.cell(row)}</td>`)}</tr>`)}</tbody>
+      <tbody>${rows.slice(0, mostRows).map((row, i) => html`<tr key=${keyOf ? keyOf(row) : i}>${columns.map((c) => html`<td class=${kind(c)}>${c.cell(row)}</td>`)}</tr>`)}</tbody>
     </table>
+    ${rows.length > mostRows && html`<p class="empty">and ${rows.length - mostRows} more</p>`}
   </div>`;
 }
 

@@ -52,7 +52,7 @@ export function Topology() {
   const [element, width] = useWidth();
   const world = tree(live);
   const drawn = width && (width < narrowest ? narrow(world, width) : wide(world, width));
-  const rows = () => [...world.links, ...world.nats, ...world.networks.flatMap((n) => [n, ...n.all.map((e) => ({ ...e, network: n.name }))])];
+  const rows = () => [...world.links, ...world.nats, ...world.all.flatMap((n) => [n, ...n.all.map((e) => ({ ...e, network: n.name }))])];
   const table = () => html`<${Table} label="Topology as a table" rows=${rows()} keyOf=${(row) => row.id} columns=${[
     { title: 'What', cell: (row) => what[row.kind] }, { title: 'Name', cell: (row) => row.name },
     { title: 'Behind', cell: (row) => row.network ?? row.nat ?? row.links?.map((l) => l.name).join(', ') ?? '' },
@@ -66,6 +66,7 @@ export function Topology() {
           <g>${drawn.lines.map((l) => html`<${Line} key=${l.id} of=${l} isTree=${drawn.isTree} />`)}</g>
           ${drawn.boxes.map((b) => html`<${Box} key=${b.id} box=${b} />`)}
         </svg>`
-      : html`<p class="empty">No network yet. <code>hostnat network create web</code> makes one.</p>`)}</div>
+      : html`<p class="empty">No network yet. <code>hostnat network create web</code> makes one.</p>`)}
+      ${world.left > 0 && html`<p class="note">${count(world.left)} more networks send less; the table has them.</p>`}</div>
   </${Picture}>`;
 }

@@ -3,11 +3,15 @@
 import { noRate, plus, total } from './format.js';
 
 const mostEndpoints = 28; // more are summed up
+const mostNetworks = 30; // likewise
+
+// busiest are the first by what they send, and then by name; the rest are left out.
+const busiest = (list, most) => list.toSorted((a, b) => total(b.rate) - total(a.rate) || byName(a, b)).slice(0, most).sort(byName);
 
 const byName = (a, b) => a.name.localeCompare(b.name, 'en', { numeric: true });
 
 // tree says what is behind what, and what each sends.
-export function tree({ addresses, nats, networks, endpoints, traffic }) {
+export function tree({ addresses, nats, networks: configured, endpoints, traffic }) {
   const externals = traffic?.externals ?? [];
   const sum = (list) => list.reduce((all, row) => plus(all, row.rate), noRate);
   const links = [...Map.groupBy(addresses, (a) => a.interface || 'no link')].map(([name, list]) => ({
@@ -17,15 +21,14 @@ export function tree({ addresses, nats, networks, endpoints, traffic }) {
   const sent = new Map((traffic?.networks ?? []).map((n) => [n.network, n]));
   const rated = new Map((traffic?.endpoints ?? []).map((e) => [`${e.network} ${e.endpoint}`, e]));
   const of = Map.groupBy(endpoints, (e) => e.network);
-  const share = Math.max(3, Math.floor(mostEndpoints / Math.max(1, networks.length)));
-  const inside = networks.map((n) => {
+  const share = Math.max(3, Math.floor(mostEndpoints / Math.max(1, configured.length)));
+  const inside = configured.map((n) => {
     const all = (of.get(n.name) ?? []).map((e) => ({
       id: `endpoint ${n.name} ${e.name}`, kind: 'endpoint', name: e.name, detail: [...e.addresses, e.state === 'absent' ? 'absent' : ''].filter(Boolean),
       state: e.state, rate: rated.get(`${n.name} ${e.name}`)?.rate ?? noRate, sessions: rated.get(`${n.name} ${e.name}`)?.sessions ?? 0,
     }));
-    all.sort((a, b) => total(b.rate) - total(a.rate) || byName(a, b));
-    const shown = all.slice(0, all.length > share + 1 ? share : all.length).sort(byName);
-    const rest = all.slice(shown.length);
+    const shown = busiest(all, all.length > share + 1 ? share : all.length);
+    const rest = all.filter((e) => !shown.includes(e));
     if (rest.length) {
       shown.push({ id: `rest ${n.name}`, kind: 'rest', name: `${rest.length} more`, detail: [], network: n.name, rate: rest.reduce((sum, e) => plus(sum, e.rate), noRate), sessions: 0 });
     }
@@ -34,11 +37,12 @@ export function tree({ addresses, nats, networks, endpoints, traffic }) {
       rate: sent.get(n.name)?.rate ?? noRate, sessions: sent.get(n.name)?.sessions ?? 0, endpoints: shown, all,
     };
   });
+  const networks = busiest(inside, mostNetworks);
   const translators = nats.map((n) => ({
     id: `nat ${n.name}`, kind: 'nat', name: n.name, detail: [n.profile],
-    rate: sum(externals.filter((e) => e.nat === n.name)), links: links.filter((l) => l.nats.includes(n.name)), networks: inside.filter((i) => i.nat === n.name),
+    rate: sum(externals.filter((e) => e.nat === n.name)), links: links.filter((l) => l.nats.includes(n.name)), networks: networks.filter((i) => i.nat === n.name),
   }));
-  return { links, nats: translators, networks: inside };
+  return { links, nats: translators, networks, all: inside, left: inside.length - networks.length };
 }
 
 // A column's boxes are as high as this, and so far from each other.
