@@ -24,6 +24,16 @@ type File struct{ Name, Text string }
 // millions.
 const MaxNodes = 4 << 20
 
+// maxMarks is how many line ends and signs that begin or end a value may be in a file: the
+// library's values take some hundred bytes each, before anybody can count them.
+const maxMarks = 3 << 19
+
+// MaxObjects is how many of a kind all files together may have: far more than one host has.
+const MaxObjects = 10_000
+
+// MaxMappings is how many mappings.
+const MaxMappings = 100_000
+
 // maxDepth is how many levels of lists and keys there may be: the deepest that mean
 // something are five.
 const maxDepth = 32
@@ -60,6 +70,9 @@ func (p *parser) refusal(line int, hint, format string, args ...any) error {
 
 func (p *parser) file(f File) error {
 	p.name = f.Name
+	if marks := countMarks(f.Text); marks > maxMarks {
+		return p.refusal(1, "cut it into several files", "the file has more than %d values", maxMarks)
+	}
 	d := yaml.NewDecoder(bytes.NewReader([]byte(f.Text)))
 	for {
 		var doc yaml.Node
@@ -74,6 +87,17 @@ func (p *parser) file(f File) error {
 			return err
 		}
 	}
+}
+
+// countMarks counts what begins or ends a value; in texts and comments too.
+func countMarks(text string) (n int) {
+	for i := range len(text) {
+		switch text[i] {
+		case '\n', ',', ':', '[', '{':
+			n++
+		}
+	}
+	return n
 }
 
 // position is how the library says where something is wrong.
@@ -152,6 +176,9 @@ func (p *parser) section(pair pair, list reflect.Value) error {
 	if node.Kind != yaml.SequenceNode {
 		return p.refusal(node.Line, "write each with '- ' in front", "%s is no list", pair.name)
 	}
+	if most := mostOf(pair.name); list.Len()+len(node.Content) > most {
+		return p.refusal(node.Line, "", "there are more than %d %s", most, pair.name)
+	}
 	for _, item := range node.Content {
 		item, err := p.follow(item, 1)
 		if err != nil {
@@ -164,6 +191,13 @@ func (p *parser) section(pair pair, list reflect.Value) error {
 		list.Set(reflect.Append(list, v))
 	}
 	return nil
+}
+
+func mostOf(section string) int {
+	if section == "mappings" {
+		return MaxMappings
+	}
+	return MaxObjects
 }
 
 // object reads one object of a section.

@@ -98,6 +98,9 @@ func TestParseRefuses(t *testing.T) {
 		{"tabs", "networks:\n\t- name: web", `f:2: this is no YAML: found character that cannot start any token`},
 		{"unknown anchor", "networks: *x", `f:1: this is no YAML: unknown anchor 'x' referenced`},
 		{"circle", "networks:\n- &a\n  <<: *a", `f:2: there are more than 32 levels`},
+		{"many objects", "nats:\n" + strings.Repeat("- name: x\n", MaxObjects+1), `f:2: there are more than 10000 nats`},
+		{"many mappings", "mappings: [" + strings.Repeat("80:c1:80,", MaxMappings+1) + "]", `f:1: there are more than 100000 mappings`},
+		{"many values", "nats: [" + strings.Repeat("a,", maxMarks) + "]", `f:1: the file has more than 1572864 values; cut it into several files`},
 		{"many aliases", bomb(), "f:1: there are more than 4194304 values up to here, those of aliases counted each time"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {

@@ -75,7 +75,7 @@ type applying struct {
 	added   map[netip.Addr]wanted.Place // external addresses, by where they are asked for
 }
 
-// edit changes the configuration. What others depend on is added first and taken
+// edit changes the configuration, unless nobody waits for it any more. What others depend on is added first and taken
 // away last; what has to make room for something else goes before that comes.
 func (a *applying) edit(ctx context.Context, cfg *config.Config) (err error) {
 	if a.facts, err = a.host.Facts(ctx); err != nil {
@@ -100,7 +100,7 @@ func (a *applying) edit(ctx context.Context, cfg *config.Config) (err error) {
 			return err
 		}
 	}
-	if err := a.putNATs(cfg); err != nil {
+	if err := a.putNATs(ctx, cfg); err != nil {
 		return err
 	}
 	if err := a.putNetworks(ctx, cfg); err != nil {
@@ -128,9 +128,12 @@ func (a *applying) edit(ctx context.Context, cfg *config.Config) (err error) {
 	return a.putProxies(ctx, cfg, released)
 }
 
-func (a *applying) putNATs(cfg *config.Config) error {
+func (a *applying) putNATs(ctx context.Context, cfg *config.Config) error {
 	a.added = make(map[netip.Addr]wanted.Place)
 	for _, w := range a.wanted.NATs {
+		if ctx.Err() != nil {
+			return context.Cause(ctx)
+		}
 		had, _ := cfg.NAT(w.Name)
 		n, err := cfg.PutNAT(w, a.options.Whole)
 		if err != nil {
@@ -159,6 +162,9 @@ func (a *applying) putNATs(cfg *config.Config) error {
 
 func (a *applying) putNetworks(ctx context.Context, cfg *config.Config) error {
 	for _, w := range a.wanted.Networks {
+		if ctx.Err() != nil {
+			return context.Cause(ctx)
+		}
 		n, moved, err := cfg.PutNetwork(w, a.facts, ipam.FreeSubnetIn(cfg.SubnetPools()), ipam.FreeAddress, a.options.Whole)
 		if err == nil && moved {
 			err = w.At(a.checkGateway(ctx, n, a.facts))
@@ -172,6 +178,9 @@ func (a *applying) putNetworks(ctx context.Context, cfg *config.Config) error {
 
 // attach adds an endpoint. What it is to be attached to may come later.
 func (a *applying) attach(ctx context.Context, cfg *config.Config, w wanted.Endpoint) error {
+	if ctx.Err() != nil {
+		return context.Cause(ctx)
+	}
 	spec, err := config.SpecOf(w)
 	if err != nil {
 		return err
@@ -206,6 +215,9 @@ func (a *applying) putMappings(ctx context.Context, cfg *config.Config, ids []ui
 	}
 	settled := make(map[uint32]uint32)
 	for _, p := range todo {
+		if ctx.Err() != nil {
+			return context.Cause(ctx)
+		}
 		m, err := cfg.AddWanted(p, a.choosePort(ctx, cfg))
 		if err != nil {
 			return err

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"io/fs"
 	"log/slog"
 	"os"
@@ -16,7 +15,7 @@ import (
 	"github.com/hostnat/hostnat/internal/config/wanted"
 	"github.com/hostnat/hostnat/internal/configfile"
 	"github.com/hostnat/hostnat/internal/control"
-	"golang.org/x/sys/unix"
+	"github.com/hostnat/hostnat/internal/regular"
 )
 
 // maxFragment is the longest configuration file that is read, in bytes.
@@ -109,21 +108,6 @@ func (f *fragments) one(ctx context.Context, path string) error {
 
 // readFragment reads a regular file. It does not wait, as it would for a FIFO.
 func readFragment(path string) (string, error) {
-	file, err := os.OpenFile(path, os.O_RDONLY|unix.O_NONBLOCK, 0)
-	if err != nil {
-		return "", err
-	}
-	defer file.Close()
-	info, err := file.Stat()
-	if err != nil {
-		return "", err
-	}
-	if !info.Mode().IsRegular() {
-		return "", fmt.Errorf("%s is no file", path)
-	}
-	text, err := io.ReadAll(io.LimitReader(file, maxFragment+1))
-	if err == nil && len(text) > maxFragment {
-		err = fmt.Errorf("%s is longer than %d bytes", path, maxFragment)
-	}
+	text, err := regular.ReadAnyones(path, maxFragment)
 	return string(text), err
 }

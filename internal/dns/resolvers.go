@@ -5,8 +5,9 @@ import (
 	"bytes"
 	"cmp"
 	"net/netip"
-	"os"
 	"strings"
+
+	"github.com/hostnat/hostnat/internal/regular"
 )
 
 // Files says where the host's resolvers are named.
@@ -14,6 +15,10 @@ type Files struct {
 	ResolvConf string // resolv.conf(5)
 	Resolved   string // what systemd-resolved asks itself, in the same form
 }
+
+// maxResolvConf is how long such a file may be, in bytes: the C library reads three
+// resolvers of it.
+const maxResolvConf = 64 << 10
 
 // HostFiles are the host's own, or another resolv.conf(5).
 func HostFiles(resolvConf string) Files {
@@ -27,7 +32,7 @@ var resolvedStubs = []netip.Addr{netip.AddrFrom4([4]byte{127, 0, 0, 53}), netip.
 // whom that one asks; a stub without a file stays. Addresses for which own holds
 // are left out: they are ours, and would ask us again.
 func (f Files) resolvers(own func(netip.Addr) bool) ([]netip.AddrPort, error) {
-	text, err := os.ReadFile(f.ResolvConf)
+	text, err := regular.ReadAnyones(f.ResolvConf, maxResolvConf)
 	if err != nil {
 		return nil, err
 	}
@@ -36,7 +41,7 @@ func (f Files) resolvers(own func(netip.Addr) bool) ([]netip.AddrPort, error) {
 	for _, a := range listed {
 		next := []netip.Addr{a}
 		if isStub(a) {
-			if text, err := os.ReadFile(f.Resolved); err == nil && len(nameservers(text)) > 0 {
+			if text, err := regular.ReadAnyones(f.Resolved, maxResolvConf); err == nil && len(nameservers(text)) > 0 {
 				next = nameservers(text)
 			}
 		}

@@ -53,6 +53,20 @@ func Read(path string, most int64) ([]byte, error) {
 	return ReadAll(f, most)
 }
 
+// ReadAnyones returns the content of a regular file, whoever it belongs to, where a path or
+// a symbolic link leads. One that is longer than most bytes is an *Error.
+func ReadAnyones(path string, most int64) ([]byte, error) {
+	f, err := os.OpenFile(path, os.O_RDONLY|unix.O_NONBLOCK|unix.O_NOCTTY, 0)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	if _, err := stat(f); err != nil {
+		return nil, err
+	}
+	return ReadAll(f, most)
+}
+
 // ReadAll returns the content of an open file, which may have most bytes.
 func ReadAll(f *os.File, most int64) ([]byte, error) {
 	info, err := f.Stat()
@@ -74,12 +88,9 @@ func ReadAll(f *os.File, most int64) ([]byte, error) {
 }
 
 func check(f *os.File) error {
-	var stat unix.Stat_t
-	if err := unix.Fstat(int(f.Fd()), &stat); err != nil {
-		return fmt.Errorf("look at %s: %w", f.Name(), err)
-	}
-	if kind := stat.Mode & unix.S_IFMT; kind != unix.S_IFREG {
-		return &Error{f.Name(), "is " + kindOf(kind) + ", not a file"}
+	stat, err := stat(f)
+	if err != nil {
+		return err
 	}
 	if stat.Uid != 0 && stat.Uid != uint32(os.Geteuid()) {
 		return &Error{f.Name(), fmt.Sprintf("belongs to user %d, who may have changed it", stat.Uid)}
@@ -88,6 +99,17 @@ func check(f *os.File) error {
 		return &Error{f.Name(), "may be written by everybody"}
 	}
 	return nil
+}
+
+// stat looks at a regular file.
+func stat(f *os.File) (s unix.Stat_t, err error) {
+	if err := unix.Fstat(int(f.Fd()), &s); err != nil {
+		return s, fmt.Errorf("look at %s: %w", f.Name(), err)
+	}
+	if kind := s.Mode & unix.S_IFMT; kind != unix.S_IFREG {
+		return s, &Error{f.Name(), "is " + kindOf(kind) + ", not a file"}
+	}
+	return s, nil
 }
 
 // whyNot explains an error of open(2). Some kinds are refused by it already.

@@ -82,3 +82,31 @@ func TestOpenForWritingTouchesNothingElse(t *testing.T) {
 		t.Errorf("%v, %v", info, err)
 	}
 }
+
+// Of a file of somebody else's what it holds is read, within bounds, and nothing that is no file.
+func TestReadAnyones(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	at := func(name string) string { return filepath.Join(dir, name) }
+	for _, err := range []error{
+		os.WriteFile(at("file"), []byte("text"), 0o666),
+		os.Symlink("file", at("link")),
+		unix.Mkfifo(at("fifo"), 0o600),
+		os.Symlink("/dev/zero", at("zero")),
+		os.WriteFile(at("sparse"), nil, 0o600),
+		os.Truncate(at("sparse"), 1<<40), // a container may do that to its resolv.conf
+	} {
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	for name, want := range map[string]string{"file": "", "link": "", "fifo": "is a FIFO", "zero": "is a device", "sparse": "longer than 10 bytes", ".": "is a directory"} {
+		text, err := ReadAnyones(at(name), 10)
+		switch {
+		case want == "" && (err != nil || string(text) != "text"):
+			t.Errorf("%s: %q, %v", name, text, err)
+		case want != "" && (err == nil || !strings.Contains(err.Error(), want)):
+			t.Errorf("%s: %q, %v, want %q", name, text, err, want)
+		}
+	}
+}

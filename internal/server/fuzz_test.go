@@ -3,9 +3,11 @@ package server
 import (
 	"context"
 	"encoding/json"
+	"fmt"
 	"net/http"
 	"net/url"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -97,5 +99,35 @@ func checkAnswer(t *testing.T, code int, body []byte) {
 	}
 	if err := json.Unmarshal(body, &refusal); err != nil || refusal.Error.Code == "" || refusal.Error.Message == "" {
 		t.Errorf("status %d with %q: %v", code, body, err)
+	}
+}
+
+// A body whose keys or levels are as many as it holds costs what its length says: it is
+// refused, or read, and neither the stack nor the processor is used up.
+func TestBodyWithoutEnd(t *testing.T) {
+	t.Parallel()
+	var keys strings.Builder
+	for i := range 80_000 {
+		fmt.Fprintf(&keys, `"k%d":"",`, i)
+	}
+	many := `{"labels":{` + strings.TrimSuffix(keys.String(), ",") + "}}"
+	begin := time.Now()
+	if err := checkKeys([]byte(many[:len(many)/16]), []string{"labels"}); err != nil {
+		t.Fatal(err)
+	}
+	little := time.Since(begin)
+	begin = time.Now()
+	if err := checkKeys([]byte(many), []string{"labels"}); err != nil {
+		t.Fatal(err)
+	}
+	// Sixteen times as much; with a comparison of each key with each it would be 256 times.
+	if took := time.Since(begin); took > 100*little && took > time.Second {
+		t.Errorf("a sixteenth takes %v, all %v", little, took)
+	}
+	for _, open := range []string{"[", `{"a":`, `{"a":[`} {
+		err := checkKeys([]byte(`{"labels":`+strings.Repeat(open, 3<<20)), []string{"labels"})
+		if err == nil || !strings.Contains(err.Error(), "levels") {
+			t.Errorf("%q without end: %v", open, err)
+		}
 	}
 }

@@ -10,10 +10,15 @@ import (
 	"strings"
 	"sync"
 	"time"
+
+	"github.com/hostnat/hostnat/internal/regular"
 )
 
 // resolverTime is how long a resolver may take to answer.
 const resolverTime = 1500 * time.Millisecond
+
+// maxResolvConf is how long a resolv.conf(5) may be, in bytes.
+const maxResolvConf = 64 << 10
 
 // Resolver is one that the host asks for names.
 type Resolver struct {
@@ -24,7 +29,7 @@ type Resolver struct {
 // AskResolvers asks each resolver of a resolv.conf(5), all at once, for the
 // root's name servers, which every one knows. Any answer will do.
 func AskResolvers(ctx context.Context, file string) []Resolver {
-	text, err := os.ReadFile(file)
+	text, err := regular.ReadAnyones(file, maxResolvConf)
 	if err != nil {
 		return nil
 	}

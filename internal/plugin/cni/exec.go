@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
+	"os"
 	"path/filepath"
 	"strings"
 
@@ -36,6 +38,10 @@ type Surroundings struct {
 	Euid    int
 }
 
+// maxInput is how long what a runtime says may be, in bytes: far more than a configuration
+// with the results of the plugins that come before.
+const maxInput = 1 << 20
+
 // Exec does what the environment says, and returns the exit code. Errors go to the
 // output as JSON.
 func (p *Plugin) Exec(ctx context.Context, s Surroundings) int {
@@ -60,19 +66,48 @@ func (p *Plugin) Exec(ctx context.Context, s Surroundings) int {
 		return types.PrintResult(result, asked)
 	}
 
+	if err := bound(&os.Stdin, maxInput); err != nil {
+		return printed(types.NewError(types.ErrDecodingFailure, "hostnat: read what the runtime says", err.Error()))
+	}
 	funcs := skel.CNIFuncs{Add: call(add), Del: call(p.Del), Check: call(p.Check), GC: call(p.GC), Status: call(p.Status)}
 	if !rootful {
 		funcs.Del = func(*skel.CmdArgs) error { return nil } // nothing can be there
 	}
 	versions := version.PluginSupports("0.3.1", "0.4.0", "1.0.0", "1.1.0")
-	refusal := skel.PluginMainFuncsWithError(funcs, versions, "hostnat "+s.Version+", as a CNI plugin")
-	if refusal == nil {
-		return 0
+	if refusal := skel.PluginMainFuncsWithError(funcs, versions, "hostnat "+s.Version+", as a CNI plugin"); refusal != nil {
+		return printed(refusal)
 	}
+	return 0
+}
+
+// printed says why it is refused, and returns the exit code.
+func printed(refusal *types.Error) int {
 	if err := refusal.Print(); err != nil {
 		return 2
 	}
 	return 1
+}
+
+// bound has a file be one that holds what it held, and refuses what is longer: the library
+// reads its standard input to the end.
+func bound(file **os.File, most int) error {
+	text, err := io.ReadAll(io.LimitReader(*file, int64(most)+1))
+	if err == nil && len(text) > most {
+		err = fmt.Errorf("it is longer than %d bytes", most)
+	}
+	if err != nil {
+		return err
+	}
+	read, write, err := os.Pipe()
+	if err != nil {
+		return err
+	}
+	go func() {
+		_, _ = write.Write(text) // the library reads all of it, or the program ends
+		_ = write.Close()
+	}()
+	*file = read
+	return nil
 }
 
 // coded gives an error the specification's number.

@@ -7,11 +7,15 @@ import (
 	"strings"
 
 	"github.com/hostnat/hostnat/api"
+	"github.com/hostnat/hostnat/internal/regular"
 )
 
 // defaultNetwork is Docker's name for the network of containers that ask for none.
 // In each other one Docker answers for names itself.
 const defaultNetwork = "bridge"
+
+// maxResolvConf is how long the file may be, in bytes: the container may write to it.
+const maxResolvConf = 64 << 10
 
 // TellResolver has a container ask a network's name server: it writes the file that
 // is the container's /etc/resolv.conf. Docker writes it anew at each start.
@@ -19,7 +23,7 @@ func TellResolver(file string, n api.Network) error {
 	if file == "" || n.DNS != "on" || len(n.Gateways) == 0 {
 		return nil
 	}
-	before, err := os.ReadFile(file)
+	before, err := regular.ReadAnyones(file, maxResolvConf)
 	if err != nil {
 		return fmt.Errorf("read the container's resolv.conf: %w", err)
 	}

@@ -7,6 +7,8 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+
+	"github.com/hostnat/hostnat/internal/regular"
 )
 
 // SettingsFile is Docker's file of settings and the copy that was made before
@@ -38,9 +40,12 @@ func ReadSettingsFile(path string) (s SettingsFile, err error) {
 	return s, nil
 }
 
+// maxSettings is how long Docker's settings may be, in bytes.
+const maxSettings = 1 << 20
+
 // readIfThere returns nil if there is no such file.
 func readIfThere(path string) ([]byte, error) {
-	b, err := os.ReadFile(path)
+	b, err := regular.ReadAnyones(path, maxSettings)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, nil
 	}

@@ -10,6 +10,7 @@ import (
 	"slices"
 
 	"github.com/hostnat/hostnat/api"
+	"github.com/hostnat/hostnat/internal/regular"
 )
 
 // DefaultFiles is where Podman keeps the files of its networks when root runs it.
@@ -93,7 +94,7 @@ func (p *Plugin) files() (names []string, err error) {
 		return nil, fmt.Errorf("list Podman's networks: %w", err)
 	}
 	for _, path := range paths {
-		text, err := os.ReadFile(path)
+		text, err := regular.ReadAnyones(path, maxInput)
 		if errors.Is(err, os.ErrNotExist) {
 			continue // it was removed this moment
 		}
