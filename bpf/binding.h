@@ -4,6 +4,7 @@
  * under a lock with an 'ended' mark, so that nobody joins one that is going.
  */
 #pragma once
+#include "spare.h"
 #include "usage.h"
 
 /*
@@ -82,12 +83,10 @@ INLINE void binding_remove(const struct binding_key *key, struct binding *bindin
 	binding_free(key); /* last: only now is the port free */
 }
 
-/* Puts a binding into hold-down instead of removing it. False if the queue is full. */
-INLINE bool binding_hold(const struct binding_key *key, __u32 until)
+/* Puts a binding into hold-down instead of removing it. False if there is no room for that. */
+INLINE bool binding_hold(const struct binding_key *key, __u32 nat, __u32 until)
 {
-	struct hold_down hold = { .binding = *key, .until = until };
-
-	return bpf_map_push_elem(&hold_downs, &hold, 0) == 0;
+	return spare_push(key, nat, until, NO_ADDRESS, 0);
 }
 
 /* Monotonic seconds until which a freed port of the NAT is in hold-down; 0: not at all. TCP's ports have waited in the last state of their sessions. */
@@ -121,7 +120,6 @@ INLINE bool binding_end(struct binding *binding, __u32 hold_until)
 GLOBAL int binding_leave(struct binding_key *key, __u32 session_flags)
 {
 	__u32 sessions = 0, flags = BINDING_ENDED, until;
-	struct endpoint_key endpoint = {};
 	struct binding *binding;
 
 	if (!key || unlikely(dry_run))
@@ -150,13 +148,12 @@ GLOBAL int binding_leave(struct binding_key *key, __u32 session_flags)
 		return 0;
 	event_binding(EVENT_BINDING_DELETE, key, binding, 0);
 	if (flags & BINDING_COUNTED) {
-		endpoint.compartment = binding->compartment;
-		endpoint.address = binding->internal_address;
+		struct endpoint_key endpoint = { .compartment = binding->compartment, .address = binding->internal_address };
 		usage_leave(&endpoint, USAGE_PORT);
 	}
 	if (flags & BINDING_OF_RANGE)
 		map_delete(&bindings, key);
-	else if (!until || (!binding_hold(key, until) && binding_end(binding, until)))
+	else if (!until || (!binding_hold(key, binding->nat, until) && binding_end(binding, until)))
 		binding_remove(key, binding);
 	return 0;
 }
@@ -177,34 +174,13 @@ INLINE bool is_idle_at(const struct binding_key *key)
 	return !binding || is_idle(binding);
 }
 
-/* Frees a port whose hold-down is over, unless its binding was used again meanwhile. */
-INLINE void binding_release(const struct hold_down *hold)
+/* Ends a hold-down, unless the port's binding was used again meanwhile. */
+INLINE void binding_release(const struct binding_key *key, __u32 until)
 {
-	struct binding *binding = bpf_map_lookup_elem(&bindings, &hold->binding);
+	struct binding *binding = bpf_map_lookup_elem(&bindings, key);
 
 	if (!binding || binding->flags & BINDING_CONFIGURED)
-		port_free(&hold->binding); /* a mapping has had it since */
-	else if (binding->flags & BINDING_HOLD_DOWN && binding_end(binding, hold->until))
-		binding_remove(&hold->binding, binding);
-}
-
-enum { RELEASES = 512 }; /* a turn of the wheel */
-
-struct release_turn {
-	__u32 now; /* monotonic seconds */
-	bool mixed;
-};
-
-static long release_step(__u32 round, struct release_turn *turn)
-{
-	struct hold_down hold = {};
-
-	if (bpf_map_peek_elem(&hold_downs, &hold) || (hold.until > turn->now && !turn->mixed) ||
-	    bpf_map_pop_elem(&hold_downs, &hold))
-		return 1;
-	if (hold.until <= turn->now)
-		binding_release(&hold);
-	else if (bpf_map_push_elem(&hold_downs, &hold, 0)) /* others behind it may be due */
-		binding_release(&hold);
-	return 0;
+		port_free(key); /* a mapping has had it since */
+	else if (binding->flags & BINDING_HOLD_DOWN && binding_end(binding, until))
+		binding_remove(key, binding);
 }

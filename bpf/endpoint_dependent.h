@@ -95,7 +95,7 @@ static long dependent_step(__u32 round, struct dependent_search *search)
 	if (closed) {
 		reclaim->oldest = closed->refreshed;
 		reclaim->port = port;
-		reclaim->closed.session = search->flow->far_key;
+		reclaim->closed = search->flow->far_key;
 		return 0;
 	}
 	error = map_update(&dependent_ports, &search->key, &search->inside, BPF_NOEXIST);

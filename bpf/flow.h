@@ -39,12 +39,14 @@ struct reclaim {
 	__u32 port; /* the result; 0: none */
 	__u32 at; /* index of its address in the pool */
 	__u32 only; /* index of the address that is looked for; POOL_ADDRESSES: any */
+	__u32 looking; /* index of the address whose queue is looked at */
+	__u64 number; /* of the result in its queue */
+	__u64 oldest; /* since when nobody has used the result */
 	/* In a dry run: */
 	__u32 counts; /* how often sessions have been counted */
 	__u32 sessions; /* of the port that is looked at: how many are closed */
 	__u64 since; /* and since when the last one is */
-	__u64 oldest; /* since when nobody has used the result */
-	struct closed closed; /* the connection that had the port */
+	struct session_key closed; /* the connection that had the port */
 };
 
 /* Who is told why a packet was dropped. */

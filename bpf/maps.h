@@ -79,19 +79,9 @@ HASH_MAP(stations, struct station_key, struct station, 65536);
 HASH_MAP(holders, struct endpoint_key, struct holder, 65536);
 HASH_MAP(port_loads, __u32, struct port_load, 16384); /* by interface */
 
-/* Freed ports in hold-down, the first to be free again first (RFC 6888 REQ-8). */
-struct {
-	MAP_UINT(type, BPF_MAP_TYPE_QUEUE);
-	MAP_TYPE(value, struct hold_down);
-	MAP_UINT(max_entries, 1 << 18);
-} hold_downs SEC(".maps");
-
-/* Closed connections, the longest closed first: RFC 6888 REQ-8 lets a NAT that tracks TCP have their ports back at once. */
-struct {
-	MAP_UINT(type, BPF_MAP_TYPE_QUEUE);
-	MAP_TYPE(value, struct closed);
-	MAP_UINT(max_entries, 1 << 17);
-} closed_sessions SEC(".maps");
+/* Ports that nobody uses and that are not free yet, a queue for each NAT, address and protocol: see spare.h. */
+HASH_MAP(spare_queues, struct spare_queue_key, struct spare_queue, 16384);
+HASH_MAP(spare_ports, struct spare_key, struct spare, 1 << 19);
 
 /*
  * Which external ports have dynamic bindings, a bit each: a hint, so that the

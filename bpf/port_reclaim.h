@@ -6,8 +6,9 @@
 #include "session.h"
 
 enum {
-	RECLAIM_TRIES = 64, /* elements of a queue that are looked at */
+	RECLAIM_TRIES = 512, /* elements that are looked at: those that are of no use any more are taken away for good */
 	RECLAIMS = 8, /* for a flow: there may be other connections on a port, or somebody else is faster to take it */
+	DRY_COUNTS = 64, /* ports whose closed connections a dry run counts */
 };
 
 /* A search among what nobody uses; how far it is stands in the flow (struct reclaim). */
@@ -15,6 +16,11 @@ struct reclaim_search {
 	struct flow *flow;
 	const struct pool *pool;
 };
+
+INLINE bool may_have(const struct pool_address *address, __u16 port)
+{
+	return ports_in_word(address, port / 64) >> (port % 64) & 1;
+}
 
 /* Takes a port for the result, if it is one that the flow may have. */
 INLINE bool is_wanted(const struct reclaim_search *search, const struct binding_key *key)
@@ -27,8 +33,7 @@ INLINE bool is_wanted(const struct reclaim_search *search, const struct binding_
 		return false;
 	for (__u32 i = 0; i < POOL_ADDRESSES; i++) {
 		if (i < pool->count && (result->only == POOL_ADDRESSES || result->only == i) &&
-		    same_address(pool->address[i].address, key->address) &&
-		    ports_in_word(&pool->address[i], port / 64) >> (port % 64) & 1) {
+		    same_address(pool->address[i].address, key->address) && may_have(&pool->address[i], port)) {
 			result->port = port;
 			result->at = i;
 			return true;
@@ -37,49 +42,67 @@ INLINE bool is_wanted(const struct reclaim_search *search, const struct binding_
 	return false;
 }
 
-/* Finds the longest closed connection whose port would do. */
-static long reclaim_closed(__u32 round, struct reclaim_search *search)
+/* Whether what a queue has is still so: the connection is closed, whose key is flow->far_key then, or the binding in hold-down. */
+INLINE bool is_still_spare(struct flow *flow, const struct binding_key *at, const struct spare *spare)
 {
-	struct closed *closed = &search->flow->reclaim.closed;
-	struct binding_key key;
-	struct binding *binding;
-	struct session *session;
+	struct binding *binding = bpf_map_lookup_elem(&bindings, at);
 
-	if (bpf_map_pop_elem(&closed_sessions, closed))
-		return 1;
-	session = bpf_map_lookup_elem(&sessions, &closed->session);
-	if (!session || !is_closed(session->state) || session->refreshed != closed->since)
-		return 0; /* ended, or open again */
-	key = binding_of(&closed->session, session->external_address, session->external_port, session->flags);
-	binding = bpf_map_lookup_elem(&bindings, &key);
-	if (!binding || binding->flags & BINDING_CONFIGURED)
-		return 0; /* a mapping's port does not become free */
-	if (session->nat == search->flow->opening.nat && is_wanted(search, &key))
-		return 1;
-	bpf_map_push_elem(&closed_sessions, closed, BPF_EXIST);
-	return 0;
+	if (!binding || binding->flags & BINDING_CONFIGURED) /* a mapping's port does not become free */
+		return false;
+	if (at->protocol != IPPROTO_TCP)
+		return binding->flags & BINDING_HOLD_DOWN && binding->hold_until == spare->since;
+	return closed_session(at, binding, spare, &flow->far_key) != NULL;
 }
 
-/* Ends the hold-down that has lasted for longest of a port that would do. */
-static long reclaim_held(__u32 round, struct reclaim_search *search)
+/* Looks at the first of a queue. True: it was of no use and is gone, so there may be another. */
+NOINLINE int reclaim_look(struct flow *flow, const struct pool_address *address)
 {
-	struct hold_down hold = {};
-	struct binding *binding;
+	struct binding_key at = { .address = address->address, .protocol = flow->key.protocol };
+	struct spare_key key = { .queue = { .nat = flow->opening.nat, .address = at.address, .protocol = at.protocol } };
+	struct spare_queue *queue = bpf_map_lookup_elem(&spare_queues, &key.queue);
+	struct reclaim *result = &flow->reclaim;
+	struct spare *spare, taken;
+	__u64 first;
 
-	if (bpf_map_pop_elem(&hold_downs, &hold))
+	if (!queue)
+		return false;
+	first = queue->first;
+	if (first == queue->next)
+		return false;
+	key.number = first;
+	spare = bpf_map_lookup_elem(&spare_ports, &key);
+	if (spare) {
+		at.port = spare->port;
+		if (may_have(address, ntohs(at.port)) && is_still_spare(flow, &at, spare)) {
+			if (spare->since < result->oldest) {
+				result->oldest = spare->since;
+				result->number = first;
+				result->port = ntohs(at.port);
+				result->at = result->looking;
+				result->closed = flow->far_key;
+			}
+			return false;
+		}
+	}
+	if (spare_take(queue, &key, first, &taken) && taken.port && at.protocol != IPPROTO_TCP) {
+		at.port = taken.port;
+		binding_release(&at, taken.since);
+	}
+	return true;
+}
+
+static long reclaim_step(__u32 round, struct reclaim_search *search)
+{
+	struct reclaim *result = &search->flow->reclaim;
+	const struct pool *pool = search->pool;
+	__u32 i = result->looking;
+
+	if (i >= pool->count || i >= POOL_ADDRESSES)
 		return 1;
-	binding = bpf_map_lookup_elem(&bindings, &hold.binding);
-	if (!binding || !(binding->flags & BINDING_HOLD_DOWN) || binding->hold_until != hold.until) {
-		binding_release(&hold); /* a mapping has had the port since, or it is in use again */
+	if (reclaim_look(search->flow, &pool->address[i & (POOL_ADDRESSES - 1)]))
 		return 0;
-	}
-	if (binding->nat == search->flow->opening.nat && is_wanted(search, &hold.binding)) {
-		binding_release(&hold);
-		return 1;
-	}
-	if (bpf_map_push_elem(&hold_downs, &hold, 0))
-		binding_release(&hold);
-	return 0;
+	result->looking++;
+	return result->only != POOL_ADDRESSES;
 }
 
 static long dry_count_closed(void *map, const struct session_key *key, struct session *session, struct reclaim_search *search)
@@ -112,14 +135,14 @@ static long dry_find_closed(void *map, const struct session_key *key, struct ses
 		return 0;
 	result->sessions = 1;
 	result->since = session->refreshed;
-	if (binding->sessions > 1 && result->counts < RECLAIM_TRIES) {
+	if (binding->sessions > 1 && result->counts < DRY_COUNTS) {
 		result->counts++;
 		result->sessions = 0;
 		bpf_for_each_map_elem(&sessions, dry_count_closed, search, 0);
 	}
 	if (result->sessions == binding->sessions && result->since < result->oldest && is_wanted(search, at)) {
 		result->oldest = result->since;
-		result->closed.session = *key;
+		result->closed = *key;
 	}
 	return 0;
 }
@@ -146,7 +169,7 @@ INLINE void dry_reclaim(struct reclaim_search *search)
 /* Ends the closed connection that was found. */
 INLINE bool reclaim_end(struct flow *flow)
 {
-	const struct session_key *key = &flow->reclaim.closed.session;
+	const struct session_key *key = &flow->reclaim.closed;
 	struct session *session = bpf_map_lookup_elem(&sessions, key);
 
 	if (session)
@@ -154,29 +177,53 @@ INLINE bool reclaim_end(struct flow *flow)
 	return true;
 }
 
-/*
- * Has a port back that nobody uses any more, for want of a free one: of a closed
- * connection (RFC 6888 REQ-8, exception for NATs that track TCP), or for other
- * protocols of a hold-down. A flow refused would be worse than an early reuse.
- * Nothing live is touched. only is the index of the address in the pool that it
- * has to be on; POOL_ADDRESSES: any of them.
- */
-INLINE bool reclaim_port(struct flow *flow, const struct pool *pool, __u32 only)
+/* Finds the port that has been spare for longest. False: there is none. */
+NOINLINE int reclaim_find(struct flow *flow, const struct pool *pool, __u32 only)
 {
 	struct reclaim_search search = { .flow = flow, .pool = pool };
 	struct reclaim *result = &flow->reclaim;
 
 	result->port = result->counts = 0;
 	result->only = only;
+	result->looking = only == POOL_ADDRESSES ? 0 : only;
 	result->oldest = ~0ULL;
-	if (unlikely(dry_run)) {
+	if (unlikely(dry_run))
 		dry_reclaim(&search);
-		return result->port;
-	}
-	if (flow->key.protocol != IPPROTO_TCP) {
-		bpf_loop(RECLAIM_TRIES, reclaim_held, &search, 0);
-		return result->port;
-	}
-	bpf_loop(RECLAIM_TRIES, reclaim_closed, &search, 0);
-	return result->port && reclaim_end(flow);
+	else
+		bpf_loop(RECLAIM_TRIES, reclaim_step, &search, 0);
+	return result->port != 0;
+}
+
+/* Takes what was found out of its queue, and ends a hold-down. False: another CPU has it. */
+NOINLINE int reclaim_take(struct flow *flow, const struct pool *pool)
+{
+	const struct reclaim *result = &flow->reclaim;
+	struct binding_key at = { .protocol = flow->key.protocol, .port = htons(result->port) };
+	struct spare_key key = { .queue = { .nat = flow->opening.nat, .protocol = at.protocol }, .number = result->number };
+	struct spare_queue *queue;
+	struct spare taken;
+
+	at.address = key.queue.address = pool->address[result->at & (POOL_ADDRESSES - 1)].address;
+	queue = bpf_map_lookup_elem(&spare_queues, &key.queue);
+	if (!queue || !spare_take(queue, &key, result->number, &taken))
+		return false;
+	if (at.protocol != IPPROTO_TCP)
+		binding_release(&at, result->oldest);
+	return true;
+}
+
+/*
+ * Has the port back that nobody has used for longest, for want of a free one: of a
+ * closed connection (RFC 6888 REQ-8, exception for NATs that track TCP), or for other
+ * protocols of a hold-down. A flow refused would be worse than an early reuse.
+ * Nothing live is touched. only is the index of the address in the pool that it
+ * has to be on; POOL_ADDRESSES: any of them.
+ */
+INLINE bool reclaim_port(struct flow *flow, const struct pool *pool, __u32 only)
+{
+	if (!reclaim_find(flow, pool, only))
+		return false;
+	if (likely(!dry_run) && reclaim_take(flow, pool) && flow->key.protocol == IPPROTO_TCP)
+		reclaim_end(flow);
+	return true; /* who has not got it tries, and asks again */
 }

@@ -35,24 +35,20 @@ INLINE struct session *find_session(const struct session_key *key, struct sessio
 /* Gives up all that a session has taken: its filter entry, its part of its endpoint's usage, its external port. */
 INLINE void session_release(const struct session_key *key, const struct opening *opening)
 {
-	struct endpoint_key endpoint;
-	struct binding_key binding;
-	struct filter_key filter;
-
 	if (opening->flags & SESSION_FILTER_ENTRY) {
-		filter = filter_key_of(key, opening);
+		struct filter_key filter = filter_key_of(key, opening);
 		filter_leave(&filter);
 	}
 	if (opening->flags & SESSION_COUNTED) {
-		endpoint = endpoint_of(key);
+		struct endpoint_key endpoint = endpoint_of(key);
 		usage_leave(&endpoint, USAGE_SESSION);
 	}
 	if (opening->flags & SESSION_ENDPOINT_DEPENDENT) {
 		dependent_leave(key, opening);
-		return;
+	} else {
+		struct binding_key binding = binding_of(key, opening->external_address, opening->external_port, opening->flags);
+		binding_leave(&binding, opening->flags);
 	}
-	binding = binding_of(key, opening->external_address, opening->external_port, opening->flags);
-	binding_leave(&binding, opening->flags);
 }
 
 /*
@@ -93,13 +89,16 @@ GLOBAL int session_end(const struct session_key *map_key, struct session *sessio
 	return 0;
 }
 
-/* The longest closed is forgotten where there is no room: it just keeps its port until it expires. */
-INLINE void note_closed(const struct session_key *key, __u64 since)
+/*
+ * Notes a connection that both ends have closed, or one of them has reset: its port may be had back when ports are
+ * short. Without memory for it, it keeps its port until it expires.
+ */
+INLINE void note_closed(const struct session_key *key, const struct session *session)
 {
-	struct closed closed = { .since = since, .session = *key };
+	struct binding_key binding = binding_of(key, session->external_address, session->external_port, session->flags);
 
-	if (likely(!dry_run))
-		bpf_map_push_elem(&closed_sessions, &closed, BPF_EXIST);
+	if (is_set(binding.address) && likely(!dry_run)) /* else it is a mapping's, which does not become free */
+		spare_push(&binding, session->nat, session->refreshed, key->remote_address, key->remote_port);
 }
 
 GLOBAL int session_change_state(const struct session_key *key, struct session *session, __u32 old, __u32 new, __u32 outbound)
@@ -128,7 +127,7 @@ GLOBAL int session_change_state(const struct session_key *key, struct session *s
 	if (is_closed(new) && session->flags & SESSION_ENDPOINT_DEPENDENT)
 		forget_full(key, session->external_address);
 	else if (is_closed(new))
-		note_closed(key, time);
+		note_closed(key, session);
 	if (time + lifetime * SECOND < session->timer_due)
 		timer_set(key, session, time, lifetime * SECOND);
 	event_session(EVENT_SESSION_STATE, key, session);

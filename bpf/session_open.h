@@ -72,7 +72,7 @@ NOINLINE int session_undo(const struct session_key *key, struct opening *opening
 /* What is taken of the endpoint's limits. In a dry run the closed connection of its own that would make room has not been ended. */
 INLINE __u32 session_usage(const struct flow *flow, const struct session_key *key)
 {
-	const struct session_key *closed = &flow->reclaim.closed.session;
+	const struct session_key *closed = &flow->reclaim.closed;
 
 	return unlikely(dry_run) && flow->reclaim.port && key->protocol == IPPROTO_TCP && closed->compartment == key->compartment &&
 			       same_address(closed->internal_address, key->internal_address)

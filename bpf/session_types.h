@@ -149,10 +149,29 @@ struct dependent_port {
 	__u16 pad;
 };
 
-/* A binding in hold-down; see BINDING_HOLD_DOWN. */
-struct hold_down {
-	struct binding_key binding;
-	__u32 until; /* monotonic seconds */
+/*
+ * A spare port: nobody uses it any more, and it is not free yet. A TCP connection
+ * on it is closed, or its binding is in hold-down. See spare.h.
+ */
+struct spare_queue_key {
+	__u32 nat;
+	addr_t address;
+	__u8 protocol;
+	__u8 pad[3];
+};
+struct spare_queue { /* numbers of its elements; both only ever grow */
+	__u64 first; /* the one that has been there for longest */
+	__u64 next; /* the one that comes next */
+};
+struct spare_key {
+	struct spare_queue_key queue;
+	__u32 number;
+};
+struct spare {
+	__u64 since; /* closed: the session's stamp, so that one that was opened again is not meant. In hold-down: until, monotonic seconds */
+	addr_t remote_address; /* of a connection, with its port */
+	__be16 remote_port;
+	__be16 port;
 };
 
 /* A session's key is its inside view, so that both directions find one element. */
@@ -217,11 +236,4 @@ struct session {
 	__u32 half_open; /* enum half_open */
 	__u64 packets_out, bytes_out, packets_in, bytes_in;
 	__u32 endpoint_rtt, outside_rtt; /* see handshake.h */
-};
-
-/* A TCP connection that both ends have closed, or one of them reset: its port may be had back when ports are short. */
-struct closed {
-	__u64 since; /* the session's stamp, so that one that was opened again is not meant */
-	struct session_key session;
-	__u32 pad;
 };

@@ -20,7 +20,6 @@ enum filtering { /* RFC 4787 section 5 */
 enum setting_flags { /* what a packet that has no binding may belong to all the same */
 	SETTING_RANGES = 1, /* a mapping of several ports */
 	SETTING_TRANSPARENT = 4, /* a socket of ours that has a remote's address */
-	SETTING_MIXED_HOLD = 8, /* NATs have different hold-down times */
 	SETTING_SHADOWS = 16, /* ranges on one address, which go before what is mapped on any */
 	SETTING_ALLOWANCES = 512, /* endpoints have further addresses */
 	SETTING_ROUTE_MTUS = 256, /* routes of the host have MTUs of their own */

@@ -13,7 +13,7 @@
  * lock, and taken by the one BPF timer.
  */
 #pragma once
-#include "binding.h"
+#include "spare_release.h"
 
 #define TICK (SECOND / 16)
 enum {
@@ -196,12 +196,12 @@ static long wheel_step(__u32 round, struct wheel **context)
 
 static int wheel_turn(void *map, __u32 *key, struct wheel *wheel)
 {
-	struct release_turn turn = { .mixed = has_setting(SETTING_MIXED_HOLD) };
+	struct release_turn turn = {};
 	bool more;
 
 	wheel->now = now();
 	turn.now = wheel->now / SECOND;
-	bpf_loop(RELEASES, release_step, &turn, 0);
+	bpf_for_each_map_elem(&spare_queues, release_queue, &turn, 0);
 	bpf_loop(WHEEL_WORK, wheel_step, &wheel, 0);
 	more = wheel->chain || wheel->tick <= wheel->now / TICK;
 	bpf_timer_start(&wheel->timer, more ? WHEEL_PAUSE : TICK, 0);

@@ -5,7 +5,6 @@ import (
 	"fmt"
 
 	"github.com/hostnat/hostnat/internal/datapath/kernel"
-	"github.com/hostnat/hostnat/internal/model"
 )
 
 // work is what is to be done to make a configuration, or part of one, true.
@@ -116,20 +115,7 @@ func (d *Datapath) writeSettings(a *applied, w work) error {
 
 func settingFlags(c Config) uint32 {
 	return flagIf(c.Transparent, kernel.SettingTransparent) |
-		flagIf(len(c.RouteMTUs) > 0, kernel.SettingRouteMTUs) |
-		flagIf(mixedHoldDown(c.NATs), kernel.SettingMixedHold)
-}
-
-// mixedHoldDown reports whether ports rest for different times, so that those
-// freed first need not be free again first.
-func mixedHoldDown(nats map[uint32]model.NAT) bool {
-	times := make(map[model.Seconds]bool)
-	for _, n := range nats {
-		if n.HoldDown > 0 {
-			times[n.HoldDown] = true
-		}
-	}
-	return len(times) > 1
+		flagIf(len(c.RouteMTUs) > 0, kernel.SettingRouteMTUs)
 }
 
 // changeSettings writes nothing if nothing changes.

@@ -199,12 +199,12 @@ func (p *pairOf) needsFilterEntry(protocol uint8, s *natmodel.Session) bool {
 func (p *pairOf) pass(by time.Duration) error {
 	p.now += by
 	p.model.Advance(p.now)
-	return p.age(by)
+	return errors.Join(p.age(by), p.orderHolds())
 }
 
 func (p *pairOf) setMappings(ids map[uint32]bool) error {
 	p.model.SetMappings(modelMappings(ids))
-	return p.applyMappings(p.config(p.rules, ids))
+	return errors.Join(p.applyMappings(p.config(p.rules, ids)), p.orderHolds())
 }
 
 func (p *pairOf) setRules(r rules) error {
@@ -215,7 +215,7 @@ func (p *pairOf) setRules(r rules) error {
 	}
 	var changed []uint32
 	nats := rows[uint32, kernel.Nat]{what: "NATs", in: p.dp.objects.Nats, of: natValues, changed: &changed}
-	return errors.Join(err, nats.write(nil, p.config(r, nil)), p.dp.adoptSettings(changed))
+	return errors.Join(err, nats.write(nil, p.config(r, nil)), p.dp.adoptSettings(changed), p.orderHolds())
 }
 
 func compareFrames(a natmodel.Arrival, want natmodel.Result, got ran) string {

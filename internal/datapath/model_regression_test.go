@@ -279,6 +279,26 @@ var disagreements = []struct {
 		},
 	},
 	{
+		name: "RFC 6888 REQ-8, who looks for a port of another protocol leaves the order alone in which ports rest", world: func(w *world) { w.Rules.HoldDown = 600 },
+		sequence: func(p *pairOf) error {
+			// Three pings each rest a second after another; UDP uses up what it has and is refused, over and over.
+			var err error
+			for id := range uint16(3) {
+				err = errors.Join(err, p.ping(1000+id), p.pass(time.Second))
+			}
+			for range 60 {
+				err = errors.Join(err, p.pass(time.Second))
+			}
+			for port := range uint16(6) {
+				err = errors.Join(err, p.udp(0, 1000+port, at(wire.RemoteAddress, 80)))
+			}
+			for id := range uint16(8) {
+				err = errors.Join(err, p.ping(2000+id), p.pass(time.Second))
+			}
+			return errors.Join(err, p.finish())
+		},
+	},
+	{
 		name: "isolation: what is behind an endpoint makes its network open to no other", world: func(w *world) { w.Open, w.Apart, w.Allowances = true, true, 1 },
 		sequence: func(p *pairOf) error {
 			toOther := wire.Segment{Protocol: model.UDP, From: at(inside2, 1000), To: at(inside3, 1000)}
@@ -371,6 +391,10 @@ func (p *pairOf) talk(steps ...wire.Step) error {
 }
 
 // udp is a datagram of one of the parties.
+func (p *pairOf) ping(id uint16) error {
+	return p.inside(0, wire.Segment{Protocol: model.ICMP, From: at(inside2, id), To: at(wire.RemoteAddress, 0)})
+}
+
 func (p *pairOf) udp(party int, port uint16, to netip.AddrPort) error {
 	return p.inside(party, wire.Segment{Protocol: model.UDP, From: at(parties[party].address, port), To: to})
 }

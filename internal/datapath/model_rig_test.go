@@ -100,7 +100,7 @@ func (w *twin) load(programs func() (*ebpf.CollectionSpec, error)) error {
 	}
 	for name, size := range map[string]uint32{
 		"sessions": twinSessions, "bindings": twinBindings, "binding_index": 128, "filter_entries": 64, "timers": 1 << 14,
-		"fragments": 64, "host_ports": 64, "port_bits": 16, "hold_downs": 1024, "dependent_ports": 64, "usages": 64, "insides": 64, "endpoints": 64, "pools": 64,
+		"fragments": 64, "host_ports": 64, "port_bits": 16, "spare_queues": 64, "spare_ports": 1024, "dependent_ports": 64, "usages": 64, "insides": 64, "endpoints": 64, "pools": 64,
 	} {
 		spec.Maps[name].MaxEntries = size
 	}
@@ -223,7 +223,7 @@ func (w *twin) reset(begin world) error {
 		clearMap[kernel.EndpointKey, kernel.Usage](o.Usages), clearMap[kernel.StationKey, kernel.Station](o.Stations), clearMap[kernel.EndpointKey, kernel.Holder](o.Holders),
 		clearMap[uint32, kernel.PortLoad](o.PortLoads), clearMap[kernel.RefusalKey, kernel.Refusal](o.Refusals),
 		clearMap[kernel.DependentPortKey, kernel.DependentPort](o.DependentPorts),
-		clearMap[uint32, uint64](o.DependentCount), w.drainHeld(func(kernel.HoldDown) {}), w.drainClosed(),
+		clearMap[uint32, uint64](o.DependentCount), clearMap[kernel.SpareQueueKey, kernel.SpareQueue](o.SpareQueues), clearMap[kernel.SpareKey, kernel.Spare](o.SparePorts),
 		clearMap[kernel.FragmentKey, kernel.Fragment](o.Fragments), clearMap[kernel.FragmentKey, uint64](o.ForeignFragments),
 		clearMap[kernel.HostPortKey, uint64](o.HostPorts),
 		clearMap[kernel.PortBitsKey, kernel.PortBits](o.PortBits), clearMap[uint64, kernel.SessionTimer](o.Timers), w.clearDrops(),

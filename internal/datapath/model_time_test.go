@@ -1,84 +1,83 @@
 package datapath
 
 import (
+	"cmp"
 	"errors"
+	"slices"
 	"time"
 
 	"github.com/cilium/ebpf"
 
 	"github.com/hostnat/hostnat/internal/datapath/kernel"
+	"github.com/hostnat/hostnat/internal/model"
+	"github.com/hostnat/hostnat/internal/natmodel"
 )
 
 // rest is a freed port that the data path lets rest, by the world's clock.
 type rest struct {
-	held  kernel.HoldDown
+	at    kernel.SpareKey
+	port  kernel.BindingKey
 	until time.Duration
 }
 
-// drainHeld empties the queue that the wheel would read.
-func (w *twin) drainHeld(sink func(kernel.HoldDown)) error {
-	for {
-		var h kernel.HoldDown
-		err := w.dp.objects.HoldDowns.LookupAndDelete(nil, &h)
-		if errors.Is(err, ebpf.ErrKeyNotExist) {
-			return nil
+// readHolds reads the queues of ports in hold-down, each in its order.
+func (w *twin) readHolds() ([]rest, error) {
+	spares, err := contentsOf[kernel.SpareKey, kernel.Spare](w.dp.objects.SparePorts)
+	var holds []rest
+	for key, s := range spares {
+		if key.Queue.Protocol != uint8(model.TCP) {
+			port := kernel.BindingKey{Address: key.Queue.Address, Port: s.Port, Protocol: key.Queue.Protocol}
+			holds = append(holds, rest{at: key, port: port})
 		}
-		if err != nil {
-			return err
-		}
-		sink(h)
 	}
+	slices.SortFunc(holds, func(a, b rest) int { return cmp.Compare(a.at.Number, b.at.Number) })
+	return holds, err
 }
 
-// drainClosed empties the queue of closed connections.
-func (w *twin) drainClosed() error {
-	for {
-		var c kernel.Closed
-		if err := w.dp.objects.ClosedSessions.LookupAndDelete(nil, &c); err != nil {
-			if errors.Is(err, ebpf.ErrKeyNotExist) {
-				return nil
-			}
-			return err
-		}
+// orderHolds tells the model in which order ports came to rest.
+func (p *pairOf) orderHolds() error {
+	holds, err := p.readHolds()
+	position := make(map[natmodel.BindingKey]int, len(holds))
+	for i, h := range holds {
+		position[natmodel.BindingKey{Protocol: model.Protocol(h.port.Protocol), External: kernel.ToAddrPort(h.port.Address, h.port.Port)}] = i
 	}
+	p.model.OrderHolds(position)
+	return err
 }
 
 // endRests lets time pass for resting ports, and does what release_step of
-// bpf/binding.h does when the wheel turns.
+// bpf/spare_release.h does when the wheel turns.
 func (w *twin) endRests(by time.Duration) error {
 	var n kernel.Nat
 	if err := w.dp.objects.Nats.Lookup(uint32(1), &n); err != nil {
 		return err
 	}
-	known := make(map[kernel.HoldDown]time.Duration, len(w.rests))
+	known := make(map[kernel.SpareKey]time.Duration, len(w.rests))
 	for _, r := range w.rests {
-		known[r.held] = r.until
+		known[r.at] = r.until
 	}
-	w.rests = nil
-	err := w.drainHeld(func(h kernel.HoldDown) {
-		until, before := known[h]
+	holds, err := w.readHolds()
+	last := make(map[kernel.BindingKey]int) // a port that was taken up between has two: the one that its binding knows counts
+	for i := range holds {
+		h := &holds[i]
+		until, before := known[h.at]
 		if !before {
 			until = w.clock.Now() + time.Duration(n.HoldDown)*time.Second
 		}
-		w.rests = append(w.rests, rest{h, until})
-	})
-	err = errors.Join(err, w.clock.Set(w.clock.Now()+by))
-	last := make(map[kernel.BindingKey]int) // a port that was taken up between has two: the one that its binding knows counts
-	for i, r := range w.rests {
-		last[r.held.Binding] = i
+		h.until, last[h.port] = until, i
 	}
-	var left []rest
-	for i, r := range w.rests {
-		switch {
-		case last[r.held.Binding] != i:
-		case r.until > w.clock.Now():
-			left = append(left, r)
-			err = errors.Join(err, w.dp.objects.HoldDowns.Update(nil, &r.held, ebpf.UpdateAny))
-		default:
-			err = errors.Join(err, w.releaseHeld(r.held.Binding))
+	err = errors.Join(err, w.clock.Set(w.clock.Now()+by))
+	w.rests = nil
+	for i, h := range holds {
+		if last[h.port] == i && h.until > w.clock.Now() {
+			w.rests = append(w.rests, h)
+			continue
+		}
+		err = errors.Join(err, w.dp.objects.SparePorts.Delete(&h.at))
+		if last[h.port] == i {
+			err = errors.Join(err, w.releaseHeld(h.port))
 		}
 	}
-	w.rests = left
 	return err
 }
 

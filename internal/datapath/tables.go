@@ -128,7 +128,7 @@ func (d *Datapath) writeTables(was *Config, is Config, e *effects) error {
 func (d *Datapath) heed(e effects, a *applied) error {
 	err := errors.Join(d.endOrphans(e.orphans), d.adoptSettings(e.settings))
 	if len(e.pools)+len(e.addresses) > 0 {
-		err = errors.Join(err, d.endLost(a))
+		err = errors.Join(err, d.endLost(a), d.dropSpareQueues(allPools(a.config)))
 	}
 	return err
 }

@@ -2,6 +2,7 @@ package natmodel
 
 import (
 	"net/netip"
+	"slices"
 	"time"
 
 	"github.com/hostnat/hostnat/internal/model"
@@ -62,7 +63,8 @@ func (m *Model) leave(at BindingKey, used bool) {
 		return
 	}
 	b.Held, b.until = true, m.now+rest
-	m.held = append(m.held, heldPort{at, b.until})
+	queue := queueOf(at, b.NAT)
+	m.held[queue] = append(m.held[queue], heldPort{at, m.now, b.until})
 }
 
 // endRests frees the ports that have rested.
@@ -72,8 +74,8 @@ func (m *Model) endRests() {
 			delete(m.bindings, at)
 		}
 	}
-	for len(m.held) > 0 && m.held[0].until <= m.now {
-		m.held = m.held[1:]
+	for queue, held := range m.held {
+		m.held[queue] = slices.DeleteFunc(held, func(h heldPort) bool { return h.until <= m.now })
 	}
 	for at, until := range m.resting {
 		if until <= m.now {

@@ -75,10 +75,10 @@ type Model struct {
 	fragments map[fragmentKey]fragment
 	hostPorts map[BindingKey]time.Duration
 	rates     map[owned]rate
-	resting   map[BindingKey]time.Duration // ports whose resting binding gave way to a mapping
-	holders   map[place]holder             // who has which address, of those at plugged-in ports
-	closed    []closedSession              // the longest closed first
-	held      []heldPort                   // ports in hold-down, the first to be free again first
+	resting   map[BindingKey]time.Duration   // ports whose resting binding gave way to a mapping
+	holders   map[place]holder               // who has which address, of those at plugged-in ports
+	closed    map[spareQueue][]closedSession // the longest closed first
+	held      map[spareQueue][]heldPort      // ports in hold-down, the first to be free again first
 	events    []Event
 	choice    Choice
 	problem   error // the data path's choice is not allowed
@@ -106,6 +106,8 @@ func New(c Config) *Model {
 		rates:     make(map[owned]rate),
 		resting:   make(map[BindingKey]time.Duration),
 		holders:   make(map[place]holder),
+		closed:    make(map[spareQueue][]closedSession),
+		held:      make(map[spareQueue][]heldPort),
 	}
 	for id, mapping := range c.Mappings {
 		m.addMapping(id, mapping)

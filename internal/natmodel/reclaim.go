@@ -1,6 +1,7 @@
 package natmodel
 
 import (
+	"cmp"
 	"net/netip"
 	"slices"
 	"time"
@@ -16,16 +17,26 @@ type closedSession struct {
 
 func isClosed(s model.TCPState) bool { return s == model.StateBothFIN || s == model.StateTimeWait }
 
-// How much is looked at for one flow.
-const (
-	reclaimTries = 64 // closed connections, or ports in hold-down
-	reclaims     = 8  // ports: other connections may be on one, or it is the host's now
-)
+// reclaims is how many ports are had back for one flow: other connections may be on
+// one, or it is the host's now.
+const reclaims = 8
 
 // heldPort is a port in hold-down.
 type heldPort struct {
-	at    BindingKey
-	until time.Duration
+	at          BindingKey
+	from, until time.Duration
+}
+
+// spareQueue is whose ports, on which address and of which protocol, wait in a
+// queue: what is spare for longest is in front.
+type spareQueue struct {
+	nat      uint32
+	address  netip.Addr
+	protocol model.Protocol
+}
+
+func queueOf(at BindingKey, nat uint32) spareQueue {
+	return spareQueue{nat, at.External.Addr(), at.Protocol}
 }
 
 // reclaim has ports of a NAT back that nobody uses any more: of the connections that
@@ -49,76 +60,88 @@ func (m *Model) reclaim(p model.Protocol, nat uint32, on []PoolAddress) []netip.
 	return nil
 }
 
-func hasPort(on []PoolAddress, external netip.AddrPort) bool {
-	return slices.ContainsFunc(on, func(a PoolAddress) bool {
-		return a.Address == external.Addr() && slices.ContainsFunc(a.Ports, func(r model.PortRange) bool {
-			return r.Low <= external.Port() && external.Port() <= r.High
-		})
-	})
+func (a PoolAddress) has(port uint16) bool {
+	return slices.ContainsFunc(a.Ports, func(r model.PortRange) bool { return r.Low <= port && port <= r.High })
 }
 
-// reclaimClosed ends a closed connection. Others' go to the end of the queue.
-func (m *Model) reclaimClosed(_ model.Protocol, nat uint32, on []PoolAddress) (BindingKey, bool) {
-	for range reclaimTries {
-		if len(m.closed) == 0 {
-			break
+// reclaimClosed ends the connection that has been closed for longest.
+func (m *Model) reclaimClosed(p model.Protocol, nat uint32, on []PoolAddress) (at BindingKey, had bool) {
+	var oldest *closedSession
+	for _, a := range on {
+		queue := spareQueue{nat, a.Address, p}
+		waiting := m.closed[queue]
+		for len(waiting) > 0 && !m.isStillClosed(waiting[0], a) {
+			waiting = waiting[1:]
 		}
-		c := m.closed[0]
-		m.closed = m.closed[1:]
-		s := m.sessions[c.key]
-		if s == nil || !isClosed(s.State) || s.Refreshed != c.since {
-			continue
+		m.closed[queue] = waiting
+		if len(waiting) > 0 && (oldest == nil || waiting[0].since < oldest.since) {
+			oldest = &waiting[0]
 		}
-		if b := m.bindings[s.binding]; b == nil || b.Configured {
-			continue
-		}
-		if s.NAT == nat && hasPort(on, s.binding.External) {
-			at := s.binding
-			m.endSession(c.key)
-			return at, true
-		}
-		m.closed = append(m.closed, c)
 	}
-	return BindingKey{}, false
+	if oldest == nil {
+		return BindingKey{}, false
+	}
+	at = m.sessions[oldest.key].binding
+	m.endSession(oldest.key)
+	return at, true
 }
 
-// reclaimHeld ends the hold-down of a port. Others' go to the end of the queue. Of
-// several that went into it within a second any may be the first, since the data path
-// counts in seconds: the one that it chose, then.
-func (m *Model) reclaimHeld(p model.Protocol, nat uint32, on []PoolAddress) (BindingKey, bool) {
-	stale := func(h heldPort) bool {
-		b := m.bindings[h.at]
-		return b == nil || !b.Held || b.until != h.until
+func (m *Model) isStillClosed(c closedSession, on PoolAddress) bool {
+	s := m.sessions[c.key]
+	if s == nil || !isClosed(s.State) || s.Refreshed != c.since || !on.has(s.binding.External.Port()) {
+		return false
 	}
-	fits := func(h heldPort) bool {
-		return h.at.Protocol == p && m.bindings[h.at].NAT == nat && hasPort(on, h.at.External)
+	b := m.bindings[s.binding]
+	return b != nil && !b.Configured
+}
+
+// reclaimHeld ends the hold-down that has lasted for longest; of those on several
+// addresses by the second, as the data path counts.
+func (m *Model) reclaimHeld(p model.Protocol, nat uint32, on []PoolAddress) (at BindingKey, had bool) {
+	var oldest *heldPort
+	for _, a := range on {
+		queue := spareQueue{nat, a.Address, p}
+		waiting := m.held[queue]
+		for len(waiting) > 0 && !m.isStillHeld(waiting[0], a) {
+			m.endHold(waiting[0])
+			waiting = waiting[1:]
+		}
+		m.held[queue] = waiting
+		if len(waiting) > 0 && (oldest == nil || waiting[0].until.Truncate(time.Second) < oldest.until.Truncate(time.Second)) {
+			oldest = &waiting[0]
+		}
 	}
-	for range reclaimTries {
-		if len(m.held) == 0 {
-			break
-		}
-		h := m.held[0]
-		m.held = m.held[1:]
-		if stale(h) {
-			if b := m.bindings[h.at]; b == nil || b.Configured {
-				delete(m.resting, h.at) // a mapping has had it since
-			}
-			continue
-		}
-		if !fits(h) {
-			m.held = append(m.held, h)
-			continue
-		}
-		chosen := slices.IndexFunc(m.held, func(o heldPort) bool {
-			return o.at.External == m.choice.External && o.until <= h.until+time.Second && !stale(o) && fits(o)
-		})
-		if h.at.External != m.choice.External && chosen >= 0 {
-			h, m.held[chosen] = m.held[chosen], h
-		}
+	if oldest == nil {
+		return BindingKey{}, false
+	}
+	delete(m.bindings, oldest.at)
+	return oldest.at, true
+}
+
+func (m *Model) isStillHeld(h heldPort, on PoolAddress) bool {
+	b := m.bindings[h.at]
+	return b != nil && b.Held && b.until == h.until && on.has(h.at.External.Port())
+}
+
+// endHold lets go of a port whose place in the queue says nothing any more: a mapping
+// has had it since, or it is in use again.
+func (m *Model) endHold(h heldPort) {
+	switch b := m.bindings[h.at]; {
+	case b == nil || b.Configured:
+		delete(m.resting, h.at)
+	case b.Held && b.until == h.until:
 		delete(m.bindings, h.at)
-		return h.at, true
 	}
-	return BindingKey{}, false
+}
+
+// OrderHolds says in which order ports came to rest that did so at the same moment,
+// since sessions that end together do so in any: position is higher for what came later.
+func (m *Model) OrderHolds(position map[BindingKey]int) {
+	for _, held := range m.held {
+		slices.SortStableFunc(held, func(a, b heldPort) int {
+			return cmp.Or(cmp.Compare(a.from, b.from), cmp.Compare(position[a.at], position[b.at]))
+		})
+	}
 }
 
 // reclaimDependent ends the connection to a remote that has been closed for longest,

@@ -121,7 +121,8 @@ func (m *Model) track(key SessionKey, s *Session, p *packet, outward bool) {
 			s.Lifetime = rules.Timeouts.TCPTransitory.Duration()
 		}
 		if isClosed(next) && !s.dependent {
-			m.closed = append(m.closed, closedSession{key, m.now})
+			queue := queueOf(s.binding, s.NAT)
+			m.closed[queue] = append(m.closed[queue], closedSession{key, m.now})
 		}
 		m.event(SessionState, key, s)
 	case s.halfOpen:

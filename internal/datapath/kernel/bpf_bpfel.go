@@ -83,13 +83,6 @@ type bpfClaim struct {
 	HolderMac   [6]uint8
 }
 
-type bpfClosed struct {
-	_       structs.HostLayout
-	Since   uint64
-	Session bpfSessionKey
-	Pad     uint32
-}
-
 type bpfDelivery uint32
 
 const (
@@ -374,12 +367,14 @@ type bpfFlow struct {
 		Port     uint32
 		At       uint32
 		Only     uint32
+		Looking  uint32
+		Number   uint64
+		Oldest   uint64
 		Counts   uint32
 		Sessions uint32
-		_        [4]byte
 		Since    uint64
-		Oldest   uint64
-		Closed   bpfClosed
+		Closed   bpfSessionKey
+		_        [4]byte
 	}
 	Ports struct {
 		_          structs.HostLayout
@@ -423,12 +418,6 @@ type bpfFragmentKey struct {
 	Id          uint16
 	Protocol    uint8
 	Turn        uint8
-}
-
-type bpfHoldDown struct {
-	_       structs.HostLayout
-	Binding bpfBindingKey
-	Until   uint32
 }
 
 type bpfHolder struct {
@@ -958,7 +947,6 @@ type bpfSettingFlags uint32
 const (
 	bpfSettingFlagsSETTING_RANGES      bpfSettingFlags = 1
 	bpfSettingFlagsSETTING_TRANSPARENT bpfSettingFlags = 4
-	bpfSettingFlagsSETTING_MIXED_HOLD  bpfSettingFlags = 8
 	bpfSettingFlagsSETTING_SHADOWS     bpfSettingFlags = 16
 	bpfSettingFlagsSETTING_ALLOWANCES  bpfSettingFlags = 512
 	bpfSettingFlagsSETTING_ROUTE_MTUS  bpfSettingFlags = 256
@@ -989,6 +977,34 @@ type bpfSourceKey struct {
 	Length  uint32
 	Ifindex uint32
 	Address uint32
+}
+
+type bpfSpare struct {
+	_             structs.HostLayout
+	Since         uint64
+	RemoteAddress uint32
+	RemotePort    uint16
+	Port          uint16
+}
+
+type bpfSpareKey struct {
+	_      structs.HostLayout
+	Queue  bpfSpareQueueKey
+	Number uint32
+}
+
+type bpfSpareQueue struct {
+	_     structs.HostLayout
+	First uint64
+	Next  uint64
+}
+
+type bpfSpareQueueKey struct {
+	_        structs.HostLayout
+	Nat      uint32
+	Address  uint32
+	Protocol uint8
+	Pad      [3]uint8
 }
 
 type bpfStation struct {
@@ -1090,7 +1106,6 @@ const (
 	bpfMapBindings           = "bindings"
 	bpfMapBroadcasts         = "broadcasts"
 	bpfMapClaims             = "claims"
-	bpfMapClosedSessions     = "closed_sessions"
 	bpfMapConfiguration      = "configuration"
 	bpfMapDependentCount     = "dependent_count"
 	bpfMapDependentFull      = "dependent_full"
@@ -1109,7 +1124,6 @@ const (
 	bpfMapForeignFragments   = "foreign_fragments"
 	bpfMapFragmentIds        = "fragment_ids"
 	bpfMapFragments          = "fragments"
-	bpfMapHoldDowns          = "hold_downs"
 	bpfMapHolders            = "holders"
 	bpfMapHostAddresses      = "host_addresses"
 	bpfMapHostPorts          = "host_ports"
@@ -1143,6 +1157,8 @@ const (
 	bpfMapSessions           = "sessions"
 	bpfMapSlots              = "slots"
 	bpfMapSources            = "sources"
+	bpfMapSparePorts         = "spare_ports"
+	bpfMapSpareQueues        = "spare_queues"
 	bpfMapStations           = "stations"
 	bpfMapSubnets            = "subnets"
 	bpfMapTimers             = "timers"
@@ -1237,7 +1253,6 @@ type bpfMapSpecs struct {
 	Bindings           *ebpf.MapSpec `ebpf:"bindings"`
 	Broadcasts         *ebpf.MapSpec `ebpf:"broadcasts"`
 	Claims             *ebpf.MapSpec `ebpf:"claims"`
-	ClosedSessions     *ebpf.MapSpec `ebpf:"closed_sessions"`
 	Configuration      *ebpf.MapSpec `ebpf:"configuration"`
 	DependentCount     *ebpf.MapSpec `ebpf:"dependent_count"`
 	DependentFull      *ebpf.MapSpec `ebpf:"dependent_full"`
@@ -1256,7 +1271,6 @@ type bpfMapSpecs struct {
 	ForeignFragments   *ebpf.MapSpec `ebpf:"foreign_fragments"`
 	FragmentIds        *ebpf.MapSpec `ebpf:"fragment_ids"`
 	Fragments          *ebpf.MapSpec `ebpf:"fragments"`
-	HoldDowns          *ebpf.MapSpec `ebpf:"hold_downs"`
 	Holders            *ebpf.MapSpec `ebpf:"holders"`
 	HostAddresses      *ebpf.MapSpec `ebpf:"host_addresses"`
 	HostPorts          *ebpf.MapSpec `ebpf:"host_ports"`
@@ -1290,6 +1304,8 @@ type bpfMapSpecs struct {
 	Sessions           *ebpf.MapSpec `ebpf:"sessions"`
 	Slots              *ebpf.MapSpec `ebpf:"slots"`
 	Sources            *ebpf.MapSpec `ebpf:"sources"`
+	SparePorts         *ebpf.MapSpec `ebpf:"spare_ports"`
+	SpareQueues        *ebpf.MapSpec `ebpf:"spare_queues"`
 	Stations           *ebpf.MapSpec `ebpf:"stations"`
 	Subnets            *ebpf.MapSpec `ebpf:"subnets"`
 	Timers             *ebpf.MapSpec `ebpf:"timers"`
@@ -1332,7 +1348,6 @@ type bpfMaps struct {
 	Bindings           *ebpf.Map `ebpf:"bindings"`
 	Broadcasts         *ebpf.Map `ebpf:"broadcasts"`
 	Claims             *ebpf.Map `ebpf:"claims"`
-	ClosedSessions     *ebpf.Map `ebpf:"closed_sessions"`
 	Configuration      *ebpf.Map `ebpf:"configuration"`
 	DependentCount     *ebpf.Map `ebpf:"dependent_count"`
 	DependentFull      *ebpf.Map `ebpf:"dependent_full"`
@@ -1351,7 +1366,6 @@ type bpfMaps struct {
 	ForeignFragments   *ebpf.Map `ebpf:"foreign_fragments"`
 	FragmentIds        *ebpf.Map `ebpf:"fragment_ids"`
 	Fragments          *ebpf.Map `ebpf:"fragments"`
-	HoldDowns          *ebpf.Map `ebpf:"hold_downs"`
 	Holders            *ebpf.Map `ebpf:"holders"`
 	HostAddresses      *ebpf.Map `ebpf:"host_addresses"`
 	HostPorts          *ebpf.Map `ebpf:"host_ports"`
@@ -1385,6 +1399,8 @@ type bpfMaps struct {
 	Sessions           *ebpf.Map `ebpf:"sessions"`
 	Slots              *ebpf.Map `ebpf:"slots"`
 	Sources            *ebpf.Map `ebpf:"sources"`
+	SparePorts         *ebpf.Map `ebpf:"spare_ports"`
+	SpareQueues        *ebpf.Map `ebpf:"spare_queues"`
 	Stations           *ebpf.Map `ebpf:"stations"`
 	Subnets            *ebpf.Map `ebpf:"subnets"`
 	Timers             *ebpf.Map `ebpf:"timers"`
@@ -1401,7 +1417,6 @@ func (m *bpfMaps) Close() error {
 		m.Bindings,
 		m.Broadcasts,
 		m.Claims,
-		m.ClosedSessions,
 		m.Configuration,
 		m.DependentCount,
 		m.DependentFull,
@@ -1420,7 +1435,6 @@ func (m *bpfMaps) Close() error {
 		m.ForeignFragments,
 		m.FragmentIds,
 		m.Fragments,
-		m.HoldDowns,
 		m.Holders,
 		m.HostAddresses,
 		m.HostPorts,
@@ -1454,6 +1468,8 @@ func (m *bpfMaps) Close() error {
 		m.Sessions,
 		m.Slots,
 		m.Sources,
+		m.SparePorts,
+		m.SpareQueues,
 		m.Stations,
 		m.Subnets,
 		m.Timers,

@@ -27,7 +27,6 @@ const (
 	SettingRanges      = uint32(bpfSettingFlagsSETTING_RANGES)
 	SettingTransparent = uint32(bpfSettingFlagsSETTING_TRANSPARENT)
 	SettingAllowances  = uint32(bpfSettingFlagsSETTING_ALLOWANCES)
-	SettingMixedHold   = uint32(bpfSettingFlagsSETTING_MIXED_HOLD)
 	SettingShadows     = uint32(bpfSettingFlagsSETTING_SHADOWS)
 	SettingRouteMTUs   = uint32(bpfSettingFlagsSETTING_ROUTE_MTUS)
 )

@@ -136,7 +136,6 @@ const (
 	observedMapBroadcasts         = "broadcasts"
 	observedMapCaptures           = "captures"
 	observedMapClaims             = "claims"
-	observedMapClosedSessions     = "closed_sessions"
 	observedMapConfiguration      = "configuration"
 	observedMapDependentCount     = "dependent_count"
 	observedMapDependentFull      = "dependent_full"
@@ -155,7 +154,6 @@ const (
 	observedMapForeignFragments   = "foreign_fragments"
 	observedMapFragmentIds        = "fragment_ids"
 	observedMapFragments          = "fragments"
-	observedMapHoldDowns          = "hold_downs"
 	observedMapHolders            = "holders"
 	observedMapHostAddresses      = "host_addresses"
 	observedMapHostPorts          = "host_ports"
@@ -189,6 +187,8 @@ const (
 	observedMapSessions           = "sessions"
 	observedMapSlots              = "slots"
 	observedMapSources            = "sources"
+	observedMapSparePorts         = "spare_ports"
+	observedMapSpareQueues        = "spare_queues"
 	observedMapStations           = "stations"
 	observedMapSubnets            = "subnets"
 	observedMapTimers             = "timers"
@@ -286,7 +286,6 @@ type observedMapSpecs struct {
 	Broadcasts         *ebpf.MapSpec `ebpf:"broadcasts"`
 	Captures           *ebpf.MapSpec `ebpf:"captures"`
 	Claims             *ebpf.MapSpec `ebpf:"claims"`
-	ClosedSessions     *ebpf.MapSpec `ebpf:"closed_sessions"`
 	Configuration      *ebpf.MapSpec `ebpf:"configuration"`
 	DependentCount     *ebpf.MapSpec `ebpf:"dependent_count"`
 	DependentFull      *ebpf.MapSpec `ebpf:"dependent_full"`
@@ -305,7 +304,6 @@ type observedMapSpecs struct {
 	ForeignFragments   *ebpf.MapSpec `ebpf:"foreign_fragments"`
 	FragmentIds        *ebpf.MapSpec `ebpf:"fragment_ids"`
 	Fragments          *ebpf.MapSpec `ebpf:"fragments"`
-	HoldDowns          *ebpf.MapSpec `ebpf:"hold_downs"`
 	Holders            *ebpf.MapSpec `ebpf:"holders"`
 	HostAddresses      *ebpf.MapSpec `ebpf:"host_addresses"`
 	HostPorts          *ebpf.MapSpec `ebpf:"host_ports"`
@@ -339,6 +337,8 @@ type observedMapSpecs struct {
 	Sessions           *ebpf.MapSpec `ebpf:"sessions"`
 	Slots              *ebpf.MapSpec `ebpf:"slots"`
 	Sources            *ebpf.MapSpec `ebpf:"sources"`
+	SparePorts         *ebpf.MapSpec `ebpf:"spare_ports"`
+	SpareQueues        *ebpf.MapSpec `ebpf:"spare_queues"`
 	Stations           *ebpf.MapSpec `ebpf:"stations"`
 	Subnets            *ebpf.MapSpec `ebpf:"subnets"`
 	Timers             *ebpf.MapSpec `ebpf:"timers"`
@@ -384,7 +384,6 @@ type observedMaps struct {
 	Broadcasts         *ebpf.Map `ebpf:"broadcasts"`
 	Captures           *ebpf.Map `ebpf:"captures"`
 	Claims             *ebpf.Map `ebpf:"claims"`
-	ClosedSessions     *ebpf.Map `ebpf:"closed_sessions"`
 	Configuration      *ebpf.Map `ebpf:"configuration"`
 	DependentCount     *ebpf.Map `ebpf:"dependent_count"`
 	DependentFull      *ebpf.Map `ebpf:"dependent_full"`
@@ -403,7 +402,6 @@ type observedMaps struct {
 	ForeignFragments   *ebpf.Map `ebpf:"foreign_fragments"`
 	FragmentIds        *ebpf.Map `ebpf:"fragment_ids"`
 	Fragments          *ebpf.Map `ebpf:"fragments"`
-	HoldDowns          *ebpf.Map `ebpf:"hold_downs"`
 	Holders            *ebpf.Map `ebpf:"holders"`
 	HostAddresses      *ebpf.Map `ebpf:"host_addresses"`
 	HostPorts          *ebpf.Map `ebpf:"host_ports"`
@@ -437,6 +435,8 @@ type observedMaps struct {
 	Sessions           *ebpf.Map `ebpf:"sessions"`
 	Slots              *ebpf.Map `ebpf:"slots"`
 	Sources            *ebpf.Map `ebpf:"sources"`
+	SparePorts         *ebpf.Map `ebpf:"spare_ports"`
+	SpareQueues        *ebpf.Map `ebpf:"spare_queues"`
 	Stations           *ebpf.Map `ebpf:"stations"`
 	Subnets            *ebpf.Map `ebpf:"subnets"`
 	Timers             *ebpf.Map `ebpf:"timers"`
@@ -456,7 +456,6 @@ func (m *observedMaps) Close() error {
 		m.Broadcasts,
 		m.Captures,
 		m.Claims,
-		m.ClosedSessions,
 		m.Configuration,
 		m.DependentCount,
 		m.DependentFull,
@@ -475,7 +474,6 @@ func (m *observedMaps) Close() error {
 		m.ForeignFragments,
 		m.FragmentIds,
 		m.Fragments,
-		m.HoldDowns,
 		m.Holders,
 		m.HostAddresses,
 		m.HostPorts,
@@ -509,6 +507,8 @@ func (m *observedMaps) Close() error {
 		m.Sessions,
 		m.Slots,
 		m.Sources,
+		m.SparePorts,
+		m.SpareQueues,
 		m.Stations,
 		m.Subnets,
 		m.Timers,

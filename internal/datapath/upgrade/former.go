@@ -17,7 +17,6 @@ var (
 		"filter_entries":   "contacts",
 		"dependent_ports":  "overflows",
 		"dependent_count":  "overflow_counts",
-		"hold_downs":       "held_bindings",
 		"one_to_one_in":    "wholes",
 		"one_to_one_out":   "inside_wholes",
 		"reassembly_loads": "room_loads",

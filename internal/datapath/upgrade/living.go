@@ -5,6 +5,7 @@ import (
 	"slices"
 
 	"github.com/hostnat/hostnat/internal/datapath/kernel"
+	"github.com/hostnat/hostnat/internal/model"
 )
 
 // living is what lives in the tables: sessions and bindings, and what follows
@@ -19,7 +20,7 @@ type living struct {
 	dependentPorts map[kernel.DependentPortKey]kernel.DependentPort
 	dependentCount map[uint32]uint64 // endpoint-dependent sessions of a NAT
 	bits           map[kernel.PortBitsKey]kernel.PortBits
-	held           []kernel.HoldDown // the first to be free again first
+	spares         map[kernel.SpareQueueKey][]kernel.Spare // those that have been spare for longest first
 }
 
 // settle leaves out sessions that have no binding and dynamic bindings that
@@ -76,6 +77,7 @@ func (l *living) count(key kernel.SessionKey, s kernel.Session) bool {
 
 func (l *living) settleBindings() {
 	l.bits = make(map[kernel.PortBitsKey]kernel.PortBits)
+	l.spares = make(map[kernel.SpareQueueKey][]kernel.Spare)
 	ways := make(map[kernel.BindingIndexKey]kernel.WayOut)
 	for key, b := range l.bindings {
 		single := b.Flags&(kernel.BindingConfigured|kernel.BindingOfRange) == kernel.BindingConfigured
@@ -89,7 +91,7 @@ func (l *living) settleBindings() {
 		ways[kernel.IndexOf(key, b)] = kernel.WayOut{Address: key.Address, Port: key.Port}
 		setBit(l.bits, key)
 		if b.Flags&kernel.BindingHoldDown != 0 {
-			l.held = append(l.held, kernel.HoldDown{Binding: key, Until: b.HoldUntil})
+			l.addSpare(key, b.Nat, kernel.Spare{Since: uint64(b.HoldUntil), Port: key.Port})
 		}
 		if b.Flags&kernel.BindingCounted != 0 {
 			k := kernel.EndpointKey{Compartment: b.Compartment, Address: b.InternalAddress}
@@ -98,8 +100,40 @@ func (l *living) settleBindings() {
 			l.usages[k] = u
 		}
 	}
-	slices.SortFunc(l.held, func(a, b kernel.HoldDown) int { return cmp.Compare(a.Until, b.Until) })
 	l.settleIndex(ways)
+	l.settleSpares()
+}
+
+// settleSpares adds the closed connections to what is in hold-down.
+func (l *living) settleSpares() {
+	for key, s := range l.sessions {
+		closed := s.State == uint32(model.StateBothFIN) || s.State == uint32(model.StateTimeWait)
+		at := bindingOf(key, s)
+		if !closed || s.Flags&kernel.SessionEndpointDependent != 0 || at.Address == 0 {
+			continue
+		}
+		l.addSpare(at, s.Nat, kernel.Spare{Since: s.Refreshed, RemoteAddress: key.RemoteAddress, RemotePort: key.RemotePort, Port: at.Port})
+	}
+	for _, queue := range l.spares {
+		slices.SortFunc(queue, func(a, b kernel.Spare) int { return cmp.Compare(a.Since, b.Since) })
+	}
+}
+
+func (l *living) addSpare(at kernel.BindingKey, nat uint32, spare kernel.Spare) {
+	key := kernel.SpareQueueKey{Nat: nat, Address: at.Address, Protocol: at.Protocol}
+	l.spares[key] = append(l.spares[key], spare)
+}
+
+// spareTables are the queues' numbers and elements.
+func (l *living) spareTables() (map[kernel.SpareQueueKey]kernel.SpareQueue, map[kernel.SpareKey]kernel.Spare) {
+	queues, ports := make(map[kernel.SpareQueueKey]kernel.SpareQueue), make(map[kernel.SpareKey]kernel.Spare)
+	for key, queue := range l.spares {
+		queues[key] = kernel.SpareQueue{Next: uint64(len(queue))}
+		for i, spare := range queue {
+			ports[kernel.SpareKey{Queue: key, Number: uint32(i)}] = spare
+		}
+	}
+	return queues, ports
 }
 
 // settleIndex keeps the ways out that there were, a mapping's before a dynamic

@@ -44,16 +44,14 @@ func read[K comparable, V any](u *Plan, name string) (map[K]V, error) {
 }
 
 func (l *living) write(o *kernel.Objects) error {
-	err := errors.Join(
+	queues, spares := l.spareTables()
+	return errors.Join(
 		putAll("sessions", o.Sessions, l.sessions), putAll("bindings", o.Bindings, l.bindings),
 		putAll("binding index", o.BindingIndex, l.index), putAll("filter_entries", o.FilterEntries, l.contacts),
 		putAll("usages", o.Usages, l.usages), putAll("dependent_ports", o.DependentPorts, l.dependentPorts),
 		putAll("dependent counts", o.DependentCount, l.dependentCount), putAll("port bits", o.PortBits, l.bits),
+		putAll("spare queues", o.SpareQueues, queues), putAll("spare ports", o.SparePorts, spares),
 	)
-	for i := range l.held {
-		err = errors.Join(err, kernel.Put(o.HoldDowns, nil, &l.held[i]))
-	}
-	return err
 }
 
 // putAll adds many elements with few system calls.
