@@ -19,6 +19,7 @@ const (
 	KindPID   = "pid"   // veth into the namespace of a process
 	KindTAP   = "tap"   // a TAP link that a VM monitor holds
 	KindPort  = "port"  // any other link of the host
+	KindPair  = "pair"  // veth whose other end, Target, lies on the host until a container engine takes it
 )
 
 // Endpoint is one VM's or container's attachment to a network.
@@ -56,7 +57,7 @@ type Endpoint struct {
 // InNamespace reports whether hostnat made the endpoint's veth pair itself.
 func (e Endpoint) InNamespace() bool { return e.Kind == KindNetns || e.Kind == KindPID }
 
-// EndpointSpec asks for an attachment. One of Netns, PID, TAP and Port says to
+// EndpointSpec asks for an attachment. One of Netns, PID, TAP, Port and Pair says to
 // what; Netns and TAP may stand together with Create.
 type EndpointSpec struct {
 	Network   string   `json:"network"`
@@ -70,6 +71,7 @@ type EndpointSpec struct {
 	Queues    int      `json:"queues,omitempty"`  // of the TAP that is made; 0: one
 	VNetHdr   bool     `json:"vnetHdr,omitempty"` // of the TAP that is made: frames have a virtio header unless who opens it says otherwise
 	Port      string   `json:"port,omitempty"`
+	Pair      bool     `json:"pair,omitempty"`      // for plugins of container engines: make a veth pair, and leave the other end on the host, down, for the engine to take
 	Addresses []string `json:"addresses,omitempty"` // empty: free ones are chosen
 	MAC       string   `json:"mac,omitempty"`       // empty: derived from the address
 	IfName    string   `json:"ifname,omitempty"`    // empty: eth0

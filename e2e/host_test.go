@@ -28,6 +28,7 @@ type host struct {
 	state  string // its state directory
 	daemon *process
 	flags  []string // more of the daemon's
+	env    []string // likewise, of its environment
 
 	group      string // number of the group hostnat; empty: there is none
 	resolvConf string // names the host's resolver: the remote
@@ -65,7 +66,8 @@ const groupMount = `(cat /etc/group; echo "hostnat:x:$0:") >"$1/group" && mount 
 // startDaemon starts the daemon, for the first time or again.
 func (h *host) startDaemon() {
 	h.t.Helper()
-	argv := []string{"env", h.busVariable(), hostnat, "daemon", "--conf-dir", "/nonexistent", "--state-dir", h.state, "--run-dir", h.run, "--resolv-conf", h.resolvConf}
+	argv := append([]string{"env", h.busVariable()}, h.env...)
+	argv = append(argv, hostnat, "daemon", "--conf-dir", "/nonexistent", "--state-dir", h.state, "--run-dir", h.run, "--resolv-conf", h.resolvConf)
 	argv = append(argv, h.flags...)
 	if h.group != "" {
 		argv = append([]string{"unshare", "--mount", "sh", "-c", groupMount, h.group, h.t.TempDir()}, argv...)

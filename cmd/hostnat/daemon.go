@@ -25,6 +25,8 @@ func daemonCommand(a *app) *cobra.Command {
 	}
 	addDirectories(cmd.Flags(), &options)
 	cmd.Flags().StringVar(&options.ConfDir, "conf-dir", defaultConfDir, "whose configuration files are applied at the start and at SIGHUP")
+	cmd.Flags().StringVar(&options.DockerDriver, "docker-driver", "", "serve Docker's network and IPAM driver at this `socket`, such as "+defaultDockerDriver)
+	cmd.Flags().Lookup("docker-driver").NoOptDefVal = defaultDockerDriver
 	cmd.Flags().BoolVar(&options.Discard, "discard-sessions", false, "end the sessions of an earlier version if they cannot be carried over")
 	cmd.Flags().TextVar(&options.HostNames, "host-names", options.HostNames, "which names the host's programs find where systemd-resolved runs, `internal|all|off`; all: in the networks' own domains, too")
 	cmd.Flags().TextVar(&options.Readers, "read", options.Readers, "who may read more than the status, `group|all`; group: root and the members of the group hostnat")
@@ -54,6 +56,8 @@ const (
 	defaultStateDir = "/var/lib/hostnat"
 	defaultRunDir   = "/run/hostnat"
 	defaultConfDir  = "/etc/hostnat/conf.d"
+
+	defaultDockerDriver = "/run/docker/plugins/hostnat.sock"
 )
 
 func addDirectories(flags *pflag.FlagSet, options *daemon.Options) {

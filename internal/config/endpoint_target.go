@@ -12,6 +12,10 @@ import (
 
 // parseTarget reads what the endpoint is attached to, and its link names.
 func parseTarget(e *model.Endpoint, spec EndpointSpec) error {
+	pair := ""
+	if spec.Pair {
+		pair = model.PairEnd(spec.Name)
+	}
 	var err error
 	if e.TAP, err = parseTAP(spec); err != nil {
 		return err
@@ -24,7 +28,7 @@ func parseTarget(e *model.Endpoint, spec EndpointSpec) error {
 	for _, t := range []struct {
 		kind model.EndpointKind
 		text string
-	}{{model.KindNetns, spec.Netns}, {model.KindPID, spec.PID}, {model.KindTAP, spec.TAP}, {model.KindPort, spec.Port}} {
+	}{{model.KindNetns, spec.Netns}, {model.KindPID, spec.PID}, {model.KindTAP, spec.TAP}, {model.KindPort, spec.Port}, {model.KindPair, pair}} {
 		if t.text != "" {
 			given = append(given, t.kind)
 			e.Kind, e.Target = t.kind, t.text
@@ -109,11 +113,16 @@ func namespaceTarget(s string) string {
 }
 
 func nameLinks(e *model.Endpoint, spec EndpointSpec) error {
+	if e.Kind == model.KindPair && !model.IsPluginOwner(spec.Owner) {
+		return model.Errorf(model.Invalid, "endpoint %q is to be a pair, which plugins of container engines alone ask for", spec.Name).WithHint("give one of --netns, --pid, --tap and --port")
+	}
 	if !e.InNamespace() {
 		if spec.IfName != "" && spec.IfName != model.DefaultIfName {
 			return model.Errorf(model.Invalid, "a %s endpoint has no link inside a namespace to call %q", e.Kind, model.Clip(spec.IfName)).WithHint("leave --ifname out")
 		}
-		e.Interface = e.Target
+		if e.Interface = e.Target; e.Kind == model.KindPair {
+			e.Interface = model.EndpointLink(e.Name)
+		}
 		return nil
 	}
 	e.Interface = model.EndpointLink(e.Name)
@@ -149,7 +158,7 @@ func (c *Config) checkTarget(e model.Endpoint, facts model.HostFacts) error {
 	if user, busy := c.linkUser(e.Interface); busy {
 		return model.Errorf(model.Conflict, "link %s belongs to %s", e.Interface, user).WithHint("choose another")
 	}
-	if e.InNamespace() {
+	if e.InNamespace() || e.Kind == model.KindPair {
 		return nil
 	}
 	if err := model.CheckForeignLink(string(e.Kind), e.Interface); err != nil {

@@ -54,7 +54,7 @@ type NetworkSpec struct {
 	Owner     string
 }
 
-// EndpointSpec asks for an attachment. One of Netns, PID, TAP and Port
+// EndpointSpec asks for an attachment. One of Netns, PID, TAP, Port and Pair
 // says to what.
 type EndpointSpec struct {
 	Network string
@@ -63,6 +63,7 @@ type EndpointSpec struct {
 	PID     string
 	TAP     string // with Netns too: made inside that
 	Port    string
+	Pair    bool   // a plugin's: PairEnd(Name) is for a container engine to take
 	Address string // empty: a free one is chosen
 	MAC     string // empty: derived from the address
 	IfName  string // empty: DefaultIfName

@@ -32,17 +32,18 @@ import (
 
 // Options is where the daemon keeps its things.
 type Options struct {
-	StateDir   string // the configuration's file
-	RunDir     string // socket, BPF filesystem
-	ConfDir    string // configuration files that are applied at the start and at SIGHUP; empty: none
-	ResolvConf string // names the host's resolvers; empty: the host's own
-	Version    string // what the daemon calls itself
-	HostNames  HostNames
-	Readers    server.Readers
-	Web        string // where the web page is served, ADDRESS:PORT; empty: nowhere
-	WebRemote  bool   // that may be another address than a loopback one
-	Discard    bool   // sessions of an earlier version that cannot be carried over end
-	Log        *slog.Logger
+	StateDir     string // the configuration's file
+	RunDir       string // socket, BPF filesystem
+	ConfDir      string // configuration files that are applied at the start and at SIGHUP; empty: none
+	ResolvConf   string // names the host's resolvers; empty: the host's own
+	Version      string // what the daemon calls itself
+	HostNames    HostNames
+	Readers      server.Readers
+	Web          string // where the web page is served, ADDRESS:PORT; empty: nowhere
+	WebRemote    bool   // that may be another address than a loopback one
+	DockerDriver string // socket of Docker's driver; empty: none, but for what systemd hands over
+	Discard      bool   // sessions of an earlier version that cannot be carried over end
+	Log          *slog.Logger
 }
 
 // Readers is who may read more than the status.
@@ -90,6 +91,10 @@ func Run(ctx context.Context, o Options) error {
 		return err
 	}
 	defer listener.Close()
+	forDocker, err := dockerListener(o.DockerDriver)
+	if err != nil {
+		return err
+	}
 	k, err := reconcile.Open(o.RunDir, o.Discard, o.Log)
 	if err != nil {
 		return err
@@ -133,7 +138,7 @@ func Run(ctx context.Context, o Options) error {
 	}
 	files.apply = c.ApplyFiles
 	files.Apply(ctx)
-	return runTasks(ctx, o, k, c, beside, leases, relays, guard, files, page, listener)
+	return runTasks(ctx, o, k, c, beside, leases, relays, guard, files, page, listener, task{"Docker's driver", dockerDriver(o, forDocker)})
 }
 
 // hold takes what one daemon alone may have, the host and the state directory:
@@ -154,7 +159,7 @@ func hold(ctx context.Context, o Options) (*store.Store, func(), error) {
 	return s, func() { s.Close(); claim.Release() }, nil
 }
 
-func runTasks(ctx context.Context, o Options, k *reconcile.Kernel, c *control.Control, beside *servers, leases *dhcp.Leases, relays *portproxy.Engine, guard *whereis.Guard, fragments *fragments, page *webPage, listener *socket) error {
+func runTasks(ctx context.Context, o Options, k *reconcile.Kernel, c *control.Control, beside *servers, leases *dhcp.Leases, relays *portproxy.Engine, guard *whereis.Guard, fragments *fragments, page *webPage, listener *socket, more ...task) error {
 	ctx, stop := context.WithCancel(ctx)
 	defer stop()
 	files, err := budget.FilesOfProcess()
@@ -180,6 +185,7 @@ func runTasks(ctx context.Context, o Options, k *reconcile.Kernel, c *control.Co
 		{"web page", func(ctx context.Context) error { return page.run(ctx, srv) }},
 		{"leases", func(ctx context.Context) error { return followLeases(ctx, c, leases.Watch(), o.Log) }},
 	}
+	tasks = append(tasks, more...)
 	group, ctx := errgroup.WithContext(ctx)
 	for _, t := range tasks {
 		group.Go(func() error {

@@ -42,7 +42,7 @@ func (s *servers) Serve(ctx context.Context, c config.Config, host model.HostFac
 // endpoint is attached to a container by its name.
 func dockerHost(c config.Config) string {
 	for _, n := range c.Networks {
-		if host := n.Labels[docker.LabelHost]; host != "" && n.Owner == docker.Owner {
+		if host := n.Labels[docker.LabelHost]; host != "" && (n.Owner == docker.Owner || n.Owner == docker.DriverOwner) {
 			return host
 		}
 	}

@@ -5,6 +5,7 @@ import (
 	"net/netip"
 
 	"github.com/hostnat/hostnat/internal/host"
+	"github.com/hostnat/hostnat/internal/model"
 )
 
 var leftoverCheck = check{
@@ -44,6 +45,7 @@ func (f Facts) wantedLinks() map[string]bool {
 	}
 	for _, e := range f.Config.Endpoints {
 		wanted[e.Interface] = true
+		wanted[e.Target] = wanted[e.Target] || e.Kind == model.KindPair
 	}
 	return wanted
 }

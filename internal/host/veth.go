@@ -1,6 +1,7 @@
 package host
 
 import (
+	"bytes"
 	"cmp"
 	"context"
 	"errors"
@@ -66,6 +67,14 @@ func EnsureVeth(ctx context.Context, v Veth) (int, error) {
 }
 
 func (v Veth) configure(ctx context.Context, link netlink.Link, inside *inside, peer netlink.Link) error {
+	if err := v.configureOuter(ctx, link); err != nil {
+		return err
+	}
+	return inside.configure(ctx, v, peer)
+}
+
+// configureOuter makes the host's end usable.
+func (v Veth) configureOuter(ctx context.Context, link netlink.Link) error {
 	err := cmp.Or(
 		sysctl.DisableIPv6(v.Name),
 		setMTU(netlink.LinkSetMTU, link, v.MTU),
@@ -85,11 +94,9 @@ func (v Veth) configure(ctx context.Context, link netlink.Link, inside *inside, 
 		if err := cmp.Or(v.PointToPoint.settle(link), setForwarding(v.Name), onlyAddress(ctx, link, v.PointToPoint.Gateway, false)); err != nil {
 			return err
 		}
-		if err := onlyNeighbour(ctx, link, v.PointToPoint.Endpoint, v.PointToPoint.EndpointMAC); err != nil {
-			return err
-		}
+		return onlyNeighbour(ctx, link, v.PointToPoint.Endpoint, v.PointToPoint.EndpointMAC)
 	}
-	return inside.configure(ctx, v, peer)
+	return nil
 }
 
 // pair finds the two ends or makes them.
@@ -182,4 +189,92 @@ func (n *Namespace) open() (*inside, error) {
 		return nil, fmt.Errorf("enter %s: %w", n.label, err)
 	}
 	return &inside{route: route, fd: int(fd), label: n.label}, nil
+}
+
+// EnsurePair makes a veth pair whose other end, IfName, lies on the host until somebody
+// takes it into a namespace: down, so that nothing of the host uses it, and with
+// hostnat's mark, so that it is no way to the outside. What has become of an end that
+// was taken is its taker's business; if it went, the pair went, and is made anew.
+func EnsurePair(ctx context.Context, v Veth) error {
+	mac, err := net.ParseMAC(string(v.MAC))
+	if err != nil {
+		return fmt.Errorf("veth %s: %w", v.Name, err)
+	}
+	link, err := v.findPair(mac)
+	if err != nil {
+		return err
+	}
+	created := link == nil
+	if created {
+		if link, err = v.createPair(mac); err != nil {
+			return err
+		}
+	}
+	err = v.configureWaiting(link, mac)
+	if err == nil {
+		err = v.configureOuter(ctx, link)
+	}
+	if err != nil && created {
+		err = errors.Join(err, netlink.LinkDel(link))
+	}
+	return err
+}
+
+// findPair returns the host's end if the pair is there. One that was left without its
+// mark by a kill is known by the MAC of its other end.
+func (v Veth) findPair(mac net.HardwareAddr) (netlink.Link, error) {
+	link, err := findLink(v.Name)
+	if err != nil || link == nil {
+		return nil, err
+	}
+	wanted := &netlink.Veth{LinkAttrs: netlink.NewLinkAttrs()}
+	waiting, err := v.waiting(link)
+	if err != nil {
+		return nil, err
+	}
+	if waiting != nil && bytes.Equal(waiting.Attrs().HardwareAddr, mac) {
+		wanted.HardwareAddr = link.Attrs().HardwareAddr
+	}
+	return claim(link, wanted)
+}
+
+// waiting returns the other end if it lies on the host.
+func (v Veth) waiting(link netlink.Link) (netlink.Link, error) {
+	end, err := findLink(v.IfName)
+	if err != nil || end == nil {
+		return nil, err
+	}
+	host, other := link.Attrs(), end.Attrs()
+	if end.Type() != "veth" || host.NetNsID != -1 || host.ParentIndex != other.Index || other.ParentIndex != host.Index {
+		return nil, nil
+	}
+	return end, nil
+}
+
+func (v Veth) createPair(mac net.HardwareAddr) (netlink.Link, error) {
+	attrs := netlink.NewLinkAttrs()
+	attrs.Name, attrs.MTU = v.Name, v.MTU
+	link, err := addLink(&netlink.Veth{LinkAttrs: attrs, PeerName: v.IfName, PeerHardwareAddr: mac})
+	if errors.Is(err, unix.EEXIST) {
+		return nil, model.Errorf(model.Conflict, "link %s or %s exists already", v.Name, v.IfName).WithHint("delete it")
+	}
+	return link, err
+}
+
+// configureWaiting makes the other end ready to be taken, if it lies on the host.
+func (v Veth) configureWaiting(link netlink.Link, mac net.HardwareAddr) error {
+	end, err := v.waiting(link)
+	if err != nil || end == nil {
+		return err
+	}
+	if end.Attrs().Alias != Owner {
+		if err := setOwner(end); err != nil {
+			return err
+		}
+	}
+	return cmp.Or(
+		setMAC(netlink.LinkSetHardwareAddr, end, mac),
+		setMTU(netlink.LinkSetMTU, end, v.MTU),
+		setSegment(netlink.LinkSetGSOIPv4MaxSize, end, v.Segment),
+	)
 }

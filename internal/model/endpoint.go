@@ -42,6 +42,7 @@ const (
 	KindPID   EndpointKind = "pid"   // veth into the namespace of a process
 	KindTAP   EndpointKind = "tap"   // a TAP link that a VM monitor holds
 	KindPort  EndpointKind = "port"  // any other existing link
+	KindPair  EndpointKind = "pair"  // veth whose other end lies on the host until a container engine takes it
 )
 
 // Endpoint is one VM's or container's attachment to a network.
@@ -127,4 +128,4 @@ func (t TAP) Check() error {
 }
 
 // OwnLink reports whether hostnat makes the endpoint's link on the host.
-func (e Endpoint) OwnLink() bool { return e.InNamespace() || e.TAP.Made }
+func (e Endpoint) OwnLink() bool { return e.InNamespace() || e.TAP.Made || e.Kind == KindPair }

@@ -14,10 +14,15 @@ func BridgeName(network string) string { return linkName("hn-", network) }
 // EndpointLink returns the host-side link name of an endpoint's veth pair.
 func EndpointLink(name string) string { return linkName("hv-", name) }
 
+// PairEnd returns the name of the end of an endpoint's veth pair that lies on the host
+// until a container engine takes it.
+func PairEnd(name string) string { return linkName("hp-", name) }
+
 // IsOwnLink reports whether a link's name is one that hostnat gives its own
-// links: bridges, the host's side of endpoints, and two for itself.
+// links: bridges, the host's side of endpoints, ends of theirs that wait, and two for
+// itself.
 func IsOwnLink(name string) bool {
-	return strings.HasPrefix(name, "hn-") || strings.HasPrefix(name, "hv-") || strings.HasPrefix(name, "hostnat")
+	return strings.HasPrefix(name, "hn-") || strings.HasPrefix(name, "hv-") || strings.HasPrefix(name, "hp-") || strings.HasPrefix(name, "hostnat")
 }
 
 // CheckForeignLink refuses hostnat's own links where one of somebody else is
@@ -30,7 +35,7 @@ func CheckForeignLink(what, name string) error {
 	case name == "lo":
 		return Errorf(Invalid, "%s lo is the host's loopback", what).WithHint("use another link")
 	case IsOwnLink(name):
-		return Errorf(Invalid, "%s %s is one of hostnat's own links: hn-..., hv-... and hostnat...", what, name).WithHint("use a link of somebody else, or rename it")
+		return Errorf(Invalid, "%s %s is one of hostnat's own links: hn-..., hv-..., hp-... and hostnat...", what, name).WithHint("use a link of somebody else, or rename it")
 	}
 	return nil
 }

@@ -58,6 +58,11 @@ func (k *Kernel) attachTo(ctx context.Context, v view, n model.Network, bridge h
 		protect = k.guardNew // of others, isolate takes care
 	}
 	guard := func(port int) error { return cmp.Or(protect(port), host.PinMAC(port, e.MAC)) }
+	if e.Kind == model.KindPair {
+		pair := k.pairOf(n, e, mtu)
+		pair.Bridge, pair.Guard = bridge.Index, guard
+		return host.EnsurePair(ctx, pair)
+	}
 	if !e.InNamespace() {
 		if err := ensureTAP(n, e, mtu); err != nil {
 			return err

@@ -56,7 +56,7 @@ func isPlain(before applied, c config.Config, d diff.Difference) bool {
 		pointToPoint[n.Name] = n.IsPointToPoint()
 	}
 	special := func(e model.Endpoint) bool {
-		return before.report.Absent[e.Name] != nil || len(e.Allow) > 0 || !e.InNamespace() && (pointToPoint[e.Network] || isExternal(c, e.Interface))
+		return before.report.Absent[e.Name] != nil || len(e.Allow) > 0 || !e.InNamespace() && e.Kind != model.KindPair && (pointToPoint[e.Network] || isExternal(c, e.Interface))
 	}
 	adopted := func(n model.Network) bool { return n.Adopted }
 	return d.OnlyInside() &&
@@ -207,7 +207,7 @@ func (k *Kernel) bareLinks(ctx context.Context, endpoints []model.Endpoint) ([]h
 // removedNames are the links of what goes.
 func (x *change) removedNames() (names []string) {
 	for _, e := range x.Endpoints.Removed {
-		names = append(names, e.Interface)
+		names = append(names, linksOf(e)...)
 	}
 	for _, n := range x.Networks.Removed {
 		names = append(names, n.Bridge)
@@ -221,7 +221,7 @@ func (x *change) names() (names []string) {
 		names = append(names, n.Bridge)
 	}
 	for _, e := range x.Endpoints.Added {
-		names = append(names, e.Interface)
+		names = append(names, linksOf(e)...)
 	}
 	for _, n := range x.networks() {
 		names = append(names, n.Bridge)

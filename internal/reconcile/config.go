@@ -179,7 +179,7 @@ func (v view) addEndpoint(c *datapath.Config, e model.Endpoint) {
 	c.Insides[index] = datapath.Inside{Network: n.ID, Address: e.Address4(), MAC: e.MAC, PointToPoint: n.IsPointToPoint(), Further: len(e.Allow) > 0}
 	c.Endpoints = append(c.Endpoints, datapath.Endpoint{
 		ID: e.ID, Compartment: network.Compartment, Address: e.Address4(), Interface: index, Network: n.ID,
-		Peer: e.InNamespace(), MTU: link.MTU, MAC: e.MAC, GatewayMAC: network.GatewayMAC,
+		Peer: e.InNamespace() || e.Kind == model.KindPair, MTU: link.MTU, MAC: e.MAC, GatewayMAC: network.GatewayMAC,
 		Sources: e.Further(), Forwards: e.Forwards(),
 	})
 }

@@ -147,6 +147,9 @@ func (k *Kernel) Holder(ctx context.Context, link string, a netip.Addr) (mac mod
 // CheckTarget refuses an endpoint whose namespace, process or link is not there.
 func (k *Kernel) CheckTarget(ctx context.Context, e model.Endpoint) error {
 	k.forgetVerified(e.Name)
+	if e.Kind == model.KindPair {
+		return nil // its links are made
+	}
 	if !e.InNamespace() {
 		if e.TAP.Made {
 			return host.CheckTAP(host.TAP{TAP: e.TAP, Name: e.Target})

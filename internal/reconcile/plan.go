@@ -57,6 +57,7 @@ func Make(c config.Config, links []host.Link, attached []datapath.Attachment, mt
 	}
 	for _, e := range c.Endpoints {
 		wanted[e.Interface] = true
+		wanted[e.Target] = wanted[e.Target] || e.Kind == model.KindPair
 	}
 	for _, l := range links {
 		for _, gateway := range l.Lent {

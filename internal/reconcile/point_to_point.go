@@ -42,6 +42,11 @@ func (v view) isGuarded(l host.Link, n model.Network) bool {
 }
 
 func (k *Kernel) makePointToPoint(ctx context.Context, v view, n model.Network, e model.Endpoint, mtu int) error {
+	if e.Kind == model.KindPair {
+		pair := k.pairOf(n, e, mtu)
+		pair.PointToPoint, pair.Guard = pointToPointOf(n, e), k.guardPointToPoint
+		return host.EnsurePair(ctx, pair)
+	}
 	if !e.InNamespace() {
 		if err := ensureTAP(n, e, mtu); err != nil {
 			return err

@@ -85,6 +85,9 @@ func (k *Kernel) settle(made Plan, v view, mtu int) (right []host.Link) {
 			k.verified[e.Name] = verified{shapeOf(e, n, bridge, link, mtu, k.segments.of(n)), time.Now().Add(turn(len(v.config.Endpoints), int(e.ID)))}
 			right = append(right, link)
 		}
+		if waiting, there := v.link(e.Target); there && e.Kind == model.KindPair {
+			right = append(right, waiting)
+		}
 	}
 	return right
 }

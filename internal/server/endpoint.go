@@ -42,7 +42,7 @@ func attachEndpoint(ctx context.Context, s Service, _ *http.Request, in api.Endp
 		return api.Endpoint{}, err
 	}
 	e, err := s.AttachEndpoint(ctx, config.EndpointSpec{
-		Network: in.Network, Name: in.Name, Netns: in.Netns, PID: in.PID, TAP: in.TAP, Port: in.Port,
+		Network: in.Network, Name: in.Name, Netns: in.Netns, PID: in.PID, TAP: in.TAP, Port: in.Port, Pair: in.Pair,
 		Address: address, MAC: in.MAC, Labels: in.Labels, Owner: in.Owner, IfName: in.IfName, Aliases: in.Aliases, Allow: in.Allow,
 		Make: model.TAP{Made: in.Create, User: in.User, Group: in.Group, Queues: in.Queues, VNetHdr: in.VNetHdr},
 	})

@@ -46,7 +46,9 @@ type Follower struct {
 	host     string
 	problems []string
 
-	links map[string]Attachment // what was found out of attachments, by id. For Run alone
+	links   map[string]Attachment // what was found out of attachments, by id. For Run alone
+	called  map[string]called     // containers of the driver's endpoints, by Docker's id of the endpoint. For Run alone
+	unknown map[string]time.Time  // endpoints of the driver's that are no container's, and since when. For Run alone
 }
 
 // New returns a Follower that follows nobody.
@@ -189,6 +191,7 @@ func (f *Follower) look(ctx context.Context, e *Engine) []error {
 	}
 	f.links = known
 	errs = append(errs, f.carryOut(ctx, PlanFor(containers, has))...)
+	errs = append(errs, f.name(ctx, e, has)...)
 	return append(errs, f.reattach(ctx, e, has)...)
 }
 

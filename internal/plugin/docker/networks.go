@@ -17,7 +17,8 @@ type Network struct {
 	Internal bool // its containers reach nobody outside
 }
 
-// LabelNetwork is that of a network whose bridge Docker has made: Docker's id of it.
+// LabelNetwork is that of a network whose bridge Docker has made, or that the driver has
+// made for it: Docker's id of it.
 const LabelNetwork = "docker.network"
 
 // NetworkPlan is what makes hostnat's networks agree with Docker's.

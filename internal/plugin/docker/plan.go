@@ -8,12 +8,17 @@ import (
 	"github.com/hostnat/hostnat/api"
 )
 
-// Owner is that of what hostnat makes for Docker.
-const Owner = "docker"
+// Owner is that of what hostnat makes for Docker, DriverOwner of what Docker has it make
+// by the driver (package driver).
+const (
+	Owner       = "docker"
+	DriverOwner = "docker-driver"
+)
 
 // The labels of what hostnat makes for Docker.
 const (
 	LabelContainer = "docker.container" // of an endpoint, a mapping: the container's id
+	LabelEndpoint  = "docker.endpoint"  // of an endpoint, a mapping that the driver made: Docker's id of the endpoint
 	LabelHost      = "docker.host"      // of a network: where Docker answers
 )
 
@@ -114,9 +119,9 @@ func wanted(containers []Container, has State) (endpoints []api.EndpointSpec, ma
 				name = e.Name
 			}
 		}
-		for _, row := range inRows(c.Ports) {
+		for _, row := range Rows(c.Ports) {
 			mappings = append(mappings, api.MappingSpec{
-				Protocol: row.Protocol, External: row.external(), Internal: name + ":" + row.internal(), Labels: labels, Owner: Owner,
+				Protocol: row.Protocol, External: row.External(), Internal: name + ":" + row.Internal(), Labels: labels, Owner: Owner,
 				// Docker itself keeps the port by a socket that takes no connection.
 				Force: true,
 			})
@@ -146,15 +151,7 @@ func shortID(id string) string { return id[:min(12, len(id))] }
 
 // aliases are the names that Docker gives the container beside its own.
 func aliases(c Container, a Attachment) []string {
-	var list []string
-	for _, name := range a.Aliases {
-		name = strings.ToLower(name)
-		if name != strings.ToLower(c.Name) && isLabel(name) && !slices.Contains(list, name) {
-			list = append(list, name)
-		}
-	}
-	slices.Sort(list)
-	return list
+	return slices.DeleteFunc(dnsNames(a.Aliases), func(name string) bool { return name == strings.ToLower(c.Name) })
 }
 
 // isLabel reports whether a name can be one in DNS.

@@ -119,8 +119,8 @@ func TestRowsOfPorts(t *testing.T) {
 	}
 	list = append(list, Port{"udp", anywhere, 9003, 80}, Port{"tcp", netip.MustParseAddr("192.0.2.1"), 9000, 80}, Port{"sctp", anywhere, 1, 1})
 	var got []string
-	for _, r := range inRows(list) {
-		got = append(got, r.Protocol+" "+r.external()+" "+r.internal())
+	for _, r := range Rows(list) {
+		got = append(got, r.Protocol+" "+r.External()+" "+r.Internal())
 	}
 	if diff := cmp.Diff([]string{"tcp 192.0.2.1:9000 80", "udp 0.0.0.0:9000-9002 90-92", "udp 0.0.0.0:9003 80"}, got); diff != "" {
 		t.Errorf("rows (-want +got):\n%s", diff)
@@ -191,5 +191,21 @@ func TestReattached(t *testing.T) {
 				t.Errorf("needed %v (-want +got):\n%s", needed, diff)
 			}
 		})
+	}
+}
+
+func TestPlanNames(t *testing.T) {
+	t.Parallel()
+	driven := func(name, id string, aliases ...string) api.Endpoint {
+		return api.Endpoint{Name: name, Aliases: aliases, Labels: map[string]string{LabelEndpoint: id}, Owner: DriverOwner}
+	}
+	has := []api.Endpoint{driven("new", "e1"), driven("as before", "e2", "c2"), driven("renamed", "e3", "c3"), driven("left", "e4", "c4"), {Name: "other", Owner: Owner}}
+	want := Names{Aliases: map[string][]string{"new": {"c1", "store"}, "renamed": {"c5"}}, Unknown: []string{"left"}}
+	got := PlanNames(map[string][]string{"e1": {"c1", "store"}, "e2": {"c2"}, "e3": {"c5"}, "e9": {"c9"}}, has)
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("(-want +got):\n%s", diff)
+	}
+	if diff := cmp.Diff([]string{"c1", "store-2"}, dnsNames([]string{"Store-2", "c1", "no_label", "C1"})); diff != "" {
+		t.Errorf("names in DNS (-want +got):\n%s", diff)
 	}
 }

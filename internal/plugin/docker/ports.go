@@ -7,16 +7,16 @@ import (
 	"slices"
 )
 
-// ports are published ports in a row.
-type ports struct {
+// Row is published ports that follow each other.
+type Row struct {
 	Port     // the first
 	last int // the last one's Port.Public
 }
 
-// inRows joins ports that follow each other on both sides, so that a range is one
+// Rows joins ports that follow each other on both sides, so that a range is one
 // mapping. What Docker shows for IPv6 is left out: hostnat's mappings are IPv4, and
 // of "every address" Docker shows both.
-func inRows(published []Port) (rows []ports) {
+func Rows(published []Port) (rows []Row) {
 	list := slices.DeleteFunc(slices.Clone(published), func(p Port) bool {
 		return p.Public == 0 || p.Host.IsValid() && !p.Host.Unmap().Is4() || p.Protocol != "tcp" && p.Protocol != "udp"
 	})
@@ -34,26 +34,26 @@ func inRows(published []Port) (rows []ports) {
 			rows[n-1].last++
 			continue
 		}
-		rows = append(rows, ports{p, int(p.Public)})
+		rows = append(rows, Row{p, int(p.Public)})
 	}
 	return rows
 }
 
 // goesOn reports whether a port is the next one of the row.
-func (r ports) goesOn(p Port) bool {
+func (r Row) goesOn(p Port) bool {
 	return p.Protocol == r.Protocol && p.Host == r.Host && int(p.Public) == r.last+1 && int(p.Private) == r.private()+1
 }
 
 // private is the last port of the container.
-func (r ports) private() int { return int(r.Private) + r.last - int(r.Public) }
+func (r Row) private() int { return int(r.Private) + r.last - int(r.Public) }
 
-// external is "0.0.0.0:80", or "192.0.2.1:8000-8009".
-func (r ports) external() string {
+// External is "0.0.0.0:80", or "192.0.2.1:8000-8009".
+func (r Row) External() string {
 	return r.Host.String() + ":" + rangeText(int(r.Public), r.last)
 }
 
-// internal is "80", or "8000-8009".
-func (r ports) internal() string { return rangeText(int(r.Private), r.private()) }
+// Internal is "80", or "8000-8009".
+func (r Row) Internal() string { return rangeText(int(r.Private), r.private()) }
 
 func rangeText(low, high int) string {
 	if low == high {
