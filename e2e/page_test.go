@@ -163,6 +163,7 @@ func TestPageByKeyboard(t *testing.T) {
 	}
 	b.do(chromedp.Evaluate[chromedp.Void](`document.querySelector("nav a").focus()`), chromedp.KeyEvent(kb.Tab), chromedp.KeyEvent(kb.Enter))
 	b.waitText(lab.RemoteAddress + ":7")
+	b.wait("how long TCP's handshake took", `/\d ms \| \d.* ms/.test(document.querySelector("tbody").innerText)`)
 	end := `document.querySelector("td.act button")`
 	b.do(chromedp.Evaluate[chromedp.Void](end+".focus()"), chromedp.KeyEvent(kb.Enter))
 	b.wait("the question", `document.querySelector("dialog[open]")`)

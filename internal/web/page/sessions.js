@@ -35,8 +35,16 @@ const Remote = ({ of: s }) => (s.name ? html`${s.name} <span class="second code"
 
 const milliseconds = (micro) => (micro ? `${(micro / 1000).toFixed(micro < 10000 ? 1 : 0)} ms` : '–');
 
+// Handshake is how long each side took to answer, and whose answer is missing.
+function Handshake({ of: h }) {
+  if (!h) return '';
+  const repeats = h.repeatedSyns ? `, the SYN was repeated ${h.repeatedSyns} times` : '';
+  const waits = h.awaits && `waits for ${h.awaits}`;
+  return html`<span title=${`endpoint | outside${repeats}`}>${waits || `${milliseconds(h.endpointMicroseconds)} | ${milliseconds(h.outsideMicroseconds)}`}${h.repeatedSyns ? ' *' : ''}</span>`;
+}
+
 function columnsOf(rows, ask) {
-  const trips = rows.some((s) => s.rttInside || s.rttOutside);
+  const known = rows.some((s) => s.handshake);
   return [
     { title: 'Endpoint', cell: (s) => html`${s.endpoint ? html`<a href=${`#sessions?endpoint=${encodeURIComponent(s.endpoint)}`}>${s.endpoint}</a>` : s.internal} <span class="second">${s.protocol}</span><span class="slim code">${s.remote}</span>` },
     { title: 'Inside', wide: true, kind: 'code', cell: (s) => s.internal },
@@ -48,7 +56,7 @@ function columnsOf(rows, ask) {
     { title: 'In', num: true, wide: true, cell: (s) => rate(s.rate.bytesIn) },
     { title: 'Sent', num: true, wide: true, cell: (s) => html`<span title=${`${count(s.packetsOut)} packets`}>${bytes(s.bytesOut)}</span>` },
     { title: 'Received', num: true, wide: true, cell: (s) => html`<span title=${`${count(s.packetsIn)} packets`}>${bytes(s.bytesIn)}</span>` },
-    ...(trips ? [{ title: 'Round trip in | out', num: true, wide: true, cell: (s) => `${milliseconds(s.rttInside)} | ${milliseconds(s.rttOutside)}` }] : []),
+    ...(known ? [{ title: 'Handshake', num: true, wide: true, cell: (s) => html`<${Handshake} of=${s.handshake} />` }] : []),
     { title: 'Age', num: true, wide: true, cell: (s) => html`<span title=${`${duration(s.lifetimeSeconds)} left if nothing is sent`}>${since(s.createdAt)}</span>` },
     { title: html`<span class="unseen">End</span>`, kind: 'act', cell: (s) => html`<button class="small" onClick=${() => ask(s)}>End<span class="unseen"> ${`the session of ${s.endpoint || s.internal} with ${s.remote}`}</span></button>` },
   ];
