@@ -17,8 +17,9 @@ import (
 
 // ApplyOptions say how files are applied.
 type ApplyOptions struct {
-	DryRun bool // say what would change, and change nothing
-	Whole  bool // what the files do not mention goes (config.Prune), or gets the value that it has in a new object
+	DryRun  bool         // say what would change, and change nothing
+	GivenUp func() error // says why nobody waits any more, as long as nothing was changed; nil: somebody does
+	Whole   bool         // what the files do not mention goes (config.Prune), or gets the value that it has in a new object
 }
 
 // Applied is what came of files.
@@ -100,7 +101,7 @@ func (a *applying) edit(ctx context.Context, cfg *config.Config) (err error) {
 			return err
 		}
 	}
-	if err := a.putNATs(ctx, cfg); err != nil {
+	if err := a.putNATs(cfg); err != nil {
 		return err
 	}
 	if err := a.putNetworks(ctx, cfg); err != nil {
@@ -128,11 +129,18 @@ func (a *applying) edit(ctx context.Context, cfg *config.Config) (err error) {
 	return a.putProxies(ctx, cfg, released)
 }
 
-func (a *applying) putNATs(ctx context.Context, cfg *config.Config) error {
+func (a *applying) givenUp() error {
+	if a.options.GivenUp == nil {
+		return nil
+	}
+	return a.options.GivenUp()
+}
+
+func (a *applying) putNATs(cfg *config.Config) error {
 	a.added = make(map[netip.Addr]wanted.Place)
 	for _, w := range a.wanted.NATs {
-		if ctx.Err() != nil {
-			return context.Cause(ctx)
+		if err := a.givenUp(); err != nil {
+			return err
 		}
 		had, _ := cfg.NAT(w.Name)
 		n, err := cfg.PutNAT(w, a.options.Whole)
@@ -162,8 +170,8 @@ func (a *applying) putNATs(ctx context.Context, cfg *config.Config) error {
 
 func (a *applying) putNetworks(ctx context.Context, cfg *config.Config) error {
 	for _, w := range a.wanted.Networks {
-		if ctx.Err() != nil {
-			return context.Cause(ctx)
+		if err := a.givenUp(); err != nil {
+			return err
 		}
 		n, moved, err := cfg.PutNetwork(w, a.facts, ipam.FreeSubnetIn(cfg.SubnetPools()), ipam.FreeAddress, a.options.Whole)
 		if err == nil && moved {
@@ -178,8 +186,8 @@ func (a *applying) putNetworks(ctx context.Context, cfg *config.Config) error {
 
 // attach adds an endpoint. What it is to be attached to may come later.
 func (a *applying) attach(ctx context.Context, cfg *config.Config, w wanted.Endpoint) error {
-	if ctx.Err() != nil {
-		return context.Cause(ctx)
+	if err := a.givenUp(); err != nil {
+		return err
 	}
 	spec, err := config.SpecOf(w)
 	if err != nil {
@@ -215,8 +223,8 @@ func (a *applying) putMappings(ctx context.Context, cfg *config.Config, ids []ui
 	}
 	settled := make(map[uint32]uint32)
 	for _, p := range todo {
-		if ctx.Err() != nil {
-			return context.Cause(ctx)
+		if err := a.givenUp(); err != nil {
+			return err
 		}
 		m, err := cfg.AddWanted(p, a.choosePort(ctx, cfg))
 		if err != nil {

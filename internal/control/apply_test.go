@@ -107,6 +107,13 @@ func TestApplyFiles(t *testing.T) {
 	if cfg, _ := c.snapshot(); len(cfg.Networks) != 0 || len(k.applied) != 0 {
 		t.Fatal("a dry run changes something")
 	}
+	gone := errors.New("the client has gone")
+	if _, err := apply(t, c, site, ApplyOptions{GivenUp: func() error { return gone }}); !errors.Is(err, gone) {
+		t.Errorf("for who has gone: %v", err)
+	}
+	if cfg, _ := c.snapshot(); len(cfg.Networks) != 0 || len(k.applied) != 0 {
+		t.Fatal("something is changed for who has gone")
+	}
 	done, err := apply(t, c, site, ApplyOptions{})
 	if err != nil {
 		t.Fatal(err)

@@ -37,7 +37,7 @@ func exportConfiguration(s Service, r *http.Request) (api.ExportedConfiguration,
 	return api.ExportedConfiguration{Text: string(text), LeftOut: append([]string{}, left...)}, err
 }
 
-func applyConfiguration(ctx context.Context, s Service, _ *http.Request, in api.ApplySpec) (api.Applied, error) {
+func applyConfiguration(ctx context.Context, s Service, r *http.Request, in api.ApplySpec) (api.Applied, error) {
 	if len(in.Files) == 0 {
 		return api.Applied{}, model.Errorf(model.Invalid, "there are no files to apply")
 	}
@@ -49,7 +49,7 @@ func applyConfiguration(ctx context.Context, s Service, _ *http.Request, in api.
 		return api.Applied{}, model.Errorf(model.Invalid, "%s: there is no configuration in it", in.Files[0].Name).
 			WithHint("write nats:, networks:, endpoints:, mappings:, or what else 'hostnat export' shows")
 	}
-	done, err := s.ApplyFiles(ctx, wanted, control.ApplyOptions{DryRun: in.DryRun, Whole: in.Prune})
+	done, err := s.ApplyFiles(ctx, wanted, control.ApplyOptions{DryRun: in.DryRun, Whole: in.Prune, GivenUp: r.Context().Err})
 	return api.Applied{Changes: each(done.Changes, objectChangeOf), Warnings: append([]string{}, done.Warnings...)}, err
 }
 

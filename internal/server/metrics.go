@@ -17,7 +17,7 @@ func metricsRoutes() []route {
 }
 
 func serveMetrics(s *Server, w http.ResponseWriter, r *http.Request) error {
-	m, err := s.service.Metrics(r.Context())
+	m, err := inTurn(s, r, func(service Service, r *http.Request) (metrics.Snapshot, error) { return service.Metrics(r.Context()) })
 	if err != nil {
 		return err
 	}

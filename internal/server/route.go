@@ -20,7 +20,7 @@ func get[Out any](path string, f func(Service, *http.Request) (Out, error)) rout
 	var out Out
 	return route{method: http.MethodGet, path: path, out: out,
 		handle: func(s *Server, w http.ResponseWriter, r *http.Request) error {
-			v, err := f(s.service, r)
+			v, err := inTurn(s, r, f)
 			if err != nil {
 				return err
 			}

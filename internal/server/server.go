@@ -29,6 +29,7 @@ type Server struct {
 	log         *slog.Logger
 	readers     Readers
 	connections *connections
+	others      *others
 	mux         *http.ServeMux
 	waits       error                  // the refusal of what needs a configuration; nil: there is one
 	page        atomic.Pointer[string] // the web page's URL, with its token; nil: there is none
@@ -51,6 +52,7 @@ func NewServer(o Options) *Server {
 	s := &Server{
 		service: o.Service, version: o.Version, log: o.Log, readers: o.Readers,
 		connections: newConnections(LimitsFor(cmp.Or(o.Files, 1024))), mux: http.NewServeMux(),
+		others: newOthers(),
 	}
 	s.stopping, s.stop = context.WithCancel(context.Background())
 	for _, rt := range routes() {

@@ -24,6 +24,11 @@ func streamed[From, To any](path string, read func(Service, context.Context, mod
 			if err != nil {
 				return err
 			}
+			done, err := s.others.read(r)
+			if err != nil {
+				return err
+			}
+			defer done()
 			rows, err := read(s.service, r.Context(), f)
 			if err != nil {
 				return err
