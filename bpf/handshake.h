@@ -13,23 +13,24 @@
  * waited for; 0: it was never asked.
  */
 #pragma once
-#include "types.h"
+#include "maps.h"
 
 enum { MICROSECOND = 1000 };
 
-INLINE __u32 clock_start(__u64 time)
+/* By the exact clock: now() is up to a tick behind, which is longer than most answers take. */
+INLINE __u32 clock_start(void)
 {
-	return (__u32)(time / MICROSECOND) | CLOCK_RUNS;
+	return (__u32)(since_boot() / MICROSECOND) | CLOCK_RUNS;
 }
 
 /* Of two CPUs that see the answer one stops the clock. */
-INLINE void side_answers(struct session *session, bool outbound, __u64 time)
+INLINE void side_answers(struct session *session, bool outbound)
 {
 	__u32 *clock = outbound ? &session->endpoint_rtt : &session->outside_rtt, since = *clock, took;
 
 	if (!(since & CLOCK_RUNS))
 		return;
-	took = (clock_start(time) - since) & ~CLOCK_RUNS;
+	took = (clock_start() - since) & ~CLOCK_RUNS;
 	__sync_val_compare_and_swap(clock, since, took ?: 1);
 }
 
@@ -44,22 +45,22 @@ INLINE void count_repeated_syn(struct session *session, bool outbound, __u8 flag
 }
 
 /* A packet has changed a session's state. Returns which last packet its handshake waits for: enum half_open, or 0. */
-INLINE __u32 handshake_goes_on(struct session *session, __u32 old, __u32 new, bool outbound, __u64 time)
+NOINLINE int handshake_goes_on(struct session *session, __u32 old, __u32 new, bool outbound)
 {
 	bool answered = new == STATE_ESTABLISHED &&old != STATE_TIME_WAIT;
 
-	side_answers(session, outbound, time);
+	side_answers(session, outbound);
 	if (new == STATE_INTERNAL_SYN || new == STATE_EXTERNAL_SYN || (answered && old == STATE_BOTH_FIN)) { /* a new one */
 		session->repeated_syns = 0;
-		session->outside_rtt = new == STATE_INTERNAL_SYN ? clock_start(time) : 0;
-		session->endpoint_rtt = new == STATE_EXTERNAL_SYN ? clock_start(time) : 0;
+		session->outside_rtt = new == STATE_INTERNAL_SYN ? clock_start() : 0;
+		session->endpoint_rtt = new == STATE_EXTERNAL_SYN ? clock_start() : 0;
 	}
 	if (!answered)
 		return 0;
 	if (outbound) {
-		session->outside_rtt = clock_start(time);
+		session->outside_rtt = clock_start();
 		return HALF_OPEN_OUTSIDE;
 	}
-	session->endpoint_rtt = clock_start(time);
+	session->endpoint_rtt = clock_start();
 	return HALF_OPEN_INSIDE;
 }

@@ -119,7 +119,7 @@ GLOBAL int session_change_state(const struct session_key *key, struct session *s
 	 * Until the handshake's last ACK a connection from outside may be a flood's, under a forged source: it ends like one
 	 * in transition (RFC 5382 REQ-5 asks for no more).
 	 */
-	session->half_open = handshake_goes_on(session, old, new, outbound, time);
+	session->half_open = handshake_goes_on(session, old, new, outbound);
 	if (session->half_open == HALF_OPEN_OUTSIDE)
 		lifetime = nat->tcp_transitory_timeout;
 	session->lifetime = lifetime;
@@ -148,7 +148,7 @@ NOINLINE int session_complete(struct session *session, bool outbound, __u8 flags
 		session->refreshed = time;
 	if (outbound != (session->half_open == HALF_OPEN_INSIDE) || !(flags & TCP_ACK))
 		return 0;
-	side_answers(session, outbound, time);
+	side_answers(session, outbound);
 	id = session->nat;
 	nat = bpf_map_lookup_elem(&nats, &id);
 	if (!nat)
@@ -171,7 +171,7 @@ NOINLINE int session_repeat(struct session *session, bool outbound, __u8 flags)
 	if (session->state == STATE_INTERNAL_SYN && outbound && flags & TCP_SYN)
 		session->refreshed = time;
 	if (flags & TCP_RST) /* refused: that is an answer too */
-		side_answers(session, outbound, time);
+		side_answers(session, outbound);
 	return 0;
 }
 
