@@ -73,7 +73,7 @@ HASH_MAP(dependent_ports, struct dependent_port_key, struct dependent_port, 1 <<
 HASH_MAP(dependent_count, __u32, __u64, 4096); /* endpoint-dependent sessions of a NAT */
 HASH_MAP(usages, struct endpoint_key, struct usage, 65536);
 
-/* Who is where on networks' switches: see ip4_switch_port.h. */
+/* Who is where on networks' switches: see ip4_station.h. */
 HASH_MAP(managed_macs, struct station_key, __u32, 65536); /* of endpoints that we attached: their links. Written by user space */
 HASH_MAP(stations, struct station_key, struct station, 65536);
 HASH_MAP(holders, struct endpoint_key, struct holder, 65536);

@@ -21,7 +21,7 @@ import (
 
 // Who is where: which MAC is at which plugged-in port of a network's switch, and
 // which MAC has which address. The data path learns it and keeps it
-// (bpf/ip4_switch_port.h).
+// (bpf/ip4_station.h).
 
 // Claim says that a frame was refused, because its MAC, or the address it spoke
 // for, is at another port or another MAC's.
