@@ -11,6 +11,7 @@ import (
 const (
 	EndpointUp     = "up"
 	EndpointAbsent = "absent" // its namespace, process or link is not there at the moment
+	EndpointIdle   = "idle"   // its TAP is there, and no program has it open
 )
 
 // What an endpoint's attachment is: Endpoint.Kind.

@@ -10,6 +10,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/hostnat/hostnat/api"
 	"github.com/hostnat/hostnat/dev/lab"
 )
 
@@ -80,6 +81,10 @@ func TestVMOfUser(t *testing.T) {
 	if got := curl(t, h.Remote, publishedURL+"/"); got != page {
 		t.Errorf("published page is %q, want %q", got, page)
 	}
+	var is api.Endpoint
+	if h.read(&is, "endpoint", "show", "vm1"); is.State != api.EndpointUp {
+		t.Errorf("with its VM, the endpoint is %s", is.State)
+	}
 	if err := h.daemon.cmd.Process.Kill(); err != nil {
 		t.Fatal(err)
 	}
@@ -94,6 +99,11 @@ func TestVMOfUser(t *testing.T) {
 	if got := curl(t, h.Remote, publishedURL+"/"); got != page {
 		t.Errorf("with another daemon, the published page is %q, want %q", got, page)
 	}
+	vm.stop(t)
+	waitFor(t, bootLimit, "the endpoint to be idle", func() bool {
+		h.read(&is, "endpoint", "show", "vm1")
+		return is.State == api.EndpointIdle
+	})
 	h.hostnat("endpoint", "detach", "vm1")
 	if slices.Contains(h.links(), "vm0") {
 		t.Error("the TAP stays without its endpoint")

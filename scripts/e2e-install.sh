@@ -8,6 +8,9 @@ set -eu
 resolved=$(dirname "$0")/../.tools/systemd-resolved
 unpacked=
 if [ -x "$resolved/usr/bin/resolvectl" ] || [ -x /lib/systemd/systemd-resolved ]; then unpacked=yes; fi
+# Likewise systemd-machined and nspawn, which a test installs on a machine of its own.
+container=$(dirname "$0")/../.tools/systemd-container.deb
+[ -s "$container" ] || unpacked=
 
 missing=
 for package in bind9-dnsutils busybox-static chromium containernetworking-plugins curl dbus-daemon debootstrap docker.io iputils-ping isc-dhcp-client libsystemd-shared libvirt-clients lintian nginx-light podman qemu-system-x86 tcpdump tshark; do
@@ -35,6 +38,8 @@ if [ -z "$unpacked" ]; then
 	(cd "$download" && apt-get -qq download -o APT::Sandbox::User=root systemd-resolved libsystemd-shared >/dev/null)
 	mkdir -p "$resolved"
 	for package in "$download"/*.deb; do dpkg-deb -x "$package" "$resolved"; done
+	(cd "$download" && apt-get -qq download -o APT::Sandbox::User=root systemd-container >/dev/null)
+	mv "$download"/systemd-container_*.deb "$container"
 	rm -r "$download"
 fi
 "$(dirname "$0")/e2e-trixie.sh"

@@ -54,6 +54,12 @@ func endpointAttach(a *app) *cobra.Command {
 	flags.StringArrayVar(&spec.Allow, "allow", nil, "a further `address or prefix` that it may send from and is reached at: of a router, a VPN gateway, a virtual address; 0.0.0.0/0: it forwards for its neighbours; may be repeated")
 	metadataFlags(cmd, &spec.Labels, &spec.Owner)
 	flags.StringVar(&spec.IfName, "ifname", "", "`name` of its interface inside the namespace (default eth0)")
+	a.completeFlagFrom(cmd, "netns", namespaceNames)
+	a.completeFlagFrom(cmd, "tap", tapNames)
+	a.completeFlagFrom(cmd, "port", linkNames)
+	a.completeFlagFrom(cmd, "docker", a.containerNames)
+	a.completeFlagFrom(cmd, "user", listedIn("/etc/passwd"))
+	a.completeFlagFrom(cmd, "group", listedIn("/etc/group"))
 	return cmd
 }
 
@@ -133,6 +139,13 @@ func endpointList(a *app) *cobra.Command {
 			if err != nil {
 				return err
 			}
+			wide := []column[api.Endpoint]{
+				{"GATEWAY", func(e api.Endpoint) string { return text.Join(e.Gateways) }},
+				{"MTU", func(e api.Endpoint) string { return fmt.Sprint(e.MTU) }},
+				{"ALIASES", func(e api.Endpoint) string { return text.Join(e.Aliases) }},
+				{"ALLOW", func(e api.Endpoint) string { return text.Join(e.Allow) }},
+			}
+			wide = append(wide, metadataColumns(func(e api.Endpoint) (map[string]string, string) { return e.Labels, e.Owner })...)
 			return printList(a, rows, []column[api.Endpoint]{
 				{"NAME", func(e api.Endpoint) string { return e.Name }},
 				{"NETWORK", func(e api.Endpoint) string { return e.Network }},
@@ -141,7 +154,7 @@ func endpointList(a *app) *cobra.Command {
 				{"ATTACHED TO", attachment},
 				{"INTERFACE", func(e api.Endpoint) string { return e.Interface }},
 				{"STATE", func(e api.Endpoint) string { return e.State }},
-			})
+			}, wide...)
 		},
 	}
 	cmd.Flags().StringVar(&network, "network", "", "only those of this `network`")

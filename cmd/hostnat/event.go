@@ -1,7 +1,9 @@
 package main
 
 import (
+	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"time"
 
@@ -63,6 +65,7 @@ func (a *app) watchEvents(cmd *cobra.Command, filter api.EventFilter) error {
 	if err != nil {
 		return err
 	}
+	a.warnOfNobody(cmd.Context(), filter.Endpoint)
 	for e := range events {
 		if err := a.printEvent(e); err != nil {
 			return err
@@ -72,6 +75,17 @@ func (a *app) watchEvents(cmd *cobra.Command, filter api.EventFilter) error {
 		return &api.Error{Code: api.Unavailable, Message: "the daemon ended the stream of events"}
 	}
 	return nil
+}
+
+// warnOfNobody says that there is no such endpoint now. There may have been, or may be.
+func (a *app) warnOfNobody(ctx context.Context, endpoint string) {
+	if endpoint == "" {
+		return
+	}
+	_, err := a.client().Endpoint(ctx, endpoint)
+	if refusal := (*api.Error)(nil); errors.As(err, &refusal) && refusal.Code == api.NotFound {
+		fmt.Fprintf(a.Stderr, "warning: there is no endpoint %q now; 'hostnat endpoint list' shows those that there are\n", endpoint)
+	}
 }
 
 func (a *app) printEvent(e api.Event) (err error) {

@@ -39,23 +39,20 @@ func mappingAdd(a *app) *cobra.Command {
 			if !cmd.Flags().Changed("internal") {
 				return usagef(cmd, "--internal is missing")
 			}
-			m, err := a.client().AddMapping(cmd.Context(), spec)
-			if err != nil {
-				return err
-			}
-			return printMapping(a, m)
+			return addMappings(cmd.Context(), a, spec, strings.Split(strings.ToLower(spec.Protocol), ","))
 		},
 	}
 	flags := cmd.Flags()
 	flags.StringVar(&spec.NAT, "nat", "", "the `NAT` that has the external port (default the target's network's)")
-	flags.StringVar(&spec.Protocol, "protocol", "tcp", "tcp or udp; any: a whole address")
+	flags.StringVar(&spec.Protocol, "protocol", "tcp", "tcp, udp or tcp,udp; any: a whole address")
 	flags.StringVar(&spec.External, "external", "", "external `[A:]PORT[-PORT]`; without it, or with A alone, free ports are chosen; with --protocol any A")
 	flags.StringVar(&spec.Internal, "internal", "", "what it reaches: `ENDPOINT:PORT[-PORT]` or A:PORT[-PORT]; several with commas between; with --protocol any ENDPOINT or A")
 	flags.StringVar(&spec.Network, "network", "", "the `network` of an address that several networks have")
 	flags.StringArrayVar(&spec.From, "from", nil, "let only this `CIDR` in; may be repeated")
 	flags.BoolVar(&spec.Force, "force", false, "take the port, or the address, even if a program of the host listens there or the NAT is left without")
 	metadataFlags(cmd, &spec.Labels, &spec.Owner)
-	completeFlag(cmd, "protocol", "tcp", "udp", "any")
+	completeFlag(cmd, "protocol", "tcp", "udp", "tcp,udp", "any")
+	completeTarget(a, cmd)
 	a.completeFlagFrom(cmd, "nat", natNames)
 	a.completeFlagFrom(cmd, "network", networkNames)
 	return cmd
@@ -69,6 +66,7 @@ func mappingList(a *app) *cobra.Command {
 			if err != nil {
 				return err
 			}
+			metadata := metadataColumns(func(m api.Mapping) (map[string]string, string) { return m.Labels, m.Owner })
 			return printList(a, rows, []column[api.Mapping]{
 				{"ID", func(m api.Mapping) string { return fmt.Sprint(m.ID) }},
 				{"PROTOCOL", func(m api.Mapping) string { return string(m.Protocol) }},
@@ -78,7 +76,7 @@ func mappingList(a *app) *cobra.Command {
 				{"NAT", func(m api.Mapping) string { return m.NAT }},
 				{"FROM", func(m api.Mapping) string { return text.Join(m.From) }},
 				{"ACTIVE", func(m api.Mapping) string { return text.YesNo(m.Active) }},
-			})
+			}, metadata...)
 		},
 	}
 }

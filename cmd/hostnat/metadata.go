@@ -34,15 +34,19 @@ func (f *labelFlag) String() string { return "" }
 
 func (f *labelFlag) Type() string { return "KEY=VALUE" }
 
+func labelsText(labels map[string]string) string {
+	var texts []string
+	for _, key := range slices.Sorted(maps.Keys(labels)) {
+		texts = append(texts, key+"="+labels[key])
+	}
+	return strings.Join(texts, ",")
+}
+
 // metadataFields are the lines of what has labels or an owner.
 func metadataFields(labels map[string]string, owner string) []field {
 	var fields []field
 	if len(labels) > 0 {
-		var texts []string
-		for _, key := range slices.Sorted(maps.Keys(labels)) {
-			texts = append(texts, key+"="+labels[key])
-		}
-		fields = append(fields, field{"labels", strings.Join(texts, ",")})
+		fields = append(fields, field{"labels", labelsText(labels)})
 	}
 	if owner != "" {
 		fields = append(fields, field{"owner", owner})

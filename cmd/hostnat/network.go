@@ -75,6 +75,7 @@ func networkList(a *app) *cobra.Command {
 			if err != nil {
 				return err
 			}
+			metadata := metadataColumns(func(n api.Network) (map[string]string, string) { return n.Labels, n.Owner })
 			return printList(a, rows, []column[api.Network]{
 				{"NAME", func(n api.Network) string { return n.Name }},
 				{"SUBNET", func(n api.Network) string { return text.Join(n.Subnets) }},
@@ -82,7 +83,10 @@ func networkList(a *app) *cobra.Command {
 				{"BRIDGE", bridgeText},
 				{"NAT", func(n api.Network) string { return n.NAT }},
 				{"COMPARTMENT", func(n api.Network) string { return n.Compartment }},
-			})
+			}, append([]column[api.Network]{
+				{"TYPE", func(n api.Network) string { return string(n.Type) }},
+				{"ISOLATION", func(n api.Network) string { return n.Isolation }},
+			}, metadata...)...)
 		},
 	}
 }

@@ -2,6 +2,8 @@ package main
 
 import (
 	"fmt"
+	"slices"
+	"strings"
 
 	"github.com/hostnat/hostnat/cmd/hostnat/text"
 )
@@ -20,7 +22,7 @@ const (
 )
 
 // onlyOf are formats that one command alone has.
-var onlyOf = map[format]string{formatWinNAT: "event watch", formatLibvirt: "network show", formatWide: "session list"}
+var onlyOf = map[format]string{formatWinNAT: "event watch", formatLibvirt: "network show"}
 
 // String is the format's name.
 func (f *format) String() string { return string(*f) }
@@ -35,7 +37,7 @@ func (f *format) Set(s string) error {
 		*f = v
 		return nil
 	}
-	return fmt.Errorf("there are table, json and yaml")
+	return fmt.Errorf("there are table, json and yaml, and wide for lists")
 }
 
 // column is one column of a table.
@@ -52,8 +54,16 @@ func cells[T any](columns []column[T], of func(column[T]) string) []string {
 	return out
 }
 
-// printList prints rows as a table, or as a JSON array.
-func printList[T any](a *app, rows []T, columns []column[T]) error {
+// printList prints rows as a table, or as a JSON array. With -o wide there are the
+// columns that others have beside.
+func printList[T any](a *app, rows []T, columns []column[T], wide ...column[T]) error {
+	columns = append(slices.Clip(columns), wide...)
+	if err := sortRows(a, rows, columns); err != nil {
+		return err
+	}
+	if a.format != formatWide {
+		columns = columns[:len(columns)-len(wide)]
+	}
 	if a.format != formatTable && a.format != formatWide {
 		return a.print(append([]T{}, rows...)) // never null
 	}
@@ -69,6 +79,43 @@ func printList[T any](a *app, rows []T, columns []column[T]) error {
 		t.Row(cells(columns, func(c column[T]) string { return c.cell(row) })...)
 	}
 	return t.Flush()
+}
+
+// sortRows sorts by the column that was asked for, if one was; a "-" before it turns the
+// order around.
+func sortRows[T any](a *app, rows []T, columns []column[T]) error {
+	if a.sort == "" {
+		return nil
+	}
+	wanted, reverse := strings.CutPrefix(strings.ToLower(a.sort), "-")
+	var names []string
+	at := -1
+	for i, c := range columns {
+		name := strings.ReplaceAll(strings.ToLower(c.header), " ", "-")
+		names = append(names, name)
+		if name == wanted || at < 0 && strings.HasPrefix(name, wanted) {
+			at = i
+		}
+	}
+	if at < 0 {
+		return usagef(a.command, "there is no column %q; there are %s", wanted, strings.Join(names, ", "))
+	}
+	slices.SortStableFunc(rows, func(p, q T) int {
+		order := text.Natural(columns[at].cell(p), columns[at].cell(q))
+		if reverse {
+			return -order
+		}
+		return order
+	})
+	return nil
+}
+
+// metadataColumns are those of -o wide of what may have labels and an owner.
+func metadataColumns[T any](of func(T) (labels map[string]string, owner string)) []column[T] {
+	return []column[T]{
+		{"LABELS", func(v T) string { labels, _ := of(v); return labelsText(labels) }},
+		{"OWNER", func(v T) string { _, owner := of(v); return owner }},
+	}
 }
 
 // field is one line of an object that is shown alone.

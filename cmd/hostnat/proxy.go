@@ -68,6 +68,7 @@ func proxyList(a *app) *cobra.Command {
 			if err != nil {
 				return err
 			}
+			metadata := metadataColumns(func(p api.Proxy) (map[string]string, string) { return p.Labels, p.Owner })
 			return printList(a, rows, []column[api.Proxy]{
 				{"ID", func(p api.Proxy) string { return fmt.Sprint(p.ID) }},
 				{"KIND", func(p api.Proxy) string { return p.Kind }},
@@ -81,7 +82,7 @@ func proxyList(a *app) *cobra.Command {
 				{"IN", func(p api.Proxy) string { return text.Bytes(p.BytesIn) }},
 				{"OUT", func(p api.Proxy) string { return text.Bytes(p.BytesOut) }},
 				{"PROBLEM", proxyProblem},
-			})
+			}, metadata...)
 		},
 	}
 }

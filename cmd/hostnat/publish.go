@@ -1,6 +1,8 @@
 package main
 
 import (
+	"context"
+	"errors"
 	"strings"
 
 	"github.com/hostnat/hostnat/cmd/hostnat/text"
@@ -13,22 +15,14 @@ func publishCommand(a *app) *cobra.Command {
 	var spec api.MappingSpec
 	cmd := &cobra.Command{
 		Use: "publish [[ADDRESS:]PORT:]ENDPOINT:PORT[/tcp|udp|tcp,udp]", Short: "Publish a port of an endpoint: mapping add in short",
-		Args: positional("[[ADDRESS:]PORT:]ENDPOINT:PORT"), ValidArgsFunction: a.arguments(nil),
+		Args: positional("[[ADDRESS:]PORT:]ENDPOINT:PORT"), ValidArgsFunction: a.completePublished,
 		Example: "  hostnat publish 8080:c1:80\n  hostnat publish 53:c1:53/tcp,udp\n  hostnat publish 192.0.2.1:8000-8009:c1:80-89\n  hostnat publish c1:80        # a free port is chosen",
 		RunE: func(cmd *cobra.Command, args []string) error {
 			protocols, ok := parsePublished(&spec, args[0])
 			if !ok {
 				return usagef(cmd, "%q is not [[ADDRESS:]PORT:]ENDPOINT:PORT[/PROTOCOL]", args[0])
 			}
-			var done []api.Mapping
-			for _, spec.Protocol = range protocols {
-				m, err := a.client().AddMapping(cmd.Context(), spec)
-				if err != nil {
-					return err
-				}
-				done = append(done, m)
-			}
-			return printMappings(a, done)
+			return addMappings(cmd.Context(), a, spec, protocols)
 		},
 	}
 	flags := cmd.Flags()
@@ -38,6 +32,24 @@ func publishCommand(a *app) *cobra.Command {
 	metadataFlags(cmd, &spec.Labels, &spec.Owner)
 	a.completeFlagFrom(cmd, "network", networkNames)
 	return cmd
+}
+
+// addMappings adds one for each protocol, or none. A port that is chosen for the first is
+// the others' too.
+func addMappings(ctx context.Context, a *app, spec api.MappingSpec, protocols []string) error {
+	var done []api.Mapping
+	for _, spec.Protocol = range protocols {
+		m, err := a.client().AddMapping(ctx, spec)
+		if err != nil {
+			for _, m := range done {
+				err = errors.Join(err, a.client().DeleteMapping(context.WithoutCancel(ctx), m.ID))
+			}
+			return err
+		}
+		done = append(done, m)
+		spec.External = strings.TrimPrefix(text.HostPorts(m.External), "*:")
+	}
+	return printMappings(a, done)
 }
 
 // parsePublished reads a published port as Docker writes it.

@@ -77,7 +77,10 @@ type app struct {
 	env
 	socket string
 	format format
-	quiet  bool // lists are names alone
+	quiet  bool   // lists are names alone
+	sort   string // the column that lists are sorted by
+
+	command *cobra.Command // that runs
 }
 
 func (a *app) client() *api.Client { return api.NewClient(a.socket) }
@@ -102,15 +105,20 @@ func rootCommand(e env) *cobra.Command {
 	root.SilenceErrors, root.SilenceUsage = true, true
 	root.SetFlagErrorFunc(flagError)
 	root.PersistentPreRunE = func(cmd *cobra.Command, _ []string) error {
-		if only, is := onlyOf[a.format]; is && cmd.CommandPath() != "hostnat "+only {
+		a.command = cmd
+		only, is := onlyOf[a.format]
+		if a.format == formatWide && cmd.Name() != "list" {
+			only, is = "lists", true
+		}
+		if is && cmd.CommandPath() != "hostnat "+only {
 			return usagef(cmd, "-o %s is for %s; there are table, json and yaml", a.format, only)
 		}
 		return checkValues(cmd)
 	}
 	flags := root.PersistentFlags()
 	flags.StringVar(&a.socket, "socket", a.socket, "the daemon's socket (also HOSTNAT_SOCKET)")
-	flags.VarP(&a.format, "output", "o", "how to print: table, json or yaml")
-	completeFlag(root, "output", string(formatTable), string(formatJSON), string(formatYAML))
+	flags.VarP(&a.format, "output", "o", "how to print: table, json or yaml; lists wide too")
+	completeFlag(root, "output", string(formatTable), string(formatJSON), string(formatYAML), string(formatWide))
 	return root
 }
 

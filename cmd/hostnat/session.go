@@ -26,11 +26,7 @@ func sessionList(a *app) *cobra.Command {
 			if err != nil {
 				return err
 			}
-			columns := sessionColumns()
-			if a.format == formatWide {
-				columns = append(columns, handshakeColumns()...)
-			}
-			return printList(a, rows, columns)
+			return printList(a, rows, sessionColumns(), handshakeColumns()...)
 		},
 	}
 	addFilters(a, cmd, &filter)

@@ -69,11 +69,16 @@ func (a *app) sessionScreen(list []api.Session) error {
 	if err := printList(&page, list, sessionColumns()); err != nil {
 		return err
 	}
+	return a.screen(text.String())
+}
+
+// screen writes a page over the last one, cut to the terminal's size.
+func (a *app) screen(page string) error {
 	columns, height := 0, 0
 	if a.Size != nil {
 		columns, height = a.Size()
 	}
-	rows := strings.Split(strings.TrimSuffix(text.String(), "\n"), "\n")
+	rows := strings.Split(strings.TrimSuffix(page, "\n"), "\n")
 	if more := len(rows) - (height - 1); height > 2 && more > 0 {
 		rows = append(rows[:height-2], fmt.Sprintf("and %d more", more+1))
 	}

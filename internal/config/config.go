@@ -34,6 +34,9 @@ type Config struct {
 	Discovered []model.Endpoint // clients that are no endpoint of Endpoints, and who is on the bridges
 	// Who is on the bridges (SetObserved). A new list comes in the place of another.
 	Observed []model.Neighbour
+	// The names of guests that somebody else has plugged in, by their MACs, as the host knows
+	// them. A new map comes in the place of another.
+	Guests map[model.MAC]string
 }
 
 // NewConfig returns what a host starts with: the default NAT, which follows

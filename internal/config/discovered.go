@@ -37,10 +37,14 @@ func (c *Config) observed(places, names map[string]bool) []model.Endpoint {
 			continue
 		}
 		count[n.Name]++
-		name := observedName(v)
+		name := c.Guests[v.MAC]
+		if name == "" || names[n.Name+"/"+name] || model.CheckName("endpoint", name) != nil {
+			name = observedName(v)
+		}
 		if names[n.Name+"/"+name] { // somebody has chosen to be called so
 			name += "-" + strings.ReplaceAll(string(v.MAC), ":", "")
 		}
+		names[n.Name+"/"+name] = true
 		list = append(list, model.Endpoint{Name: name, Network: n.Name, Addresses: []netip.Addr{v.Address}, MAC: v.MAC, Kind: model.KindTraffic, Interface: n.Bridge})
 	}
 	return list
@@ -91,14 +95,15 @@ func (c *Config) followLease(t *model.Target) {
 }
 
 // discovered are the clients with a lease that are no endpoint of ours, as
-// endpoints with names that are unique in their network. The name is the hostname
-// that the client gave; where an endpoint or an earlier client has that, the
-// end of its MAC is added, so that no client can take a name from another. After
-// them come those that were observed and have no lease.
+// endpoints with names that are unique in their network. The name is that which the
+// host knows the guest by, else the hostname that the client gave; where an endpoint or
+// an earlier client has that, the end of its MAC is added, so that no client can take a
+// name from another. After them come those that were observed and have no lease.
 func (c *Config) discovered() []model.Endpoint {
 	leases := c.ClientLeases()
 	slices.SortStableFunc(leases, func(a, b model.Lease) int {
-		return cmp.Or(a.Since.Compare(b.Since), cmp.Compare(a.Network, b.Network), a.Address.Compare(b.Address))
+		// Those whom the host names go first: a client may call itself as it likes.
+		return cmp.Or(cmp.Compare(c.Guests[b.MAC], c.Guests[a.MAC]), a.Since.Compare(b.Since), cmp.Compare(a.Network, b.Network), a.Address.Compare(b.Address))
 	})
 	names := make(map[string]bool) // "NETWORK/NAME", with the name in lower case
 	places := make(map[string]bool)
@@ -113,7 +118,7 @@ func (c *Config) discovered() []model.Endpoint {
 			continue
 		}
 		taken := func(name string) bool { return names[n.Name+"/"+name] }
-		e := model.Endpoint{Name: clientName(l, taken), Network: n.Name, Addresses: []netip.Addr{l.Address}, MAC: l.MAC, Kind: model.KindLease, Interface: n.Bridge}
+		e := model.Endpoint{Name: clientName(l, c.Guests[l.MAC], taken), Network: n.Name, Addresses: []netip.Addr{l.Address}, MAC: l.MAC, Kind: model.KindLease, Interface: n.Bridge}
 		names[n.Name+"/"+e.Name], places[placeOf(n.Name, e.Address4())] = true, true
 		list = append(list, e)
 	}
@@ -140,10 +145,16 @@ func (c *Config) ClientLeases() []model.Lease {
 
 func placeOf(network string, a netip.Addr) string { return network + "/" + a.String() }
 
-func clientName(l model.Lease, taken func(name string) bool) string {
+// clientName is the name that the host knows a client by, or the one that it gives itself.
+func clientName(l model.Lease, guest string, taken func(name string) bool) string {
 	digits := strings.ReplaceAll(string(l.MAC), ":", "")
-	names := []string{l.Hostname, l.Hostname + "-" + digits[max(0, len(digits)-6):], l.Hostname + "-" + digits}
-	if l.Hostname == "" {
+	var names []string
+	for _, own := range []string{guest, l.Hostname} {
+		if own != "" {
+			names = append(names, own, own+"-"+digits[max(0, len(digits)-6):], own+"-"+digits)
+		}
+	}
+	if names == nil {
 		names = []string{"dhcp-" + digits}
 	}
 	for _, name := range names {

@@ -27,7 +27,8 @@ type Options struct {
 	Log     *slog.Logger // nil: silent
 	Version string       // of hostnat, for Status
 
-	Resolvers func() []netip.Addr // whom the host asks for names; nil: not known
+	Resolvers func() []netip.Addr         // whom the host asks for names; nil: not known
+	Guests    func() map[model.MAC]string // how the host calls guests that others have plugged in; nil: not known
 
 	// Problems are asked by Status: what the servers beside the kernel cannot do.
 	Problems []func() []string
@@ -50,6 +51,7 @@ type Control struct {
 
 	problems  []func() []string
 	resolvers func() []netip.Addr
+	guests    func() map[model.MAC]string
 
 	changing sync.Mutex     // held from reading the old configuration to the new one's Apply
 	revision store.Revision // of the stored configuration. For who holds changing
@@ -98,9 +100,14 @@ func New(o Options) (*Control, error) {
 	if resolvers == nil {
 		resolvers = func() []netip.Addr { return nil }
 	}
+	guests := o.Guests
+	if guests == nil {
+		guests = func() map[model.MAC]string { return nil }
+	}
 	cfg.SetLeases(leases.Leases(time.Now()), time.Now())
 	return &Control{
-		store: o.Store, host: resolving{o.Kernel, resolvers}, resolvers: resolvers, reconciler: o.Kernel, tables: o.Kernel, events: o.Kernel, leases: leases, relays: relays, servers: servers, log: log, version: o.Version, started: time.Now(), problems: o.Problems,
+		guests: guests,
+		store:  o.Store, host: resolving{o.Kernel, resolvers}, resolvers: resolvers, reconciler: o.Kernel, tables: o.Kernel, events: o.Kernel, leases: leases, relays: relays, servers: servers, log: log, version: o.Version, started: time.Now(), problems: o.Problems,
 		config: cfg, revision: revision, report: nothing(cfg),
 	}, nil
 }

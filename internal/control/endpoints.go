@@ -5,6 +5,7 @@ import (
 	"context"
 	"fmt"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/hostnat/hostnat/internal/config"
@@ -25,8 +26,9 @@ func (c *Control) Endpoints(ctx context.Context, network string) ([]EndpointView
 		return nil, err
 	}
 	views := []EndpointView{}
+	idle := c.idleTAPs(ctx, cfg.Endpoints)
 	for _, e := range cfg.EndpointsOf(network) {
-		views = append(views, viewEndpoint(cfg, report, facts, e))
+		views = append(views, viewEndpoint(cfg, report, facts, e).withIdle(idle))
 	}
 	for _, e := range cfg.Discovered {
 		if network == "" || e.Network == network {
@@ -58,7 +60,46 @@ func (c *Control) Endpoint(ctx context.Context, name string) (EndpointView, erro
 	if err != nil {
 		return EndpointView{}, err
 	}
-	return viewEndpoint(cfg, report, facts, e), nil
+	return viewEndpoint(cfg, report, facts, e).withIdle(c.idleTAPs(ctx, []model.Endpoint{e})), nil
+}
+
+// idleTAPs are those that no program has open, if there are endpoints with TAPs. Where they
+// cannot be seen, there is none.
+func (c *Control) idleTAPs(ctx context.Context, endpoints []model.Endpoint) map[string]bool {
+	if !slices.ContainsFunc(endpoints, func(e model.Endpoint) bool { return e.Managed() && !e.InNamespace() }) {
+		return nil
+	}
+	idle, err := c.host.IdleTAPs(ctx)
+	if err != nil {
+		c.log.Debug("the host's TAPs cannot be seen", "error", err)
+	}
+	return idle
+}
+
+func (v EndpointView) withIdle(idle map[string]bool) EndpointView {
+	if v.State == Up && v.Managed && idle[v.Interface] {
+		v.State = Idle
+	}
+	return v
+}
+
+// idleWarning names the endpoints whose TAPs no program has open, on one line.
+func (c *Control) idleWarning(ctx context.Context, endpoints []model.Endpoint) []string {
+	idle := c.idleTAPs(ctx, endpoints)
+	var names []string
+	for _, e := range endpoints {
+		if !e.InNamespace() && idle[e.Interface] {
+			names = append(names, e.Name)
+		}
+	}
+	const most = 5
+	switch count := len(names); {
+	case count == 0:
+		return nil
+	case count > most:
+		names = append(names[:most], fmt.Sprintf("and %d more", count-most))
+	}
+	return []string{"no program has the TAP open of: " + strings.Join(names, ", ") + "; start its VM, or 'hostnat endpoint detach NAME'"}
 }
 
 // factsOf returns what the host was at the last Apply, which follows each change

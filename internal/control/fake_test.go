@@ -56,6 +56,7 @@ type fakeKernel struct {
 	routers  []model.HostMachine
 	stations map[string]model.MAC // behind ports
 	opened   []opened
+	idle     map[string]bool // TAPs
 }
 
 func (k *fakeKernel) Facts(context.Context) (model.HostFacts, error) {
@@ -112,6 +113,12 @@ func (k *fakeKernel) EndSessions(_ context.Context, picks func(model.Session) bo
 	before := len(k.sessions)
 	k.sessions = slices.DeleteFunc(k.sessions, picks)
 	return before - len(k.sessions), k.broken
+}
+
+func (k *fakeKernel) IdleTAPs(context.Context) (map[string]bool, error) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	return k.idle, k.broken
 }
 
 // OpenTAP opens a pipe's end instead, in the network web.

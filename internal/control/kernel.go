@@ -46,6 +46,8 @@ type Host interface {
 	// OpenTAP makes a TAP that is a port of a network's bridge until the file, and what
 	// was made of it, is closed.
 	OpenTAP(ctx context.Context, n model.Network, vnetHdr bool) (name string, file *os.File, err error)
+	// IdleTAPs are the links that are TAPs which no program has open.
+	IdleTAPs(ctx context.Context) (map[string]bool, error)
 	// Station returns the MAC of the one machine behind a port of a bridge, as far
 	// as the bridge has heard of it.
 	Station(ctx context.Context, port string) (mac model.MAC, known bool, err error)

@@ -36,6 +36,7 @@ func (c *Control) discover(cfg *config.Config) {
 	c.mu.RLock()
 	cfg.SetObserved(c.observed)
 	c.mu.RUnlock()
+	cfg.Guests = c.guests()
 	cfg.SetLeases(c.leases.Leases(now), now)
 }
 

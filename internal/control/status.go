@@ -39,6 +39,7 @@ func (c *Control) Status(ctx context.Context) (Status, error) {
 		s.ExternalAddresses = viewAddresses(cfg, facts)
 	}
 	s.Warnings = append(s.Warnings, c.warnings(ctx, (*warning.Warner).All)...)
+	s.Warnings = append(s.Warnings, c.idleWarning(ctx, cfg.Endpoints)...)
 	return s, nil
 }
 

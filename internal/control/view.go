@@ -6,13 +6,14 @@ import (
 	"github.com/hostnat/hostnat/internal/model"
 )
 
-// State says whether an endpoint's link is there.
+// State says whether an endpoint's link is there, and somebody behind it.
 type State string
 
 // The states of an endpoint.
 const (
 	Up     State = "up"
 	Absent State = "absent" // its namespace, process or link is not there at the moment
+	Idle   State = "idle"   // its TAP is there, and no program has it open
 )
 
 // Source says why a NAT has an external address.

@@ -20,6 +20,7 @@ import (
 	"github.com/hostnat/hostnat/internal/dhcp"
 	"github.com/hostnat/hostnat/internal/dns"
 	"github.com/hostnat/hostnat/internal/host"
+	"github.com/hostnat/hostnat/internal/machined"
 	"github.com/hostnat/hostnat/internal/plugin/docker"
 	"github.com/hostnat/hostnat/internal/portproxy"
 	"github.com/hostnat/hostnat/internal/priority"
@@ -108,6 +109,7 @@ func Run(ctx context.Context, o Options) error {
 		dhcp:   dhcp.NewServers(leases, dhcp.Bridge{PortOf: portOf(k), HasPort: host.BridgeHasPort, MTUOf: k.LinkMTU, HolderOf: arp.AddressHolder, Named: k.Interfaces}, o.Log),
 		dns:    dns.New(dns.Options{Files: dns.HostFiles(o.ResolvConf), Log: o.Log, Holder: holderOf(k.Listeners)}),
 		names:  resolved.New(o.HostNames, o.Log),
+		guests: machined.New(guestsHost, o.Log),
 		docker: docker.New(docker.Options{Daemon: api.NewClient(o.socketPath()), LinkOf: host.PeerOf, ResetUnaccepted: sockets.ResetUnaccepted, Log: o.Log}),
 	}
 	defer beside.close()
@@ -123,7 +125,7 @@ func Run(ctx context.Context, o Options) error {
 	}
 	c, err := control.New(control.Options{
 		Store: s, Kernel: k, Leases: leases, Relays: relays, Servers: beside,
-		Log: o.Log, Version: o.Version, Resolvers: beside.dns.Resolvers, Problems: append(beside.problems(), relays.Problems, guard.Problems, files.Problems, page.Problems),
+		Log: o.Log, Version: o.Version, Resolvers: beside.dns.Resolvers, Guests: beside.guests.Names, Problems: append(beside.problems(), relays.Problems, guard.Problems, files.Problems, page.Problems),
 	})
 	if err != nil {
 		return err
@@ -180,6 +182,8 @@ func runTasks(ctx context.Context, o Options, k *reconcile.Kernel, c *control.Co
 		{"configuration files", fragments.Run},
 		{"DNS", beside.dns.Run},
 		{"names for the host", beside.names.Run},
+		{"guests", beside.guests.Run},
+		{"names of guests", func(ctx context.Context) error { return followLeases(ctx, c, beside.guests.Changed(), o.Log) }},
 		{"Docker", beside.docker.Run},
 		{"systemd", func(ctx context.Context) error { return keepSupervisor(ctx, o.socketPath(), o.Log) }},
 		{"web page", func(ctx context.Context) error { return page.run(ctx, srv) }},

@@ -12,27 +12,30 @@ import (
 	"github.com/hostnat/hostnat/internal/control"
 	"github.com/hostnat/hostnat/internal/dhcp"
 	"github.com/hostnat/hostnat/internal/dns"
+	"github.com/hostnat/hostnat/internal/host"
+	"github.com/hostnat/hostnat/internal/machined"
 	"github.com/hostnat/hostnat/internal/model"
 	"github.com/hostnat/hostnat/internal/plugin/docker"
 	"github.com/hostnat/hostnat/internal/resolved"
 )
 
 // servers are the DHCP and name servers of all networks, who tells the host of the
-// latter, and who follows Docker.
+// latter, who asks it for the names of guests, and who follows Docker.
 type servers struct {
 	dhcp  *dhcp.Servers
 	dns   *dns.Server
 	names *resolved.Host
 
+	guests *machined.Guests
 	docker *docker.Follower
 
 	networks atomic.Int64 // how many there are
 }
 
 // Serve implements control.Servers.
-func (s *servers) Serve(ctx context.Context, c config.Config, host model.HostFacts) {
+func (s *servers) Serve(ctx context.Context, c config.Config, facts model.HostFacts) {
 	s.networks.Store(int64(len(c.Networks)))
-	s.dhcp.Sync(ctx, c, host)
+	s.dhcp.Sync(ctx, c, facts)
 	s.dns.Configure(ctx, c)
 	s.names.Configure(c)
 	s.docker.Follow(dockerHost(c))
@@ -95,6 +98,15 @@ func followLeases(ctx context.Context, c *control.Control, changed <-chan struct
 		case <-time.After(leaseDelay):
 		}
 	}
+}
+
+// guestsHost is what finding guests asks of the host.
+var guestsHost = machined.Host{
+	LinkName: host.LinkName,
+	Station: func(link string) (model.MAC, bool) {
+		mac, known, err := host.Station(context.Background(), link)
+		return mac, known && err == nil
+	},
 }
 
 // holderOf returns a function that names the program of the host which holds a

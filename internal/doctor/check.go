@@ -10,7 +10,7 @@ type check struct {
 // checks are all there are, in the order in which they are told: what stops
 // everything first.
 var checks = []check{
-	kernelCheck, jitCheck, daemonCheck, stateCheck, endpointCheck,
+	kernelCheck, jitCheck, daemonCheck, stateCheck, endpointCheck, tapCheck,
 	defaultRouteCheck, insideRouteCheck, routingRuleCheck, ipsecCheck, overlapCheck, mtuCheck, reversePathCheck,
 	leftoverCheck, forwardFirewallCheck, inputFirewallCheck, legacyFirewallCheck, natRulesCheck,
 	dhcpCheck, dnsPortCheck, resolverCheck, tablesCheck, addressesCheck, neighbourCheck, eventsCheck, conntrackCheck,

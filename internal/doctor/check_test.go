@@ -141,6 +141,20 @@ func TestChecks(t *testing.T) {
 			f.Host.Host.MTU, f.Host.Links[3].MTU = 9000, 9000
 			f.Host.Links = append(f.Host.Links, host.Link{Index: 7, Name: "tap0", MTU: 1500, MasterIndex: 6})
 		}, nil},
+		{"TAPs that are down, idle, and without a virtio header", func(f *Facts) {
+			f.Config.Endpoints = append(f.Config.Endpoints, model.Endpoint{Name: "vm1", Network: "web", Kind: model.KindTAP, Interface: "tap1", Addresses: []netip.Addr{netip.MustParseAddr("172.16.1.3")}})
+			tap := func(index int, name string, up bool, queues int, vnet bool) host.Link {
+				return host.Link{Index: index, Name: name, Type: "tuntap", HasEthernet: true, MTU: 1500, MasterIndex: 4, Up: up, Queues: queues, VNetHdr: vnet}
+			}
+			f.Host.Links = append(f.Host.Links, tap(7, "tap1", true, 0, false), tap(8, "tap2", false, 1, true), tap(9, "tap3", true, 1, false), tap(10, "tap4", true, 2, true))
+			elsewhere := tap(11, "tap5", true, 0, false)
+			elsewhere.MasterIndex = 0
+			f.Host.Links = append(f.Host.Links, elsewhere)
+		}, []want{
+			{"tap", Note, "TAP tap1 of endpoint vm1 is open in no program", "start the VM with it (QEMU: -netdev tap,ifname=tap1,script=no,downscript=no)", false},
+			{"tap", Warning, "TAP tap2 on network web is down", "ip link set tap2 up", false},
+			{"tap", Note, "TAP tap3 on network web is open without a virtio header", "open it with IFF_VNET_HDR (QEMU: a virtio-net device, and no vnet_hdr=off)", false},
+		}},
 		{"a rule before hostnat's", func(f *Facts) {
 			f.Host.Rules = []host.RoutingRule{rule(0, 52, ""), rule(0, host.InsideTable, "lo")}
 		}, []want{{"routing-rule", Problem, `routing rule "0: from all lookup 52" stands before hostnat's`, "ip rule del priority 0 lookup 52, and add it with a priority of 51 or more", false}}},

@@ -63,6 +63,56 @@ var endpointCheck = check{
 	},
 }
 
+var tapCheck = check{
+	name: "tap", looks: "whether a program has each TAP of the networks open, and takes large segments by it",
+	find: func(f Facts) (found []Finding) {
+		whose := make(map[string]string) // by link
+		for _, e := range f.Config.Endpoints {
+			whose[e.Interface] = "of endpoint " + e.Name
+		}
+		for _, l := range f.Host.Links {
+			name := whose[l.Name]
+			if n, is := f.networkOn(f.linkName(l.MasterIndex)); is && name == "" {
+				name = "on network " + n.Name
+			}
+			if name == "" || l.Type != "tuntap" {
+				continue
+			}
+			switch {
+			case !l.Up:
+				found = append(found, Finding{
+					Severity: Warning, What: fmt.Sprintf("TAP %s %s is down", l.Name, name),
+					Why:     "nothing gets through to the VM",
+					Command: fmt.Sprintf("ip link set %s up", l.Name),
+				})
+			case l.IsIdleTAP():
+				found = append(found, Finding{
+					Severity: Note, What: fmt.Sprintf("TAP %s %s is open in no program", l.Name, name),
+					Why:     "its VM does not run, or uses another TAP",
+					Command: fmt.Sprintf("start the VM with it (QEMU: -netdev tap,ifname=%s,script=no,downscript=no)", l.Name),
+				})
+			case !l.VNetHdr:
+				found = append(found, Finding{
+					Severity: Note, What: fmt.Sprintf("TAP %s %s is open without a virtio header", l.Name, name),
+					Why:     "the kernel cuts each large segment for the VM and computes all checksums: bulk transfers are slower than they could be",
+					Command: "open it with IFF_VNET_HDR (QEMU: a virtio-net device, and no vnet_hdr=off)",
+				})
+			}
+		}
+		return found
+	},
+}
+
+// linkName is the name of the link with that index; empty: there is none.
+func (f Facts) linkName(index int) string {
+	for _, l := range f.Host.Links {
+		if l.Index == index && index != 0 {
+			return l.Name
+		}
+	}
+	return ""
+}
+
 var tablesCheck = check{
 	name: "tables", looks: "how full the session table is",
 	find: func(f Facts) []Finding {

@@ -22,6 +22,7 @@ const skipStatistics = 1 << 3
 // Attributes of linux/if_link.h inside IFLA_LINKINFO.
 const (
 	infoKind      = 1
+	infoData      = 2
 	infoSlaveKind = 4
 	infoSlaveData = 5
 )
@@ -125,12 +126,30 @@ func (l *Link) setInfo(info []byte) error {
 			if l.Type = text(a.Value); l.Type == "tun" {
 				l.Type = "tuntap"
 			}
+		case infoData:
+			if l.Type == "tuntap" {
+				err = errors.Join(err, l.setTAP(a.Value))
+			}
 		case infoSlaveKind:
 			slave = text(a.Value)
 		case infoSlaveData:
 			if slave == "bridge" {
 				l.Isolated, err = isIsolated(a.Value)
 			}
+		}
+	}
+	return err
+}
+
+// setTAP reads what only TUN and TAP links have.
+func (l *Link) setTAP(data []byte) error {
+	attributes, err := nl.ParseRouteAttr(data)
+	for _, a := range attributes {
+		switch a.Attr.Type {
+		case nl.IFLA_TUN_NUM_QUEUES:
+			l.Queues = number(a.Value)
+		case nl.IFLA_TUN_VNET_HDR:
+			l.VNetHdr = len(a.Value) > 0 && a.Value[0] == 1
 		}
 	}
 	return err

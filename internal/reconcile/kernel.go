@@ -183,6 +183,18 @@ func (k *Kernel) OpenTAP(ctx context.Context, n model.Network, vnetHdr bool) (st
 	return host.OpenTAP(bridge, n.LinkMTU(facts.MTU), vnetHdr)
 }
 
+// IdleTAPs are the links that are TAPs which no program has open.
+func (k *Kernel) IdleTAPs(ctx context.Context) (map[string]bool, error) {
+	links, err := k.links.look(ctx)
+	idle := make(map[string]bool)
+	for _, l := range links {
+		if l.IsIdleTAP() {
+			idle[l.Name] = true
+		}
+	}
+	return idle, err
+}
+
 // Station returns the MAC of the one machine that is behind a port of a bridge, as
 // far as the bridge knows. False: none, or several.
 func (k *Kernel) Station(ctx context.Context, port string) (model.MAC, bool, error) {

@@ -7,7 +7,6 @@ import (
 	"log/slog"
 	"maps"
 	"net/netip"
-	"os"
 	"slices"
 	"strings"
 	"sync"
@@ -18,7 +17,6 @@ import (
 	"github.com/godbus/dbus/v5"
 	"github.com/google/go-cmp/cmp"
 
-	"github.com/hostnat/hostnat/dev/lab"
 	"github.com/hostnat/hostnat/internal/config"
 	"github.com/hostnat/hostnat/internal/model"
 )
@@ -103,38 +101,6 @@ func TestFulfils(t *testing.T) {
 		if f, o := tt.s.fulfils(w), tt.s.foreign(w); f != tt.fulfilled || o != tt.foreign {
 			t.Errorf("%s: fulfils %v, foreign %v; want %v, %v", tt.what, f, o, tt.fulfilled, tt.foreign)
 		}
-	}
-}
-
-// service tells this process's network from that of another.
-func TestSharesNetwork(t *testing.T) {
-	t.Parallel()
-	if !sharesNetwork(uint32(os.Getpid())) {
-		t.Error("not with itself")
-	}
-	lab.RequireRoot(t)
-	n, err := lab.NewNamespace("resolved")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer n.Close()
-	other := n.Command(t.Context(), "sleep", "60")
-	if err := other.Start(); err != nil {
-		t.Fatal(err)
-	}
-	defer func() { _ = other.Process.Kill(); _ = other.Wait() }()
-	waitFor(t, func() bool { return !sharesNetwork(uint32(other.Process.Pid)) })
-	if sharesNetwork(1 << 30) {
-		t.Error("with a process that does not exist")
-	}
-}
-
-func waitFor(t *testing.T, cond func() bool) {
-	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
-	defer cancel()
-	if err := lab.WaitFor(ctx, cond); err != nil {
-		t.Fatal(err)
 	}
 }
 

@@ -46,6 +46,18 @@ func (e *Engine) Version(ctx context.Context) (string, error) {
 	return v.Version, nil
 }
 
+// Names returns the names of the containers that run.
+func (e *Engine) Names(ctx context.Context) (list []string, err error) {
+	running, err := e.c.ContainerList(ctx, client.ContainerListOptions{})
+	if err != nil {
+		return nil, fmt.Errorf("list Docker's containers: %w", err)
+	}
+	for _, s := range running.Items {
+		list = append(list, containerFrom(s, nil).Name)
+	}
+	return list, nil
+}
+
 // containers returns those that run. linkOf finds the host's end of an attachment
 // on one of the networks.
 func (e *Engine) containers(ctx context.Context, networks []Network, linkOf func(id string, a *Attachment) error) ([]Container, []error) {
