@@ -268,6 +268,49 @@ func TestDockerDriverNetworks(t *testing.T) {
 	}
 }
 
+// TestDockerStartsBeforeHostnat: with systemd's socket, dockerd need not wait for a driver
+// that does not run, though a container of its network is to be started.
+func TestDockerStartsBeforeHostnat(t *testing.T) {
+	t.Parallel()
+	lab.RequireRoot(t)
+	need(t, "curl")
+	activate := need(t, "systemd-socket-activate")
+	h := startHost(t, 0)
+	d := driverDocker(t, h)
+	d.create("shop")
+	d.docker("run", "--detach", "--restart", "always", "--stop-timeout", "0", "--network", "shop", "--name", "c1", "--publish", "8080:80",
+		"e2e", "/bin/busybox", "httpd", "-f", "-h", "/www")
+	start := func() time.Duration {
+		t.Helper()
+		begin := time.Now()
+		d.start()
+		took := time.Since(begin)
+		waitFor(t, 30*time.Second, "the container to answer", func() bool { return tryCurl(h.Remote, publishedURL+"/page") == "container" })
+		return took
+	}
+	d.daemon.stop(t)
+	normal := start()
+
+	d.daemon.stop(t)
+	h.daemon.stop(t)
+	socket := strings.TrimPrefix(h.flags[0], "--docker-driver=")
+	h.flags = nil
+	argv := []string{activate, "--listen=" + socket, "--fdname=docker", "--setenv=" + h.busVariable(), "--setenv=" + h.env[0]}
+	h.daemon = launch(t, h.Host, "hostnat-daemon", append(argv, h.daemonCommand()...)...)
+	waitFor(t, 20*time.Second, "the socket", func() bool { _, err := os.Stat(socket); return err == nil })
+	if err := h.command("status").Run(); err == nil {
+		t.Error("hostnat's daemon runs before anybody has called it")
+	}
+	waited := start()
+	t.Logf("dockerd answers after %v, beside hostnat that has ended after %v", normal, waited)
+	if waited > normal+25*time.Second { // hostnat itself starts meanwhile, in 7 s on a busy machine; without the socket it is 30 and more
+		t.Errorf("dockerd takes %v while hostnat does not run, else %v", waited, normal)
+	}
+	h.wantDriven([]string{"c1"}, []string{"tcp 0.0.0.0:8080"})
+	d.docker("rm", "--force", "c1")
+	d.docker("network", "rm", "shop")
+}
+
 // TestDockerDriverRestarts: neither side's end loses anything, or leaves it behind.
 func TestDockerDriverRestarts(t *testing.T) {
 	t.Parallel()

@@ -67,8 +67,7 @@ const groupMount = `(cat /etc/group; echo "hostnat:x:$0:") >"$1/group" && mount 
 func (h *host) startDaemon() {
 	h.t.Helper()
 	argv := append([]string{"env", h.busVariable()}, h.env...)
-	argv = append(argv, hostnat, "daemon", "--conf-dir", "/nonexistent", "--state-dir", h.state, "--run-dir", h.run, "--resolv-conf", h.resolvConf)
-	argv = append(argv, h.flags...)
+	argv = append(argv, h.daemonCommand()...)
 	if h.group != "" {
 		argv = append([]string{"unshare", "--mount", "sh", "-c", groupMount, h.group, h.t.TempDir()}, argv...)
 	}
@@ -79,6 +78,10 @@ func (h *host) startDaemon() {
 		}
 		return h.command("status").Run() == nil
 	})
+}
+
+func (h *host) daemonCommand() []string {
+	return append([]string{hostnat, "daemon", "--conf-dir", "/nonexistent", "--state-dir", h.state, "--run-dir", h.run, "--resolv-conf", h.resolvConf}, h.flags...)
 }
 
 // command prepares a call of the command line.

@@ -24,6 +24,7 @@ ln -s ../../bin/hostnat "$root/usr/lib/cni/hostnat" # so do runtimes that speak 
 ln -s ../../bin/hostnat "$root/usr/lib/hostnat/hostnat-bridge-helper" # for QEMU: see docs/recipes/qemu.md
 ln -s ../../bin/hostnat "$root/usr/lib/hostnat/hostnat-extcap" # for Wireshark: see docs/capture.md
 put 644 packaging/systemd/hostnat.service usr/lib/systemd/system/hostnat.service
+put 644 packaging/systemd/hostnat-docker.socket usr/lib/systemd/system/hostnat-docker.socket
 put 644 packaging/systemd/run-hostnat-bpf.mount usr/lib/systemd/system/run-hostnat-bpf.mount
 put 644 packaging/sysusers.d/hostnat.conf usr/lib/sysusers.d/hostnat.conf
 put 644 packaging/tmpfiles.d/hostnat.conf usr/lib/tmpfiles.d/hostnat.conf
