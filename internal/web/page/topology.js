@@ -78,20 +78,16 @@ export function wide(world, width) {
   const order = [...world.nats.flatMap((n) => n.networks), ...world.networks.filter((n) => !world.nats.some((t) => t.name === n.nat))];
   const endpoints = [];
   let y = 0;
-  for (const network of order) { // networks are apart by more than their endpoints are
-    for (const e of network.endpoints) {
-      e.y = y;
-      e.height = sizes.endpoint[0];
-      y += e.height + sizes.endpoint[1];
-      endpoints.push(e);
-    }
-    if (!network.endpoints.length) {
-      network.wish = y + sizes.network[0] / 2;
-      y += sizes.network[0];
-    } else network.wish = middle(network.endpoints);
-    y = Math.max(y + 10, network.wish + sizes.network[0] / 2 + sizes.network[1]);
+  const [high, apart] = sizes.endpoint;
+  for (const network of order) { // its endpoints are beside its middle
+    const all = Math.max(0, network.endpoints.length * (high + apart) - apart);
+    const place = Math.max(all, sizes.network[0]);
+    network.endpoints.forEach((e, i) => Object.assign(e, { y: y + (place - all) / 2 + i * (high + apart), height: high }));
+    endpoints.push(...network.endpoints);
+    network.wish = y + place / 2;
+    y += place + sizes.network[1];
   }
-  let height = Math.max(y - 10, stack(order, 'network'));
+  let height = Math.max(y - sizes.network[1], stack(order, 'network'));
   for (const nat of world.nats) nat.wish = middle(nat.networks);
   height = Math.max(height, stack(world.nats, 'nat'));
   for (const link of world.links) link.wish = middle(world.nats.filter((n) => n.links.includes(link)));
