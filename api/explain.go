@@ -38,7 +38,7 @@ type Explanation struct {
 	Endpoint  string `json:"endpoint,omitempty"` // the sender
 	NAT       string `json:"nat,omitempty"`
 	Session   string `json:"session,omitempty"` // "new" or "known"
-	PortBound bool   `json:"portBound"`         // the external port is taken for the sender already; else it is drawn at random
+	PortBound bool   `json:"portBound"`         // the external port is taken for the sender already; else it is drawn
 
 	OutInterface   string `json:"outInterface,omitempty"`
 	NextHop        string `json:"nextHop,omitempty"`

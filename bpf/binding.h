@@ -133,6 +133,8 @@ GLOBAL int binding_leave(struct binding_key *key, __u32 session_flags)
 		sessions = --binding->sessions;
 	if (!(session_flags & SESSION_GUEST) && binding->hosts)
 		binding->hosts--;
+	if (session_flags & SESSION_CONTACT && binding->contacts)
+		binding->contacts--;
 	if (!sessions && !(binding->flags & (BINDING_ENDED | BINDING_HOLD_DOWN))) {
 		flags = binding->flags;
 		if (flags & BINDING_OF_RANGE) {

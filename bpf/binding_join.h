@@ -32,7 +32,7 @@ enum { ON_ANY_ADDRESS = POOL_ADDRESSES, ON_A_MAPPING_S };
 /*
  * Joins the binding that the index knows for this internal port on an external
  * address of the pool, on any, or on whichever a mapping has: that is left alone
- * if it is none of the way out's. One in hold-down counts as a new one. Returns
+ * if it is none of the way out's. What is not in the index is at home. One in hold-down counts as a new one. Returns
  * JOIN_NOTHING, a drop reason or none.
  */
 GLOBAL int join_known(struct flow *flow, struct pool *pool, const struct nat *nat, __u32 where)
@@ -40,8 +40,8 @@ GLOBAL int join_known(struct flow *flow, struct pool *pool, const struct nat *na
 	struct binding_index_key index = {};
 	struct binding_key binding_key = {};
 	struct endpoint_key endpoint;
-	struct pool_address *address;
-	struct binding *binding;
+	struct pool_address *address = NULL;
+	struct binding *binding = NULL;
 	struct way_out *way;
 	__u32 counted = 0;
 
@@ -60,15 +60,20 @@ GLOBAL int join_known(struct flow *flow, struct pool *pool, const struct nat *na
 	index.internal_port = flow->key.internal_port;
 	index.protocol = binding_key.protocol = flow->key.protocol;
 	way = bpf_map_lookup_elem(&binding_index, &index);
-	if (!way || (is_set(way->address) && !pool_has_address(pool, way->address)))
+	if (way && is_set(way->address) && !pool_has_address(pool, way->address))
 		return JOIN_NOTHING;
-	binding_key.address = way->address;
-	binding_key.port = way->port;
-	binding = bpf_map_lookup_elem(&bindings, &binding_key);
+	if (way) {
+		binding_key.address = way->address;
+		binding_key.port = way->port;
+		binding = bpf_map_lookup_elem(&bindings, &binding_key);
+	}
 	/* The port may have become a mapping's to somewhere else a moment ago. */
-	if (!binding || binding->compartment != flow->key.compartment ||
-	    !same_address(binding->internal_address, flow->key.internal_address) ||
-	    binding->internal_port != flow->key.internal_port)
+	if ((!binding || !is_own(binding, &flow->key)) && address) {
+		binding_key.address = address->address;
+		binding_key.port = htons((__u16)port_home(&flow->key, address));
+		binding = bpf_map_lookup_elem(&bindings, &binding_key);
+	}
+	if (!binding || !is_own(binding, &flow->key))
 		return JOIN_NOTHING;
 	if (!is_set(binding_key.address) && is_shadowed(&binding_key, flow->opening.external_address))
 		return JOIN_NOTHING;
@@ -119,13 +124,29 @@ GLOBAL int join_range_known(struct flow *flow, const struct pool *pool)
 	return REASON_NONE;
 }
 
-/* Enters a new binding in the index. Returns the map's error: -EEXIST if there is one for the internal port. */
-NOINLINE int index_add(const struct binding_key *key, const struct binding *binding)
+/*
+ * Enters the flow's new binding in the index, unless it is at home. Returns the
+ * map's error: -EEXIST if the internal port has another binding.
+ */
+NOINLINE int index_add(struct flow *flow)
 {
-	struct way_out way = { .address = key->address, .port = key->port };
-	struct binding_index_key index = index_key(key, binding);
+	struct binding *new = (struct binding *)flow->binding, *other;
+	struct way_out way = { .address = flow->binding_key.address, .port = flow->binding_key.port };
+	struct binding_index_key index = index_key(&flow->binding_key, new);
+	struct binding_key key = flow->binding_key;
+	int error;
 
-	return map_update(&binding_index, &index, &way, BPF_NOEXIST);
+	if (ntohs(key.port) == flow->home)
+		return 0;
+	error = map_update(&binding_index, &index, &way, BPF_NOEXIST);
+	if (error || !flow->home)
+		return error;
+	key.port = htons((__u16)flow->home);
+	other = bpf_map_lookup_elem(&bindings, &key);
+	if (!other || other->flags & BINDING_CONFIGURED || !is_own(other, &flow->key))
+		return 0;
+	map_delete(&binding_index, &index); /* another CPU has found it free meanwhile */
+	return -EEXIST;
 }
 
 /* Makes a binding with one session, and enters it in the index. */
@@ -147,6 +168,10 @@ GLOBAL int join_new(struct __sk_buff *skb, struct flow *flow, struct pool_addres
 	binding->internal_port = flow->key.internal_port;
 	binding->nat = flow->opening.nat;
 	binding->network = flow->opening.network;
+	if (needs_filter_entry(flow->key.protocol, nat, flow->opening.flags)) {
+		binding->contact = flow->key.remote_address;
+		binding->contacts = 1;
+	}
 	endpoint = endpoint_of(&flow->key);
 	reserved = &flow->binding_key;
 	*reserved = (struct binding_key){ .address = pool->address, .protocol = flow->key.protocol };
@@ -157,9 +182,10 @@ GLOBAL int join_new(struct __sk_buff *skb, struct flow *flow, struct pool_addres
 		return REASON_ENDPOINT_LIMIT;
 	if (taken == USAGE_COUNTED)
 		binding->flags = BINDING_COUNTED;
+	flow->home = port_home(&flow->key, pool);
 	reason = port_allocate(skb, flow, pool);
 	if (!reason) {
-		error = index_add(reserved, binding);
+		error = index_add(flow);
 		if (error) { /* another CPU made one for the same internal port: that one counts */
 			binding_free(reserved);
 			reason = not_added(error, REASON_SESSION_CLASH);
@@ -172,6 +198,8 @@ GLOBAL int join_new(struct __sk_buff *skb, struct flow *flow, struct pool_addres
 	}
 	flow->opening.external_address = reserved->address;
 	flow->opening.external_port = reserved->port;
+	if (binding->contacts)
+		flow->opening.flags |= SESSION_CONTACT;
 	event_binding(EVENT_BINDING_CREATE, reserved, binding, 0);
 	event_binding(EVENT_BINDING_SESSIONS, reserved, binding, 1);
 	return REASON_NONE;

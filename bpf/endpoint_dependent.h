@@ -55,7 +55,7 @@ INLINE struct session *dependent_closed(struct dependent_search *search, const s
 		.protocol = search->key.protocol,
 	};
 	session = bpf_map_lookup_elem(&sessions, key);
-	return session && is_closed(session->state) && session->refreshed < search->flow->reclaim.oldest ? session : NULL;
+	return session && is_closed(session->state) && session_refreshed(session) < search->flow->reclaim.oldest ? session : NULL;
 }
 
 /* Whether a port is another NAT's with this address, for a binding, or the host's own. */
@@ -93,7 +93,7 @@ static long dependent_step(__u32 round, struct dependent_search *search)
 	if (is_elsewhere(search))
 		return 0;
 	if (closed) {
-		reclaim->oldest = closed->refreshed;
+		reclaim->oldest = session_refreshed(closed);
 		reclaim->port = port;
 		reclaim->closed = search->flow->far_key;
 		return 0;

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: (GPL-2.0 OR BSD-2-Clause) */
 /*
  * Filtering: which remotes may open a session to a dynamic binding (RFC 4787
- * section 5). A filter entry says how many sessions a binding has with a remote
- * address; of a mapping with several targets, which one the remote has too.
+ * section 5). The binding says how many sessions it has with one remote address,
+ * and a filter entry how many with each further one; of a mapping with several
+ * targets, which one the remote has too.
  */
 #pragma once
 #include "flow.h"
@@ -54,20 +55,50 @@ INLINE void filter_leave(const struct filter_key *key)
 		map_delete(&filter_entries, key);
 }
 
-/* Joins what says which remotes the endpoint talks to, or where a mapping with several targets has sent them. */
+/* Joins a binding's contacts, if they are of the same remote or of none. */
+NOINLINE int contact_join(const struct filter_key *key, __u32 session_flags)
+{
+	struct binding_key binding_key = {
+		.address = session_flags & SESSION_ANY_ADDRESS ? NO_ADDRESS : key->external_address,
+		.port = key->external_port,
+		.protocol = key->protocol,
+	};
+	struct binding *binding = bpf_map_lookup_elem(&bindings, &binding_key);
+	bool joined = false;
+
+	if (!binding)
+		return false;
+	bpf_spin_lock(&binding->lock);
+	if (!binding->contacts || same_address(binding->contact, key->remote_address)) {
+		joined = true;
+		if (likely(!dry_run)) {
+			binding->contact = key->remote_address;
+			binding->contacts++;
+		}
+	}
+	bpf_spin_unlock(&binding->lock);
+	return joined;
+}
+
+/*
+ * Joins what says which remotes the endpoint talks to, or where a mapping with
+ * several targets has sent them. Returns the flag that the session has for it.
+ */
 GLOBAL int join_filter(const struct session_key *key, const struct opening *opening)
 {
 	struct filter_key filter_key;
 	struct filter_entry entry = {};
 
 	if (!key || !opening)
-		return false;
+		return 0;
 	filter_key = filter_key_of(key, opening);
+	if (!(opening->flags & SESSION_SPREAD) && contact_join(&filter_key, opening->flags))
+		return SESSION_CONTACT;
 	if (opening->flags & SESSION_SPREAD) {
 		entry.internal_address = key->internal_address;
 		entry.internal_port = key->internal_port;
 	}
-	return filter_join(&filter_key, &entry);
+	return filter_join(&filter_key, &entry) ? SESSION_FILTER_ENTRY : 0;
 }
 
 INLINE bool needs_filter_entry(__u8 protocol, const struct nat *nat, __u32 flags)
@@ -98,7 +129,8 @@ INLINE enum reason admit(const struct binding_key *key, const struct binding *bi
 		return lets_in(binding->mapping, binding->flags, source) ? REASON_NONE : REASON_REMOTE_NOT_ALLOWED;
 	if (filtering == FILTER_ENDPOINT_INDEPENDENT)
 		return REASON_NONE;
-	if (filtering == FILTER_ADDRESS_DEPENDENT && bpf_map_lookup_elem(&filter_entries, &filter))
+	if (filtering == FILTER_ADDRESS_DEPENDENT &&
+	    ((binding->contacts && same_address(binding->contact, source)) || bpf_map_lookup_elem(&filter_entries, &filter)))
 		return REASON_NONE;
 	return REASON_FILTERED;
 }

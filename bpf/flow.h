@@ -67,9 +67,12 @@ struct flow {
 	struct opening opening;
 	struct route_query query; /* what the way out was asked for */
 	struct route route; /* of what is being opened */
+	/* Outlives the packet: identifications that this CPU has for datagrams that may be fragmented. */
+	__u16 next_id, ids_left;
 	__u32 dialler_interface; /* that the socket of a program of the host is bound to; 0: none */
 	struct drop_record dropped; /* what is going to be recorded of it */
 	struct reclaim reclaim;
+	__u32 home; /* external port that the flow's internal one has if it is free; 0: none */
 	struct port_cursor ports;
 	struct session session, far_session; /* to be put in; in a dry run, copies that may be changed */
 	__u8 binding[sizeof(struct binding)] __attribute__((aligned(8))); /* bytes: there may be no lock in an element a CPU */

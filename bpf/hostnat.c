@@ -278,7 +278,7 @@ int adopt_session(struct __sk_buff *skb)
 		event_session(EVENT_SESSION_TIMEOUT, &key, session);
 		return session_end(&key, session, END_TIMEOUT) ? TCX_DROP : TCX_NEXT;
 	}
-	if (session->timer_due && session->timer_due <= due)
+	if (session->timer_tick && session->timer_tick <= due / TICK)
 		return TCX_NEXT;
 	return timer_set(&key, session, time, due - time) ? TCX_DROP : TCX_NEXT;
 }

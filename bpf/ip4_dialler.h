@@ -341,7 +341,7 @@ NOINLINE int to_dialler(struct __sk_buff *skb, struct flow *flow)
 	session_track(&flow->key, session, packet, true, now());
 	session_count(skb, session, packet, true);
 	if (is_fragment(packet)) {
-		id = next_fragment_id();
+		id = next_fragment_id(flow);
 		note_to_dialler(flow, session, id);
 		if (!rewrite_id(skb, packet, id))
 			return drop(flow, REASON_MALFORMED);

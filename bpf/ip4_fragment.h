@@ -36,7 +36,9 @@ struct {
 	MAP_UINT(max_entries, 4096);
 } foreign_fragments SEC(".maps");
 
-/* The last identification given to a fragmented datagram. */
+enum { FRAGMENT_IDS = 256 }; /* so many a CPU takes at once: few packets write what all CPUs read */
+
+/* The next identification that no CPU has taken. */
 struct {
 	MAP_UINT(type, BPF_MAP_TYPE_ARRAY);
 	MAP_TYPE(key, __u32);
@@ -49,14 +51,19 @@ struct {
  * identification of its own, or the remote would mix them. RFC 3022 section
  * 6.3, RFC 7857 section 10.
  */
-INLINE __be16 next_fragment_id(void)
+INLINE __be16 next_fragment_id(struct flow *flow)
 {
-	__u32 zero = 0;
-	__u32 *last = bpf_map_lookup_elem(&fragment_ids, &zero);
+	__u32 zero = 0, *next;
 
-	if (!last)
-		return 0;
-	return htons((__u16)(unlikely(dry_run) ? *last : __sync_fetch_and_add(last, 1)));
+	if (!flow->ids_left) {
+		next = bpf_map_lookup_elem(&fragment_ids, &zero);
+		if (!next)
+			return 0;
+		flow->next_id = unlikely(dry_run) ? *next : __sync_fetch_and_add(next, FRAGMENT_IDS);
+		flow->ids_left = FRAGMENT_IDS;
+	}
+	flow->ids_left--;
+	return htons(flow->next_id++);
 }
 
 NOINLINE int note_outward(const struct flow *flow, const struct session *session, __be16 id)
@@ -125,9 +132,9 @@ INLINE bool rewrite_id(struct __sk_buff *skb, const struct packet *packet, __be1
 }
 
 /* The first fragment of a datagram going out; afterwards it is translated like any packet. */
-INLINE enum reason first_fragment_out(struct __sk_buff *skb, const struct flow *flow, const struct session *session)
+INLINE enum reason first_fragment_out(struct __sk_buff *skb, struct flow *flow, const struct session *session)
 {
-	__be16 id = next_fragment_id();
+	__be16 id = next_fragment_id(flow);
 
 	if (note_outward(flow, session, id) || !rewrite_id(skb, &flow->packet, id))
 		return REASON_FRAGMENT;
@@ -140,9 +147,9 @@ INLINE enum reason first_fragment_in(const struct flow *flow, __u32 network)
 }
 
 /* The first fragment of a hairpin: both ends will be another. */
-INLINE enum reason first_fragment_across(struct __sk_buff *skb, const struct flow *flow, __u32 network, __be32 source)
+INLINE enum reason first_fragment_across(struct __sk_buff *skb, struct flow *flow, __u32 network, __be32 source)
 {
-	__be16 id = next_fragment_id();
+	__be16 id = next_fragment_id(flow);
 
 	if (note_inward(flow, &flow->far_key, network, source, id) || !rewrite_id(skb, &flow->packet, id))
 		return REASON_FRAGMENT;

@@ -256,7 +256,7 @@ NOINLINE int cut_for_endpoint(struct __sk_buff *skb, struct flow *flow, const st
 	__u32 link = reassembly_ifindex(skb);
 	struct iphdr *ip;
 
-	if (!endpoint || !link || !rewrite_id(skb, packet, next_fragment_id()))
+	if (!endpoint || !link || !rewrite_id(skb, packet, next_fragment_id(flow)))
 		return drop(flow, REASON_TOO_BIG);
 	ip = ip_header(skb, packet);
 	if (!ip)

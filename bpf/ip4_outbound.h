@@ -123,7 +123,7 @@ INLINE int outbound(struct __sk_buff *skb, struct flow *flow)
 			return drop(flow, reason);
 	}
 	/* What a router may still fragment needs an identification that no other endpoint's has: RFC 7857 section 10. */
-	if (unlikely(!(packet->fragment & htons(IP_DF | IP_MF | IP_OFFSET))) && !rewrite_id(skb, packet, next_fragment_id()))
+	if (unlikely(!(packet->fragment & htons(IP_DF | IP_MF | IP_OFFSET))) && !rewrite_id(skb, packet, next_fragment_id(flow)))
 		return drop(flow, REASON_MALFORMED);
 	reason = rewrite(skb, packet, SOURCE, session->external_address, session->external_port, 1);
 	if (unlikely(reason))

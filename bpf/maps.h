@@ -209,6 +209,12 @@ INLINE __u64 since_boot(void)
 	return bpf_ktime_get_boot_ns();
 }
 
+/* When a session was last kept alive, by either direction. */
+INLINE __u64 session_refreshed(const struct session *session)
+{
+	return session->refreshed > session->refreshed_in ? session->refreshed : session->refreshed_in;
+}
+
 INLINE __u32 mix(__u32 value)
 {
 	value = (value ^ (value >> 16)) * 0x45d9f3b;

@@ -1,12 +1,13 @@
 /* SPDX-License-Identifier: (GPL-2.0 OR BSD-2-Clause) */
 /*
- * Choosing an external port: at random (RFC 6056, RFC 6888 REQ-15), never one
+ * Choosing an external port: by a keyed hash, then at random (RFC 6056, RFC 6888 REQ-15), never one
  * that a mapping has, that a host program listens on or that the host talks
  * from. Design, rule 4.
  */
 #pragma once
 #include "flow.h"
 #include "mapping.h"
+#include "port_home.h"
 
 enum {
 	LAST_PORTS = 32, /* the last 1/32 of an address's ports is for endpoints with few */
@@ -16,23 +17,6 @@ enum {
 	HOST_PORT_MEMORY = 300, /* seconds that a port the host talked from stays the host's */
 	HOST_PORT_PRECISION = 10, /* seconds: how often it is noted again that it still does */
 };
-
-GLOBAL int port_at(const struct pool_address *pool, __u32 index)
-{
-	__u32 size;
-
-	if (!pool)
-		return 0;
-	for (int i = 0; i < POOL_RANGES; i++) {
-		size = pool->range[i].high - pool->range[i].low + 1;
-		if (!pool->range[i].high)
-			break;
-		if (index < size)
-			return pool->range[i].low + index;
-		index -= size;
-	}
-	return 0;
-}
 
 /* The ports of a word of port_bits that the pool may use, a bit each. */
 GLOBAL __u64 ports_in_word(const struct pool_address *pool, __u32 word)
@@ -144,11 +128,15 @@ struct port_search {
 	struct port_bits *bits, *reserved;
 };
 
-/* A mapping's port has no bit: nobody would take it away again. */
-INLINE bool is_dynamic(const struct binding_key *key)
+/* Whose a port is that somebody has. A mapping's has no bit: nobody would take that away again. */
+enum holder_of_port { HELD_BY_MAPPING, HELD_BY_OTHER, HELD_BY_OWN };
+INLINE enum holder_of_port holder_of(const struct flow *flow)
 {
-	struct binding *binding = bpf_map_lookup_elem(&bindings, key);
-	return binding && !(binding->flags & BINDING_CONFIGURED);
+	struct binding *binding = bpf_map_lookup_elem(&bindings, &flow->binding_key);
+
+	if (!binding || binding->flags & BINDING_CONFIGURED)
+		return HELD_BY_MAPPING;
+	return is_own(binding, &flow->key) ? HELD_BY_OWN : HELD_BY_OTHER;
 }
 
 /* Whether the port of flow->binding_key is a mapping's on any address, or the host's own. */
@@ -167,6 +155,7 @@ INLINE bool port_try(struct port_search *search, __u16 port)
 {
 	struct flow *flow = search->flow;
 	struct binding_key *key = &flow->binding_key;
+	enum holder_of_port holder = HELD_BY_OTHER;
 	__u64 bit = 1ULL << (port % 64);
 	long error;
 
@@ -175,13 +164,17 @@ INLINE bool port_try(struct port_search *search, __u16 port)
 		return false;
 	/* A dry run has not ended what the port had before. */
 	error = unlikely(dry_run) && flow->reclaim.port ? 0 : map_update(&bindings, key, flow->binding, BPF_NOEXIST);
-	if ((!error || (error == -EEXIST && is_dynamic(key))) && likely(!dry_run) &&
+	if (error == -EEXIST)
+		holder = holder_of(flow);
+	if ((!error || (error == -EEXIST && holder != HELD_BY_MAPPING)) && likely(!dry_run) &&
 	    !(__sync_fetch_and_or(&search->bits->word[port / 64], bit) & bit))
 		__sync_fetch_and_add(&search->bits->used, 1);
 	flow->ports.found = !error;
 	if (error && error != -EEXIST)
 		flow->ports.failed = not_added(error, REASON_BINDINGS_FULL);
-	return error != -EEXIST;
+	else if (error && holder == HELD_BY_OWN) /* another CPU was faster: that binding counts */
+		flow->ports.failed = REASON_SESSION_CLASH;
+	return error != -EEXIST || holder == HELD_BY_OWN;
 }
 
 INLINE __u64 reserved_in_word(const struct port_search *search, __u32 word)
@@ -189,7 +182,7 @@ INLINE __u64 reserved_in_word(const struct port_search *search, __u32 word)
 	return search->reserved ? search->reserved->word[word % PORT_WORDS] : 0;
 }
 
-/* The next port to try: the one that was had back, or at random, then in order; 0: none in this step, -1: none at all. */
+/* The next port to try: the one that was had back, or home, then at random, then in order; 0: none in this step, -1: none at all. */
 INLINE int port_next(__u32 round, struct port_search *search)
 {
 	struct port_cursor *at = &search->flow->ports;
@@ -202,7 +195,7 @@ INLINE int port_next(__u32 round, struct port_search *search)
 	if (search->flow->reclaim.port)
 		return search->flow->reclaim.port;
 	if (round < RANDOM_TRIES) {
-		port = port_at(search->pool, bpf_get_prandom_u32() % (search->pool->ports ?: 1));
+		port = round ? port_at(search->pool, bpf_get_prandom_u32() % (search->pool->ports ?: 1)) : search->flow->home;
 		return (bits->word[port / 64] | reserved_in_word(search, port / 64)) >> (port % 64) & 1 ? 0 : port;
 	}
 	if (at->candidates) {

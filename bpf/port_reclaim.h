@@ -114,8 +114,8 @@ static long dry_count_closed(void *map, const struct session_key *key, struct se
 	    !same_address(session->external_address, binding->address))
 		return 0;
 	result->sessions++;
-	if (session->refreshed > result->since)
-		result->since = session->refreshed;
+	if (session_refreshed(session) > result->since)
+		result->since = session_refreshed(session);
 	return 0;
 }
 
@@ -127,14 +127,14 @@ static long dry_find_closed(void *map, const struct session_key *key, struct ses
 	struct binding *binding;
 
 	if (key->protocol != IPPROTO_TCP || !is_closed(session->state) || session->nat != search->flow->opening.nat ||
-	    session->flags & SESSION_ENDPOINT_DEPENDENT || session->refreshed >= result->oldest)
+	    session->flags & SESSION_ENDPOINT_DEPENDENT || session_refreshed(session) >= result->oldest)
 		return 0;
 	*at = binding_of(key, session->external_address, session->external_port, session->flags);
 	binding = bpf_map_lookup_elem(&bindings, at);
 	if (!binding || binding->flags & BINDING_CONFIGURED)
 		return 0;
 	result->sessions = 1;
-	result->since = session->refreshed;
+	result->since = session_refreshed(session);
 	if (binding->sessions > 1 && result->counts < DRY_COUNTS) {
 		result->counts++;
 		result->sessions = 0;

@@ -124,7 +124,7 @@ INLINE struct end_record *record_end(const struct session_key *key, const struct
 	stamp(&record->check, *serial);
 	record->ended = since_boot();
 	record->lived = time - session->created;
-	record->idle = time - session->refreshed;
+	record->idle = time - session_refreshed(session);
 	record->key = *key;
 	record->external_address = session->external_address;
 	record->external_port = session->external_port;

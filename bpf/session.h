@@ -98,7 +98,7 @@ INLINE void note_closed(const struct session_key *key, const struct session *ses
 	struct binding_key binding = binding_of(key, session->external_address, session->external_port, session->flags);
 
 	if (is_set(binding.address) && likely(!dry_run)) /* else it is a mapping's, which does not become free */
-		spare_push(&binding, session->nat, session->refreshed, key->remote_address, key->remote_port);
+		spare_push(&binding, session->nat, session_refreshed(session), key->remote_address, key->remote_port);
 }
 
 GLOBAL int session_change_state(const struct session_key *key, struct session *session, __u32 old, __u32 new, __u32 outbound)
@@ -128,7 +128,7 @@ GLOBAL int session_change_state(const struct session_key *key, struct session *s
 		forget_full(key, session->external_address);
 	else if (is_closed(new))
 		note_closed(key, session);
-	if (time + lifetime * SECOND < session->timer_due)
+	if ((time + lifetime * SECOND) / TICK < session->timer_tick)
 		timer_set(key, session, time, lifetime * SECOND);
 	event_session(EVENT_SESSION_STATE, key, session);
 	return 0;
@@ -203,16 +203,17 @@ NOINLINE int session_confirm(const struct session_key *key, struct session *sess
 		opening.flags |= SESSION_FILTER_ENTRY;
 	}
 	bpf_spin_unlock(&binding->lock);
-	if (!(opening.flags & SESSION_FILTER_ENTRY) && needs_filter_entry(key->protocol, nat, opening.flags) &&
-	    join_filter(key, &opening))
-		session->flags |= SESSION_FILTER_ENTRY;
+	if (!(opening.flags & SESSION_FILTER_ENTRY) && needs_filter_entry(key->protocol, nat, opening.flags))
+		session->flags |= join_filter(key, &opening);
 	return 0;
 }
 
-INLINE void session_touch(struct session *session, __u64 now)
+INLINE void session_touch(struct session *session, bool outbound, __u64 now)
 {
-	if (session->refreshed != now) /* a clean cache line stays shared */
+	if (outbound)
 		session->refreshed = now;
+	else
+		session->refreshed_in = now;
 }
 
 INLINE void session_count(struct __sk_buff *skb, struct session *session, const struct packet *packet, bool outbound)
@@ -241,7 +242,7 @@ INLINE void session_track(const struct session_key *key, struct session *session
 	if (packet->protocol != IPPROTO_TCP) {
 		/* RFC 4787 REQ-6: outbound always refreshes, inbound if the NAT says so. Never by ICMP (RFC 5508 REQ-6). */
 		if (outbound || session->flags & SESSION_INBOUND_REFRESH)
-			session_touch(session, now);
+			session_touch(session, outbound, now);
 		return;
 	}
 	for (int i = 0; i < 2; i++) {
@@ -253,7 +254,7 @@ INLINE void session_track(const struct session_key *key, struct session *session
 				return;
 			}
 			if (likely(tcp_refreshes(state)))
-				session_touch(session, now);
+				session_touch(session, outbound, now);
 			else
 				session_repeat(session, outbound, packet->tcp_flags);
 			return;
@@ -287,11 +288,11 @@ INLINE void session_adopt(struct session_key *key, struct session *session)
 	else
 		session->flags &= ~SESSION_INBOUND_REFRESH;
 	/* A guest's remote has not been spoken to yet. */
-	if (!(session->flags & (SESSION_FILTER_ENTRY | SESSION_GUEST)) && needs_filter_entry(key->protocol, nat, session->flags)) {
+	if (!(session->flags & (SESSION_FILTER_ENTRY | SESSION_CONTACT | SESSION_GUEST)) &&
+	    needs_filter_entry(key->protocol, nat, session->flags)) {
 		opening.external_address = session->external_address;
 		opening.external_port = session->external_port;
 		opening.flags = session->flags;
-		if (join_filter(key, &opening))
-			session->flags |= SESSION_FILTER_ENTRY;
+		session->flags |= join_filter(key, &opening);
 	}
 }

@@ -101,9 +101,8 @@ INLINE int session_open(struct flow *flow, const struct session_key *key, struct
 	}
 	if (taken == USAGE_COUNTED)
 		opening->flags |= SESSION_COUNTED;
-	if (!(opening->flags & SESSION_GUEST) && needs_filter_entry(key->protocol, nat, opening->flags) &&
-	    join_filter(key, opening))
-		opening->flags |= SESSION_FILTER_ENTRY;
+	if (!(opening->flags & (SESSION_GUEST | SESSION_CONTACT)) && needs_filter_entry(key->protocol, nat, opening->flags))
+		opening->flags |= join_filter(key, opening);
 	error = session_insert(flow, key, session, nat);
 	if (!error)
 		return session_start(key);

@@ -52,6 +52,9 @@ struct binding {
 	__u32 mapping; /* id of the static mapping, if configured */
 	__u32 hold_until; /* monotonic seconds */
 	__u32 hosts; /* of the sessions, those that are no guests: without one nobody new may come in */
+	/* Of the sessions, those with one remote: most bindings have no other, and need no filter entry. */
+	__u32 contacts;
+	addr_t contact;
 };
 
 /* A static mapping. Its ports' bindings refer to it; of a range there is just this one element. */
@@ -196,6 +199,7 @@ enum session_flags {
 	SESSION_GUEST = 512, /* from outside, and nothing has come from inside since: it does not keep its binding */
 	SESSION_DIALLED = 1024, /* a program of the host has opened it: its remote is the gateway, and its way is that program's end */
 	SESSION_DIALLED_IP6 = 2048, /* by [::1] */
+	SESSION_CONTACT = 4096, /* it is among its binding's contacts, instead of a filter entry */
 	SESSION_UNUSED = 128, /* not of an element: nobody has seen its port outside, which needs no hold-down */
 };
 /* With NEXT_HOP_IP6 in ifindex (RFC 8950: an IPv4 route by way of an IPv6 router) next_hop is a key of next_hops6. */
@@ -217,23 +221,42 @@ enum half_open {
 /* Of endpoint_rtt and outside_rtt: the rest is since when an answer is waited for, and not how long it took. */
 enum rtt_flags { CLOCK_RUNS = 1U << 31 };
 
+/*
+ * An element of the table is 8 bytes of the allocator, 48 of the table, the key
+ * and this: with it, 256 bytes at a multiple of 64. So what packets of both
+ * directions read, what packets from inside write, and what packets from outside
+ * write are on cache lines of their own, and two CPUs that have a direction each
+ * take none from each other (TestEstablishedPacketsShareNothing).
+ */
 struct session {
-	__u64 created; /* monotonic ns */
-	__u64 refreshed; /* monotonic ns */
-	__u64 timer_due; /* when its timer expires, monotonic ns */
-	__u32 state; /* enum tcp_state */
-	__u32 lifetime; /* seconds, for this state */
+	/* Changes with the session's state alone. */
 	addr_t external_address;
 	__be16 external_port;
 	__u16 flags;
 	__u32 nat, network;
+	__u32 state; /* enum tcp_state */
+	__u32 lifetime; /* seconds, for this state */
+	__u32 half_open; /* enum half_open */
+	__u32 timer_tick; /* when its timer expires: see wheel.h */
+	__u64 created; /* monotonic ns */
+	__u32 endpoint_rtt, outside_rtt; /* see handshake.h */
+	/* Written by packets from inside. */
+	__u64 refreshed; /* monotonic ns; see session_refreshed() */
+	__u64 packets_out, bytes_out;
 	/* The way out: for packets with this type of service, and looked up again when it is older than a second. */
 	__u64 route_until;
 	struct way way;
 	__u16 way_mtu;
 	__u8 way_tos;
 	__u8 repeated_syns; /* of the handshake, by the side that has opened it; no more than 255 are counted */
-	__u32 half_open; /* enum half_open */
-	__u64 packets_out, bytes_out, packets_in, bytes_in;
-	__u32 endpoint_rtt, outside_rtt; /* see handshake.h */
+	__u32 pad3[5];
+	/* Written by packets from outside. */
+	__u64 refreshed_in; /* monotonic ns */
+	__u64 packets_in, bytes_in;
 };
+#ifndef FAMILY_IP6
+enum { SESSION_VALUE_AT = 8 + 48 + 24 }; /* from the beginning of the 256 bytes */
+_Static_assert((SESSION_VALUE_AT + __builtin_offsetof(struct session, refreshed)) % 64 == 0, "a line of its own");
+_Static_assert((SESSION_VALUE_AT + __builtin_offsetof(struct session, refreshed_in)) % 64 == 0, "a line of its own");
+_Static_assert(SESSION_VALUE_AT + sizeof(struct session) <= 256, "no more memory than that");
+#endif

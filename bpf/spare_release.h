@@ -21,7 +21,7 @@ INLINE struct session *closed_session(const struct binding_key *at, const struct
 		.protocol = at->protocol,
 	};
 	session = bpf_map_lookup_elem(&sessions, key);
-	return session && is_closed(session->state) && session->refreshed == spare->since &&
+	return session && is_closed(session->state) && session_refreshed(session) == spare->since &&
 			       session->external_port == at->port && same_address(session->external_address, at->address)
 		       ? session
 		       : NULL;

@@ -34,6 +34,7 @@ struct settings {
 	__u16 local_port_low, local_port_high; /* the host's ephemeral ports, host order */
 	__u32 ipsec; /* how many IPsec policies there are, and IPSEC_SECOND if they are in the second half of the map */
 	__u16 dependent_low, dependent_high; /* the ports that endpoint-dependent sessions may have, host order; 0-0: none */
+	__u64 port_secret[2]; /* with which external ports are drawn: see port_home() */
 };
 
 struct nat {

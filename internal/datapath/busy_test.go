@@ -44,14 +44,14 @@ func TestBusyTablesAreNotFullOnes(t *testing.T) {
 
 // firstPackets begin a flow.
 var firstPackets = map[string]natmodel.Arrival{
-	"UDP outbound":  firstInside(wire.Segment{Protocol: model.UDP, From: at(inside2, 1000), To: at(wire.RemoteAddress, 80)}),
-	"TCP outbound":  firstInside(wire.Segment{Protocol: model.TCP, Flags: wire.Syn, From: at(inside2, 1000), To: at(wire.RemoteAddress, 80)}),
-	"ICMP outbound": firstInside(wire.Segment{Protocol: model.ICMP, From: at(inside2, 1000), To: at(wire.RemoteAddress, 0)}),
+	"UDP outbound":  firstInside(0, wire.Segment{Protocol: model.UDP, From: at(inside2, 1000), To: at(wire.RemoteAddress, 80)}),
+	"TCP outbound":  firstInside(0, wire.Segment{Protocol: model.TCP, Flags: wire.Syn, From: at(inside2, 1000), To: at(wire.RemoteAddress, 80)}),
+	"ICMP outbound": firstInside(0, wire.Segment{Protocol: model.ICMP, From: at(inside2, 1000), To: at(wire.RemoteAddress, 0)}),
 	"UDP mapped":    firstOutside(wire.Segment{Protocol: model.UDP, From: at(wire.RemoteAddress, 80), To: at(wire.HostAddress, 8080)}),
 }
 
-func firstInside(s wire.Segment) natmodel.Arrival {
-	from := parties[0]
+func firstInside(party int, s wire.Segment) natmodel.Arrival {
+	from := parties[party]
 	frame := wire.Ethernet(natMAC(from.mac), twinNetworks[from.network].GatewayMAC, wire.EtherIPv4, s.IP())
 	return natmodel.Arrival{Hook: from.hook, Endpoint: from.endpoint, Network: from.network, Frame: frame}
 }

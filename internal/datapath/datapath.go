@@ -142,6 +142,9 @@ func (d *Datapath) takeOver(u *upgrade.Plan, maps map[string]*ebpf.Map, o option
 	if seen, err = u.Carry(&d.objects, maps); err != nil {
 		return nil, err
 	}
+	if err := d.keepSecret(); err != nil {
+		return nil, err
+	}
 	if err := kernel.StartWheel(&d.objects); err != nil {
 		return nil, err
 	}

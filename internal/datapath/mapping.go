@@ -111,6 +111,7 @@ func planMappings(mappings *mappingTable, ids []uint32, have map[kernel.BindingK
 func sameTarget(a, b kernel.Binding) bool {
 	a.Sessions, b.Sessions = 0, 0
 	a.Hosts, b.Hosts = 0, 0
+	a.Contacts, b.Contacts, a.Contact, b.Contact = 0, 0, 0, 0
 	return a == b
 }
 

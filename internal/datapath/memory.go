@@ -13,9 +13,16 @@ import (
 // it cannot be reclaimed: tables without a bound let one endpoint's flood end the
 // daemon. A full table refuses new flows, and says so.
 
-// sessionBytes is what a session takes in all tables, with a binding, a filter entry
-// and a timer of its own (docs/performance.md has what was measured: 660).
+// sessionBytes is more than a session takes in all tables, with a binding, an index and
+// a filter entry of its own and a timer (606: docs/tables.md).
 const sessionBytes = 768
+
+// Of bpf/wheel.h: how many timers share an element, and how many slots may have one
+// that is not full.
+const (
+	nodeTimers = len(kernel.TimerNode{}.Timers)
+	wheelSlots = 4 * 4096
+)
 
 const (
 	fewestSessions = 16384
@@ -45,7 +52,7 @@ func fit(spec *ebpf.CollectionSpec, dir string, bytes uint64) error {
 	for name, most := range map[string]uint64{
 		"sessions": sessions, "filter_entries": sessions, "dependent_ports": sessions,
 		"bindings": bindings, "binding_index": 2 * bindings, // a mapping on one address is entered twice
-		"timers": 2 * sessions, // an old timer may wait for its slot beside the new one
+		"timers": 2*sessions/uint64(nodeTimers) + wheelSlots, // an old timer may wait for its slot beside the new one
 	} {
 		m := spec.Maps[name]
 		if m == nil {

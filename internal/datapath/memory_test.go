@@ -15,10 +15,10 @@ func TestTablesFitTheMemory(t *testing.T) {
 		bytes uint64
 		want  sizes
 	}{
-		"as the object has it": {0, sizes{1 << 20, 1 << 18, 1 << 18, 1 << 20, 1 << 21}},
-		"plenty":               {4 << 30, sizes{1 << 20, 1 << 18, 1 << 18, 1 << 20, 1 << 21}},
-		"80 MiB":               {80 << 20, sizes{106496, 106496, 212992, 106496, 212992}},
-		"hardly any":           {1, sizes{16384, 65536, 131072, 16384, 32768}},
+		"as the object has it": {0, sizes{1 << 20, 1 << 18, 1 << 18, 1 << 20, 1 << 18}},
+		"plenty":               {4 << 30, sizes{1 << 20, 1 << 18, 1 << 18, 1 << 20, 1 << 18}},
+		"80 MiB":               {80 << 20, sizes{106496, 106496, 212992, 106496, 2*106496/17 + 16384}},
+		"hardly any":           {1, sizes{16384, 65536, 131072, 16384, 2*16384/17 + 16384}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

@@ -129,7 +129,7 @@ func (p *pairOf) compareIndex() string {
 	if err != nil {
 		return err.Error()
 	}
-	want := make(map[kernel.BindingIndexKey]bool)
+	want := make(map[kernel.BindingIndexKey]bool) // whether it has to be there
 	for k, b := range p.model.Bindings() {
 		if !b.IsWayOut() {
 			continue
@@ -138,15 +138,15 @@ func (p *pairOf) compareIndex() string {
 			Compartment: b.Compartment, InternalAddress: kernel.AddressOf(b.Internal.Addr()), ExternalAddress: kernel.AddressOf(k.External.Addr()),
 			InternalPort: kernel.PortOf(b.Internal.Port()), Protocol: uint8(k.Protocol),
 		}
-		want[here] = true
+		want[here] = b.Configured // a dynamic one may be at home: that it is found then, the packets say
 		if b.Configured {
 			for _, key := range indexKeys(here) {
 				want[key] = true
 			}
 		}
 	}
-	for key := range want {
-		if _, has := have[key]; !has {
+	for key, needed := range want {
+		if _, has := have[key]; !has && needed {
 			return fmt.Sprintf("index has not %+v\n", key)
 		}
 		delete(have, key)
@@ -172,13 +172,33 @@ func (p *pairOf) compareFilterEntries() string {
 	for k, c := range have {
 		got[k] = c.Sessions
 	}
+	contacts := make(map[kernel.BindingKey]uint32)
 	for k, s := range sessions {
-		if s.Flags&kernel.SessionFilterEntry != 0 {
+		if s.Flags&kernel.SessionContact != 0 {
+			at := kernel.BindingKey{Address: s.ExternalAddress, Port: s.ExternalPort, Protocol: k.Protocol}
+			if s.Flags&kernel.SessionAnyAddress != 0 {
+				at.Address = 0
+			}
+			contacts[at]++
+			var b kernel.Binding
+			if err := p.dp.objects.Bindings.Lookup(&at, &b); err != nil || b.Contact != k.RemoteAddress || b.Contacts < contacts[at] {
+				return fmt.Sprintf("session %v is no contact of its binding %+v (%v)", toKey(k), b, err)
+			}
+		} else if s.Flags&kernel.SessionFilterEntry != 0 {
 			want[kernel.FilterKey{
 				ExternalAddress: s.ExternalAddress, RemoteAddress: k.RemoteAddress, ExternalPort: s.ExternalPort, Protocol: k.Protocol,
 			}]++
 		} else if in, has := p.model.Sessions()[toKey(k)]; has && s.Flags&kernel.SessionGuest == 0 && p.needsFilterEntry(k.Protocol, in) {
 			return fmt.Sprintf("session %v has no contact\n", toKey(k))
+		}
+	}
+	bindings, err := contentsOf[kernel.BindingKey, kernel.Binding](p.dp.objects.Bindings)
+	if err != nil {
+		return err.Error()
+	}
+	for at, b := range bindings {
+		if b.Contacts != contacts[at] {
+			return fmt.Sprintf("binding %+v counts %d contacts, there are %d sessions", at, b.Contacts, contacts[at])
 		}
 	}
 	if maps.Equal(got, want) {
@@ -284,7 +304,7 @@ func (p *pairOf) compareSessions(have map[kernel.SessionKey]kernel.Session) stri
 		got := sessionView{
 			NAT: s.Nat, Network: s.Network, External: kernel.ToAddrPort(s.ExternalAddress, s.ExternalPort), State: model.TCPState(s.State),
 			EndpointDependent: s.Flags&kernel.SessionEndpointDependent != 0, Hairpin: s.Flags&kernel.SessionHairpin != 0,
-			Lifetime: time.Duration(s.Lifetime) * time.Second, Age: age(s.Created), Idle: age(s.Refreshed),
+			Lifetime: time.Duration(s.Lifetime) * time.Second, Age: age(s.Created), Idle: age(s.LastRefreshed()),
 			PacketsOut: s.PacketsOut, BytesOut: s.BytesOut, PacketsIn: s.PacketsIn, BytesIn: s.BytesIn,
 		}
 		wanted := sessionView{

@@ -226,7 +226,7 @@ func (w *twin) reset(begin world) error {
 		clearMap[uint32, uint64](o.DependentCount), clearMap[kernel.SpareQueueKey, kernel.SpareQueue](o.SpareQueues), clearMap[kernel.SpareKey, kernel.Spare](o.SparePorts),
 		clearMap[kernel.FragmentKey, kernel.Fragment](o.Fragments), clearMap[kernel.FragmentKey, uint64](o.ForeignFragments),
 		clearMap[kernel.HostPortKey, uint64](o.HostPorts),
-		clearMap[kernel.PortBitsKey, kernel.PortBits](o.PortBits), clearMap[uint64, kernel.SessionTimer](o.Timers), w.clearDrops(),
+		clearMap[kernel.PortBitsKey, kernel.PortBits](o.PortBits), clearMap[uint64, kernel.TimerNode](o.Timers), w.clearDrops(),
 		syncRows("NATs", o.Nats, natValues(c)), syncRows("pools", o.Pools, poolValues(c)),
 		w.fill(begin), w.applyMappings(c),
 	)
@@ -393,7 +393,7 @@ func (w *twin) age(by time.Duration) error {
 	}
 	now := uint64(w.clock.Now())
 	for key, s := range sessions {
-		if key.Compartment == dummy || s.Refreshed+uint64(s.Lifetime)*uint64(time.Second) > now {
+		if key.Compartment == dummy || s.LastRefreshed()+uint64(s.Lifetime)*uint64(time.Second) > now {
 			continue
 		}
 		if err := kernel.EndSession(&w.dp.objects, &key, kernel.EndTimeout); err != nil {

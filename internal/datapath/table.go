@@ -129,7 +129,7 @@ func (d *Datapath) BindingsWhere(where Where, visit func(Binding) error) error {
 }
 
 func toSession(k *kernel.SessionKey, v *kernel.Session, clock clock) Session {
-	ends := clock.time(v.Refreshed).Add(time.Duration(v.Lifetime) * time.Second)
+	ends := clock.time(v.LastRefreshed()).Add(time.Duration(v.Lifetime) * time.Second)
 	return Session{
 		NAT: v.Nat, Network: v.Network, Compartment: k.Compartment,
 		Protocol:   model.Protocol(k.Protocol),

@@ -26,7 +26,7 @@ func (d *Datapath) configured(e *effects) []table {
 	return []table{
 		rows[kernel.RouteMtuKey, uint32]{what: "MTUs of routes", in: o.RouteMtus, of: routeMTUValues},
 		rows[uint32, kernel.Nat]{what: "NATs", in: o.Nats, of: nats, gone: &e.nats, changed: &e.settings},
-		rows[kernel.PoolKey, kernel.Pool]{what: "external addresses", in: o.Pools, of: allPools, gone: &e.pools, changed: &e.pools},
+		poolRows{rows[kernel.PoolKey, kernel.Pool]{what: "external addresses", in: o.Pools, of: allPools, gone: &e.pools, changed: &e.pools}, d.indexAll},
 		rows[uint32, kernel.Network]{what: "networks", in: o.Networks, of: networkValues, gone: &e.networks},
 		rows[kernel.PrefixKey, uint32]{what: "inside prefixes", in: o.InsidePrefixes, of: prefixValues},
 		rows[kernel.SubnetKey, uint32]{what: "subnets", in: o.Subnets, of: subnetValues},

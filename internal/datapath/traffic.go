@@ -68,7 +68,7 @@ func (d *Datapath) sumSessions(earliest uint64, most int, visit func(*kernel.Ses
 			return kernel.ErrMany
 		}
 		counts[kernel.SessionsOn{Compartment: k.Compartment, Network: v.Network, Address: k.InternalAddress}]++
-		if v.Refreshed < earliest {
+		if v.LastRefreshed() < earliest {
 			return nil
 		}
 		return visit(k, v)

@@ -136,7 +136,7 @@ func portText(t model.Trial, f model.Fate) string {
 	if f.Bound {
 		return fmt.Sprintf("; external port %d is bound to the endpoint's port already", f.From.Port())
 	}
-	return fmt.Sprintf("; the external port is drawn at random, %d this time", f.From.Port())
+	return fmt.Sprintf("; the external port is drawn, %d as things are", f.From.Port())
 }
 
 func packetText(t model.Trial) string {

@@ -86,18 +86,21 @@ func (r *Rig) Consistent(t *testing.T) {
 	if sessions := len(r.Sessions(t)); counted != sessions {
 		t.Errorf("bindings count %d sessions, there are %d", counted, sessions)
 	}
-	want := 0
+	want, atHome := 0, 0 // dynamic ones may be at home, without an entry
 	for _, b := range r.Bindings(t) {
 		if b.Configured && b.Internal.Port() == 0 {
 			continue // several targets: nobody's way out
 		}
 		want++
+		if !b.Configured {
+			atHome++
+		}
 		if b.Configured && !b.External.Addr().IsUnspecified() {
 			want++ // a mapping on one address is entered twice: see indexKeys
 		}
 	}
-	if index := Size(t, r.Datapath.Objects().BindingIndex); index != want {
-		t.Errorf("%d entries in the index of %d bindings, want %d", index, len(r.Bindings(t)), want)
+	if index := Size(t, r.Datapath.Objects().BindingIndex); index > want || index < want-atHome {
+		t.Errorf("%d entries in the index of %d bindings, want %d, or up to %d less", index, len(r.Bindings(t)), want, atHome)
 	}
 	all := make(map[kernel.BindingKey]kernel.Binding)
 	wire.Must(t, kernel.Each(r.Datapath.Objects().Bindings, func(k *kernel.BindingKey, v *kernel.Binding) error { all[*k] = *v; return nil }))

@@ -37,6 +37,8 @@ type bpfBinding struct {
 	Mapping         uint32
 	HoldUntil       uint32
 	Hosts           uint32
+	Contacts        uint32
+	Contact         uint32
 }
 
 type bpfBindingFlags uint32
@@ -359,8 +361,9 @@ type bpfFlow struct {
 		ViaIp6  bool
 		Pad     uint8
 	}
+	NextId           uint16
+	IdsLeft          uint16
 	DiallerInterface uint32
-	_                [4]byte
 	Dropped          bpfDropRecord
 	Reclaim          struct {
 		_        structs.HostLayout
@@ -376,6 +379,8 @@ type bpfFlow struct {
 		Closed   bpfSessionKey
 		_        [4]byte
 	}
+	Home  uint32
+	_     [4]byte
 	Ports struct {
 		_          structs.HostLayout
 		Candidates uint64
@@ -389,7 +394,7 @@ type bpfFlow struct {
 	}
 	Session    bpfSession
 	FarSession bpfSession
-	Binding    [44]uint8
+	Binding    [52]uint8
 	_          [4]byte
 }
 
@@ -878,16 +883,21 @@ const (
 
 type bpfSession struct {
 	_               structs.HostLayout
-	Created         uint64
-	Refreshed       uint64
-	TimerDue        uint64
-	State           uint32
-	Lifetime        uint32
 	ExternalAddress uint32
 	ExternalPort    uint16
 	Flags           uint16
 	Nat             uint32
 	Network         uint32
+	State           uint32
+	Lifetime        uint32
+	HalfOpen        uint32
+	TimerTick       uint32
+	Created         uint64
+	EndpointRtt     uint32
+	OutsideRtt      uint32
+	Refreshed       uint64
+	PacketsOut      uint64
+	BytesOut        uint64
 	RouteUntil      uint64
 	Way             struct {
 		_       structs.HostLayout
@@ -897,13 +907,10 @@ type bpfSession struct {
 	WayMtu       uint16
 	WayTos       uint8
 	RepeatedSyns uint8
-	HalfOpen     uint32
-	PacketsOut   uint64
-	BytesOut     uint64
+	Pad3         [5]uint32
+	RefreshedIn  uint64
 	PacketsIn    uint64
 	BytesIn      uint64
-	EndpointRtt  uint32
-	OutsideRtt   uint32
 }
 
 type bpfSessionFlags uint32
@@ -920,6 +927,7 @@ const (
 	bpfSessionFlagsSESSION_GUEST              bpfSessionFlags = 512
 	bpfSessionFlagsSESSION_DIALLED            bpfSessionFlags = 1024
 	bpfSessionFlagsSESSION_DIALLED_IP6        bpfSessionFlags = 2048
+	bpfSessionFlagsSESSION_CONTACT            bpfSessionFlags = 4096
 	bpfSessionFlagsSESSION_UNUSED             bpfSessionFlags = 128
 )
 
@@ -932,14 +940,6 @@ type bpfSessionKey struct {
 	RemotePort      uint16
 	Protocol        uint8
 	Pad             [3]uint8
-}
-
-type bpfSessionTimer struct {
-	_       structs.HostLayout
-	Session bpfSessionKey
-	Pad     uint32
-	Due     uint64
-	Next    uint64
 }
 
 type bpfSettingFlags uint32
@@ -963,6 +963,7 @@ type bpfSettings struct {
 	Ipsec             uint32
 	DependentLow      uint16
 	DependentHigh     uint16
+	PortSecret        [2]uint64
 }
 
 type bpfSourceFlags uint32
@@ -1050,6 +1051,23 @@ const (
 	bpfTcpStateSTATE_TIME_WAIT    bpfTcpState = 7
 )
 
+type bpfTimerNode struct {
+	_    structs.HostLayout
+	Lock struct {
+		_     structs.HostLayout
+		Value uint32
+	}
+	Count  uint32
+	Next   uint64
+	Slot   uint32
+	Pad    uint32
+	Timers [17]struct {
+		_       structs.HostLayout
+		Session bpfSessionKey
+		Tick    uint32
+	}
+}
+
 type bpfToken struct {
 	_           structs.HostLayout
 	Token       uint32
@@ -1090,10 +1108,11 @@ type bpfWheel struct {
 		_      structs.HostLayout
 		Opaque [2]uint64
 	}
-	Tick   uint64
-	Chain  uint64
-	LastId uint64
-	Now    uint64
+	Tick  uint64
+	Chain uint64
+	At    uint32
+	Shard uint32
+	Now   uint64
 }
 
 // Names of all BPF objects in the ELF.

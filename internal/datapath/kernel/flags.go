@@ -14,6 +14,7 @@ const (
 
 const (
 	SessionAnyAddress        = uint16(bpfSessionFlagsSESSION_ANY_ADDRESS)
+	SessionContact           = uint16(bpfSessionFlagsSESSION_CONTACT)
 	SessionFilterEntry       = uint16(bpfSessionFlagsSESSION_FILTER_ENTRY)
 	SessionHairpin           = uint16(bpfSessionFlagsSESSION_HAIRPIN)
 	SessionSpread            = uint16(bpfSessionFlagsSESSION_SPREAD)

@@ -10,6 +10,9 @@ import (
 	"github.com/hostnat/hostnat/internal/model"
 )
 
+// LastRefreshed is when either direction last kept the session alive: monotonic ns.
+func (s *bpfSession) LastRefreshed() uint64 { return max(s.Refreshed, s.RefreshedIn) }
+
 const dropVerdict = 2 // TCX_DROP: it did not work, try again
 
 // AdoptSession lets a session take its NAT's settings as they are now, and sets

@@ -82,8 +82,10 @@ func sumSessions(sessions, counted, picked *ebpf.Map, since uint64) asm.Instruct
 
 		asm.LoadMem(asm.R1, value, int16(unsafe.Offsetof(Session{}.Refreshed)), asm.DWord).WithSymbol("refreshed"),
 		asm.LoadImm(asm.R2, int64(since), asm.DWord),
+		asm.JGE.Reg(asm.R1, asm.R2, "pick"),
+		asm.LoadMem(asm.R1, value, int16(unsafe.Offsetof(Session{}.RefreshedIn)), asm.DWord),
 		asm.JLT.Reg(asm.R1, asm.R2, "next"),
-		asm.LoadMapPtr(asm.R1, picked.FD()),
+		asm.LoadMapPtr(asm.R1, picked.FD()).WithSymbol("pick"),
 		asm.Mov.Reg(asm.R2, key),
 		asm.Mov.Reg(asm.R3, value),
 		asm.Mov.Imm(asm.R4, 0),

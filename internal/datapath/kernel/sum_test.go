@@ -31,6 +31,9 @@ func TestSumSessions(t *testing.T) {
 		for i := range keys {
 			keys[i] = SessionKey{Compartment: on.Compartment, InternalAddress: on.Address, RemoteAddress: uint32(first + i)}
 			values[i] = Session{Network: on.Network, Refreshed: refreshed, Lifetime: uint32(first + i)}
+			if i%2 == 1 { // by what comes in
+				values[i].Refreshed, values[i].RefreshedIn = before, refreshed
+			}
 		}
 		if _, err := m.BatchUpdate(keys, values, nil); err != nil {
 			t.Fatal(err)
@@ -45,7 +48,7 @@ func TestSumSessions(t *testing.T) {
 	seen := make(map[SessionsOn]uint64)
 	counts, err := SumSessions(m, since, func(k *SessionKey, s *Session) error {
 		seen[SessionsOn{k.Compartment, s.Network, k.InternalAddress}]++
-		if k.RemoteAddress != s.Lifetime || s.Refreshed < since {
+		if k.RemoteAddress != s.Lifetime || s.LastRefreshed() < since {
 			t.Errorf("key %+v has value %+v", k, s)
 		}
 		return nil

@@ -69,7 +69,7 @@ type (
 	Session        = bpfSession
 	SessionFlags   = bpfSessionFlags
 	SessionKey     = bpfSessionKey
-	SessionTimer   = bpfSessionTimer
+	TimerNode      = bpfTimerNode
 	SettingFlags   = bpfSettingFlags
 	Settings       = bpfSettings
 	Station        = bpfStation

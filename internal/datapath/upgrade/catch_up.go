@@ -76,7 +76,9 @@ func adopt(o *kernel.Objects, l *living, key kernel.SessionKey, s kernel.Session
 	switch {
 	case known && errors.Is(err, ebpf.ErrKeyNotExist):
 		return nil // it has ended
-	case known && now.Refreshed <= s.Refreshed:
+	case known && now.LastRefreshed() <= s.LastRefreshed():
+		const counted = kernel.SessionContact | kernel.SessionFilterEntry // where it counts in the new tables
+		s.Flags = s.Flags&^counted | now.Flags&counted
 		return kernel.Put(o.Sessions, &key, &s)
 	case known || err == nil:
 		return nil // newer here
@@ -100,6 +102,7 @@ func openSession(o *kernel.Objects, l *living, key kernel.SessionKey, s kernel.S
 	} else if joined, err := joinBinding(o, l, bindingOf(key, s)); !joined {
 		return err
 	}
+	s = withFilterEntry(s)
 	if s.Flags&kernel.SessionFilterEntry != 0 {
 		k, v := filterEntryOf(key, s)
 		if err := addTo(o.FilterEntries, k, v, func(c *kernel.FilterEntry) { c.Sessions++ }); err != nil {
@@ -122,7 +125,7 @@ func joinBinding(o *kernel.Objects, l *living, key kernel.BindingKey) (bool, err
 	if !ok || b.Flags&(kernel.BindingEnded|kernel.BindingHoldDown) != 0 {
 		return false, nil
 	}
-	b.Sessions, b.Hosts = 1, 1
+	b.Sessions, b.Hosts, b.Contacts = 1, 1, 0
 	isNew := false
 	if err := kernel.Update(o.Bindings, &key, &b, ebpf.UpdateNoExist); err == nil {
 		isNew = true

@@ -22,7 +22,6 @@ var (
 		"reassembly_loads": "room_loads",
 	}
 	formerFields = map[string]string{ // the last part of the path
-		"timer_due":          "alarm_due",
 		"hold_until":         "held_until",
 		"reassembly_ifindex": "room_ifindex",
 		"endpoint_dependent": "overflow",

@@ -28,7 +28,7 @@ type living struct {
 // sessions and bindings are taken as they were.
 func (l *living) settle() {
 	for key, b := range l.bindings {
-		b.Sessions, b.Hosts = 0, 0
+		b.Sessions, b.Hosts, b.Contacts = 0, 0, 0
 		l.bindings[key] = b
 	}
 	l.contacts = make(map[kernel.FilterKey]kernel.FilterEntry)
@@ -36,15 +36,18 @@ func (l *living) settle() {
 	l.dependentPorts = make(map[kernel.DependentPortKey]kernel.DependentPort)
 	l.dependentCount = make(map[uint32]uint64)
 	for key, s := range l.sessions {
-		if !l.count(key, s) {
+		if s, ok := l.count(key, s); ok {
+			l.sessions[key] = s
+		} else {
 			delete(l.sessions, key)
 		}
 	}
 	l.settleBindings()
 }
 
-// count enters a session wherever it counts. False if its binding is gone.
-func (l *living) count(key kernel.SessionKey, s kernel.Session) bool {
+// count enters a session wherever it counts, and returns it with what it has there.
+// False if its binding is gone.
+func (l *living) count(key kernel.SessionKey, s kernel.Session) (kernel.Session, bool) {
 	if s.Flags&kernel.SessionEndpointDependent != 0 {
 		k, o := dependentPortOf(key, s)
 		l.dependentPorts[k] = o
@@ -53,11 +56,14 @@ func (l *living) count(key kernel.SessionKey, s kernel.Session) bool {
 		at := bindingOf(key, s)
 		b, ok := l.bindings[at]
 		if !ok || b.Flags&(kernel.BindingEnded|kernel.BindingHoldDown) != 0 {
-			return false
+			return s, false
 		}
 		b.Sessions++
 		if s.Flags&kernel.SessionGuest == 0 {
 			b.Hosts++
+		}
+		if s.Flags&kernel.SessionContact != 0 {
+			s = l.contact(key, s, &b)
 		}
 		l.bindings[at] = b
 	}
@@ -72,7 +78,27 @@ func (l *living) count(key kernel.SessionKey, s kernel.Session) bool {
 		u.Sessions++
 		l.usages[k] = u
 	}
-	return true
+	return s, true
+}
+
+// contact counts a session among its binding's contacts; one with another remote than
+// those gets a filter entry.
+func (l *living) contact(key kernel.SessionKey, s kernel.Session, b *kernel.Binding) kernel.Session {
+	remote, _ := filterEntryOf(key, s)
+	if b.Contacts > 0 && b.Contact != remote.RemoteAddress {
+		return withFilterEntry(s)
+	}
+	b.Contacts, b.Contact = b.Contacts+1, remote.RemoteAddress
+	return s
+}
+
+// withFilterEntry is a session that counts in a filter entry, if it counted among its
+// binding's contacts.
+func withFilterEntry(s kernel.Session) kernel.Session {
+	if s.Flags&kernel.SessionContact != 0 {
+		s.Flags = s.Flags&^kernel.SessionContact | kernel.SessionFilterEntry
+	}
+	return s
 }
 
 func (l *living) settleBindings() {
@@ -112,7 +138,7 @@ func (l *living) settleSpares() {
 		if !closed || s.Flags&kernel.SessionEndpointDependent != 0 || at.Address == 0 {
 			continue
 		}
-		l.addSpare(at, s.Nat, kernel.Spare{Since: s.Refreshed, RemoteAddress: key.RemoteAddress, RemotePort: key.RemotePort, Port: at.Port})
+		l.addSpare(at, s.Nat, kernel.Spare{Since: s.LastRefreshed(), RemoteAddress: key.RemoteAddress, RemotePort: key.RemotePort, Port: at.Port})
 	}
 	for _, queue := range l.spares {
 		slices.SortFunc(queue, func(a, b kernel.Spare) int { return cmp.Compare(a.Since, b.Since) })

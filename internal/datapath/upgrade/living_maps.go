@@ -26,7 +26,7 @@ func (u *Plan) readLiving() (*living, error) {
 	}
 	l.index, _ = read[kernel.BindingIndexKey, kernel.WayOut](u, "binding_index") // dynamic ones follow from the bindings
 	for key, s := range l.sessions {
-		s.TimerDue = 0
+		s.TimerTick = 0
 		l.sessions[key] = s
 	}
 	return l, nil
