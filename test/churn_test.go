@@ -51,7 +51,7 @@ func TestChurn(t *testing.T) {
 		return s.Sessions == before.Sessions && s.Bindings == before.Bindings
 	})
 	h.checkDrops()
-	// An alarm that a later state has superseded goes when its time comes.
+	// A timer that a later state has superseded goes when its time comes.
 	h.waitFor(20*time.Second, "every table to have what it had", func() bool {
 		after := h.elements()
 		forgetHints(after)

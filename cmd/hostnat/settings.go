@@ -83,7 +83,7 @@ var natSettings = []setting{
 	{"udp-filtering", "RULE", "the same for UDP alone"},
 	{"external-interface", "IF,...|any", "use the addresses of these interfaces alone (any)"},
 	{"pooling", "paired|arbitrary", "whether an endpoint keeps to one of several external addresses (paired)"},
-	{"hold-down", "TIME", "a freed UDP port or ICMP identifier rests so long: 0 to 3600s (120s; winnat: 0)"},
+	{"hold-down", "TIME", "a freed UDP port or ICMP identifier stays unused: 0 to 3600s (120s; winnat: 0)"},
 	{"endpoint-dependent", "on|off", "go on with one port for several remotes when all are used (on)"},
 	{"exhaustion", "prohibited|unreachable|silent", "what a sender is told for whom nothing is left (prohibited)"},
 	{"table", "N|none", "everything leaves by this routing table of the host's or not at all, whatever its rules say (none)"},

@@ -26,7 +26,7 @@ var chapters = []chapter{
 	{"A published port", publishPort},
 	{"What the NAT knows", listTables},
 	{"kill -9 of the daemon while data flows", killDaemon},
-	{"Networks are apart, and nobody borrows an address", keepApart},
+	{"Networks do not reach each other, and no endpoint can use the address of another", keepApart},
 	{"One connection as events", watchEvents},
 	{"Nothing is left", takeDown},
 }

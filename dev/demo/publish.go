@@ -47,7 +47,7 @@ func publishPort(ctx context.Context, s *stage) error {
 		return err
 	}
 	return s.promise(len(mappings) == 1 && mappings[0].Endpoint == "c1",
-		"what contradicts is refused in one line, and nothing is changed (mappings: %d)", len(mappings))
+		"a change that conflicts with something is refused in one line, and nothing is changed (mappings: %d)", len(mappings))
 }
 
 // publishedElsewhere asks the same port from where others do not answer: the

@@ -56,7 +56,7 @@ func (c *Config) AddNetwork(spec NetworkSpec, facts model.HostFacts, choose Choo
 
 // plannedNetwork is what a spec says by itself: all but addresses, and what it may not be.
 func (c *Config) plannedNetwork(spec NetworkSpec) (model.Network, error) {
-	kind, nat, compartment, err := model.SettleNetworkType(spec.Type, spec.NAT, spec.Compartment)
+	kind, nat, compartment, err := model.ResolveNetworkType(spec.Type, spec.NAT, spec.Compartment)
 	if err != nil {
 		return model.Network{}, err
 	}

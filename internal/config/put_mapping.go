@@ -241,9 +241,9 @@ func (c *Config) AddWanted(p PutMapping, choose ChooseExternal) (model.Mapping, 
 	return m, p.At(err)
 }
 
-// Settle gives mappings that were added with AddWanted, by their ids, those that they
+// KeepIDs gives mappings that were added with AddWanted, by their ids, those that they
 // had before.
-func (c *Config) Settle(ids map[uint32]uint32) {
+func (c *Config) KeepIDs(ids map[uint32]uint32) {
 	if len(ids) == 0 {
 		return
 	}

@@ -80,7 +80,7 @@ func (c *Config) moveNetwork(i int, r Renumbering, place ChooseAddress) error {
 // keep their place go first, so that nobody else is put there.
 func (c *Config) moveEndpoints(n model.Network, r Renumbering, moved map[netip.Addr]netip.Addr, place ChooseAddress) error {
 	var homeless []int
-	settled := []model.Endpoint{}
+	placed := []model.Endpoint{}
 	for i := range c.Endpoints {
 		e := &c.Endpoints[i]
 		if e.Network != n.Name {
@@ -93,16 +93,16 @@ func (c *Config) moveEndpoints(n model.Network, r Renumbering, moved map[netip.A
 			continue
 		}
 		moved[e.Address4()], e.Addresses = a, []netip.Addr{a}
-		settled = append(settled, *e)
+		placed = append(placed, *e)
 	}
 	for _, i := range homeless {
 		e := &c.Endpoints[i]
-		a, err := place(n, settled)
+		a, err := place(n, placed)
 		if err != nil {
 			return err
 		}
 		moved[e.Address4()], e.Addresses = a, []netip.Addr{a}
-		settled = append(settled, *e)
+		placed = append(placed, *e)
 	}
 	return nil
 }

@@ -221,7 +221,7 @@ func (a *applying) putMappings(ctx context.Context, cfg *config.Config, ids []ui
 	if err != nil {
 		return err
 	}
-	settled := make(map[uint32]uint32)
+	kept := make(map[uint32]uint32)
 	for _, p := range todo {
 		if err := a.givenUp(); err != nil {
 			return err
@@ -234,10 +234,10 @@ func (a *applying) putMappings(ctx context.Context, cfg *config.Config, ids []ui
 			return p.At(inFile(err))
 		}
 		if p.ID != 0 {
-			settled[m.ID] = p.ID
+			kept[m.ID] = p.ID
 		}
 	}
-	cfg.Settle(settled)
+	cfg.KeepIDs(kept)
 	return nil
 }
 

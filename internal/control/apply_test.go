@@ -372,7 +372,7 @@ func TestExportOfTheSite(t *testing.T) {
 
 // TestExportApply makes configurations by chance, with the operations that people
 // use: what is exported changes nothing where it is from, makes the same on an empty
-// machine, and mends one that has become another.
+// machine, and corrects one that has become another.
 func TestExportApply(t *testing.T) {
 	t.Parallel()
 	rapid.Check(t, func(r *rapid.T) {

@@ -53,7 +53,7 @@ func examineHost(ctx context.Context, facts doctor.Facts, resolvConf string, fix
 	facts.Host.Unread = append(before, facts.Host.Unread...)
 	found := doctor.Run(facts)
 	if fix {
-		doctor.Mend(ctx, found)
+		doctor.FixAll(ctx, found)
 	}
 	return found
 }

@@ -68,7 +68,7 @@ func Answer(s *Scope, t *Table, payload []byte, from Sender, now time.Time) Outc
 
 // speaksFor reports whether a message may be in the client's name. Who sends
 // from another card than the one it is about may neither be an endpoint nor
-// speak for one, nor for a client that was heard from elsewhere.
+// speak for one, nor for a client that was seen elsewhere.
 func (s *Scope) speaksFor(t *Table, r *request, from Sender) bool {
 	if from.MAC == "" || from.MAC == r.mac {
 		return true

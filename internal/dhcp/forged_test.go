@@ -78,7 +78,7 @@ func TestClientMovesToAnotherPort(t *testing.T) {
 }
 
 // After a restart nobody knows behind which port a client is: who releases its
-// address before it was heard from may be anybody.
+// address before it was seen may be anybody.
 func TestReleaseAfterARestart(t *testing.T) {
 	t.Parallel()
 	s, table := webScope(), newTable(model.Lease{Network: "web", Address: addr("172.16.1.15"), MAC: "02:00:00:00:00:70", State: model.LeaseBound, Since: start, Expires: start.Add(time.Hour)})

@@ -72,7 +72,7 @@ func (l *Leases) drop(network string, a netip.Addr) {
 	}
 }
 
-// isTaken sets an address apart that somebody has whom the table does not know.
+// isTaken sets an address aside that somebody has whom the table does not know.
 func (l *Leases) isTaken(s *Scope, a netip.Addr, holder model.MAC, now time.Time) error {
 	l.mu.Lock()
 	t := l.table(s.Network)
@@ -92,7 +92,7 @@ func (l *Leases) isTaken(s *Scope, a netip.Addr, holder model.MAC, now time.Time
 	t.counts.at = time.Time{}
 	l.mu.Unlock()
 	if err := l.store.SaveLeases([]model.Lease{declined}, nil); err != nil {
-		return fmt.Errorf("set address %s apart: %w", a, err)
+		return fmt.Errorf("set address %s aside: %w", a, err)
 	}
 	return nil
 }

@@ -116,7 +116,7 @@ func TestClientAnswersItsOwnProbe(t *testing.T) {
 	}
 }
 
-// Where all is taken, the client is told nothing, and no more is set apart than
+// Where all is taken, the client is told nothing, and no more is set aside than
 // declines may take.
 func TestEverythingIsTaken(t *testing.T) {
 	t.Parallel()
@@ -136,6 +136,6 @@ func TestEverythingIsTaken(t *testing.T) {
 		}
 	}
 	if s := webScope(); declined != max(1, s.size()/declineShare) || len(q.askedFor()) < maxChoices {
-		t.Errorf("%d of %d addresses set apart, asked for %v", declined, s.size(), q.askedFor())
+		t.Errorf("%d of %d addresses set aside, asked for %v", declined, s.size(), q.askedFor())
 	}
 }

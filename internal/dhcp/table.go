@@ -37,18 +37,18 @@ type entry struct {
 
 // place is where on the bridge a client is.
 type place struct {
-	heard  bool      // since the daemon's start
-	port   int       // of the bridge, its index; 0: not known
-	sender model.MAC // of the frame in which it asked; empty: not known
+	located bool      // since the daemon's start
+	port    int       // of the bridge, its index; 0: not known
+	sender  model.MAC // of the frame in which it asked; empty: not known
 }
 
 // isAt reports whether a message comes from where the client is for certain.
-func (p place) isAt(from Sender) bool { return p.heard && p.port == from.Port }
+func (p place) isAt(from Sender) bool { return p.located && p.port == from.Port }
 
 // isElsewhere reports whether the client uses the address at another port, which is
 // still there, than a message comes from.
 func (e *entry) isElsewhere(from Sender, now time.Time) bool {
-	return e.Holds(now) && e.heard && e.port != from.Port && from.stillHas(e.port)
+	return e.Holds(now) && e.located && e.port != from.Port && from.stillHas(e.port)
 }
 
 // stored is what the store may have of the entry.
@@ -143,7 +143,7 @@ func (t *Table) placeOf(r *request, from Sender, now time.Time) place {
 	if e, known := t.of(r.mac); known && e.isElsewhere(from, now) {
 		return e.place
 	}
-	return place{heard: true, port: from.Port, sender: from.MAC}
+	return place{located: true, port: from.Port, sender: from.MAC}
 }
 
 // free reports whether nobody but the client has the address now.

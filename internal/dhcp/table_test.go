@@ -324,7 +324,7 @@ func TestNoAddressTwice(t *testing.T) {
 	})
 }
 
-// Nobody speaks for an endpoint or for a client that was heard elsewhere.
+// Nobody speaks for an endpoint or for a client that was seen elsewhere.
 func TestSpeakingForOthers(t *testing.T) {
 	t.Parallel()
 	s, table := webScope(), newTable()

@@ -13,7 +13,7 @@ type Code string
 const (
 	Invalid     Code = "invalid"     // the request itself is malformed
 	NotFound    Code = "not_found"   // it names something that does not exist
-	Conflict    Code = "conflict"    // it contradicts something that exists
+	Conflict    Code = "conflict"    // it conflicts with something that exists
 	Denied      Code = "denied"      // the caller may not do this
 	Unavailable Code = "unavailable" // the kernel or host lacks what is needed
 	Exhausted   Code = "exhausted"   // no address, port or subnet is left

@@ -76,9 +76,9 @@ func TypeOf(compartment, bridge, nat string) NetworkType {
 	return UsualNetworkType
 }
 
-// SettleNetworkType reads a type that is asked for, with the NAT and the compartment
+// ResolveNetworkType reads a type that is asked for, with the NAT and the compartment
 // that are asked for beside it. Of the three, what is left out follows from the others.
-func SettleNetworkType(asked, nat, compartment string) (t NetworkType, settledNAT, settledCompartment string, err error) {
+func ResolveNetworkType(asked, nat, compartment string) (t NetworkType, itsNAT, itsCompartment string, err error) {
 	t = NetworkType(asked)
 	if asked == "" {
 		t = TypeOf(compartment, "", nat)
@@ -87,25 +87,25 @@ func SettleNetworkType(asked, nat, compartment string) (t NetworkType, settledNA
 		return "", "", "", Errorf(Invalid, "network type %q is not known", Clip(asked)).WithHint("use %s", networkTypeNames())
 	}
 	rules := t.rules()
-	contradicts := func(flag, value string) error {
+	conflict := func(flag, value string) error {
 		return Errorf(Invalid, "a network of type %s cannot have %s %q", t, flag, Clip(value)).WithHint("leave --type or --%s out", flag)
 	}
 	switch {
 	case rules.nat == hasNoNAT && nat != "" && nat != NoNAT, rules.nat == needsNAT && nat == NoNAT:
-		return "", "", "", contradicts("nat", nat)
+		return "", "", "", conflict("nat", nat)
 	case rules.nat == hasNoNAT:
 		nat = NoNAT
 	}
 	for _, other := range networkTypes {
 		if reserved := other.compartment; reserved != "" && compartment == reserved && rules.compartment != reserved {
-			return "", "", "", contradicts("compartment", compartment)
+			return "", "", "", conflict("compartment", compartment)
 		}
 	}
 	if rules.compartment == "" {
 		return t, nat, compartment, nil
 	}
 	if compartment != "" && compartment != rules.compartment {
-		return "", "", "", contradicts("compartment", compartment)
+		return "", "", "", conflict("compartment", compartment)
 	}
 	return t, nat, rules.compartment, nil
 }

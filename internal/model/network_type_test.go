@@ -15,23 +15,23 @@ func TestNetworkTypes(t *testing.T) {
 		}
 		seen[n.name] = true
 		if n.hidden {
-			if _, _, _, err := SettleNetworkType(string(n.name), "", ""); CodeOf(err) != Invalid {
+			if _, _, _, err := ResolveNetworkType(string(n.name), "", ""); CodeOf(err) != Invalid {
 				t.Errorf("somebody gets a network of type %s: %v", n.name, err)
 			}
 			continue
 		}
-		got, nat, compartment, err := SettleNetworkType(string(n.name), "", "")
+		got, nat, compartment, err := ResolveNetworkType(string(n.name), "", "")
 		if err != nil || got != n.name || (nat == NoNAT) != n.name.WithoutNAT() || compartment != n.compartment {
 			t.Errorf("%s: %s, NAT %q, compartment %q, %v", n.name, got, nat, compartment, err)
 		}
 		// What a type comes to is read as the same type again.
-		if again, _, _, err := SettleNetworkType("", nat, compartment); err != nil || again != got {
+		if again, _, _, err := ResolveNetworkType("", nat, compartment); err != nil || again != got {
 			t.Errorf("NAT %q and compartment %q are %s, not %s: %v", nat, compartment, again, got, err)
 		}
 	}
 }
 
-func TestSettleNetworkType(t *testing.T) {
+func TestResolveNetworkType(t *testing.T) {
 	t.Parallel()
 	for _, tt := range []struct {
 		asked, nat, compartment string
@@ -52,7 +52,7 @@ func TestSettleNetworkType(t *testing.T) {
 		{"nat", "", "each", "", `compartment "each"`},
 		{"overlay", "", "", "", "not known"},
 	} {
-		got, _, _, err := SettleNetworkType(tt.asked, tt.nat, tt.compartment)
+		got, _, _, err := ResolveNetworkType(tt.asked, tt.nat, tt.compartment)
 		if got != tt.want || (err == nil) != (tt.refused == "") || err != nil && !strings.Contains(err.Error(), tt.refused) {
 			t.Errorf("%+v: %q, %v", tt, got, err)
 		}

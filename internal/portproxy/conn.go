@@ -68,7 +68,7 @@ type conn struct {
 	place    *list.Element // in places; guarded by them
 	active   atomic.Int64  // when something happened last (places.time)
 	waiting  bool          // in loop.again
-	starved  bool          // in loop.starved
+	lacking  bool          // in loop.lacking
 	deadline time.Time
 	from     netip.AddrPort // the client
 	offset   int
@@ -194,7 +194,7 @@ func (c *conn) relay(l *loop) {
 	}
 	switch {
 	case outOfDescriptors(err):
-		c.starve(l, err)
+		c.wait(l, err)
 	case err != nil:
 		c.reset(l, ordinary(err))
 	case c.in.done() && c.out.done():

@@ -26,7 +26,7 @@ func (c *conn) tryNext(l *loop, why error) {
 	for len(c.servers) > 0 {
 		why = c.dial(l, c.servers[0])
 		if outOfDescriptors(why) {
-			c.starve(l, why)
+			c.wait(l, why)
 			return
 		}
 		c.servers = c.servers[1:]
@@ -194,7 +194,7 @@ func (c *conn) converse(l *loop) {
 	c.relay(l)
 }
 
-// introduce tells the server who the client is. A fresh socket has room for it.
+// introduce tells the server who the client is. The buffer of a fresh socket takes it.
 func (c *conn) introduce() error {
 	at, err := localAddress(c.client.fd)
 	if err != nil {
@@ -207,7 +207,7 @@ func (c *conn) introduce() error {
 	n, err := unix.SendmsgN(c.server.fd, header, nil, nil, unix.MSG_NOSIGNAL)
 	c.server.told = true
 	if err == nil && n < len(header) {
-		err = errors.New("no room for the PROXY header")
+		err = errors.New("the PROXY header does not fit into the socket's buffer")
 	}
 	return err
 }

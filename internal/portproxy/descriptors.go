@@ -13,13 +13,13 @@ func outOfDescriptors(err error) bool {
 	return errors.Is(err, unix.EMFILE) || errors.Is(err, unix.ENFILE)
 }
 
-// starve has a connection that lacks a descriptor, for a pipe or for the server,
+// wait has a connection that lacks a descriptor, for a pipe or for the server,
 // go on at the next tick. Nothing is lost: what it has to move stays where it is.
-func (c *conn) starve(l *loop, why error) {
+func (c *conn) wait(l *loop, why error) {
 	c.rule.stats.fail(why)
-	if !c.starved {
-		c.starved = true
-		l.starved = append(l.starved, c)
+	if !c.lacking {
+		c.lacking = true
+		l.lacking = append(l.lacking, c)
 	}
 }
 
@@ -39,15 +39,15 @@ func (l *loop) endStalled(most int) {
 	}
 }
 
-// feed has those go on that starve.
-func (l *loop) feed() {
-	starved := l.starved
-	l.starved = nil
-	if len(starved) > 0 {
-		l.endStalled(len(starved))
+// goOnLacking has those go on that lack one.
+func (l *loop) goOnLacking() {
+	lacking := l.lacking
+	l.lacking = nil
+	if len(lacking) > 0 {
+		l.endStalled(len(lacking))
 	}
-	for _, c := range starved {
-		c.starved = false
+	for _, c := range lacking {
+		c.lacking = false
 		switch {
 		case c.phase == relaying:
 			c.relay(l)

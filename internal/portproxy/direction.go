@@ -52,7 +52,7 @@ func (d *direction) move(l *loop) (more bool, err error) {
 	return true, nil
 }
 
-// fill takes from the sender what the pipe has room for, if it is empty.
+// fill takes from the sender what the pipe can take, if it is empty.
 func (d *direction) fill(l *loop) error {
 	if d.held > 0 || d.ended || !d.from.readable {
 		return nil
@@ -80,7 +80,7 @@ func (d *direction) fill(l *loop) error {
 		}
 		d.pipe, d.held = p, n
 		if seen := d.from.seen; n >= p.slots && (seen == 0 || n < seen) {
-			return nil // there may be more than the pipe has room for
+			return nil // there may be more than the pipe can take
 		}
 		d.from.seen = 0
 		if d.from.hangup {
@@ -91,7 +91,7 @@ func (d *direction) fill(l *loop) error {
 	}
 }
 
-// fillUp looks for the end behind what a pipe with room holds: the two are then
+// fillUp looks for the end behind what a pipe that is not full holds: the two are then
 // passed on in one packet.
 func (d *direction) fillUp() error {
 	n, err := splice(d.from.fd, d.pipe.w, pipeSize, false)

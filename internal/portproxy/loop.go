@@ -47,7 +47,7 @@ type loop struct {
 	again                []*conn            // conns that have more to do than was their turn
 	sessions             map[*udpListener]struct{}
 	paused               []*tcpListener // out of file descriptors
-	starved              []*conn        // likewise
+	lacking              []*conn        // likewise
 	pipes                []pipe         // that hold nothing
 	pipesMade, mostPipes int
 	stopping             bool
@@ -203,7 +203,7 @@ func (l *loop) run() error {
 
 // idle reports whether no deadline can pass.
 func (l *loop) idle() bool {
-	return len(l.unset) == 0 && len(l.sessions) == 0 && len(l.paused) == 0 && len(l.starved) == 0
+	return len(l.unset) == 0 && len(l.sessions) == 0 && len(l.paused) == 0 && len(l.lacking) == 0
 }
 
 // events waits for events, and not at all if somebody has more to do. Every tick
@@ -263,7 +263,7 @@ func (l *loop) lookAtDeadlines() {
 		l.swept = l.now
 		l.endIdle()
 	}
-	l.feed() // before others come
+	l.goOnLacking() // before others come
 	paused := l.paused
 	l.paused = nil
 	for _, t := range paused {

@@ -152,7 +152,7 @@ func (e *Engine) openUDP(r *rule, key socketKey) error {
 	e.turn++
 	u := &udpListener{rule: r, fd: fd, slot: -1, offset: key.offset}
 	s := &socket{fd: fd, udp: u, on: l}
-	l.post(func() { err = l.hear(u) })
+	l.post(func() { err = l.serveUDP(u) })
 	r.listening[key] = s
 	if err != nil {
 		e.closeListener(r, key, s)
@@ -168,7 +168,7 @@ func (e *Engine) closeListener(r *rule, key socketKey, s *socket) {
 		l.post(func() { l.ignore(t) })
 	}
 	if s.udp != nil {
-		s.on.post(func() { s.on.deafen(s.udp) })
+		s.on.post(func() { s.on.endUDP(s.udp) })
 	}
 	unix.Close(s.fd)
 }

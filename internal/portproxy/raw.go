@@ -29,7 +29,7 @@ func splice(from, to, size int, more bool) (int, error) {
 // accept takes a connection from a listener. (That of package unix asks for the
 // socket's protocol as well, to read the address: a call more.)
 func accept(listener int) (fd int, from netip.AddrPort, err error) {
-	var address unix.RawSockaddrInet6 // room for both kinds
+	var address unix.RawSockaddrInet6 // large enough for both kinds
 	size := uint32(unix.SizeofSockaddrInet6)
 	n, _, errno := unix.RawSyscall6(unix.SYS_ACCEPT4, uintptr(listener), uintptr(unsafe.Pointer(&address)),
 		uintptr(unsafe.Pointer(&size)), unix.SOCK_NONBLOCK|unix.SOCK_CLOEXEC, 0, 0)

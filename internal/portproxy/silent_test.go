@@ -45,7 +45,7 @@ func TestServerDoesNotAnswer(t *testing.T) {
 	})
 }
 
-// neverAccepts listens and has no room for connections: the kernel drops the
+// neverAccepts listens and has no place for connections: the kernel drops the
 // packets that ask for one.
 func neverAccepts(t *testing.T, at netip.AddrPort) {
 	t.Helper()

@@ -72,8 +72,8 @@ func udpSocket(at netip.AddrPort) (fd int, err error) {
 	return fd, nil
 }
 
-// hear has the loop serve a UDP socket.
-func (l *loop) hear(u *udpListener) (err error) {
+// serveUDP has the loop serve a UDP socket.
+func (l *loop) serveUDP(u *udpListener) (err error) {
 	u.clients = newClients()
 	if u.slot, err = l.add(u.fd, u, unix.EPOLLIN); err == nil {
 		l.sessions[u] = struct{}{}
@@ -81,8 +81,8 @@ func (l *loop) hear(u *udpListener) (err error) {
 	return err
 }
 
-// deafen ends the sessions and serves the socket no more.
-func (l *loop) deafen(u *udpListener) {
+// endUDP ends the sessions and serves the socket no more.
+func (l *loop) endUDP(u *udpListener) {
 	for _, s := range u.clients.sessions {
 		s.end(l)
 	}
@@ -144,7 +144,7 @@ func (u *udpListener) session(l *loop, from unix.Sockaddr, control []byte) (*ses
 	if s := u.clients.sessions[c]; s != nil {
 		return s, nil
 	}
-	if !u.makeRoom(l, c.from.Addr()) {
+	if !u.makePlace(l, c.from.Addr()) {
 		u.rule.stats.refuse()
 		return nil, fmt.Errorf("%s is refused: there are %d clients already", c.from, len(u.clients.sessions))
 	}
@@ -158,8 +158,8 @@ func (u *udpListener) session(l *loop, from unix.Sockaddr, control []byte) (*ses
 	return s, nil
 }
 
-// makeRoom finds a place for a new client's session, by ending another one if need be.
-func (u *udpListener) makeRoom(l *loop, address netip.Addr) bool {
+// makePlace finds a place for a new client's session, by ending another one if need be.
+func (u *udpListener) makePlace(l *loop, address netip.Addr) bool {
 	if s, full := u.clients.inTheWay(clientOf(address)); full && !u.giveWay(l, s) {
 		return false
 	}

@@ -18,7 +18,7 @@ func (k *Kernel) Neighbours(ctx context.Context) ([]model.Neighbour, error) {
 	if err != nil {
 		return nil, err
 	}
-	stranger := strangers(k.lastConfig())
+	unmanaged := unmanagedAt(k.lastConfig())
 	bridges := make(map[int]string) // by index
 	list := []model.Neighbour{}
 	for _, f := range found {
@@ -28,16 +28,16 @@ func (k *Kernel) Neighbours(ctx context.Context) ([]model.Neighbour, error) {
 			bridges[f.Link] = bridge
 		}
 		mac := net.HardwareAddr(f.MAC[:])
-		if stranger(bridge, f.Address) && host.BridgePort(f.Link, mac) != 0 {
+		if unmanaged(bridge, f.Address) && host.BridgePort(f.Link, mac) != 0 {
 			list = append(list, model.Neighbour{Bridge: bridge, Address: f.Address, MAC: model.MAC(mac.String())})
 		}
 	}
 	return list, nil
 }
 
-// strangers returns a function that reports whether an address on a link is that of
+// unmanagedAt returns a function that reports whether an address on a link is that of
 // somebody on a network's bridge whom hostnat did not attach.
-func strangers(c config.Config) func(link string, a netip.Addr) bool {
+func unmanagedAt(c config.Config) func(link string, a netip.Addr) bool {
 	type place struct {
 		link    string
 		address netip.Addr

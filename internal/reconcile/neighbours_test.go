@@ -5,7 +5,7 @@ import (
 	"testing"
 )
 
-func TestStrangers(t *testing.T) {
+func TestUnmanagedAt(t *testing.T) {
 	t.Parallel()
 	c := testConfig()
 	web, lan, e := c.Networks[0], c.Networks[1], c.Endpoints[0]
@@ -26,9 +26,9 @@ func TestStrangers(t *testing.T) {
 		{"not of the subnet", web.Bridge, netip.MustParseAddr("198.51.100.7"), false},
 		{"on no bridge of ours", "eth0", free, false},
 	}
-	stranger := strangers(c)
+	unmanaged := unmanagedAt(c)
 	for _, tt := range tests {
-		if got := stranger(tt.link, tt.address); got != tt.want {
+		if got := unmanaged(tt.link, tt.address); got != tt.want {
 			t.Errorf("%s, %s on %s: %t, want %t", tt.name, tt.address, tt.link, got, tt.want)
 		}
 	}

@@ -125,7 +125,7 @@ func (h *Host) converse(ctx context.Context) error {
 	clear(h.told)
 	delay := time.Duration(0) // till it is told again of links that it has not heard of
 	for {
-		heard, err := h.tell(ctx, bus)
+		complete, err := h.tell(ctx, bus)
 		if errors.Is(err, dbus.ErrClosed) {
 			return err
 		}
@@ -133,7 +133,7 @@ func (h *Host) converse(ctx context.Context) error {
 			h.report([]string{"the host's programs do not find endpoints by name: systemd-resolved: " + err.Error()})
 		}
 		next := lookAgain
-		if heard {
+		if complete {
 			delay = 0
 		} else {
 			delay = min(max(2*delay, hearTime), lookAgain)
@@ -155,9 +155,9 @@ func (h *Host) converse(ctx context.Context) error {
 	}
 }
 
-// tell makes the settings as wished. Heard is false as long as there are links
+// tell makes the settings as wished. Complete is false as long as there are links
 // that systemd-resolved has not heard of.
-func (h *Host) tell(ctx context.Context, bus resolver) (heard bool, err error) {
+func (h *Host) tell(ctx context.Context, bus resolver) (complete bool, err error) {
 	h.mu.Lock()
 	list := h.wishes
 	h.mu.Unlock()
@@ -173,21 +173,21 @@ func (h *Host) tell(ctx context.Context, bus resolver) (heard bool, err error) {
 	if err != nil {
 		return true, err
 	}
-	heard = true
+	complete = true
 	var problems []string
 	wished := make(map[string]bool)
 	for _, w := range list {
 		wished[w.bridge] = true
 		switch err := h.fulfil(ctx, bus, w, settings); {
 		case errors.Is(err, errUnknownLink):
-			heard = false
+			complete = false
 		case err != nil:
 			problems = append(problems, fmt.Sprintf("the host's programs do not find endpoints of network %s by name: %v", w.network, err))
 		}
 	}
 	h.forget(ctx, bus, wished)
 	h.report(problems)
-	return heard, nil
+	return complete, nil
 }
 
 // fulfil tells of one network what is not known yet. A bridge that is not there

@@ -119,7 +119,7 @@ func (s *Store) use(f found, d decision) error {
 	}
 	s.notes = append(s.notes, d.notes...)
 	s.id, s.revision, s.objects, s.config = used.head.id, used.revision, used.objects, config
-	err = s.settle(f, used)
+	err = s.unify(f, used)
 	if d.fresh {
 		return err
 	}
@@ -129,9 +129,9 @@ func (s *Store) use(f found, d decision) error {
 	return nil
 }
 
-// settle makes all files what is used. The second goes first: a file of layout 1
+// unify makes all files what is used. The second goes first: a file of layout 1
 // stays until there is one of today's.
-func (s *Store) settle(f found, used contents) error {
+func (s *Store) unify(f found, used contents) error {
 	for _, place := range []copyName{secondFile, mainFile, runFile} {
 		j, was := s.files[place], f[place]
 		if j == nil {
@@ -233,7 +233,7 @@ func (s *Store) Save(c config.Config, at Revision) (Revision, error) {
 	if len(changed) == 0 {
 		return at, nil
 	}
-	if err = s.mend(); err == nil {
+	if err = s.makeAgain(); err == nil {
 		err = s.write(changed)
 	}
 	if err != nil {

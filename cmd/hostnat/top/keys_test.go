@@ -133,16 +133,16 @@ func TestScrolledText(t *testing.T) {
 }
 
 // What the daemon says is shown unless it is paused, and the cursor stays in the list.
-func TestHeard(t *testing.T) {
+func TestAnswered(t *testing.T) {
 	t.Parallel()
 	s, _ := pressed(shown(80, 24), "end p")
 	small := example()
 	small.Endpoints = small.Endpoints[:3]
-	if got := s.Heard(small); len(got.Traffic.Endpoints) != 32 || got.Cursor != 31 {
+	if got := s.Answered(small); len(got.Traffic.Endpoints) != 32 || got.Cursor != 31 {
 		t.Errorf("paused: %d rows, cursor %d", len(got.Traffic.Endpoints), got.Cursor)
 	}
 	s, _ = Press(s, "p")
-	if got := s.Heard(small); len(got.Traffic.Endpoints) != 3 || got.Cursor != 2 {
+	if got := s.Answered(small); len(got.Traffic.Endpoints) != 3 || got.Cursor != 2 {
 		t.Errorf("%d rows, cursor %d", len(got.Traffic.Endpoints), got.Cursor)
 	}
 }

@@ -37,7 +37,7 @@ type program struct {
 
 // What the daemon has answered.
 type (
-	heard struct {
+	answered struct {
 		traffic api.Traffic
 		err     error
 		again   bool // ask again after the interval
@@ -75,11 +75,11 @@ func (p program) Update(message tea.Msg) (tea.Model, tea.Cmd) {
 		return p, p.do(action)
 	case due:
 		return p, p.ask(true)
-	case heard:
+	case answered:
 		if m.err != nil {
 			p.state.Note = m.err.Error()
 		} else {
-			p.state = p.state.Heard(m.traffic)
+			p.state = p.state.Answered(m.traffic)
 		}
 		if m.again {
 			return p, tea.Tick(p.state.Interval, func(time.Time) tea.Msg { return due{} })
@@ -124,7 +124,7 @@ func (p program) ask(again bool) tea.Cmd {
 	query := p.state.Query()
 	return func() tea.Msg {
 		t, err := p.client.Traffic(p.ctx, query)
-		return heard{t, err, again}
+		return answered{t, err, again}
 	}
 }
 

@@ -80,8 +80,8 @@ func (s State) page() int {
 	return max(1, s.Height-5) // three lines above, the columns' names, a footer
 }
 
-// Heard is the state after the daemon's answer.
-func (s State) Heard(t api.Traffic) State {
+// Answered is the state after the daemon's answer.
+func (s State) Answered(t api.Traffic) State {
 	if s.Paused {
 		return s
 	}

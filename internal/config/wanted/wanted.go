@@ -47,7 +47,7 @@ type NAT struct {
 	UDPInboundRefresh  string            `file:"udpInboundRefresh" doc:"Packets from outside keep a UDP session alive too." is:"switch" set:"udp-inbound-refresh"`
 	Pooling            string            `file:"pooling" doc:"Whether an endpoint keeps to one of several external addresses." is:"paired|arbitrary" set:"pooling"`
 	EndpointDependent  string            `file:"endpointDependent" doc:"Go on with one port for several remotes when all are used." is:"switch" set:"endpoint-dependent"`
-	HoldDown           string            `file:"holdDown" doc:"A freed UDP port or ICMP identifier rests so long: seconds, or as in 2m." is:"duration" set:"hold-down"`
+	HoldDown           string            `file:"holdDown" doc:"A freed UDP port or ICMP identifier stays unused: seconds, or as in 2m." is:"duration" set:"hold-down"`
 	Limits             Limits            `file:"limits" doc:"What one endpoint may have at a time. 0: no limit."`
 	MSSClamp           string            `file:"mssClamp" doc:"Lower TCP's segment size to what the way out carries." is:"switch" set:"mss-clamp"`
 	Exhaustion         string            `file:"exhaustion" doc:"What a sender is told for whom no port is left." is:"prohibited|unreachable|silent" set:"exhaustion"`

@@ -118,7 +118,7 @@ func allTables(t *testing.T, r *dptest.Rig) map[string]string {
 	return all
 }
 
-// What somebody else has done to the tables is mended by the next Apply, and not
+// What somebody else has done to the tables is put right by the next Apply, and not
 // before: a part is compared with what was applied.
 func TestRowsThatSomebodyElseChanged(t *testing.T) {
 	t.Parallel()
@@ -141,11 +141,11 @@ func TestRowsThatSomebodyElseChanged(t *testing.T) {
 		}
 		r.Change(t, datapath.Part{Leases: &r.Config.Leases})
 		if cmp.Equal(want, allTables(t, r)) {
-			t.Errorf("%s: a part has mended %d rows that it is not about", name, broken)
+			t.Errorf("%s: a part has put right %d rows that it is not about", name, broken)
 		}
 		r.ApplyAll(t)
 		if diff := cmp.Diff(want, allTables(t, r)); diff != "" {
-			t.Errorf("%s (-as applied +mended):\n%s", name, diff)
+			t.Errorf("%s (-as applied +put right):\n%s", name, diff)
 		}
 	}
 }

@@ -164,7 +164,7 @@ func TestFirewall(t *testing.T) {
 	fixed := Rule{Match: Match{In: LinkMatch{Name: "hn-web"}, Out: LinkMatch{Name: "hn-web"}}, Does: "accept"}
 	want[1].Rules = []Rule{fixed, {Does: "return"}}
 	if diff := cmp.Diff(want, read(), cmp.Comparer(func(a, b netip.Prefix) bool { return a == b })); diff != "" {
-		t.Errorf("chains after mending (-want +got):\n%s", diff)
+		t.Errorf("chains after the fix (-want +got):\n%s", diff)
 	}
 	hosttest.On(t, n, func() error {
 		if err := MendFirewall("filter", "NOPE", "hn-web"); err == nil {

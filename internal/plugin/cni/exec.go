@@ -20,7 +20,7 @@ import (
 // Codes of refusals beyond those of the specification, which leaves 100 and more to
 // plugins.
 const (
-	codeRefused uint = 100 // it contradicts something that exists, or may not be done
+	codeRefused uint = 100 // it conflicts with something that exists, or may not be done
 	codeChanged uint = 101 // CHECK: it is not as ADD has left it
 )
 

@@ -10,9 +10,9 @@ import (
 	"github.com/hostnat/hostnat/internal/model"
 )
 
-// mendable are the settings of the whole host that Mend may change; those of
+// fixable are the settings of the whole host that Fix may change; those of
 // links are checked by name.
-var mendable = []string{"net/core/bpf_jit_enable", "net/ipv4/neigh/default/gc_thresh3"}
+var fixable = []string{"net/core/bpf_jit_enable", "net/ipv4/neigh/default/gc_thresh3"}
 
 // MendSysctl sets a setting that doctor may change.
 func MendSysctl(path, value string) error {
@@ -24,7 +24,7 @@ func MendSysctl(path, value string) error {
 		}
 		return sysctl.Set(path, value)
 	}
-	for _, m := range mendable {
+	for _, m := range fixable {
 		if m == path {
 			return sysctl.Set(path, value)
 		}

@@ -16,10 +16,10 @@ const (
 	layout1Mark = ".layout1"
 )
 
-// mend makes the files again, from memory, that are not what was written there:
+// makeAgain makes the files again, from memory, that are not what was written there:
 // before a change, so that none is stored where nobody will look for it. A
 // directory that somebody has put in the state directory's place is left alone.
-func (s *Store) mend() error {
+func (s *Store) makeAgain() error {
 	switch s.dir.presence() {
 	case replaced:
 		return errors.New(s.replacedText())

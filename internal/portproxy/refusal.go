@@ -12,8 +12,8 @@ type refuser interface {
 	refusal(head []byte, why error) []byte
 }
 
-// farewell is how long a client has to take what it is told.
-const farewell = time.Second
+// takeTime is how long a client has to take what it is told.
+const takeTime = time.Second
 
 // tell sends a client that reaches no server its last words, and reports whether
 // there were any; then the connection ends later. To close it at once, with
@@ -29,7 +29,7 @@ func (c *conn) tell(l *loop, why error) bool {
 	if len(words) == 0 {
 		return false
 	}
-	// A fresh socket has room for it.
+	// The buffer of a fresh socket takes it.
 	if _, err := unix.SendmsgN(c.client.fd, words, nil, nil, unix.MSG_NOSIGNAL|unix.MSG_DONTWAIT); err != nil {
 		return false
 	}
@@ -41,7 +41,7 @@ func (c *conn) tell(l *loop, why error) bool {
 		c.server.fd, c.server.slot = -1, -1
 	}
 	c.rule.stats.fail(why)
-	c.phase, c.deadline = leaving, time.Now().Add(farewell)
+	c.phase, c.deadline = leaving, time.Now().Add(takeTime)
 	l.unset[c] = struct{}{}
 	c.leave(l)
 	return true

@@ -8,9 +8,9 @@ import (
 	"github.com/hostnat/hostnat/internal/host/examine"
 )
 
-// Mend does what is safe to do about findings, and says in them what it did or
+// FixAll does what is safe to do about findings, and says in them what it did or
 // why it could not.
-func Mend(ctx context.Context, findings []Finding) {
+func FixAll(ctx context.Context, findings []Finding) {
 	for i := range findings {
 		f := &findings[i]
 		if f.fix == nil {
