@@ -11,17 +11,11 @@ import (
 
 	"github.com/hostnat/hostnat/internal/host/arp"
 	"github.com/hostnat/hostnat/internal/host/self"
-	"github.com/hostnat/hostnat/internal/host/sockets"
 	"golang.org/x/sync/errgroup"
 
-	"github.com/hostnat/hostnat/api"
 	"github.com/hostnat/hostnat/internal/budget"
 	"github.com/hostnat/hostnat/internal/control"
 	"github.com/hostnat/hostnat/internal/dhcp"
-	"github.com/hostnat/hostnat/internal/dns"
-	"github.com/hostnat/hostnat/internal/host"
-	"github.com/hostnat/hostnat/internal/machined"
-	"github.com/hostnat/hostnat/internal/plugin/docker"
 	"github.com/hostnat/hostnat/internal/portproxy"
 	"github.com/hostnat/hostnat/internal/priority"
 	"github.com/hostnat/hostnat/internal/reconcile"
@@ -105,19 +99,10 @@ func Run(ctx context.Context, o Options) error {
 	if err != nil {
 		return err
 	}
-	beside := &servers{
-		dhcp:   dhcp.NewServers(leases, dhcp.Bridge{PortOf: portOf(k), HasPort: host.BridgeHasPort, MTUOf: k.LinkMTU, HolderOf: arp.AddressHolder, Named: k.Interfaces}, o.Log),
-		dns:    dns.New(dns.Options{Files: dns.HostFiles(o.ResolvConf), Log: o.Log, Holder: holderOf(k.Listeners)}),
-		names:  resolved.New(o.HostNames, o.Log),
-		guests: machined.New(guestsHost, o.Log),
-		docker: docker.New(docker.Options{Daemon: api.NewClient(o.socketPath()), LinkOf: host.PeerOf, ResetUnaccepted: sockets.ResetUnaccepted, Log: o.Log}),
-	}
+	beside := newServers(k, leases, o)
 	defer beside.close()
 	guard := whereis.New(k.WhoIsWhere(), arp.SwitchPorts{}, k.Announce, o.Log)
-	relays := portproxy.New(portproxy.Options{Log: o.Log})
-	// The relays' threads have no priority (see priority.Ordinary): while one of them waits for
-	// a processor of the machine, it must not keep one of Go's from the others.
-	runtime.GOMAXPROCS(runtime.GOMAXPROCS(0) + relays.Threads())
+	relays := newRelays(o)
 	files := &fragments{dir: o.ConfDir, log: o.Log, again: again}
 	page, err := newWebPage(o)
 	if err != nil {
@@ -130,17 +115,30 @@ func Run(ctx context.Context, o Options) error {
 	if err != nil {
 		return err
 	}
-	for _, problem := range s.Problems() {
-		o.Log.Warn(problem)
-	}
-	// What is stored may not fit any more (an adopted bridge is gone, say): the
-	// daemon then serves what does fit, and says so in status.
-	if err := c.Reconcile(ctx); err != nil {
-		o.Log.Error("the kernel is not as configured", "error", err)
-	}
+	begin(ctx, o, s, c)
 	files.apply = c.ApplyFiles
 	files.Apply(ctx)
 	return runTasks(ctx, o, k, c, beside, leases, relays, guard, files, page, listener, task{"Docker's driver", dockerDriver(o, forDocker)})
+}
+
+// begin makes the kernel as configured. What is stored may not fit any more (an
+// adopted bridge is gone, say): the daemon then serves what does fit, and says so in
+// status.
+func begin(ctx context.Context, o Options, s *store.Store, c *control.Control) {
+	for _, problem := range s.Problems() {
+		o.Log.Warn(problem)
+	}
+	if err := c.Reconcile(ctx); err != nil {
+		o.Log.Error("the kernel is not as configured", "error", err)
+	}
+}
+
+func newRelays(o Options) *portproxy.Engine {
+	relays := portproxy.New(portproxy.Options{Log: o.Log})
+	// The relays' threads have no priority (see priority.Ordinary): while one of them waits for
+	// a processor of the machine, it must not keep one of Go's from the others.
+	runtime.GOMAXPROCS(runtime.GOMAXPROCS(0) + relays.Threads())
+	return relays
 }
 
 // hold takes what one daemon alone may have, the host and the state directory:

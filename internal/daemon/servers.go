@@ -8,14 +8,18 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/hostnat/hostnat/api"
 	"github.com/hostnat/hostnat/internal/config"
 	"github.com/hostnat/hostnat/internal/control"
 	"github.com/hostnat/hostnat/internal/dhcp"
 	"github.com/hostnat/hostnat/internal/dns"
 	"github.com/hostnat/hostnat/internal/host"
+	"github.com/hostnat/hostnat/internal/host/arp"
+	"github.com/hostnat/hostnat/internal/host/sockets"
 	"github.com/hostnat/hostnat/internal/machined"
 	"github.com/hostnat/hostnat/internal/model"
 	"github.com/hostnat/hostnat/internal/plugin/docker"
+	"github.com/hostnat/hostnat/internal/reconcile"
 	"github.com/hostnat/hostnat/internal/resolved"
 )
 
@@ -30,6 +34,16 @@ type servers struct {
 	docker *docker.Follower
 
 	networks atomic.Int64 // how many there are
+}
+
+func newServers(k *reconcile.Kernel, leases *dhcp.Leases, o Options) *servers {
+	return &servers{
+		dhcp:   dhcp.NewServers(leases, dhcp.Bridge{PortOf: portOf(k), HasPort: host.BridgeHasPort, MTUOf: k.LinkMTU, HolderOf: arp.AddressHolder, Named: k.Interfaces}, o.Log),
+		dns:    dns.New(dns.Options{Files: dns.HostFiles(o.ResolvConf), Log: o.Log, Holder: holderOf(k.Listeners)}),
+		names:  resolved.New(o.HostNames, o.Log),
+		guests: machined.New(guestsHost, o.Log),
+		docker: docker.New(docker.Options{Daemon: api.NewClient(o.socketPath()), LinkOf: host.PeerOf, ResetUnaccepted: sockets.ResetUnaccepted, Log: o.Log}),
+	}
 }
 
 // Serve implements control.Servers.

@@ -36,6 +36,8 @@ func familyCheck(t reflect.Type, what, allowed string) func(reflect.Value) error
 		return func(v reflect.Value) error { return isIPv4(what, allowed, v.Interface().(netip.AddrPort).Addr()) }
 	}
 	switch t.Kind() {
+	case reflect.Pointer:
+		return ifGiven(familyCheck(t.Elem(), what, allowed))
 	case reflect.Slice:
 		return eachElement(familyCheck(t.Elem(), what, allowed))
 	case reflect.Map:
@@ -44,6 +46,18 @@ func familyCheck(t reflect.Type, what, allowed string) func(reflect.Value) error
 		return eachField(t, what)
 	}
 	return nil
+}
+
+func ifGiven(check func(reflect.Value) error) func(reflect.Value) error {
+	if check == nil {
+		return nil
+	}
+	return func(v reflect.Value) error {
+		if v.IsNil() {
+			return nil
+		}
+		return check(v.Elem())
+	}
 }
 
 func eachElement(check func(reflect.Value) error) func(reflect.Value) error {

@@ -56,7 +56,7 @@ func TestOtherFamiliesAreRefused(t *testing.T) {
 // refused in every field, one that the package does not have yet too.
 func TestEveryAddressIsChecked(t *testing.T) {
 	t.Parallel()
-	for _, value := range []any{Config{}, []Lease{}, map[uint32]Mapping{}, Trial{}, Claim{}} {
+	for _, value := range []any{Config{}, Part{}, []Lease{}, map[uint32]Mapping{}, Trial{}, Claim{}} {
 		found := 0
 		filled := func(at int, with netip.Addr) any {
 			f := filler{at: at, with: with}
@@ -106,6 +106,9 @@ func (f *filler) fill(t reflect.Type) reflect.Value {
 	}
 	v := reflect.New(t).Elem()
 	switch t.Kind() {
+	case reflect.Pointer:
+		v.Set(reflect.New(t.Elem()))
+		v.Elem().Set(f.fill(t.Elem()))
 	case reflect.Slice:
 		v.Set(reflect.Append(v, f.fill(t.Elem())))
 	case reflect.Map:

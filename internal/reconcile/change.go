@@ -33,7 +33,13 @@ func (k *Kernel) Change(ctx context.Context, c config.Config) (model.Report, err
 		return k.Apply(ctx, c)
 	}
 	k.applied = nil // until it is
-	k.use(c)
+	if x.isInside() {
+		k.use(c)
+	} else {
+		k.mu.Lock()
+		k.config = c.Clone()
+		k.mu.Unlock()
+	}
 	report, err := k.carryOut(ctx, &x, before.report)
 	if err != nil {
 		if !errors.Is(err, errNotPlain) {
@@ -83,11 +89,13 @@ type change struct {
 	gone  []int       // links that were deleted
 }
 
+// isInside reports whether networks or endpoints differ.
+func (x *change) isInside() bool { return !x.Networks.Empty() || !x.Endpoints.Empty() }
+
 // carryOut goes in the order of Apply: what nobody wants is taken away, links are
 // made, and then routing tables and data path are told. It returns the report on the mappings.
 func (k *Kernel) carryOut(ctx context.Context, x *change, report model.Report) (model.Report, error) {
-	inside := !x.Networks.Empty() || !x.Endpoints.Empty()
-	if inside {
+	if x.isInside() {
 		if err := k.changeLinks(ctx, x); err != nil {
 			return report, err
 		}
@@ -111,7 +119,7 @@ func (k *Kernel) carryOut(ctx context.Context, x *change, report model.Report) (
 	if err := k.move(moves); err != nil {
 		return report, err
 	}
-	if inside {
+	if x.isInside() {
 		k.links.tellOf(append(k.settle(x.made, v, x.host.MTU), x.free...), x.gone)
 	}
 	report.Active = maps.Clone(report.Active)
