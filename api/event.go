@@ -30,6 +30,7 @@ type Event struct {
 	InternalDestination netip.AddrPort `json:"internalDestination,omitzero"`
 	External            netip.AddrPort `json:"external,omitzero"`
 	ExternalDestination netip.AddrPort `json:"externalDestination,omitzero"`
+	RemoteName          string         `json:"remoteName,omitempty"`      // by which InternalDestination was asked for
 	LifetimeSeconds     *uint32        `json:"lifetimeSeconds,omitempty"` // of a session
 	TCPState            TCPState       `json:"tcpState,omitempty"`        // of a session
 	Handshake           Handshake      `json:"handshake,omitzero"`        // of a session of TCP, as far as it is known

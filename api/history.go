@@ -48,24 +48,25 @@ type Failure struct {
 
 // Drop is a packet that was dropped, as it came, or several in a row that were alike.
 type Drop struct {
-	First     time.Time `json:"first"`
-	Last      time.Time `json:"last"`
-	Packets   uint32    `json:"packets"`
-	Reason    string    `json:"reason"`
-	Program   string    `json:"program"`   // "inside_ingress": see docs/packet-flow.md
-	Interface string    `json:"interface"` // at which it was
-	Network   string    `json:"network,omitempty"`
-	Endpoint  string    `json:"endpoint,omitempty"` // that sent it
-	Target    string    `json:"target,omitempty"`   // the endpoint of the mapping that it came by
-	EtherType uint16    `json:"etherType"`
-	MAC       string    `json:"mac,omitempty"`      // of its sender
-	Protocol  uint8     `json:"protocol,omitempty"` // of IP, by its number
-	From      string    `json:"from,omitempty"`     // A:PORT; of ICMP the port is the identifier. Left out: it has no IPv4 addresses
-	To        string    `json:"to,omitempty"`
-	TCPFlags  uint8     `json:"tcpFlags,omitempty"` // as in its header: 2 is SYN
-	ICMPType  *uint8    `json:"icmpType,omitempty"`
-	ICMPCode  *uint8    `json:"icmpCode,omitempty"`
-	Length    uint32    `json:"length"` // of the last one's frame, bytes
+	First      time.Time `json:"first"`
+	Last       time.Time `json:"last"`
+	Packets    uint32    `json:"packets"`
+	Reason     string    `json:"reason"`
+	Program    string    `json:"program"`   // "inside_ingress": see docs/packet-flow.md
+	Interface  string    `json:"interface"` // at which it was
+	Network    string    `json:"network,omitempty"`
+	Endpoint   string    `json:"endpoint,omitempty"` // that sent it
+	Target     string    `json:"target,omitempty"`   // the endpoint of the mapping that it came by
+	EtherType  uint16    `json:"etherType"`
+	MAC        string    `json:"mac,omitempty"`      // of its sender
+	Protocol   uint8     `json:"protocol,omitempty"` // of IP, by its number
+	From       string    `json:"from,omitempty"`     // A:PORT; of ICMP the port is the identifier. Left out: it has no IPv4 addresses
+	To         string    `json:"to,omitempty"`
+	RemoteName string    `json:"remoteName,omitempty"` // by which the sender asked for To
+	TCPFlags   uint8     `json:"tcpFlags,omitempty"`   // as in its header: 2 is SYN
+	ICMPType   *uint8    `json:"icmpType,omitempty"`
+	ICMPCode   *uint8    `json:"icmpCode,omitempty"`
+	Length     uint32    `json:"length"` // of the last one's frame, bytes
 }
 
 // EndedSession is a session that has ended.
@@ -79,8 +80,9 @@ type EndedSession struct {
 	Internal    netip.AddrPort `json:"internal"`
 	External    netip.AddrPort `json:"external"`
 	Remote      netip.AddrPort `json:"remote"`
-	FromOutside bool           `json:"fromOutside"` // the remote had opened it
-	State       TCPState       `json:"state"`       // its last one
+	RemoteName  string         `json:"remoteName,omitempty"` // by which the inside party asked for it
+	FromOutside bool           `json:"fromOutside"`          // the remote had opened it
+	State       TCPState       `json:"state"`                // its last one
 	CreatedAt   time.Time      `json:"createdAt"`
 	EndedAt     time.Time      `json:"endedAt"`
 	IdleSeconds uint32         `json:"idleSeconds"` // since the last packet that kept it alive

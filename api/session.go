@@ -37,6 +37,7 @@ type Session struct {
 	Internal        netip.AddrPort `json:"internal"`
 	External        netip.AddrPort `json:"external"`
 	Remote          netip.AddrPort `json:"remote"`
+	RemoteName      string         `json:"remoteName,omitempty"` // by which the inside party asked hostnat's name server for Remote
 	State           TCPState       `json:"state"`
 	LifetimeSeconds uint32         `json:"lifetimeSeconds"` // left before it ends if nothing is sent
 	CreatedAt       time.Time      `json:"createdAt"`

@@ -53,16 +53,24 @@ func (m *machine) resolver(name, address string) error {
 // noResolver ends one.
 func (m *machine) noResolver(name string) error { return m.resolvers[name].Close() }
 
-// answerExample says that example.com has an address, and no other name exists.
+// exampleRecords are all that there is to be asked for.
+var exampleRecords = map[string][]string{
+	"example.com.":      {"example.com. 60 IN A 192.0.2.1"},
+	"shop.example.com.": {"shop.example.com. 60 IN CNAME edge.example.net.", "edge.example.net. 60 IN A 203.0.113.2"},
+}
+
+// answerExample answers with the addresses in exampleRecords, and that no other name exists.
 func answerExample(w dns.ResponseWriter, q *dns.Msg) {
 	reply := new(dns.Msg).SetReply(q)
-	if strings.EqualFold(q.Question[0].Name, "example.com.") {
-		rr, err := dns.NewRR(q.Question[0].Name + " 60 IN A 192.0.2.1")
+	records, known := exampleRecords[strings.ToLower(q.Question[0].Name)]
+	if !known {
+		reply.Rcode = dns.RcodeNameError
+	}
+	for _, record := range records {
+		rr, err := dns.NewRR(record)
 		if err == nil && q.Question[0].Qtype == dns.TypeA {
 			reply.Answer = append(reply.Answer, rr)
 		}
-	} else {
-		reply.Rcode = dns.RcodeNameError
 	}
 	_ = w.WriteMsg(reply)
 }

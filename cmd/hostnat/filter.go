@@ -25,6 +25,7 @@ func addFilters(a *app, cmd *cobra.Command, f *api.Filter) {
 func addSessionFilters(cmd *cobra.Command, f *api.Filter) {
 	flags := cmd.Flags()
 	flags.StringVar(&f.Remote, "remote", "", "only this remote `A, A:PORT, :PORT or CIDR`")
+	flags.StringVar(&f.RemoteName, "remote-name", "", "only remotes that were asked for by this DNS `name`; *.example.com is all below one")
 	flags.StringVar(&f.State, "state", "", "only this TCP `state`")
 	completeFlag(cmd, "state", tcpStates()...)
 }

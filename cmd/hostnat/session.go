@@ -71,6 +71,7 @@ func sessionColumns() []column[api.Session] {
 		{"PACKETS OUT/IN", func(s api.Session) string { return fmt.Sprintf("%d/%d", s.PacketsOut, s.PacketsIn) }},
 		{"OUT", func(s api.Session) string { return text.Bytes(s.BytesOut) }},
 		{"IN", func(s api.Session) string { return text.Bytes(s.BytesIn) }},
+		{"REMOTE NAME", func(s api.Session) string { return s.RemoteName }},
 	}
 }
 

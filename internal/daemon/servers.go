@@ -18,6 +18,7 @@ import (
 	"github.com/hostnat/hostnat/internal/host/sockets"
 	"github.com/hostnat/hostnat/internal/machined"
 	"github.com/hostnat/hostnat/internal/model"
+	"github.com/hostnat/hostnat/internal/names"
 	"github.com/hostnat/hostnat/internal/plugin/docker"
 	"github.com/hostnat/hostnat/internal/reconcile"
 	"github.com/hostnat/hostnat/internal/resolved"
@@ -29,6 +30,7 @@ type servers struct {
 	dhcp  *dhcp.Servers
 	dns   *dns.Server
 	names *resolved.Host
+	asked remoteNames
 
 	guests *machined.Guests
 	docker *docker.Follower
@@ -37,9 +39,12 @@ type servers struct {
 }
 
 func newServers(k *reconcile.Kernel, leases *dhcp.Leases, o Options) *servers {
+	remembered := remoteNames{names.New()}
+	k.NameRemotes(remembered.name)
 	return &servers{
 		dhcp:   dhcp.NewServers(leases, dhcp.Bridge{PortOf: portOf(k), HasPort: host.BridgeHasPort, MTUOf: k.LinkMTU, HolderOf: arp.AddressHolder, Named: k.Interfaces}, o.Log),
-		dns:    dns.New(dns.Options{Files: dns.HostFiles(o.ResolvConf), Log: o.Log, Holder: holderOf(k.Listeners)}),
+		dns:    dns.New(dns.Options{Files: dns.HostFiles(o.ResolvConf), Log: o.Log, Holder: holderOf(k.Listeners), Learned: remembered.learn}),
+		asked:  remembered,
 		names:  resolved.New(o.HostNames, o.Log),
 		guests: machined.New(guestsHost, o.Log),
 		docker: docker.New(docker.Options{Daemon: api.NewClient(o.socketPath()), LinkOf: host.PeerOf, ResetUnaccepted: sockets.ResetUnaccepted, Log: o.Log}),
@@ -53,6 +58,7 @@ func (s *servers) Serve(ctx context.Context, c config.Config, facts model.HostFa
 	s.dns.Configure(ctx, c)
 	s.names.Configure(c)
 	s.docker.Follow(dockerHost(c))
+	s.asked.follow(c)
 }
 
 // dockerHost is where Docker answers, if some network is there for it, or some
@@ -72,7 +78,10 @@ func dockerHost(c config.Config) string {
 }
 
 // ChangeLeases implements control.Servers. The DHCP servers know what they have leased.
-func (s *servers) ChangeLeases(ctx context.Context, c config.Config) { s.dns.Configure(ctx, c) }
+func (s *servers) ChangeLeases(ctx context.Context, c config.Config) {
+	s.dns.Configure(ctx, c)
+	s.asked.follow(c)
+}
 
 // problems is what they cannot do, for status.
 func (s *servers) problems() []func() []string {

@@ -41,6 +41,7 @@ type listener struct {
 	connections *limiter[netip.Addr]
 	opened      tokens.Each[netip.Addr] // connections; serveTCP's alone
 	files       *limiter[*listener]     // of all networks
+	learned     func(Learned)           // is told what clients are told
 	refused     atomic.Uint64           // queries and connections for which there was no place
 	refusedAt   atomic.Int64            // when the last was, Unix seconds
 
@@ -49,9 +50,9 @@ type listener struct {
 	running sync.WaitGroup
 }
 
-func newListener(s *sockets, zone *Zone, clients netip.Prefix, gateway netip.Addr, forward *forwarder, files *limiter[*listener]) *listener {
+func newListener(s *sockets, zone *Zone, clients netip.Prefix, gateway netip.Addr, forward *forwarder, files *limiter[*listener], learned func(Learned)) *listener {
 	l := &listener{
-		sockets: s, clients: clients, gateway: gateway, forward: forward, files: files,
+		sockets: s, clients: clients, gateway: gateway, forward: forward, files: files, learned: learned,
 		queries:     newLimiter[netip.Addr](clientQueries, allQueries),
 		connections: newLimiter[netip.Addr](clientConnections, allConnections),
 	}
@@ -97,7 +98,7 @@ func (l *listener) handleDatagram(raw []byte, client netip.AddrPort) {
 	l.running.Go(func() {
 		defer giveUp()
 		defer held.leave()
-		l.send(shorten(l.ask(ctx, &q, false), &q), client)
+		l.send(shorten(l.ask(ctx, &q, false, client.Addr()), &q), client)
 	})
 }
 
@@ -171,10 +172,11 @@ func (l *listener) answer(raw []byte, client netip.Addr) (query, *dns.Msg) {
 
 // ask asks the host's resolvers. The answer is nil if the server is closing. If ctx
 // ends, the client has too many queries.
-func (l *listener) ask(ctx context.Context, q *query, tcp bool) []byte {
+func (l *listener) ask(ctx context.Context, q *query, tcp bool, client netip.Addr) []byte {
 	raw, err := l.forward.ask(ctx, q, tcp)
 	switch {
 	case err == nil:
+		l.learn(q, raw, client)
 		return raw
 	case l.ctx.Err() != nil:
 		return nil

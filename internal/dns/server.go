@@ -39,6 +39,9 @@ type Options struct {
 	// Holder names the program that holds the port at an address, "" if it is
 	// not known. It is called when the port is taken.
 	Holder func(ctx context.Context, at netip.AddrPort) string
+	// Learned is told which addresses outside clients are told for the names that they
+	// ask for, before they are told. nil: nobody wants to know.
+	Learned func(Learned)
 }
 
 // Server is the name servers of all networks. It is safe for concurrent use.
@@ -48,6 +51,7 @@ type Server struct {
 	holder  func(ctx context.Context, at netip.AddrPort) string
 	forward *forwarder
 	taken   *limiter[*listener] // descriptors, by network
+	learned func(Learned)
 
 	mu        sync.Mutex
 	config    config.Config      // that is served
@@ -76,7 +80,7 @@ func New(o Options) *Server {
 		o.Descriptors = files.Names
 	}
 	s := &Server{
-		files: o.Files, log: o.Log, holder: o.Holder, forward: newForwarder(), networks: map[string]*served{},
+		files: o.Files, log: o.Log, holder: o.Holder, learned: o.Learned, forward: newForwarder(), networks: map[string]*served{},
 		taken: newLimiter[*listener](max(1, o.Descriptors/2), o.Descriptors),
 	}
 	s.readResolvers()
@@ -170,7 +174,7 @@ func (s *Server) open(ctx context.Context, n model.Network, v *served, zone *Zon
 		}
 		return
 	}
-	v.listener, v.problem = newListener(opened, zone, v.subnet, v.gateway, s.forward, s.taken), ""
+	v.listener, v.problem = newListener(opened, zone, v.subnet, v.gateway, s.forward, s.taken, s.learnedIn(n.Compartment)), ""
 	s.log.Info("names are served", "network", n.Name, "address", v.gateway, "bridge", v.bridge)
 }
 

@@ -97,7 +97,7 @@ func (l *listener) handleMessage(s *stream, raw []byte) bool {
 	s.waiting.Go(func() {
 		defer giveUp()
 		defer held.leave()
-		s.send(l.ask(ctx, &q, true))
+		s.send(l.ask(ctx, &q, true, client))
 	})
 	return true
 }

@@ -27,6 +27,7 @@ type Event struct {
 	InternalDestination netip.AddrPort
 	External            netip.AddrPort
 	ExternalDestination netip.AddrPort
+	RemoteName          string          // by which InternalDestination was asked for; empty: not known
 	LifetimeSeconds     uint32          // of a session
 	TCPState            model.TCPState  // of a session
 	Handshake           model.Handshake // of a session
@@ -55,6 +56,7 @@ func OfEnded(s model.EndedSession) Event {
 	e := New(SessionDelete, s.EndedAt)
 	e.Protocol, e.NAT, e.Network, e.Compartment, e.Endpoint = s.Protocol, s.NAT, s.Network, s.Compartment, s.Endpoint
 	e.Internal, e.InternalDestination, e.External, e.ExternalDestination = s.Internal, s.Remote, s.External, s.Remote
+	e.RemoteName = s.RemoteName
 	e.TCPState, e.Cause, e.Handshake = s.State, s.Cause, s.Handshake
 	return e
 }

@@ -87,12 +87,16 @@ func (e Event) Short() string {
 	return e.Message()
 }
 
-// remote is the outside party; of ICMP it has no port.
+// remote is the outside party, with its name if that is known; of ICMP it has no port.
 func remote(e Event) string {
+	text := address(e.InternalDestination)
 	if e.Protocol == model.ICMP {
-		return e.InternalDestination.Addr().String()
+		text = e.InternalDestination.Addr().String()
 	}
-	return address(e.InternalDestination)
+	if e.RemoteName != "" {
+		text += " (" + e.RemoteName + ")"
+	}
+	return text
 }
 
 func causeText(c model.EndCause) string {

@@ -279,7 +279,11 @@ func sessionText(s model.EndedSession) string {
 		}
 		return fmt.Sprintf("outside → %s%s, %s", inside, port, s.Protocol)
 	}
-	return fmt.Sprintf("%s → %s, %s", inside, model.Portless(s.Remote), s.Protocol)
+	remote := model.Portless(s.Remote)
+	if s.RemoteName != "" {
+		remote += " (" + s.RemoteName + ")"
+	}
+	return fmt.Sprintf("%s → %s, %s", inside, remote, s.Protocol)
 }
 
 func (w World) sessionMeaning(s model.EndedSession, outcome Outcome) string {

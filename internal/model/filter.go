@@ -8,14 +8,15 @@ import (
 // Filter selects sessions or bindings; an empty field selects all. Internal,
 // External and Remote are A, A:PORT, :PORT or a prefix.
 type Filter struct {
-	NAT      string
-	Network  string
-	Endpoint string
-	Protocol string
-	Internal string
-	External string
-	Remote   string
-	State    string
+	NAT        string
+	Network    string
+	Endpoint   string
+	Protocol   string
+	Internal   string
+	External   string
+	Remote     string
+	RemoteName string // by which Remote was asked for, or *.DOMAIN for all names below one
+	State      string
 }
 
 // Selection is a Filter whose texts have been read. The zero value selects all.
@@ -25,12 +26,22 @@ type Selection struct {
 	internal, external, remote addressPattern
 	state                      TCPState
 	byState                    bool
+	remoteName                 string // in lower case; "" selects all
 }
 
 // Session reports whether a session is selected.
 func (p *Selection) Session(s *Session) bool {
 	return p.common(s.NAT, s.Network, s.Endpoint, s.Protocol) && p.internal.match(s.Internal) &&
-		p.external.match(s.External) && p.remote.match(s.Remote) && (!p.byState || s.State == p.state)
+		p.external.match(s.External) && p.remote.match(s.Remote) && (!p.byState || s.State == p.state) &&
+		p.isNamed(s.RemoteName)
+}
+
+// isNamed reports whether a remote's name is selected.
+func (p *Selection) isNamed(name string) bool {
+	if domain, below := strings.CutPrefix(p.remoteName, "*"); below {
+		return strings.HasSuffix(name, domain)
+	}
+	return p.remoteName == "" || name == p.remoteName
 }
 
 // Binding reports whether a binding is selected.
@@ -41,7 +52,7 @@ func (p *Selection) Binding(b *Binding) bool {
 // Bindings is Parse for a filter of bindings. A binding has neither a remote nor a
 // state: filtering by them is refused.
 func (f Filter) Bindings() (Selection, error) {
-	if f.Remote != "" || f.State != "" {
+	if f.Remote != "" || f.RemoteName != "" || f.State != "" {
 		return Selection{}, Errorf(Invalid, "a binding has no remote and no state").WithHint("use 'hostnat session list'")
 	}
 	return f.Parse()
@@ -52,6 +63,11 @@ func (f Filter) Parse() (p Selection, err error) {
 	p = Selection{NAT: f.NAT, Network: f.Network, Endpoint: f.Endpoint, byState: f.State != ""}
 	if f.Protocol != "" {
 		if p.Protocol, err = ParseProtocol(f.Protocol); err != nil {
+			return p, err
+		}
+	}
+	if f.RemoteName != "" {
+		if p.remoteName, err = parseRemoteName(f.RemoteName); err != nil {
 			return p, err
 		}
 	}
@@ -69,6 +85,15 @@ func (f Filter) Parse() (p Selection, err error) {
 		}
 	}
 	return p, nil
+}
+
+// parseRemoteName reads a DNS name, or *. and a domain.
+func parseRemoteName(s string) (string, error) {
+	name := strings.ToLower(strings.TrimSuffix(s, "."))
+	if labels := strings.TrimPrefix(name, "*."); labels == "" || strings.ContainsAny(labels, "* :/") {
+		return "", Errorf(Invalid, "remote name %q is no DNS name", Clip(s)).WithHint("write www.example.com, or *.example.com for all names below that")
+	}
+	return name, nil
 }
 
 func (p *Selection) common(nat, network, endpoint string, protocol Protocol) bool {

@@ -1,6 +1,7 @@
 package model
 
 import (
+	"cmp"
 	"fmt"
 	"net/netip"
 	"time"
@@ -24,6 +25,7 @@ type Drop struct {
 	Endpoint      string     // that sent it; empty: none that is known
 	SenderAddress netip.Addr // Endpoint's own, at whose link it was; not valid: it was not at an endpoint's link
 	FromOutside   bool
+	RemoteName    string         // by which the sender asked for To; empty: not known
 	Target        string         // the endpoint that it was for, as far as the configuration tells; empty: none
 	EtherType     uint16         // 0x0800: IPv4
 	MAC           MAC            // of its sender; empty where the link has none
@@ -71,7 +73,7 @@ func (p *Selection) Drop(d *Drop) bool {
 		inside, remote = d.To, d.From
 	}
 	return (p.Network == "" || p.Network == d.Network) && (p.Endpoint == "" || p.Endpoint == d.Endpoint || p.Endpoint == d.Target) &&
-		(p.Protocol == 0 || uint8(p.Protocol) == d.Protocol) && p.internal.match(inside) && p.remote.match(remote)
+		(p.Protocol == 0 || uint8(p.Protocol) == d.Protocol) && p.internal.match(inside) && p.remote.match(remote) && p.isNamed(d.RemoteName)
 }
 
 // Text says whose packet it was and where it went.
@@ -92,8 +94,8 @@ func (d *Drop) Text() string {
 	if d.To.IsValid() {
 		to = Portless(d.To)
 	}
-	if d.Target != "" {
-		to += " (" + d.Target + ")"
+	if name := cmp.Or(d.Target, d.RemoteName); name != "" {
+		to += " (" + name + ")"
 	}
 	return fmt.Sprintf("%s → %s, %s, at %s", from, to, d.kind(), d.Link)
 }

@@ -57,6 +57,7 @@ type Session struct {
 	Internal        netip.AddrPort
 	External        netip.AddrPort
 	Remote          netip.AddrPort
+	RemoteName      string // by which the inside party asked for Remote; empty: not known
 	State           TCPState
 	LifetimeSeconds uint32 // seconds left before it ends if nothing is sent
 	CreatedAt       time.Time

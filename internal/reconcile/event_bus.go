@@ -61,6 +61,9 @@ func (k *Kernel) publish(e datapath.Event) {
 	out := e.Event
 	out.NAT, out.Network, out.Compartment = names.nats[e.NAT], names.networks[e.Network], names.compartments[e.Compartment]
 	out.Endpoint = names.endpoint(e.Compartment, e.Internal.Addr())
+	if e.InternalDestination.IsValid() {
+		out.RemoteName = names.remote(e.Compartment, e.Internal.Addr(), e.InternalDestination.Addr(), time.Time{})
+	}
 	k.events.send(out, time.Now())
 }
 

@@ -41,13 +41,14 @@ type Kernel struct {
 
 	trials chan struct{} // holds one while there is a trial
 
-	mu       sync.Mutex
-	config   config.Config             // of the last Apply
-	names    names                     // that its ids stand for
-	verified map[string]verified       // endpoints that are as they should be, by name
-	bridges  map[string]verifiedBridge // by name; Apply's alone
-	segments segments                  // Apply's, and what comes after it goes by them
-	seen     map[string]process        // that a caller of CheckTarget named, by endpoint
+	mu         sync.Mutex
+	config     config.Config             // of the last Apply
+	names      names                     // that its ids stand for
+	remoteName RemoteName                // nil: nobody knows
+	verified   map[string]verified       // endpoints that are as they should be, by name
+	bridges    map[string]verifiedBridge // by name; Apply's alone
+	segments   segments                  // Apply's, and what comes after it goes by them
+	seen       map[string]process        // that a caller of CheckTarget named, by endpoint
 }
 
 // Open mounts RUN/bpf and loads the data path there; one that is running goes
@@ -239,7 +240,16 @@ func (k *Kernel) LinkMTU(index int) int { return k.links.mtuOf(index) }
 func (k *Kernel) lastNames() names {
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	return k.names
+	names := k.names
+	names.remoteName = k.remoteName
+	return names
+}
+
+// NameRemotes has sessions, drops and events say by which name a remote was asked for.
+func (k *Kernel) NameRemotes(by RemoteName) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	k.remoteName = by
 }
 
 func (k *Kernel) lastConfig() config.Config {

@@ -45,6 +45,9 @@ func (n names) drop(d datapath.Drop, links map[uint32]string) model.Drop {
 	} else if !isForged(d.Reason) {
 		out.Endpoint = n.endpoint(d.Compartment, d.From.Addr())
 	}
+	if d.From.IsValid() {
+		out.RemoteName = n.remote(d.Compartment, d.From.Addr(), d.To.Addr(), d.Last)
+	}
 	return out
 }
 

@@ -18,6 +18,19 @@ type names struct {
 	endpoints                    map[endpointKey]string
 	behind                       []behind
 	attached                     map[string]model.Endpoint // by their links on the host
+	remoteName                   RemoteName
+}
+
+// RemoteName says by which DNS name an inside address had asked for a remote when it
+// opened a session with it, or, if the time is zero, asked last; empty: it is not known.
+type RemoteName func(compartment string, inside, remote netip.Addr, opened time.Time) string
+
+// remote is the RemoteName by ids; there need be none who knows.
+func (n names) remote(compartment uint32, inside, remote netip.Addr, opened time.Time) string {
+	if n.remoteName == nil {
+		return ""
+	}
+	return n.remoteName(n.compartments[compartment], inside, remote, opened)
 }
 
 // behind is a further prefix of an endpoint.
@@ -102,6 +115,7 @@ func (n names) session(s datapath.Session) model.Session {
 		NAT: n.nats[s.NAT], Network: n.networks[s.Network], Compartment: n.compartments[s.Compartment],
 		Endpoint: n.endpoint(s.Compartment, s.Internal.Addr()),
 		Protocol: s.Protocol, Internal: s.Internal, External: s.External, Remote: s.Remote, State: s.State,
+		RemoteName:      n.remote(s.Compartment, s.Internal.Addr(), s.Remote.Addr(), s.Created),
 		LifetimeSeconds: uint32(math.Ceil(s.Left.Seconds())), CreatedAt: s.Created.Round(time.Millisecond),
 		PacketsOut: s.PacketsOut, BytesOut: s.BytesOut, PacketsIn: s.PacketsIn, BytesIn: s.BytesIn,
 		Handshake: s.Handshake,

@@ -185,7 +185,7 @@ func (w *wantedEvents) selects(e event.Event) bool {
 	}
 	return w.selected.Session(&model.Session{
 		NAT: e.NAT, Network: e.Network, Endpoint: e.Endpoint, Protocol: e.Protocol,
-		Internal: e.Internal, External: e.External, Remote: e.InternalDestination, State: e.TCPState,
+		Internal: e.Internal, External: e.External, Remote: e.InternalDestination, RemoteName: e.RemoteName, State: e.TCPState,
 	})
 }
 
@@ -197,7 +197,7 @@ func eventOf(e event.Event) api.Event {
 		NAT: e.NAT, Network: e.Network, Compartment: e.Compartment,
 		Internal: e.Internal, InternalDestination: e.InternalDestination,
 		External: e.External, ExternalDestination: e.ExternalDestination,
-		Endpoint: e.Endpoint, Cause: string(e.Cause), Lost: e.Lost, Author: e.Author,
+		Endpoint: e.Endpoint, RemoteName: e.RemoteName, Cause: string(e.Cause), Lost: e.Lost, Author: e.Author,
 		Description: e.Description, Short: e.Short(), Message: e.Message(),
 	}
 	if e.Drop != nil {

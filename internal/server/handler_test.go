@@ -51,7 +51,7 @@ func TestRequests(t *testing.T) {
 		{"no JSON", "POST", "/v1/nats", `name=x`, 400, `{"error":{"code":"invalid","message":"the request's body is no JSON at byte 2`},
 		{"two objects", "POST", "/v1/nats", `{"name":"x"}{}`, 400, `{"error":{"code":"invalid","message":"the request's body goes on after its JSON object"}}`},
 		{"too large", "POST", "/v1/nats", `{"name":"` + strings.Repeat("x", maxBody) + `"}`, 400, `{"error":{"code":"invalid","message":"the request's body is larger than 1048576 bytes"}}`},
-		{"unknown query", "GET", "/v1/sessions?protocl=tcp", "", 400, `{"error":{"code":"invalid","message":"query parameter \"protocl\" is not known","hint":"use endpoint, external, internal, nat, network, protocol, remote, state"}}`},
+		{"unknown query", "GET", "/v1/sessions?protocl=tcp", "", 400, `{"error":{"code":"invalid","message":"query parameter \"protocl\" is not known","hint":"use endpoint, external, internal, nat, network, protocol, remote, remotename, state"}}`},
 		{"query twice", "GET", "/v1/sessions?nat=a\u0026nat=b", "", 400, `{"error":{"code":"invalid","message":"query parameter \"nat\" is given more than once"}}`},
 		{"bad query", "GET", "/v1/sessions?nat=%zz", "", 400, `{"error":{"code":"invalid","message":"query `},
 		{"bad force", "DELETE", "/v1/networks/x?force=maybe", "", 400, `{"error":{"code":"invalid","message":"force=\"maybe\" is neither true nor false"}}`},

@@ -54,7 +54,7 @@ func failureOf(f explain.Failure) api.Failure {
 func dropOf(d model.Drop) api.Drop {
 	out := api.Drop{
 		First: d.First, Last: d.Last, Packets: d.Packets, Reason: d.Reason, Program: d.Program, Interface: d.Link,
-		Network: d.Network, Endpoint: d.Endpoint, Target: d.Target, EtherType: d.EtherType, MAC: string(d.MAC),
+		Network: d.Network, Endpoint: d.Endpoint, Target: d.Target, RemoteName: d.RemoteName, EtherType: d.EtherType, MAC: string(d.MAC),
 		Protocol: d.Protocol, TCPFlags: d.TCPFlags, Length: d.Length,
 	}
 	if d.From.IsValid() {
@@ -69,7 +69,7 @@ func dropOf(d model.Drop) api.Drop {
 func endedOf(s model.EndedSession) api.EndedSession {
 	return api.EndedSession{
 		Outcome: string(explain.OutcomeOf(s)), NAT: s.NAT, Network: s.Network, Endpoint: s.Endpoint, Compartment: s.Compartment,
-		Protocol: protocolOf(s.Protocol), Internal: s.Internal, External: s.External, Remote: s.Remote, FromOutside: s.FromOutside,
+		Protocol: protocolOf(s.Protocol), Internal: s.Internal, External: s.External, Remote: s.Remote, RemoteName: s.RemoteName, FromOutside: s.FromOutside,
 		State: api.TCPState(s.State.String()), CreatedAt: s.CreatedAt, EndedAt: s.EndedAt, IdleSeconds: uint32(s.Idle.Seconds()),
 		PacketsOut: s.PacketsOut, BytesOut: s.BytesOut, PacketsIn: s.PacketsIn, BytesIn: s.BytesIn,
 		Handshake: handshakeOf(s.Handshake),

@@ -42,7 +42,7 @@ func filter(r *http.Request) (model.Filter, error) {
 func filterFields(f *model.Filter) map[string]*string {
 	return map[string]*string{
 		"nat": &f.NAT, "network": &f.Network, "endpoint": &f.Endpoint, "protocol": &f.Protocol,
-		"internal": &f.Internal, "external": &f.External, "remote": &f.Remote, "state": &f.State,
+		"internal": &f.Internal, "external": &f.External, "remote": &f.Remote, "remotename": &f.RemoteName, "state": &f.State,
 	}
 }
 

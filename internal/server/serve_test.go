@@ -132,7 +132,7 @@ func TestFilterTravels(t *testing.T) {
 	service := servertest.Example()
 	socket, _ := serve(t, service)
 	filter := api.Filter{NAT: "a&b=c", Network: "web", Endpoint: "c1", Protocol: "tcp", Internal: ":80",
-		External: "198.51.100.7:1", Remote: "192.0.2.0/24", State: "established"}
+		External: "198.51.100.7:1", Remote: "192.0.2.0/24", RemoteName: "*.example.com", State: "established"}
 	want := model.Filter(filter)
 	if _, err := api.NewClient(socket).Sessions(t.Context(), filter); err != nil {
 		t.Fatal(err)

@@ -35,7 +35,7 @@ func deleteSessions(ctx context.Context, s Service, r *http.Request) (api.EndedS
 func sessionOf(s model.Session) api.Session {
 	return api.Session{
 		NAT: s.NAT, Network: s.Network, Endpoint: s.Endpoint, Compartment: s.Compartment, Protocol: protocolOf(s.Protocol),
-		Internal: s.Internal, External: s.External, Remote: s.Remote, State: api.TCPState(s.State.String()),
+		Internal: s.Internal, External: s.External, Remote: s.Remote, RemoteName: s.RemoteName, State: api.TCPState(s.State.String()),
 		LifetimeSeconds: s.LifetimeSeconds, CreatedAt: s.CreatedAt,
 		PacketsOut: s.PacketsOut, BytesOut: s.BytesOut, PacketsIn: s.PacketsIn, BytesIn: s.BytesIn,
 		Handshake: handshakeOf(s.Handshake),

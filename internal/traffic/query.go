@@ -123,7 +123,7 @@ func (e *Endpoint) matches(endpoint, match string) bool {
 func (s *Session) matches(endpoint, match string) bool {
 	return (endpoint == "" || s.Endpoint == endpoint) &&
 		(match == "" || contains(match, s.Endpoint, s.Network, s.Compartment, s.NAT, s.Protocol.String(), s.State.String(),
-			s.Internal.String(), s.External.String(), s.Remote.String()))
+			s.Internal.String(), s.External.String(), s.Remote.String(), s.RemoteName))
 }
 
 func contains(match string, texts ...string) bool {

@@ -31,6 +31,7 @@ func example() api.Traffic {
 		}, Rate: r})
 	}
 	add("c1", "172.16.1.2", 1000, 12, "198.51.100.7:443", api.TCP, api.StateEstablished, api.Rate{PacketsOut: 1000, BytesOut: 64_000, PacketsIn: 123_000, BytesIn: 179_000_000})
+	t.Active[0].RemoteName = "shop.example.com"
 	t.Active[0].Handshake = api.Handshake{EndpointMicroseconds: 85, OutsideMicroseconds: 23_400, RepeatedSYNs: 1}
 	for i := range 30 {
 		add(fmt.Sprintf("worker-%02d", i), fmt.Sprintf("172.16.1.%d", 10+i), 1, 0, "203.0.113.200:53", api.UDP, api.StateNone, api.Rate{PacketsOut: 3, BytesOut: 200, PacketsIn: 3, BytesIn: 900})

@@ -54,6 +54,7 @@ func sessionColumns(t api.Traffic, rows []api.TrafficSession) []column {
 		of("PACKETS/s", 7, true, func(s *row) string { return packets(s.Rate) }),
 		of("AGE", 5, true, func(s *row) string { return text.Seconds(seconds(t.At.Sub(s.CreatedAt))) }),
 		of("NETWORK", 8, false, func(s *row) string { return s.Network }),
+		of("REMOTE NAME", 4, false, func(s *row) string { return s.RemoteName }),
 	}
 }
 

@@ -195,7 +195,7 @@ func Example() *Service {
 	s.bindings = []model.Binding{{NAT: model.DefaultNAT, Network: "web", Compartment: "default", Protocol: model.TCP,
 		Internal: internal, External: external, SessionCount: 1}}
 	s.sessions = []model.Session{{NAT: model.DefaultNAT, Network: "web", Endpoint: "c1", Compartment: "default",
-		Protocol: model.TCP, Internal: internal, External: external, Remote: remote, State: model.StateEstablished,
+		Protocol: model.TCP, Internal: internal, External: external, Remote: remote, RemoteName: "shop.example.com", State: model.StateEstablished,
 		LifetimeSeconds: 7440, CreatedAt: at, PacketsOut: 10, BytesOut: 1536, PacketsIn: 2048, BytesIn: 3 << 20,
 		Handshake: model.Handshake{EndpointMicroseconds: 85, OutsideMicroseconds: 23_400, RepeatedSYNs: 1}}}
 	s.leases = exampleLeases(at)
