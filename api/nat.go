@@ -21,7 +21,7 @@ type NAT struct {
 	UDPInboundRefresh  bool              `json:"udpInboundRefresh"`
 	Pooling            string            `json:"pooling"`           // paired or arbitrary
 	EndpointDependent  bool              `json:"endpointDependent"` // go on with endpoint-dependent mapping when a range is used up
-	HoldDown           uint32            `json:"holdDown"`          // seconds for which a freed port rests
+	HoldDown           uint32            `json:"holdDown"`          // seconds for which a freed port is given to nobody
 	Limits             Limits            `json:"limits"`
 	MSSClamp           bool              `json:"mssClamp"`
 	Exhaustion         string            `json:"exhaustion"`       // prohibited, unreachable or silent

@@ -167,7 +167,7 @@ func runTasks(ctx context.Context, o Options, k *reconcile.Kernel, c *control.Co
 		return err
 	}
 	srv := server.NewServer(server.Options{
-		Service: service{Control: c, kernel: k, beside: beside, resolvConf: o.ResolvConf, runDir: o.RunDir, stop: stop}, Version: o.Version, Log: o.Log, Readers: o.Readers, Files: files.API,
+		Service: service{Control: c, kernel: k, beside: beside, resolvConf: o.ResolvConf, runDir: o.RunDir, stop: stop}, Version: o.Version, Log: o.Log, Readers: o.Readers, Files: files.API, PageURL: page.open(ctx),
 	})
 	lost := make(chan struct{}, 1) // what is pinned in the run directory
 	tasks := []task{

@@ -23,6 +23,7 @@ const tokenName = "web-token"
 type webPage struct {
 	at      netip.AddrPort // not valid: nowhere
 	token   string
+	first   net.Listener // from open; nil: another program has the port
 	problem atomic.Pointer[string]
 	log     *slog.Logger
 }
@@ -53,6 +54,18 @@ func (p *webPage) Problems() []string {
 	return nil
 }
 
+// open listens before the daemon says that it is ready, if the port is free, and returns the
+// page's URL then.
+func (p *webPage) open(ctx context.Context) (url string) {
+	if !p.at.IsValid() {
+		return ""
+	}
+	if p.first = p.tryListen(ctx); p.first == nil {
+		return ""
+	}
+	return p.url(p.first)
+}
+
 // run serves the page until ctx ends. Where another program has its port, all else goes on,
 // and it is tried again.
 func (p *webPage) run(ctx context.Context, srv *server.Server) error {
@@ -60,34 +73,37 @@ func (p *webPage) run(ctx context.Context, srv *server.Server) error {
 		<-ctx.Done()
 		return ctx.Err()
 	}
-	l, err := p.listen(ctx)
-	if err != nil {
-		return err
+	l := p.first
+	for l == nil {
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-time.After(lookAgain):
+		}
+		l = p.tryListen(ctx)
 	}
-	url := fmt.Sprintf("http://%s/#token=%s", l.Addr(), p.token)
-	return srv.ServePage(ctx, l, server.Page{URL: url, Handler: web.Handler(p.token), UserOf: userOf})
+	return srv.ServePage(ctx, l, server.Page{URL: p.url(l), Handler: web.Handler(p.token), UserOf: userOf})
 }
 
-func (p *webPage) listen(ctx context.Context) (net.Listener, error) {
+func (p *webPage) url(l net.Listener) string {
+	return fmt.Sprintf("http://%s/#token=%s", l.Addr(), p.token)
+}
+
+// tryListen returns nil and keeps the reason if it cannot.
+func (p *webPage) tryListen(ctx context.Context) net.Listener {
 	var config net.ListenConfig
 	config.SetMultipathTCP(false)
-	for {
-		l, err := config.Listen(ctx, "tcp", p.at.String())
-		if err == nil {
-			p.problem.Store(nil)
-			p.log.Info("the web page is served; hostnat web prints its URL", "address", l.Addr().String())
-			return l, nil
-		}
+	l, err := config.Listen(ctx, "tcp", p.at.String())
+	if err != nil {
 		problem := fmt.Sprintf("the web page is not served: %v; it is tried again", err)
 		if p.problem.Swap(&problem) == nil {
 			p.log.Error(problem)
 		}
-		select {
-		case <-ctx.Done():
-			return nil, ctx.Err()
-		case <-time.After(lookAgain):
-		}
+		return nil
 	}
+	p.problem.Store(nil)
+	p.log.Info("the web page is served; hostnat web prints its URL", "address", l.Addr().String())
+	return l
 }
 
 // userOf is whose the socket of a client on this host is.

@@ -237,15 +237,3 @@ func (d *Datapath) dropHeldAt(key kernel.BindingKey) error {
 	}
 	return nil
 }
-
-func (d *Datapath) readBindings() (map[kernel.BindingKey]kernel.Binding, error) {
-	all := make(map[kernel.BindingKey]kernel.Binding)
-	err := kernel.Each(d.objects.Bindings, func(k *kernel.BindingKey, v *kernel.Binding) error {
-		all[*k] = *v
-		return nil
-	})
-	if err != nil {
-		return nil, fmt.Errorf("reading the bindings: %w", err)
-	}
-	return all, nil
-}

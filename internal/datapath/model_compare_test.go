@@ -228,7 +228,7 @@ func (p *pairOf) setMappings(ids map[uint32]bool) error {
 }
 
 func (p *pairOf) setRules(r rules) error {
-	err := p.endRests(0) // by the clock that they began with
+	err := p.endHoldDowns(0) // by the clock that they began with
 	p.rules = r
 	for id, n := range modelConfig(world{Rules: r}).NATs {
 		p.model.SetNAT(id, n)
@@ -335,13 +335,13 @@ func (p *pairOf) compareBindings() string {
 		}
 		got[natmodel.BindingKey{Protocol: model.Protocol(k.Protocol), External: kernel.ToAddrPort(k.Address, k.Port)}] = natmodel.Binding{
 			NAT: b.Nat, Network: b.Network, Compartment: b.Compartment, Internal: kernel.ToAddrPort(b.InternalAddress, b.InternalPort),
-			Sessions: int(b.Sessions), Configured: b.Flags&kernel.BindingConfigured != 0, Held: b.Flags&kernel.BindingHoldDown != 0,
+			Sessions: int(b.Sessions), Configured: b.Flags&kernel.BindingConfigured != 0, HoldDown: b.Flags&kernel.BindingHoldDown != 0,
 		}
 	}
 	for k, b := range p.model.Bindings() {
 		want[k] = natmodel.Binding{
 			NAT: b.NAT, Network: b.Network, Compartment: b.Compartment, Internal: b.Internal,
-			Sessions: b.Sessions, Configured: b.Configured, Held: b.Held,
+			Sessions: b.Sessions, Configured: b.Configured, HoldDown: b.HoldDown,
 		}
 	}
 	if len(got) == len(want) {

@@ -128,7 +128,7 @@ var disagreements = []struct {
 		},
 	},
 	{
-		name:  "RFC 6888 REQ-8, a port's last rest counts, though the one before was to be longer",
+		name:  "RFC 6888 REQ-8, a port's last hold-down counts, though the one before was to be longer",
 		world: func(w *world) { w.Rules.HoldDown = 120 },
 		sequence: func(p *pairOf) error {
 			echo := func(id uint16) error {
@@ -140,7 +140,7 @@ var disagreements = []struct {
 		},
 	},
 	{
-		name:  "RFC 6888 REQ-4, a refused flow leaves no resting port",
+		name:  "RFC 6888 REQ-4, a refused flow leaves no port in hold-down",
 		world: func(w *world) { w.Sessions, w.Rules.HoldDown = 1, 120 },
 		sequence: func(p *pairOf) error {
 			return errors.Join(p.udp(0, 1000, at(wire.RemoteAddress, 80)), p.udp(0, 1001, at(wire.RemoteAddress, 80)))
@@ -187,7 +187,7 @@ var disagreements = []struct {
 		},
 	},
 	{
-		name:  "RFC 6888 REQ-8, a hairpin does not take up a port that rests",
+		name:  "RFC 6888 REQ-8, a hairpin does not take up a port in hold-down",
 		world: func(w *world) { w.Rules.HoldDown, w.Rules.UDP = 120, model.EndpointIndependent },
 		sequence: func(p *pairOf) error {
 			if err := p.udp(0, 1000, at(wire.RemoteAddress, 80)); err != nil {
@@ -279,9 +279,9 @@ var disagreements = []struct {
 		},
 	},
 	{
-		name: "RFC 6888 REQ-8, who looks for a port of another protocol leaves the order alone in which ports rest", world: func(w *world) { w.Rules.HoldDown = 600 },
+		name: "RFC 6888 REQ-8, who looks for a port of another protocol leaves the order of ports in hold-down alone", world: func(w *world) { w.Rules.HoldDown = 600 },
 		sequence: func(p *pairOf) error {
-			// Three pings each rest a second after another; UDP uses up what it has and is refused, over and over.
+			// The ports of three pings come into hold-down a second after another; UDP uses up what it has and is refused, over and over.
 			var err error
 			for id := range uint16(3) {
 				err = errors.Join(err, p.ping(1000+id), p.pass(time.Second))

@@ -34,7 +34,7 @@ type twin struct {
 	buffer    []byte
 	events    *ringbuf.Reader
 	clock     *wire.Clock // of the programs: stands still until a test moves it
-	rests     []rest
+	holdDowns []holdDown
 	socket    bool           // the world knows transparentFlow's socket
 	careful   bool           // look at the counters after each packet, not at the end alone: they take longest to read
 	base      Config         // what all worlds have
@@ -205,7 +205,7 @@ func hardwareString(m natmodel.MAC) string { return net.HardwareAddr(m[:]).Strin
 // reset begins a world.
 func (w *twin) reset(begin world) error {
 	o := &w.dp.objects
-	w.rests, w.socket, w.allowed = nil, begin.Socket, begin.endpoints(w.base.Endpoints)
+	w.holdDowns, w.socket, w.allowed = nil, begin.Socket, begin.endpoints(w.base.Endpoints)
 	c := w.config(begin.Rules, begin.Mappings)
 	c.Networks, c.Insides = begin.networks(w.base.Networks), begin.insides(w.base.Insides)
 	if begin.OneToOne {
@@ -384,7 +384,7 @@ func (w *twin) runOn(o *kernel.Objects, a natmodel.Arrival) (ran, error) {
 // age lets time pass, and what is due ends by the program that user space has
 // for it.
 func (w *twin) age(by time.Duration) error {
-	if err := w.endRests(by); err != nil {
+	if err := w.endHoldDowns(by); err != nil {
 		return err
 	}
 	sessions, err := contentsOf[kernel.SessionKey, kernel.Session](w.dp.objects.Sessions)

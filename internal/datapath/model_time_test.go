@@ -13,28 +13,28 @@ import (
 	"github.com/hostnat/hostnat/internal/natmodel"
 )
 
-// rest is a freed port that the data path lets rest, by the world's clock.
-type rest struct {
+// holdDown is a freed port that nobody else may have yet, by the world's clock.
+type holdDown struct {
 	at    kernel.SpareKey
 	port  kernel.BindingKey
 	until time.Duration
 }
 
 // readHolds reads the queues of ports in hold-down, each in its order.
-func (w *twin) readHolds() ([]rest, error) {
+func (w *twin) readHolds() ([]holdDown, error) {
 	spares, err := contentsOf[kernel.SpareKey, kernel.Spare](w.dp.objects.SparePorts)
-	var holds []rest
+	var holds []holdDown
 	for key, s := range spares {
 		if key.Queue.Protocol != uint8(model.TCP) {
 			port := kernel.BindingKey{Address: key.Queue.Address, Port: s.Port, Protocol: key.Queue.Protocol}
-			holds = append(holds, rest{at: key, port: port})
+			holds = append(holds, holdDown{at: key, port: port})
 		}
 	}
-	slices.SortFunc(holds, func(a, b rest) int { return cmp.Compare(a.at.Number, b.at.Number) })
+	slices.SortFunc(holds, func(a, b holdDown) int { return cmp.Compare(a.at.Number, b.at.Number) })
 	return holds, err
 }
 
-// orderHolds tells the model in which order ports came to rest.
+// orderHolds tells the model in which order ports came into hold-down.
 func (p *pairOf) orderHolds() error {
 	holds, err := p.readHolds()
 	position := make(map[natmodel.BindingKey]int, len(holds))
@@ -45,15 +45,15 @@ func (p *pairOf) orderHolds() error {
 	return err
 }
 
-// endRests lets time pass for resting ports, and does what release_step of
+// endHoldDowns lets time pass for ports in hold-down, and does what release_step of
 // bpf/spare_release.h does when the wheel turns.
-func (w *twin) endRests(by time.Duration) error {
+func (w *twin) endHoldDowns(by time.Duration) error {
 	var n kernel.Nat
 	if err := w.dp.objects.Nats.Lookup(uint32(1), &n); err != nil {
 		return err
 	}
-	known := make(map[kernel.SpareKey]time.Duration, len(w.rests))
-	for _, r := range w.rests {
+	known := make(map[kernel.SpareKey]time.Duration, len(w.holdDowns))
+	for _, r := range w.holdDowns {
 		known[r.at] = r.until
 	}
 	holds, err := w.readHolds()
@@ -67,10 +67,10 @@ func (w *twin) endRests(by time.Duration) error {
 		h.until, last[h.port] = until, i
 	}
 	err = errors.Join(err, w.clock.Set(w.clock.Now()+by))
-	w.rests = nil
+	w.holdDowns = nil
 	for i, h := range holds {
 		if last[h.port] == i && h.until > w.clock.Now() {
-			w.rests = append(w.rests, h)
+			w.holdDowns = append(w.holdDowns, h)
 			continue
 		}
 		err = errors.Join(err, w.dp.objects.SparePorts.Delete(&h.at))

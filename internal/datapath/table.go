@@ -108,7 +108,7 @@ func (d *Datapath) Bindings(visit func(Binding) error) error { return d.Bindings
 func (d *Datapath) BindingsWhere(where Where, visit func(Binding) error) error {
 	err := kernel.Each(d.objects.Bindings, func(k *kernel.BindingKey, v *kernel.Binding) error {
 		if v.Flags&kernel.BindingHoldDown != 0 {
-			return nil // its port rests: nobody's
+			return nil // its port is in hold-down: nobody's
 		}
 		if !where.selects(v.Compartment, v.InternalAddress, v.Network, v.Nat, k.Protocol) {
 			return nil

@@ -147,7 +147,7 @@ const (
 	AddressAndPortDependent Filtering = "address-and-port-dependent"
 )
 
-// HoldDown returns the profile's time for which a freed port rests: twice the
+// HoldDown returns the profile's time for which a freed port is in hold-down: twice the
 // maximum segment lifetime (RFC 6888 REQ-8), or what Windows does.
 func (p Profile) HoldDown() Seconds {
 	if p == ProfileWinNAT {

@@ -37,7 +37,7 @@ func (m *Model) bind(key SessionKey, network uint32) (wayOut, Reason) {
 	if !has {
 		return m.bindNew(key, id, network, paired)
 	}
-	if m.bindings[at].Held && m.tooManyPorts(key, rules.Limits) {
+	if m.bindings[at].HoldDown && m.tooManyPorts(key, rules.Limits) {
 		return wayOut{}, m.refused(LimitReached, key, id, network)
 	}
 	m.join(at)

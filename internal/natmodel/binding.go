@@ -21,7 +21,7 @@ type Binding struct {
 	Internal                  netip.AddrPort // 0.0.0.0:0 if the mapping has several targets
 	Sessions                  int
 	Configured                bool // by a mapping
-	Held                      bool // without sessions: its port rests, and is its internal port's still
+	HoldDown                  bool // without sessions: its port is in hold-down, and is its internal port's still
 
 	mapping uint32
 	ofRange bool // one port of a mapping's range, here while sessions use it
@@ -35,11 +35,11 @@ const (
 	hostPortPrecision = 10 * time.Second
 )
 
-// join adds a session to a binding. One that rests is taken up again.
+// join adds a session to a binding. One in hold-down is taken up again.
 func (m *Model) join(at BindingKey) {
 	b := m.bindings[at]
-	if b.Held {
-		b.Held = false
+	if b.HoldDown {
+		b.HoldDown = false
 		m.bindingEvent(BindingCreate, at, 0)
 	}
 	b.Sessions++
@@ -47,7 +47,7 @@ func (m *Model) join(at BindingKey) {
 }
 
 // leave takes a session from a binding. The last one takes along what is not a
-// mapping's own; a port that was used rests before another may have it (RFC 6888
+// mapping's own; a port that was used is in hold-down before another may have it (RFC 6888
 // REQ-8), but not TCP's: its closing states have waited already.
 func (m *Model) leave(at BindingKey, used bool) {
 	b := m.bindings[at]
@@ -62,24 +62,24 @@ func (m *Model) leave(at BindingKey, used bool) {
 		delete(m.bindings, at)
 		return
 	}
-	b.Held, b.until = true, m.now+rest
+	b.HoldDown, b.until = true, m.now+rest
 	queue := queueOf(at, b.NAT)
-	m.held[queue] = append(m.held[queue], heldPort{at, m.now, b.until})
+	m.holdDowns[queue] = append(m.holdDowns[queue], holdDown{at, m.now, b.until})
 }
 
 // endRests frees the ports that have rested.
 func (m *Model) endRests() {
 	for at, b := range m.bindings {
-		if b.Held && b.until <= m.now {
+		if b.HoldDown && b.until <= m.now {
 			delete(m.bindings, at)
 		}
 	}
-	for queue, held := range m.held {
-		m.held[queue] = slices.DeleteFunc(held, func(h heldPort) bool { return h.until <= m.now })
+	for queue, held := range m.holdDowns {
+		m.holdDowns[queue] = slices.DeleteFunc(held, func(h holdDown) bool { return h.until <= m.now })
 	}
-	for at, until := range m.resting {
+	for at, until := range m.givenUp {
 		if until <= m.now {
-			delete(m.resting, at)
+			delete(m.givenUp, at)
 		}
 	}
 }

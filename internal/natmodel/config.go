@@ -39,7 +39,7 @@ type NAT struct {
 	Pool                       []PoolAddress
 	Pooling                    model.Pooling // RFC 4787 REQ-2
 	EndpointDependent          bool          // go on with endpoint-dependent mapping when the ports are used up
-	HoldDown                   time.Duration // that a freed port rests: RFC 6888 REQ-8
+	HoldDown                   time.Duration // that a freed port is in hold-down: RFC 6888 REQ-8
 	Limits                     model.Limits  // an endpoint's: RFC 6888 REQ-4, REQ-5
 	Exhaustion                 model.Exhaustion
 	LinkLocal                  bool // its endpoints reach 169.254.0.0/16 outside

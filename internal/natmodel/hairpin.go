@@ -6,7 +6,7 @@ import "github.com/hostnat/hostnat/internal/model"
 // endpoint. An echo to its address the host answers itself.
 func (m *Model) isPublished(p *packet) bool {
 	o, found := m.ownerOf(p.protocol, p.dest, p.source)
-	return p.protocol != model.ICMP && found && !o.rests() && (o.mapping != 0 || !m.config.listens(p.protocol, p.dest))
+	return p.protocol != model.ICMP && found && !o.isHoldDown() && (o.mapping != 0 || !m.config.listens(p.protocol, p.dest))
 }
 
 // hairpin hands a packet to the endpoint that its destination leads to, which
@@ -18,7 +18,7 @@ func (m *Model) hairpin(p *packet, key SessionKey, s *Session) Result {
 		return dropped(NoMapping)
 	}
 	if m.sessions[far] == nil {
-		if o.rests() {
+		if o.isHoldDown() {
 			return dropped(NoMapping)
 		}
 		if why := m.openInward(far, o, p, true); why != "" {

@@ -113,8 +113,8 @@ func (m *Model) SetMappings(want map[uint32]Mapping) {
 		}
 		m.endSessionsBy(func(key SessionKey, s *Session) bool { return m.mappingOn(key.Protocol, s.External) == id })
 		for at, b := range m.bindings {
-			if b.Held && mapping.has(at.Protocol, at.External) { // a mapping need not wait; another binding must
-				m.resting[at] = b.until
+			if b.HoldDown && mapping.has(at.Protocol, at.External) { // a mapping need not wait; another binding must
+				m.givenUp[at] = b.until
 				delete(m.bindings, at)
 			}
 		}

@@ -75,10 +75,10 @@ type Model struct {
 	fragments map[fragmentKey]fragment
 	hostPorts map[BindingKey]time.Duration
 	rates     map[owned]rate
-	resting   map[BindingKey]time.Duration   // ports whose resting binding gave way to a mapping
+	givenUp   map[BindingKey]time.Duration   // ports in hold-down whose binding gave way to a mapping
 	holders   map[place]holder               // who has which address, of those at plugged-in ports
 	closed    map[spareQueue][]closedSession // the longest closed first
-	held      map[spareQueue][]heldPort      // ports in hold-down, the first to be free again first
+	holdDowns map[spareQueue][]holdDown      // ports in hold-down, the first to be free again first
 	events    []Event
 	choice    Choice
 	problem   error // the data path's choice is not allowed
@@ -104,10 +104,10 @@ func New(c Config) *Model {
 		fragments: make(map[fragmentKey]fragment),
 		hostPorts: make(map[BindingKey]time.Duration),
 		rates:     make(map[owned]rate),
-		resting:   make(map[BindingKey]time.Duration),
+		givenUp:   make(map[BindingKey]time.Duration),
 		holders:   make(map[place]holder),
 		closed:    make(map[spareQueue][]closedSession),
-		held:      make(map[spareQueue][]heldPort),
+		holdDowns: make(map[spareQueue][]holdDown),
 	}
 	for id, mapping := range c.Mappings {
 		m.addMapping(id, mapping)

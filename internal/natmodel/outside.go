@@ -63,7 +63,7 @@ func (m *Model) inward(p *packet, o owner) Result {
 	key := inwardKey(p, o)
 	s, known := m.sessions[key]
 	if !known {
-		if o.rests() || m.isHosts(p, o) {
+		if o.isHoldDown() || m.isHosts(p, o) {
 			return m.foreign(p)
 		}
 		if m.impossible(p.source.Addr()) || m.config.isNear(key.Compartment, o.internal.Addr(), p.source.Addr()) || m.config.isInside(p.dest.Addr()) {

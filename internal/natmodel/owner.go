@@ -15,8 +15,8 @@ type owner struct {
 	internal             netip.AddrPort
 }
 
-// rests: such a binding is as good as gone for whoever comes from outside.
-func (o owner) rests() bool { return o.binding != nil && o.binding.Held }
+// isHoldDown: such a binding is as good as gone for whoever comes from outside.
+func (o owner) isHoldDown() bool { return o.binding != nil && o.binding.HoldDown }
 
 // ownerOf finds whose an external address and port is. The most specific wins:
 // what has this address, a port before a range, then what has any.

@@ -8,15 +8,15 @@ import (
 )
 
 // freePorts are those of a pool's address that nobody has: no other binding (RFC
-// 4787 REQ-3), no mapping, no program of the host (design, rule 4), none that rests.
+// 4787 REQ-3), no mapping, no program of the host (design, rule 4), none in hold-down.
 func (m *Model) freePorts(p model.Protocol, a PoolAddress) []netip.AddrPort {
 	var free []netip.AddrPort
 	for _, r := range a.Ports {
 		for port := int(r.Low); port <= int(r.High); port++ {
 			external := netip.AddrPortFrom(a.Address, uint16(port))
 			at := BindingKey{p, external}
-			_, rests := m.resting[at]
-			if m.bindings[at] == nil && !rests && !m.isReserved(at) {
+			_, waits := m.givenUp[at]
+			if m.bindings[at] == nil && !waits && !m.isReserved(at) {
 				free = append(free, external)
 			}
 		}

@@ -21,8 +21,8 @@ func isClosed(s model.TCPState) bool { return s == model.StateBothFIN || s == mo
 // one, or it is the host's now.
 const reclaims = 8
 
-// heldPort is a port in hold-down.
-type heldPort struct {
+// holdDown is a port in hold-down.
+type holdDown struct {
 	at          BindingKey
 	from, until time.Duration
 }
@@ -98,15 +98,15 @@ func (m *Model) isStillClosed(c closedSession, on PoolAddress) bool {
 // reclaimHeld ends the hold-down that has lasted for longest; of those on several
 // addresses by the second, as the data path counts.
 func (m *Model) reclaimHeld(p model.Protocol, nat uint32, on []PoolAddress) (at BindingKey, had bool) {
-	var oldest *heldPort
+	var oldest *holdDown
 	for _, a := range on {
 		queue := spareQueue{nat, a.Address, p}
-		waiting := m.held[queue]
+		waiting := m.holdDowns[queue]
 		for len(waiting) > 0 && !m.isStillHeld(waiting[0], a) {
 			m.endHold(waiting[0])
 			waiting = waiting[1:]
 		}
-		m.held[queue] = waiting
+		m.holdDowns[queue] = waiting
 		if len(waiting) > 0 && (oldest == nil || waiting[0].until.Truncate(time.Second) < oldest.until.Truncate(time.Second)) {
 			oldest = &waiting[0]
 		}
@@ -118,18 +118,18 @@ func (m *Model) reclaimHeld(p model.Protocol, nat uint32, on []PoolAddress) (at 
 	return oldest.at, true
 }
 
-func (m *Model) isStillHeld(h heldPort, on PoolAddress) bool {
+func (m *Model) isStillHeld(h holdDown, on PoolAddress) bool {
 	b := m.bindings[h.at]
-	return b != nil && b.Held && b.until == h.until && on.has(h.at.External.Port())
+	return b != nil && b.HoldDown && b.until == h.until && on.has(h.at.External.Port())
 }
 
 // endHold lets go of a port whose place in the queue says nothing any more: a mapping
 // has had it since, or it is in use again.
-func (m *Model) endHold(h heldPort) {
+func (m *Model) endHold(h holdDown) {
 	switch b := m.bindings[h.at]; {
 	case b == nil || b.Configured:
-		delete(m.resting, h.at)
-	case b.Held && b.until == h.until:
+		delete(m.givenUp, h.at)
+	case b.HoldDown && b.until == h.until:
 		delete(m.bindings, h.at)
 	}
 }
@@ -137,8 +137,8 @@ func (m *Model) endHold(h heldPort) {
 // OrderHolds says in which order ports came to rest that did so at the same moment,
 // since sessions that end together do so in any: position is higher for what came later.
 func (m *Model) OrderHolds(position map[BindingKey]int) {
-	for _, held := range m.held {
-		slices.SortStableFunc(held, func(a, b heldPort) int {
+	for _, held := range m.holdDowns {
+		slices.SortStableFunc(held, func(a, b holdDown) int {
 			return cmp.Or(cmp.Compare(a.from, b.from), cmp.Compare(position[a.at], position[b.at]))
 		})
 	}

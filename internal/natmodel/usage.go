@@ -33,7 +33,7 @@ func (m *Model) sessionsOf(who owned) (count uint32) {
 // portsOf counts the dynamic bindings in use: not those that rest.
 func (m *Model) portsOf(who owned) (count uint32) {
 	for _, b := range m.bindings {
-		if !b.Configured && !b.Held && b.Compartment == who.compartment && b.Internal.Addr() == who.address {
+		if !b.Configured && !b.HoldDown && b.Compartment == who.compartment && b.Internal.Addr() == who.address {
 			count++
 		}
 	}

@@ -45,6 +45,7 @@ type Options struct {
 	Log     *slog.Logger
 	Readers Readers // empty: ReadersGroup
 	Files   int     // how many connections the server may have open; 0: 1024
+	PageURL string  // of the web page, with its token, if that is already listened for; see ServePage
 }
 
 // NewServer returns a Server.
@@ -53,6 +54,9 @@ func NewServer(o Options) *Server {
 		service: o.Service, version: o.Version, log: o.Log, readers: o.Readers,
 		connections: newConnections(LimitsFor(cmp.Or(o.Files, 1024))), mux: http.NewServeMux(),
 		others: newOthers(),
+	}
+	if o.PageURL != "" {
+		s.page.Store(&o.PageURL)
 	}
 	s.stopping, s.stop = context.WithCancel(context.Background())
 	for _, rt := range routes() {

@@ -34,7 +34,7 @@ func (r *Rig) Filter(t *testing.T, protocol model.Protocol, filtering model.Filt
 	}
 	f.Config.NATs[wire.RigNAT] = n
 	f.Apply(t)
-	f.FromEndpoint(t, 0, wire.Segment{Protocol: protocol, Flags: wire.Syn, From: wire.Inside(0, 4000), To: wire.Stranger(7, 80)})
+	f.FromEndpoint(t, 0, wire.Segment{Protocol: protocol, Flags: wire.Syn, From: wire.Inside(0, 4000), To: wire.Unanswered(7, 80)})
 	f.External = f.Rig.External(t, protocol, wire.Inside(0, 4000))
 	return f
 }
@@ -103,7 +103,7 @@ func NewTwoNetworkRig(t *testing.T, second datapath.Network, address string) *Ri
 // for it: what was to come has come then.
 func (r *Rig) Marker(t *testing.T) {
 	t.Helper()
-	r.FromRemote(t, wire.Segment{Protocol: model.UDP, From: wire.Stranger(9, 99), To: wire.Published, Payload: []byte("marker")})
+	r.FromRemote(t, wire.Segment{Protocol: model.UDP, From: wire.Unanswered(9, 99), To: wire.Published, Payload: []byte("marker")})
 	r.AtEndpoint[0].Await(t, "marker", 1, wire.Says("marker"))
 }
 

@@ -40,7 +40,7 @@ func (r *Rig) ShortLived(t *testing.T, seconds model.Seconds) {
 func (r *Rig) Fill(t *testing.T) {
 	t.Helper()
 	r.Mute(t, 0)
-	for _, remote := range []netip.AddrPort{wire.Stranger(7, 80), wire.Stranger(8, 80)} {
+	for _, remote := range []netip.AddrPort{wire.Unanswered(7, 80), wire.Unanswered(8, 80)} {
 		r.FromEndpoint(t, 0,
 			wire.Segment{Protocol: model.UDP, From: wire.Inside(0, 4000), To: remote},
 			wire.Segment{Protocol: model.ICMP, From: wire.Inside(0, 77), To: remote})

@@ -66,7 +66,7 @@ func TestUnmanagedPortCannotForgeManagedEndpoint(t *testing.T) {
 	t.Parallel()
 	r := newUnmanagedRig(t)
 	forged := func(from netip.AddrPort, mac model.MAC) []byte {
-		return wire.Ethernet(mac, wire.GatewayMAC, wire.EtherIPv4, wire.Segment{Protocol: model.UDP, From: from, To: wire.Stranger(7, 80)}.IP())
+		return wire.Ethernet(mac, wire.GatewayMAC, wire.EtherIPv4, wire.Segment{Protocol: model.UDP, From: from, To: wire.Unanswered(7, 80)}.IP())
 	}
 	r.Send(t, r.Endpoints[1], "eth0",
 		forged(wire.Inside(0, 4000), dptest.EndpointMAC(1)),                          // an endpoint's address
@@ -76,7 +76,7 @@ func TestUnmanagedPortCannotForgeManagedEndpoint(t *testing.T) {
 		forged(netip.MustParseAddrPort("172.16.2.5:4000"), dptest.EndpointMAC(1)))
 	r.Dropped(t, "spoofed-source", 5)
 	r.Send(t, r.Endpoints[1], "eth0", forged(unmanaged, dptest.EndpointMAC(1)))
-	r.AtRemote.Await(t, "honest packet", 1, wire.Is(model.UDP, netip.AddrPort{}, wire.Stranger(7, 80)))
+	r.AtRemote.Await(t, "honest packet", 1, wire.Is(model.UDP, netip.AddrPort{}, wire.Unanswered(7, 80)))
 	if n := len(r.Sessions(t)); n != 1 {
 		t.Errorf("sessions %+v, want the honest one alone", r.Sessions(t))
 	}

@@ -95,13 +95,13 @@ func TestUDPChecksumNeverBecomesZero(t *testing.T) {
 	for i := range all {
 		payload := []byte{byte(i >> 8), byte(i)}
 		// Only those whose sum after translation is near zero on either scale.
-		o := wire.Segment{Protocol: model.UDP, From: wire.Inside(0, 80), To: wire.Stranger(7, 80), Payload: payload}
+		o := wire.Segment{Protocol: model.UDP, From: wire.Inside(0, 80), To: wire.Unanswered(7, 80), Payload: payload}
 		after := o
 		after.From = wire.Published
 		if sum := after.Sum(); sum <= 1 || sum >= 0xfffe {
 			outward = append(outward, o)
 		}
-		n := wire.Segment{Protocol: model.UDP, From: wire.Stranger(7, 80), To: wire.Published, Payload: payload}
+		n := wire.Segment{Protocol: model.UDP, From: wire.Unanswered(7, 80), To: wire.Published, Payload: payload}
 		after = n
 		after.To = wire.Inside(0, 80)
 		if sum := after.Sum(); sum <= 1 || sum >= 0xfffe {
@@ -113,8 +113,8 @@ func TestUDPChecksumNeverBecomesZero(t *testing.T) {
 	}
 	r.FromEndpoint(t, 0, outward...)
 	r.FromRemote(t, inward...)
-	outside := r.AtRemote.Await(t, "packets out", len(outward), wire.Is(model.UDP, wire.Published, wire.Stranger(7, 80)))
-	for _, p := range append(outside, r.AtEndpoint[0].Await(t, "packets in", len(inward), wire.Is(model.UDP, wire.Stranger(7, 80), wire.Inside(0, 80)))...) {
+	outside := r.AtRemote.Await(t, "packets out", len(outward), wire.Is(model.UDP, wire.Published, wire.Unanswered(7, 80)))
+	for _, p := range append(outside, r.AtEndpoint[0].Await(t, "packets in", len(inward), wire.Is(model.UDP, wire.Unanswered(7, 80), wire.Inside(0, 80)))...) {
 		if p.Checksum == 0 {
 			t.Errorf("%v to %v with payload %x lost its checksum", p.From, p.To, p.Payload)
 		}
@@ -175,7 +175,7 @@ func TestLongIPOptionsPass(t *testing.T) {
 	most := append(wire.IPOptions[:len(wire.IPOptions):len(wire.IPOptions)], make([]byte, 24)...)
 	for i, options := range [][]byte{wire.IPOptions, most} {
 		for _, p := range []model.Protocol{model.UDP, model.TCP, model.ICMP} {
-			from, remote := wire.Inside(0, 4000+uint16(i)), wire.Stranger(7, 80)
+			from, remote := wire.Inside(0, 4000+uint16(i)), wire.Unanswered(7, 80)
 			r.FromEndpoint(t, 0, wire.Segment{Protocol: p, Flags: wire.Syn, From: from, To: remote, Options: options, Payload: []byte("out")})
 			external := r.External(t, p, from)
 			r.FromRemote(t, wire.Segment{Protocol: p, Flags: wire.SynAck, Reply: true, From: remote, To: external, Options: options, Payload: []byte("in")})

@@ -51,9 +51,9 @@ func TestFloodOfFragments(t *testing.T) {
 	for n := range flood {
 		s := kinds[n%len(kinds)](n)
 		s.Protocol, s.ID = model.UDP, uint16(n)
-		s.From, s.To = wire.Inside(0, uint16(1024+n%60000)), wire.Stranger(byte(n>>16), 53)
+		s.From, s.To = wire.Inside(0, uint16(1024+n%60000)), wire.Unanswered(byte(n>>16), 53)
 		if n%2 == 0 {
-			s.From, s.To = wire.Stranger(byte(n>>16), uint16(n)), netip.AddrPortFrom(wire.HostAddress, 8080)
+			s.From, s.To = wire.Unanswered(byte(n>>16), uint16(n)), netip.AddrPortFrom(wire.HostAddress, 8080)
 			r.FromRemote(t, s)
 		} else {
 			r.FromEndpoint(t, 0, s)
@@ -90,7 +90,7 @@ func TestFloodOfFragments(t *testing.T) {
 	var id uint16
 	wire.Within(t, 4*wire.Patience, "datagram out of order after the flood", func() bool { // when the reassembly namespace has forgotten the flood
 		id++
-		d := wire.Segment{Protocol: model.UDP, From: wire.Inside(1, 4000), To: wire.Stranger(9, 53), ID: id, Payload: wire.Long("after", 3000)}.IP()
+		d := wire.Segment{Protocol: model.UDP, From: wire.Inside(1, 4000), To: wire.Unanswered(9, 53), ID: id, Payload: wire.Long("after", 3000)}.IP()
 		r.IPFromEndpoint(t, 1, wire.Pick(wire.CutUp(d, 1200), 2, 1, 0)...)
 		time.Sleep(50 * time.Millisecond)
 		return len(at.Came(model.UDP, "after")) > 0
@@ -108,7 +108,7 @@ func TestFragmentsThatDoNotFit(t *testing.T) {
 	r.Mute(t, 0)
 	remote := wire.Assemble(t, r.Remote, lab.RemoteLink)
 	piece := func(id, offset, size int, more bool) wire.Segment {
-		s := wire.Segment{Protocol: 17, From: wire.Inside(0, 4000), To: wire.Stranger(7, 53), ID: uint16(id), Fragment: uint16(offset / 8), Payload: make([]byte, size-8)}
+		s := wire.Segment{Protocol: 17, From: wire.Inside(0, 4000), To: wire.Unanswered(7, 53), ID: uint16(id), Fragment: uint16(offset / 8), Payload: make([]byte, size-8)}
 		if more {
 			s.Fragment |= 0x2000
 		}
@@ -116,11 +116,11 @@ func TestFragmentsThatDoNotFit(t *testing.T) {
 	}
 	r.FromEndpoint(t, 0, piece(1, 800, 800, false), piece(1, 400, 800, true), piece(1, 0, 400, true)) // overlap
 	r.FromEndpoint(t, 0, piece(2, 8, 800, false))
-	tiny := wire.CutUp(wire.Segment{Protocol: model.TCP, Flags: wire.Syn, From: wire.Inside(0, 4000), To: wire.Stranger(7, 53), ID: 3, Payload: make([]byte, 100)}.IP(), 8)
+	tiny := wire.CutUp(wire.Segment{Protocol: model.TCP, Flags: wire.Syn, From: wire.Inside(0, 4000), To: wire.Unanswered(7, 53), ID: 3, Payload: make([]byte, 100)}.IP(), 8)
 	r.IPFromEndpoint(t, 0, tiny...)
 	r.FromEndpoint(t, 0, piece(4, 65528, 800, false), piece(4, 0, 800, true)) // ends behind 65535
 	r.Dropped(t, "malformed", 1)
-	d := wire.Segment{Protocol: model.UDP, From: wire.Inside(0, 4000), To: wire.Stranger(7, 53), ID: 5, Payload: wire.Long("good", 3000)}.IP()
+	d := wire.Segment{Protocol: model.UDP, From: wire.Inside(0, 4000), To: wire.Unanswered(7, 53), ID: 5, Payload: wire.Long("good", 3000)}.IP()
 	r.IPFromEndpoint(t, 0, wire.Pick(wire.CutUp(d, 1200), 2, 0, 1)...)
 	remote.Await(t, model.UDP, "good")
 	for _, p := range remote.Seen() {
@@ -137,11 +137,11 @@ func TestFragmentsAreForgotten(t *testing.T) {
 	r.AddReassembly(t)
 	r.Mute(t, 0)
 	remote := wire.Assemble(t, r.Remote, lab.RemoteLink)
-	d := wire.Segment{Protocol: model.UDP, From: wire.Inside(0, 4000), To: wire.Stranger(7, 53), ID: 1, Payload: wire.Long("old", 3000)}.IP()
+	d := wire.Segment{Protocol: model.UDP, From: wire.Inside(0, 4000), To: wire.Unanswered(7, 53), ID: 1, Payload: wire.Long("old", 3000)}.IP()
 	r.IPFromEndpoint(t, 0, wire.Pick(wire.CutUp(d, 1200), 2, 1)...)
 	never(t, r, 3500*time.Millisecond, "a fragment", func() bool { return len(remote.Seen()) > 0 })
 	// With the same identification: what was left of the old one must not get in.
-	d = wire.Segment{Protocol: model.UDP, From: wire.Inside(0, 4000), To: wire.Stranger(7, 53), ID: 1, Payload: wire.Long("new", 2000)}.IP()
+	d = wire.Segment{Protocol: model.UDP, From: wire.Inside(0, 4000), To: wire.Unanswered(7, 53), ID: 1, Payload: wire.Long("new", 2000)}.IP()
 	r.IPFromEndpoint(t, 0, wire.Pick(wire.CutUp(d, 1200), 1, 0)...)
 	if _, w := remote.Await(t, model.UDP, "new"); w.Pieces != 2 {
 		t.Errorf("came in %d pieces", w.Pieces)
@@ -164,7 +164,7 @@ func TestFragmentsWithoutReassembly(t *testing.T) {
 	r.Mute(t, 0)
 	remote := wire.Assemble(t, r.Remote, lab.RemoteLink)
 	for n, order := range [][]int{{0, 1, 2}, {0, 2, 1}, {2, 1, 0}} {
-		d := wire.Segment{Protocol: model.UDP, From: wire.Inside(0, 4000), To: wire.Stranger(7, 53), ID: uint16(n), Payload: wire.Long(fmt.Sprint("order ", n), 3000)}.IP()
+		d := wire.Segment{Protocol: model.UDP, From: wire.Inside(0, 4000), To: wire.Unanswered(7, 53), ID: uint16(n), Payload: wire.Long(fmt.Sprint("order ", n), 3000)}.IP()
 		r.IPFromEndpoint(t, 0, wire.Pick(wire.CutUp(d, 1200), order...)...)
 	}
 	remote.Await(t, model.UDP, "order 0")
@@ -172,7 +172,7 @@ func TestFragmentsWithoutReassembly(t *testing.T) {
 	r.Dropped(t, "first-fragment-offset", 2)
 	wire.Must(t, r.Host.SetMTU(lab.HostLink, wire.Narrow))
 	wire.Eventually(t, "fragmentation needed", func() bool { // the route is looked up once a second
-		r.FromEndpoint(t, 0, wire.Segment{Protocol: model.UDP, From: wire.Inside(0, 4000), To: wire.Stranger(7, 53), Payload: make([]byte, 1400)})
+		r.FromEndpoint(t, 0, wire.Segment{Protocol: model.UDP, From: wire.Inside(0, 4000), To: wire.Unanswered(7, 53), Payload: make([]byte, 1400)})
 		return len(r.AtEndpoint[0].Came(wire.Is(model.ICMP, netip.AddrPort{}, netip.AddrPort{}))) > 0
 	})
 }
@@ -188,7 +188,7 @@ func TestReassemblyOutlivesTheDaemon(t *testing.T) {
 	works := func(what string) {
 		t.Helper()
 		id++
-		d := wire.Segment{Protocol: model.UDP, From: wire.Inside(0, 4000), To: wire.Stranger(7, 53), ID: id, Payload: wire.Long(what, 3000)}.IP()
+		d := wire.Segment{Protocol: model.UDP, From: wire.Inside(0, 4000), To: wire.Unanswered(7, 53), ID: id, Payload: wire.Long(what, 3000)}.IP()
 		r.IPFromEndpoint(t, 0, wire.Pick(wire.CutUp(d, 1200), 2, 1, 0)...)
 		remote.Await(t, model.UDP, what)
 	}
@@ -241,14 +241,14 @@ func TestReassemblyIsShared(t *testing.T) {
 	remote := wire.Assemble(t, r.Remote, lab.RemoteLink)
 	hog := wire.Segment{Protocol: model.UDP, Fragment: 0x2000 | 100, Payload: make([]byte, 1400)}
 	for n := range 10_000 { // 24 MB
-		hog.ID, hog.From, hog.To = uint16(n), wire.Inside(0, 0), wire.Stranger(7, 0)
+		hog.ID, hog.From, hog.To = uint16(n), wire.Inside(0, 0), wire.Unanswered(7, 0)
 		r.FromEndpoint(t, 0, hog)
-		hog.From, hog.To = wire.Stranger(byte(n), 0), netip.AddrPortFrom(wire.HostAddress, 0)
+		hog.From, hog.To = wire.Unanswered(byte(n), 0), netip.AddrPortFrom(wire.HostAddress, 0)
 		r.FromRemote(t, hog)
 	}
 	for i := 1; i < 3; i++ {
 		text := fmt.Sprint("neighbour ", i)
-		d := wire.Segment{Protocol: model.UDP, From: wire.Inside(i, 4000), To: wire.Stranger(8, 53), ID: 5, Payload: wire.Long(text, 3000)}.IP()
+		d := wire.Segment{Protocol: model.UDP, From: wire.Inside(i, 4000), To: wire.Unanswered(8, 53), ID: 5, Payload: wire.Long(text, 3000)}.IP()
 		r.IPFromEndpoint(t, i, wire.Pick(wire.CutUp(d, 1200), 2, 1, 0)...)
 		remote.Await(t, model.UDP, text)
 	}
@@ -257,7 +257,7 @@ func TestReassemblyIsShared(t *testing.T) {
 	}
 	// What has left the reassembly namespace does not count: so an endpoint may go on for ever.
 	for n := range 1000 {
-		d := wire.Segment{Protocol: model.UDP, From: wire.Inside(1, 4000), To: wire.Stranger(9, 53), ID: uint16(n), Payload: wire.Long(fmt.Sprintf("much %d ", n), 8000)}.IP()
+		d := wire.Segment{Protocol: model.UDP, From: wire.Inside(1, 4000), To: wire.Unanswered(9, 53), ID: uint16(n), Payload: wire.Long(fmt.Sprintf("much %d ", n), 8000)}.IP()
 		r.IPFromEndpoint(t, 1, wire.Pick(wire.CutUp(d, 1200), 6, 5, 4, 3, 2, 1, 0)...)
 	}
 	remote.Await(t, model.UDP, "much 999 ")

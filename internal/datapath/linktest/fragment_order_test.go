@@ -28,7 +28,7 @@ func TestFragmentsInAnyOrder(t *testing.T) {
 		for _, order := range [][]int{{0, 1, 2}, {2, 1, 0}, {1, 0, 2}, {2, 0, 1}, {1, 2, 0}, {0, 2, 1}} {
 			id++
 			text := fmt.Sprintf("%v %v", p, order)
-			from, to := wire.Inside(0, 4000+id), wire.Stranger(7, 53)
+			from, to := wire.Inside(0, 4000+id), wire.Unanswered(7, 53)
 			d := wire.Segment{Protocol: p, Flags: wire.Syn, From: from, To: to, ID: id, Payload: wire.Long("out "+text, 3000)}.IP()
 			r.IPFromEndpoint(t, 0, wire.Pick(wire.CutUp(d, 1480), order...)...)
 			got, w := remote.Await(t, p, "out "+text)
@@ -77,9 +77,9 @@ func TestFragmentsShuffled(t *testing.T) {
 		for n := range rapid.IntRange(1, 6).Draw(rt, "datagrams") {
 			at := rapid.IntRange(-1, 1).Draw(rt, "sender")
 			text := fmt.Sprintf("run %d.%d ", run, n)
-			s := wire.Segment{Protocol: model.UDP, From: wire.Inside(max(at, 0), 4000), To: wire.Stranger(7, 53), ID: uint16(run)}
+			s := wire.Segment{Protocol: model.UDP, From: wire.Inside(max(at, 0), 4000), To: wire.Unanswered(7, 53), ID: uint16(run)}
 			if at < 0 {
-				s.From, s.To, s.ID = wire.Stranger(7, uint16(1000+n)), netip.AddrPortFrom(wire.HostAddress, 8080), uint16(run*8+n)
+				s.From, s.To, s.ID = wire.Unanswered(7, uint16(1000+n)), netip.AddrPortFrom(wire.HostAddress, 8080), uint16(run*8+n)
 			} else {
 				s.ID = uint16(run*8 + n) // the other endpoint may have the same, in another run's shuffle
 			}
@@ -127,7 +127,7 @@ func TestFragmentsOfTwoDoNotMix(t *testing.T) {
 			var cut [2][][]byte
 			for i, a := range addresses {
 				cut[i] = wire.CutUp(wire.Segment{
-					Protocol: model.UDP, From: netip.AddrPortFrom(a, 4000), To: wire.Stranger(7, 53), ID: 77, Payload: wire.Long(fmt.Sprint("endpoint ", i), 4000),
+					Protocol: model.UDP, From: netip.AddrPortFrom(a, 4000), To: wire.Unanswered(7, 53), ID: 77, Payload: wire.Long(fmt.Sprint("endpoint ", i), 4000),
 				}.IP(), 1000)
 			}
 			for n := range cut[0] {

@@ -56,14 +56,14 @@ func TestFragmentsOfUnmanagedPort(t *testing.T) {
 	r.Apply(t)
 	remote, port := wire.Assemble(t, r.Remote, lab.RemoteLink), wire.Assemble(t, r.Endpoints[1], "eth0")
 	client := wire.Listen(t, r.Endpoints[1], unmanaged.String()) // teaches the host its MAC
-	client.Send(t, wire.Stranger(7, 53), "first")
+	client.Send(t, wire.Unanswered(7, 53), "first")
 	remote.Await(t, model.UDP, "first")
-	d := wire.Segment{Protocol: model.UDP, From: unmanaged, To: wire.Stranger(7, 53), ID: 1, Payload: wire.Long("out", 3000)}.IP()
+	d := wire.Segment{Protocol: model.UDP, From: unmanaged, To: wire.Unanswered(7, 53), ID: 1, Payload: wire.Long("out", 3000)}.IP()
 	r.IPFromEndpoint(t, 1, wire.Pick(wire.CutUp(d, 1200), 2, 0, 1)...)
 	if got, _ := remote.Await(t, model.UDP, "out"); got.From.Addr() != wire.HostAddress {
 		t.Errorf("seen as %v", got.From)
 	}
-	d = wire.Segment{Protocol: model.UDP, From: wire.Stranger(7, 99), To: netip.AddrPortFrom(wire.HostAddress, 8080), ID: 2, Payload: wire.Long("in", 3000)}.IP()
+	d = wire.Segment{Protocol: model.UDP, From: wire.Unanswered(7, 99), To: netip.AddrPortFrom(wire.HostAddress, 8080), ID: 2, Payload: wire.Long("in", 3000)}.IP()
 	r.IPFromRemote(t, wire.Pick(wire.CutUp(d, 1200), 2, 1, 0)...)
 	if got, _ := port.Await(t, model.UDP, "in"); got.To != unmanaged {
 		t.Errorf("came to %v", got.To)
@@ -77,7 +77,7 @@ func TestFragmentsOfTAP(t *testing.T) {
 	r, tap := newTapRig(t, unix.IFF_VNET_HDR)
 	r.AddReassembly(t)
 	remote := wire.Assemble(t, r.Remote, lab.RemoteLink)
-	d := wire.Segment{Protocol: model.TCP, Flags: wire.Syn, From: wire.Inside(0, 4000), To: wire.Stranger(7, 53), ID: 1, Payload: wire.Long("out", 9000)}.IP()
+	d := wire.Segment{Protocol: model.TCP, Flags: wire.Syn, From: wire.Inside(0, 4000), To: wire.Unanswered(7, 53), ID: 1, Payload: wire.Long("out", 9000)}.IP()
 	pieces := wire.CutUp(d, 4800)
 	slices.Reverse(pieces)
 	for _, piece := range pieces {
@@ -86,7 +86,7 @@ func TestFragmentsOfTAP(t *testing.T) {
 	if _, w := remote.Await(t, model.TCP, "out"); w.Pieces != 2 {
 		t.Errorf("came in %d pieces", w.Pieces)
 	}
-	d = wire.Segment{Protocol: model.TCP, Flags: wire.Syn, From: wire.Stranger(7, 99), To: wire.Published, ID: 2, Payload: wire.Long("in", 3000)}.IP()
+	d = wire.Segment{Protocol: model.TCP, Flags: wire.Syn, From: wire.Unanswered(7, 99), To: wire.Published, ID: 2, Payload: wire.Long("in", 3000)}.IP()
 	r.IPFromRemote(t, wire.Pick(wire.CutUp(d, 1200), 2, 1, 0)...)
 	tap.Await(t, "first fragment", func(p wire.Packet) bool {
 		return p.To == wire.Inside(0, 80) && strings.Contains(string(p.Data), "in.0000000")
@@ -101,7 +101,7 @@ func TestFragmentTurnsBackAtReassembly(t *testing.T) {
 	r := dptest.NewRig(t, 1)
 	r.AddReassembly(t)
 	r.Mute(t, 0)
-	pieces := wire.CutUp(wire.Segment{Protocol: model.UDP, From: wire.Inside(0, 4000), To: wire.Stranger(7, 53), ID: 1, Payload: wire.Long("x", 2000)}.IP(), 1200)
+	pieces := wire.CutUp(wire.Segment{Protocol: model.UDP, From: wire.Inside(0, 4000), To: wire.Unanswered(7, 53), ID: 1, Payload: wire.Long("x", 2000)}.IP(), 1200)
 	later := wire.Ethernet(dptest.EndpointMAC(0), wire.GatewayMAC, wire.EtherIPv4, pieces[1])
 	link := r.Config.Endpoints[0].Interface
 	enter := func() (uint32, wire.Skbuff, []byte) {

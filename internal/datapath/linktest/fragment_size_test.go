@@ -27,14 +27,14 @@ func TestTooBigIsCutOutward(t *testing.T) {
 	remote := wire.Assemble(t, r.Remote, lab.RemoteLink)
 	for i, p := range wire.Protocols {
 		from := wire.Inside(0, uint16(4000+i))
-		r.FromEndpoint(t, 0, wire.Segment{Protocol: p, Flags: wire.Syn, From: from, To: wire.Stranger(7, 53), ID: 5, Payload: wire.Long("whole "+p.String(), 1400)})
+		r.FromEndpoint(t, 0, wire.Segment{Protocol: p, Flags: wire.Syn, From: from, To: wire.Unanswered(7, 53), ID: 5, Payload: wire.Long("whole "+p.String(), 1400)})
 		got, w := remote.Await(t, p, "whole "+p.String())
 		if got.From.Addr() != wire.HostAddress || w.Pieces != 2 || got.TTL != 63 {
 			t.Errorf("%v from %v with TTL %d in %d pieces", p, got.From, got.TTL, w.Pieces)
 		}
 		for n, order := range [][]int{{0, 1, 2}, {2, 1, 0}, {1, 2, 0}} {
 			text := fmt.Sprintf("cut %v %d", p, n)
-			d := wire.Segment{Protocol: p, Flags: wire.Syn, From: from, To: wire.Stranger(7, 53), ID: uint16(10 + 10*i + n), Payload: wire.Long(text, 4000)}.IP()
+			d := wire.Segment{Protocol: p, Flags: wire.Syn, From: from, To: wire.Unanswered(7, 53), ID: uint16(10 + 10*i + n), Payload: wire.Long(text, 4000)}.IP()
 			r.IPFromEndpoint(t, 0, wire.Pick(wire.CutUp(d, 1480), order...)...)
 			if got, w = remote.Await(t, p, text); w.Pieces < 4 || got.TTL != 63 {
 				t.Errorf("%s came in %d pieces with TTL %d", text, w.Pieces, got.TTL)
@@ -46,7 +46,7 @@ func TestTooBigIsCutOutward(t *testing.T) {
 		client := wire.Listen(t, r.Endpoints[1], wire.EndpointAddress(1).String()+":0")
 		wire.Option(t, client, unix.IPPROTO_IP, unix.IP_MTU_DISCOVER, unix.IP_PMTUDISC_DONT)
 		text := fmt.Sprint("socket ", size)
-		client.Send(t, wire.Stranger(8, 53), string(wire.Long(text, size)))
+		client.Send(t, wire.Unanswered(8, 53), string(wire.Long(text, size)))
 		if _, w := remote.Await(t, model.UDP, text); len(w.Datagram) != size+28 {
 			t.Errorf("%s: %d bytes in %d pieces", text, len(w.Datagram), w.Pieces)
 		}
@@ -114,13 +114,13 @@ func TestTooBigIsCutInward(t *testing.T) {
 	to := netip.AddrPortFrom(wire.HostAddress, 8080)
 	for i, p := range []model.Protocol{model.UDP, model.TCP} {
 		text := "whole " + p.String()
-		r.FromRemote(t, wire.Segment{Protocol: p, Flags: wire.Syn, From: wire.Stranger(7, 53), To: to, ID: uint16(5 + i), Payload: wire.Long(text, 1400)})
+		r.FromRemote(t, wire.Segment{Protocol: p, Flags: wire.Syn, From: wire.Unanswered(7, 53), To: to, ID: uint16(5 + i), Payload: wire.Long(text, 1400)})
 		if got, w := endpoint.Await(t, p, text); got.To != wire.Inside(0, 80) || w.Pieces != 2 || got.TTL != 63 {
 			t.Errorf("%s to %v with TTL %d in %d pieces", text, got.To, got.TTL, w.Pieces)
 		}
 		for n, order := range [][]int{{0, 1, 2}, {2, 1, 0}} {
 			text := fmt.Sprintf("cut %v %d", p, n)
-			d := wire.Segment{Protocol: p, Flags: wire.Syn, From: wire.Stranger(7, 53), To: to, ID: uint16(10 + 10*i + n), Payload: wire.Long(text, 4000)}.IP()
+			d := wire.Segment{Protocol: p, Flags: wire.Syn, From: wire.Unanswered(7, 53), To: to, ID: uint16(10 + 10*i + n), Payload: wire.Long(text, 4000)}.IP()
 			r.IPFromRemote(t, wire.Pick(wire.CutUp(d, 1480), order...)...)
 			if got, w := endpoint.Await(t, p, text); w.Pieces < 4 || got.TTL != 63 {
 				t.Errorf("%s came in %d pieces with TTL %d", text, w.Pieces, got.TTL)
@@ -265,7 +265,7 @@ func TestPiecesOfAnyMTU(t *testing.T) {
 		wire.Must(t, r.Host.SetMTU(lab.HostLink, mtu))
 		text := fmt.Sprintf("mtu %d ", mtu)
 		before := len(remote.Seen())
-		r.FromEndpoint(t, 0, wire.Segment{Protocol: model.UDP, From: wire.Inside(0, uint16(4000+i)), To: wire.Stranger(7, 53), Payload: wire.Long(text, min(65000, 20*mtu))})
+		r.FromEndpoint(t, 0, wire.Segment{Protocol: model.UDP, From: wire.Inside(0, uint16(4000+i)), To: wire.Unanswered(7, 53), Payload: wire.Long(text, min(65000, 20*mtu))})
 		remote.Await(t, model.UDP, text)
 		longest := 0
 		for _, p := range remote.Seen()[before:] {

@@ -19,7 +19,7 @@ func TestVLANsAreNotTheUntaggedNetwork(t *testing.T) {
 	r.Mute(t, 0)
 	remote, host := r.MACOf(t, r.Remote, lab.RemoteLink), r.MACOf(t, r.Host, lab.HostLink)
 	tagged := func(tag byte, text string) []byte {
-		s := wire.Segment{Protocol: model.UDP, From: wire.Stranger(7, 80), To: wire.Published, Payload: []byte(text)}
+		s := wire.Segment{Protocol: model.UDP, From: wire.Unanswered(7, 80), To: wire.Published, Payload: []byte(text)}
 		return wire.Ethernet(remote, host, wire.EtherVLAN, append([]byte{0x60, tag, 8, 0}, s.IP()...))
 	}
 	r.Send(t, r.Remote, lab.RemoteLink, tagged(9, "tagged"), tagged(0, "priority"))
@@ -38,7 +38,7 @@ func TestFramesForOthersAreNotTranslated(t *testing.T) {
 	t.Parallel()
 	r := dptest.NewMappedRig(t, 1)
 	r.Mute(t, 0)
-	s := wire.Segment{Protocol: model.UDP, From: wire.Stranger(7, 80), To: wire.Published, Payload: []byte("overheard")}
+	s := wire.Segment{Protocol: model.UDP, From: wire.Unanswered(7, 80), To: wire.Published, Payload: []byte("overheard")}
 	r.Send(t, r.Remote, lab.RemoteLink, wire.Ethernet(r.MACOf(t, r.Remote, lab.RemoteLink), "02:aa:aa:aa:aa:aa", wire.EtherIPv4, s.IP()))
 	r.Marker(t)
 	if got := r.AtEndpoint[0].Came(wire.Says("overheard")); len(got) != 0 {
@@ -99,7 +99,7 @@ func TestBridgeTakesItsOwnFramesAlone(t *testing.T) {
 		Ifindex: int32(wire.Ifindex(t, r.Host, "br1")), Type: unix.PACKET_MR_PROMISC,
 	}))
 	frame := func(to model.MAC, text string, tag ...byte) []byte {
-		ip := wire.Segment{Protocol: model.UDP, From: unmanaged, To: wire.Stranger(7, 80), Payload: []byte(text)}.IP()
+		ip := wire.Segment{Protocol: model.UDP, From: unmanaged, To: wire.Unanswered(7, 80), Payload: []byte(text)}.IP()
 		if tag != nil {
 			return wire.Ethernet(dptest.EndpointMAC(1), to, wire.EtherVLAN, append(append(tag, 8, 0), ip...))
 		}

@@ -138,6 +138,6 @@ func TestNetworkWithoutNATStaysInside(t *testing.T) {
 	r.Config.Networks[wire.RigNetwork] = n
 	r.Apply(t)
 	r.Mute(t, 0)
-	r.FromEndpoint(t, 0, wire.Segment{Protocol: model.UDP, From: wire.Inside(0, 4000), To: wire.Stranger(7, 80)})
+	r.FromEndpoint(t, 0, wire.Segment{Protocol: model.UDP, From: wire.Inside(0, 4000), To: wire.Unanswered(7, 80)})
 	r.Dropped(t, "no-nat", 1)
 }

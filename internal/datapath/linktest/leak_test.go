@@ -70,7 +70,7 @@ func stopsLeaks(t *testing.T, r *dptest.Rig) {
 	t.Helper()
 	openTheGates(t, r)
 	r.Mute(t, 0)
-	remote := wire.Stranger(7, 80)
+	remote := wire.Unanswered(7, 80)
 	r.FromEndpoint(t, 0,
 		wire.Segment{Protocol: model.UDP, From: wire.Inside(0, 4000), To: remote},
 		wire.Segment{Protocol: model.TCP, Flags: wire.Syn, From: wire.Inside(0, 4000), To: remote},
@@ -115,7 +115,7 @@ func TestInsideAddressesFromOutsideAreDropped(t *testing.T) {
 			{From: remote, To: netip.MustParseAddrPort("172.16.1.255:9")},
 			{From: wire.Inside(0, 4000), To: host},
 			{From: wire.Inside(0, 4000), To: wire.Inside(0, 4000)},
-			{From: wire.Inside(99, 4000), To: wire.Stranger(7, 80)},
+			{From: wire.Inside(99, 4000), To: wire.Unanswered(7, 80)},
 		} {
 			s.Protocol, s.Flags, s.Payload = p, wire.Syn, make([]byte, 8)
 			forged = append(forged, s)

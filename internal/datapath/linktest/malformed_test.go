@@ -48,24 +48,24 @@ func TestBrokenHeadersArriveNowhere(t *testing.T) {
 	r.Apply(t)
 	remote, host := r.MACOf(t, r.Remote, lab.RemoteLink), r.MACOf(t, r.Host, lab.HostLink)
 	for i, b := range breakages {
-		outward := wire.Segment{Protocol: b.protocol, Flags: wire.Syn, From: wire.Inside(0, 4000), To: wire.Stranger(7, 80), Payload: make([]byte, 12)}
-		inward := wire.Segment{Protocol: b.protocol, Flags: wire.Syn, From: wire.Stranger(7, 80), To: wire.Published, Payload: make([]byte, 12)}
+		outward := wire.Segment{Protocol: b.protocol, Flags: wire.Syn, From: wire.Inside(0, 4000), To: wire.Unanswered(7, 80), Payload: make([]byte, 12)}
+		inward := wire.Segment{Protocol: b.protocol, Flags: wire.Syn, From: wire.Unanswered(7, 80), To: wire.Published, Payload: make([]byte, 12)}
 		r.Send(t, r.Endpoints[0], "eth0", wire.Ethernet(dptest.EndpointMAC(0), wire.GatewayMAC, wire.EtherIPv4, b.change(outward.IP())))
 		r.Dropped(t, "malformed", uint64(i+1))
 		r.Send(t, r.Remote, lab.RemoteLink, wire.Ethernet(remote, host, wire.EtherIPv4, b.change(inward.IP())))
 		marker := fmt.Sprintf("marker %d", i)
-		r.FromRemote(t, wire.Segment{Protocol: model.UDP, From: wire.Stranger(9, 9), To: wire.Published, Payload: []byte(marker)})
+		r.FromRemote(t, wire.Segment{Protocol: model.UDP, From: wire.Unanswered(9, 9), To: wire.Published, Payload: []byte(marker)})
 		r.AtEndpoint[0].Await(t, b.name+": the next packet", 1, wire.Says(marker))
 	}
 	if sessions := r.Sessions(t); len(sessions) != 1 {
 		t.Errorf("sessions %+v, want the markers' alone", sessions)
 	}
 	if got := r.AtRemote.Came(func(p wire.Packet) bool {
-		return p.From.Addr() == wire.HostAddress && p.To.Addr() == wire.Stranger(7, 0).Addr()
+		return p.From.Addr() == wire.HostAddress && p.To.Addr() == wire.Unanswered(7, 0).Addr()
 	}); len(got) != 0 {
 		t.Errorf("went out: %v", got)
 	}
-	if got := r.AtEndpoint[0].Came(func(p wire.Packet) bool { return p.From.Addr() == wire.Stranger(7, 0).Addr() }); len(got) != 0 {
+	if got := r.AtEndpoint[0].Came(func(p wire.Packet) bool { return p.From.Addr() == wire.Unanswered(7, 0).Addr() }); len(got) != 0 {
 		t.Errorf("came in: %v", got)
 	}
 }
@@ -77,7 +77,7 @@ func TestWrongUDPLengthsPassUnchanged(t *testing.T) {
 	r := dptest.NewRig(t, 1)
 	r.Mute(t, 0)
 	for i, length := range []uint16{0, 7, 8, 9, 1000, 0xffff} {
-		s := wire.Segment{Protocol: model.UDP, From: wire.Inside(0, uint16(4000+i)), To: wire.Stranger(7, 80), Payload: []byte("12345678")}
+		s := wire.Segment{Protocol: model.UDP, From: wire.Inside(0, uint16(4000+i)), To: wire.Unanswered(7, 80), Payload: []byte("12345678")}
 		ip := s.IP()
 		udp := ip[20:]
 		binary.BigEndian.PutUint16(udp[4:], length)
@@ -105,16 +105,16 @@ func TestDamageStaysVisible(t *testing.T) {
 		w.ExpectWrong(func(p wire.Packet) bool { return bytes.Contains(p.Data, damaged) })
 	}
 	for i, p := range []model.Protocol{model.UDP, model.TCP, model.ICMP} {
-		s := wire.Segment{Protocol: p, Flags: wire.Syn, From: wire.Inside(0, uint16(4000+i)), To: wire.Stranger(7, 80), Payload: damaged}
+		s := wire.Segment{Protocol: p, Flags: wire.Syn, From: wire.Inside(0, uint16(4000+i)), To: wire.Unanswered(7, 80), Payload: damaged}
 		ip := s.IP()
 		ip[len(ip)-len(damaged)-1-i%2] ^= 0x20 // in the header, where no field is looked at
 		r.Send(t, r.Endpoints[0], "eth0", wire.Ethernet(dptest.EndpointMAC(0), wire.GatewayMAC, wire.EtherIPv4, ip))
 		s.From = r.SeenAs(t, s)
 		r.AtRemote.Await(t, p.String(), 1, func(got wire.Packet) bool { return got.Protocol == p && got.Wrong })
 	}
-	u := wire.Segment{Protocol: model.UDP, From: wire.Inside(0, 4000), To: wire.Stranger(7, 80)}
+	u := wire.Segment{Protocol: model.UDP, From: wire.Inside(0, 4000), To: wire.Unanswered(7, 80)}
 	u.From = r.SeenAs(t, u)
-	e := wire.ICMPError{From: wire.Stranger(7, 0).Addr(), To: wire.HostAddress, Kind: 3, Code: 3, Quote: append(u.IP(), damaged...)}.IP()
+	e := wire.ICMPError{From: wire.Unanswered(7, 0).Addr(), To: wire.HostAddress, Kind: 3, Code: 3, Quote: append(u.IP(), damaged...)}.IP()
 	e[21] ^= 1 // the code
 	r.Send(t, r.Remote, lab.RemoteLink, wire.Ethernet(r.MACOf(t, r.Remote, lab.RemoteLink), r.MACOf(t, r.Host, lab.HostLink), wire.EtherIPv4, e))
 	r.AtEndpoint[0].Await(t, "the error", 1, func(got wire.Packet) bool { return got.Protocol == model.ICMP && got.Wrong })
@@ -127,10 +127,10 @@ func TestTruncatedDatagramsArriveNowhere(t *testing.T) {
 	r.Mute(t, 0)
 	remote, host := r.MACOf(t, r.Remote, lab.RemoteLink), r.MACOf(t, r.Host, lab.HostLink)
 	for i, p := range []model.Protocol{model.UDP, model.TCP, model.ICMP} {
-		out := wire.Segment{Protocol: p, Flags: wire.Syn, From: wire.Inside(0, 4000), To: wire.Stranger(7, 80), Payload: make([]byte, 200)}
+		out := wire.Segment{Protocol: p, Flags: wire.Syn, From: wire.Inside(0, 4000), To: wire.Unanswered(7, 80), Payload: make([]byte, 200)}
 		r.Send(t, r.Endpoints[0], "eth0", wire.Ethernet(dptest.EndpointMAC(0), wire.GatewayMAC, wire.EtherIPv4, out.IP()[:60]))
 		r.Dropped(t, "malformed", uint64(i+1))
-		in := wire.Segment{Protocol: p, Flags: wire.Syn, Reply: true, From: wire.Stranger(7, 80), To: wire.Published, Payload: make([]byte, 200)}
+		in := wire.Segment{Protocol: p, Flags: wire.Syn, Reply: true, From: wire.Unanswered(7, 80), To: wire.Published, Payload: make([]byte, 200)}
 		r.Send(t, r.Remote, lab.RemoteLink, wire.Ethernet(remote, host, wire.EtherIPv4, in.IP()[:60]))
 	}
 	r.Marker(t)

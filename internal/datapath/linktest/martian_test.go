@@ -33,7 +33,7 @@ func TestMartianSourcesReachNoMapping(t *testing.T) {
 			r.Dropped(t, "inside-address-from-outside", count)
 		}
 	}
-	r.FromRemote(t, wire.Segment{Protocol: model.UDP, From: wire.Stranger(7, 80), To: wire.Published, Payload: []byte("marker")})
+	r.FromRemote(t, wire.Segment{Protocol: model.UDP, From: wire.Unanswered(7, 80), To: wire.Published, Payload: []byte("marker")})
 	r.AtEndpoint[0].Await(t, "marker", 1, wire.Says("marker"))
 	if got := r.AtEndpoint[0].Came(func(p wire.Packet) bool { return p.Payload == "martian" || p.Protocol == model.TCP }); len(got) != 0 {
 		t.Errorf("came in: %v", got)
@@ -66,7 +66,7 @@ func TestOutsideSourcesFromInsideAreDropped(t *testing.T) {
 	for i, from := range []string{
 		"203.0.113.1:80", "198.51.100.7:80", "172.16.1.1:80", "172.16.1.9:80", "0.0.0.0:80", "127.0.0.1:80", "224.0.0.1:80", "255.255.255.255:80",
 	} {
-		r.FromEndpoint(t, 0, wire.Segment{Protocol: model.UDP, From: netip.MustParseAddrPort(from), To: wire.Stranger(7, 80)})
+		r.FromEndpoint(t, 0, wire.Segment{Protocol: model.UDP, From: netip.MustParseAddrPort(from), To: wire.Unanswered(7, 80)})
 		r.Dropped(t, "spoofed-source", uint64(i+1))
 	}
 	if n := len(r.Sessions(t)); n != 0 {
@@ -89,7 +89,7 @@ func TestPacketToItselfDoesNotLoop(t *testing.T) {
 	if got[0].From != wire.Published || got[0].To != wire.Inside(0, 80) {
 		t.Errorf("came from %v to %v", got[0].From, got[0].To)
 	}
-	r.FromRemote(t, wire.Segment{Protocol: model.UDP, From: wire.Stranger(7, 80), To: wire.Published, Payload: []byte("marker")})
+	r.FromRemote(t, wire.Segment{Protocol: model.UDP, From: wire.Unanswered(7, 80), To: wire.Published, Payload: []byte("marker")})
 	r.AtEndpoint[0].Await(t, "marker", 1, wire.Says("marker"))
 	if n := len(r.AtEndpoint[0].Came(wire.Says("mirror"))); n != 1 {
 		t.Errorf("it came %d times", n)
@@ -102,7 +102,7 @@ func TestMartianErrorsReachNobody(t *testing.T) {
 	t.Parallel()
 	r := dptest.NewMappedRig(t, 2)
 	r.Mute(t, 0)
-	s := wire.Segment{Protocol: model.UDP, From: wire.Inside(0, 4000), To: wire.Stranger(7, 80)}
+	s := wire.Segment{Protocol: model.UDP, From: wire.Inside(0, 4000), To: wire.Unanswered(7, 80)}
 	r.FromEndpoint(t, 0, s)
 	quoted := wire.Segment{Protocol: model.UDP, From: r.External(t, model.UDP, s.From), To: s.To}
 	for i, from := range []string{"172.16.1.3", "172.16.1.1", "127.0.0.1", "203.0.113.1", "224.0.0.1", "0.0.0.0", "255.255.255.255"} {
@@ -122,11 +122,11 @@ func TestMappingOnAnyAddressIsNotOnTheGateways(t *testing.T) {
 	r := dptest.NewMappedRig(t, 1)
 	r.Mute(t, 0)
 	r.FromRemote(t,
-		wire.Segment{Protocol: model.UDP, From: wire.Stranger(7, 80), To: netip.MustParseAddrPort("172.16.1.1:8080"), Payload: []byte("past")},
-		wire.Segment{Protocol: model.TCP, Flags: wire.Syn, From: wire.Stranger(7, 80), To: netip.MustParseAddrPort("172.16.1.1:8080")})
+		wire.Segment{Protocol: model.UDP, From: wire.Unanswered(7, 80), To: netip.MustParseAddrPort("172.16.1.1:8080"), Payload: []byte("past")},
+		wire.Segment{Protocol: model.TCP, Flags: wire.Syn, From: wire.Unanswered(7, 80), To: netip.MustParseAddrPort("172.16.1.1:8080")})
 	r.Dropped(t, "inside-address-from-outside", 2)
 	r.Marker(t)
-	if got := r.AtEndpoint[0].Came(func(p wire.Packet) bool { return p.From.Addr() == wire.Stranger(7, 0).Addr() }); len(got) != 0 {
+	if got := r.AtEndpoint[0].Came(func(p wire.Packet) bool { return p.From.Addr() == wire.Unanswered(7, 0).Addr() }); len(got) != 0 {
 		t.Errorf("came in: %v", got)
 	}
 }

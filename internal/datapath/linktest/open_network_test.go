@@ -277,6 +277,6 @@ func TestOpenNetworkWithoutNAT(t *testing.T) {
 		t.Errorf("seen as %v", seen)
 	}
 	r.Mute(t, 0)
-	r.FromEndpoint(t, 0, wire.Segment{Protocol: model.UDP, From: wire.Inside(0, 4000), To: wire.Stranger(7, 80)})
+	r.FromEndpoint(t, 0, wire.Segment{Protocol: model.UDP, From: wire.Inside(0, 4000), To: wire.Unanswered(7, 80)})
 	r.Dropped(t, "no-nat", 1)
 }

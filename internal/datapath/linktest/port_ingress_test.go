@@ -60,10 +60,10 @@ func TestPluggedPortCannotForgeALease(t *testing.T) {
 	lease(holder, time.Hour)
 	send(sent(other, arp(2, other, taken, wire.EndpointAddress(0))))
 	send(from(other, dptest.EndpointMAC(0), 53, wire.Inside(0, 53), "forged"))
-	send(from(other, wire.GatewayMAC, 53, wire.Stranger(7, 53), "forged"))
+	send(from(other, wire.GatewayMAC, 53, wire.Unanswered(7, 53), "forged"))
 	spoofed(3)
 	send(from(holder, dptest.EndpointMAC(0), 53, wire.Inside(0, 53), "honest"))
-	send(from(holder, wire.GatewayMAC, 53, wire.Stranger(7, 53), "honest"))
+	send(from(holder, wire.GatewayMAC, 53, wire.Unanswered(7, 53), "honest"))
 	atNeighbour.Await(t, "the holder's packet", 1, wire.Says("honest"))
 	atRemote.Await(t, "the holder's packet", 1, wire.Says("honest"))
 	send(sent(holder, arp(2, holder, taken, gateway)))
@@ -74,7 +74,7 @@ func TestPluggedPortCannotForgeALease(t *testing.T) {
 	send(sent(holder, arp(2, holder, taken, gateway)))
 	spoofed(4)
 	lease(other, -time.Minute) // and ended: its holder was there last
-	send(from(holder, wire.GatewayMAC, 53, wire.Stranger(7, 53), "free"))
+	send(from(holder, wire.GatewayMAC, 53, wire.Unanswered(7, 53), "free"))
 	atRemote.Await(t, "a packet from a free address", 1, wire.Says("free"))
 	send(sent(other, arp(2, other, taken, gateway))) // nobody has asked the holder yet
 	r.Dropped(t, "address-elsewhere", 1)
@@ -106,8 +106,8 @@ func TestPluggedPortCannotForge(t *testing.T) {
 		{"ARP for an endpoint", "spoofed-source", sent(other, arp(2, other, wire.EndpointAddress(0), gateway))},
 		{"the gateway's MAC", "spoofed-source", wire.Ethernet(wire.GatewayMAC, dptest.EndpointMAC(0), wire.EtherIPv4, udp(unmanaged, wire.Inside(0, 53)))},
 		{"the gateway's address to a neighbour", "spoofed-source", wire.Ethernet(other, dptest.EndpointMAC(0), wire.EtherIPv4, udp(at(gateway, 53), wire.Inside(0, 53)))},
-		{"an endpoint's address to the outside", "spoofed-source", wire.Ethernet(other, wire.GatewayMAC, wire.EtherIPv4, udp(wire.Inside(0, 53), wire.Stranger(7, 53)))},
-		{"no address of the subnet", "spoofed-source", wire.Ethernet(other, wire.GatewayMAC, wire.EtherIPv4, udp(wire.Stranger(9, 53), wire.Stranger(7, 53)))},
+		{"an endpoint's address to the outside", "spoofed-source", wire.Ethernet(other, wire.GatewayMAC, wire.EtherIPv4, udp(wire.Inside(0, 53), wire.Unanswered(7, 53)))},
+		{"no address of the subnet", "spoofed-source", wire.Ethernet(other, wire.GatewayMAC, wire.EtherIPv4, udp(wire.Unanswered(9, 53), wire.Unanswered(7, 53)))},
 		{"a DHCP server to all", "rogue-server", wire.Ethernet(other, broadcast, wire.EtherIPv4, udp(at(unmanaged.Addr(), 67), client))},
 		{"a DHCP server to one", "rogue-server", wire.Ethernet(other, dptest.EndpointMAC(0), wire.EtherIPv4, udp(at(unmanaged.Addr(), 67), wire.Inside(0, 68)))},
 	} {

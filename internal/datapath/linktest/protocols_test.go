@@ -21,12 +21,14 @@ func TestOtherProtocolsAreRefusedAndCounted(t *testing.T) {
 	r := dptest.NewRig(t, 1)
 	r.Mute(t, 0)
 	for i, p := range []model.Protocol{wire.Sctp, wire.Gre, wire.Esp, wire.UdpLite, wire.Dccp, wire.Ipip, 0, 255} {
-		r.FromEndpoint(t, 0, wire.Segment{Protocol: p, From: wire.Inside(0, 0), To: wire.Stranger(7, 0), Payload: make([]byte, 32)})
+		r.FromEndpoint(t, 0, wire.Segment{Protocol: p, From: wire.Inside(0, 0), To: wire.Unanswered(7, 0), Payload: make([]byte, 32)})
 		r.Dropped(t, "protocol-unsupported", uint64(i+1))
 	}
-	r.FromEndpoint(t, 0, wire.Segment{Protocol: model.UDP, From: wire.Inside(0, 4000), To: wire.Stranger(7, 80), Payload: []byte("marker")})
+	r.FromEndpoint(t, 0, wire.Segment{Protocol: model.UDP, From: wire.Inside(0, 4000), To: wire.Unanswered(7, 80), Payload: []byte("marker")})
 	r.AtRemote.Await(t, "marker", 1, wire.Says("marker"))
-	if got := r.AtRemote.Came(func(p wire.Packet) bool { return p.To.Addr() == wire.Stranger(7, 0).Addr() && p.Protocol != model.UDP }); len(got) != 0 {
+	if got := r.AtRemote.Came(func(p wire.Packet) bool {
+		return p.To.Addr() == wire.Unanswered(7, 0).Addr() && p.Protocol != model.UDP
+	}); len(got) != 0 {
 		t.Errorf("went out: %v", got)
 	}
 	if n := len(r.Sessions(t)); n != 1 {
@@ -86,7 +88,7 @@ func TestGroupAndLinkTrafficStaysInside(t *testing.T) {
 	r.Send(t, r.Endpoints[0], "eth0", frames...)
 	// The bridge carries both kinds of group frames to the neighbour.
 	r.AtEndpoint[1].Await(t, "group frames at the neighbour", 2*len(destinations), wire.Says("group"))
-	r.FromEndpoint(t, 0, wire.Segment{Protocol: model.UDP, From: wire.Inside(0, 4000), To: wire.Stranger(7, 80), Payload: []byte("marker")})
+	r.FromEndpoint(t, 0, wire.Segment{Protocol: model.UDP, From: wire.Inside(0, 4000), To: wire.Unanswered(7, 80), Payload: []byte("marker")})
 	r.AtRemote.Await(t, "marker", 1, wire.Says("marker"))
 	if got := r.AtRemote.Came(wire.Says("group")); len(got) != 0 {
 		t.Errorf("went out: %v", got)
@@ -118,14 +120,14 @@ func TestGroupTrafficFromOutsideReachesNoEndpoint(t *testing.T) {
 	r.Apply(t)
 	remote, host := r.MACOf(t, r.Remote, lab.RemoteLink), r.MACOf(t, r.Host, lab.HostLink)
 	for _, to := range []string{"203.0.113.1", "203.0.113.255", "203.0.113.0", "255.255.255.255", "224.0.0.251", "239.1.1.1", "127.0.0.1", "0.0.0.0", "240.0.0.1"} {
-		s := wire.Segment{Protocol: model.UDP, From: wire.Stranger(7, 80), To: netip.AddrPortFrom(netip.MustParseAddr(to), 8080), Payload: []byte("group")}
+		s := wire.Segment{Protocol: model.UDP, From: wire.Unanswered(7, 80), To: netip.AddrPortFrom(netip.MustParseAddr(to), 8080), Payload: []byte("group")}
 		for _, mac := range []model.MAC{"ff:ff:ff:ff:ff:ff", "01:00:5e:00:00:fb", host} {
 			if to != "203.0.113.1" || mac != host {
 				r.Send(t, r.Remote, lab.RemoteLink, wire.Ethernet(remote, mac, wire.EtherIPv4, s.IP()))
 			}
 		}
 	}
-	r.FromRemote(t, wire.Segment{Protocol: model.UDP, From: wire.Stranger(8, 80), To: wire.Published, Payload: []byte("marker")})
+	r.FromRemote(t, wire.Segment{Protocol: model.UDP, From: wire.Unanswered(8, 80), To: wire.Published, Payload: []byte("marker")})
 	r.AtEndpoint[0].Await(t, "marker", 1, wire.Says("marker"))
 	if got := r.AtEndpoint[0].Came(wire.Says("group")); len(got) != 0 {
 		t.Errorf("came in: %v", got)
@@ -142,7 +144,7 @@ func TestOtherICMPMessagesAreNotTranslated(t *testing.T) {
 	t.Parallel()
 	r := dptest.NewRig(t, 1)
 	r.Mute(t, 0)
-	r.FromEndpoint(t, 0, wire.Segment{Protocol: model.ICMP, From: wire.Inside(0, 77), To: wire.Stranger(7, 0), Payload: []byte("marker")})
+	r.FromEndpoint(t, 0, wire.Segment{Protocol: model.ICMP, From: wire.Inside(0, 77), To: wire.Unanswered(7, 0), Payload: []byte("marker")})
 	id := r.External(t, model.ICMP, wire.Inside(0, 77))
 	remote, host := r.MACOf(t, r.Remote, lab.RemoteLink), r.MACOf(t, r.Host, lab.HostLink)
 	types := []byte{0, 4, 5, 9, 10, 13, 14, 15, 16, 17, 18, 40, 42, 43, 255}
@@ -155,13 +157,13 @@ func TestOtherICMPMessagesAreNotTranslated(t *testing.T) {
 		return ip
 	}
 	for i, kind := range types {
-		r.Send(t, r.Endpoints[0], "eth0", wire.Ethernet(dptest.EndpointMAC(0), wire.GatewayMAC, wire.EtherIPv4, message(wire.Inside(0, 77), wire.Stranger(7, 0), kind)))
+		r.Send(t, r.Endpoints[0], "eth0", wire.Ethernet(dptest.EndpointMAC(0), wire.GatewayMAC, wire.EtherIPv4, message(wire.Inside(0, 77), wire.Unanswered(7, 0), kind)))
 		r.Dropped(t, "no-session", uint64(i+1))
 		if kind != 0 { // an echo reply is the answer that the session waits for
-			r.Send(t, r.Remote, lab.RemoteLink, wire.Ethernet(remote, host, wire.EtherIPv4, message(wire.Stranger(7, 0), id, kind)))
+			r.Send(t, r.Remote, lab.RemoteLink, wire.Ethernet(remote, host, wire.EtherIPv4, message(wire.Unanswered(7, 0), id, kind)))
 		}
 	}
-	r.FromRemote(t, wire.Segment{Protocol: model.ICMP, Reply: true, From: wire.Stranger(7, 0), To: id, Payload: []byte("marker")})
+	r.FromRemote(t, wire.Segment{Protocol: model.ICMP, Reply: true, From: wire.Unanswered(7, 0), To: id, Payload: []byte("marker")})
 	r.AtEndpoint[0].Await(t, "the reply", 1, wire.Is(model.ICMP, netip.AddrPort{}, wire.Inside(0, 77)))
 	if n := len(r.AtEndpoint[0].Came(func(p wire.Packet) bool { return p.Protocol == model.ICMP })); n != 1 {
 		t.Errorf("%d ICMP messages came in, want the reply alone", n)
@@ -184,13 +186,13 @@ func TestSourceRoutesAreDropped(t *testing.T) {
 	for _, options := range [][]byte{
 		{131, 7, 4, 198, 51, 100, 7, 0}, {137, 7, 4, 198, 51, 100, 7, 0}, {1, 1, 1, 131, 7, 4, 1, 2, 3, 4, 0, 0}, {7, 7, 4, 0, 0, 0, 0, 131, 7, 4, 1, 2, 3, 4, 0, 0},
 	} {
-		r.FromEndpoint(t, 0, wire.Segment{Protocol: model.UDP, From: wire.Inside(0, 4000), To: wire.Stranger(7, 80), Options: options, Payload: []byte("routed")})
-		r.FromRemote(t, wire.Segment{Protocol: model.UDP, From: wire.Stranger(7, 80), To: wire.Published, Options: options, Payload: []byte("routed")})
+		r.FromEndpoint(t, 0, wire.Segment{Protocol: model.UDP, From: wire.Inside(0, 4000), To: wire.Unanswered(7, 80), Options: options, Payload: []byte("routed")})
+		r.FromRemote(t, wire.Segment{Protocol: model.UDP, From: wire.Unanswered(7, 80), To: wire.Published, Options: options, Payload: []byte("routed")})
 		count += 2
 		r.Dropped(t, "source-route", count)
 	}
 	// The numbers inside another option's data are none.
-	r.FromEndpoint(t, 0, wire.Segment{Protocol: model.UDP, From: wire.Inside(0, 4000), To: wire.Stranger(7, 80), Options: []byte{68, 8, 9, 0, 131, 137, 131, 137}, Payload: []byte("honest")})
+	r.FromEndpoint(t, 0, wire.Segment{Protocol: model.UDP, From: wire.Inside(0, 4000), To: wire.Unanswered(7, 80), Options: []byte{68, 8, 9, 0, 131, 137, 131, 137}, Payload: []byte("honest")})
 	r.AtRemote.Await(t, "a timestamp option", 1, wire.Says("honest"))
 	if got := append(r.AtRemote.Came(wire.Says("routed")), r.AtEndpoint[0].Came(wire.Says("routed"))...); len(got) != 0 {
 		t.Errorf("passed: %v", got)
@@ -205,7 +207,7 @@ func TestOtherProtocolsFromEndpointReachHost(t *testing.T) {
 	for _, p := range []model.Protocol{wire.Sctp, wire.Gre, wire.Esp, wire.UdpLite, wire.Dccp} {
 		r.FromEndpoint(t, 0, wire.Segment{Protocol: p, From: wire.Inside(0, 0), To: netip.AddrPortFrom(wire.HostAddress, 0), Payload: make([]byte, 20)})
 	}
-	r.FromEndpoint(t, 0, wire.Segment{Protocol: model.UDP, From: wire.Inside(0, 4000), To: wire.Stranger(7, 80), Payload: []byte("marker")})
+	r.FromEndpoint(t, 0, wire.Segment{Protocol: model.UDP, From: wire.Inside(0, 4000), To: wire.Unanswered(7, 80), Payload: []byte("marker")})
 	r.AtRemote.Await(t, "marker", 1, wire.Says("marker"))
 	if drops := r.Drops(t); len(drops) != 0 {
 		t.Errorf("drops %v", drops)

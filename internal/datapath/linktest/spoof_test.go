@@ -32,7 +32,7 @@ func TestForgedFramesArriveNowhere(t *testing.T) {
 	t.Parallel()
 	const broadcast = model.MAC("ff:ff:ff:ff:ff:ff")
 	gateway := netip.MustParseAddr("172.16.1.1")
-	udp := wire.Segment{Protocol: model.UDP, From: wire.Inside(0, 4000), To: wire.Stranger(7, 80), Payload: []byte("forged")}
+	udp := wire.Segment{Protocol: model.UDP, From: wire.Inside(0, 4000), To: wire.Unanswered(7, 80), Payload: []byte("forged")}
 	foreign, neighbour := udp, udp
 	foreign.From = wire.Inside(1, 4000)
 	neighbour.From, neighbour.To = wire.Inside(9, 4000), wire.Inside(1, 4000)

@@ -48,7 +48,7 @@ func TestTAPEndpoint(t *testing.T) {
 			t.Parallel()
 			r, tap := newTapRig(t, flags)
 			for i, p := range []model.Protocol{model.UDP, model.TCP, model.ICMP} {
-				from, remote := wire.Inside(0, 4000+uint16(i)), wire.Stranger(7, 80)
+				from, remote := wire.Inside(0, 4000+uint16(i)), wire.Unanswered(7, 80)
 				tap.Inject(t, wire.Virtio{}, fromVM(wire.Segment{Protocol: p, Flags: wire.Syn, From: from, To: remote}))
 				external := r.External(t, p, from)
 				r.AtRemote.Await(t, p.String()+" out", 1, wire.Is(p, external, netip.AddrPort{}))
@@ -59,8 +59,8 @@ func TestTAPEndpoint(t *testing.T) {
 					t.Errorf("%v: Ethernet header % x, want % x", p, got.Data[tap.Header:tap.Header+12], wantHeader)
 				}
 			}
-			r.FromRemote(t, wire.Segment{Protocol: model.TCP, Flags: wire.Syn, From: wire.Stranger(9, 99), To: wire.Published})
-			tap.Await(t, "SYN to the mapping", wire.Is(model.TCP, wire.Stranger(9, 99), wire.Inside(0, 80)))
+			r.FromRemote(t, wire.Segment{Protocol: model.TCP, Flags: wire.Syn, From: wire.Unanswered(9, 99), To: wire.Published})
+			tap.Await(t, "SYN to the mapping", wire.Is(model.TCP, wire.Unanswered(9, 99), wire.Inside(0, 80)))
 			r.Consistent(t)
 		})
 	}
@@ -75,7 +75,7 @@ func TestHeadersOutsideLinearPartFromTAP(t *testing.T) {
 		for _, p := range []model.Protocol{model.UDP, model.TCP, model.ICMP} {
 			from := wire.Inside(0, 4000+uint16(i))
 			tap.Inject(t, wire.Virtio{HeaderLength: linear},
-				fromVM(wire.Segment{Protocol: p, Flags: wire.Syn, From: from, To: wire.Stranger(7, 80), Options: wire.IPOptions, Payload: make([]byte, 8000)}))
+				fromVM(wire.Segment{Protocol: p, Flags: wire.Syn, From: from, To: wire.Unanswered(7, 80), Options: wire.IPOptions, Payload: make([]byte, 8000)}))
 			external := r.External(t, p, from)
 			r.AtRemote.Await(t, fmt.Sprintf("%v with %d linear bytes", p, linear), 1, wire.Is(p, external, netip.AddrPort{}))
 		}
@@ -88,7 +88,7 @@ func TestTAPChecksumLeftToDevice(t *testing.T) {
 	t.Parallel()
 	r, tap := newTapRig(t, unix.IFF_VNET_HDR)
 	for _, p := range []model.Protocol{model.UDP, model.TCP} {
-		s := wire.Segment{Protocol: p, Flags: wire.Syn, From: wire.Inside(0, 4000), To: wire.Stranger(7, 80), Payload: []byte("left to the device")}
+		s := wire.Segment{Protocol: p, Flags: wire.Syn, From: wire.Inside(0, 4000), To: wire.Unanswered(7, 80), Payload: []byte("left to the device")}
 		frame, at := partial(s)
 		tap.Inject(t, wire.Virtio{Flags: wire.NeedsChecksum, HeaderLength: 54, ChecksumStart: 34, ChecksumAt: at}, frame)
 		r.AtRemote.Await(t, p.String(), 1, wire.Is(p, r.External(t, p, wire.Inside(0, 4000)), netip.AddrPort{}))
@@ -111,7 +111,7 @@ func TestTAPSegmentationOffload(t *testing.T) {
 			t.Parallel()
 			r, tap := newTapRig(t, unix.IFF_VNET_HDR)
 			wire.Must(t, r.Host.SetOffloads(lab.HostLink, offloads))
-			from, remote := wire.Inside(0, 4000), wire.Stranger(7, 80)
+			from, remote := wire.Inside(0, 4000), wire.Unanswered(7, 80)
 			tap.Inject(t, wire.Virtio{}, fromVM(wire.Segment{Protocol: model.TCP, Flags: wire.Syn, From: from, To: remote}))
 			external := r.External(t, model.TCP, from)
 			const size, gso = 30000, 1448
@@ -147,7 +147,7 @@ func TestHeadersOutsideLinearPartFromPacketSocket(t *testing.T) {
 	wire.Must(t, r.Endpoints[0].SetMTU("eth0", 9000))
 	for i, options := range [][]byte{nil, wire.IPOptions} {
 		for _, p := range []model.Protocol{model.UDP, model.TCP, model.ICMP} {
-			from, remote := wire.Inside(0, 4000+uint16(i)), wire.Stranger(7, 80)
+			from, remote := wire.Inside(0, 4000+uint16(i)), wire.Unanswered(7, 80)
 			r.FromEndpoint(t, 0, wire.Segment{Protocol: p, Flags: wire.Syn, From: from, To: remote, Options: options, Payload: make([]byte, 8001)})
 			external := r.External(t, p, from)
 			r.AtRemote.Await(t, "large packet out", 1, wire.Is(p, external, netip.AddrPort{}))
@@ -156,6 +156,6 @@ func TestHeadersOutsideLinearPartFromPacketSocket(t *testing.T) {
 		}
 	}
 	before := r.Drops(t)["spoofed-source"]
-	r.FromEndpoint(t, 0, wire.Segment{Protocol: model.UDP, From: wire.Inside(5, 4000), To: wire.Stranger(7, 80), Payload: make([]byte, 8000)})
+	r.FromEndpoint(t, 0, wire.Segment{Protocol: model.UDP, From: wire.Inside(5, 4000), To: wire.Unanswered(7, 80), Payload: make([]byte, 8000)})
 	r.Dropped(t, "spoofed-source", before+1)
 }

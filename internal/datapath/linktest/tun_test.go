@@ -52,7 +52,7 @@ func TestOutsideWithoutEthernet(t *testing.T) {
 		}
 	}
 	// To the other outside the same endpoint goes from the other address.
-	r.FromEndpoint(t, 0, wire.Segment{Protocol: model.UDP, From: wire.Inside(0, 4100), To: wire.Stranger(7, 80)})
+	r.FromEndpoint(t, 0, wire.Segment{Protocol: model.UDP, From: wire.Inside(0, 4100), To: wire.Unanswered(7, 80)})
 	if external := r.External(t, model.UDP, wire.Inside(0, 4100)); external.Addr() != wire.HostAddress {
 		t.Errorf("the flow to the first outside leaves from %v", external)
 	}

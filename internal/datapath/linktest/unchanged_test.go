@@ -77,7 +77,7 @@ func TestHeadersAreOtherwiseUnchanged(t *testing.T) {
 	r.Mute(t, 0)
 	remote, host := r.MACOf(t, r.Remote, lab.RemoteLink), r.MACOf(t, r.Host, lab.HostLink)
 	for i, p := range []model.Protocol{model.TCP, model.UDP, model.ICMP} {
-		out := wire.Segment{Protocol: p, Flags: wire.Syn, From: wire.Inside(0, uint16(4000+i)), To: wire.Stranger(7, 80), Fragment: 0x4000, Options: wire.IPOptions, Payload: []byte("payload")}
+		out := wire.Segment{Protocol: p, Flags: wire.Syn, From: wire.Inside(0, uint16(4000+i)), To: wire.Unanswered(7, 80), Fragment: 0x4000, Options: wire.IPOptions, Payload: []byte("payload")}
 		r.Send(t, r.Endpoints[0], "eth0", wire.Ethernet(dptest.EndpointMAC(0), wire.GatewayMAC, wire.EtherIPv4, adorned(out)))
 		external := r.External(t, p, out.From)
 		want := out
@@ -139,11 +139,11 @@ func TestIdentificationsOfTwoEndpointsDoNotMeet(t *testing.T) {
 	const each = 50
 	for i := range each { // all with identification 0
 		for e := range 2 {
-			r.FromEndpoint(t, e, wire.Segment{Protocol: model.UDP, From: wire.Inside(e, 4000), To: wire.Stranger(7, 80), Payload: []byte{byte(i)}})
+			r.FromEndpoint(t, e, wire.Segment{Protocol: model.UDP, From: wire.Inside(e, 4000), To: wire.Unanswered(7, 80), Payload: []byte{byte(i)}})
 		}
 	}
 	seen := map[string]bool{}
-	for _, p := range r.AtRemote.Await(t, "datagrams", 2*each, func(p wire.Packet) bool { return p.Protocol == model.UDP && p.To == wire.Stranger(7, 80) }) {
+	for _, p := range r.AtRemote.Await(t, "datagrams", 2*each, func(p wire.Packet) bool { return p.Protocol == model.UDP && p.To == wire.Unanswered(7, 80) }) {
 		id := string(p.Data[14+4 : 14+6])
 		if seen[id] {
 			t.Fatalf("identification %x twice", id)

@@ -115,7 +115,7 @@ func TestDeletedMappingsLeaveNoSessions(t *testing.T) {
 	for round := range 3 { // the second time, the ports are known to have been others'
 		r.Config.Mappings[1], r.Config.Mappings[2] = used, idle
 		r.Apply(t)
-		r.FromRemote(t, wire.Segment{Protocol: model.UDP, From: wire.Stranger(7, 80), To: netip.AddrPortFrom(wire.HostAddress, 7001)})
+		r.FromRemote(t, wire.Segment{Protocol: model.UDP, From: wire.Unanswered(7, 80), To: netip.AddrPortFrom(wire.HostAddress, 7001)})
 		if n := len(r.Sessions(t)); n != 1 {
 			t.Fatalf("round %d: %d sessions", round, n)
 		}
@@ -149,7 +149,7 @@ func TestTwoMappingsOfAPortGoTogether(t *testing.T) {
 			t.Fatalf("round %d: %v is left", round, left)
 		}
 	}
-	r.FromEndpoint(t, 0, wire.Segment{Protocol: model.UDP, From: wire.Inside(0, 80), To: wire.Stranger(7, 80)})
+	r.FromEndpoint(t, 0, wire.Segment{Protocol: model.UDP, From: wire.Inside(0, 80), To: wire.Unanswered(7, 80)})
 	r.External(t, model.UDP, wire.Inside(0, 80))
 	r.Consistent(t)
 }

@@ -19,9 +19,9 @@ func TestCountersAreExact(t *testing.T) {
 		if p == model.TCP {
 			header = 40
 		}
-		remote := wire.Stranger(7, 80)
+		remote := wire.Unanswered(7, 80)
 		if p == model.ICMP {
-			remote = wire.Stranger(7, 0)
+			remote = wire.Unanswered(7, 0)
 		}
 		var wantOut, wantIn uint64
 		var outs, ins []wire.Segment
@@ -57,11 +57,11 @@ func TestCountersLeaveOutPadding(t *testing.T) {
 		return append(wire.Ethernet(from, to, wire.EtherIPv4, s.IP()), make([]byte, 18)...)
 	}
 	r.Send(t, r.Endpoints[0], "eth0", padded(dptest.EndpointMAC(0), wire.GatewayMAC,
-		wire.Segment{Protocol: model.UDP, From: wire.Inside(0, 4000), To: wire.Stranger(7, 80)}))
+		wire.Segment{Protocol: model.UDP, From: wire.Inside(0, 4000), To: wire.Unanswered(7, 80)}))
 	external := r.External(t, model.UDP, wire.Inside(0, 4000))
 	r.Send(t, r.Remote, lab.RemoteLink, padded("02:00:00:00:00:99", r.MACOf(t, r.Host, lab.HostLink),
-		wire.Segment{Protocol: model.UDP, From: wire.Stranger(7, 80), To: external}))
-	s := r.Counted(t, model.UDP, wire.Inside(0, 4000), wire.Stranger(7, 80), 1, 1)
+		wire.Segment{Protocol: model.UDP, From: wire.Unanswered(7, 80), To: external}))
+	s := r.Counted(t, model.UDP, wire.Inside(0, 4000), wire.Unanswered(7, 80), 1, 1)
 	if s.BytesOut != 28 || s.BytesIn != 28 {
 		t.Errorf("%d bytes out and %d in, want 28 each: the IP packets alone", s.BytesOut, s.BytesIn)
 	}
@@ -72,13 +72,13 @@ func TestDroppedPacketsAreNotCountedInSession(t *testing.T) {
 	t.Parallel()
 	r := dptest.NewRig(t, 1)
 	r.Mute(t, 0)
-	r.FromEndpoint(t, 0, wire.Segment{Protocol: model.UDP, From: wire.Inside(0, 4000), To: wire.Stranger(7, 80)})
+	r.FromEndpoint(t, 0, wire.Segment{Protocol: model.UDP, From: wire.Inside(0, 4000), To: wire.Unanswered(7, 80)})
 	external := r.External(t, model.UDP, wire.Inside(0, 4000))
 	r.FromRemote(t,
-		wire.Segment{Protocol: model.UDP, From: wire.Stranger(8, 80), To: external}, // filtered
-		wire.Segment{Protocol: model.UDP, TTL: 1, From: wire.Stranger(7, 80), To: external})
-	r.FromEndpoint(t, 0, wire.Segment{Protocol: model.UDP, TTL: 1, From: wire.Inside(0, 4000), To: wire.Stranger(7, 80)})
+		wire.Segment{Protocol: model.UDP, From: wire.Unanswered(8, 80), To: external}, // filtered
+		wire.Segment{Protocol: model.UDP, TTL: 1, From: wire.Unanswered(7, 80), To: external})
+	r.FromEndpoint(t, 0, wire.Segment{Protocol: model.UDP, TTL: 1, From: wire.Inside(0, 4000), To: wire.Unanswered(7, 80)})
 	r.Dropped(t, "filtered-remote", 1)
-	r.FromEndpoint(t, 0, wire.Segment{Protocol: model.UDP, From: wire.Inside(0, 4000), To: wire.Stranger(7, 80)})
-	r.Counted(t, model.UDP, wire.Inside(0, 4000), wire.Stranger(7, 80), 2, 0)
+	r.FromEndpoint(t, 0, wire.Segment{Protocol: model.UDP, From: wire.Inside(0, 4000), To: wire.Unanswered(7, 80)})
+	r.Counted(t, model.UDP, wire.Inside(0, 4000), wire.Unanswered(7, 80), 2, 0)
 }

@@ -22,7 +22,7 @@ func TestRemoteWithoutPortsIsRemembered(t *testing.T) {
 			r := newTinyRig(t, ports)
 			r.Mute(t, 0)
 			setNAT(t, r, func(n *model.NAT) { n.EndpointDependent = true })
-			remote := wire.Stranger(7, 80)
+			remote := wire.Unanswered(7, 80)
 			send := func(from, to int) time.Duration {
 				begin := time.Now()
 				for port := from; port < to; port++ {

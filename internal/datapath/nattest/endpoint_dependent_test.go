@@ -33,7 +33,7 @@ func TestEndpointDependentMappingGoesOn(t *testing.T) {
 			w := watchEvents(t, r)
 			const flows = 20
 			for i := range flows {
-				r.FromEndpoint(t, 0, wire.Segment{Protocol: p, Flags: wire.Syn, From: wire.Inside(0, uint16(4000+i)), To: wire.Stranger(byte(i), 80)})
+				r.FromEndpoint(t, 0, wire.Segment{Protocol: p, Flags: wire.Syn, From: wire.Inside(0, uint16(4000+i)), To: wire.Unanswered(byte(i), 80)})
 			}
 			wire.Eventually(t, "sessions", func() bool { return len(r.Sessions(t)) == flows })
 			shared := map[uint16]int{}
@@ -49,7 +49,7 @@ func TestEndpointDependentMappingGoesOn(t *testing.T) {
 			}
 			answersOf(t, r, p, flows)
 			// Nobody else reaches such a port, whatever the filtering.
-			r.FromRemote(t, wire.Segment{Protocol: p, Flags: wire.Syn, From: wire.Stranger(200, 80), To: netip.AddrPortFrom(wire.HostAddress, 5003)})
+			r.FromRemote(t, wire.Segment{Protocol: p, Flags: wire.Syn, From: wire.Unanswered(200, 80), To: netip.AddrPortFrom(wire.HostAddress, 5003)})
 			// The same remote again finds no port: each is taken for it.
 			if got := flow(t, r, p, 4100); got != 0 {
 				// stranger(7, 80) has a session on 5003 or one of the others: one may be left
@@ -71,16 +71,16 @@ func TestEndpointDependentMappingGoesOn(t *testing.T) {
 func answersOf(t *testing.T, r *dptest.Rig, p model.Protocol, flows int) {
 	t.Helper()
 	for i := range flows {
-		s, has := r.Session(t, p, wire.Inside(0, uint16(4000+i)), wire.Stranger(byte(i), 80))
+		s, has := r.Session(t, p, wire.Inside(0, uint16(4000+i)), wire.Unanswered(byte(i), 80))
 		if !has {
 			t.Fatalf("no session %d", i)
 		}
-		r.FromRemote(t, wire.Segment{Protocol: p, Flags: wire.Syn | wire.Ack, From: wire.Stranger(byte(i), 80), To: s.External})
-		r.AtEndpoint[0].Await(t, "answer", 1, wire.Is(p, wire.Stranger(byte(i), 80), wire.Inside(0, uint16(4000+i))))
+		r.FromRemote(t, wire.Segment{Protocol: p, Flags: wire.Syn | wire.Ack, From: wire.Unanswered(byte(i), 80), To: s.External})
+		r.AtEndpoint[0].Await(t, "answer", 1, wire.Is(p, wire.Unanswered(byte(i), 80), wire.Inside(0, uint16(4000+i))))
 	}
 }
 
-// A mapping need not wait for a port that rests, and gives it back.
+// A mapping need not wait for a port in hold-down, and gives it back.
 func TestMappingTakesPortThatRests(t *testing.T) {
 	t.Parallel()
 	r := newTinyRig(t, 1)
@@ -90,8 +90,8 @@ func TestMappingTakesPortThatRests(t *testing.T) {
 	wire.Must(t, r.Datapath.EndSessions(func(datapath.Session) bool { return true }))
 	r.Config.Mappings[1] = dptest.Mapping(model.UDP, "0.0.0.0:5000", wire.Inside(0, 80))
 	r.Apply(t)
-	r.FromRemote(t, wire.Segment{Protocol: model.UDP, From: wire.Stranger(7, 1), To: netip.AddrPortFrom(wire.HostAddress, 5000)})
-	r.AtEndpoint[0].Await(t, "packet to the mapping", 1, wire.Is(model.UDP, wire.Stranger(7, 1), wire.Inside(0, 80)))
+	r.FromRemote(t, wire.Segment{Protocol: model.UDP, From: wire.Unanswered(7, 1), To: netip.AddrPortFrom(wire.HostAddress, 5000)})
+	r.AtEndpoint[0].Await(t, "packet to the mapping", 1, wire.Is(model.UDP, wire.Unanswered(7, 1), wire.Inside(0, 80)))
 	delete(r.Config.Mappings, 1)
 	r.Apply(t)
 	wire.Eventually(t, "the port is free again", func() bool { return flow(t, r, model.UDP, 4001) == 5000 })

@@ -99,7 +99,7 @@ func bindingEvent(id event.ID, external netip.AddrPort, sessions uint32) datapat
 func sessionEvent(id event.ID, external netip.AddrPort, s model.TCPState, lifetime uint32) datapath.Event {
 	return datapath.Event{NAT: wire.RigNAT, Network: wire.RigNetwork, Compartment: wire.RigCompartment, Event: event.Event{
 		ID: id, Protocol: model.TCP, Internal: wire.Inside(0, 4000), External: external,
-		InternalDestination: wire.Stranger(7, 80), ExternalDestination: wire.Stranger(7, 80),
+		InternalDestination: wire.Unanswered(7, 80), ExternalDestination: wire.Unanswered(7, 80),
 		TCPState: s, LifetimeSeconds: lifetime,
 	}}
 }
@@ -115,8 +115,8 @@ func TestEventsOfTCPConnectionComeInWinNATsOrder(t *testing.T) {
 	r.Mute(t, 0)
 	w := watchEvents(t, r)
 	started := time.Now()
-	r.FromEndpoint(t, 0, wire.Segment{Protocol: model.TCP, Flags: wire.Syn, From: wire.Inside(0, 4000), To: wire.Stranger(7, 80)})
-	r.Follow(t, wire.Inside(0, 4000), wire.Stranger(7, 80), wire.TCPPaths[model.StateBothFIN][1:])
+	r.FromEndpoint(t, 0, wire.Segment{Protocol: model.TCP, Flags: wire.Syn, From: wire.Inside(0, 4000), To: wire.Unanswered(7, 80)})
+	r.Follow(t, wire.Inside(0, 4000), wire.Unanswered(7, 80), wire.TCPPaths[model.StateBothFIN][1:])
 	external := r.External(t, model.TCP, wire.Inside(0, 4000))
 	got := w.until(t, event.BindingDelete, 1)
 	ended := sessionEvent(event.SessionDelete, external, model.StateBothFIN, 1)
@@ -152,7 +152,7 @@ func TestEventsOfMappingAreMarkedConfigured(t *testing.T) {
 	r.Config.Mappings[1] = dptest.Mapping(model.UDP, "203.0.113.1:8080", wire.Inside(0, 80))
 	r.Apply(t)
 	w := watchEvents(t, r)
-	r.FromRemote(t, wire.Segment{Protocol: model.UDP, From: wire.Stranger(7, 80), To: wire.Published})
+	r.FromRemote(t, wire.Segment{Protocol: model.UDP, From: wire.Unanswered(7, 80), To: wire.Published})
 	wire.Eventually(t, "session", func() bool { return len(r.Sessions(t)) == 1 })
 	wire.Must(t, r.Datapath.EndSessions(func(datapath.Session) bool { return true }))
 	var got []event.ID
@@ -173,7 +173,7 @@ func TestNoEventsWhileNobodyWatches(t *testing.T) {
 	r := dptest.NewRig(t, 1)
 	r.Mute(t, 0)
 	flow := func(port uint16) {
-		r.FromEndpoint(t, 0, wire.Segment{Protocol: model.UDP, From: wire.Inside(0, port), To: wire.Stranger(7, 80)})
+		r.FromEndpoint(t, 0, wire.Segment{Protocol: model.UDP, From: wire.Inside(0, port), To: wire.Unanswered(7, 80)})
 		r.External(t, model.UDP, wire.Inside(0, port))
 	}
 	flow(4000)

@@ -24,7 +24,7 @@ func TestEverythingExpires(t *testing.T) {
 	// Every TCP session begins with a timer of 6 seconds.
 	wire.Within(t, 2*wire.Patience, "no timers", func() bool { return dptest.Size(t, r.Datapath.Objects().Timers) == 0 })
 	// And the same again: nothing of the first time stands in the way.
-	r.FromEndpoint(t, 0, wire.Segment{Protocol: model.UDP, From: wire.Inside(0, 4000), To: wire.Stranger(7, 80)})
+	r.FromEndpoint(t, 0, wire.Segment{Protocol: model.UDP, From: wire.Inside(0, 4000), To: wire.Unanswered(7, 80)})
 	wire.Eventually(t, "session after expiry", func() bool { return len(r.Sessions(t)) == 1 })
 	r.Consistent(t)
 }
@@ -71,7 +71,7 @@ func TestManySessionsExpire(t *testing.T) {
 	for p := range uint16(ports) {
 		segments := make([]wire.Segment, remotes)
 		for i := range segments {
-			segments[i] = wire.Segment{Protocol: model.UDP, From: wire.Inside(0, 4000+p), To: wire.Stranger(byte(i), 80)}
+			segments[i] = wire.Segment{Protocol: model.UDP, From: wire.Inside(0, 4000+p), To: wire.Unanswered(byte(i), 80)}
 		}
 		r.FromEndpoint(t, 0, segments...)
 	}
@@ -97,23 +97,23 @@ func TestUDPRefresh(t *testing.T) {
 			r.Config.NATs[wire.RigNAT] = n
 			r.ShortLived(t, 1)
 			r.Mute(t, 0)
-			outward := wire.Segment{Protocol: model.UDP, From: wire.Inside(0, 4000), To: wire.Stranger(7, 80)}
+			outward := wire.Segment{Protocol: model.UDP, From: wire.Inside(0, 4000), To: wire.Unanswered(7, 80)}
 			r.FromEndpoint(t, 0, outward)
 			external := r.External(t, model.UDP, wire.Inside(0, 4000))
-			first, _ := r.Session(t, model.UDP, wire.Inside(0, 4000), wire.Stranger(7, 80))
+			first, _ := r.Session(t, model.UDP, wire.Inside(0, 4000), wire.Unanswered(7, 80))
 			alive := func(wait time.Duration, send func()) bool {
 				until := first.Created.Add(wait)
 				wire.Eventually(t, "time to pass", func() bool {
 					send()
 					return time.Now().After(until)
 				})
-				_, has := r.Session(t, model.UDP, wire.Inside(0, 4000), wire.Stranger(7, 80))
+				_, has := r.Session(t, model.UDP, wire.Inside(0, 4000), wire.Unanswered(7, 80))
 				return has
 			}
 			if !alive(1500*time.Millisecond, func() { r.FromEndpoint(t, 0, outward) }) {
 				t.Error("outbound packets do not refresh")
 			}
-			inward := wire.Segment{Protocol: model.UDP, From: wire.Stranger(7, 80), To: external}
+			inward := wire.Segment{Protocol: model.UDP, From: wire.Unanswered(7, 80), To: external}
 			if got := alive(2800*time.Millisecond, func() { r.FromRemote(t, inward) }); got != inboundRefresh {
 				t.Errorf("alive by inbound packets alone: %v, want %v", got, inboundRefresh)
 			}
@@ -134,16 +134,16 @@ func TestRemotesAloneKeepNoMapping(t *testing.T) {
 			r.Config.NATs[wire.RigNAT] = n
 			r.ShortLived(t, 1)
 			r.Mute(t, 0)
-			r.FromEndpoint(t, 0, wire.Segment{Protocol: model.UDP, From: wire.Inside(0, 4000), To: wire.Stranger(7, 80)})
+			r.FromEndpoint(t, 0, wire.Segment{Protocol: model.UDP, From: wire.Inside(0, 4000), To: wire.Unanswered(7, 80)})
 			external := r.External(t, model.UDP, wire.Inside(0, 4000))
 			port := uint16(1000)
 			wire.Eventually(t, "the binding to end, whatever a remote sends", func() bool {
 				port++
-				r.FromRemote(t, wire.Segment{Protocol: model.UDP, From: wire.Stranger(7, port), To: external})
+				r.FromRemote(t, wire.Segment{Protocol: model.UDP, From: wire.Unanswered(7, port), To: external})
 				return len(r.Bindings(t)) == 0
 			})
 			r.AtEndpoint[0].Await(t, "what came while it lived", 1, func(p wire.Packet) bool {
-				return p.Protocol == model.UDP && p.From.Addr() == wire.Stranger(7, 0).Addr()
+				return p.Protocol == model.UDP && p.From.Addr() == wire.Unanswered(7, 0).Addr()
 			})
 		})
 	}
@@ -159,17 +159,17 @@ func TestClosedConnectionIsNotRefreshed(t *testing.T) {
 	for internal, path := range map[netip.AddrPort][]wire.Step{
 		closed: wire.TCPPaths[model.StateBothFIN], open: wire.TCPPaths[model.StateEstablished],
 	} {
-		r.FromEndpoint(t, 0, wire.Segment{Protocol: model.TCP, Flags: wire.Syn, From: internal, To: wire.Stranger(7, 80)})
-		r.Follow(t, internal, wire.Stranger(7, 80), path[1:])
+		r.FromEndpoint(t, 0, wire.Segment{Protocol: model.TCP, Flags: wire.Syn, From: internal, To: wire.Unanswered(7, 80)})
+		r.Follow(t, internal, wire.Unanswered(7, 80), path[1:])
 	}
 	wire.Eventually(t, "end of the closed connection", func() bool {
 		for _, internal := range []netip.AddrPort{closed, open} {
-			r.FromEndpoint(t, 0, wire.Segment{Protocol: model.TCP, Flags: wire.Ack, From: internal, To: wire.Stranger(7, 80)})
+			r.FromEndpoint(t, 0, wire.Segment{Protocol: model.TCP, Flags: wire.Ack, From: internal, To: wire.Unanswered(7, 80)})
 		}
-		_, has := r.Session(t, model.TCP, closed, wire.Stranger(7, 80))
+		_, has := r.Session(t, model.TCP, closed, wire.Unanswered(7, 80))
 		return !has
 	})
-	if s, has := r.Session(t, model.TCP, open, wire.Stranger(7, 80)); !has || s.State != model.StateEstablished {
+	if s, has := r.Session(t, model.TCP, open, wire.Unanswered(7, 80)); !has || s.State != model.StateEstablished {
 		t.Errorf("the open connection: %+v, %v", s, has)
 	}
 	r.Consistent(t)
@@ -182,7 +182,7 @@ func TestUnansweredIncomingSYNLivesSixSeconds(t *testing.T) {
 	r.Mute(t, 0)
 	r.Config.Mappings[1] = dptest.Mapping(model.TCP, "0.0.0.0:8080", wire.Inside(0, 80))
 	r.Apply(t)
-	r.FromRemote(t, wire.Segment{Protocol: model.TCP, Flags: wire.Syn, From: wire.Stranger(7, 80), To: wire.Published})
+	r.FromRemote(t, wire.Segment{Protocol: model.TCP, Flags: wire.Syn, From: wire.Unanswered(7, 80), To: wire.Published})
 	wire.Eventually(t, "session", func() bool { return len(r.Sessions(t)) == 1 })
 	s := r.Sessions(t)[0]
 	if s.State != model.StateExternalSYN || s.Left > 6*time.Second || s.Left < 6*time.Second-clockSlack {

@@ -27,9 +27,9 @@ func TestFiltering(t *testing.T) {
 			r.Mute(t, 0)
 			for _, protocol := range []model.Protocol{model.UDP, model.TCP} {
 				f := r.Filter(t, protocol, tt.filtering)
-				f.Check(t, wire.Stranger(7, 80), true)
-				f.Check(t, wire.Stranger(7, 81), tt.otherPort)
-				f.Check(t, wire.Stranger(8, 80), tt.otherHost)
+				f.Check(t, wire.Unanswered(7, 80), true)
+				f.Check(t, wire.Unanswered(7, 81), tt.otherPort)
+				f.Check(t, wire.Unanswered(8, 80), tt.otherHost)
 				f.Consistent(t)
 			}
 		})
@@ -41,15 +41,15 @@ func TestFilteringForgetsRemotesWithTheirSessions(t *testing.T) {
 	t.Parallel()
 	f := dptest.NewRig(t, 1).Filter(t, model.UDP, model.AddressDependent)
 	f.Mute(t, 0)
-	f.FromEndpoint(t, 0, wire.Segment{Protocol: model.UDP, From: wire.Inside(0, 4000), To: wire.Stranger(8, 80)})
-	f.Check(t, wire.Stranger(8, 81), true)
+	f.FromEndpoint(t, 0, wire.Segment{Protocol: model.UDP, From: wire.Inside(0, 4000), To: wire.Unanswered(8, 80)})
+	f.Check(t, wire.Unanswered(8, 81), true)
 	// What a remote has opened counts once the endpoint answers (RFC 4787 REQ-6).
-	f.FromEndpoint(t, 0, wire.Segment{Protocol: model.UDP, From: wire.Inside(0, 4000), To: wire.Stranger(8, 81)})
-	wire.Must(t, f.Datapath.EndSessions(func(s datapath.Session) bool { return s.Remote == wire.Stranger(8, 80) }))
-	f.Check(t, wire.Stranger(8, 82), true) // by the session from :81
-	wire.Must(t, f.Datapath.EndSessions(func(s datapath.Session) bool { return s.Remote.Addr() == wire.Stranger(8, 0).Addr() }))
-	f.Check(t, wire.Stranger(8, 83), false)
-	f.Check(t, wire.Stranger(7, 81), true)
+	f.FromEndpoint(t, 0, wire.Segment{Protocol: model.UDP, From: wire.Inside(0, 4000), To: wire.Unanswered(8, 81)})
+	wire.Must(t, f.Datapath.EndSessions(func(s datapath.Session) bool { return s.Remote == wire.Unanswered(8, 80) }))
+	f.Check(t, wire.Unanswered(8, 82), true) // by the session from :81
+	wire.Must(t, f.Datapath.EndSessions(func(s datapath.Session) bool { return s.Remote.Addr() == wire.Unanswered(8, 0).Addr() }))
+	f.Check(t, wire.Unanswered(8, 83), false)
+	f.Check(t, wire.Unanswered(7, 81), true)
 	if entries := dptest.Size(t, f.Datapath.Objects().FilterEntries); entries != 0 { // the first remote is the binding's own contact
 		t.Errorf("%d filter entries, want none", entries)
 	}
@@ -62,13 +62,13 @@ func TestOnlySYNOpensTCPSession(t *testing.T) {
 	f.Mute(t, 0)
 	var segments []wire.Segment
 	for _, flags := range []byte{wire.Ack, wire.SynAck, wire.FinAck, wire.Rst, wire.Fin, wire.Syn | wire.Rst, 0} {
-		segments = append(segments, wire.Segment{Protocol: model.TCP, Flags: flags, From: wire.Stranger(9, 80), To: f.External})
+		segments = append(segments, wire.Segment{Protocol: model.TCP, Flags: flags, From: wire.Unanswered(9, 80), To: f.External})
 	}
 	f.FromRemote(t, segments...)
 	f.Dropped(t, "no-session", 7)
 	segments = nil
 	for _, flags := range []byte{wire.Ack, wire.SynAck, wire.FinAck, wire.Rst, wire.Fin, wire.Syn | wire.Rst, 0} {
-		segments = append(segments, wire.Segment{Protocol: model.TCP, Flags: flags, From: wire.Inside(0, 4001), To: wire.Stranger(9, 80)})
+		segments = append(segments, wire.Segment{Protocol: model.TCP, Flags: flags, From: wire.Inside(0, 4001), To: wire.Unanswered(9, 80)})
 	}
 	f.FromEndpoint(t, 0, segments...)
 	f.Dropped(t, "no-session", 14)

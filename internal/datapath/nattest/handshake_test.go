@@ -34,7 +34,7 @@ func took(microseconds uint32, least, most time.Duration) bool {
 // publishedTCP sends the first SYN of a connection from outside to endpoint 0's port 80.
 func publishedTCP(t *testing.T, r *dptest.Rig, port uint16) *tcpFlow {
 	t.Helper()
-	f := &tcpFlow{Rig: r, internal: wire.Inside(0, 80), external: wire.Published, remote: wire.Stranger(7, port), sent: map[bool]int{}}
+	f := &tcpFlow{Rig: r, internal: wire.Inside(0, 80), external: wire.Published, remote: wire.Unanswered(7, port), sent: map[bool]int{}}
 	f.FromRemote(t, wire.Segment{Protocol: model.TCP, Flags: wire.Syn, From: f.remote, To: f.external})
 	f.sent[false] = 1
 	f.AtEndpoint[0].Await(t, "SYN in", 1, wire.Is(model.TCP, f.remote, f.internal))
@@ -62,7 +62,7 @@ func TestSlowSideIsBlamed(t *testing.T) {
 		if tt.fromOutside {
 			f = publishedTCP(t, r, uint16(5000+i))
 		} else {
-			f = openTCP(t, r, uint16(4000+i), wire.Stranger(7, 80))
+			f = openTCP(t, r, uint16(4000+i), wire.Unanswered(7, 80))
 		}
 		asked := model.OutsideSide
 		if tt.fromOutside {
@@ -128,14 +128,14 @@ func TestRepeatedSYNs(t *testing.T) {
 		if tt.fromOutside {
 			f = publishedTCP(t, r, uint16(5000+i))
 		} else {
-			f = openTCP(t, r, uint16(4000+i), wire.Stranger(7, 80))
+			f = openTCP(t, r, uint16(4000+i), wire.Unanswered(7, 80))
 		}
 		f.play(t, tt.steps...)
 		if h := handshakeOf(t, f); h.RepeatedSYNs != tt.want || h.Awaits != tt.awaits {
 			t.Errorf("%s: %+v, want %d repeated, awaits %q", tt.name, h, tt.want, tt.awaits)
 		}
 	}
-	f := openTCP(t, r, 4500, wire.Stranger(7, 80))
+	f := openTCP(t, r, 4500, wire.Unanswered(7, 80))
 	for range 300 {
 		f.FromEndpoint(t, 0, wire.Segment{Protocol: model.TCP, Flags: wire.Syn, From: f.internal, To: f.remote})
 	}
@@ -152,7 +152,7 @@ func TestHandshakeOfNewConnectionOnOldPorts(t *testing.T) {
 	t.Parallel()
 	r := dptest.NewMappedRig(t, 1)
 	r.Mute(t, 0)
-	f := openTCP(t, r, 4000, wire.Stranger(7, 80))
+	f := openTCP(t, r, 4000, wire.Unanswered(7, 80))
 	f.play(t, wire.Out(wire.Syn), wire.In(wire.SynAck), wire.Out(wire.Ack), wire.Out(wire.Fin|wire.Ack), wire.In(wire.Fin|wire.Ack), wire.Out(wire.Syn))
 	if got, want := handshakeOf(t, f), (model.Handshake{Awaits: model.OutsideSide}); got != want {
 		t.Errorf("a SYN on old ports: %+v, want %+v", got, want)

@@ -42,9 +42,9 @@ func errorFlows() []wire.Segment {
 	var flows []wire.Segment
 	for i, p := range []model.Protocol{model.TCP, model.UDP, model.ICMP} {
 		s := wire.Segment{Protocol: p, Flags: wire.Syn, From: wire.Inside(0, 4000+uint16(i)), Payload: []byte("some data")}
-		s.To = wire.Stranger(7, 80)
+		s.To = wire.Unanswered(7, 80)
 		if p == model.ICMP {
-			s.To = wire.Stranger(7, 0)
+			s.To = wire.Unanswered(7, 0)
 		}
 		flows = append(flows, s)
 		s.Options, s.From = wire.IPOptions, wire.Inside(0, 4100+uint16(i)) // RFC 5508 REQ-3b: they move the ports
@@ -113,13 +113,13 @@ func untouched(t *testing.T, r *dptest.Rig, s wire.Segment, before datapath.Sess
 func TestICMPErrorsWithOptionsAndFragmentsArrive(t *testing.T) {
 	t.Parallel()
 	r := dptest.NewErrorRig(t)
-	s := wire.Segment{Protocol: model.UDP, From: wire.Inside(0, 4000), To: wire.Stranger(7, 80)}
+	s := wire.Segment{Protocol: model.UDP, From: wire.Inside(0, 4000), To: wire.Unanswered(7, 80)}
 	r.FromEndpoint(t, 0, s)
 	translated := s
 	translated.From, translated.TTL = r.SeenAs(t, s), 63
 	s.TTL = 63
 	for _, fragment := range []uint16{0, 0x2000} {
-		e := wire.Segment{Protocol: model.ICMP, From: wire.Stranger(9, 0), To: netip.AddrPortFrom(wire.HostAddress, 0), Options: wire.IPOptions, Fragment: fragment, Payload: translated.IP()}.IP()
+		e := wire.Segment{Protocol: model.ICMP, From: wire.Unanswered(9, 0), To: netip.AddrPortFrom(wire.HostAddress, 0), Options: wire.IPOptions, Fragment: fragment, Payload: translated.IP()}.IP()
 		icmp := e[20+len(wire.IPOptions):]
 		icmp[0], icmp[1], icmp[2], icmp[3] = 3, 1, 0, 0
 		binary.BigEndian.PutUint16(icmp[2:], ^wire.Checksum(0, icmp))
@@ -164,32 +164,32 @@ func TestICMPErrorsFromEndpoint(t *testing.T) {
 func TestICMPErrorsAboutNothingReachNobody(t *testing.T) {
 	t.Parallel()
 	r := dptest.NewErrorRig(t)
-	s := wire.Segment{Protocol: model.UDP, From: wire.Inside(0, 4000), To: wire.Stranger(7, 80)}
+	s := wire.Segment{Protocol: model.UDP, From: wire.Inside(0, 4000), To: wire.Unanswered(7, 80)}
 	r.FromEndpoint(t, 0, s)
 	external := r.External(t, model.UDP, s.From)
 	send := func(quoted wire.Segment, cut int) {
 		q := quoted.IP()
-		e := wire.ICMPError{From: wire.Stranger(7, 0).Addr(), To: wire.HostAddress, Kind: 3, Code: 3, Quote: q[:min(len(q), cut)]}
+		e := wire.ICMPError{From: wire.Unanswered(7, 0).Addr(), To: wire.HostAddress, Kind: 3, Code: 3, Quote: q[:min(len(q), cut)]}
 		r.Send(t, r.Remote, "eth0", wire.Ethernet(r.MACOf(t, r.Remote, "eth0"), r.MACOf(t, r.Host, "out0"), wire.EtherIPv4, e.IP()))
 	}
-	send(wire.Segment{Protocol: model.UDP, From: external, To: wire.Stranger(7, 81)}, 28)                                        // another remote port
-	send(wire.Segment{Protocol: model.UDP, From: external, To: wire.Stranger(8, 80)}, 28)                                        // another remote
-	send(wire.Segment{Protocol: model.TCP, Flags: wire.Syn, From: external, To: wire.Stranger(7, 80)}, 28)                       // another protocol
-	send(wire.Segment{Protocol: model.UDP, From: netip.AddrPortFrom(wire.HostAddress, 9), To: wire.Stranger(7, 80)}, 28)         // another port
-	send(wire.Segment{Protocol: model.UDP, From: external, To: wire.Stranger(7, 80)}, 27)                                        // cut short
-	send(wire.Segment{Protocol: model.UDP, From: external, To: wire.Stranger(7, 80), Fragment: 10, Payload: []byte("xxxx")}, 32) // no ports: cilium#48174
-	r.FromRemote(t, wire.Segment{Protocol: model.UDP, From: wire.Stranger(7, 80), To: external, Payload: []byte("marker")})
+	send(wire.Segment{Protocol: model.UDP, From: external, To: wire.Unanswered(7, 81)}, 28)                                        // another remote port
+	send(wire.Segment{Protocol: model.UDP, From: external, To: wire.Unanswered(8, 80)}, 28)                                        // another remote
+	send(wire.Segment{Protocol: model.TCP, Flags: wire.Syn, From: external, To: wire.Unanswered(7, 80)}, 28)                       // another protocol
+	send(wire.Segment{Protocol: model.UDP, From: netip.AddrPortFrom(wire.HostAddress, 9), To: wire.Unanswered(7, 80)}, 28)         // another port
+	send(wire.Segment{Protocol: model.UDP, From: external, To: wire.Unanswered(7, 80)}, 27)                                        // cut short
+	send(wire.Segment{Protocol: model.UDP, From: external, To: wire.Unanswered(7, 80), Fragment: 10, Payload: []byte("xxxx")}, 32) // no ports: cilium#48174
+	r.FromRemote(t, wire.Segment{Protocol: model.UDP, From: wire.Unanswered(7, 80), To: external, Payload: []byte("marker")})
 	r.AtEndpoint[0].Await(t, "marker", 1, wire.Says("marker"))
 	if got := r.AtEndpoint[0].Came(func(p wire.Packet) bool { return p.Protocol == model.ICMP }); len(got) != 0 {
 		t.Errorf("came in: %v", got)
 	}
 	// And outward: a packet that never came to this endpoint, and one that came to another.
 	for _, quoted := range []wire.Segment{
-		{Protocol: model.UDP, From: wire.Stranger(7, 81), To: s.From},
-		{Protocol: model.UDP, From: wire.Stranger(7, 80), To: wire.Inside(1, 4000)},
-		{Protocol: 132, From: wire.Stranger(7, 80), To: s.From, Payload: make([]byte, 12)},
+		{Protocol: model.UDP, From: wire.Unanswered(7, 81), To: s.From},
+		{Protocol: model.UDP, From: wire.Unanswered(7, 80), To: wire.Inside(1, 4000)},
+		{Protocol: 132, From: wire.Unanswered(7, 80), To: s.From, Payload: make([]byte, 12)},
 	} {
-		e := wire.ICMPError{From: s.From.Addr(), To: wire.Stranger(7, 0).Addr(), Kind: 3, Code: 3, Quote: quoted.IP()}
+		e := wire.ICMPError{From: s.From.Addr(), To: wire.Unanswered(7, 0).Addr(), Kind: 3, Code: 3, Quote: quoted.IP()}
 		r.Send(t, r.Endpoints[0], "eth0", wire.Ethernet(dptest.EndpointMAC(0), wire.GatewayMAC, wire.EtherIPv4, e.IP()))
 	}
 	r.Dropped(t, "icmp-error-no-session", 2)
@@ -237,7 +237,7 @@ func TestForgedErrorAboutHairpinReachesNobody(t *testing.T) {
 	s := wire.Segment{Protocol: model.UDP, From: wire.Inside(1, 4000), To: wire.Published, Payload: []byte("question")}
 	r.FromEndpoint(t, 1, s)
 	quoted := wire.Segment{Protocol: model.UDP, From: r.External(t, model.UDP, s.From), To: wire.Published}
-	e := wire.ICMPError{From: wire.Stranger(7, 0).Addr(), To: wire.HostAddress, Kind: 3, Code: 3, Quote: quoted.IP()}
+	e := wire.ICMPError{From: wire.Unanswered(7, 0).Addr(), To: wire.HostAddress, Kind: 3, Code: 3, Quote: quoted.IP()}
 	r.Send(t, r.Remote, "eth0", wire.Ethernet(r.MACOf(t, r.Remote, "eth0"), r.MACOf(t, r.Host, "out0"), wire.EtherIPv4, e.IP()))
 	r.Marker(t)
 	if got := r.AtEndpoint[1].Came(func(p wire.Packet) bool { return p.Protocol == model.ICMP }); len(got) != 0 {

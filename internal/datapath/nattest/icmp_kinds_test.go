@@ -46,9 +46,9 @@ func TestICMPErrorsAboutRange(t *testing.T) {
 	r.Apply(t)
 	for port := uint16(0); port < 100; port += 33 {
 		internal, external := wire.Inside(0, 80+port), netip.AddrPortFrom(wire.HostAddress, 8000+port)
-		r.FromRemote(t, wire.Segment{Protocol: model.UDP, From: wire.Stranger(7, 80), To: external})
-		r.AtEndpoint[0].Await(t, "datagram", 1, wire.Is(model.UDP, wire.Stranger(7, 80), internal))
-		errorsBothWays(t, r, 0, model.UDP, internal, external, wire.Stranger(7, 80))
+		r.FromRemote(t, wire.Segment{Protocol: model.UDP, From: wire.Unanswered(7, 80), To: external})
+		r.AtEndpoint[0].Await(t, "datagram", 1, wire.Is(model.UDP, wire.Unanswered(7, 80), internal))
+		errorsBothWays(t, r, 0, model.UDP, internal, external, wire.Unanswered(7, 80))
 	}
 }
 
@@ -62,7 +62,7 @@ func TestICMPErrorsAboutSpreadMapping(t *testing.T) {
 	seen := map[int]bool{}
 	for remote, i := range knock(t, r, 8, 80) {
 		if !seen[i] {
-			errorsBothWays(t, r, i, model.UDP, wire.Inside(i, 80), spreadAt, wire.Stranger(byte(remote), 80))
+			errorsBothWays(t, r, i, model.UDP, wire.Inside(i, 80), spreadAt, wire.Unanswered(byte(remote), 80))
 		}
 		seen[i] = true
 	}
@@ -81,7 +81,7 @@ func TestICMPErrorsAboutEndpointDependent(t *testing.T) {
 			setNAT(t, r, func(n *model.NAT) { n.EndpointDependent = true })
 			const flows = 5
 			for i := range flows {
-				r.FromEndpoint(t, 0, wire.Segment{Protocol: p, Flags: wire.Syn, From: wire.Inside(0, uint16(4000+i)), To: wire.Stranger(byte(i), 80)})
+				r.FromEndpoint(t, 0, wire.Segment{Protocol: p, Flags: wire.Syn, From: wire.Inside(0, uint16(4000+i)), To: wire.Unanswered(byte(i), 80)})
 			}
 			wire.Eventually(t, "sessions", func() bool { return len(r.Sessions(t)) == flows })
 			for _, s := range r.Sessions(t) {

@@ -20,7 +20,7 @@ func TestErrorsAreLimited(t *testing.T) {
 	const packets = 1500
 	expiring := make([]wire.Segment, packets)
 	for i := range expiring {
-		expiring[i] = wire.Segment{Protocol: model.UDP, TTL: 1, From: wire.Inside(0, 4000), To: wire.Stranger(7, 80)}
+		expiring[i] = wire.Segment{Protocol: model.UDP, TTL: 1, From: wire.Inside(0, 4000), To: wire.Unanswered(7, 80)}
 	}
 	began := time.Now()
 	r.FromEndpoint(t, 0, expiring...)
@@ -40,18 +40,18 @@ func TestNoErrorsAboutWhatMayNotHaveOne(t *testing.T) {
 	t.Parallel()
 	r := dptest.NewRig(t, 1)
 	r.Mute(t, 0)
-	e := wire.ICMPError{From: wire.EndpointAddress(0), To: wire.Stranger(7, 0).Addr(), Kind: 11, Quote: wire.Segment{Protocol: model.UDP, From: wire.Stranger(7, 80), To: wire.Inside(0, 9)}.IP()}.IP()
+	e := wire.ICMPError{From: wire.EndpointAddress(0), To: wire.Unanswered(7, 0).Addr(), Kind: 11, Quote: wire.Segment{Protocol: model.UDP, From: wire.Unanswered(7, 80), To: wire.Inside(0, 9)}.IP()}.IP()
 	e[8] = 1
 	wire.LengthOf(e, len(e))
 	r.Send(t, r.Endpoints[0], "eth0", wire.Ethernet(dptest.EndpointMAC(0), wire.GatewayMAC, wire.EtherIPv4, e))
 	r.FromEndpoint(t, 0,
-		wire.Segment{Protocol: model.UDP, TTL: 1, From: wire.Inside(0, 4000), To: wire.Stranger(7, 80), Fragment: 100, Payload: make([]byte, 16)},
+		wire.Segment{Protocol: model.UDP, TTL: 1, From: wire.Inside(0, 4000), To: wire.Unanswered(7, 80), Fragment: 100, Payload: make([]byte, 16)},
 		wire.Segment{Protocol: model.UDP, TTL: 1, From: wire.Inside(0, 4000), To: netip.MustParseAddrPort("224.0.0.9:520")},
 		wire.Segment{Protocol: model.UDP, TTL: 1, From: wire.Inside(0, 4000), To: netip.MustParseAddrPort("255.255.255.255:520")},
-		wire.Segment{Protocol: model.UDP, TTL: 1, From: wire.Inside(0, 4000), To: wire.Stranger(8, 80)}) // this one has an answer
+		wire.Segment{Protocol: model.UDP, TTL: 1, From: wire.Inside(0, 4000), To: wire.Unanswered(8, 80)}) // this one has an answer
 	r.AtEndpoint[0].Await(t, "time exceeded", 1, func(p wire.Packet) bool { return p.Protocol == model.ICMP })
 	got := r.AtEndpoint[0].Came(func(p wire.Packet) bool { return p.Protocol == model.ICMP })
-	if len(got) != 1 || string(got[0].Data[14+20+8+16:14+20+8+20]) != string(wire.Stranger(8, 0).Addr().AsSlice()) {
+	if len(got) != 1 || string(got[0].Data[14+20+8+16:14+20+8+20]) != string(wire.Unanswered(8, 0).Addr().AsSlice()) {
 		t.Errorf("%d errors: %v", len(got), got)
 	}
 }

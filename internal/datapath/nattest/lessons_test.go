@@ -71,7 +71,7 @@ func TestClosedConnectionGivesItsPortBack(t *testing.T) {
 	for _, path := range [][]wire.Step{
 		{wire.Out(wire.Syn), wire.In(wire.SynAck), wire.In(wire.FinAck), wire.Out(wire.FinAck)}, {wire.Out(wire.Syn), wire.In(wire.SynAck), wire.In(wire.Rst)},
 	} {
-		f := openTCP(t, r, 4000, wire.Stranger(7, 80))
+		f := openTCP(t, r, 4000, wire.Unanswered(7, 80))
 		f.play(t, path[1:]...)
 		if port := flow(t, r, model.TCP, 4001); port == 0 {
 			t.Errorf("after %v there is no port for another connection", path)
@@ -90,7 +90,7 @@ func TestPortOfClosingConnectionIsNotGivenAway(t *testing.T) {
 	for _, path := range [][]wire.Step{
 		{wire.Out(wire.Syn), wire.In(wire.SynAck), wire.In(wire.FinAck)}, {wire.Out(wire.Syn), wire.In(wire.Rst)}, {wire.Out(wire.Syn)},
 	} {
-		f := openTCP(t, r, 4000, wire.Stranger(7, 80))
+		f := openTCP(t, r, 4000, wire.Unanswered(7, 80))
 		f.play(t, path[1:]...)
 		if port := flow(t, r, model.TCP, 4001); port != 0 {
 			t.Errorf("after %v port %d was given to another connection", path, port)
@@ -124,9 +124,9 @@ func TestInsideIsNotReachedPastTheMapping(t *testing.T) {
 	r.Config.Mappings[1] = dptest.Mapping(model.UDP, "0.0.0.0:8080", wire.Inside(0, 80))
 	r.Apply(t)
 	for _, to := range []string{"172.16.1.2:80", "172.16.1.2:8080", "127.0.0.1:8080", "127.0.0.1:80"} {
-		r.FromRemote(t, wire.Segment{Protocol: model.UDP, From: wire.Stranger(7, 80), To: netip.MustParseAddrPort(to), Payload: []byte("past")})
+		r.FromRemote(t, wire.Segment{Protocol: model.UDP, From: wire.Unanswered(7, 80), To: netip.MustParseAddrPort(to), Payload: []byte("past")})
 	}
-	r.FromRemote(t, wire.Segment{Protocol: model.UDP, From: wire.Stranger(7, 80), To: wire.Published, Payload: []byte("marker")})
+	r.FromRemote(t, wire.Segment{Protocol: model.UDP, From: wire.Unanswered(7, 80), To: wire.Published, Payload: []byte("marker")})
 	r.AtEndpoint[0].Await(t, "marker", 1, wire.Says("marker"))
 	if got := r.AtEndpoint[0].Came(wire.Says("past")); len(got) != 0 {
 		t.Errorf("came in: %v", got)

@@ -146,11 +146,11 @@ func TestProtocolsDoNotShareBindings(t *testing.T) {
 	t.Parallel()
 	r := dptest.NewRig(t, 1)
 	r.Mute(t, 0)
-	r.FromEndpoint(t, 0, wire.Segment{Protocol: model.UDP, From: wire.Inside(0, 4000), To: wire.Stranger(7, 80)})
+	r.FromEndpoint(t, 0, wire.Segment{Protocol: model.UDP, From: wire.Inside(0, 4000), To: wire.Unanswered(7, 80)})
 	external := r.External(t, model.UDP, wire.Inside(0, 4000))
 	r.FromRemote(t,
-		wire.Segment{Protocol: model.TCP, Flags: wire.Syn, From: wire.Stranger(7, 80), To: external},
-		wire.Segment{Protocol: model.UDP, From: wire.Stranger(7, 80), To: external, Payload: []byte("marker")})
+		wire.Segment{Protocol: model.TCP, Flags: wire.Syn, From: wire.Unanswered(7, 80), To: external},
+		wire.Segment{Protocol: model.UDP, From: wire.Unanswered(7, 80), To: external, Payload: []byte("marker")})
 	r.AtEndpoint[0].Await(t, "marker", 1, wire.Says("marker"))
 	if got := r.AtEndpoint[0].Came(wire.Is(model.TCP, netip.AddrPort{}, netip.AddrPort{})); len(got) != 0 {
 		t.Errorf("a TCP segment came in by a UDP binding: %v", got)

@@ -77,7 +77,7 @@ func carries(p model.Protocol, from, to netip.Addr, payload string, ttl byte) fu
 func TestOneToOneCarriesProtocolsWithoutPorts(t *testing.T) {
 	t.Parallel()
 	r := newOneToOneRig(t, 2)
-	remote := wire.Stranger(7, 0).Addr()
+	remote := wire.Unanswered(7, 0).Addr()
 	for i, p := range portless {
 		text := fmt.Sprintf("protocol %d", p)
 		r.FromEndpoint(t, 0, portlessPacket(p, wire.EndpointAddress(0), remote, text))
@@ -133,7 +133,7 @@ func TestOneToOneAddressesTalkToEachOther(t *testing.T) {
 // marks sends a datagram to the endpoint behind what was sent before, and waits for it.
 func marks(t *testing.T, r *dptest.Rig) {
 	t.Helper()
-	r.FromRemote(t, wire.Segment{Protocol: model.UDP, From: wire.Stranger(9, 99), To: atMapped(99), Payload: []byte("marker")})
+	r.FromRemote(t, wire.Segment{Protocol: model.UDP, From: wire.Unanswered(9, 99), To: atMapped(99), Payload: []byte("marker")})
 	r.AtEndpoint[0].Await(t, "marker", 1, wire.Says("marker"))
 }
 
@@ -143,7 +143,7 @@ func TestOneToOneAddressHasAllPorts(t *testing.T) {
 	r := newOneToOneRig(t, 1)
 	for i, port := range []uint16{1, 22, 1024, 40000, 65535} {
 		for _, p := range []model.Protocol{model.TCP, model.UDP} {
-			from := wire.Stranger(byte(10+i), 4000)
+			from := wire.Unanswered(byte(10+i), 4000)
 			r.FromRemote(t, wire.Segment{Protocol: p, Flags: wire.Syn, From: from, To: atMapped(port)})
 			r.AtEndpoint[0].Await(t, fmt.Sprint(p, " to port ", port), 1, wire.Is(p, from, wire.Inside(0, port)))
 			r.FromEndpoint(t, 0, wire.Segment{Protocol: p, Flags: wire.SynAck, From: wire.Inside(0, port), To: from})
@@ -163,14 +163,14 @@ func TestOneToOneAddressHasAllPorts(t *testing.T) {
 func TestUDPLiteChecksumIsNeverZero(t *testing.T) {
 	t.Parallel()
 	r := newOneToOneRig(t, 1)
-	remote := wire.Stranger(7, 0).Addr()
+	remote := wire.Unanswered(7, 0).Addr()
 	sent := portlessPacket(wire.UdpLite, wire.EndpointAddress(0), remote, "\x00\x00zero")
 	translated := portlessPacket(wire.UdpLite, mappedAddress, remote, "\x00\x00zero")
 	copy(sent.Payload[8:], translated.Payload[6:8]) // what is missing to zero
 	binary.BigEndian.PutUint16(sent.Payload[6:], 0)
 	binary.BigEndian.PutUint16(sent.Payload[6:], ^wire.Checksum(sent.Pseudo(len(sent.Payload)), sent.Payload))
 	r.FromEndpoint(t, 0, sent)
-	got := r.AtRemote.Await(t, "UDP-Lite", 1, wire.Is(wire.UdpLite, atMapped(0), wire.Stranger(7, 0)))
+	got := r.AtRemote.Await(t, "UDP-Lite", 1, wire.Is(wire.UdpLite, atMapped(0), wire.Unanswered(7, 0)))
 	if sum := binary.BigEndian.Uint16(got[0].Data[34+6:]); sum != 0xffff {
 		t.Errorf("checksum %#x", sum)
 	}
@@ -181,7 +181,7 @@ func TestFragmentsOfProtocolsWithoutPorts(t *testing.T) {
 	t.Parallel()
 	r := newOneToOneRig(t, 1)
 	r.AddReassembly(t)
-	remote := wire.Stranger(7, 0).Addr()
+	remote := wire.Unanswered(7, 0).Addr()
 	atRemote, atEndpoint := wire.Assemble(t, r.Remote, lab.RemoteLink), wire.Assemble(t, r.Endpoints[0], "eth0")
 	for i, p := range portless {
 		for n, order := range [][]int{{0, 1, 2}, {2, 1, 0}, {1, 0, 2}} {
@@ -220,7 +220,7 @@ func TestTooBigWithoutPorts(t *testing.T) {
 	t.Parallel()
 	r := newOneToOneRig(t, 1)
 	r.AddReassembly(t)
-	remote := wire.Stranger(7, 0).Addr()
+	remote := wire.Unanswered(7, 0).Addr()
 	atRemote, atEndpoint := wire.Assemble(t, r.Remote, lab.RemoteLink), wire.Assemble(t, r.Endpoints[0], "eth0")
 	const dontFragment = 0x4000
 	wire.Must(t, r.Host.SetMTU(lab.HostLink, wire.Narrow))
@@ -274,27 +274,27 @@ func TestOneToOneAddressIsOpenToAllowedRemotesAlone(t *testing.T) {
 	all := append([]model.Protocol{model.TCP, model.UDP}, portless...)
 	for i, p := range all {
 		for _, from := range []byte{7, 8, 9, 10} {
-			s := portlessPacket(p, wire.Stranger(from, 0).Addr(), mappedAddress, "asks")
+			s := portlessPacket(p, wire.Unanswered(from, 0).Addr(), mappedAddress, "asks")
 			if p == model.TCP || p == model.UDP {
-				s = wire.Segment{Protocol: p, Flags: wire.Syn, From: wire.Stranger(from, 80), To: atMapped(80)}
+				s = wire.Segment{Protocol: p, Flags: wire.Syn, From: wire.Unanswered(from, 80), To: atMapped(80)}
 			}
 			r.FromRemote(t, s)
 		}
 		r.Dropped(t, "remote-not-allowed", uint64(2*i+2))
 		came := r.AtEndpoint[0].Await(t, fmt.Sprint("protocol ", p), 2, func(got wire.Packet) bool { return got.Protocol == p })
 		for _, got := range came {
-			if a := got.From.Addr(); a != wire.Stranger(8, 0).Addr() && a != wire.Stranger(9, 0).Addr() {
+			if a := got.From.Addr(); a != wire.Unanswered(8, 0).Addr() && a != wire.Unanswered(9, 0).Addr() {
 				t.Errorf("protocol %d of %v came in", p, a)
 			}
 		}
 	}
 	for _, p := range portless {
-		r.FromEndpoint(t, 0, portlessPacket(p, wire.EndpointAddress(0), wire.Stranger(7, 0).Addr(), "asks"))
-		r.AtRemote.Await(t, fmt.Sprint("protocol ", p), 1, carries(p, mappedAddress, wire.Stranger(7, 0).Addr(), "asks", 63))
+		r.FromEndpoint(t, 0, portlessPacket(p, wire.EndpointAddress(0), wire.Unanswered(7, 0).Addr(), "asks"))
+		r.AtRemote.Await(t, fmt.Sprint("protocol ", p), 1, carries(p, mappedAddress, wire.Unanswered(7, 0).Addr(), "asks", 63))
 	}
 	// Who may not come in is not told that there is anything.
 	for _, ttl := range []byte{0, 1} {
-		last := portlessPacket(wire.Esp, wire.Stranger(8, 0).Addr(), mappedAddress, "late")
+		last := portlessPacket(wire.Esp, wire.Unanswered(8, 0).Addr(), mappedAddress, "late")
 		last.TTL = max(ttl, 1)
 		r.FromRemote(t, last)
 		r.Dropped(t, "hop-limit", uint64(ttl)+1)
@@ -309,7 +309,7 @@ func TestOneToOneAddressIsOpenToAllowedRemotesAlone(t *testing.T) {
 func TestHopLimitWithoutPorts(t *testing.T) {
 	t.Parallel()
 	r := newOneToOneRig(t, 1)
-	remote := wire.Stranger(7, 0).Addr()
+	remote := wire.Unanswered(7, 0).Addr()
 	for i, p := range portless {
 		out, in := portlessPacket(p, wire.EndpointAddress(0), remote, "last"), portlessPacket(p, remote, mappedAddress, "last")
 		out.TTL, in.TTL = 1, 1
@@ -335,7 +335,7 @@ func TestMartiansWithoutPorts(t *testing.T) {
 		"0.0.0.0", "127.0.0.1", "224.0.0.1", "240.0.0.1", "255.255.255.255", "172.16.1.1", "172.16.1.2", "172.16.1.77",
 		"203.0.113.1", "203.0.113.9",
 	}
-	remote := wire.Stranger(7, 0).Addr()
+	remote := wire.Unanswered(7, 0).Addr()
 	for i, from := range martians {
 		r.FromRemote(t, portlessPacket(portless[i%len(portless)], netip.MustParseAddr(from), mappedAddress, "martian"))
 		r.Dropped(t, "inside-address-from-outside", uint64(i+1))
@@ -368,7 +368,7 @@ func TestMartiansWithoutPorts(t *testing.T) {
 func TestOneToOneAddressMovesAndGoes(t *testing.T) {
 	t.Parallel()
 	r := newOneToOneRig(t, 2)
-	remote := wire.Stranger(7, 0).Addr()
+	remote := wire.Unanswered(7, 0).Addr()
 	for i, to := range []int{0, 1, 0} {
 		mapOneToOne(r, to)
 		r.Apply(t)
@@ -379,7 +379,7 @@ func TestOneToOneAddressMovesAndGoes(t *testing.T) {
 			r.FromEndpoint(t, to, portlessPacket(p, wire.EndpointAddress(to), remote, text))
 			r.AtRemote.Await(t, text, 1, carries(p, mappedAddress, remote, text, 63))
 		}
-		r.FromRemote(t, wire.Segment{Protocol: model.UDP, From: wire.Stranger(7, 80), To: atMapped(80), Payload: []byte(text)})
+		r.FromRemote(t, wire.Segment{Protocol: model.UDP, From: wire.Unanswered(7, 80), To: atMapped(80), Payload: []byte(text)})
 		r.AtEndpoint[to].Await(t, text, 1, wire.Says(text))
 	}
 	r.Config.OneToOne = nil
@@ -394,7 +394,7 @@ func TestOneToOneAddressMovesAndGoes(t *testing.T) {
 		r.FromEndpoint(t, 0, portlessPacket(p, wire.EndpointAddress(0), remote, "after"))
 		r.Dropped(t, "protocol-unsupported", uint64(i+1))
 	}
-	r.FromEndpoint(t, 0, wire.Segment{Protocol: model.UDP, From: wire.Inside(0, 4000), To: wire.Stranger(7, 80), Payload: []byte("marker")})
+	r.FromEndpoint(t, 0, wire.Segment{Protocol: model.UDP, From: wire.Inside(0, 4000), To: wire.Unanswered(7, 80), Payload: []byte("marker")})
 	r.AtRemote.Await(t, "marker", 1, wire.Says("marker"))
 	after := func(p wire.Packet) bool {
 		return strings.HasSuffix(string(p.Data), "after") && slices.Contains(portless, p.Protocol)
@@ -424,7 +424,7 @@ func TestProtocolsWithoutPortsStayOutOfOtherNetworks(t *testing.T) {
 func TestErrorsAboutProtocolsWithoutPorts(t *testing.T) {
 	t.Parallel()
 	r := newOneToOneRig(t, 1)
-	remote := wire.Stranger(7, 0).Addr()
+	remote := wire.Unanswered(7, 0).Addr()
 	for _, p := range portless {
 		out := wire.ICMPError{From: remote, To: mappedAddress, Kind: 3, Code: 2, Quote: portlessPacket(p, mappedAddress, remote, "quoted").IP()}
 		r.IPFromRemote(t, out.IP())

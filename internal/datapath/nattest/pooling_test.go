@@ -45,8 +45,8 @@ func TestPooling(t *testing.T) {
 			}
 			// A binding keeps its address and port (RFC 4787 REQ-1).
 			for _, b := range r.Bindings(t) {
-				r.FromEndpoint(t, 0, wire.Segment{Protocol: model.UDP, From: b.Internal, To: wire.Stranger(9, 90)})
-				r.AtRemote.Await(t, "second flow of a binding", 1, wire.Is(model.UDP, b.External, wire.Stranger(9, 90)))
+				r.FromEndpoint(t, 0, wire.Segment{Protocol: model.UDP, From: b.Internal, To: wire.Unanswered(9, 90)})
+				r.AtRemote.Await(t, "second flow of a binding", 1, wire.Is(model.UDP, b.External, wire.Unanswered(9, 90)))
 			}
 			r.Consistent(t)
 		})

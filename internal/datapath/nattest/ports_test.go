@@ -20,7 +20,7 @@ func TestPortsAreRandomWithinThePool(t *testing.T) {
 	const flows = 1000
 	segments := make([]wire.Segment, flows)
 	for i := range segments {
-		segments[i] = wire.Segment{Protocol: model.UDP, From: wire.Inside(0, uint16(4000+i)), To: wire.Stranger(7, 80)}
+		segments[i] = wire.Segment{Protocol: model.UDP, From: wire.Inside(0, uint16(4000+i)), To: wire.Unanswered(7, 80)}
 	}
 	r.FromEndpoint(t, 0, segments...)
 	wire.Eventually(t, "bindings", func() bool { return len(r.Bindings(t)) == flows })
@@ -68,7 +68,7 @@ func newTinyRig(t *testing.T, ports uint16) *dptest.Rig {
 func flow(t *testing.T, r *dptest.Rig, p model.Protocol, port uint16) uint16 {
 	t.Helper()
 	before := r.Drops(t)["out-of-ports"]
-	r.FromEndpoint(t, 0, wire.Segment{Protocol: p, Flags: wire.Syn, From: wire.Inside(0, port), To: wire.Stranger(7, 80)})
+	r.FromEndpoint(t, 0, wire.Segment{Protocol: p, Flags: wire.Syn, From: wire.Inside(0, port), To: wire.Unanswered(7, 80)})
 	var external uint16
 	wire.Eventually(t, "binding or refusal", func() bool {
 		for _, b := range r.Bindings(t) {
@@ -143,8 +143,8 @@ func oldFlowsLive(t *testing.T, r *dptest.Rig, p model.Protocol) {
 	t.Helper()
 	for port := uint16(4000); port < 4004; port++ {
 		external := r.External(t, p, wire.Inside(0, port))
-		r.FromEndpoint(t, 0, wire.Segment{Protocol: p, Flags: wire.Ack, From: wire.Inside(0, port), To: wire.Stranger(7, 80)})
-		r.FromRemote(t, wire.Segment{Protocol: p, Flags: wire.SynAck, Reply: true, From: wire.Stranger(7, 80), To: external})
+		r.FromEndpoint(t, 0, wire.Segment{Protocol: p, Flags: wire.Ack, From: wire.Inside(0, port), To: wire.Unanswered(7, 80)})
+		r.FromRemote(t, wire.Segment{Protocol: p, Flags: wire.SynAck, Reply: true, From: wire.Unanswered(7, 80), To: external})
 		r.AtRemote.Await(t, "packet out", 2, wire.Is(p, external, netip.AddrPort{}))
 		r.AtEndpoint[0].Await(t, "packet in", 1, wire.Is(p, netip.AddrPort{}, wire.Inside(0, port)))
 	}
@@ -174,7 +174,7 @@ func TestPoolingIsPaired(t *testing.T) {
 		var segments []wire.Segment
 		for port := range uint16(5) {
 			for _, p := range []model.Protocol{model.UDP, model.TCP, model.ICMP} {
-				segments = append(segments, wire.Segment{Protocol: p, Flags: wire.Syn, From: wire.Inside(i, 4000+port), To: wire.Stranger(byte(port), 80)})
+				segments = append(segments, wire.Segment{Protocol: p, Flags: wire.Syn, From: wire.Inside(i, 4000+port), To: wire.Unanswered(byte(port), 80)})
 			}
 		}
 		r.FromEndpoint(t, i, segments...)
@@ -240,7 +240,7 @@ func sendFlows(r *dptest.Rig, sender, ports, remotes int) error {
 			return err
 		}
 		for i := range remotes {
-			to := wire.Stranger(byte((i*7+sender)%remotes), 80)
+			to := wire.Unanswered(byte((i*7+sender)%remotes), 80)
 			if _, err := conn.(interface {
 				WriteToUDPAddrPort([]byte, netip.AddrPort) (int, error)
 			}).WriteToUDPAddrPort([]byte("x"), to); err != nil {

@@ -66,16 +66,16 @@ func TestFirstPacketsOnTwoCPUsMakeOneFlow(t *testing.T) {
 		return nil
 	}
 	// The same flow from both: one session. Then one more flow of each binding.
-	race(t, func() error { return send(0, wire.Stranger(7, 80)) }, func() error { return send(1, wire.Stranger(7, 80)) })
+	race(t, func() error { return send(0, wire.Unanswered(7, 80)) }, func() error { return send(1, wire.Unanswered(7, 80)) })
 	raced(t, r, rounds, 1, 2)
-	race(t, func() error { return send(0, wire.Stranger(8, 80)) }, func() error { return send(1, wire.Stranger(9, 80)) })
+	race(t, func() error { return send(0, wire.Unanswered(8, 80)) }, func() error { return send(1, wire.Unanswered(9, 80)) })
 	raced(t, r, rounds, 3, 4)
 	wire.Must(t, r.Datapath.EndSessions(func(datapath.Session) bool { return true }))
 	if !r.Empty(t) {
 		t.Errorf("left: %d sessions, %d bindings", len(r.Sessions(t)), len(r.Bindings(t)))
 	}
 	// New bindings for two remotes at once: one of the two is given up.
-	race(t, func() error { return send(0, wire.Stranger(10, 80)) }, func() error { return send(1, wire.Stranger(11, 80)) })
+	race(t, func() error { return send(0, wire.Unanswered(10, 80)) }, func() error { return send(1, wire.Unanswered(11, 80)) })
 	raced(t, r, rounds, 2, 2)
 }
 
@@ -117,7 +117,7 @@ func TestBindingsStayConsistentWhileSessionsComeAndGo(t *testing.T) {
 	race(t, func() error {
 		defer close(stop)
 		for i := range rounds {
-			s := wire.Segment{Protocol: model.UDP, From: wire.Inside(0, uint16(4000+i%8)), To: wire.Stranger(byte(i%3), 80)}
+			s := wire.Segment{Protocol: model.UDP, From: wire.Inside(0, uint16(4000+i%8)), To: wire.Unanswered(byte(i%3), 80)}
 			if _, err := unix.Write(socket, wire.Ethernet(dptest.EndpointMAC(0), wire.GatewayMAC, wire.EtherIPv4, s.IP())); err != nil {
 				return err
 			}

@@ -40,18 +40,18 @@ func TestRangeIsOneElement(t *testing.T) {
 	}
 	for _, port := range []uint16{2000, 2001, 30000, 61999} {
 		external, internal := netip.AddrPortFrom(wire.HostAddress, port), wire.Inside(0, port-1000)
-		r.FromRemote(t, wire.Segment{Protocol: model.UDP, From: wire.Stranger(7, 9), To: external})
-		r.AtEndpoint[0].Await(t, "packet in", 1, wire.Is(model.UDP, wire.Stranger(7, 9), internal))
-		r.FromEndpoint(t, 0, wire.Segment{Protocol: model.UDP, From: internal, To: wire.Stranger(7, 9)})
-		r.AtRemote.Await(t, "answer", 1, wire.Is(model.UDP, external, wire.Stranger(7, 9)))
+		r.FromRemote(t, wire.Segment{Protocol: model.UDP, From: wire.Unanswered(7, 9), To: external})
+		r.AtEndpoint[0].Await(t, "packet in", 1, wire.Is(model.UDP, wire.Unanswered(7, 9), internal))
+		r.FromEndpoint(t, 0, wire.Segment{Protocol: model.UDP, From: internal, To: wire.Unanswered(7, 9)})
+		r.AtRemote.Await(t, "answer", 1, wire.Is(model.UDP, external, wire.Unanswered(7, 9)))
 	}
 	// What lies beside it is not mapped.
-	r.FromRemote(t, wire.Segment{Protocol: model.UDP, From: wire.Stranger(7, 9), To: netip.AddrPortFrom(wire.HostAddress, 1999)},
-		wire.Segment{Protocol: model.UDP, From: wire.Stranger(7, 9), To: netip.AddrPortFrom(wire.HostAddress, 62000)},
-		wire.Segment{Protocol: model.TCP, Flags: wire.Syn, From: wire.Stranger(7, 9), To: netip.AddrPortFrom(wire.HostAddress, 2000)})
+	r.FromRemote(t, wire.Segment{Protocol: model.UDP, From: wire.Unanswered(7, 9), To: netip.AddrPortFrom(wire.HostAddress, 1999)},
+		wire.Segment{Protocol: model.UDP, From: wire.Unanswered(7, 9), To: netip.AddrPortFrom(wire.HostAddress, 62000)},
+		wire.Segment{Protocol: model.TCP, Flags: wire.Syn, From: wire.Unanswered(7, 9), To: netip.AddrPortFrom(wire.HostAddress, 2000)})
 	// Its ports are the way out of the endpoint's, for any remote (RFC 4787 REQ-1).
-	r.FromEndpoint(t, 0, wire.Segment{Protocol: model.UDP, From: wire.Inside(0, 5000), To: wire.Stranger(8, 1)})
-	r.AtRemote.Await(t, "packet out", 1, wire.Is(model.UDP, netip.AddrPortFrom(wire.HostAddress, 6000), wire.Stranger(8, 1)))
+	r.FromEndpoint(t, 0, wire.Segment{Protocol: model.UDP, From: wire.Inside(0, 5000), To: wire.Unanswered(8, 1)})
+	r.AtRemote.Await(t, "packet out", 1, wire.Is(model.UDP, netip.AddrPortFrom(wire.HostAddress, 6000), wire.Unanswered(8, 1)))
 	if got := len(r.Sessions(t)); got != 5 {
 		t.Errorf("%d sessions, want 5: %v", got, r.Sessions(t))
 	}
@@ -87,14 +87,14 @@ func TestRangeOnOneAddressGoesBeforePortOnAny(t *testing.T) {
 	r.Config.Mappings[3] = ranged(t, model.UDP, "0.0.0.0:8000-8079", "172.16.1.2:8000-8079")
 	r.Apply(t)
 	second := netip.MustParseAddr("203.0.113.10")
-	r.FromRemote(t, wire.Segment{Protocol: model.UDP, From: wire.Stranger(7, 1), To: netip.AddrPortFrom(wire.HostAddress, 8080)},
-		wire.Segment{Protocol: model.UDP, From: wire.Stranger(7, 1), To: netip.AddrPortFrom(second, 8080)},
-		wire.Segment{Protocol: model.UDP, From: wire.Stranger(7, 1), To: netip.AddrPortFrom(wire.HostAddress, 8010)},
-		wire.Segment{Protocol: model.UDP, From: wire.Stranger(7, 1), To: netip.AddrPortFrom(second, 8010)})
-	r.AtEndpoint[0].Await(t, "port on any address", 1, wire.Is(model.UDP, wire.Stranger(7, 1), wire.Inside(0, 80)))
-	r.AtEndpoint[1].Await(t, "range on one address", 1, wire.Is(model.UDP, wire.Stranger(7, 1), wire.Inside(1, 8080)))
-	r.AtEndpoint[0].Await(t, "range on any address", 1, wire.Is(model.UDP, wire.Stranger(7, 1), wire.Inside(0, 8010)))
-	r.AtEndpoint[1].Await(t, "range on one address", 1, wire.Is(model.UDP, wire.Stranger(7, 1), wire.Inside(1, 8010)))
+	r.FromRemote(t, wire.Segment{Protocol: model.UDP, From: wire.Unanswered(7, 1), To: netip.AddrPortFrom(wire.HostAddress, 8080)},
+		wire.Segment{Protocol: model.UDP, From: wire.Unanswered(7, 1), To: netip.AddrPortFrom(second, 8080)},
+		wire.Segment{Protocol: model.UDP, From: wire.Unanswered(7, 1), To: netip.AddrPortFrom(wire.HostAddress, 8010)},
+		wire.Segment{Protocol: model.UDP, From: wire.Unanswered(7, 1), To: netip.AddrPortFrom(second, 8010)})
+	r.AtEndpoint[0].Await(t, "port on any address", 1, wire.Is(model.UDP, wire.Unanswered(7, 1), wire.Inside(0, 80)))
+	r.AtEndpoint[1].Await(t, "range on one address", 1, wire.Is(model.UDP, wire.Unanswered(7, 1), wire.Inside(1, 8080)))
+	r.AtEndpoint[0].Await(t, "range on any address", 1, wire.Is(model.UDP, wire.Unanswered(7, 1), wire.Inside(0, 8010)))
+	r.AtEndpoint[1].Await(t, "range on one address", 1, wire.Is(model.UDP, wire.Unanswered(7, 1), wire.Inside(1, 8010)))
 }
 
 // Moving, narrowing and deleting a range ends its sessions at once; another
@@ -107,17 +107,17 @@ func TestRangeChangesLive(t *testing.T) {
 	at := netip.AddrPortFrom(wire.HostAddress, 8500)
 	beside := netip.AddrPortFrom(wire.HostAddress, 9500)
 	send := func() {
-		r.FromRemote(t, wire.Segment{Protocol: model.UDP, From: wire.Stranger(7, 1), To: at}, wire.Segment{Protocol: model.UDP, From: wire.Stranger(7, 1), To: beside})
+		r.FromRemote(t, wire.Segment{Protocol: model.UDP, From: wire.Unanswered(7, 1), To: at}, wire.Segment{Protocol: model.UDP, From: wire.Unanswered(7, 1), To: beside})
 	}
 	r.Config.Mappings[1] = ranged(t, model.UDP, "0.0.0.0:8000-8999", "172.16.1.2:8000-8999")
 	r.Config.Mappings[2] = ranged(t, model.UDP, "0.0.0.0:9000-9999", "172.16.1.2:9000-9999")
 	r.Apply(t)
 	send()
-	r.AtEndpoint[0].Await(t, "to the first target", 1, wire.Is(model.UDP, wire.Stranger(7, 1), wire.Inside(0, 8500)))
+	r.AtEndpoint[0].Await(t, "to the first target", 1, wire.Is(model.UDP, wire.Unanswered(7, 1), wire.Inside(0, 8500)))
 	r.Config.Mappings[1] = ranged(t, model.UDP, "0.0.0.0:8000-8999", "172.16.1.3:8000-8999")
 	r.Apply(t)
 	send()
-	r.AtEndpoint[1].Await(t, "to the new target", 1, wire.Is(model.UDP, wire.Stranger(7, 1), wire.Inside(1, 8500)))
+	r.AtEndpoint[1].Await(t, "to the new target", 1, wire.Is(model.UDP, wire.Unanswered(7, 1), wire.Inside(1, 8500)))
 	narrowed := r.Config.Mappings[1]
 	delete(r.Config.Mappings, 1)
 	narrowed.From = []netip.Prefix{netip.MustParsePrefix("198.51.100.8/32")}
@@ -128,14 +128,14 @@ func TestRangeChangesLive(t *testing.T) {
 	delete(r.Config.Mappings, 3)
 	r.Apply(t)
 	send()
-	r.AtEndpoint[0].Await(t, "to the untouched range", 4, wire.Is(model.UDP, wire.Stranger(7, 1), wire.Inside(0, 9500)))
-	if n := len(r.AtEndpoint[0].Came(wire.Is(model.UDP, wire.Stranger(7, 1), wire.Inside(0, 8500)))); n != 1 {
+	r.AtEndpoint[0].Await(t, "to the untouched range", 4, wire.Is(model.UDP, wire.Unanswered(7, 1), wire.Inside(0, 9500)))
+	if n := len(r.AtEndpoint[0].Came(wire.Is(model.UDP, wire.Unanswered(7, 1), wire.Inside(0, 8500)))); n != 1 {
 		t.Errorf("the old target got %d packets, want the one from before", n)
 	}
-	if n := len(r.AtEndpoint[1].Came(wire.Is(model.UDP, wire.Stranger(7, 1), wire.Inside(1, 8500)))); n != 1 {
+	if n := len(r.AtEndpoint[1].Came(wire.Is(model.UDP, wire.Unanswered(7, 1), wire.Inside(1, 8500)))); n != 1 {
 		t.Errorf("the moved target got %d packets, want 1", n)
 	}
-	if s, _ := r.Session(t, model.UDP, wire.Inside(0, 9500), wire.Stranger(7, 1)); s.PacketsIn != 4 {
+	if s, _ := r.Session(t, model.UDP, wire.Inside(0, 9500), wire.Unanswered(7, 1)); s.PacketsIn != 4 {
 		t.Errorf("the untouched range's session counts %d packets, want the same one with 4", s.PacketsIn)
 	}
 }

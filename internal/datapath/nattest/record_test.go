@@ -54,7 +54,7 @@ func TestDropsAreRecordedAsTheyCame(t *testing.T) {
 	endpoint(wire.Segment{Protocol: model.UDP, From: wire.Inside(0, 4001), To: martian}, 1)
 	endpoint(wire.Segment{Protocol: model.ICMP, From: wire.Inside(0, 7), To: netip.AddrPortFrom(martian.Addr(), 0)}, 1)
 	r.Dropped(t, "martian-destination", 5)
-	r.FromRemote(t, wire.Segment{Protocol: model.TCP, Flags: wire.Syn, From: wire.Stranger(7, 5000), To: wire.Published})
+	r.FromRemote(t, wire.Segment{Protocol: model.TCP, Flags: wire.Syn, From: wire.Unanswered(7, 5000), To: wire.Published})
 	r.Dropped(t, "remote-not-allowed", 1)
 
 	inside := datapath.Drop{
@@ -67,7 +67,7 @@ func TestDropsAreRecordedAsTheyCame(t *testing.T) {
 	echo.Protocol, echo.From, echo.To, echo.ICMPType = uint8(model.ICMP), wire.Inside(0, 7), netip.AddrPortFrom(martian.Addr(), 0), 8
 	want := []datapath.Drop{syn, datagram, echo, {
 		Packets: 1, Reason: event.RemoteNotAllowed, Program: "outside_ingress", Compartment: ^uint32(0), FromOutside: true,
-		EtherType: wire.EtherIPv4, Protocol: uint8(model.TCP), From: wire.Stranger(7, 5000), To: wire.Published, TCPFlags: wire.Syn,
+		EtherType: wire.EtherIPv4, Protocol: uint8(model.TCP), From: wire.Unanswered(7, 5000), To: wire.Published, TCPFlags: wire.Syn,
 	}}
 	got := recordedDrops(t, r)
 	ignored := cmpopts.IgnoreFields(datapath.Drop{}, "First", "Last", "MAC", "Length", "Interface")
@@ -120,20 +120,20 @@ func TestEndsAreRecordedWithTheirCause(t *testing.T) {
 	r.Mute(t, 0)
 	r.Config.Mappings[1] = dptest.Mapping(model.UDP, "203.0.113.1:8080", wire.Inside(0, 80))
 	r.Apply(t)
-	udp := wire.Segment{Protocol: model.UDP, From: wire.Inside(0, 4000), To: wire.Stranger(7, 80)}
+	udp := wire.Segment{Protocol: model.UDP, From: wire.Inside(0, 4000), To: wire.Unanswered(7, 80)}
 	r.FromEndpoint(t, 0, udp, udp)
 	external := r.External(t, model.UDP, wire.Inside(0, 4000))
-	r.FromRemote(t, wire.Segment{Protocol: model.UDP, From: wire.Stranger(7, 80), To: external})
-	r.Counted(t, model.UDP, wire.Inside(0, 4000), wire.Stranger(7, 80), 2, 1)
+	r.FromRemote(t, wire.Segment{Protocol: model.UDP, From: wire.Unanswered(7, 80), To: external})
+	r.Counted(t, model.UDP, wire.Inside(0, 4000), wire.Unanswered(7, 80), 2, 1)
 	wire.Must(t, r.Datapath.EndSessions(func(datapath.Session) bool { return true }))
 
-	r.FromRemote(t, wire.Segment{Protocol: model.UDP, From: wire.Stranger(8, 99), To: wire.Published})
-	r.Counted(t, model.UDP, wire.Inside(0, 80), wire.Stranger(8, 99), 0, 1)
+	r.FromRemote(t, wire.Segment{Protocol: model.UDP, From: wire.Unanswered(8, 99), To: wire.Published})
+	r.Counted(t, model.UDP, wire.Inside(0, 80), wire.Unanswered(8, 99), 0, 1)
 	delete(r.Config.Mappings, 1)
 	r.Apply(t)
 
 	r.ShortLived(t, 1)
-	syn := wire.Segment{Protocol: model.TCP, Flags: wire.Syn, From: wire.Inside(0, 4002), To: wire.Stranger(9, 80)}
+	syn := wire.Segment{Protocol: model.TCP, Flags: wire.Syn, From: wire.Inside(0, 4002), To: wire.Unanswered(9, 80)}
 	r.FromEndpoint(t, 0, syn)
 	wire.Eventually(t, "the end of a session without an answer", func() bool { return len(recordedEnds(t, r)) == 3 })
 
@@ -145,9 +145,9 @@ func TestEndsAreRecordedWithTheirCause(t *testing.T) {
 		State            model.TCPState
 	}
 	want := []end{
-		{model.EndByHand, wire.Inside(0, 4000), wire.Stranger(7, 80), 2, 1, false, model.StateNone},
-		{model.EndConfiguration, wire.Inside(0, 80), wire.Stranger(8, 99), 0, 1, true, model.StateNone},
-		{model.EndTimeout, wire.Inside(0, 4002), wire.Stranger(9, 80), 1, 0, false, model.StateInternalSYN},
+		{model.EndByHand, wire.Inside(0, 4000), wire.Unanswered(7, 80), 2, 1, false, model.StateNone},
+		{model.EndConfiguration, wire.Inside(0, 80), wire.Unanswered(8, 99), 0, 1, true, model.StateNone},
+		{model.EndTimeout, wire.Inside(0, 4002), wire.Unanswered(9, 80), 1, 0, false, model.StateInternalSYN},
 	}
 	var got []end
 	for _, e := range recordedEnds(t, r) {
@@ -173,7 +173,7 @@ func TestWatchersGetEachDropOrItsLoss(t *testing.T) {
 	for port := range uint16(flood) {
 		r.FromEndpoint(t, 0, wire.Segment{Protocol: model.UDP, From: wire.Inside(0, 5000+port), To: martian})
 	}
-	r.FromEndpoint(t, 0, wire.Segment{Protocol: model.UDP, From: wire.Inside(0, 4000), To: wire.Stranger(7, 80)})
+	r.FromEndpoint(t, 0, wire.Segment{Protocol: model.UDP, From: wire.Inside(0, 4000), To: wire.Unanswered(7, 80)})
 	r.Dropped(t, "martian-destination", flood)
 	w.until(t, event.SessionCreate, 1)
 	wire.Eventually(t, "each drop or its loss", func() bool {

@@ -134,22 +134,22 @@ func TestSessionsThatWouldClashAreRefused(t *testing.T) {
 	r.Apply(t)
 	second := netip.AddrPortFrom(wire.HostAddress, 8081)
 	r.FromRemote(t,
-		wire.Segment{Protocol: model.UDP, From: wire.Stranger(7, 80), To: wire.Published},
-		wire.Segment{Protocol: model.UDP, From: wire.Stranger(7, 80), To: second},
-		wire.Segment{Protocol: model.UDP, From: wire.Stranger(7, 81), To: second})
+		wire.Segment{Protocol: model.UDP, From: wire.Unanswered(7, 80), To: wire.Published},
+		wire.Segment{Protocol: model.UDP, From: wire.Unanswered(7, 80), To: second},
+		wire.Segment{Protocol: model.UDP, From: wire.Unanswered(7, 81), To: second})
 	r.Dropped(t, "session-clash", 1)
-	for from, external := range map[netip.AddrPort]netip.AddrPort{wire.Stranger(7, 80): wire.Published, wire.Stranger(7, 81): second} {
+	for from, external := range map[netip.AddrPort]netip.AddrPort{wire.Unanswered(7, 80): wire.Published, wire.Unanswered(7, 81): second} {
 		r.AtEndpoint[0].Await(t, "packet in", 1, wire.Is(model.UDP, from, wire.Inside(0, 80)))
 		r.FromEndpoint(t, 0, wire.Segment{Protocol: model.UDP, From: wire.Inside(0, 80), To: from})
 		r.AtRemote.Await(t, "answer", 1, wire.Is(model.UDP, external, from))
 	}
 	// Outward the oldest mapping counts, and the next one after it.
-	r.FromEndpoint(t, 0, wire.Segment{Protocol: model.UDP, From: wire.Inside(0, 80), To: wire.Stranger(8, 80)})
-	r.AtRemote.Await(t, "packet out", 1, wire.Is(model.UDP, wire.Published, wire.Stranger(8, 80)))
+	r.FromEndpoint(t, 0, wire.Segment{Protocol: model.UDP, From: wire.Inside(0, 80), To: wire.Unanswered(8, 80)})
+	r.AtRemote.Await(t, "packet out", 1, wire.Is(model.UDP, wire.Published, wire.Unanswered(8, 80)))
 	delete(r.Config.Mappings, 1)
 	r.Apply(t)
-	r.FromEndpoint(t, 0, wire.Segment{Protocol: model.UDP, From: wire.Inside(0, 80), To: wire.Stranger(8, 80)})
-	r.AtRemote.Await(t, "packet out", 1, wire.Is(model.UDP, second, wire.Stranger(8, 80)))
+	r.FromEndpoint(t, 0, wire.Segment{Protocol: model.UDP, From: wire.Inside(0, 80), To: wire.Unanswered(8, 80)})
+	r.AtRemote.Await(t, "packet out", 1, wire.Is(model.UDP, second, wire.Unanswered(8, 80)))
 	r.Consistent(t)
 }
 
@@ -246,8 +246,8 @@ func TestMappingTakesOverWhatItsEndpointOpened(t *testing.T) {
 	r := dptest.NewRig(t, 1)
 	r.Mute(t, 0)
 	r.FromEndpoint(t, 0,
-		wire.Segment{Protocol: model.UDP, From: wire.Inside(0, 80), To: wire.Stranger(7, 1)},
-		wire.Segment{Protocol: model.TCP, Flags: wire.Syn, From: wire.Inside(0, 80), To: wire.Stranger(7, 1)})
+		wire.Segment{Protocol: model.UDP, From: wire.Inside(0, 80), To: wire.Unanswered(7, 1)},
+		wire.Segment{Protocol: model.TCP, Flags: wire.Syn, From: wire.Inside(0, 80), To: wire.Unanswered(7, 1)})
 	r.External(t, model.UDP, wire.Inside(0, 80))
 	own := r.External(t, model.TCP, wire.Inside(0, 80))
 	published := netip.AddrPortFrom(wire.HostAddress, 8080)
@@ -255,14 +255,14 @@ func TestMappingTakesOverWhatItsEndpointOpened(t *testing.T) {
 	r.Config.Mappings[2] = dptest.Mapping(model.TCP, "0.0.0.0:8080", wire.Inside(0, 80))
 	r.Apply(t)
 	r.FromRemote(t,
-		wire.Segment{Protocol: model.UDP, From: wire.Stranger(7, 1), To: published},
-		wire.Segment{Protocol: model.TCP, Flags: wire.Syn, From: wire.Stranger(7, 1), To: published})
-	r.AtEndpoint[0].Await(t, "packet to the mapping", 1, wire.Is(model.UDP, wire.Stranger(7, 1), wire.Inside(0, 80)))
-	r.FromEndpoint(t, 0, wire.Segment{Protocol: model.UDP, From: wire.Inside(0, 80), To: wire.Stranger(7, 1)})
-	r.AtRemote.Await(t, "answer of the mapping", 1, wire.Is(model.UDP, published, wire.Stranger(7, 1)))
+		wire.Segment{Protocol: model.UDP, From: wire.Unanswered(7, 1), To: published},
+		wire.Segment{Protocol: model.TCP, Flags: wire.Syn, From: wire.Unanswered(7, 1), To: published})
+	r.AtEndpoint[0].Await(t, "packet to the mapping", 1, wire.Is(model.UDP, wire.Unanswered(7, 1), wire.Inside(0, 80)))
+	r.FromEndpoint(t, 0, wire.Segment{Protocol: model.UDP, From: wire.Inside(0, 80), To: wire.Unanswered(7, 1)})
+	r.AtRemote.Await(t, "answer of the mapping", 1, wire.Is(model.UDP, published, wire.Unanswered(7, 1)))
 	// With TCP a forged SYN would cut the connection: that one stays.
 	r.Dropped(t, "session-clash", 1)
-	if s, has := r.Session(t, model.TCP, wire.Inside(0, 80), wire.Stranger(7, 1)); !has || s.External != own {
+	if s, has := r.Session(t, model.TCP, wire.Inside(0, 80), wire.Unanswered(7, 1)); !has || s.External != own {
 		t.Errorf("the endpoint's own connection: %+v (%v), want it by %v", s, has, own)
 	}
 	r.Consistent(t)

@@ -15,8 +15,8 @@ func TestSettingsChangeLiveSessions(t *testing.T) {
 	t.Parallel()
 	r := dptest.NewRig(t, 1)
 	r.Mute(t, 0)
-	udp := wire.Segment{Protocol: model.UDP, From: wire.Inside(0, 4000), To: wire.Stranger(7, 80)}
-	tcp := wire.Segment{Protocol: model.TCP, Flags: wire.Syn, From: wire.Inside(0, 4001), To: wire.Stranger(7, 80)}
+	udp := wire.Segment{Protocol: model.UDP, From: wire.Inside(0, 4000), To: wire.Unanswered(7, 80)}
+	tcp := wire.Segment{Protocol: model.TCP, Flags: wire.Syn, From: wire.Inside(0, 4001), To: wire.Unanswered(7, 80)}
 	r.FromEndpoint(t, 0, udp, tcp)
 	left := func(s wire.Segment) time.Duration {
 		got, has := r.Session(t, s.Protocol, s.From, s.To)
@@ -45,20 +45,20 @@ func TestFilteringChangesLiveSessions(t *testing.T) {
 	r := dptest.NewRig(t, 1)
 	r.Mute(t, 0)
 	setNAT(t, r, func(n *model.NAT) { n.UDPFiltering = model.EndpointIndependent })
-	r.FromEndpoint(t, 0, wire.Segment{Protocol: model.UDP, From: wire.Inside(0, 4000), To: wire.Stranger(7, 80)})
+	r.FromEndpoint(t, 0, wire.Segment{Protocol: model.UDP, From: wire.Inside(0, 4000), To: wire.Unanswered(7, 80)})
 	external := r.External(t, model.UDP, wire.Inside(0, 4000))
 	setNAT(t, r, func(n *model.NAT) { n.UDPFiltering, n.UDPInboundRefresh = model.AddressDependent, true })
 	r.FromRemote(t,
-		wire.Segment{Protocol: model.UDP, From: wire.Stranger(7, 81), To: external}, // its remote's other port
-		wire.Segment{Protocol: model.UDP, From: wire.Stranger(8, 80), To: external})
+		wire.Segment{Protocol: model.UDP, From: wire.Unanswered(7, 81), To: external}, // its remote's other port
+		wire.Segment{Protocol: model.UDP, From: wire.Unanswered(8, 80), To: external})
 	r.Dropped(t, "filtered-remote", 1)
-	r.AtEndpoint[0].Await(t, "packet of the known remote", 1, wire.Is(model.UDP, wire.Stranger(7, 81), wire.Inside(0, 4000)))
+	r.AtEndpoint[0].Await(t, "packet of the known remote", 1, wire.Is(model.UDP, wire.Unanswered(7, 81), wire.Inside(0, 4000)))
 	setNAT(t, r, func(n *model.NAT) { n.Timeouts.UDP = 3 })
 	for range 8 { // inbound packets alone keep it
-		r.FromRemote(t, wire.Segment{Protocol: model.UDP, From: wire.Stranger(7, 80), To: external})
+		r.FromRemote(t, wire.Segment{Protocol: model.UDP, From: wire.Unanswered(7, 80), To: external})
 		time.Sleep(500 * time.Millisecond) // the time that is to pass is what is tested
 	}
-	if _, has := r.Session(t, model.UDP, wire.Inside(0, 4000), wire.Stranger(7, 80)); !has {
+	if _, has := r.Session(t, model.UDP, wire.Inside(0, 4000), wire.Unanswered(7, 80)); !has {
 		t.Error("the session ended though packets came in")
 	}
 	wire.Must(t, r.Datapath.EndSessions(func(datapath.Session) bool { return true }))

@@ -39,7 +39,7 @@ func closeAll(t *testing.T, r *dptest.Rig, endpoint int, from netip.Addr, first,
 			return n == count
 		}
 	}
-	remote := wire.Stranger(7, 80)
+	remote := wire.Unanswered(7, 80)
 	var syns, answers []wire.Segment
 	for port := first; port < first+count; port++ {
 		syns = append(syns, wire.Segment{Protocol: model.TCP, Flags: wire.Syn, From: netip.AddrPortFrom(from, port), To: remote})
@@ -79,9 +79,9 @@ func TestClosedConnectionsOfOthersAreNotInTheWay(t *testing.T) {
 			closeAll(t, r, 0, wire.EndpointAddress(0), 4000, 1000)
 			closeAll(t, r, 1, quiet, 4000, 2)
 			closeAll(t, r, 0, wire.EndpointAddress(0), 5000, 1000)
-			fromNetwork(t, r, 1, wire.Segment{Protocol: model.TCP, Flags: wire.Syn, From: netip.AddrPortFrom(quiet, 4100), To: wire.Stranger(7, 80)})
+			fromNetwork(t, r, 1, wire.Segment{Protocol: model.TCP, Flags: wire.Syn, From: netip.AddrPortFrom(quiet, 4100), To: wire.Unanswered(7, 80)})
 			r.AtRemote.Await(t, "the quiet NAT's connection", 1, func(p wire.Packet) bool {
-				return p.Protocol == model.TCP && p.Flags == wire.Syn && p.To == wire.Stranger(7, 80) && p.From.Port() == 5000
+				return p.Protocol == model.TCP && p.Flags == wire.Syn && p.To == wire.Unanswered(7, 80) && p.From.Port() == 5000
 			})
 			r.Dropped(t, "out-of-ports", 0)
 			closed := 0

@@ -114,11 +114,11 @@ func TestOutboundFromTargetOfSeveral(t *testing.T) {
 	r.Mute(t, 0)
 	r.Config.Mappings[1] = ranged(t, model.UDP, "0.0.0.0:8080", "172.16.1.2:80", "172.16.1.3:80")
 	r.Apply(t)
-	r.FromEndpoint(t, 0, wire.Segment{Protocol: model.UDP, From: wire.Inside(0, 80), To: wire.Stranger(7, 1)})
+	r.FromEndpoint(t, 0, wire.Segment{Protocol: model.UDP, From: wire.Inside(0, 80), To: wire.Unanswered(7, 1)})
 	external := r.External(t, model.UDP, wire.Inside(0, 80))
 	if external.Port() == 8080 {
 		t.Errorf("external %v is the mapping's", external)
 	}
-	r.FromRemote(t, wire.Segment{Protocol: model.UDP, From: wire.Stranger(7, 1), To: external})
-	r.AtEndpoint[0].Await(t, "answer", 1, wire.Is(model.UDP, wire.Stranger(7, 1), wire.Inside(0, 80)))
+	r.FromRemote(t, wire.Segment{Protocol: model.UDP, From: wire.Unanswered(7, 1), To: external})
+	r.AtEndpoint[0].Await(t, "answer", 1, wire.Is(model.UDP, wire.Unanswered(7, 1), wire.Inside(0, 80)))
 }

@@ -107,29 +107,29 @@ func TestMappingIsOpenToAllowedRemotesAlone(t *testing.T) {
 	r.Apply(t)
 	external := netip.MustParseAddrPort("203.0.113.1:8080")
 	r.FromRemote(t,
-		wire.Segment{Protocol: model.UDP, From: wire.Stranger(7, 1), To: external},
-		wire.Segment{Protocol: model.UDP, From: wire.Stranger(10, 1), To: external},
-		wire.Segment{Protocol: model.TCP, Flags: wire.Syn, From: wire.Stranger(8, 1), To: external},
-		wire.Segment{Protocol: model.UDP, From: wire.Stranger(8, 1), To: external},
-		wire.Segment{Protocol: model.UDP, From: wire.Stranger(9, 1), To: external},
-		wire.Segment{Protocol: model.TCP, Flags: wire.Syn, From: wire.Stranger(7, 1), To: external})
+		wire.Segment{Protocol: model.UDP, From: wire.Unanswered(7, 1), To: external},
+		wire.Segment{Protocol: model.UDP, From: wire.Unanswered(10, 1), To: external},
+		wire.Segment{Protocol: model.TCP, Flags: wire.Syn, From: wire.Unanswered(8, 1), To: external},
+		wire.Segment{Protocol: model.UDP, From: wire.Unanswered(8, 1), To: external},
+		wire.Segment{Protocol: model.UDP, From: wire.Unanswered(9, 1), To: external},
+		wire.Segment{Protocol: model.TCP, Flags: wire.Syn, From: wire.Unanswered(7, 1), To: external})
 	r.Dropped(t, "remote-not-allowed", 3)
 	r.AtEndpoint[0].Await(t, "three allowed packets", 3, func(p wire.Packet) bool { return p.To == wire.Inside(0, 80) })
 	for _, p := range r.AtEndpoint[0].Came(func(p wire.Packet) bool { return p.To == wire.Inside(0, 80) }) {
-		allowed := p.From == wire.Stranger(7, 1) && p.Protocol == model.TCP ||
-			(p.From == wire.Stranger(8, 1) || p.From == wire.Stranger(9, 1)) && p.Protocol == model.UDP
+		allowed := p.From == wire.Unanswered(7, 1) && p.Protocol == model.TCP ||
+			(p.From == wire.Unanswered(8, 1) || p.From == wire.Unanswered(9, 1)) && p.Protocol == model.UDP
 		if !allowed {
 			t.Errorf("packet of %v %v came in", p.Protocol, p.From)
 		}
 	}
 	// The list is the mapping's, not the endpoint's: it may talk to anybody.
-	r.FromEndpoint(t, 0, wire.Segment{Protocol: model.UDP, From: wire.Inside(0, 80), To: wire.Stranger(7, 1)})
-	r.AtRemote.Await(t, "packet out", 1, wire.Is(model.UDP, external, wire.Stranger(7, 1)))
+	r.FromEndpoint(t, 0, wire.Segment{Protocol: model.UDP, From: wire.Inside(0, 80), To: wire.Unanswered(7, 1)})
+	r.AtRemote.Await(t, "packet out", 1, wire.Is(model.UDP, external, wire.Unanswered(7, 1)))
 	// Opened for all, it lets the refused in at once.
 	r.Config.Mappings[1] = dptest.Mapping(model.UDP, "0.0.0.0:8080", wire.Inside(0, 80))
 	r.Apply(t)
-	r.FromRemote(t, wire.Segment{Protocol: model.UDP, From: wire.Stranger(10, 1), To: external})
-	r.AtEndpoint[0].Await(t, "packet after opening", 1, wire.Is(model.UDP, wire.Stranger(10, 1), wire.Inside(0, 80)))
+	r.FromRemote(t, wire.Segment{Protocol: model.UDP, From: wire.Unanswered(10, 1), To: external})
+	r.AtEndpoint[0].Await(t, "packet after opening", 1, wire.Is(model.UDP, wire.Unanswered(10, 1), wire.Inside(0, 80)))
 }
 
 func TestOutboundFromMappedPortUsesItsExternalPort(t *testing.T) {
@@ -165,7 +165,7 @@ func TestMappingMayUseAnyExternalPort(t *testing.T) {
 	}
 	r.Apply(t)
 	for i, port := range ports {
-		r.FromRemote(t, wire.Segment{Protocol: model.UDP, From: wire.Stranger(7, 99), To: netip.AddrPortFrom(wire.HostAddress, port)})
-		r.AtEndpoint[0].Await(t, "packet to the mapping", 1, wire.Is(model.UDP, wire.Stranger(7, 99), wire.Inside(0, 80+uint16(i))))
+		r.FromRemote(t, wire.Segment{Protocol: model.UDP, From: wire.Unanswered(7, 99), To: netip.AddrPortFrom(wire.HostAddress, port)})
+		r.AtEndpoint[0].Await(t, "packet to the mapping", 1, wire.Is(model.UDP, wire.Unanswered(7, 99), wire.Inside(0, 80+uint16(i))))
 	}
 }

@@ -27,7 +27,7 @@ func TestFINInEachOrder(t *testing.T) {
 		{wire.Out(wire.FinAck), wire.Out(wire.FinAck), wire.In(wire.Ack), wire.In(wire.Ack), wire.In(wire.Ack), wire.In(wire.FinAck), wire.In(wire.FinAck), wire.Out(wire.Ack), wire.Out(wire.Ack)}, // repeated; data in a half-closed connection
 		{wire.In(wire.FinAck), wire.In(wire.FinAck), wire.Out(wire.Ack), wire.Out(wire.Ack), wire.Out(wire.Ack), wire.Out(wire.FinAck), wire.Out(wire.FinAck), wire.In(wire.Ack), wire.In(wire.Ack)},
 	} {
-		f := openTCP(t, r, uint16(4000+i), wire.Stranger(7, 80))
+		f := openTCP(t, r, uint16(4000+i), wire.Unanswered(7, 80))
 		f.play(t, wire.In(wire.SynAck), wire.Out(wire.Ack))
 		f.play(t, steps...)
 		f.state(t, model.StateBothFIN, transitory)
@@ -113,7 +113,7 @@ func TestRSTKeepsBinding(t *testing.T) {
 	r := dptest.NewRig(t, 1)
 	r.Mute(t, 0)
 	for i, steps := range [][]wire.Step{{wire.In(wire.Rst)}, {wire.Out(wire.Rst)}, {wire.In(wire.Rst | wire.Ack)}, {wire.Out(wire.Rst | wire.Ack)}, {wire.In(wire.Rst), wire.Out(wire.Rst)}} {
-		f := openTCP(t, r, uint16(4000+i), wire.Stranger(7, 80))
+		f := openTCP(t, r, uint16(4000+i), wire.Unanswered(7, 80))
 		f.play(t, wire.In(wire.SynAck), wire.Out(wire.Ack))
 		f.play(t, steps...)
 		f.state(t, model.StateTimeWait, transitory)
@@ -137,7 +137,7 @@ func TestSYNOnClosingSession(t *testing.T) {
 		{wire.Out(wire.FinAck)}, {wire.In(wire.FinAck)}, {wire.Out(wire.FinAck), wire.In(wire.FinAck)}, {wire.In(wire.FinAck), wire.Out(wire.FinAck)}, {wire.In(wire.Rst)}, {wire.Out(wire.Rst)}, nil,
 	} {
 		for _, begin := range [][]wire.Step{{wire.Out(wire.Syn), wire.In(wire.SynAck), wire.Out(wire.Ack)}, {wire.In(wire.Syn), wire.Out(wire.SynAck), wire.In(wire.Ack)}} {
-			f := openTCP(t, r, port, wire.Stranger(7, 80))
+			f := openTCP(t, r, port, wire.Unanswered(7, 80))
 			f.play(t, wire.In(wire.SynAck), wire.Out(wire.Ack))
 			f.play(t, end...)
 			f.play(t, begin...)
@@ -166,7 +166,7 @@ func TestBlindRSTAndSYNDoNotCutConnection(t *testing.T) {
 	for i, blind := range [][]wire.Step{
 		{wire.In(wire.Rst), wire.In(wire.Syn)}, {wire.In(wire.Syn), wire.In(wire.Rst)}, {wire.In(wire.Rst), wire.In(wire.Syn), wire.In(wire.Rst)}, {wire.In(wire.Rst), wire.In(wire.Rst), wire.In(wire.Syn), wire.In(wire.Syn)}, {wire.In(wire.FinAck), wire.In(wire.Rst), wire.In(wire.Syn)}, {wire.In(wire.FinAck), wire.In(wire.Syn)},
 	} {
-		f := openTCP(t, r, uint16(4000+i), wire.Stranger(7, 80))
+		f := openTCP(t, r, uint16(4000+i), wire.Unanswered(7, 80))
 		f.play(t, wire.In(wire.SynAck), wire.Out(wire.Ack))
 		f.play(t, blind...)
 		f.play(t, wire.Out(wire.Ack), wire.In(wire.Ack)) // the true ones go on

@@ -75,7 +75,7 @@ func TestSimultaneousOpen(t *testing.T) {
 		{wire.In(wire.Syn), wire.In(wire.SynAck), wire.Out(wire.Ack)}, // ours got lost behind the NAT
 		{wire.In(wire.Syn), wire.In(wire.Syn), wire.Out(wire.SynAck), wire.In(wire.SynAck)},
 	} {
-		f := openTCP(t, r, uint16(4000+i), wire.Stranger(7, 80))
+		f := openTCP(t, r, uint16(4000+i), wire.Unanswered(7, 80))
 		f.play(t, steps...)
 		f.play(t, wire.Out(wire.Ack), wire.In(wire.Ack))
 		f.state(t, model.StateEstablished, established)
@@ -94,8 +94,8 @@ func TestUnsolicitedSYNIsNotAnswered(t *testing.T) {
 	t.Parallel()
 	r := dptest.NewRig(t, 1)
 	r.Mute(t, 0)
-	f := openTCP(t, r, 4000, wire.Stranger(7, 80))
-	silent, crossed := wire.Stranger(8, 80), wire.Stranger(9, 80)
+	f := openTCP(t, r, 4000, wire.Unanswered(7, 80))
+	silent, crossed := wire.Unanswered(8, 80), wire.Unanswered(9, 80)
 	started := time.Now()
 	r.FromRemote(t,
 		wire.Segment{Protocol: model.TCP, Flags: wire.Syn, From: silent, To: f.external},
@@ -123,7 +123,7 @@ func TestHalfOpenConnectionIsNotKeptFromOutside(t *testing.T) {
 	r := dptest.NewRig(t, 1)
 	r.ShortLived(t, 1)
 	r.Mute(t, 0)
-	f := openTCP(t, r, 4000, wire.Stranger(7, 80))
+	f := openTCP(t, r, 4000, wire.Unanswered(7, 80))
 	wire.Eventually(t, "end of the half-open connection", func() bool {
 		r.FromRemote(t, wire.Segment{Protocol: model.TCP, Flags: wire.Ack, From: f.remote, To: f.external})
 		_, has := r.Session(t, model.TCP, f.internal, f.remote)
@@ -140,8 +140,8 @@ func TestDataInSYNPasses(t *testing.T) {
 	r.Config.Mappings[1] = dptest.Mapping(model.TCP, "203.0.113.1:8080", wire.Inside(0, 80))
 	r.Apply(t)
 	data := []byte("early data")
-	r.FromEndpoint(t, 0, wire.Segment{Protocol: model.TCP, Flags: wire.Syn, From: wire.Inside(0, 4000), To: wire.Stranger(7, 80), Payload: data})
-	r.FromRemote(t, wire.Segment{Protocol: model.TCP, Flags: wire.Syn, From: wire.Stranger(7, 80), To: wire.Published, Payload: data})
+	r.FromEndpoint(t, 0, wire.Segment{Protocol: model.TCP, Flags: wire.Syn, From: wire.Inside(0, 4000), To: wire.Unanswered(7, 80), Payload: data})
+	r.FromRemote(t, wire.Segment{Protocol: model.TCP, Flags: wire.Syn, From: wire.Unanswered(7, 80), To: wire.Published, Payload: data})
 	has := func(p wire.Packet) bool {
 		return p.Protocol == model.TCP && len(p.Data) >= 54+len(data) && string(p.Data[54:54+len(data)]) == string(data)
 	}
@@ -155,16 +155,16 @@ func TestHandshakeFromOutsideIsNotEstablishedBeforeItsEnd(t *testing.T) {
 	t.Parallel()
 	r := dptest.NewMappedRig(t, 1)
 	r.Mute(t, 0)
-	r.FromRemote(t, wire.Segment{Protocol: model.TCP, Flags: wire.Syn, From: wire.Stranger(7, 80), To: wire.Published})
-	r.AtEndpoint[0].Await(t, "SYN", 1, wire.Is(model.TCP, wire.Stranger(7, 80), wire.Inside(0, 80)))
-	r.FromEndpoint(t, 0, wire.Segment{Protocol: model.TCP, Flags: wire.SynAck, From: wire.Inside(0, 80), To: wire.Stranger(7, 80)})
-	r.AtRemote.Await(t, "SYN-ACK", 1, wire.Is(model.TCP, wire.Published, wire.Stranger(7, 80)))
-	if s, has := r.Session(t, model.TCP, wire.Inside(0, 80), wire.Stranger(7, 80)); !has || s.Left > transitory {
+	r.FromRemote(t, wire.Segment{Protocol: model.TCP, Flags: wire.Syn, From: wire.Unanswered(7, 80), To: wire.Published})
+	r.AtEndpoint[0].Await(t, "SYN", 1, wire.Is(model.TCP, wire.Unanswered(7, 80), wire.Inside(0, 80)))
+	r.FromEndpoint(t, 0, wire.Segment{Protocol: model.TCP, Flags: wire.SynAck, From: wire.Inside(0, 80), To: wire.Unanswered(7, 80)})
+	r.AtRemote.Await(t, "SYN-ACK", 1, wire.Is(model.TCP, wire.Published, wire.Unanswered(7, 80)))
+	if s, has := r.Session(t, model.TCP, wire.Inside(0, 80), wire.Unanswered(7, 80)); !has || s.Left > transitory {
 		t.Errorf("after SYN and SYN-ACK: %+v (%v), want at most 4 minutes", s, has)
 	}
-	r.FromRemote(t, wire.Segment{Protocol: model.TCP, Flags: wire.Ack, From: wire.Stranger(7, 80), To: wire.Published})
-	r.AtEndpoint[0].Await(t, "ACK", 2, wire.Is(model.TCP, wire.Stranger(7, 80), wire.Inside(0, 80)))
-	if s, _ := r.Session(t, model.TCP, wire.Inside(0, 80), wire.Stranger(7, 80)); s.State != model.StateEstablished || s.Left < established-clockSlack {
+	r.FromRemote(t, wire.Segment{Protocol: model.TCP, Flags: wire.Ack, From: wire.Unanswered(7, 80), To: wire.Published})
+	r.AtEndpoint[0].Await(t, "ACK", 2, wire.Is(model.TCP, wire.Unanswered(7, 80), wire.Inside(0, 80)))
+	if s, _ := r.Session(t, model.TCP, wire.Inside(0, 80), wire.Unanswered(7, 80)); s.State != model.StateEstablished || s.Left < established-clockSlack {
 		t.Errorf("after the last ACK: %+v, want an established session", s)
 	}
 }

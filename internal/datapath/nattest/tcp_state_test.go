@@ -134,10 +134,10 @@ func playRound(t *testing.T, r *dptest.Rig, cases []tcpCase, round int) {
 		switch {
 		case round >= len(c.steps):
 		case c.steps[round].Out:
-			outward = append(outward, wire.Segment{Protocol: model.TCP, Flags: c.steps[round].Flags, From: wire.Inside(0, port), To: wire.Stranger(7, 80)})
+			outward = append(outward, wire.Segment{Protocol: model.TCP, Flags: c.steps[round].Flags, From: wire.Inside(0, port), To: wire.Unanswered(7, 80)})
 		default:
 			to := netip.AddrPortFrom(wire.HostAddress, port)
-			inward = append(inward, wire.Segment{Protocol: model.TCP, Flags: c.steps[round].Flags, From: wire.Stranger(7, 80), To: to})
+			inward = append(inward, wire.Segment{Protocol: model.TCP, Flags: c.steps[round].Flags, From: wire.Unanswered(7, 80), To: to})
 		}
 	}
 	r.FromEndpoint(t, 0, outward...)
@@ -156,7 +156,7 @@ func playRound(t *testing.T, r *dptest.Rig, cases []tcpCase, round int) {
 
 func checkCase(t *testing.T, r *dptest.Rig, c tcpCase, internal netip.AddrPort, profile model.Profile) {
 	t.Helper()
-	got, has := r.Session(t, model.TCP, internal, wire.Stranger(7, 80))
+	got, has := r.Session(t, model.TCP, internal, wire.Unanswered(7, 80))
 	if !has || got.State != c.want {
 		t.Errorf("%v: state %v, want %v", c.steps, got.State, c.want)
 		return
@@ -200,7 +200,7 @@ func TestIdleLifetimesOfProfiles(t *testing.T) {
 		r.Apply(t)
 		for p, want := range map[model.Protocol]time.Duration{model.UDP: tt.udp, model.ICMP: tt.icmp} {
 			from := wire.Inside(0, uint16(4000+i))
-			r.FromEndpoint(t, 0, wire.Segment{Protocol: p, From: from, To: wire.Stranger(7, 0)})
+			r.FromEndpoint(t, 0, wire.Segment{Protocol: p, From: from, To: wire.Unanswered(7, 0)})
 			r.External(t, p, from)
 			if lifetime := lifetimeOf(t, r, p, from); lifetime != want {
 				t.Errorf("%s: %v lives %v, want %v", tt.profile, p, lifetime, want)

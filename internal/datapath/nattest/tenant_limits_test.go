@@ -44,7 +44,7 @@ func TestSessionsOfEndpointAreLimited(t *testing.T) {
 	r.Mute(t, 1)
 	limited(t, r, model.Limits{Sessions: 4})
 	open := func(i int, remote byte) {
-		r.FromEndpoint(t, i, wire.Segment{Protocol: model.UDP, From: wire.Inside(i, 4000), To: wire.Stranger(remote, 80)})
+		r.FromEndpoint(t, i, wire.Segment{Protocol: model.UDP, From: wire.Inside(i, 4000), To: wire.Unanswered(remote, 80)})
 	}
 	for remote := range byte(6) {
 		open(0, remote)
@@ -54,10 +54,10 @@ func TestSessionsOfEndpointAreLimited(t *testing.T) {
 	count(t, r, 1, 1, 2)
 	open(0, 0) // an old one goes on
 	r.AtRemote.Await(t, "old session's packet", 2, func(p wire.Packet) bool {
-		return p.From == r.External(t, model.UDP, wire.Inside(0, 4000)) && p.To == wire.Stranger(0, 80)
+		return p.From == r.External(t, model.UDP, wire.Inside(0, 4000)) && p.To == wire.Unanswered(0, 80)
 	})
 	wire.Must(t, r.Datapath.EndSessions(func(s datapath.Session) bool {
-		return s.Internal == wire.Inside(0, 4000) && s.Remote == wire.Stranger(1, 80)
+		return s.Internal == wire.Inside(0, 4000) && s.Remote == wire.Unanswered(1, 80)
 	}))
 	open(0, 9)
 	count(t, r, 0, 4, 2)
@@ -75,18 +75,18 @@ func TestPortsOfEndpointAreLimited(t *testing.T) {
 	r.Mute(t, 1)
 	limited(t, r, model.Limits{Ports: 3})
 	for port := range uint16(5) {
-		r.FromEndpoint(t, 0, wire.Segment{Protocol: model.UDP, From: wire.Inside(0, 4000+port), To: wire.Stranger(7, 80)})
+		r.FromEndpoint(t, 0, wire.Segment{Protocol: model.UDP, From: wire.Inside(0, 4000+port), To: wire.Unanswered(7, 80)})
 	}
 	count(t, r, 0, 3, 2)
 	r.AtEndpoint[0].Await(t, "ICMP 3/13", 2, func(p wire.Packet) bool { return p.Protocol == model.ICMP && p.Data[34] == 3 && p.Data[35] == 13 })
 	for remote := range byte(5) { // more sessions of a port that it has
-		r.FromEndpoint(t, 0, wire.Segment{Protocol: model.UDP, From: wire.Inside(0, 4000), To: wire.Stranger(20+remote, 80)})
+		r.FromEndpoint(t, 0, wire.Segment{Protocol: model.UDP, From: wire.Inside(0, 4000), To: wire.Unanswered(20+remote, 80)})
 	}
 	count(t, r, 0, 8, 2)
-	r.FromEndpoint(t, 1, wire.Segment{Protocol: model.UDP, From: wire.Inside(1, 4004), To: wire.Stranger(7, 80)})
+	r.FromEndpoint(t, 1, wire.Segment{Protocol: model.UDP, From: wire.Inside(1, 4004), To: wire.Unanswered(7, 80)})
 	count(t, r, 1, 1, 2)
 	wire.Must(t, r.Datapath.EndSessions(func(s datapath.Session) bool { return s.Internal == wire.Inside(0, 4001) }))
-	r.FromEndpoint(t, 0, wire.Segment{Protocol: model.UDP, From: wire.Inside(0, 4004), To: wire.Stranger(7, 80)})
+	r.FromEndpoint(t, 0, wire.Segment{Protocol: model.UDP, From: wire.Inside(0, 4004), To: wire.Unanswered(7, 80)})
 	count(t, r, 0, 8, 2)
 }
 
@@ -100,12 +100,12 @@ func TestNewSessionsOfEndpointAreLimited(t *testing.T) {
 	limited(t, r, model.Limits{Rate: 10})
 	flood := make([]wire.Segment, 500)
 	for i := range flood {
-		flood[i] = wire.Segment{Protocol: model.TCP, Flags: wire.Syn, From: wire.Inside(0, uint16(4000+i)), To: wire.Stranger(7, 80)}
+		flood[i] = wire.Segment{Protocol: model.TCP, Flags: wire.Syn, From: wire.Inside(0, uint16(4000+i)), To: wire.Unanswered(7, 80)}
 	}
 	began := time.Now()
 	r.FromEndpoint(t, 0, flood...)
 	for port := range uint16(5) {
-		r.FromEndpoint(t, 1, wire.Segment{Protocol: model.TCP, Flags: wire.Syn, From: wire.Inside(1, 4000+port), To: wire.Stranger(7, 80)})
+		r.FromEndpoint(t, 1, wire.Segment{Protocol: model.TCP, Flags: wire.Syn, From: wire.Inside(1, 4000+port), To: wire.Unanswered(7, 80)})
 		r.External(t, model.TCP, wire.Inside(1, 4000+port))
 	}
 	wire.Eventually(t, "every packet's fate", func() bool {
@@ -132,7 +132,7 @@ func TestLastPortsAreForThoseWithFew(t *testing.T) {
 			r.Apply(t)
 			flood := make([]wire.Segment, ports+80)
 			for i := range flood {
-				flood[i] = wire.Segment{Protocol: protocol, Flags: wire.Syn, From: wire.Inside(0, uint16(4000+i)), To: wire.Stranger(7, 80)}
+				flood[i] = wire.Segment{Protocol: protocol, Flags: wire.Syn, From: wire.Inside(0, uint16(4000+i)), To: wire.Unanswered(7, 80)}
 			}
 			r.FromEndpoint(t, 0, flood...)
 			wire.Eventually(t, "every packet's fate", func() bool {
@@ -141,13 +141,13 @@ func TestLastPortsAreForThoseWithFew(t *testing.T) {
 			if got := len(r.Bindings(t)); got != ports-kept {
 				t.Errorf("one endpoint has %d of %d ports, want %d", got, ports, ports-kept)
 			}
-			r.FromEndpoint(t, 1, wire.Segment{Protocol: protocol, Flags: wire.Syn, From: wire.Inside(1, 4000), To: wire.Stranger(7, 80)})
+			r.FromEndpoint(t, 1, wire.Segment{Protocol: protocol, Flags: wire.Syn, From: wire.Inside(1, 4000), To: wire.Unanswered(7, 80)})
 			r.External(t, protocol, wire.Inside(1, 4000))
 		})
 	}
 }
 
-// RFC 6888 REQ-8, decision D8: a freed port rests before somebody else gets it;
+// RFC 6888 REQ-8, decision D8: a freed port is in hold-down before somebody else gets it;
 // its own inside port may have it back. TCP's states have rested already.
 func TestFreedPortRests(t *testing.T) {
 	t.Parallel()
@@ -200,6 +200,6 @@ func TestFloodAtMappingSparesNeighbours(t *testing.T) {
 	}
 	r.FromRemote(t, segments...)
 	r.Dropped(t, "endpoint-limit", 400)
-	r.FromEndpoint(t, 1, wire.Segment{Protocol: model.TCP, Flags: wire.Syn, From: wire.Inside(1, 4000), To: wire.Stranger(7, 81)})
-	r.AtRemote.Await(t, "the neighbour's connection", 1, func(p wire.Packet) bool { return p.To == wire.Stranger(7, 81) })
+	r.FromEndpoint(t, 1, wire.Segment{Protocol: model.TCP, Flags: wire.Syn, From: wire.Inside(1, 4000), To: wire.Unanswered(7, 81)})
+	r.AtRemote.Await(t, "the neighbour's connection", 1, func(p wire.Packet) bool { return p.To == wire.Unanswered(7, 81) })
 }

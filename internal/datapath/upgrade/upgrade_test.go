@@ -149,8 +149,8 @@ func TestUpgradeCarriesSessionsOver(t *testing.T) {
 			s := r.StartStream(t)
 			s.Runs(t)
 			r.Mute(t, 1)
-			r.FromEndpoint(t, 1, wire.Segment{Protocol: model.ICMP, From: wire.Inside(1, 77), To: wire.Stranger(7, 80)},
-				wire.Segment{Protocol: model.TCP, Flags: wire.Syn, From: wire.Inside(1, 5001), To: wire.Stranger(7, 80)})
+			r.FromEndpoint(t, 1, wire.Segment{Protocol: model.ICMP, From: wire.Inside(1, 77), To: wire.Unanswered(7, 80)},
+				wire.Segment{Protocol: model.TCP, Flags: wire.Syn, From: wire.Inside(1, 5001), To: wire.Unanswered(7, 80)})
 			wire.Eventually(t, "three sessions", func() bool { return len(living(t, r)) == 3 })
 			before, ids, drops := living(t, r), mapIDs(t, r), r.Drops(t)
 
@@ -265,7 +265,7 @@ func TestFailedStartChangesNothing(t *testing.T) {
 	r := dptest.NewRig(t, 2)
 	s := r.StartStream(t)
 	r.Mute(t, 1)
-	r.FromEndpoint(t, 1, wire.Segment{Protocol: model.UDP, From: wire.Inside(1, 4444), To: wire.Stranger(7, 80)}) // two sessions at least
+	r.FromEndpoint(t, 1, wire.Segment{Protocol: model.UDP, From: wire.Inside(1, 4444), To: wire.Unanswered(7, 80)}) // two sessions at least
 	for name, broken := range map[string]version{
 		"a program that the verifier refuses": func(s *ebpf.CollectionSpec) {
 			s.Programs["outside_egress"].Instructions = s.Programs["outside_egress"].Instructions[:1]
@@ -341,16 +341,16 @@ func TestUpgradeCatchesUp(t *testing.T) {
 			r := dptest.NewRig(t, 1)
 			become(t, r, otherSession)
 			r.Mute(t, 0)
-			tcp := wire.Segment{Protocol: model.TCP, Flags: wire.Syn, From: wire.Inside(0, 5001), To: wire.Stranger(7, 80)}
-			r.FromEndpoint(t, 0, tcp, wire.Segment{Protocol: model.UDP, From: wire.Inside(0, 4000), To: wire.Stranger(7, 80)})
+			tcp := wire.Segment{Protocol: model.TCP, Flags: wire.Syn, From: wire.Inside(0, 5001), To: wire.Unanswered(7, 80)}
+			r.FromEndpoint(t, 0, tcp, wire.Segment{Protocol: model.UDP, From: wire.Inside(0, 4000), To: wire.Unanswered(7, 80)})
 			wire.Eventually(t, "two sessions", func() bool { return len(living(t, r)) == 2 })
 			before, old := []string(nil), r.Datapath
 			meanwhile := func() error {
-				r.Follow(t, wire.Inside(0, 5001), wire.Stranger(7, 80), wire.TCPPaths[model.StateEstablished][1:])
+				r.Follow(t, wire.Inside(0, 5001), wire.Unanswered(7, 80), wire.TCPPaths[model.StateEstablished][1:])
 				r.FromEndpoint(t, 0,
-					wire.Segment{Protocol: model.UDP, From: wire.Inside(0, 4000), To: wire.Stranger(8, 80)}, // a known binding
-					wire.Segment{Protocol: model.UDP, From: wire.Inside(0, 4001), To: wire.Stranger(8, 80)}, // and two new ones
-					wire.Segment{Protocol: model.ICMP, From: wire.Inside(0, 77), To: wire.Stranger(8, 80)})
+					wire.Segment{Protocol: model.UDP, From: wire.Inside(0, 4000), To: wire.Unanswered(8, 80)}, // a known binding
+					wire.Segment{Protocol: model.UDP, From: wire.Inside(0, 4001), To: wire.Unanswered(8, 80)}, // and two new ones
+					wire.Segment{Protocol: model.ICMP, From: wire.Inside(0, 77), To: wire.Unanswered(8, 80)})
 				wire.Eventually(t, "five sessions", func() bool { return len(living(t, r)) == 5 })
 				before = living(t, r)
 				return nil

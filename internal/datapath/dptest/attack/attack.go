@@ -70,7 +70,7 @@ func Frames(p Parties) []Frame {
 		{"an endpoint's address to the host", "spoofed-source", ip(attacker, gateway, udp(at(atVictim, 53), at(atGateway, 53)))},
 		{"the neighbour's address", "address-elsewhere", ip(attacker, victim, udp(at(atNeighbour, 53), at(atVictim, 53)))},
 		{"the neighbour's address to the host", "address-elsewhere", ip(attacker, gateway, udp(at(atNeighbour, 53), at(atGateway, 53)))},
-		{"an address of nobody's subnet", "spoofed-source", ip(attacker, gateway, udp(wire.Stranger(9, 53), wire.Stranger(7, 53)))},
+		{"an address of nobody's subnet", "spoofed-source", ip(attacker, gateway, udp(wire.Unanswered(9, 53), wire.Unanswered(7, 53)))},
 		{"the neighbour's address, as if a DHCP client spoke", "address-elsewhere", ip(attacker, victim, udp(at(atNeighbour, 68), at(atVictim, 67)))},
 		{"a DHCP server", "rogue-server", ip(attacker, everybody, udp(at(own, 67), offerTo))},
 		{"a DHCP server from another port", "rogue-server", ip(attacker, victim, udp(at(own, 1067), at(atVictim, 68)))},

@@ -156,9 +156,9 @@ func PacketSocket(t *testing.T, n *lab.Namespace, link string) int {
 	return fd
 }
 
-// Stranger is an address beyond the remote that nobody has: what is sent there
+// Unanswered is an address beyond the remote that nobody has: what is sent there
 // arrives at the remote's link and is not answered.
-func Stranger(last byte, port uint16) netip.AddrPort {
+func Unanswered(last byte, port uint16) netip.AddrPort {
 	return netip.AddrPortFrom(netip.AddrFrom4([4]byte{198, 51, 100, last}), port)
 }
 
