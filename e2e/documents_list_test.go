@@ -86,7 +86,7 @@ func documented() map[string]document {
 			"make model PACKETS=10000000 SEED=1      # seed after seed; packets, differences and seconds as they come": byCI,
 		}},
 		"docs/troubleshooting.md": {
-			varies:  []string{`at random, \d+ this time`, `203\.0\.113\.1:\d+`},
+			varies:  []string{`drawn, \d+ as things are`, `203\.0\.113\.1:\d+`},
 			prepare: attached + "ip netns add c3; hostnat network create lab --subnet 172.16.2.0/24; hostnat endpoint attach lab c3 --netns c3; hostnat mapping add --external 8080 --internal c1:80; ip route del default",
 			apart: map[string]string{
 				"hostnat explain c1": byRecorder, "hostnat explain c2": byRecorder, "hostnat event watch --last 1 --not binding --endpoint c1": byRecorder,

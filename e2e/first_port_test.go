@@ -5,7 +5,9 @@ package e2e
 import (
 	"runtime"
 	"slices"
+	"strings"
 	"testing"
+	"time"
 
 	"github.com/hostnat/hostnat/dev/documents"
 	"github.com/hostnat/hostnat/dev/lab"
@@ -45,6 +47,8 @@ func TestFirstPort(t *testing.T) {
 	for _, c := range commands {
 		cmd := m.command("bash", "-ec", "cd /root; "+c.Text)
 		if c.Prompt == "other" {
+			// hostnat hears of a container when it runs, and whoever types takes longer.
+			waitFor(t, 10*time.Second, "the mapping", func() bool { return strings.Contains(m.sh("hostnat mapping list"), ":8080") })
 			cmd = top.Remote.Command(t.Context(), "sh", "-c", c.Text+" --silent --show-error --max-time 10")
 		}
 		got := output(t, cmd)

@@ -34,8 +34,8 @@ func startMachine(t *testing.T, n *lab.Namespace, debian string) *machine {
 	if _, err := os.Stat(groups + "/unified"); err == nil {
 		groups += "/unified"
 	}
-	cgroup := filepath.Join(groups, fmt.Sprintf("e2e-machine-%d", os.Getpid()))
-	if err := os.Mkdir(cgroup, 0o755); err != nil {
+	cgroup, err := os.MkdirTemp(groups, "e2e-machine-")
+	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { removeGroup(t, cgroup) })

@@ -84,7 +84,7 @@ var varies = []struct {
 	with    string
 }{
 	{regexp.MustCompile(`\b([0-9a-f]{2}:){5}[0-9a-f]{2}\b`), "MAC"},
-	{regexp.MustCompile(`"(lifetimeSeconds|packetsOut|bytesOut|packetsIn|bytesIn)": \d+`), `"$1": N`},
+	{regexp.MustCompile(`"(lifetimeSeconds|packetsOut|bytesOut|packetsIn|bytesIn|endpointMicroseconds|outsideMicroseconds)": \d+`), `"$1": N`},
 	{regexp.MustCompile(`\d{4}-\d\d-\d\d[T ]\d\d:\d\d:\d\d(\.\d+)?Z?`), "DATE"},
 	{regexp.MustCompile(`\b\d\d:\d\d:\d\d(\.\d+)?\b`), "TIME"},
 	{regexp.MustCompile(`\bpid \d+`), "pid N"},

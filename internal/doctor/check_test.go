@@ -143,11 +143,11 @@ func TestChecks(t *testing.T) {
 		}, nil},
 		{"TAPs that are down, idle, and without a virtio header", func(f *Facts) {
 			f.Config.Endpoints = append(f.Config.Endpoints, model.Endpoint{Name: "vm1", Network: "web", Kind: model.KindTAP, Interface: "tap1", Addresses: []netip.Addr{netip.MustParseAddr("172.16.1.3")}})
-			tap := func(index int, name string, up bool, queues int, vnet bool) host.Link {
-				return host.Link{Index: index, Name: name, Type: "tuntap", HasEthernet: true, MTU: 1500, MasterIndex: 4, Up: up, Queues: queues, VNetHdr: vnet}
+			tap := func(index int, name string, up, open, vnet bool) host.Link {
+				return host.Link{Index: index, Name: name, Type: "tuntap", HasEthernet: true, MTU: 1500, MasterIndex: 4, Up: up, Carrier: open, VNetHdr: vnet}
 			}
-			f.Host.Links = append(f.Host.Links, tap(7, "tap1", true, 0, false), tap(8, "tap2", false, 1, true), tap(9, "tap3", true, 1, false), tap(10, "tap4", true, 2, true))
-			elsewhere := tap(11, "tap5", true, 0, false)
+			f.Host.Links = append(f.Host.Links, tap(7, "tap1", true, false, false), tap(8, "tap2", false, true, true), tap(9, "tap3", true, true, false), tap(10, "tap4", true, true, true))
+			elsewhere := tap(11, "tap5", true, false, false)
 			elsewhere.MasterIndex = 0
 			f.Host.Links = append(f.Host.Links, elsewhere)
 		}, []want{

@@ -34,7 +34,7 @@ type Link struct {
 	PeerIndex    int            // of a veth's other end (or a VLAN's parent), in the namespace PeerNSID; 0: none
 	PeerNSID     int            // the kernel's id of that namespace; -1: the same one
 	Isolated     bool           // a bridge's port that is kept from others that are (IsolatePort)
-	Queues       int            // of a TAP: how many are open in programs
+	Carrier      bool           // of a TAP: a program has it open
 	VNetHdr      bool           // of a TAP: who has it open hands over large segments, and leaves checksums out (IFF_VNET_HDR)
 	Addresses    []netip.Prefix // IPv4, host bits kept, in the kernel's order
 	Lent         []netip.Prefix // those of Addresses that AdoptBridge added
@@ -51,7 +51,7 @@ func (l Link) Owned() bool { return l.Alias == Owner }
 
 // IsIdleTAP reports whether it is a TAP that no program has open: whoever was behind it
 // does not run.
-func (l Link) IsIdleTAP() bool { return l.Type == "tuntap" && l.HasEthernet && l.Queues == 0 }
+func (l Link) IsIdleTAP() bool { return l.Type == "tuntap" && l.HasEthernet && !l.Carrier }
 
 // Hostnats reports whether the link is hostnat's alone: nothing that the host
 // itself uses follows from it.

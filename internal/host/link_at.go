@@ -35,7 +35,7 @@ func LinkAt(ctx context.Context, index int) (Link, bool, error) {
 	return links[0], true, nil
 }
 
-// Equal reports whether nothing of the link is different.
+// Equal reports whether nothing of the link is different, but for whether a program has it open.
 func (l Link) Equal(o Link) bool {
 	if !slices.Equal(l.Addresses, o.Addresses) || !slices.Equal(l.Lent, o.Lent) || !slices.Equal(l.External, o.External) || !slices.Equal(l.Unrouted, o.Unrouted) ||
 		!slices.Equal(l.Deprecated, o.Deprecated) || !slices.Equal(l.Narrow, o.Narrow) {

@@ -95,6 +95,8 @@ func (l *Link) setAttribute(a syscall.NetlinkRouteAttr) error {
 		if len(bytes.Trim(a.Value, "\x00")) > 0 { // loopback has none
 			l.MAC = model.MAC(net.HardwareAddr(a.Value).String())
 		}
+	case unix.IFLA_CARRIER:
+		l.Carrier = len(a.Value) > 0 && a.Value[0] == 1
 	case unix.IFLA_MTU:
 		l.MTU = number(a.Value)
 	case unix.IFLA_GSO_IPV4_MAX_SIZE:
@@ -145,10 +147,7 @@ func (l *Link) setInfo(info []byte) error {
 func (l *Link) setTAP(data []byte) error {
 	attributes, err := nl.ParseRouteAttr(data)
 	for _, a := range attributes {
-		switch a.Attr.Type {
-		case nl.IFLA_TUN_NUM_QUEUES:
-			l.Queues = number(a.Value)
-		case nl.IFLA_TUN_VNET_HDR:
+		if a.Attr.Type == nl.IFLA_TUN_VNET_HDR {
 			l.VNetHdr = len(a.Value) > 0 && a.Value[0] == 1
 		}
 	}

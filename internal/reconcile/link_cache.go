@@ -213,6 +213,9 @@ func (m *linkCache) replace(links []host.Link) {
 func (m *linkCache) put(index int, l host.Link, found bool) {
 	was, had := m.links[index]
 	if had == found && was.Equal(l) {
+		if found {
+			m.links[index] = l // whether a program has a TAP open is no difference
+		}
 		return
 	}
 	if had && m.index[was.Name] == index {
