@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
-	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -40,43 +39,10 @@ func driverDocker(t *testing.T, h *host) *docker {
 	return d
 }
 
-// driven are the names of the driver's endpoints, which are their containers', and the
-// external ends of its mappings.
-func (h *host) driven() (endpoints, external []string) {
-	h.t.Helper()
-	var e []api.Endpoint
-	h.read(&e, "endpoint", "list")
-	for _, e := range e {
-		if e.Owner == "docker-driver" {
-			endpoints = append(endpoints, strings.Join(e.Aliases, ","))
-		}
-	}
-	var m []api.Mapping
-	h.read(&m, "mapping", "list")
-	for _, m := range m {
-		if m.Owner == "docker-driver" {
-			external = append(external, string(m.Protocol)+" "+m.External)
-		}
-	}
-	slices.Sort(endpoints)
-	slices.Sort(external)
-	return endpoints, external
-}
-
+// wantDriven waits for the driver's endpoints, which are called as their containers, and mappings.
 func (h *host) wantDriven(endpoints, external []string) {
 	h.t.Helper()
-	var e, x []string
-	ok := false
-	defer func() {
-		if !ok {
-			h.t.Logf("endpoints %v, mappings %v; want %v, %v\n%s", e, x, endpoints, external, h.hostnat("status"))
-		}
-	}()
-	waitFor(h.t, 20*time.Second, "hostnat to have what Docker has", func() bool {
-		e, x = h.driven()
-		ok = slices.Equal(e, endpoints) && slices.Equal(x, external)
-		return ok
-	})
+	h.waitForNames("docker-driver", func(e api.Endpoint) string { return strings.Join(e.Aliases, ",") }, endpoints, external)
 }
 
 // create makes a network of the driver's with hostnat's own addresses.

@@ -58,22 +58,22 @@ func (d *docker) serve(name string, args ...string) {
 	d.docker(append(argv, "e2e", "/bin/busybox", "httpd", "-f", "-h", "/www", "-p", "80")...)
 }
 
-// ofDocker returns the names of the endpoints and the mappings' external ends
-// that are there for Docker.
-func (h *host) ofDocker() (endpoints, external []string) {
+// namesOf returns the sorted names, as called says them, of an owner's endpoints that are
+// up, and the external ends of its mappings.
+func (h *host) namesOf(owner string, called func(api.Endpoint) string) (endpoints, external []string) {
 	h.t.Helper()
-	var e []struct{ Name, Owner, State string }
+	var e []api.Endpoint
 	h.read(&e, "endpoint", "list")
 	for _, e := range e {
-		if e.Owner == "docker" && e.State == "up" {
-			endpoints = append(endpoints, e.Name)
+		if e.Owner == owner && e.State == api.EndpointUp {
+			endpoints = append(endpoints, called(e))
 		}
 	}
-	var m []struct{ Protocol, External, Owner string }
+	var m []api.Mapping
 	h.read(&m, "mapping", "list")
 	for _, m := range m {
-		if m.Owner == "docker" {
-			external = append(external, m.Protocol+" "+m.External)
+		if m.Owner == owner {
+			external = append(external, string(m.Protocol)+" "+m.External)
 		}
 	}
 	slices.Sort(endpoints)
@@ -81,7 +81,7 @@ func (h *host) ofDocker() (endpoints, external []string) {
 	return endpoints, external
 }
 
-func (h *host) waitForDocker(endpoints, external []string) {
+func (h *host) waitForNames(owner string, called func(api.Endpoint) string, endpoints, external []string) {
 	h.t.Helper()
 	var e, x []string
 	ok := false
@@ -91,10 +91,17 @@ func (h *host) waitForDocker(endpoints, external []string) {
 		}
 	}()
 	waitFor(h.t, 20*time.Second, "hostnat to have what Docker has", func() bool {
-		e, x = h.ofDocker()
+		e, x = h.namesOf(owner, called)
 		ok = slices.Equal(e, endpoints) && slices.Equal(x, external)
 		return ok
 	})
+}
+
+func nameOf(e api.Endpoint) string { return e.Name }
+
+func (h *host) waitForDocker(endpoints, external []string) {
+	h.t.Helper()
+	h.waitForNames("docker", nameOf, endpoints, external)
 }
 
 // TestDockerIsFollowed: `docker run -p` is all that a user types.
@@ -126,7 +133,7 @@ func TestDockerIsFollowed(t *testing.T) {
 	d.serve("c2", "--publish", "9000-9009:90-99/udp", "--publish", lab.HostAddress+":9100:80", "--publish", "127.0.0.1:9200:80", "--publish", "80")
 	var external []string
 	waitFor(t, 20*time.Second, "all mappings of c2", func() bool {
-		_, external = h.ofDocker()
+		_, external = h.namesOf("docker", nameOf)
 		return len(external) == 5
 	})
 	for _, want := range []string{"udp 0.0.0.0:9000-9009", "tcp " + lab.HostAddress + ":9100", "tcp 127.0.0.1:9200"} {
