@@ -90,12 +90,7 @@ func TestDockerDriver(t *testing.T) {
 	}
 	d.serve("c1", "--network", "shop", "--network-alias", "store", "--publish", "8080:80", "--publish", "9000-9002:90-92/udp")
 	h.wantDriven([]string{"c1,store"}, []string{"tcp 0.0.0.0:8080", "udp 0.0.0.0:9000-9002"})
-	if got := curl(t, h.Remote, publishedURL+"/page"); got != "container" {
-		t.Errorf("the published page is %q from another machine", got)
-	}
-	if got := curl(t, h.Host, "http://127.0.0.1:8080/page"); got != "container" {
-		t.Errorf("the published page is %q on the host", got)
-	}
+	h.wantContainersPage()
 	if s := h.sessions("--remote", lab.RemoteAddress); len(s) == 0 || s[0].Remote.Addr().String() != lab.RemoteAddress {
 		t.Errorf("sessions with the client's own address: %+v", s)
 	}

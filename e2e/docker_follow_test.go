@@ -104,6 +104,17 @@ func (h *host) waitForDocker(endpoints, external []string) {
 	h.waitForNames("docker", nameOf, endpoints, external)
 }
 
+// wantContainersPage checks that a container's page is published, for another machine and the host.
+func (h *host) wantContainersPage() {
+	h.t.Helper()
+	if got := curl(h.t, h.Remote, publishedURL+"/page"); got != "container" {
+		h.t.Errorf("the published page is %q from another machine", got)
+	}
+	if got := curl(h.t, h.Host, "http://127.0.0.1:8080/page"); got != "container" {
+		h.t.Errorf("the published page is %q on the host", got)
+	}
+}
+
 // TestDockerIsFollowed: `docker run -p` is all that a user types.
 func TestDockerIsFollowed(t *testing.T) {
 	t.Parallel()
@@ -118,12 +129,7 @@ func TestDockerIsFollowed(t *testing.T) {
 	if got := d.docker("ps", "--format", "{{.Names}} {{.Ports}}"); !strings.Contains(got, "c1 0.0.0.0:8080->80/tcp") {
 		t.Errorf("docker ps says %q", got)
 	}
-	if got := curl(t, h.Remote, publishedURL+"/page"); got != "container" {
-		t.Errorf("the published page is %q from another machine", got)
-	}
-	if got := curl(t, h.Host, "http://127.0.0.1:8080/page"); got != "container" {
-		t.Errorf("the published page is %q on the host", got)
-	}
+	h.wantContainersPage()
 	if got := d.docker("exec", "c1", "/bin/busybox", "wget", "-q", "-O", "-", outsideURL+"/page"); got != "outside" {
 		t.Errorf("outside page is %q in the container", got)
 	}

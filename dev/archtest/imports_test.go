@@ -62,7 +62,7 @@ var ours = map[string][]string{
 	"api":                             {},
 	"internal/server":                 {"internal/priority", "api", "internal/model", "internal/config", "internal/config/diff", "internal/config/wanted", "internal/config/warning", "internal/configfile", "internal/event", "internal/control", "internal/doctor", "internal/explain", "internal/metrics", "internal/capture", "internal/tokens", "internal/traffic"},
 	"internal/server/servertest":      {"api", "internal/model", "internal/config", "internal/config/diff", "internal/config/wanted", "internal/config/warning", "internal/event", "internal/control", "internal/doctor", "internal/explain", "internal/metrics", "internal/traffic"},
-	"internal/web":                    {"api"},
+	"internal/web":                    {"api", "internal/regular"},
 	"internal/daemon":                 {"internal/names", "internal/regular", "internal/web", "internal/budget", "internal/model", "internal/config", "internal/config/wanted", "internal/configfile", "internal/store", "api", "internal/server", "internal/control", "internal/dhcp", "internal/host", "internal/host/arp", "internal/host/self", "internal/host/sockets", "internal/host/examine", "internal/portproxy", "internal/reconcile", "internal/dns", "internal/resolved", "internal/machined", "internal/doctor", "internal/explain", "internal/metrics", "internal/whereis", "internal/plugin/docker", "internal/plugin/docker/driver", "internal/priority"},
 	"internal/foreign":                {"internal/config/wanted"},
 	"internal/sniff":                  {},

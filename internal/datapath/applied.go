@@ -10,9 +10,9 @@ import (
 // applied is the configuration that was applied last, so that a change is compared
 // with that. Sessions and bindings are the kernel's alone.
 type applied struct {
-	config    Config              // but for endpoints and mappings, which are here by id
-	endpoints map[uint32]Endpoint //
-	mappings  *mappingTable       //
+	config    Config // but for endpoints and mappings, which are here by id
+	endpoints map[uint32]Endpoint
+	mappings  *mappingTable
 
 	// Rows that follow from all mappings; nil: not known.
 	reserved map[kernel.PortBitsKey]kernel.PortBits

@@ -33,11 +33,9 @@ type poolRows struct {
 	indexAll func() error
 }
 
-func (p poolRows) write(was *Config, is Config) (err error) {
-	var have map[kernel.PoolKey]kernel.Pool
-	if was != nil {
-		have = p.of(*was)
-	} else if have, err = readRows[kernel.PoolKey, kernel.Pool](p.what, p.in); err != nil {
+func (p poolRows) write(was *Config, is Config) error {
+	have, err := p.have(was)
+	if err != nil {
 		return err
 	}
 	want, same := p.of(is), true

@@ -62,11 +62,19 @@ type rows[K, V comparable] struct {
 }
 
 func (r rows[K, V]) write(was *Config, is Config) error {
-	var have map[K]V
-	if was != nil {
-		have = r.of(*was)
+	have, err := r.have(was)
+	if err != nil {
+		return err
 	}
 	return r.replace(have, r.of(is))
+}
+
+// have are the rows that are there.
+func (r rows[K, V]) have(was *Config) (map[K]V, error) {
+	if was == nil {
+		return readRows[K, V](r.what, r.in)
+	}
+	return r.of(*was), nil
 }
 
 // replace makes the rows want. What is there has: nil is whatever is found there. What

@@ -134,7 +134,7 @@ func (m *Model) endHold(h holdDown) {
 	}
 }
 
-// OrderHolds says in which order ports came to rest that did so at the same moment,
+// OrderHolds says in which order ports came into hold-down that did so at the same moment,
 // since sessions that end together do so in any: position is higher for what came later.
 func (m *Model) OrderHolds(position map[BindingKey]int) {
 	for _, held := range m.holdDowns {

@@ -5,12 +5,11 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
-	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
 
-	"golang.org/x/sys/unix"
+	"github.com/hostnat/hostnat/internal/regular"
 )
 
 // tokenBytes is how many random bytes a token has.
@@ -41,29 +40,35 @@ func Token(path string) (string, error) {
 // readToken returns what the file has; empty: somebody else could have written or read it,
 // or it is no token.
 func readToken(path string) (string, error) {
-	f, err := os.OpenFile(path, os.O_RDONLY|unix.O_NOFOLLOW|unix.O_NONBLOCK, 0)
-	if errors.Is(err, unix.ELOOP) {
-		return "", nil
-	}
+	f, err := regular.Open(path, os.O_RDONLY)
 	if err != nil {
-		return "", err
+		return "", unlessOdd(err)
 	}
 	defer f.Close()
-	var stat unix.Stat_t
-	if err := unix.Fstat(int(f.Fd()), &stat); err != nil {
-		return "", err
-	}
-	if stat.Mode&unix.S_IFMT != unix.S_IFREG || stat.Mode&0o077 != 0 || int(stat.Uid) != os.Geteuid() {
-		return "", nil
-	}
-	text, err := io.ReadAll(io.LimitReader(f, 2*tokenBytes+1))
+	info, err := f.Stat()
 	if err != nil {
 		return "", err
+	}
+	if info.Mode().Perm()&0o077 != 0 {
+		return "", nil
+	}
+	text, err := regular.ReadAll(f, 2*tokenBytes)
+	if err != nil {
+		return "", unlessOdd(err)
 	}
 	if b, err := hex.DecodeString(string(text)); err != nil || len(b) != tokenBytes {
 		return "", nil
 	}
 	return string(text), nil
+}
+
+// unlessOdd is nil for what is at the path and cannot be ours.
+func unlessOdd(err error) error {
+	var odd *regular.Error
+	if errors.As(err, &odd) {
+		return nil
+	}
+	return err
 }
 
 // writeToken replaces whatever is at the path.

@@ -37,10 +37,7 @@ func attachment(network string, r createEndpoint) (api.EndpointSpec, error) {
 // createEndpoint attaches a container's link, whose other end Docker takes later.
 // It answers with what Docker has not said.
 func (d *Driver) createEndpoint(ctx context.Context, r createEndpoint) (createdEndpoint, error) {
-	n, found, err := d.networkOf(ctx, r.NetworkID)
-	if err == nil && !found {
-		err = lost(r.NetworkID)
-	}
+	n, err := d.networkThere(ctx, r.NetworkID)
 	if err != nil {
 		return createdEndpoint{}, err
 	}
@@ -63,16 +60,18 @@ func (d *Driver) createEndpoint(ctx context.Context, r createEndpoint) (createdE
 	return createdEndpoint{&answer}, nil
 }
 
-func lost(network string) error {
-	return fmt.Errorf("hostnat has no network for Docker's network %s any more: remove it and create it again", shortID(network))
+// networkThere is networkOf where it is an error if there is none.
+func (d *Driver) networkThere(ctx context.Context, id string) (api.Network, error) {
+	n, found, err := d.networkOf(ctx, id)
+	if err == nil && !found {
+		err = fmt.Errorf("hostnat has no network for Docker's network %s any more: remove it and create it again", shortID(id))
+	}
+	return n, err
 }
 
 // join says which link of the host is the container's.
 func (d *Driver) join(ctx context.Context, r endpointCall) (joined, error) {
-	n, found, err := d.networkOf(ctx, r.NetworkID)
-	if err == nil && !found {
-		err = lost(r.NetworkID)
-	}
+	n, err := d.networkThere(ctx, r.NetworkID)
 	if err != nil {
 		return joined{}, err
 	}
