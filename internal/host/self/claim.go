@@ -89,9 +89,16 @@ func ProcessFields(pid int) ([]string, error) {
 
 // Release gives the claim back.
 func (c *Claim) Release() {
-	if c.listener != nil {
-		_ = c.listener.Close()
+	if c.listener == nil {
+		return
 	}
+	// A process that is being started has a copy of each descriptor until it runs its
+	// program, and so has the claim's name for a moment more. Nobody answers there:
+	// who claims then waits, as for a daemon that has just gone.
+	if raw, err := c.listener.SyscallConn(); err == nil {
+		_ = raw.Control(func(fd uintptr) { _ = unix.Shutdown(int(fd), unix.SHUT_RDWR) })
+	}
+	_ = c.listener.Close()
 }
 
 func pidOf(peer unix.Ucred, known bool) string {

@@ -4,6 +4,7 @@ import (
 	"os"
 	"strconv"
 	"testing"
+	"time"
 
 	"github.com/hostnat/hostnat/internal/host/hosttest"
 	"github.com/hostnat/hostnat/internal/model"
@@ -30,6 +31,31 @@ func TestClaimHost(t *testing.T) {
 	})
 	first.Release()
 	hosttest.On(t, n, func() error {
+		c, err := ClaimHost()
+		if err == nil {
+			c.Release()
+		}
+		return err
+	})
+}
+
+// A process that is being started has the claim's socket for a moment after it was
+// released. That is not another daemon.
+func TestReleaseWhileAProcessStarts(t *testing.T) {
+	t.Parallel()
+	n := hosttest.New(t)
+	hosttest.On(t, n, func() error {
+		first, err := ClaimHost()
+		if err != nil {
+			return err
+		}
+		inherited, err := first.listener.File()
+		if err != nil {
+			return err
+		}
+		first.Release()
+		runs := time.AfterFunc(200*time.Millisecond, func() { _ = inherited.Close() })
+		defer runs.Stop()
 		c, err := ClaimHost()
 		if err == nil {
 			c.Release()
