@@ -6,7 +6,6 @@ import (
 	"strings"
 	"time"
 
-	"github.com/hostnat/hostnat/internal/config"
 	"github.com/hostnat/hostnat/internal/config/diff"
 	"github.com/hostnat/hostnat/internal/event"
 )
@@ -22,13 +21,12 @@ func WithAuthor(ctx context.Context, author string) context.Context {
 const announced = 3
 
 // announceChange sends an event of what has changed, and by whom.
-func (c *Control) announceChange(ctx context.Context, what string, before, after *config.Config) {
+func (c *Control) announceChange(ctx context.Context, what string, difference diff.Difference) {
 	e := event.New(event.ConfigurationChange, time.Now())
 	e.Author, _ = ctx.Value(authorKey{}).(string)
 	if e.Author == "" {
 		e.Author = "the daemon"
 	}
-	difference := diff.Of(before, after)
 	e.Description = changeText(what, difference.Objects())
 	c.events.Announce(e)
 }

@@ -150,8 +150,9 @@ func (c *Control) changeLocked(ctx context.Context, what string, edit func(*conf
 	if err := c.save(next); err != nil {
 		return err
 	}
+	difference := diff.Of(&before, &next)
 	apply := c.applyChange
-	if diff := diff.Of(&before, &next); done != nil && diff.OnlyMappings() { // attaching again repairs
+	if done != nil && difference.OnlyMappings() { // attaching again repairs
 		apply = c.apply
 	}
 	err := apply(ctx, next)
@@ -165,7 +166,7 @@ func (c *Control) changeLocked(ctx context.Context, what string, edit func(*conf
 		return c.undo(ctx, what, before, err)
 	}
 	c.log.Info("changed", "what", what)
-	c.announceChange(ctx, what, &before, &next)
+	c.announceChange(ctx, what, difference)
 	return nil
 }
 

@@ -23,7 +23,7 @@ type Servers interface {
 // finds it changed, names too. Mappings are nothing to them.
 func (c *Control) serve(ctx context.Context, cfg config.Config) {
 	if c.served != nil && slices.Equal(c.served.Leases, cfg.Leases) && slices.Equal(c.served.Observed, cfg.Observed) {
-		if diff := diff.Of(c.served, &cfg); diff.OnlyMappings() {
+		if diff.SameButMappings(c.served, &cfg) {
 			return
 		}
 	}

@@ -89,6 +89,15 @@ func (d *Difference) OnlyMappings() bool {
 	return others.Empty()
 }
 
+// SameButMappings is whether OnlyMappings holds between two configurations; the
+// mappings, of which there may be many, are not looked at.
+func SameButMappings(before, after *config.Config) bool {
+	alike := *after
+	alike.Mappings = before.Mappings
+	d := Of(before, &alike)
+	return d.Empty()
+}
+
 // OnlyInside reports whether they ask for the same but for mappings, and networks
 // and endpoints that were added or removed. What asks nothing of the kernel, such
 // as a reservation, may differ too.

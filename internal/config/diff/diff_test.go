@@ -107,6 +107,9 @@ func TestDiff(t *testing.T) {
 			if got.OnlyMappings() != test.onlyMappings || got.OnlyInside() != test.onlyInside {
 				t.Errorf("only mappings: %v, only inside: %v", got.OnlyMappings(), got.OnlyInside())
 			}
+			if same := SameButMappings(&before, &after); same != test.onlyMappings {
+				t.Errorf("the same but for mappings: %v", same)
+			}
 			objects := ""
 			for _, o := range got.Objects() {
 				objects += o.Text() + "\n"
