@@ -138,14 +138,20 @@ func (c *contender) setPaths(translated bool) {
 // veth becomes a port of a bridge with the gateway's address, as with Docker
 // and libvirt.
 func attachEndpoint(t *lab.Topology) error {
-	const bridge, port = "br0", "veth-c1"
-	c := t.Endpoints[0]
+	const port = "veth-c1"
+	if err := lab.Veth(t.Host, port, t.Endpoints[0], endpointLink); err != nil {
+		return err
+	}
+	return bridgeEndpoint(t, port)
+}
+
+// bridgeEndpoint is attachEndpoint for a link of the host that leads there.
+func bridgeEndpoint(t *lab.Topology, port string) error {
+	const bridge = "br0"
 	steps := []func() error{
-		func() error { return lab.Veth(t.Host, port, c, endpointLink) },
 		func() error { return t.Host.AddBridge(bridge, port) },
 		func() error { return t.Host.AddAddress(bridge, gateway+"/24") },
-		func() error { return c.AddAddress(endpointLink, endpoint+"/24") },
-		func() error { return c.AddRoute("0.0.0.0/0", gateway) },
+		func() error { return addressEndpoint(t) },
 		func() error { return t.Host.Sysctl("net/ipv4/ip_forward", "1") },
 	}
 	for _, step := range steps {
@@ -154,4 +160,12 @@ func attachEndpoint(t *lab.Topology) error {
 		}
 	}
 	return nil
+}
+
+func addressEndpoint(t *lab.Topology) error {
+	c := t.Endpoints[0]
+	if err := c.AddAddress(endpointLink, endpoint+"/24"); err != nil {
+		return err
+	}
+	return c.AddRoute("0.0.0.0/0", gateway)
 }

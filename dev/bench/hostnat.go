@@ -110,11 +110,16 @@ func (d *daemon) awaitReady(ctx context.Context) error {
 }
 
 func (d *daemon) configure(ctx context.Context, netns, ports string) error {
+	return d.configureWith(ctx, []string{"--netns", netns, "--ifname", endpointLink}, ports)
+}
+
+// configureWith is configure for an endpoint that is attached by those options.
+func (d *daemon) configureWith(ctx context.Context, where []string, ports string) error {
 	target := fmt.Sprintf("c1:%d", insidePort)
 	external := fmt.Sprint(externalPort)
 	steps := [][]string{
 		{"network", "create", "web", "--subnet", subnet, "--gateway", gateway},
-		{"endpoint", "attach", "web", "c1", "--netns", netns, "--ifname", endpointLink, "--address", endpoint},
+		append([]string{"endpoint", "attach", "web", "c1", "--address", endpoint}, where...),
 		{"mapping", "add", "--protocol", "udp", "--external", external, "--internal", target},
 		{"mapping", "add", "--protocol", "tcp", "--external", external, "--internal", target},
 		{"nat", "set", "default", "max-sessions=4000000"}, // or one endpoint could not have as many as are measured

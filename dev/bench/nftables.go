@@ -42,17 +42,21 @@ func buildNFTables(ctx context.Context, t *lab.Topology, ports string) (running,
 	if err := attachEndpoint(t); err != nil {
 		return running{}, err
 	}
+	return running{}, loadRules(ctx, t, ports)
+}
+
+func loadRules(ctx context.Context, t *lab.Topology, ports string) error {
 	var rules strings.Builder
 	err := ruleset.Execute(&rules, map[string]any{
 		"Subnet": subnet, "Endpoint": endpoint, "InsidePort": insidePort, "ExternalPort": externalPort, "Ports": ports,
 	})
 	if err != nil {
-		return running{}, fmt.Errorf("write the ruleset: %w", err)
+		return fmt.Errorf("write the ruleset: %w", err)
 	}
 	nft := t.Host.Command(ctx, "nft", "-f", "-")
 	nft.Stdin = strings.NewReader(rules.String())
 	if out, err := nft.CombinedOutput(); err != nil {
-		return running{}, fmt.Errorf("load rules (is Debian's package nftables installed?): %w: %s", err, out)
+		return fmt.Errorf("load rules (is Debian's package nftables installed?): %w: %s", err, out)
 	}
-	return running{}, nil
+	return nil
 }

@@ -24,6 +24,7 @@ var (
 	bulkBars    = []Bar{{Against: NFTables, Limit: 1.2}}
 	connectBars = []Bar{{Against: NFTables, Limit: 1.1}}
 	tripBars    = []Bar{{Against: NFTables, Limit: 1}}
+	requestBars = []Bar{{Against: NFTables, Limit: 0.8}}
 	arrivalBars = []Bar{{Limit: 7}}
 )
 
@@ -73,6 +74,8 @@ func (b *Bench) shortMeasurements() []measurement {
 		both("TCP connections", "published", inboundPath, connectUnits, connectBars, b.connects),
 		roundTripRows(b, "outbound", outboundPath),
 		roundTripRows(b, "published", inboundPath),
+		requestRows(b, "outbound", outboundPath),
+		requestRows(b, "published", inboundPath),
 		{rows: latencyRows("arrival to arrival, published", arrivalBars, nil), take: b.arrivals},
 		{
 			rows: []Row{{Name: "64-byte UDP frames, generator and sink alone", Unit: "kpkt/s"}},
@@ -111,6 +114,13 @@ func roundTripRows(b *Bench, direction string, choose func(*contender) path) mea
 	return measurement{
 		rows: latencyRows("UDP round trip, "+direction, tripBars, tripBars),
 		take: func(ctx context.Context, c *contender) ([]float64, error) { return b.roundTrips(ctx, choose(c)) },
+	}
+}
+
+func requestRows(b *Bench, direction string, choose func(*contender) path) measurement {
+	return measurement{
+		rows: latencyRows("TCP requests, 16 connections, "+direction, nil, requestBars),
+		take: func(ctx context.Context, c *contender) ([]float64, error) { return b.requests(ctx, choose(c)) },
 	}
 }
 

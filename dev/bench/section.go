@@ -27,7 +27,7 @@ func notInstalled(rival, pkg string) func() string {
 }
 
 // sections follow the main table, in this order.
-var sections = []section{oneNetwork, portProxy, byName, manyMappings, underPressure, hostTraffic}
+var sections = []section{virtualMachine, oneNetwork, portProxy, byName, manyMappings, underPressure, hostTraffic}
 
 // Sections measures what has a table of its own. One whose rival is not
 // installed is left out, and Progress says so.
