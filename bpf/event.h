@@ -3,11 +3,17 @@
 #pragma once
 #include "maps.h"
 
-INLINE bool is_watched(__u64 time)
+/* Whether an event is one that logs have: what begins and ends, and what is refused. */
+INLINE bool is_logged(__u32 id)
+{
+	return id != EVENT_DROPPED && id != EVENT_SESSION_STATE && id != EVENT_SESSION_TIMEOUT && id != EVENT_BINDING_SESSIONS;
+}
+
+INLINE bool is_watched(__u64 time, __u32 id)
 {
 	struct settings *settings = get_settings();
 
-	return settings && unlikely(settings->watched_until >= time) && likely(!dry_run);
+	return settings && unlikely(settings->watched_until >= time) && (settings->watched_all || is_logged(id)) && likely(!dry_run);
 }
 
 /* The reader is behind: events are lost, packets are not. */
@@ -24,7 +30,7 @@ INLINE struct event *event_begin(enum event_id id)
 	__u64 time = now();
 	struct event *event;
 
-	if (!is_watched(time))
+	if (!is_watched(time, id))
 		return NULL;
 	event = bpf_ringbuf_reserve(&events, sizeof(*event), 0);
 	if (!event) {

@@ -79,7 +79,7 @@ NOINLINE int record_drop(struct __sk_buff *skb, struct flow *flow, enum program 
 	new->reason = flow->reason;
 	new->program = program;
 	new->length = skb->len;
-	if (is_watched(now()) && bpf_ringbuf_output(&drop_events, new, sizeof(*new), 0))
+	if (is_watched(now(), EVENT_DROPPED) && bpf_ringbuf_output(&drop_events, new, sizeof(*new), 0))
 		count_lost(LOST_DROP);
 	part = record_part(new->compartment, new->source);
 	written = bpf_map_lookup_elem(&drop_records_written, &part);

@@ -35,6 +35,8 @@ struct settings {
 	__u32 ipsec; /* how many IPsec policies there are, and IPSEC_SECOND if they are in the second half of the map */
 	__u16 dependent_low, dependent_high; /* the ports that endpoint-dependent sessions may have, host order; 0-0: none */
 	__u64 port_secret[2]; /* with which external ports are drawn: see port_home() */
+	__u32 watched_all; /* 1: all events are sent; 0: those that are logged, see is_logged() */
+	__u32 pad;
 };
 
 struct nat {

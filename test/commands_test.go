@@ -40,6 +40,8 @@ func scriptCommands() map[string]func(*testscript.TestScript, bool, []string) {
 		"watch":         watchCommand,
 		"packets":       packetsCommand,
 		"watched":       watchedCommand,
+		"collect":       collectCommand,
+		"collected":     collectedCommand,
 		"numbers-agree": numbersAgree,
 		"nothing-left":  func(m *machine, _ *testscript.TestScript, _ []string) error { return m.nothingLeft() },
 	}

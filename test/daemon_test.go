@@ -22,6 +22,9 @@ import (
 // directory that it names.
 const roleVariable = "HOSTNAT_TEST_DAEMON"
 
+// collectorVariable is where that daemon sends events by IPFIX; empty: nowhere.
+const collectorVariable = roleVariable + "_IPFIX"
+
 func TestMain(m *testing.M) {
 	if dir := os.Getenv(roleVariable); dir != "" {
 		os.Exit(runDaemon(dir))
@@ -43,10 +46,14 @@ func TestMain(m *testing.M) {
 func runDaemon(dir string) int {
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM)
 	defer stop()
-	err := daemon.Run(ctx, daemon.Options{
+	o := daemon.Options{
 		StateDir: filepath.Join(dir, "state"), RunDir: filepath.Join(dir, "run"), Version: "test",
 		Log: slog.New(slog.NewTextHandler(os.Stderr, nil)),
-	})
+	}
+	if collector := os.Getenv(collectorVariable); collector != "" {
+		o.Export.IPFIX = []string{collector}
+	}
+	err := daemon.Run(ctx, o)
 	if err != nil {
 		fmt.Fprintln(os.Stderr, err)
 		return 1

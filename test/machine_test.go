@@ -37,6 +37,7 @@ type machine struct {
 	processes  map[string]*exec.Cmd
 	patience   time.Duration // of the command that runs, with an answer
 	watching   *watching
+	collector  *collector
 }
 
 func newMachine(binary string) (*machine, error) {

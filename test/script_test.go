@@ -42,6 +42,8 @@ import (
 //	sessions                       prints them without what time changes, when all is quiet
 //	watch ARG...                   hostnat event watch in the background
 //	watched N                      it has printed so many lines; prints them
+//	collect NS ADDRESS             a collector of IPFIX there
+//	collected N                    it has so many records; prints them
 //	retry COMMAND ARG...           until it works, for 20 s
 //	numbers-agree                  the metrics are readable and say what status says
 //	no-trace COMMAND ARG...        the command changes no table of the data path

@@ -56,6 +56,10 @@ var ours = map[string][]string{
 	"internal/explain":                {"internal/model", "internal/config", "internal/event"},
 	"internal/capture":                {"internal/model", "internal/event"},
 	"internal/metrics":                {},
+	"internal/ipfix":                  {},
+	"internal/ipfix/ipfixtest":        {},
+	"internal/syslog":                 {},
+	"internal/export":                 {"internal/model", "internal/event", "internal/ipfix", "internal/syslog", "internal/tokens"},
 	"internal/names":                  {},
 	"internal/traffic":                {"internal/model"},
 	"internal/control":                {"internal/costly", "internal/model", "internal/config", "internal/config/diff", "internal/config/wanted", "internal/config/warning", "internal/event", "internal/ipam", "internal/store", "internal/traffic"},
@@ -63,7 +67,7 @@ var ours = map[string][]string{
 	"internal/server":                 {"internal/priority", "api", "internal/model", "internal/config", "internal/config/diff", "internal/config/wanted", "internal/config/warning", "internal/configfile", "internal/event", "internal/control", "internal/doctor", "internal/explain", "internal/metrics", "internal/capture", "internal/tokens", "internal/traffic"},
 	"internal/server/servertest":      {"api", "internal/model", "internal/config", "internal/config/diff", "internal/config/wanted", "internal/config/warning", "internal/event", "internal/control", "internal/doctor", "internal/explain", "internal/metrics", "internal/traffic"},
 	"internal/web":                    {"api", "internal/regular"},
-	"internal/daemon":                 {"internal/names", "internal/regular", "internal/web", "internal/budget", "internal/model", "internal/config", "internal/config/wanted", "internal/configfile", "internal/store", "api", "internal/server", "internal/control", "internal/dhcp", "internal/host", "internal/host/arp", "internal/host/self", "internal/host/sockets", "internal/host/examine", "internal/portproxy", "internal/reconcile", "internal/dns", "internal/resolved", "internal/machined", "internal/doctor", "internal/explain", "internal/metrics", "internal/whereis", "internal/plugin/docker", "internal/plugin/docker/driver", "internal/priority"},
+	"internal/daemon":                 {"internal/export", "internal/names", "internal/regular", "internal/web", "internal/budget", "internal/model", "internal/config", "internal/config/wanted", "internal/configfile", "internal/store", "api", "internal/server", "internal/control", "internal/dhcp", "internal/host", "internal/host/arp", "internal/host/self", "internal/host/sockets", "internal/host/examine", "internal/portproxy", "internal/reconcile", "internal/dns", "internal/resolved", "internal/machined", "internal/doctor", "internal/explain", "internal/metrics", "internal/whereis", "internal/plugin/docker", "internal/plugin/docker/driver", "internal/priority"},
 	"internal/foreign":                {"internal/config/wanted"},
 	"internal/sniff":                  {},
 	"internal/plugin/docker":          {"internal/regular", "api"},
@@ -89,7 +93,7 @@ var ours = map[string][]string{
 }
 
 // anyTest may be imported by every test.
-var anyTest = []string{"dev/lab", "internal/host/hosttest", "internal/server/servertest", "internal/event", "internal/model", "internal/config", "internal/natmodel", "internal/store"}
+var anyTest = []string{"dev/lab", "internal/host/hosttest", "internal/server/servertest", "internal/ipfix/ipfixtest", "internal/event", "internal/model", "internal/config", "internal/natmodel", "internal/store"}
 
 // alsoTests says what else a package's tests may import, and why.
 var alsoTests = map[string][]string{
@@ -144,6 +148,8 @@ var pure = map[string][]string{
 	"internal/config/wanted":  {"os", "os/exec", "syscall", "net/http", "golang.org/x/sys/unix", "context", "log/slog"},
 	"internal/config/diff":    {"os", "os/exec", "syscall", "net/http", "golang.org/x/sys/unix", "context", "log/slog"},
 	"internal/config/warning": {"os", "os/exec", "syscall", "net/http", "golang.org/x/sys/unix", "context", "log/slog"},
+	"internal/ipfix":          {"os", "os/exec", "syscall", "net/http", "golang.org/x/sys/unix", "context", "log/slog"},
+	"internal/syslog":         {"os", "os/exec", "syscall", "net/http", "golang.org/x/sys/unix", "context", "log/slog"},
 	"internal/ipam":           {"os", "os/exec", "syscall", "net/http", "golang.org/x/sys/unix", "context", "log/slog"},
 	// Not even a random number: the same packets must always give the same answers.
 	"internal/natmodel": {"os", "os/exec", "syscall", "net/http", "golang.org/x/sys/unix", "context", "log/slog", "math/rand", "math/rand/v2", "crypto/rand"},

@@ -16,6 +16,7 @@ import (
 	"github.com/hostnat/hostnat/internal/budget"
 	"github.com/hostnat/hostnat/internal/control"
 	"github.com/hostnat/hostnat/internal/dhcp"
+	"github.com/hostnat/hostnat/internal/export"
 	"github.com/hostnat/hostnat/internal/portproxy"
 	"github.com/hostnat/hostnat/internal/priority"
 	"github.com/hostnat/hostnat/internal/reconcile"
@@ -36,6 +37,7 @@ type Options struct {
 	Readers      server.Readers
 	Web          string // where the web page is served, ADDRESS:PORT; empty: nowhere
 	WebRemote    bool   // that may be another address than a loopback one
+	Export       export.Options
 	DockerDriver string // socket of Docker's driver; empty: none, but for what systemd hands over
 	Discard      bool   // sessions of an earlier version that cannot be carried over end
 	Log          *slog.Logger
@@ -66,6 +68,11 @@ type task struct {
 // Run runs the daemon until ctx ends or somebody calls Down over the API. The
 // data path stays in the kernel and goes on.
 func Run(ctx context.Context, o Options) error {
+	o.Export.Log = o.Log
+	exporter, err := export.New(o.Export)
+	if err != nil {
+		return err
+	}
 	s, release, err := hold(ctx, o)
 	if err != nil {
 		return err
@@ -110,7 +117,7 @@ func Run(ctx context.Context, o Options) error {
 	}
 	c, err := control.New(control.Options{
 		Store: s, Kernel: k, Leases: leases, Relays: relays, Servers: beside,
-		Log: o.Log, Version: o.Version, Resolvers: beside.dns.Resolvers, Guests: beside.guests.Names, Problems: append(beside.problems(), relays.Problems, guard.Problems, files.Problems, page.Problems),
+		Log: o.Log, Version: o.Version, Resolvers: beside.dns.Resolvers, Guests: beside.guests.Names, Problems: append(beside.problems(), relays.Problems, guard.Problems, files.Problems, page.Problems, exporter.Problems),
 	})
 	if err != nil {
 		return err
@@ -118,7 +125,12 @@ func Run(ctx context.Context, o Options) error {
 	begin(ctx, o, s, c)
 	files.apply = c.ApplyFiles
 	files.Apply(ctx)
-	return runTasks(ctx, o, k, c, beside, leases, relays, guard, files, page, listener, task{"Docker's driver", dockerDriver(o, forDocker)})
+	if exporter.Wanted() {
+		if err := k.Follow(ctx, exporter.Take); err != nil {
+			return err
+		}
+	}
+	return runTasks(ctx, o, k, c, beside, leases, relays, guard, files, page, exporter, listener, task{"Docker's driver", dockerDriver(o, forDocker)})
 }
 
 // begin makes the kernel as configured. What is stored may not fit any more (an
@@ -159,7 +171,7 @@ func hold(ctx context.Context, o Options) (*store.Store, func(), error) {
 	return s, func() { s.Close(); claim.Release() }, nil
 }
 
-func runTasks(ctx context.Context, o Options, k *reconcile.Kernel, c *control.Control, beside *servers, leases *dhcp.Leases, relays *portproxy.Engine, guard *whereis.Guard, fragments *fragments, page *webPage, listener *socket, more ...task) error {
+func runTasks(ctx context.Context, o Options, k *reconcile.Kernel, c *control.Control, beside *servers, leases *dhcp.Leases, relays *portproxy.Engine, guard *whereis.Guard, fragments *fragments, page *webPage, exporter *export.Exporter, listener *socket, more ...task) error {
 	ctx, stop := context.WithCancel(ctx)
 	defer stop()
 	files, err := budget.FilesOfProcess()
@@ -167,7 +179,7 @@ func runTasks(ctx context.Context, o Options, k *reconcile.Kernel, c *control.Co
 		return err
 	}
 	srv := server.NewServer(server.Options{
-		Service: service{Control: c, kernel: k, beside: beside, resolvConf: o.ResolvConf, runDir: o.RunDir, stop: stop}, Version: o.Version, Log: o.Log, Readers: o.Readers, Files: files.API, PageURL: page.open(ctx),
+		Service: service{Control: c, kernel: k, beside: beside, exporter: exporter, resolvConf: o.ResolvConf, runDir: o.RunDir, stop: stop}, Version: o.Version, Log: o.Log, Readers: o.Readers, Files: files.API, PageURL: page.open(ctx),
 	})
 	lost := make(chan struct{}, 1) // what is pinned in the run directory
 	tasks := []task{
@@ -185,6 +197,7 @@ func runTasks(ctx context.Context, o Options, k *reconcile.Kernel, c *control.Co
 		{"Docker", beside.docker.Run},
 		{"systemd", func(ctx context.Context) error { return keepSupervisor(ctx, o.socketPath(), o.Log) }},
 		{"web page", func(ctx context.Context) error { return page.run(ctx, srv) }},
+		{"export", exporter.Run},
 		{"leases", func(ctx context.Context) error { return followLeases(ctx, c, leases.Watch(), o.Log) }},
 	}
 	tasks = append(tasks, more...)
@@ -241,6 +254,7 @@ type service struct {
 	*control.Control
 	kernel     *reconcile.Kernel
 	beside     *servers
+	exporter   *export.Exporter
 	resolvConf string // Options.ResolvConf
 	runDir     string // Options.RunDir
 	stop       func()

@@ -36,6 +36,9 @@ func (s service) Metrics(ctx context.Context) (metrics.Snapshot, error) {
 	for _, network := range slices.Sorted(maps.Keys(dhcp)) {
 		m.DHCP = append(m.DHCP, metrics.DHCP{Network: network, Forged: dhcp[network].Forged, Unserved: dhcp[network].Unserved})
 	}
+	for _, c := range s.exporter.Counts() {
+		m.Exports = append(m.Exports, metrics.Export{Kind: c.Kind, Destination: c.String(), Sent: c.Sent, Lost: c.Lost})
+	}
 	m.Proxies, err = s.relayed(ctx)
 	return m, err
 }

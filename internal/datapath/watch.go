@@ -28,35 +28,47 @@ const (
 type Event struct {
 	event.Event
 	NAT, Network, Compartment uint32
+	OfDrops                   bool // of EventsLost: they were dropped packets
 }
 
+// Events says which events the data path sends.
+type Events bool
+
+// All, or those alone that are logged: without sessions' states, timers and counts, and
+// without dropped packets.
+const (
+	LoggedEvents Events = false
+	AllEvents    Events = true
+)
+
 // Watch calls sink for each event but drops, and dropped for each of these, until ctx
-// ends; dropped is called from another goroutine. What was lost for want of room is an
+// ends; dropped is called from another goroutine. It asks every now and then which events are
+// wanted; that more are is told by Expect at once. What was lost for want of room is an
 // event too (event.EventsLost). One at a time for each data path, since a ring is read
 // once.
-func (d *Datapath) Watch(ctx context.Context, sink func(Event), dropped func(Drop)) error {
+func (d *Datapath) Watch(ctx context.Context, wanted func() Events, sink func(Event), dropped func(Drop)) error {
 	ctx, stop := context.WithCancel(ctx)
 	defer stop()
 	drops := make(chan error, 1)
 	go func() { drops <- d.watchDrops(ctx, stop, dropped) }()
-	err := d.watchEvents(ctx, sink)
+	err := d.watchEvents(ctx, wanted, sink)
 	stop()
 	return errors.Join(err, <-drops)
 }
 
-func (d *Datapath) watchEvents(ctx context.Context, sink func(Event)) error {
+func (d *Datapath) watchEvents(ctx context.Context, wanted func() Events, sink func(Event)) error {
 	reader, err := ringbuf.NewReader(d.objects.Events)
 	if err != nil {
 		return fmt.Errorf("opening the event ring: %w", err)
 	}
 	defer reader.Close()
-	defer d.setWatched(0)
+	defer d.setWatched(0, wanted)
 	lost, err := d.lostEvents()
 	if err != nil {
 		return err
 	}
 	for ctx.Err() == nil {
-		if err := d.setWatched(watchAhead); err != nil {
+		if err := d.setWatched(watchAhead, wanted); err != nil {
 			return err
 		}
 		deadline, clock := time.Now().Add(watchRefresh), d.readClock()
@@ -139,28 +151,33 @@ func (d *Datapath) tellLost(before lost, sink func(Event)) (lost, error) {
 	if err != nil {
 		return before, err
 	}
-	tell := func(n uint64, what string) {
+	tell := func(n uint64, ofDrops bool, what string) {
 		if n > 0 {
 			e := event.New(event.EventsLost, time.Now())
 			e.Lost, e.Description = n, what
-			sink(Event{Event: e})
+			sink(Event{Event: e, OfDrops: ofDrops})
 		}
 	}
-	tell(now.events-before.events, "the kernel's ring of sessions and bindings was full")
-	tell(now.drops-before.drops, "the kernel's ring of dropped packets was full")
+	tell(now.events-before.events, false, "the kernel's ring of sessions and bindings was full")
+	tell(now.drops-before.drops, true, "the kernel's ring of dropped packets was full")
 	return now, nil
 }
 
 // Expect has the data path send events from now on, before Watch has begun to read
 // them: who has called it misses nothing that happens afterwards.
-func (d *Datapath) Expect() error { return d.setWatched(watchAhead) }
+func (d *Datapath) Expect(wanted func() Events) error { return d.setWatched(watchAhead, wanted) }
 
-// setWatched tells the data path to send events for a while; 0 ends it.
-func (d *Datapath) setWatched(ahead time.Duration) error {
+// setWatched tells the data path to send events for a while; 0 ends it. wanted is asked under
+// the lock of the settings: the last who writes them has the last answer.
+func (d *Datapath) setWatched(ahead time.Duration, wanted func() Events) error {
 	return d.changeSettings(func(s *kernel.Settings) {
-		s.WatchedUntil = 0
-		if ahead > 0 {
-			s.WatchedUntil = uint64(d.readClock().monotonic + ahead.Nanoseconds())
+		s.WatchedUntil, s.WatchedAll = 0, 0
+		if ahead == 0 {
+			return
+		}
+		s.WatchedUntil = uint64(d.readClock().monotonic + ahead.Nanoseconds())
+		if wanted() == AllEvents {
+			s.WatchedAll = 1
 		}
 	})
 }

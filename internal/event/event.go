@@ -20,6 +20,7 @@ type Event struct {
 	Level               Level
 	Protocol            model.Protocol
 	NAT                 string
+	NATID               uint32 // 0: none that is known
 	Network             string
 	Compartment         string
 	Endpoint            string // whose address Internal is; empty: none that is known
@@ -36,6 +37,7 @@ type Event struct {
 	Cause               model.EndCause  // of a session's end
 	Drop                *model.Drop     // of DroppedPacket
 	Lost                uint64          // of EventsLost
+	Limit               uint32          // of EndpointLimited and MemoryAllocationFailure: sessions that an endpoint or the table may have; 0: not known
 	Author              string          // of ConfigurationChange: who has asked for it
 	Description         string          // what is full, what overlaps, what moved, what was lost, what has changed
 }

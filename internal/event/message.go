@@ -76,6 +76,9 @@ func (e Event) Short() string {
 		case SessionDelete:
 			what, handshake = "session deleted"+causeText(e.Cause), handshakeText(e.Handshake)
 		}
+		if !e.InternalDestination.IsValid() { // it is not to be told
+			return fmt.Sprintf("%s: %s %s, outside %s%s", what, e.Protocol, inside, address(e.External), handshake)
+		}
 		return fmt.Sprintf("%s: %s %s → %s, outside %s%s", what, e.Protocol, inside, remote(e), address(e.External), handshake)
 	case d.kind == binding && e.ID == BindingSessionCount:
 		return fmt.Sprintf("binding has %d sessions: %s %s = %s", e.SessionCount, e.Protocol, inside, address(e.External))

@@ -21,6 +21,7 @@ func full() Snapshot {
 		DHCP:     []DHCP{{Network: "web", Forged: 14, Unserved: 15}}, DNS: map[string]uint64{"web": 16},
 		Proxies: []Proxy{{ID: "1", Now: 17, Total: 18, Refused: 19, GaveWay: 20, BytesIn: 21, BytesOut: 22}},
 		API:     API{Connections: 23, Watchers: 24, RefusedConnections: 25, RefusedWatchers: 26, ClosedIdle: 27},
+		Exports: []Export{{Kind: "ipfix", Destination: "udp:192.0.2.9:4739", Sent: 28, Lost: 29}},
 	}
 }
 
@@ -55,7 +56,7 @@ func TestTextIsRead(t *testing.T) {
 	}
 	slices.Sort(numbers)
 	want := []float64{0, 1, 1} // a drop counter, the version, the uptime
-	for n := 2.0; n <= 27; n++ {
+	for n := 2.0; n <= 29; n++ {
 		want = append(want, n)
 	}
 	want = append(want, 100)

@@ -13,6 +13,7 @@ type Snapshot struct {
 
 	Drops      map[string]uint64 // packets, by reason
 	EventsLost uint64
+	Exports    []Export
 	Pools      []Pool
 	Refusals   []Refusal
 	DHCP       []DHCP
@@ -38,6 +39,12 @@ type Refusal struct {
 type DHCP struct {
 	Network          string
 	Forged, Unserved uint64 // messages
+}
+
+// Export is what became of the events for a collector.
+type Export struct {
+	Kind, Destination string
+	Sent, Lost        uint64
 }
 
 // Proxy is what a port proxy does.

@@ -31,7 +31,7 @@ func Write(w io.Writer, s Snapshot) error {
 }
 
 func families(s Snapshot) []*dto.MetricFamily {
-	return slices.Concat(tables(s), []*dto.MetricFamily{drops(s)}, pools(s), servers(s), proxies(s), api(s))
+	return slices.Concat(tables(s), []*dto.MetricFamily{drops(s)}, pools(s), servers(s), proxies(s), exports(s), api(s))
 }
 
 func tables(s Snapshot) []*dto.MetricFamily {
@@ -106,6 +106,17 @@ func proxies(s Snapshot) []*dto.MetricFamily {
 		families = append(families, l.family)
 	}
 	return families
+}
+
+func exports(s Snapshot) []*dto.MetricFamily {
+	sent := counter("hostnat_export_sent_events_total", "Events of sessions and bindings that were sent to a collector.")
+	lost := counter("hostnat_export_lost_events_total", "Events that a collector was not sent: it was away, or too slow, or they were too many.")
+	for _, e := range s.Exports {
+		labels := []string{"kind", e.Kind, "destination", e.Destination}
+		sent.Metric = append(sent.Metric, sample(e.Sent, labels...).as(sent))
+		lost.Metric = append(lost.Metric, sample(e.Lost, labels...).as(lost))
+	}
+	return []*dto.MetricFamily{sent, lost}
 }
 
 func api(s Snapshot) []*dto.MetricFamily {

@@ -27,7 +27,8 @@ const eventRate = 20_000
 type eventBus struct {
 	mu       sync.Mutex
 	watchers map[chan event.Event]*share
-	lost     uint64 // events that a watcher was too slow for, of all
+	follower func(event.Event) // nil: there is none
+	lost     uint64            // events that a watcher was too slow for, of all
 	stop     context.CancelFunc
 	done     chan struct{} // closed when the reader has ended
 }
@@ -41,16 +42,27 @@ type share struct {
 // Watch returns events from now on. The channel is closed when ctx ends.
 func (k *Kernel) Watch(ctx context.Context) (<-chan event.Event, error) {
 	watcher := make(chan event.Event, watcherBuffer)
-	k.events.join(watcher, func(ctx context.Context) {
-		if err := k.datapath.Watch(ctx, k.publish, k.dropPublisher(ctx)); err != nil {
-			k.log.Error("reading events", "error", err)
-		}
-	})
+	k.events.join(watcher, k.readEvents)
 	context.AfterFunc(ctx, func() { k.events.leave(watcher) })
-	if err := k.datapath.Expect(); err != nil {
+	if err := k.datapath.Expect(k.events.wanted); err != nil {
 		return nil, err
 	}
 	return watcher, nil
+}
+
+// Follow has sink called for each event that is logged, from now on until ctx ends:
+// what begins and ends, what was refused, and how many of these were lost. There is one
+// sink, it must not wait, and it gets all of them: it is not a client's.
+func (k *Kernel) Follow(ctx context.Context, sink func(event.Event)) error {
+	k.events.follow(sink, k.readEvents)
+	context.AfterFunc(ctx, func() { k.events.follow(nil, nil) })
+	return k.datapath.Expect(k.events.wanted)
+}
+
+func (k *Kernel) readEvents(ctx context.Context) {
+	if err := k.datapath.Watch(ctx, k.events.wanted, k.publish, k.dropPublisher(ctx)); err != nil {
+		k.log.Error("reading events", "error", err)
+	}
 }
 
 func (k *Kernel) publish(e datapath.Event) {
@@ -59,10 +71,20 @@ func (k *Kernel) publish(e datapath.Event) {
 		k.events.countLost(e.Lost)
 	}
 	out := e.Event
+	out.NATID = e.NAT
 	out.NAT, out.Network, out.Compartment = names.nats[e.NAT], names.networks[e.Network], names.compartments[e.Compartment]
 	out.Endpoint = names.endpoint(e.Compartment, e.Internal.Addr())
 	if e.InternalDestination.IsValid() {
 		out.RemoteName = names.remote(e.Compartment, e.Internal.Addr(), e.InternalDestination.Addr(), time.Time{})
+	}
+	switch e.ID {
+	case event.EndpointLimited:
+		out.Limit = names.limits[e.NAT]
+	case event.MemoryAllocationFailure:
+		out.Limit = uint32(k.datapath.MaxSessions())
+	}
+	if !e.OfDrops {
+		k.events.hand(out)
 	}
 	k.events.send(out, time.Now())
 }
@@ -106,6 +128,22 @@ func (h *eventBus) join(watcher chan event.Event, read func(context.Context)) {
 		h.watchers = make(map[chan event.Event]*share)
 	}
 	h.watchers[watcher] = new(share)
+	h.begin(read)
+}
+
+func (h *eventBus) follow(sink func(event.Event), read func(context.Context)) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.follower = sink
+	if sink == nil {
+		h.endIfAlone()
+		return
+	}
+	h.begin(read)
+}
+
+// begin has the ring read, if it is not. The caller holds mu.
+func (h *eventBus) begin(read func(context.Context)) {
 	if h.stop != nil {
 		return
 	}
@@ -129,9 +167,34 @@ func (h *eventBus) leave(watcher chan event.Event) {
 	}
 	delete(h.watchers, watcher)
 	close(watcher)
-	if len(h.watchers) == 0 && h.stop != nil {
+	h.endIfAlone()
+}
+
+// endIfAlone ends the reading if nobody wants it. The caller holds mu.
+func (h *eventBus) endIfAlone() {
+	if len(h.watchers) == 0 && h.follower == nil && h.stop != nil {
 		h.stop()
 		h.stop = nil
+	}
+}
+
+// wanted is which events somebody wants.
+func (h *eventBus) wanted() datapath.Events {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if len(h.watchers) > 0 {
+		return datapath.AllEvents
+	}
+	return datapath.LoggedEvents
+}
+
+// hand gives an event to who follows.
+func (h *eventBus) hand(e event.Event) {
+	h.mu.Lock()
+	follower := h.follower
+	h.mu.Unlock()
+	if follower != nil {
+		follower(e)
 	}
 }
 

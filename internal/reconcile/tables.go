@@ -15,6 +15,7 @@ import (
 // something deleted a moment ago.
 type names struct {
 	nats, networks, compartments map[uint32]string
+	limits                       map[uint32]uint32 // how many sessions an endpoint may have, by NAT
 	endpoints                    map[endpointKey]string
 	behind                       []behind
 	attached                     map[string]model.Endpoint // by their links on the host
@@ -62,7 +63,7 @@ type endpointKey struct {
 func namesOf(c config.Config) names {
 	n := names{
 		nats: make(map[uint32]string), networks: make(map[uint32]string), compartments: make(map[uint32]string),
-		endpoints: make(map[endpointKey]string), attached: make(map[string]model.Endpoint),
+		endpoints: make(map[endpointKey]string), attached: make(map[string]model.Endpoint), limits: make(map[uint32]uint32),
 	}
 	for _, e := range c.Endpoints {
 		if e.Interface != "" {
@@ -70,7 +71,7 @@ func namesOf(c config.Config) names {
 		}
 	}
 	for _, v := range c.NATs {
-		n.nats[v.ID] = v.Name
+		n.nats[v.ID], n.limits[v.ID] = v.Name, v.Limits.Sessions
 	}
 	compartment := make(map[string]uint32)
 	for _, v := range c.Networks {

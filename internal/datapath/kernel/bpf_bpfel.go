@@ -964,6 +964,8 @@ type bpfSettings struct {
 	DependentLow      uint16
 	DependentHigh     uint16
 	PortSecret        [2]uint64
+	WatchedAll        uint32
+	Pad               uint32
 }
 
 type bpfSourceFlags uint32

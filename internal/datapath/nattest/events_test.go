@@ -34,11 +34,16 @@ type watcher struct {
 
 func watchEvents(t *testing.T, r *dptest.Rig) *watcher {
 	t.Helper()
+	return watchThese(t, r, datapath.AllEvents)
+}
+
+func watchThese(t *testing.T, r *dptest.Rig, wanted datapath.Events) *watcher {
+	t.Helper()
 	ctx, stop := context.WithCancel(context.Background())
 	w := &watcher{stop: stop, done: make(chan struct{})}
 	go func() {
 		defer close(w.done)
-		w.err = r.Datapath.Watch(ctx, func(e datapath.Event) {
+		w.err = r.Datapath.Watch(ctx, func() datapath.Events { return wanted }, func(e datapath.Event) {
 			w.mu.Lock()
 			defer w.mu.Unlock()
 			w.events = append(w.events, e)
@@ -165,6 +170,32 @@ func TestEventsOfMappingAreMarkedConfigured(t *testing.T) {
 	want := []event.ID{event.BindingSessionCount, event.SessionCreate, event.SessionDelete, event.BindingSessionCount}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("(-want +got):\n%s", diff)
+	}
+}
+
+// What a log has no use for is not sent to who writes one: no states, no counts, no drops.
+func TestLoggedEventsAreThoseOfBeginAndEnd(t *testing.T) {
+	t.Parallel()
+	r := dptest.NewRig(t, 1)
+	r.Mute(t, 0)
+	w := watchThese(t, r, datapath.LoggedEvents)
+	r.FromEndpoint(t, 0, wire.Segment{Protocol: model.UDP, From: wire.Inside(0, 4000), To: netip.MustParseAddrPort("240.0.0.1:443")})
+	r.Dropped(t, "martian-destination", 1)
+	r.FromEndpoint(t, 0, wire.Segment{Protocol: model.UDP, From: wire.Inside(0, 4001), To: wire.Unanswered(7, 80)})
+	wire.Eventually(t, "session", func() bool { return len(r.Sessions(t)) == 1 })
+	wire.Must(t, r.Datapath.EndSessions(func(datapath.Session) bool { return true }))
+	var got []event.ID
+	for _, e := range w.until(t, event.BindingDelete, 1) {
+		got = append(got, e.ID)
+	}
+	want := []event.ID{event.BindingCreate, event.SessionCreate, event.SessionDelete, event.BindingDelete}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("(-want +got):\n%s", diff)
+	}
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if len(w.drops) > 0 {
+		t.Errorf("drops: %v", w.drops)
 	}
 }
 
