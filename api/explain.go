@@ -11,13 +11,18 @@ type ExplainSpec struct {
 	From     string `json:"from"`         // NAME[:PORT] or ADDRESS[:PORT]
 	To       string `json:"to"`           // the same
 	At       string `json:"at,omitempty"` // endpoint, network or link where it comes in; empty: where From belongs
+
+	// Probe has the daemon find out how large packets get to the remote. It sends some
+	// dozens of packets there, and takes up to 20 s.
+	Probe bool `json:"probe,omitempty"`
 }
 
 // What becomes of a packet: Explanation.Verdict.
 const (
-	VerdictSent    = "sent"    // out, or to an endpoint
-	VerdictLeft    = "left"    // it goes on as if hostnat were not there: to the host, or over a bridge
-	VerdictDropped = "dropped" // nothing more comes of it
+	VerdictSent     = "sent"     // out, or to an endpoint
+	VerdictLeft     = "left"     // it goes on as if hostnat were not there: to the host, or over a bridge
+	VerdictDropped  = "dropped"  // nothing more comes of it
+	VerdictAnswered = "answered" // by hostnat itself: an echo request to an address of the host
 )
 
 // Explanation says what would become of a packet now, by the programs that would
@@ -50,7 +55,19 @@ type Explanation struct {
 	Told     bool     `json:"told"`              // the sender is told of the drop
 	Remedies []Remedy `json:"remedies"`
 
+	Path *PathMTU `json:"path,omitempty"` // if ExplainSpec.Probe has asked for it, and the packet gets out
+
 	Steps []ExplainStep `json:"steps"`
+}
+
+// PathMTU is how large packets get to a remote. Sizes are bytes of IP packets.
+type PathMTU struct {
+	By      string `json:"by"`                // what was sent: "echo requests" or "SYNs with data"
+	Largest int    `json:"largest"`           // that was answered; 0: none was
+	Tried   int    `json:"tried"`             // the largest that was tried
+	Router  string `json:"router,omitempty"`  // whose ICMP error says that larger ones are too big
+	Refusal string `json:"refusal,omitempty"` // why the remote cannot be reached at all
+	Vanish  bool   `json:"vanish"`            // larger ones get lost, and nobody says so
 }
 
 // Remedy is what decided, and the command that has it decide otherwise.

@@ -13,6 +13,7 @@ const (
 	OutcomeUnanswered   = "unanswered" // by the party that it was opened to
 	OutcomeRefused      = "refused"    // by that party
 	OutcomeReset        = "reset"      // by one of the two
+	OutcomeStalled      = "stalled"    // large packets got no answer, though its handshake did
 	OutcomeIdle         = "idle"       // open, and nothing was sent for its timeout
 	OutcomeByHand       = "by-hand"
 	OutcomeChanged      = "configuration" // its mapping, endpoint, network or NAT is gone or another one

@@ -40,6 +40,8 @@ GLOBAL int usage_take(const struct endpoint_key *endpoint, const struct nat *nat
 	max_rate = nat->max_rate ?: ~0U;
 	bpf_spin_lock(&usage->lock);
 	opened = usage->second == second ? usage->opened : 0;
+	if (unlikely(dry_run) && kind == USAGE_SESSION_INSTEAD && usage->sessions == 1)
+		opened = 0; /* with the endpoint's only session its count would have ended */
 	if (usage->ended) {
 		result = USAGE_UNCOUNTED;
 	} else if (kind == USAGE_PORT ? usage->ports >= max_ports

@@ -76,6 +76,7 @@ import (
 //	ping NS ADDRESS
 //	asked-as NS ADDRESS SEEN       the Echo server sees NS by that address
 //	talk NAME [NS ADDRESS]         opens a TCP connection; without the rest, moves data over it
+//	upload NAME [NS ADDRESS]       the same with 20,000 bytes at once; without the rest, they all come back
 func TestScripts(t *testing.T) {
 	t.Parallel()
 	lab.RequireRoot(t)

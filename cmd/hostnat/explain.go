@@ -27,6 +27,9 @@ func explainCommand(a *app) *cobra.Command {
 			"  hostnat explain tcp c1 93.184.216.34:443                  from an endpoint\n" +
 			"  hostnat explain tcp 198.51.100.7:5555 203.0.113.1:8080    from outside\n" +
 			"  hostnat explain icmp c1 c2                                between endpoints\n\n" +
+			"With --probe it is also tried how large packets get to the remote, which finds a link with a\n" +
+			"smaller MTU: connections open, and large transfers hang. It sends some dozens of packets there.\n\n" +
+			"  hostnat explain tcp c1 93.184.216.34:443 --probe\n\n" +
 			"FROM and TO are NAME[:PORT] or ADDRESS[:PORT]; TO's port is needed for tcp and udp.\n\n" +
 			"With an ENDPOINT, with --since or with filters: say what failed since then: packets that were\n" +
 			"dropped, connections that nobody answered, sessions that were cut. The kernel records this\n" +
@@ -45,6 +48,8 @@ func explainCommand(a *app) *cobra.Command {
 		case len(args) == 3:
 			spec.Protocol, spec.From, spec.To = args[0], args[1], args[2]
 			return a.explainPacket(cmd.Context(), spec)
+		case spec.Probe:
+			return usagef(cmd, "--probe is for a packet: give PROTOCOL FROM TO")
 		case flags.Changed("at"):
 			return usagef(cmd, "--at is for a packet: give PROTOCOL FROM TO")
 		case len(args) == 2 && args[0] != "endpoint":
@@ -64,6 +69,7 @@ func explainCommand(a *app) *cobra.Command {
 	}
 	cmd.Flags().StringVar(&spec.At, "at", "", "the packet comes in at this endpoint, network or link of the host (default where FROM belongs)")
 	a.completeFlagFrom(cmd, "at", endpointNames)
+	cmd.Flags().BoolVar(&spec.Probe, "probe", false, "send packets to the remote, to find out how large they may be")
 	cmd.Flags().StringVar(&since, "since", recently, "what failed since this `TIME`")
 	addFilters(a, cmd, &filter)
 	addSessionFilters(cmd, &filter)

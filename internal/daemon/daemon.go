@@ -179,7 +179,7 @@ func runTasks(ctx context.Context, o Options, k *reconcile.Kernel, c *control.Co
 		return err
 	}
 	srv := server.NewServer(server.Options{
-		Service: service{Control: c, kernel: k, beside: beside, exporter: exporter, resolvConf: o.ResolvConf, runDir: o.RunDir, stop: stop}, Version: o.Version, Log: o.Log, Readers: o.Readers, Files: files.API, PageURL: page.open(ctx),
+		Service: service{Control: c, kernel: k, beside: beside, exporter: exporter, resolvConf: o.ResolvConf, runDir: o.RunDir, stop: stop, probes: make(chan struct{}, 1)}, Version: o.Version, Log: o.Log, Readers: o.Readers, Files: files.API, PageURL: page.open(ctx),
 	})
 	lost := make(chan struct{}, 1) // what is pinned in the run directory
 	tasks := []task{
@@ -258,6 +258,7 @@ type service struct {
 	resolvConf string // Options.ResolvConf
 	runDir     string // Options.RunDir
 	stop       func()
+	probes     chan struct{} // one at a time
 }
 
 // Down takes everything out of the kernel and ends the daemon.

@@ -2,13 +2,18 @@ package daemon
 
 import (
 	"context"
+	"errors"
+	"net/netip"
 	"time"
 
 	"github.com/hostnat/hostnat/internal/doctor"
 	"github.com/hostnat/hostnat/internal/explain"
 	"github.com/hostnat/hostnat/internal/host/examine"
 	"github.com/hostnat/hostnat/internal/model"
+	"github.com/hostnat/hostnat/internal/pathmtu"
 )
+
+const probeTime = 20 * time.Second // that a probe takes at most
 
 // Explain says what would become of a packet now.
 func (s service) Explain(ctx context.Context, q explain.Question) (explain.Answer, error) {
@@ -20,6 +25,11 @@ func (s service) Explain(ctx context.Context, q explain.Question) (explain.Answe
 	if err != nil {
 		return a, err
 	}
+	if q.Probe {
+		if err := s.probe(ctx, w, &a); err != nil {
+			return a, err
+		}
+	}
 	if link, is := a.ForHost(w); is {
 		chains, err := examine.Firewall()
 		if err != nil {
@@ -30,6 +40,35 @@ func (s service) Explain(ctx context.Context, q explain.Question) (explain.Answe
 		}
 	}
 	return a, nil
+}
+
+// probe has packets sent to the remote that an answer is about, one probe at a time.
+func (s service) probe(ctx context.Context, w explain.World, a *explain.Answer) error {
+	if !a.Leaves() {
+		a.NoPath()
+		return nil
+	}
+	select {
+	case s.probes <- struct{}{}:
+		defer func() { <-s.probes }()
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+	ctx, cancel := context.WithTimeout(ctx, probeTime)
+	defer cancel()
+	t := pathmtu.Target{To: a.Fate.To, From: a.Fate.From.Addr(), Link: a.Fate.OutLink}
+	if a.Trial.Protocol != model.TCP { // no SYN to a port of something else
+		t.To = netip.AddrPortFrom(t.To.Addr(), 0)
+	}
+	p, err := pathmtu.Probe(ctx, t)
+	if errors.Is(err, context.DeadlineExceeded) {
+		return model.Errorf(model.Unavailable, "%s answered too slowly to find out within %s how large packets may be", t.To.Addr(), probeTime).WithHint("try again")
+	}
+	if err != nil {
+		return err
+	}
+	a.AddPath(w, p)
+	return nil
 }
 
 // History says what has failed since then.

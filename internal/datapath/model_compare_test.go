@@ -79,6 +79,7 @@ func (p *pairOf) step(a natmodel.Arrival) error {
 		return err
 	}
 	a.Choice = p.choice(sessions, events, got)
+	known := p.knows(dry)
 	want, problem := p.model.Step(a, p.now)
 	if want.Reason != "" {
 		p.drops[want.Reason]++
@@ -86,7 +87,7 @@ func (p *pairOf) step(a natmodel.Arrival) error {
 	if problem != nil {
 		return &disagreement{a, want, problem.Error(), p.rules}
 	}
-	texts := []string{compareFrames(a, want, got), dry.holds(a, got, want), p.compareSessions(sessions), p.compareBindings(), compareEvents(want.Events, events)}
+	texts := []string{compareFrames(a, want, got), p.holds(dry, a, got, want, known), p.compareSessions(sessions), p.compareBindings(), compareEvents(want.Events, events)}
 	if p.careful || len(strings.Join(texts, "")) > 0 {
 		texts = append(texts, p.compareDrops())
 	}

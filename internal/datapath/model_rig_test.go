@@ -40,7 +40,13 @@ type twin struct {
 	base      Config         // what all worlds have
 	allowed   []Endpoint     // the world's
 	dry       *kernel.DryRun // runs each packet before it is run; or nil
-	failures  *ebpf.Map      // of writes to tables, if the programs know them: wire.FailWrites
+	dryRuns   int
+	sumEvery  int       // around how many dry runs the tables are summed up once
+	explained int       // packets whose fate was read as explain does
+	drawn     int       // packets whose external port chance drew, other than in the dry run
+	room      int       // packets for which a closed connection was ended, so that the dry run differs
+	itself    int       // packets from an endpoint to itself that a dry run cannot know the end of
+	failures  *ebpf.Map // of writes to tables, if the programs know them: wire.FailWrites
 }
 
 // world is what a sequence begins with.

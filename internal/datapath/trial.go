@@ -184,6 +184,9 @@ func (d *Datapath) fate(t Trial, e entry, verdict uint32, frame []byte, f *kerne
 	case verdict != tcxRedirect || f.Tell != 0: // a sender that is told gets the packet back as an error
 		got.Verdict, got.Reason, got.Told = model.VerdictDropped, event.Reason(f.Reason), verdict == tcxRedirect
 		return got
+	case isEchoReply(frame, t): // what was tried is a request: see answer_echo() of bpf/ip4_antispoof.h
+		got.Verdict = model.VerdictAnswered
+		return got
 	}
 	got.Verdict = model.VerdictSent
 	got.From, got.To = addressesIn(frame, t)
@@ -227,14 +230,20 @@ func (d *Datapath) sessionUse(f *kernel.Flow) model.SessionUse {
 	return model.SessionNew
 }
 
-// isBound reports whether the session's external port is a binding's or a mapping's
-// already, on its address or on any.
+// isBound reports whether the session's external port is that of a binding or a mapping
+// of the sender's port already, on its address or on any. It may be another's too: one
+// in hold-down, or one that is shared with other remotes.
 func (d *Datapath) isBound(p model.Protocol, f *kernel.Flow) bool {
-	key := kernel.BindingKey{Address: f.Session.ExternalAddress, Port: f.Session.ExternalPort, Protocol: uint8(p)}
-	var b kernel.Binding
-	if d.objects.Bindings.Lookup(&key, &b) == nil {
-		return true
+	for _, address := range []uint32{f.Session.ExternalAddress, 0} {
+		key := kernel.BindingKey{Address: address, Port: f.Session.ExternalPort, Protocol: uint8(p)}
+		var b kernel.Binding
+		if d.objects.Bindings.Lookup(&key, &b) != nil || b.Flags&kernel.BindingHoldDown != 0 {
+			continue
+		}
+		own := b.Compartment == f.Key.Compartment && b.InternalAddress == f.Key.InternalAddress && b.InternalPort == f.Key.InternalPort
+		if own || b.Flags&kernel.BindingConfigured != 0 {
+			return true
+		}
 	}
-	key.Address = 0
-	return d.objects.Bindings.Lookup(&key, &b) == nil
+	return false
 }

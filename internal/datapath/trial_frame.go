@@ -41,6 +41,12 @@ func trialSegment(t Trial) []byte {
 	return slices.Concat([]byte{echoRequest, 0, 0, 0}, ports[:2], make([]byte, 6))
 }
 
+// isEchoReply reports whether the frame of a trial's request is the answer to it.
+func isEchoReply(frame []byte, t Trial) bool {
+	const echoReply, at = 0, ethernetHeader + ipv4Header
+	return t.Protocol == model.ICMP && len(frame) > at && frame[at] == echoReply
+}
+
 // addressesIn reads whom a frame is from and for; as t has them if that cannot be
 // read.
 func addressesIn(frame []byte, t Trial) (from, to netip.AddrPort) {

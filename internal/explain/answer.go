@@ -18,6 +18,7 @@ type Answer struct {
 	Summary  string // a sentence
 	Meaning  string // of Fate.Reason
 	Remedies []Remedy
+	Path     *model.PathMTU // nil: it was not probed
 }
 
 // Step is one thing that was looked up, and what was found.
@@ -94,6 +95,10 @@ func (w World) steps(t model.Trial, f model.Fate) []Step {
 	}
 	if f.Verdict == model.VerdictDropped {
 		add("ends", "dropped: %s; %s", reasonText(f), told(f))
+		return steps
+	}
+	if f.Verdict == model.VerdictAnswered {
+		add("ends", "answered by hostnat, which has %s", t.To.Addr())
 		return steps
 	}
 	if f.To != t.To {
@@ -187,6 +192,8 @@ func summary(t model.Trial, f model.Fate) string {
 	switch {
 	case f.Verdict == model.VerdictDropped:
 		return "It does not get through: " + reasonText(f) + "."
+	case f.Verdict == model.VerdictAnswered:
+		return "It is answered by hostnat itself: the host has " + t.To.Addr().String() + "."
 	case f.Verdict == model.VerdictLeft && t.Entry == model.EntryOutside:
 		return "It gets to the host itself, not to an endpoint."
 	case f.Verdict == model.VerdictLeft && f.Target == "":

@@ -132,3 +132,72 @@ func TestBridgeKeepsEndpointsApart(t *testing.T) {
 		t.Errorf("%+v, %v", a, err)
 	}
 }
+
+// TestPath: what a probe finds is said, and what to do about it where packets vanish.
+func TestPath(t *testing.T) {
+	t.Parallel()
+	router := netip.MustParseAddr("198.51.100.1")
+	small := world()
+	small.Config.Networks[0].MTU = 1400
+	for _, tt := range []struct {
+		name     string
+		world    World
+		path     model.PathMTU
+		found    string
+		summary  string
+		remedies []Remedy
+	}{
+		{
+			"all", world(), model.PathMTU{By: "echo requests", Largest: 1500, Tried: 1500},
+			"packets of 1,500 bytes, the largest that leave, get to 8.8.8.8 (echo requests)", "It gets out.", nil,
+		},
+		{
+			"a black hole", world(), model.PathMTU{By: "echo requests", Largest: 1400, Tried: 1500},
+			"packets of 1,400 bytes get to 8.8.8.8 (echo requests); larger ones vanish",
+			"It gets out, but packets above 1,400 bytes to 8.8.8.8 vanish without an ICMP error.",
+			[]Remedy{{"network web", "hostnat network set web mtu=1400"}},
+		},
+		{
+			"a narrow one", world(), model.PathMTU{By: "echo requests", Largest: 500, Tried: 1500},
+			"packets of 500 bytes get to 8.8.8.8 (echo requests); larger ones vanish",
+			"It gets out, but packets above 500 bytes to 8.8.8.8 vanish without an ICMP error.",
+			[]Remedy{{"network web", "hostnat network set web mtu=576"}},
+		},
+		{
+			"a network that sends none such", small, model.PathMTU{By: "echo requests", Largest: 1400, Tried: 1500},
+			"web sends none larger than 1,400 bytes", "It gets out.", nil,
+		},
+		{
+			"a router says so", world(), model.PathMTU{By: "echo requests", Largest: 1400, Tried: 1500, Router: router},
+			"packets of 1,400 bytes get to 8.8.8.8 (echo requests); of larger ones 198.51.100.1 says that they are too big", "It gets out.", nil,
+		},
+		{
+			"nobody answers", world(), model.PathMTU{By: "SYNs with data", Tried: 1500},
+			"8.8.8.8 does not answer SYNs with data of any size: how large packets may be is not known", "It gets out.", nil,
+		},
+		{
+			"not reached", world(), model.PathMTU{Refusal: "no", Tried: 1500}, "8.8.8.8 is not reached: no", "It gets out.", nil,
+		},
+	} {
+		a := Answer{Summary: "It gets out.", Fate: model.Fate{Network: "web", Verdict: model.VerdictSent, To: netip.MustParseAddrPort("8.8.8.8:53"), OutLink: "eth0"}}
+		a.AddPath(tt.world, tt.path)
+		if got := a.Steps[len(a.Steps)-1].Found; got != tt.found || a.Summary != tt.summary || a.Path == nil {
+			t.Errorf("%s: %q, %q", tt.name, got, a.Summary)
+		}
+		if diff := cmp.Diff(tt.remedies, a.Remedies); diff != "" {
+			t.Errorf("%s (-want +got):\n%s", tt.name, diff)
+		}
+	}
+}
+
+// TestAnsweredByHostnat: a ping that goes no further is said to be none that gets to anybody.
+func TestAnsweredByHostnat(t *testing.T) {
+	t.Parallel()
+	answered := func(_ context.Context, trial model.Trial) (model.Fate, error) {
+		return model.Fate{Program: "inside_ingress", Link: trial.Link, Network: "web", Endpoint: "c1", Verdict: model.VerdictAnswered, From: trial.From, To: trial.To}, nil
+	}
+	a, err := Ask(t.Context(), Question{Protocol: "icmp", From: "c1", To: "203.0.113.1"}, world(), answered)
+	if err != nil || a.Summary != "It is answered by hostnat itself: the host has 203.0.113.1." || a.Steps[len(a.Steps)-1].Name != "ends" {
+		t.Errorf("%+v, %v", a, err)
+	}
+}

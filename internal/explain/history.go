@@ -41,6 +41,7 @@ const (
 	Unanswered   Outcome = "unanswered"    // by the party that it was opened to
 	Refused      Outcome = "refused"       // by that party
 	Reset        Outcome = "reset"         // by one of the two
+	Stalled      Outcome = "stalled"       // after its handshake: large packets were sent, and nothing came back
 	Idle         Outcome = "idle"          // an open connection of which nothing was heard for its timeout
 	ByHand       Outcome = "by-hand"       // session delete
 	Changed      Outcome = "configuration" // its mapping, endpoint, network or NAT
@@ -70,6 +71,9 @@ func OutcomeOf(s model.EndedSession) Outcome {
 	case model.EndPressure, model.EndTakenOver:
 		return Closed
 	}
+	if stalled(s) {
+		return Stalled
+	}
 	switch s.State {
 	case model.StateBothFIN:
 		return Closed
@@ -91,6 +95,24 @@ func OutcomeOf(s model.EndedSession) Outcome {
 	return Closed
 }
 
+// stalled reports whether large packets of an open connection got no answer, though its
+// handshake did: after it at most a greeting came from outside, or an opener's question.
+func stalled(s model.EndedSession) bool {
+	const sizeable = 1000 // bytes, the mean of what follows a handshake of two packets of at most 60 bytes
+	answers := uint64(2)
+	if s.FromOutside {
+		answers = 3
+	}
+	if s.Protocol != model.TCP || s.PacketsIn > answers || s.PacketsIn == 0 || s.PacketsOut < 5 || s.BytesOut < 2*60 {
+		return false
+	}
+	switch s.State {
+	case model.StateEstablished, model.StateInternalFIN, model.StateTimeWait:
+		return (s.BytesOut-2*60)/(s.PacketsOut-2) >= sizeable
+	}
+	return false
+}
+
 // Review finds what failed since a time.
 type Review struct {
 	world    World
@@ -108,8 +130,15 @@ func NewReview(w World, since time.Time, selected model.Selection, now time.Time
 // Live takes a session that is there now: one that waits for an answer is a failure
 // too.
 func (r *Review) Live(s model.Session) {
-	if r.selected.Session(&s) && waits(s, r.now) {
-		r.failures.session(model.EndedSession{Session: s, EndedAt: r.now, FromOutside: s.State == model.StateExternalSYN}, Unanswered)
+	if !r.selected.Session(&s) {
+		return
+	}
+	ended := model.EndedSession{Session: s, EndedAt: r.now, FromOutside: s.State == model.StateExternalSYN}
+	switch {
+	case waits(s, r.now):
+		r.failures.session(ended, Unanswered)
+	case r.now.Sub(s.CreatedAt) >= answerTime && stalled(ended):
+		r.failures.session(ended, Stalled)
 	}
 }
 
@@ -292,6 +321,9 @@ func (w World) sessionMeaning(s model.EndedSession, outcome Outcome) string {
 	case outcome == Unanswered && s.FromOutside:
 		return fmt.Sprintf("The packets were handed to %s at %s, which sent nothing back: a firewall of its own dropped them, or its way back is not %s.",
 			inside, model.Portless(s.Internal), w.gatewayOf(s.Network))
+	case outcome == Stalled:
+		return fmt.Sprintf("The handshake was done; then %d packets of %d bytes on average left, and nothing came back: large packets get lost on the way (an MTU black hole), or the other end hangs.",
+			s.PacketsOut-2, (s.BytesOut-2*60)/(s.PacketsOut-2))
 	case outcome == Unanswered:
 		return fmt.Sprintf("The packets left as %s, and nothing came back: the remote, or a firewall on the way, does not answer.", s.External.Addr())
 	case outcome == Refused && s.FromOutside:
@@ -330,6 +362,8 @@ func sessionRemedies(s model.EndedSession, outcome Outcome) []Remedy {
 			to = s.Remote.Addr().String()
 		}
 		return []Remedy{{"the way that its packets take", fmt.Sprintf("hostnat explain %s %s %s", s.Protocol, s.Endpoint, to)}}
+	case outcome == Stalled:
+		return []Remedy{{"how large packets may be on the way", fmt.Sprintf("hostnat explain tcp %s %s --probe", s.Endpoint, s.Remote)}}
 	case outcome == Idle:
 		return []Remedy{{"the timeout of NAT " + s.NAT, fmt.Sprintf("hostnat nat show %s", s.NAT)}}
 	}

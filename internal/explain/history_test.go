@@ -30,6 +30,10 @@ func TestOutcomes(t *testing.T) {
 		{"closed", model.EndTimeout, model.TCP, model.StateBothFIN, 9, 9, false, Closed},
 		{"closed, and its port was needed", model.EndPressure, model.TCP, model.StateBothFIN, 9, 9, false, Closed},
 		{"reset", model.EndTimeout, model.TCP, model.StateTimeWait, 9, 9, false, Reset},
+		{"large packets without an answer", model.EndTimeout, model.TCP, model.StateEstablished, 8, 1, false, Stalled},
+		{"they were given up", model.EndTimeout, model.TCP, model.StateTimeWait, 8, 2, false, Stalled},
+		{"an endpoint's large packets without an answer", model.EndTimeout, model.TCP, model.StateEstablished, 8, 3, true, Stalled},
+		{"they had an answer", model.EndTimeout, model.TCP, model.StateEstablished, 8, 4, true, Idle},
 		{"idle", model.EndTimeout, model.TCP, model.StateEstablished, 9, 9, false, Idle},
 		{"half closed and idle", model.EndTimeout, model.TCP, model.StateExternalFIN, 9, 9, true, Idle},
 		{"a datagram without an answer", model.EndTimeout, model.UDP, model.StateNone, 1, 0, false, Unanswered},
@@ -45,9 +49,20 @@ func TestOutcomes(t *testing.T) {
 	} {
 		s := model.EndedSession{Cause: tt.cause, FromOutside: tt.fromOutside}
 		s.Protocol, s.State, s.PacketsOut, s.PacketsIn = tt.protocol, tt.state, tt.out, tt.in
+		s.BytesOut = 1400 * tt.out
 		if got := OutcomeOf(s); got != tt.want {
 			t.Errorf("%s: %s, want %s", tt.name, got, tt.want)
 		}
+	}
+}
+
+// TestSmallPacketsDoNotStall: that nobody answers small ones has other causes.
+func TestSmallPacketsDoNotStall(t *testing.T) {
+	t.Parallel()
+	s := model.EndedSession{Cause: model.EndTimeout}
+	s.Protocol, s.State, s.PacketsOut, s.PacketsIn, s.BytesOut = model.TCP, model.StateEstablished, 8, 1, 8*100
+	if got := OutcomeOf(s); got != Idle {
+		t.Errorf("it is %s", got)
 	}
 }
 

@@ -14,6 +14,7 @@ import (
 type Question struct {
 	Protocol string // tcp, udp or icmp
 	From, To string // NAME[:PORT] or ADDRESS[:PORT]
+	Probe    bool   // have the path to the remote probed
 	At       string // where it comes in: an endpoint, a network or a link of the host; empty: where From belongs
 }
 

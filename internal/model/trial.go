@@ -46,9 +46,10 @@ type Verdict string
 
 // The verdicts.
 const (
-	VerdictSent    Verdict = "sent"    // out of the link, or to the endpoint, where it is to go
-	VerdictLeft    Verdict = "left"    // it goes on as if hostnat were not there: to the host, or over the bridge
-	VerdictDropped Verdict = "dropped" // nothing more comes of it
+	VerdictSent     Verdict = "sent"     // out of the link, or to the endpoint, where it is to go
+	VerdictLeft     Verdict = "left"     // it goes on as if hostnat were not there: to the host, or over the bridge
+	VerdictDropped  Verdict = "dropped"  // nothing more comes of it
+	VerdictAnswered Verdict = "answered" // by hostnat itself: an echo request to an external address, which the host has
 )
 
 // SessionUse is a packet's session.
@@ -65,3 +66,15 @@ const (
 func (f Fate) IsTranslated(t Trial) bool {
 	return f.Verdict != VerdictDropped && (f.From != t.From || f.To != t.To)
 }
+
+// PathMTU is how large packets get to a remote. Sizes are bytes of IP packets.
+type PathMTU struct {
+	By      string     // what was sent: "echo requests" or "SYNs with data"
+	Largest int        // that was answered; 0: none was
+	Tried   int        // the largest that was tried
+	Router  netip.Addr // whose ICMP error says that larger ones are too big; not valid: nobody's
+	Refusal string     // why the remote cannot be reached at all; empty: it is not known
+}
+
+// Vanish reports whether larger packets get lost without a word.
+func (p PathMTU) Vanish() bool { return p.Largest > 0 && p.Largest < p.Tried && !p.Router.IsValid() }

@@ -15,7 +15,7 @@ import (
 func explainRoutes() []route {
 	return []route{
 		change(http.MethodPost, "/v1/explain", http.StatusOK, func(_ context.Context, s Service, r *http.Request, in api.ExplainSpec) (api.Explanation, error) {
-			a, err := s.Explain(r.Context(), explain.Question{Protocol: in.Protocol, From: in.From, To: in.To, At: in.At})
+			a, err := s.Explain(r.Context(), explain.Question{Protocol: in.Protocol, From: in.From, To: in.To, At: in.At, Probe: in.Probe})
 			if err != nil {
 				return api.Explanation{}, err
 			}
@@ -34,6 +34,12 @@ func explanationOf(a explain.Answer) api.Explanation {
 		TargetNetwork: f.TargetNetwork, TargetEndpoint: f.Target, Reason: f.Reason, Meaning: a.Meaning, Told: f.Told,
 		Remedies: each(a.Remedies, func(r explain.Remedy) api.Remedy { return api.Remedy(r) }),
 		Steps:    each(a.Steps, func(s explain.Step) api.ExplainStep { return api.ExplainStep{Step: s.Name, Found: s.Found} }),
+	}
+	if p := a.Path; p != nil {
+		e.Path = &api.PathMTU{By: p.By, Largest: p.Largest, Tried: p.Tried, Refusal: p.Refusal, Vanish: p.Vanish()}
+		if p.Router.IsValid() {
+			e.Path.Router = p.Router.String()
+		}
 	}
 	if f.NextHop.IsValid() {
 		e.NextHop = f.NextHop.String()
