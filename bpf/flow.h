@@ -60,6 +60,7 @@ struct flow {
 	__u32 mtu; /* with REASON_TOO_BIG: of the way on */
 	/* The network that the packet comes from; from outside, the compartment is OUTSIDE and the rest 0. */
 	__u32 network, compartment, nat, network_flags;
+	__u32 stamp; /* of its switch: see stamp.h */
 	struct session_key key; /* of the packet's session */
 	struct session_key far_key; /* of a hairpin's session on the other side */
 	struct binding_key binding_key; /* the external end that led to key or far_key, or that is being reserved */
@@ -102,7 +103,7 @@ INLINE struct flow *begin(struct __sk_buff *skb, __u32 context, __u32 l3)
 	flow->reason = REASON_NONE;
 	flow->tell = TELL_NOBODY;
 	flow->compartment = OUTSIDE;
-	flow->network = flow->nat = flow->network_flags = 0;
+	flow->network = flow->nat = flow->network_flags = flow->stamp = 0;
 	if (unlikely(dry_run))
 		flow->reclaim.port = 0;
 	return flow;
@@ -115,6 +116,7 @@ INLINE void comes_from(struct flow *flow, const struct inside *inside)
 	flow->compartment = inside->compartment;
 	flow->nat = inside->nat;
 	flow->network_flags = inside->flags;
+	flow->stamp = inside->stamp;
 	flow->teller = inside->gateway;
 }
 

@@ -4,6 +4,7 @@
  *
  *   inside_ingress   from an endpoint's own link
  *   port_ingress     from a bridge's port that some tool plugged in
+ *   port_egress      to any port of a network's bridge
  *   bridge_ingress   from whatever else is on a network's bridge
  *   outside_ingress  from any interface of the host that isn't inside
  *   outside_egress   to any of these: the leak guard
@@ -22,6 +23,7 @@
 #include "ip4_refuse.h"
 #include "ip4_dhcp.h"
 #include "ip4_switch_port.h"
+#include "stamp.h"
 #include "shared_types.h"
 
 /* From an endpoint's own link. */
@@ -67,6 +69,16 @@ INLINE int from_endpoint(struct __sk_buff *skb, struct flow *flow)
 	return from_inside(skb, flow, inside);
 }
 
+/* The end of a frame that has been looked at and goes on to the bridge, or to the host. */
+INLINE int to_bridge(struct __sk_buff *skb, struct flow *flow)
+{
+	int verdict = ration_dhcp(skb, flow);
+
+	if (verdict == TCX_NEXT)
+		put_stamp(skb, flow->stamp);
+	return verdict;
+}
+
 SEC("tcx/ingress")
 int inside_ingress(struct __sk_buff *skb)
 {
@@ -77,7 +89,7 @@ int inside_ingress(struct __sk_buff *skb)
 		return TCX_DROP;
 	verdict = from_endpoint(skb, flow);
 	if (verdict == TCX_NEXT)
-		verdict = ration_dhcp(skb, flow);
+		verdict = to_bridge(skb, flow);
 	return finish(skb, flow, verdict, PROGRAM_INSIDE_INGRESS);
 }
 
@@ -92,10 +104,15 @@ INLINE int from_bridge(struct __sk_buff *skb, struct flow *flow)
 	struct inside *inside = bpf_map_lookup_elem(&insides, &ifindex);
 	int reason, verdict;
 
-	if (!inside || is_for_vlan(skb) || skb->protocol != htons(ETH_P_IP) || !is_for_host_link(skb) ||
-	    skb->mark == MARK_TRANSPARENT)
+	if (!inside)
 		return TCX_NEXT;
 	comes_from(flow, inside);
+	if (unlikely(!take_stamp(skb, inside) && !is_of_no_port(skb) && !dry_run)) {
+		keep_question(skb, flow);
+		return drop(flow, REASON_UNCHECKED_PORT);
+	}
+	if (is_for_vlan(skb) || skb->protocol != htons(ETH_P_IP) || !is_for_host_link(skb) || skb->mark == MARK_TRANSPARENT)
+		return TCX_NEXT;
 	reason = parse_ip(skb, &flow->packet);
 	if (unlikely(reason))
 		return drop(flow, reason);
@@ -137,8 +154,35 @@ int port_ingress(struct __sk_buff *skb)
 		return TCX_DROP;
 	verdict = from_port(skb, flow);
 	if (verdict == TCX_NEXT)
-		verdict = ration_dhcp(skb, flow);
+		verdict = to_bridge(skb, flow);
 	return finish(skb, flow, verdict, PROGRAM_PORT_INGRESS);
+}
+
+/* To a port of a network's bridge, a managed endpoint's or not. What has come by another one has been looked at there, or is dropped. */
+INLINE int to_port(struct __sk_buff *skb, struct flow *flow)
+{
+	__u32 ifindex = skb->ifindex;
+	struct inside *inside = bpf_map_lookup_elem(&insides, &ifindex);
+
+	if (!inside)
+		return TCX_NEXT;
+	comes_from(flow, inside);
+	return take_stamp(skb, inside) ? TCX_NEXT : drop(flow, REASON_UNCHECKED_PORT);
+}
+
+SEC("tcx/egress")
+int port_egress(struct __sk_buff *skb)
+{
+	struct flow *flow;
+
+	if (likely(skb->mark == MARK_TO_PORT)) {
+		skb->mark = 0;
+		return TCX_NEXT;
+	}
+	if (!skb->ingress_ifindex || skb->ingress_ifindex == skb->ifindex) /* made by the host, or sent back by us */
+		return TCX_NEXT;
+	flow = begin(skb, CONTEXT_PACKET, sizeof(struct ethhdr));
+	return flow ? finish(skb, flow, to_port(skb, flow), PROGRAM_PORT_EGRESS) : TCX_DROP;
 }
 
 INLINE int from_outside(struct __sk_buff *skb, struct flow *flow)
@@ -234,7 +278,11 @@ int bridge_egress(struct __sk_buff *skb)
 		return bpf_redirect(LOOPBACK_IFINDEX, 0);
 	if (unlikely(skb->protocol == htons(ETH_P_ARP)))
 		return answer_own_arp(skb);
-	return unlikely(is_bound_dialler(skb)) ? bpf_redirect(LOOPBACK_IFINDEX, 0) : TCX_NEXT;
+	if (unlikely(is_bound_dialler(skb)))
+		return bpf_redirect(LOOPBACK_IFINDEX, 0);
+	if (skb->ingress_ifindex)
+		stamp_forwarded(skb);
+	return TCX_NEXT;
 }
 
 /*

@@ -9,6 +9,7 @@
  */
 #pragma once
 #include "ip4_loopback.h"
+#include "stamp.h"
 
 /*
  * Whether an address is one by which the host speaks to itself. Of those in the
@@ -61,5 +62,6 @@ NOINLINE int answer_own_arp(struct __sk_buff *skb)
 	if (bpf_skb_store_bytes(skb, 0, arp.target_mac, sizeof(arp.target_mac), 0) ||
 	    bpf_skb_store_bytes(skb, sizeof(struct ethhdr), &arp, sizeof(arp), 0))
 		return TCX_DROP;
+	stamp_forwarded(skb);
 	return bpf_redirect(skb->ifindex, BPF_F_INGRESS);
 }

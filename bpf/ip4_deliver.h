@@ -27,6 +27,13 @@ INLINE int deliver_outside(struct __sk_buff *skb, struct flow *flow, struct way 
 	return bpf_redirect_neigh(way.ifindex, &neighbour, sizeof(neighbour), 0);
 }
 
+/* Out of a link of the inside, past the bridge that it may be a port of. */
+INLINE int hand_over(struct __sk_buff *skb, __u32 ifindex)
+{
+	skb->mark = MARK_TO_PORT;
+	return bpf_redirect(ifindex, 0);
+}
+
 /* Gives a packet from a link without Ethernet the header that the inside needs. */
 INLINE bool add_ethernet(struct __sk_buff *skb)
 {
@@ -90,7 +97,7 @@ INLINE int deliver_to_port(struct __sk_buff *skb, struct flow *flow, __u32 compa
 		return drop(flow, REASON_MALFORMED);
 	memcpy(ethernet->destination, holder->mac, sizeof(holder->mac));
 	memcpy(ethernet->source, inside->gateway_mac, sizeof(inside->gateway_mac));
-	return bpf_redirect(holder->port, 0);
+	return hand_over(skb, holder->port);
 }
 
 /* Hands a translated packet to the endpoint that has address or, if that is none of ours, to its network's bridge. */
@@ -107,7 +114,7 @@ INLINE int deliver_to(struct __sk_buff *skb, struct flow *flow, struct endpoint 
 			return drop(flow, REASON_MALFORMED);
 		if (endpoint->delivery == DELIVER_PEER)
 			return bpf_redirect_peer(endpoint->ifindex, 0);
-		return bpf_redirect(endpoint->ifindex, 0);
+		return hand_over(skb, endpoint->ifindex);
 	}
 	network = bpf_map_lookup_elem(&networks, &network_id);
 	if (!network || !network->bridge_ifindex)

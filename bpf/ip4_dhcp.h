@@ -42,3 +42,34 @@ NOINLINE int ration_dhcp(struct __sk_buff *skb, struct flow *flow)
 	bpf_skb_load_bytes(skb, sizeof(frame.mac), frame.mac, sizeof(frame.mac));
 	return turn_away(flow, &frame, flow->packet.source, REASON_DHCP_FLOOD);
 }
+
+/* A few seconds' worth of machines that are plugged in. Who finds it full asks again. */
+struct {
+	MAP_UINT(type, BPF_MAP_TYPE_RINGBUF);
+	MAP_UINT(max_entries, 1 << 16);
+} early_questions SEC(".maps");
+
+/*
+ * A DHCP client asks as soon as it has a link, and again after seconds. So a question
+ * that comes before the port is checked, and is dropped, waits for that.
+ */
+NOINLINE int keep_question(struct __sk_buff *skb, struct flow *flow)
+{
+	struct early_question *question;
+	__u32 length = skb->len;
+
+	if (skb->vlan_present || !is_for_dhcp_server(skb, &flow->packet))
+		return 0;
+	/* Keeps the compiler from making one comparison of two, from which the verifier would not learn both. */
+	asm volatile("" : "+r"(length));
+	if (!length || length > EARLY_QUESTION)
+		return 0;
+	question = bpf_ringbuf_reserve(&early_questions, sizeof(*question), 0);
+	if (!question)
+		return 0;
+	question->time = now();
+	question->network = flow->network;
+	question->length = bpf_skb_load_bytes(skb, 0, question->frame, length) ? 0 : length;
+	bpf_ringbuf_submit(question, 0);
+	return 0;
+}

@@ -34,10 +34,10 @@ NOINLINE int switch_frame(struct __sk_buff *skb, struct flow *flow, const struct
 		    is_too_big(skb, &flow->packet, endpoint))
 			return TCX_NEXT;
 		return endpoint->delivery == DELIVER_PEER ? bpf_redirect_peer(endpoint->ifindex, 0)
-							  : bpf_redirect(endpoint->ifindex, 0);
+							  : hand_over(skb, endpoint->ifindex);
 	}
 	holder = bpf_map_lookup_elem(&holders, &key);
 	if (!holder || inside->flags & NETWORK_UNGUARDED || !same_mac(holder->mac, ethernet->destination))
 		return TCX_NEXT;
-	return bpf_redirect(holder->port, 0);
+	return hand_over(skb, holder->port);
 }

@@ -66,7 +66,7 @@ enum {
 enum { BPF_ADJ_ROOM_NET = 0, BPF_ADJ_ROOM_MAC = 1 };
 enum { BPF_F_CURRENT_NETNS = -1 };
 enum { TCX_NEXT = -1, TCX_PASS = 0, TCX_DROP = 2, TCX_REDIRECT = 7 };
-enum { PACKET_HOST = 0, PACKET_OTHERHOST = 3 };
+enum { PACKET_HOST = 0, PACKET_OTHERHOST = 3, PACKET_LOOPBACK = 5 };
 enum { CLOCK_MONOTONIC = 1 };
 enum { AF_INET = 2, AF_INET6 = 10 };
 enum { E2BIG = 7, EAGAIN = 11, ENOMEM = 12, EBUSY = 16, EEXIST = 17, EINVAL = 22, EDEADLK = 35, ETIMEDOUT = 110 };
@@ -174,6 +174,8 @@ static void (*const bpf_ringbuf_submit)(void *data, __u64 flags) = (void *)132;
 static void (*const bpf_ringbuf_discard)(void *data, __u64 flags) = (void *)133;
 static long (*const bpf_redirect_neigh)(__u32 ifindex, struct bpf_redir_neigh *, int size, __u64 flags) = (void *)152;
 static long (*const bpf_skb_change_type)(struct __sk_buff *skb, __u32 type) = (void *)32;
+static void (*const bpf_set_hash_invalid)(struct __sk_buff *) = (void *)41;
+static long (*const bpf_set_hash)(struct __sk_buff *, __u32 hash) = (void *)48;
 static long (*const bpf_redirect_peer)(__u32 ifindex, __u64 flags) = (void *)155;
 static __u64 (*const bpf_ktime_get_boot_ns)(void) = (void *)125;
 static __u64 (*const bpf_ktime_get_coarse_ns)(void) = (void *)160;

@@ -29,6 +29,7 @@ const struct {
 	enum mark mark;
 	struct event event;
 	struct claim claim;
+	struct early_question early_question;
 	struct end_request end_request;
 #ifdef OBSERVED
 	struct capture_record capture_record;

@@ -123,6 +123,7 @@ struct inside {
 	addr_t subnet, mask, gateway;
 	__u8 mac[6], gateway_mac[6];
 	__u32 flags; /* of its network */
+	__u32 stamp; /* what frames carry that were checked at a port of its switch; 0: it has none, or they are not checked */
 };
 
 /* What else an endpoint may send from, by its link: length is the address's bits and 32. */
@@ -182,6 +183,15 @@ struct claim {
 	__u32 port, holder_port; /* who claims, who has it */
 	addr_t address; /* 0: the MAC itself */
 	__u8 mac[6], holder_mac[6]; /* the same if address is 0 */
+};
+/* What somebody has asked a DHCP server before his port was checked: user space answers when it is. */
+enum { EARLY_QUESTION = 1516 }; /* bytes of a frame */
+struct early_question {
+	__u64 time; /* monotonic ns */
+	__u32 network;
+	__u32 length; /* of the frame; 0: it could not be read */
+	__u8 frame[EARLY_QUESTION];
+	__u8 pad[4];
 };
 struct refusal_key {
 	__u32 port, reason;
@@ -282,6 +292,7 @@ struct allowed_key {
 enum mark {
 	MARK_TRANSLATED = 0x684e4154, /* "hNAT": translated; outside_egress takes it off */
 	MARK_TRANSPARENT = 0x684e5458, /* "hNTX": for a socket of the host that has the remote's address; a routing rule of ours takes it there */
+	MARK_TO_PORT = 0x684e5450, /* "hNTP": handed over to a link by us; port_egress takes it off */
 	MARK_TO_DIALLER = 0x684e5444, /* "hNTD": an answer to a program of the host, on its way to the loopback interface */
 	MARK_REASSEMBLED = 0x684e5200, /* "hNR": has been in the reassembly namespace; the lowest two bits count how often */
 };

@@ -303,8 +303,8 @@ func (l *switchLab) checkTables(good []*plugged, truth map[string]string) {
 	}
 }
 
-// A machine that lies before its port is checked, while the daemon is away, say, has gained
-// nothing once it is: who believed that the gateway was there, and the bridge, know better.
+// What a machine says before its port is checked, while the daemon is away, say, nobody
+// hears; and what the bridge has learnt from it, it forgets when the port is checked.
 func TestLiesBeforeThePortIsChecked(t *testing.T) {
 	t.Parallel()
 	l := newSwitchLab(t)
@@ -332,10 +332,13 @@ func TestLiesBeforeThePortIsChecked(t *testing.T) {
 		l.check(err)
 		return out
 	}
-	l.await("the lies to be believed", func() bool {
+	l.await("the bridge to believe the lies", func() bool {
 		l.check(lab.SendFrames(bad.Namespace, "eth0", lies...))
-		return strings.Contains(believes(), bad.mac.String()) && strings.Contains(fdb(), good.mac.String()+" dev bad ")
+		return strings.Contains(fdb(), good.mac.String()+" dev bad ")
 	})
+	if strings.Contains(believes(), bad.mac.String()) {
+		t.Errorf("a neighbour believes: %s", believes())
+	}
 	announced := l.announcements(good)
 	l.check(l.startDaemon())
 	l.await("the gateway to be announced", func() bool { return announced.Load() > 0 })

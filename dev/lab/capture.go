@@ -33,11 +33,17 @@ type Tap struct {
 
 // Capture starts to capture both directions of a link of n.
 func Capture(n *Namespace, link string) (*Tap, error) {
+	return CaptureProtocol(n, link, unix.ETH_P_ALL)
+}
+
+// CaptureProtocol captures what comes in on a link with one EtherType, as the
+// protocol itself gets it: behind the link's programs, and not what they drop.
+func CaptureProtocol(n *Namespace, link string, protocol uint16) (*Tap, error) {
 	attrs, err := n.Link(link)
 	if err != nil {
 		return nil, err
 	}
-	fd, err := packetSocket(n, link, unix.ETH_P_ALL)
+	fd, err := packetSocket(n, link, protocol)
 	if err != nil {
 		return nil, err
 	}

@@ -189,6 +189,7 @@ func runTasks(ctx context.Context, o Options, k *reconcile.Kernel, c *control.Co
 		{"host watcher", k.WatchHost},
 		{"port proxies", relays.Run},
 		{"who is where", guard.Run},
+		{"early questions", func(ctx context.Context) error { return followEarly(ctx, k, beside.dhcp) }},
 		{"configuration files", fragments.Run},
 		{"DNS", beside.dns.Run},
 		{"names for the host", beside.names.Run},

@@ -1,8 +1,11 @@
 package daemon
 
 import (
+	"context"
 	"net"
 
+	"github.com/hostnat/hostnat/internal/datapath"
+	"github.com/hostnat/hostnat/internal/dhcp"
 	"github.com/hostnat/hostnat/internal/host"
 	"github.com/hostnat/hostnat/internal/model"
 	"github.com/hostnat/hostnat/internal/reconcile"
@@ -18,4 +21,20 @@ func portOf(k *reconcile.Kernel) func(network uint32, bridge int, mac net.Hardwa
 		}
 		return host.BridgePort(bridge, mac)
 	}
+}
+
+// checkedPort says at which port of its bridge a machine is, if that is checked.
+func checkedPort(k *reconcile.Kernel) func(network uint32, bridge int, mac net.HardwareAddr) int {
+	return func(network uint32, bridge int, mac net.HardwareAddr) int {
+		port := host.BridgePort(bridge, mac)
+		if port == 0 || !k.WhoIsWhere().IsChecked(network, uint32(port)) {
+			return 0
+		}
+		return port
+	}
+}
+
+// followEarly hands on what machines have asked DHCP servers before their ports were checked.
+func followEarly(ctx context.Context, k *reconcile.Kernel, s *dhcp.Servers) error {
+	return k.WhoIsWhere().WatchEarlyQuestions(ctx, func(q datapath.EarlyQuestion) { s.Early(ctx, q.Network, q.Frame, q.Asked) })
 }

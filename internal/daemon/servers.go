@@ -42,7 +42,7 @@ func newServers(k *reconcile.Kernel, leases *dhcp.Leases, o Options) *servers {
 	remembered := remoteNames{names.New()}
 	k.NameRemotes(remembered.name)
 	return &servers{
-		dhcp:   dhcp.NewServers(leases, dhcp.Bridge{PortOf: portOf(k), HasPort: host.BridgeHasPort, MTUOf: k.LinkMTU, HolderOf: arp.AddressHolder, Named: k.Interfaces}, o.Log),
+		dhcp:   dhcp.NewServers(leases, dhcp.Bridge{PortOf: portOf(k), Checked: checkedPort(k), HasPort: host.BridgeHasPort, MTUOf: k.LinkMTU, HolderOf: arp.AddressHolder, Named: k.Interfaces}, o.Log),
 		dns:    dns.New(dns.Options{Files: dns.HostFiles(o.ResolvConf), Log: o.Log, Holder: holderOf(k.Listeners), Learned: remembered.learn}),
 		asked:  remembered,
 		names:  resolved.New(o.HostNames, o.Log),

@@ -23,6 +23,7 @@ const (
 	InsideIngress       Hook = "inside-ingress"
 	BridgeIngress       Hook = "bridge-ingress"
 	PortIngress         Hook = "port-ingress"           // a bridge's port that is no managed endpoint's
+	PortEgress          Hook = "port-egress"            // a bridge's port, whoever's
 	PointToPointIngress Hook = "point-to-point-ingress" // BridgeIngress behind InsideIngress, on a link that has the gateway's address
 	OutsideIngress      Hook = "outside-ingress"
 	OutsideEgress       Hook = "outside-egress"
@@ -53,6 +54,8 @@ func (d *Datapath) program(h Hook) (*ebpf.Program, ebpf.AttachType) {
 		return packet.BridgeIngress, ebpf.AttachTCXIngress
 	case PortIngress:
 		return packet.PortIngress, ebpf.AttachTCXIngress
+	case PortEgress:
+		return packet.PortEgress, ebpf.AttachTCXEgress
 	case OutsideIngress:
 		return packet.OutsideIngress, ebpf.AttachTCXIngress
 	case OutsideIngressL3:
@@ -213,7 +216,7 @@ func (d *Datapath) switchLinks() error {
 		return err
 	}
 	var done []switched
-	for _, a := range list {
+	for _, a := range stampFirst(list) {
 		program, _ := d.program(a.Hook)
 		if program == nil || !d.alive(a) {
 			err = d.detach(a)

@@ -26,6 +26,8 @@ type Datapath struct {
 
 	settings sync.Mutex // Apply and Watch both write to the one settings element
 
+	secret [2]uint64 // of the settings: what is drawn by it is drawn alike in every version
+
 	links    sync.Mutex             // over observed and what is attached: Capture changes these too
 	observed *kernel.PacketPrograms // those that are on the links; nil: the objects' own
 

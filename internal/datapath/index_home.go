@@ -17,6 +17,7 @@ import (
 // keepSecret draws the secret if there is none yet: before any packet needs it.
 func (d *Datapath) keepSecret() error {
 	return d.changeSettings(func(s *kernel.Settings) {
+		defer func() { d.secret = s.PortSecret }()
 		if s.PortSecret != [2]uint64{} {
 			return
 		}

@@ -251,6 +251,10 @@ func compareFrames(a natmodel.Arrival, want natmodel.Result, got ran) string {
 		verdict = wire.TCXDrop
 	case natmodel.Outward:
 		mark = wire.TranslatedMark
+	case natmodel.Inward: // to a link, or to a bridge, whose programs tell them apart
+		if got.mark == wire.ToPortMark {
+			mark = wire.ToPortMark
+		}
 	case natmodel.ToReassembly:
 		mark = got.from
 	case natmodel.ToSocket:

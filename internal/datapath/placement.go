@@ -1,5 +1,7 @@
 package datapath
 
+import "slices"
+
 // Moves are the programs that are not where the configuration wants them.
 type Moves struct{ Attach, Detach []Attachment }
 
@@ -49,9 +51,9 @@ func placement(c Config, mapped bool) []Attachment {
 		case i.Bridge:
 			add(ifindex, BridgeEgress, BridgeIngress)
 		case i.Port:
-			add(ifindex, PortIngress)
+			add(ifindex, PortIngress, PortEgress)
 		default:
-			add(ifindex, InsideIngress)
+			add(ifindex, InsideIngress, PortEgress)
 		}
 	}
 	if c.Reassembly != 0 {
@@ -67,5 +69,18 @@ func placement(c Config, mapped bool) []Attachment {
 			add(ifindex, OutsideIngress, OutsideEgress)
 		}
 	}
+	return stampFirst(list)
+}
+
+// stampFirst is a list in which what looks at frames comes before what goes by their
+// stamps, so that nothing is taken for unchecked meanwhile.
+func stampFirst(list []Attachment) []Attachment {
+	late := func(h Hook) int {
+		if h == BridgeIngress || h == PortEgress {
+			return 1
+		}
+		return 0
+	}
+	slices.SortStableFunc(list, func(a, b Attachment) int { return late(a.Hook) - late(b.Hook) })
 	return list
 }

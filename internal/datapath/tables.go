@@ -22,6 +22,7 @@ type effects struct {
 func (d *Datapath) configured(e *effects) []table {
 	o, now := &d.objects, d.readClock()
 	nats := func(c Config) map[uint32]kernel.Nat { return d.limitEndpoints(natValues(c)) }
+	insides := func(c Config) map[uint32]kernel.Inside { return stamped(insideValues(c), c, d.secret) }
 	leases := func(c Config) map[kernel.EndpointKey]kernel.Lease { return leaseValues(c.Leases, now) }
 	return []table{
 		rows[kernel.RouteMtuKey, uint32]{what: "MTUs of routes", in: o.RouteMtus, of: routeMTUValues},
@@ -34,7 +35,7 @@ func (d *Datapath) configured(e *effects) []table {
 		rows[uint32, kernel.HostAddress]{what: "host addresses", in: o.HostAddresses, of: hostAddressValues, gone: &e.addresses},
 		rows[kernel.EndpointKey, kernel.Endpoint]{what: "endpoints", in: o.Endpoints, of: endpointValues, gone: &e.endpoints},
 		rows[kernel.StationKey, uint32]{what: "endpoints' MACs", in: o.ManagedMacs, of: managedMACs},
-		rows[uint32, kernel.Inside]{what: "inside interfaces", in: o.Insides, of: insideValues},
+		rows[uint32, kernel.Inside]{what: "inside interfaces", in: o.Insides, of: insides},
 		rows[uint32, kernel.Outside]{what: "outside interfaces", in: o.Outsides, of: outsideValues},
 		rows[uint32, kernel.OneToOne]{what: "mapped addresses", in: o.OneToOneIn, of: oneToOneIn},
 		rows[kernel.EndpointKey, kernel.OneToOne]{what: "mapped inside addresses", in: o.OneToOneOut, of: oneToOneOut},

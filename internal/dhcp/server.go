@@ -23,6 +23,9 @@ type Server struct {
 	bridge Bridge
 	probes chan struct{} // one for each that is under way
 
+	asked   chan arrival  // before the port was checked, which it is now
+	waiting chan struct{} // one for each whose port is not checked yet
+
 	forged, refused, hasty atomic.Uint64 // messages
 	strangeAt              atomic.Int64  // when the last of these was, Unix seconds
 	rates                  rates         // of who sends; for read alone
@@ -34,6 +37,9 @@ type Server struct {
 type Bridge struct {
 	// PortOf returns the index of the port behind which a MAC of a network is; 0: not known.
 	PortOf func(network uint32, bridge int, mac net.HardwareAddr) int
+	// Checked returns the index of the port behind which a bridge has seen a MAC of a network, if what
+	// comes by that is checked; else 0. Nil: nobody asks before.
+	Checked func(network uint32, bridge int, mac net.HardwareAddr) int
 	// HasPort reports whether a bridge has a port, both by their index. Nil: it has.
 	HasPort func(bridge, port int) bool
 	// MTUOf returns the MTU of a link in bytes, by its index; 0: not known. Nil: none is.
@@ -58,7 +64,10 @@ func Open(s *Scope, link *net.Interface, leases *Leases, bridge Bridge, log *slo
 	if err != nil {
 		return nil, err
 	}
-	v := &Server{leases: leases, link: l, bridge: bridge, probes: make(chan struct{}, maxProbes), log: log.With("network", s.Network)}
+	v := &Server{
+		leases: leases, link: l, bridge: bridge, probes: make(chan struct{}, maxProbes),
+		asked: make(chan arrival), waiting: make(chan struct{}, maxEarly), log: log.With("network", s.Network),
+	}
 	v.scope.Store(s)
 	return v, nil
 }
@@ -83,8 +92,16 @@ func (v *Server) Run(ctx context.Context) error {
 	}()
 	var probing sync.WaitGroup
 	defer probing.Wait()
-	for first := range queue {
-		v.handle(ctx, more(queue, first), &probing)
+	for open := true; open; {
+		var first arrival
+		select {
+		case first, open = <-queue:
+			if open {
+				v.handle(ctx, more(queue, first), &probing)
+			}
+		case first = <-v.asked:
+			v.handle(ctx, []arrival{first}, &probing)
+		}
 	}
 	if err := <-failed; ctx.Err() == nil {
 		return fmt.Errorf("DHCP on bridge %s: %w", v.scope.Load().Bridge, err)

@@ -66,6 +66,7 @@ const (
 	BridgeProtocol           Reason = 0x5c
 	RogueRouter              Reason = 0x5d
 	DHCPFlood                Reason = 0x5e
+	UncheckedPort            Reason = 0x5f
 	RouteBlackhole           Reason = 0x60
 	RouteProhibited          Reason = 0x61
 	RouteUnreachable         Reason = 0x62
@@ -135,6 +136,7 @@ var reasons = map[Reason]reasonText{
 	BridgeProtocol:           {"bridge-protocol", "An endpoint spoke as a bridge (spanning tree and its kind)."},
 	RogueRouter:              {"rogue-router", "An endpoint advertised itself as an IPv6 router, or redirected others."},
 	DHCPFlood:                {"dhcp-flood", "A machine sent more than 1,000 messages to DHCP servers within a second."},
+	UncheckedPort:            {"unchecked-port", "A frame came by a port that was plugged into the bridge a moment ago and is not checked yet."},
 	LinkLocal:                {"link-local", "An endpoint sent to 169.254.0.0/16 outside, where cloud providers have their metadata services; nat set NAME link-local=allow lets it."},
 	MappingIdle:              {"mapping-idle", "A packet from outside is for a binding that the inside has not used for its timeout."},
 	MartianDestination:       {"martian-destination", "An endpoint sent to an address that nobody has on a wire: loopback, 0.0.0.0/8 or 240.0.0.0/4."},

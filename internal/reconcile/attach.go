@@ -117,9 +117,13 @@ func ensureTAP(n model.Network, e model.Endpoint, mtu int) error {
 	return host.EnsureTAP(tapOf(n, e, mtu))
 }
 
-// guard attaches the program that every packet of an endpoint passes first.
+// guard attaches the program that every packet of an endpoint passes first, and the one
+// that keeps from it what was not checked at another port.
 func (k *Kernel) guard(index int) error {
-	return k.datapath.Attach(datapath.Attachment{Interface: uint32(index), Hook: datapath.InsideIngress})
+	return each([]datapath.Attachment{
+		{Interface: uint32(index), Hook: datapath.InsideIngress},
+		{Interface: uint32(index), Hook: datapath.PortEgress},
+	}, k.datapath.Attach)()
 }
 
 // isGuarded reports whether a link is an endpoint's already.

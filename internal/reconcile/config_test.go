@@ -239,7 +239,7 @@ func TestAttachments(t *testing.T) {
 	want := []datapath.Attachment{
 		{Interface: 1, Hook: datapath.LoopbackEgress},
 		{Interface: 2, Hook: datapath.OutsideEgress}, {Interface: 2, Hook: datapath.OutsideIngress},
-		{Interface: 4, Hook: datapath.BridgeEgress}, {Interface: 4, Hook: datapath.BridgeIngress}, {Interface: 5, Hook: datapath.InsideIngress},
+		{Interface: 4, Hook: datapath.BridgeEgress}, {Interface: 4, Hook: datapath.BridgeIngress}, {Interface: 5, Hook: datapath.InsideIngress}, {Interface: 5, Hook: datapath.PortEgress},
 		{Interface: 9, Hook: datapath.OutsideEgressL3}, {Interface: 9, Hook: datapath.OutsideIngressL3},
 		{Interface: 15, Hook: datapath.ReassemblyEnter}, {Interface: 15, Hook: datapath.ReassemblyLeave},
 	}

@@ -165,7 +165,7 @@ func (r *Rig) AddEndpoint(t *testing.T, i int, network uint32, address netip.Add
 		ID: uint32(i) + 1, Compartment: n.Compartment, Address: address, Interface: index, Network: network, Peer: true,
 		MAC: EndpointMAC(i), GatewayMAC: n.GatewayMAC,
 	})
-	r.Attach(t, index, datapath.InsideIngress)
+	r.Attach(t, index, datapath.InsideIngress, datapath.PortEgress)
 	wire.Must(t, r.Host.SetUp(link))
 }
 

@@ -142,6 +142,15 @@ type bpfDropRecord struct {
 	Check           uint64
 }
 
+type bpfEarlyQuestion struct {
+	_       structs.HostLayout
+	Time    uint64
+	Network uint32
+	Length  uint32
+	Frame   [1516]uint8
+	Pad     [4]uint8
+}
+
 type bpfEndCause uint32
 
 const (
@@ -317,6 +326,7 @@ type bpfFlow struct {
 	Compartment  uint32
 	Nat          uint32
 	NetworkFlags uint32
+	Stamp        uint32
 	Key          bpfSessionKey
 	FarKey       bpfSessionKey
 	BindingKey   bpfBindingKey
@@ -364,6 +374,7 @@ type bpfFlow struct {
 	NextId           uint16
 	IdsLeft          uint16
 	DiallerInterface uint32
+	_                [4]byte
 	Dropped          bpfDropRecord
 	Reclaim          struct {
 		_        structs.HostLayout
@@ -467,6 +478,7 @@ type bpfInside struct {
 	Mac         [6]uint8
 	GatewayMac  [6]uint8
 	Flags       uint32
+	Stamp       uint32
 }
 
 type bpfInsideRangeKey struct {
@@ -553,6 +565,7 @@ type bpfMark uint32
 const (
 	bpfMarkMARK_TRANSLATED  bpfMark = 1749958996
 	bpfMarkMARK_TRANSPARENT bpfMark = 1749963864
+	bpfMarkMARK_TO_PORT     bpfMark = 1749963856
 	bpfMarkMARK_TO_DIALLER  bpfMark = 1749963844
 	bpfMarkMARK_REASSEMBLED bpfMark = 1749963264
 )
@@ -720,6 +733,7 @@ const (
 	bpfProgramPROGRAM_REASSEMBLY_ENTER bpfProgram = 6
 	bpfProgramPROGRAM_REASSEMBLY_LEAVE bpfProgram = 7
 	bpfProgramPROGRAM_LOOPBACK_EGRESS  bpfProgram = 8
+	bpfProgramPROGRAM_PORT_EGRESS      bpfProgram = 9
 )
 
 type bpfRangeKey struct {
@@ -777,6 +791,7 @@ const (
 	bpfReasonREASON_BRIDGE_PROTOCOL       bpfReason = 92
 	bpfReasonREASON_ROGUE_ROUTER          bpfReason = 93
 	bpfReasonREASON_DHCP_FLOOD            bpfReason = 94
+	bpfReasonREASON_UNCHECKED_PORT        bpfReason = 95
 	bpfReasonREASON_LINK_LOCAL            bpfReason = 85
 	bpfReasonREASON_MAPPING_IDLE          bpfReason = 86
 	bpfReasonREASON_ROUTE_BLACKHOLE       bpfReason = 96
@@ -1135,6 +1150,7 @@ const (
 	bpfMapDropRecords        = "drop_records"
 	bpfMapDropRecordsWritten = "drop_records_written"
 	bpfMapDrops              = "drops"
+	bpfMapEarlyQuestions     = "early_questions"
 	bpfMapEndRecords         = "end_records"
 	bpfMapEndRecordsWritten  = "end_records_written"
 	bpfMapEndpoints          = "endpoints"
@@ -1197,6 +1213,7 @@ const (
 	bpfProgOutsideEgressL3   = "outside_egress_l3"
 	bpfProgOutsideIngress    = "outside_ingress"
 	bpfProgOutsideIngressL3  = "outside_ingress_l3"
+	bpfProgPortEgress        = "port_egress"
 	bpfProgPortIngress       = "port_ingress"
 	bpfProgReassemblyEnter   = "reassembly_enter"
 	bpfProgReassemblyLeave   = "reassembly_leave"
@@ -1258,6 +1275,7 @@ type bpfProgramSpecs struct {
 	OutsideEgressL3  *ebpf.ProgramSpec `ebpf:"outside_egress_l3"`
 	OutsideIngress   *ebpf.ProgramSpec `ebpf:"outside_ingress"`
 	OutsideIngressL3 *ebpf.ProgramSpec `ebpf:"outside_ingress_l3"`
+	PortEgress       *ebpf.ProgramSpec `ebpf:"port_egress"`
 	PortIngress      *ebpf.ProgramSpec `ebpf:"port_ingress"`
 	ReassemblyEnter  *ebpf.ProgramSpec `ebpf:"reassembly_enter"`
 	ReassemblyLeave  *ebpf.ProgramSpec `ebpf:"reassembly_leave"`
@@ -1282,6 +1300,7 @@ type bpfMapSpecs struct {
 	DropRecords        *ebpf.MapSpec `ebpf:"drop_records"`
 	DropRecordsWritten *ebpf.MapSpec `ebpf:"drop_records_written"`
 	Drops              *ebpf.MapSpec `ebpf:"drops"`
+	EarlyQuestions     *ebpf.MapSpec `ebpf:"early_questions"`
 	EndRecords         *ebpf.MapSpec `ebpf:"end_records"`
 	EndRecordsWritten  *ebpf.MapSpec `ebpf:"end_records_written"`
 	Endpoints          *ebpf.MapSpec `ebpf:"endpoints"`
@@ -1377,6 +1396,7 @@ type bpfMaps struct {
 	DropRecords        *ebpf.Map `ebpf:"drop_records"`
 	DropRecordsWritten *ebpf.Map `ebpf:"drop_records_written"`
 	Drops              *ebpf.Map `ebpf:"drops"`
+	EarlyQuestions     *ebpf.Map `ebpf:"early_questions"`
 	EndRecords         *ebpf.Map `ebpf:"end_records"`
 	EndRecordsWritten  *ebpf.Map `ebpf:"end_records_written"`
 	Endpoints          *ebpf.Map `ebpf:"endpoints"`
@@ -1446,6 +1466,7 @@ func (m *bpfMaps) Close() error {
 		m.DropRecords,
 		m.DropRecordsWritten,
 		m.Drops,
+		m.EarlyQuestions,
 		m.EndRecords,
 		m.EndRecordsWritten,
 		m.Endpoints,
@@ -1523,6 +1544,7 @@ type bpfPrograms struct {
 	OutsideEgressL3  *ebpf.Program `ebpf:"outside_egress_l3"`
 	OutsideIngress   *ebpf.Program `ebpf:"outside_ingress"`
 	OutsideIngressL3 *ebpf.Program `ebpf:"outside_ingress_l3"`
+	PortEgress       *ebpf.Program `ebpf:"port_egress"`
 	PortIngress      *ebpf.Program `ebpf:"port_ingress"`
 	ReassemblyEnter  *ebpf.Program `ebpf:"reassembly_enter"`
 	ReassemblyLeave  *ebpf.Program `ebpf:"reassembly_leave"`
@@ -1542,6 +1564,7 @@ func (p *bpfPrograms) Close() error {
 		p.OutsideEgressL3,
 		p.OutsideIngress,
 		p.OutsideIngressL3,
+		p.PortEgress,
 		p.PortIngress,
 		p.ReassemblyEnter,
 		p.ReassemblyLeave,

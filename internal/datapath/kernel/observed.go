@@ -20,6 +20,7 @@ type PacketPrograms struct {
 	InsideIngress    *ebpf.Program `ebpf:"inside_ingress"`
 	BridgeIngress    *ebpf.Program `ebpf:"bridge_ingress"`
 	PortIngress      *ebpf.Program `ebpf:"port_ingress"`
+	PortEgress       *ebpf.Program `ebpf:"port_egress"`
 	OutsideIngress   *ebpf.Program `ebpf:"outside_ingress"`
 	OutsideIngressL3 *ebpf.Program `ebpf:"outside_ingress_l3"`
 	OutsideEgress    *ebpf.Program `ebpf:"outside_egress"`
@@ -32,7 +33,7 @@ type PacketPrograms struct {
 // PacketPrograms returns those of the first object, which belong to it.
 func (o *bpfObjects) PacketPrograms() PacketPrograms {
 	return PacketPrograms{
-		InsideIngress: o.InsideIngress, BridgeIngress: o.BridgeIngress, PortIngress: o.PortIngress,
+		InsideIngress: o.InsideIngress, BridgeIngress: o.BridgeIngress, PortIngress: o.PortIngress, PortEgress: o.PortEgress,
 		OutsideIngress: o.OutsideIngress, OutsideIngressL3: o.OutsideIngressL3,
 		OutsideEgress: o.OutsideEgress, OutsideEgressL3: o.OutsideEgressL3,
 		ReassemblyEnter: o.ReassemblyEnter, ReassemblyLeave: o.ReassemblyLeave, LoopbackEgress: o.LoopbackEgress,
@@ -40,7 +41,7 @@ func (o *bpfObjects) PacketPrograms() PacketPrograms {
 }
 
 func (p *PacketPrograms) close() error {
-	return _BpfClose(p.InsideIngress, p.BridgeIngress, p.PortIngress, p.OutsideIngress, p.OutsideIngressL3,
+	return _BpfClose(p.InsideIngress, p.BridgeIngress, p.PortIngress, p.PortEgress, p.OutsideIngress, p.OutsideIngressL3,
 		p.OutsideEgress, p.OutsideEgressL3, p.ReassemblyEnter, p.ReassemblyLeave, p.LoopbackEgress)
 }
 

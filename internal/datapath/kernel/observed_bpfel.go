@@ -144,6 +144,7 @@ const (
 	observedMapDropRecords        = "drop_records"
 	observedMapDropRecordsWritten = "drop_records_written"
 	observedMapDrops              = "drops"
+	observedMapEarlyQuestions     = "early_questions"
 	observedMapEndRecords         = "end_records"
 	observedMapEndRecordsWritten  = "end_records_written"
 	observedMapEndpoints          = "endpoints"
@@ -207,6 +208,7 @@ const (
 	observedProgOutsideEgressL3   = "outside_egress_l3"
 	observedProgOutsideIngress    = "outside_ingress"
 	observedProgOutsideIngressL3  = "outside_ingress_l3"
+	observedProgPortEgress        = "port_egress"
 	observedProgPortIngress       = "port_ingress"
 	observedProgReassemblyEnter   = "reassembly_enter"
 	observedProgReassemblyLeave   = "reassembly_leave"
@@ -268,6 +270,7 @@ type observedProgramSpecs struct {
 	OutsideEgressL3  *ebpf.ProgramSpec `ebpf:"outside_egress_l3"`
 	OutsideIngress   *ebpf.ProgramSpec `ebpf:"outside_ingress"`
 	OutsideIngressL3 *ebpf.ProgramSpec `ebpf:"outside_ingress_l3"`
+	PortEgress       *ebpf.ProgramSpec `ebpf:"port_egress"`
 	PortIngress      *ebpf.ProgramSpec `ebpf:"port_ingress"`
 	ReassemblyEnter  *ebpf.ProgramSpec `ebpf:"reassembly_enter"`
 	ReassemblyLeave  *ebpf.ProgramSpec `ebpf:"reassembly_leave"`
@@ -294,6 +297,7 @@ type observedMapSpecs struct {
 	DropRecords        *ebpf.MapSpec `ebpf:"drop_records"`
 	DropRecordsWritten *ebpf.MapSpec `ebpf:"drop_records_written"`
 	Drops              *ebpf.MapSpec `ebpf:"drops"`
+	EarlyQuestions     *ebpf.MapSpec `ebpf:"early_questions"`
 	EndRecords         *ebpf.MapSpec `ebpf:"end_records"`
 	EndRecordsWritten  *ebpf.MapSpec `ebpf:"end_records_written"`
 	Endpoints          *ebpf.MapSpec `ebpf:"endpoints"`
@@ -392,6 +396,7 @@ type observedMaps struct {
 	DropRecords        *ebpf.Map `ebpf:"drop_records"`
 	DropRecordsWritten *ebpf.Map `ebpf:"drop_records_written"`
 	Drops              *ebpf.Map `ebpf:"drops"`
+	EarlyQuestions     *ebpf.Map `ebpf:"early_questions"`
 	EndRecords         *ebpf.Map `ebpf:"end_records"`
 	EndRecordsWritten  *ebpf.Map `ebpf:"end_records_written"`
 	Endpoints          *ebpf.Map `ebpf:"endpoints"`
@@ -464,6 +469,7 @@ func (m *observedMaps) Close() error {
 		m.DropRecords,
 		m.DropRecordsWritten,
 		m.Drops,
+		m.EarlyQuestions,
 		m.EndRecords,
 		m.EndRecordsWritten,
 		m.Endpoints,
@@ -542,6 +548,7 @@ type observedPrograms struct {
 	OutsideEgressL3  *ebpf.Program `ebpf:"outside_egress_l3"`
 	OutsideIngress   *ebpf.Program `ebpf:"outside_ingress"`
 	OutsideIngressL3 *ebpf.Program `ebpf:"outside_ingress_l3"`
+	PortEgress       *ebpf.Program `ebpf:"port_egress"`
 	PortIngress      *ebpf.Program `ebpf:"port_ingress"`
 	ReassemblyEnter  *ebpf.Program `ebpf:"reassembly_enter"`
 	ReassemblyLeave  *ebpf.Program `ebpf:"reassembly_leave"`
@@ -561,6 +568,7 @@ func (p *observedPrograms) Close() error {
 		p.OutsideEgressL3,
 		p.OutsideIngress,
 		p.OutsideIngressL3,
+		p.PortEgress,
 		p.PortIngress,
 		p.ReassemblyEnter,
 		p.ReassemblyLeave,

@@ -27,6 +27,7 @@ var programs = map[Program]string{
 	bpfProgramPROGRAM_REASSEMBLY_ENTER: "reassembly_enter",
 	bpfProgramPROGRAM_REASSEMBLY_LEAVE: "reassembly_leave",
 	bpfProgramPROGRAM_LOOPBACK_EGRESS:  "loopback_egress",
+	bpfProgramPROGRAM_PORT_EGRESS:      "port_egress",
 }
 
 // String returns the program's name in the object file; on links without Ethernet

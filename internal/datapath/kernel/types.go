@@ -13,6 +13,7 @@ type (
 	BindingIndexKey = bpfBindingIndexKey
 	BindingKey      = bpfBindingKey
 	Claim           = bpfClaim
+	EarlyQuestion   = bpfEarlyQuestion
 
 	Delivery         = bpfDelivery
 	DependentPort    = bpfDependentPort
@@ -99,6 +100,7 @@ const (
 	MarkReassembled               = bpfMarkMARK_REASSEMBLED
 	MarkTranslated                = bpfMarkMARK_TRANSLATED
 	MarkTransparent               = bpfMarkMARK_TRANSPARENT
+	MarkToPort                    = bpfMarkMARK_TO_PORT
 	NetworkDhcpInside             = bpfNetworkFlagsNETWORK_DHCP_INSIDE
 	NetworkEndpointsIsolated      = bpfNetworkFlagsNETWORK_ENDPOINTS_ISOLATED
 	NetworkHostOverlap            = bpfNetworkFlagsNETWORK_HOST_OVERLAP

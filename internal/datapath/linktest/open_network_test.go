@@ -255,6 +255,10 @@ func TestUnmanagedPortOfOpenNetwork(t *testing.T) {
 	}))
 	delete(r.Config.Insides, index)
 	r.Config.Endpoints = r.Config.Endpoints[:1]
+	for id, n := range r.Config.Networks {
+		n.Unguarded = true // else it would have to be noticed first
+		r.Config.Networks[id] = n
+	}
 	r.Apply(t)
 	for _, network := range []string{"tcp", "udp"} {
 		if seen := asksAcross(t, r, network); seen != wire.EndpointAddress(0) {

@@ -12,14 +12,17 @@ import (
 	"github.com/hostnat/hostnat/internal/model"
 )
 
-// newPluggedRig is newUnmanagedRig whose unmanaged port has been noticed.
+// newPluggedRig is newUnmanagedRig whose ports are checked, and whose unmanaged one has been noticed.
 func newPluggedRig(t *testing.T) *dptest.Rig {
 	t.Helper()
 	r := newUnmanagedRig(t)
 	index := wire.Ifindex(t, r.Host, dptest.HostSide(1))
 	r.Config.Insides[index] = datapath.Inside{Network: wire.RigNetwork, Port: true}
+	network := r.Config.Networks[wire.RigNetwork]
+	network.Unguarded = false
+	r.Config.Networks[wire.RigNetwork] = network
 	r.Apply(t)
-	r.Attach(t, index, datapath.PortIngress)
+	r.Attach(t, index, datapath.PortIngress, datapath.PortEgress)
 	return r
 }
 

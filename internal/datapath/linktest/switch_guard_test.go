@@ -36,7 +36,7 @@ func newSwitchRig(t *testing.T, guarded bool) *dptest.Rig {
 	for i, a := range map[int]netip.Addr{1: unmanaged.Addr(), 2: atNeighbour} {
 		_, index := r.Plug(t, i, wire.RigNetwork, a)
 		r.Config.Insides[index] = datapath.Inside{Network: wire.RigNetwork, Port: true}
-		r.Attach(t, index, datapath.PortIngress)
+		r.Attach(t, index, datapath.PortIngress, datapath.PortEgress)
 	}
 	r.Apply(t)
 	muteAt(t, r, 1, unmanaged.Addr())

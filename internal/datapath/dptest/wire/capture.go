@@ -7,6 +7,8 @@ import (
 	"sync"
 	"testing"
 
+	"golang.org/x/sys/unix"
+
 	"github.com/hostnat/hostnat/dev/lab"
 	"github.com/hostnat/hostnat/internal/model"
 )
@@ -40,7 +42,13 @@ type Packet struct {
 
 func Watch(t *testing.T, n *lab.Namespace, link string) *Capture {
 	t.Helper()
-	tap, err := lab.Capture(n, link)
+	return WatchProtocol(t, n, link, unix.ETH_P_ALL)
+}
+
+// WatchProtocol captures as Watch does, but what the protocol itself gets: lab.CaptureProtocol.
+func WatchProtocol(t *testing.T, n *lab.Namespace, link string, protocol uint16) *Capture {
+	t.Helper()
+	tap, err := lab.CaptureProtocol(n, link, protocol)
 	Must(t, err)
 	attrs, err := n.Link(link)
 	Must(t, err)

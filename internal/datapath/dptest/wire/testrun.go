@@ -29,4 +29,5 @@ const (
 	TranslatedMark  = uint32(kernel.MarkTranslated)
 	ReassembledMark = uint32(kernel.MarkReassembled)
 	SocketMark      = uint32(kernel.MarkTransparent)
+	ToPortMark      = uint32(kernel.MarkToPort)
 )
