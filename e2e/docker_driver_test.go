@@ -7,7 +7,6 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
@@ -283,13 +282,7 @@ func TestDockerDriverRestarts(t *testing.T) {
 	const count = 20
 	name := func(i int) string { return fmt.Sprintf("c%02d", i) }
 	port := func(i int) string { return fmt.Sprint(8100 + i) }
-	each := func(f func(i int)) {
-		var all sync.WaitGroup
-		for i := range count {
-			all.Go(func() { f(i) })
-		}
-		all.Wait()
-	}
+	each := func(f func(i int)) { atOnce(count, f) }
 	each(func(i int) {
 		argv := []string{"run", "--detach", "--restart", "always", "--stop-timeout", "0", "--network", "shop", "--name", name(i), "--publish", port(i) + ":80", "e2e", "/bin/busybox", "httpd", "-f", "-h", "/www"}
 		if out, err := d.command(argv...).CombinedOutput(); err != nil {

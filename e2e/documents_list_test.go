@@ -40,7 +40,8 @@ func documented() map[string]document {
 					[ -e /tmp/connected ] || { # the second time it is the same connection
 						touch /tmp/connected
 						hostnat session delete --endpoint c1 >/dev/null 2>&1 || :
-						(while sleep 0.2; do echo x; done) | nsenter --net=/run/netns/c1 busybox nc 198.51.100.7 7 >/dev/null 2>&1 & sleep 1
+						(while sleep 0.2; do echo x; done) | nsenter --net=/run/netns/c1 busybox nc 198.51.100.7 7 >/dev/null 2>&1 &
+						until hostnat session list --state established | grep -q 198.51.100.7; do sleep 0.1; done
 					}`,
 			},
 			varies:    []string{`\*:\d+ → c1 172.16.1.2:81`, `203\.0\.113\.1:\d+`, `\* +\d+ +mapping +c1:81`},
@@ -107,7 +108,7 @@ func documented() map[string]document {
 			"systemd-nspawn -D /var/lib/machines/box --network-namespace-path=/run/netns/box": bySystem,
 		}},
 		"docs/recipes/qemu.md":    {prepare: "truncate -s 1M disk.img"},
-		"docs/warnings.md":        {prepare: "echo nameserver 172.16.9.53 >/etc/resolv.conf; sleep 1"},
+		"docs/warnings.md":        {prepare: "echo nameserver 172.16.9.53 >/etc/resolv.conf; until grep -q 172.16.9.53 /tmp/hostnat.log; do sleep 0.1; done"},
 		"docs/recipes/libvirt.md": {apart: map[string]string{"virt-install --network network=web ...": noLibvirtd, "virsh net-define web.xml": noLibvirtd}},
 	}
 }

@@ -3,6 +3,7 @@
 package e2e
 
 import (
+	"context"
 	"crypto/rand"
 	"crypto/sha256"
 	"encoding/hex"
@@ -126,12 +127,12 @@ func fileSum(t *testing.T, path string) string {
 func (w *web) expectRequest(line string) {
 	w.t.Helper()
 	var log []byte
-	for range 100 {
+	ctx, cancel := context.WithTimeout(w.t.Context(), 10*time.Second)
+	defer cancel()
+	if lab.WaitFor(ctx, func() bool {
 		log, _ = os.ReadFile(w.log)
-		if strings.Contains(string(log), line+"\n") {
-			return
-		}
-		time.Sleep(20 * time.Millisecond)
+		return strings.Contains(string(log), line+"\n")
+	}) != nil {
+		w.t.Errorf("the access log has no line %q:\n%s", line, log)
 	}
-	w.t.Errorf("the access log has no line %q:\n%s", line, log)
 }

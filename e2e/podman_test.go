@@ -100,9 +100,9 @@ func removeGroupsOf(name string) {
 	}
 }
 
-func (p *podman) startDaemon() {
+func (p *podman) startDaemon(flags ...string) {
 	p.t.Helper()
-	p.sh("hostnat daemon >>/tmp/hostnat.log 2>&1 & echo $! >/tmp/hostnat.pid")
+	p.sh("hostnat daemon " + strings.Join(flags, " ") + " >>/tmp/hostnat.log 2>&1 & echo $! >/tmp/hostnat.pid")
 	waitFor(p.t, 20*time.Second, "the daemon to answer", func() bool { return p.command("hostnat", "status").Run() == nil })
 }
 

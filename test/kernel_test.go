@@ -7,7 +7,9 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 
+	"github.com/cilium/ebpf"
 	gocmp "github.com/google/go-cmp/cmp"
 	"github.com/rogpeppe/go-internal/testscript"
 	"golang.org/x/sys/unix"
@@ -79,7 +81,7 @@ func consistentCommand(m *machine, _ *testscript.TestScript, _ []string) error {
 	has, err := m.ourLinks()
 	return errors.Join(err,
 		differ("our links", wantLinks(s), has),
-		differ("mappings served", wantBindings(s), bindings(s)),
+		differ("mappings served", wantBindings(s), bindings(s)), m.checkRanges(s),
 		m.checkPins(s),
 		m.checkElements("networks", len(s.segments())), m.checkElements("nats", len(s.NATs)),
 		m.checkElements("endpoints", len(s.Endpoints)),
@@ -110,11 +112,49 @@ func wantLinks(s snapshot) []string {
 	return want
 }
 
+// isRange reports whether a mapping is of several ports: it has no binding, but elements of
+// its own.
+func isRange(v api.Mapping) bool {
+	_, ports, _ := strings.Cut(v.External, ":")
+	return strings.Contains(ports, "-")
+}
+
 func wantBindings(s snapshot) (want []string) {
 	for _, v := range s.Mappings {
-		want = append(want, fmt.Sprintf("%v %v %v %v", v.Protocol, v.External, v.Internal, v.Active))
+		if isRange(v) {
+			continue
+		}
+		internal := v.Internal
+		if len(v.Targets) > 1 {
+			internal = "0.0.0.0:0" // a session has the target that it was given
+		}
+		want = append(want, fmt.Sprintf("%v %v %v %v", v.Protocol, v.External, internal, v.Active))
 	}
 	return want
+}
+
+// checkRanges looks for the elements of mappings of several ports: each is there as so many
+// prefixes of ports as its range needs.
+func (m *machine) checkRanges(s snapshot) error {
+	var want, has []string
+	for _, v := range s.Mappings {
+		if isRange(v) && v.Active {
+			want = append(want, fmt.Sprint(v.ID))
+		}
+	}
+	table, err := ebpf.LoadPinnedMap(filepath.Join(m.bpf(), "maps", "ranges"), &ebpf.LoadPinOptions{ReadOnly: true})
+	if err != nil {
+		return err
+	}
+	defer table.Close()
+	key, id := make([]byte, table.KeySize()), uint32(0)
+	each := table.Iterate()
+	for each.Next(&key, &id) {
+		if text := fmt.Sprint(id); !slices.Contains(has, text) {
+			has = append(has, text)
+		}
+	}
+	return errors.Join(each.Err(), differ("mappings of ranges", want, has))
 }
 
 func bindings(s snapshot) (has []string) {

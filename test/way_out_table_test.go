@@ -152,7 +152,9 @@ func TestIPsecPolicies(t *testing.T) {
 		if c.held {
 			h.waitFor(5*time.Second, "what a policy selects to be held back: "+name, func() bool { return !reaches(farAway + ":90") })
 		}
-		time.Sleep(200 * time.Millisecond)
+		// Another one, that the data path hears of later.
+		h.ip4("xfrm policy add " + ends("dst "+lab.RemoteAddress+"/32 dir out action block"))
+		h.waitFor(5*time.Second, "the policy after "+name, func() bool { return !reaches(lab.RemoteAddress + ":90") })
 		if got := !reaches(farAway + ":90"); got != c.held {
 			t.Errorf("%s: held back: %v, want %v", name, got, c.held)
 		}

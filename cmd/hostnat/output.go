@@ -73,10 +73,17 @@ func printList[T any](a *app, rows []T, columns []column[T], wide ...column[T]) 
 			return err
 		})
 	}
-	t := text.NewTable(a.Stdout)
-	t.Row(cells(columns, func(c column[T]) string { return c.header })...)
+	lines := [][]string{cells(columns, func(c column[T]) string { return c.header })}
 	for _, row := range rows {
-		t.Row(cells(columns, func(c column[T]) string { return c.cell(row) })...)
+		lines = append(lines, cells(columns, func(c column[T]) string { return c.cell(row) }))
+	}
+	if a.Terminal && a.Size != nil && a.format == formatTable { // not for programs, and not where all is asked for
+		width, _ := a.Size()
+		lines = text.Fit(lines, width)
+	}
+	t := text.NewTable(a.Stdout)
+	for _, line := range lines {
+		t.Row(line...)
 	}
 	return t.Flush()
 }

@@ -34,6 +34,14 @@ func topCommand(a *app) *cobra.Command {
 			case count < 1 || count > 1000:
 				return usagef(cmd, "--count %d is not from 1 to 1000", count)
 			}
+			if s.Endpoint != "" {
+				e, err := a.client().Endpoint(cmd.Context(), s.Endpoint)
+				if err == nil {
+					s.Endpoint = e.Name
+				} else if api.CodeOf(err) != api.Conflict { // two networks have one of that name: both are meant
+					return err
+				}
+			}
 			if once || !a.Terminal || a.format != formatTable {
 				return a.topOnce(cmd, s, count)
 			}

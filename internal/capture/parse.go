@@ -27,12 +27,24 @@ var Words = []string{
 	"endpoint", "network", "session", "program", "verdict", "reason", "and", "or", "not",
 }
 
-// Parse reads a filter. An empty one selects all.
+// Names say what is meant by the name of an endpoint or a network in a filter, or that
+// there is none of it.
+type Names struct {
+	Endpoint, Network func(name string) (string, error)
+}
+
+// Parse reads a filter, for who does not know the names. An empty one selects all.
 func Parse(text string) (Filter, error) {
+	asItIs := func(name string) (string, error) { return name, nil }
+	return ParseOf(text, Names{asItIs, asItIs})
+}
+
+// ParseOf is Parse with the names that there are.
+func ParseOf(text string, names Names) (Filter, error) {
 	if len(text) > longestFilter {
 		return Filter{}, refused("it has %d characters, at most %d are read", len(text), longestFilter)
 	}
-	p := parser{words: wordsOf(text)}
+	p := parser{words: wordsOf(text), names: names}
 	if len(p.words) == 0 {
 		return Filter{}, nil
 	}
@@ -63,6 +75,7 @@ func wordsOf(text string) []string {
 
 type parser struct {
 	words []string
+	names Names
 	depth int
 	value func(p *parser) (expression, error) // reads one more value of the kind before: host a or b
 }
@@ -287,23 +300,30 @@ var ours = map[string]func(*parser) (expression, error){
 	"flags":   readFlags,
 	"less":    readLength(func(has, n int) bool { return has <= n }),
 	"greater": readLength(func(has, n int) bool { return has >= n }),
-	"endpoint": named(func(p *model.CapturedPacket, name string) bool {
+	"endpoint": named(func(p *parser) func(string) (string, error) { return p.names.Endpoint }, func(p *model.CapturedPacket, name string) bool {
 		return p.Endpoint == name || p.Target == name || p.Session != nil && p.Session.Endpoint == name
 	}),
-	"network": named(func(p *model.CapturedPacket, name string) bool {
+	"network": named(func(p *parser) func(string) (string, error) { return p.names.Network }, func(p *model.CapturedPacket, name string) bool {
 		return p.Network == name || p.Session != nil && p.Session.Network == name
 	}),
-	"program": named(func(p *model.CapturedPacket, name string) bool { return p.Program == name }),
+	"program": named(nil, func(p *model.CapturedPacket, name string) bool { return p.Program == name }),
 	"session": readSession,
 	"verdict": readVerdict,
 	"reason":  readReason,
 }
 
-func named(holds func(*model.CapturedPacket, string) bool) func(*parser) (expression, error) {
+// named reads a name, which look, if there is one, has to know.
+func named(look func(*parser) func(string) (string, error), holds func(*model.CapturedPacket, string) bool) func(*parser) (expression, error) {
 	return func(p *parser) (expression, error) {
 		name := p.next()
 		if name == "" || name == ")" {
 			return nil, refused("a name has to come at its end")
+		}
+		if look != nil {
+			var err error
+			if name, err = look(p)(name); err != nil {
+				return nil, err
+			}
 		}
 		return ofPacket(func(c *model.CapturedPacket) bool { return holds(c, name) }), nil
 	}

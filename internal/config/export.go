@@ -90,17 +90,13 @@ func (c *Config) exportMappings(w *wanted.Objects, without map[string]bool, leav
 			leave(m.Owner, "mapping", 1)
 			continue
 		}
-		e := wanted.OfMapping(m)
-		if c.takesAll(m) {
-			e.Force = "true"
-		}
-		w.Mappings = append(w.Mappings, e)
+		w.Mappings = append(w.Mappings, wanted.OfMapping(m))
 	}
 }
 
-// takesAll reports whether a mapping has the only external address that its NAT was
-// given: that had to be forced.
-func (c *Config) takesAll(m model.Mapping) bool {
+// TakesAll reports whether a mapping has the only external address that its NAT was
+// given.
+func (c *Config) TakesAll(m model.Mapping) bool {
 	n, err := c.NAT(m.NAT)
 	return err == nil && m.IsOneToOne() && slices.Equal(n.FixedAddresses(), []netip.Addr{m.External.Address})
 }

@@ -5,6 +5,7 @@ import (
 	"maps"
 	"net/netip"
 	"slices"
+	"strings"
 
 	"github.com/hostnat/hostnat/internal/model"
 )
@@ -60,6 +61,27 @@ func (c *Config) EndpointIn(name, network string) (model.Endpoint, error) {
 		}
 	}
 	return model.Endpoint{}, notFound("endpoint", name, "hostnat endpoint list")
+}
+
+// Called returns the endpoint that a filter means by a name: its own, or else an alias.
+func (c *Config) Called(name string) (model.Endpoint, error) {
+	e, err := c.Endpoint(name)
+	if model.CodeOf(err) != model.NotFound {
+		return e, err
+	}
+	var found []model.Endpoint
+	for _, e := range c.Endpoints {
+		if slices.Contains(e.Aliases, strings.ToLower(name)) {
+			found = append(found, e)
+		}
+	}
+	switch len(found) {
+	case 0:
+		return e, err
+	case 1:
+		return found[0], nil
+	}
+	return e, model.Errorf(model.Invalid, "endpoints %q and %q have the alias %q each", found[0].Name, found[1].Name, model.Clip(name)).WithHint("use the name of one")
 }
 
 // Attached returns the attached endpoint of that name.

@@ -246,7 +246,8 @@ func (a *applying) putMappings(ctx context.Context, cfg *config.Config, ids []ui
 func (a *applying) checkMapping(ctx context.Context, cfg *config.Config, m model.Mapping, p config.PutMapping) error {
 	switch {
 	case m.IsOneToOne():
-		return a.checkOneToOne(ctx, *cfg, m, p.Force || p.ID != 0)
+		// A file that gives the NAT one address, and all of that to an endpoint, says both.
+		return a.checkOneToOne(ctx, *cfg, m, p.Force || p.ID != 0, cfg.TakesAll(m))
 	case p.Force || p.ID != 0:
 		return nil
 	}

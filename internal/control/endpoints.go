@@ -46,13 +46,13 @@ func (c *Control) inhabited(ctx context.Context) (config.Config, Report) {
 	return cfg, report
 }
 
-// Endpoint returns the endpoint of that name.
+// Endpoint returns the endpoint of that name, or of that alias.
 func (c *Control) Endpoint(ctx context.Context, name string) (EndpointView, error) {
 	cfg, report := c.snapshot()
-	if e, err := cfg.Endpoint(name); err != nil || !e.Managed() {
+	if e, err := cfg.Called(name); err != nil || !e.Managed() {
 		cfg, report = c.inhabited(ctx)
 	}
-	e, err := cfg.Endpoint(name)
+	e, err := cfg.Called(name)
 	if err != nil {
 		return EndpointView{}, err
 	}

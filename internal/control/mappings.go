@@ -51,7 +51,7 @@ func (c *Control) AddMapping(ctx context.Context, spec config.MappingSpec) (Mapp
 			return err
 		}
 		if m.IsOneToOne() {
-			return c.checkOneToOne(ctx, *cfg, m, spec.Force)
+			return c.checkOneToOne(ctx, *cfg, m, spec.Force, false)
 		}
 		if spec.Force {
 			return nil

@@ -10,9 +10,9 @@ import (
 )
 
 // checkOneToOne refuses a mapping of a whole address, the last one of config, that
-// nobody could reach, and without force one that takes away what the host or a
-// NAT needs.
-func (c *Control) checkOneToOne(ctx context.Context, cfg config.Config, m model.Mapping, force bool) error {
+// nobody could reach, and without force one that takes away what the host needs, or, unless
+// onlyAddress, what the NAT does.
+func (c *Control) checkOneToOne(ctx context.Context, cfg config.Config, m model.Mapping, force, onlyAddress bool) error {
 	facts, err := c.host.Facts(ctx)
 	if err != nil {
 		return err
@@ -20,7 +20,7 @@ func (c *Control) checkOneToOne(ctx context.Context, cfg config.Config, m model.
 	if err := checkOneToOneAddress(cfg, facts, m); err != nil || force {
 		return err
 	}
-	if err := c.checkListeners(ctx, cfg, facts, m); err != nil {
+	if err := c.checkListeners(ctx, cfg, facts, m); err != nil || onlyAddress {
 		return err
 	}
 	return checkOnlyAddress(cfg, facts, m)

@@ -9,10 +9,11 @@ import (
 
 // Bindings yields the kernel's bindings that the filter selects, in no order.
 func (c *Control) Bindings(ctx context.Context, f model.Filter) (iter.Seq2[model.Binding, error], error) {
-	selected, err := f.Bindings()
-	if err == nil {
-		err = c.known(ctx, f)
+	f, err := c.meant(ctx, f)
+	if err != nil {
+		return nil, err
 	}
+	selected, err := f.Bindings()
 	if err != nil {
 		return nil, err
 	}
@@ -21,38 +22,43 @@ func (c *Control) Bindings(ctx context.Context, f model.Filter) (iter.Seq2[model
 
 // Sessions yields the kernel's sessions that the filter selects, in no order.
 func (c *Control) Sessions(ctx context.Context, f model.Filter) (iter.Seq2[model.Session, error], error) {
-	selected, err := f.Parse()
-	if err == nil {
-		err = c.known(ctx, f)
+	f, err := c.meant(ctx, f)
+	if err != nil {
+		return nil, err
 	}
+	selected, err := f.Parse()
 	if err != nil {
 		return nil, err
 	}
 	return c.tables.Sessions(ctx, selected), nil
 }
 
-// known refuses a filter by the name of what there is not: nothing would be found, and
-// who has mistyped it would take that for an answer.
-func (c *Control) known(ctx context.Context, f model.Filter) error {
+// meant is a filter with an endpoint's own name for an alias of it. It refuses the name of
+// what there is not: nothing would be found, and who has mistyped it would take that for an
+// answer.
+func (c *Control) meant(ctx context.Context, f model.Filter) (model.Filter, error) {
 	cfg, _ := c.snapshot()
 	if f.NAT != "" {
 		if _, err := cfg.NAT(f.NAT); err != nil {
-			return err
+			return f, err
 		}
 	}
 	if f.Network != "" {
 		if _, err := cfg.Network(f.Network); err != nil {
-			return err
+			return f, err
 		}
 	}
 	if f.Endpoint == "" {
-		return nil
+		return f, nil
 	}
-	_, err := c.Endpoint(ctx, f.Endpoint)
+	e, err := c.Endpoint(ctx, f.Endpoint)
+	if err == nil {
+		f.Endpoint = e.Name
+	}
 	if model.CodeOf(err) == model.Conflict { // two networks have one of that name: both are meant
-		return nil
+		return f, nil
 	}
-	return err
+	return f, err
 }
 
 // DeleteSessions ends the sessions that the filter selects. To end all of them
@@ -64,10 +70,11 @@ func (c *Control) DeleteSessions(ctx context.Context, f model.Filter, all bool) 
 	case all && !nothing:
 		return 0, model.Errorf(model.Invalid, "a filter and --all contradict each other").WithHint("give one of them")
 	}
-	selected, err := f.Parse()
-	if err == nil {
-		err = c.known(ctx, f)
+	f, err = c.meant(ctx, f)
+	if err != nil {
+		return 0, err
 	}
+	selected, err := f.Parse()
 	if err != nil {
 		return 0, err
 	}

@@ -73,8 +73,7 @@ func (s service) probe(ctx context.Context, w explain.World, a *explain.Answer) 
 
 // History says what has failed since then.
 func (s service) History(ctx context.Context, since time.Time, f model.Filter) (explain.History, error) {
-	selected, err := f.Parse()
-	if err != nil {
+	if _, err := f.Parse(); err != nil {
 		return explain.History{}, err
 	}
 	w, err := s.world(ctx)
@@ -82,9 +81,15 @@ func (s service) History(ctx context.Context, since time.Time, f model.Filter) (
 		return explain.History{}, err
 	}
 	if f.Endpoint != "" {
-		if _, err := w.Config.Endpoint(f.Endpoint); err != nil {
+		e, err := w.Config.Called(f.Endpoint)
+		if err != nil {
 			return explain.History{}, err
 		}
+		f.Endpoint = e.Name
+	}
+	selected, err := f.Parse()
+	if err != nil {
+		return explain.History{}, err
 	}
 	recording, err := s.kernel.Recording(ctx, since)
 	if err != nil {

@@ -30,6 +30,8 @@ type fragments struct {
 	log   *slog.Logger
 	again <-chan os.Signal
 
+	had []string // paths of the last time
+
 	mu       sync.Mutex
 	problems []string // of the last time
 }
@@ -71,6 +73,7 @@ func (f *fragments) Apply(ctx context.Context) {
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		problems = append(problems, err.Error())
 	}
+	f.sayGone(paths)
 	for _, path := range paths {
 		if err := f.one(ctx, path); err != nil {
 			problems = append(problems, fmt.Sprintf("configuration file not applied: %v", err))
@@ -82,6 +85,17 @@ func (f *fragments) Apply(ctx context.Context) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.problems = problems
+}
+
+// sayGone says that what a file has made does not go with it: other files, or people, may
+// have made it their own.
+func (f *fragments) sayGone(paths []string) {
+	for _, path := range f.had {
+		if !slices.Contains(paths, path) {
+			f.log.Warn("configuration file is gone, and what it has made stays: 'hostnat diff --prune -f DIRECTORY' shows what is in no file", "file", path)
+		}
+	}
+	f.had = paths
 }
 
 func (f *fragments) one(ctx context.Context, path string) error {

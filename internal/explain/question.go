@@ -82,7 +82,7 @@ func (w World) end(what, text string, p model.Protocol) (e end, err error) {
 		e.address, err = model.ParseIPv4(what, host)
 		return e, err
 	}
-	found, err := w.Config.Endpoint(host)
+	found, err := w.Config.Called(host)
 	if err != nil {
 		return e, err
 	}
@@ -159,7 +159,7 @@ func (w World) outside(from, to netip.Addr) (model.Entry, string, error) {
 
 // place reads where a packet comes in.
 func (w World) place(at string) (model.Entry, string, error) {
-	if e, err := w.Config.Endpoint(at); err == nil {
+	if e, err := w.Config.Called(at); err == nil {
 		return w.linkOf(e)
 	}
 	if n, err := w.Config.Network(at); err == nil && n.Bridge != "" {

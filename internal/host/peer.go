@@ -40,3 +40,26 @@ func PeerOf(ctx context.Context, pid, mac string) (string, error) {
 	}
 	return "", model.Errorf(model.NotFound, "process %s has no link to the host with MAC %s", pid, mac)
 }
+
+// PairOf returns the name of the host's link whose other end is on the host too, and has
+// that MAC: the container that gets this end does not run yet.
+func PairOf(ctx context.Context, mac string) (string, error) {
+	links, err := Dump(ctx, func() ([]netlink.Link, error) { return netlink.LinkList() })
+	if err != nil {
+		return "", err
+	}
+	byIndex := make(map[int]*netlink.LinkAttrs, len(links))
+	for _, link := range links {
+		byIndex[link.Attrs().Index] = link.Attrs()
+	}
+	for _, link := range links {
+		a := link.Attrs()
+		if link.Type() != "veth" || a.NetNsID != -1 || a.ParentIndex == 0 || !strings.EqualFold(a.HardwareAddr.String(), mac) {
+			continue
+		}
+		if other := byIndex[a.ParentIndex]; other != nil && other.ParentIndex == a.Index {
+			return other.Name, nil
+		}
+	}
+	return "", model.Errorf(model.NotFound, "the host has no pair of links with MAC %s", mac)
+}

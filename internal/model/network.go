@@ -106,10 +106,16 @@ func first4(list []netip.Addr) netip.Addr {
 	return netip.Addr{}
 }
 
+// OwnerDocker is that of networks whose bridges are Docker's, which leaves all filtering
+// on them to hostnat.
+const OwnerDocker = "docker"
+
 // IsSwitched reports whether the data path hands frames between the network's machines
-// over itself: its bridge is hostnat's own. What others' firewalls do to frames of an
-// adopted bridge is its owner's wish.
-func (n Network) IsSwitched() bool { return !n.Adopted && !n.IsPointToPoint() }
+// over itself: its bridge is hostnat's own, or one of a Docker that hostnat follows. What
+// others' firewalls do to frames of another adopted bridge is its owner's wish.
+func (n Network) IsSwitched() bool {
+	return (!n.Adopted || n.Owner == OwnerDocker) && !n.IsPointToPoint()
+}
 
 // Joins reports whether what is in the two networks, which may be the same, can
 // be told apart by address alone, and reached by one mapping.

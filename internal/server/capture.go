@@ -60,12 +60,12 @@ type captureQuery struct {
 	count  int // packets after which it ends; 0: never
 }
 
-func captureQueryOf(r *http.Request) (q captureQuery, err error) {
+func captureQueryOf(s Service, r *http.Request) (q captureQuery, err error) {
 	var program, length, count string
 	if err := query(r, map[string]*string{"filter": &q.text, "bpf": &program, "length": &length, "count": &count}); err != nil {
 		return q, err
 	}
-	if q.filter, err = capture.Parse(q.text); err != nil {
+	if q.filter, err = capture.ParseOf(q.text, namesOf(r.Context(), s)); err != nil {
 		return q, err
 	}
 	if program != "" {
@@ -89,6 +89,17 @@ func captureQueryOf(r *http.Request) (q captureQuery, err error) {
 	return q, nil
 }
 
+// namesOf looks up what a filter names.
+func namesOf(ctx context.Context, s Service) capture.Names {
+	return capture.Names{
+		Endpoint: func(name string) (string, error) { return endpointMeant(ctx, s, name) },
+		Network: func(name string) (string, error) {
+			n, err := s.Network(ctx, name)
+			return n.Name, err
+		},
+	}
+}
+
 // errEnough ends a capture that has all packets that were asked for.
 var errEnough = errors.New("all packets are there")
 
@@ -99,7 +110,7 @@ func (s *Server) capture(w http.ResponseWriter, r *http.Request, kind string, op
 	if !trusted(r) {
 		return model.Errorf(model.Denied, "only root and members of the group %q may capture packets", Group)
 	}
-	q, err := captureQueryOf(r)
+	q, err := captureQueryOf(s.service, r)
 	if err != nil {
 		return err
 	}

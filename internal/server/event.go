@@ -24,7 +24,7 @@ func eventRoutes() []route {
 // serveEvents sends events until the client goes away or the server stops.
 // The header is sent at once: a client that has it misses nothing after it.
 func serveEvents(s *Server, w http.ResponseWriter, r *http.Request) error {
-	wanted, err := eventWish(r)
+	wanted, err := eventWish(s.service, r)
 	if err != nil {
 		return err
 	}
@@ -119,12 +119,18 @@ type wantedEvents struct {
 	last       int
 }
 
-func eventWish(r *http.Request) (w wantedEvents, err error) {
+func eventWish(s Service, r *http.Request) (w wantedEvents, err error) {
 	var f model.Filter
 	var kinds, not, since, last string
 	fields := filterFields(&f)
 	fields["kinds"], fields["not"], fields["since"], fields["last"] = &kinds, &not, &since, &last
 	if err := query(r, fields); err != nil {
+		return w, err
+	}
+	// Of the past there may be endpoints that are gone, and others are to come.
+	if name, err := endpointMeant(r.Context(), s, f.Endpoint); err == nil {
+		f.Endpoint = name
+	} else if model.CodeOf(err) != model.NotFound {
 		return w, err
 	}
 	if w.selected, err = f.Parse(); err != nil {

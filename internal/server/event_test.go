@@ -14,6 +14,7 @@ import (
 
 	"github.com/hostnat/hostnat/internal/event"
 	"github.com/hostnat/hostnat/internal/model"
+	"github.com/hostnat/hostnat/internal/server/servertest"
 )
 
 // What does not apply to an event is left out; what does is there, even if it
@@ -100,7 +101,7 @@ func TestEventsAreSelected(t *testing.T) {
 		{"until=now", `query parameter "until" is not known`},
 	} {
 		var got []string
-		wanted, err := eventWish(httptest.NewRequest(http.MethodGet, "/v1/events?"+tt.query, nil))
+		wanted, err := eventWish(servertest.Example(), httptest.NewRequest(http.MethodGet, "/v1/events?"+tt.query, nil))
 		if err != nil {
 			got = []string{err.(*model.Error).Message}
 		} else {

@@ -1,6 +1,7 @@
 package server
 
 import (
+	"context"
 	"net/http"
 	"net/url"
 	"slices"
@@ -44,6 +45,18 @@ func filterFields(f *model.Filter) map[string]*string {
 		"nat": &f.NAT, "network": &f.Network, "endpoint": &f.Endpoint, "protocol": &f.Protocol,
 		"internal": &f.Internal, "external": &f.External, "remote": &f.Remote, "remotename": &f.RemoteName, "state": &f.State,
 	}
+}
+
+// endpointMeant is the name of the endpoint that is meant by a name or an alias; "" is "".
+func endpointMeant(ctx context.Context, s Service, name string) (string, error) {
+	if name == "" {
+		return "", nil
+	}
+	e, err := s.Endpoint(ctx, name)
+	if model.CodeOf(err) == model.Conflict { // two networks have one of that name: both are meant
+		return name, nil
+	}
+	return e.Name, err
 }
 
 // truth reads a query parameter that is true or false; left out, it is false.

@@ -25,10 +25,11 @@ var Orders = []Order{ByBytes, ByPackets, BySessions, ByOpened, ByName}
 
 // Query asks for the first rows of some.
 type Query struct {
-	Endpoint string // only this one; empty: all
-	Match    string // only what has this text in a name, an address, the protocol or the state; empty: all
-	Order    Order  // empty: ByBytes
-	Count    int    // of endpoints, and of sessions, at most
+	Endpoint string          // only this one; empty: all
+	Match    string          // only what has this text in a name, an address, the protocol or the state; empty: all
+	Also     map[string]bool // endpoints that have Match in an alias
+	Order    Order           // empty: ByBytes
+	Count    int             // of endpoints, and of sessions, at most
 }
 
 // Top is what is asked for of rates.
@@ -53,8 +54,8 @@ func (q Query) Check() error {
 // Top returns the rows that a query asks for. The rates stay as they are.
 func (r Rates) Top(q Query) Top {
 	match := strings.ToLower(q.Match)
-	endpoints := selected(r.Endpoints, func(e *Endpoint) bool { return e.matches(q.Endpoint, match) })
-	active := selected(r.Active, func(s *Session) bool { return s.matches(q.Endpoint, match) })
+	endpoints := selected(r.Endpoints, func(e *Endpoint) bool { return e.matches(q, match) })
+	active := selected(r.Active, func(s *Session) bool { return s.matches(q, match) })
 	slices.SortFunc(endpoints, func(a, b *Endpoint) int {
 		return cmp.Or(q.Order.endpoints(a, b), cmp.Compare(b.Rate.bytes(), a.Rate.bytes()), cmp.Compare(a.Name, b.Name),
 			a.Address.Compare(b.Address), cmp.Compare(a.Compartment, b.Compartment))
@@ -115,14 +116,14 @@ func (o Order) sessions(a, b *Session) int {
 	return 0
 }
 
-func (e *Endpoint) matches(endpoint, match string) bool {
-	return (endpoint == "" || e.Name == endpoint) &&
-		(match == "" || contains(match, e.Name, e.Network, e.Compartment, e.Address.String()))
+func (e *Endpoint) matches(q Query, match string) bool {
+	return (q.Endpoint == "" || e.Name == q.Endpoint) &&
+		(match == "" || q.Also[e.Name] || contains(match, e.Name, e.Network, e.Compartment, e.Address.String()))
 }
 
-func (s *Session) matches(endpoint, match string) bool {
-	return (endpoint == "" || s.Endpoint == endpoint) &&
-		(match == "" || contains(match, s.Endpoint, s.Network, s.Compartment, s.NAT, s.Protocol.String(), s.State.String(),
+func (s *Session) matches(q Query, match string) bool {
+	return (q.Endpoint == "" || s.Endpoint == q.Endpoint) &&
+		(match == "" || q.Also[s.Endpoint] || contains(match, s.Endpoint, s.Network, s.Compartment, s.NAT, s.Protocol.String(), s.State.String(),
 			s.Internal.String(), s.External.String(), s.Remote.String(), s.RemoteName))
 }
 

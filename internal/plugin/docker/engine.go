@@ -5,6 +5,7 @@ import (
 	"context"
 	"fmt"
 	"net/netip"
+	"strconv"
 	"strings"
 
 	"github.com/moby/moby/api/types/container"
@@ -94,7 +95,7 @@ func (e *Engine) networks(ctx context.Context) ([]Network, error) {
 		if n.Driver != "bridge" {
 			continue
 		}
-		is := Network{ID: n.ID, Name: n.Name, Internal: n.Internal, Bridge: cmp.Or(n.Options[bridgeOption], "br-"+shortID(n.ID))}
+		is := Network{ID: n.ID, Name: n.Name, Internal: n.Internal, Bridge: bridgeOf(n.Network)}
 		for _, c := range n.IPAM.Config {
 			if c.Subnet.Addr().Is4() && !is.Subnet.IsValid() {
 				is.Subnet, is.Gateway = c.Subnet, c.Gateway
@@ -103,6 +104,27 @@ func (e *Engine) networks(ctx context.Context) ([]Network, error) {
 		list = append(list, is)
 	}
 	return list, nil
+}
+
+func bridgeOf(n network.Network) string {
+	return cmp.Or(n.Options[bridgeOption], "br-"+shortID(n.ID))
+}
+
+// attachment is what connects a container to one network, whether it runs or not.
+func (e *Engine) attachment(ctx context.Context, id, container string) (Attachment, error) {
+	found, err := e.c.NetworkInspect(ctx, id, client.NetworkInspectOptions{})
+	if err != nil {
+		return Attachment{}, fmt.Errorf("look at Docker's network %s: %w", id, err)
+	}
+	n := found.Network
+	at, is := n.Containers[container]
+	if !is {
+		return Attachment{}, fmt.Errorf("container %s is not on network %s", container, n.Name)
+	}
+	return Attachment{
+		ID: at.EndpointID, Network: n.Name, Bridge: bridgeOf(n.Network), Address: at.IPv4Address.Addr(), MAC: at.MacAddress.String(),
+		Gateway: !n.Internal,
+	}, nil
 }
 
 func containerFrom(s container.Summary, bridges map[string]string) Container {
@@ -138,6 +160,7 @@ type Process struct {
 	ResolvConf string              // the file of the host that is its /etc/resolv.conf
 	OwnDNS     bool                // whether somebody has chosen name servers for it
 	Aliases    map[string][]string // by Docker's networks
+	Fixed      []Port              // published ports, without those that Docker draws
 }
 
 // Process looks at a container by its name or id.
@@ -152,6 +175,9 @@ func (e *Engine) Process(ctx context.Context, name string) (Process, error) {
 		p.PID = c.State.Pid
 	}
 	p.OwnDNS = c.HostConfig != nil && len(c.HostConfig.DNS)+len(c.HostConfig.DNSSearch) > 0
+	if c.HostConfig != nil {
+		p.Fixed = fixedPorts(c.HostConfig.PortBindings)
+	}
 	if c.NetworkSettings != nil {
 		for network, at := range c.NetworkSettings.Networks {
 			if at != nil {
@@ -160,6 +186,18 @@ func (e *Engine) Process(ctx context.Context, name string) (Process, error) {
 		}
 	}
 	return p, nil
+}
+
+// fixedPorts are those for which a person has chosen the host's port.
+func fixedPorts(bindings network.PortMap) (list []Port) {
+	for inside, all := range bindings {
+		for _, b := range all {
+			if public, err := strconv.ParseUint(b.HostPort, 10, 16); err == nil && public > 0 {
+				list = append(list, Port{Protocol: string(inside.Proto()), Host: b.HostIP, Public: uint16(public), Private: inside.Num()})
+			}
+		}
+	}
+	return list
 }
 
 // Subnet is what Docker gets of a network of hostnat's.
@@ -191,28 +229,4 @@ func (e *Engine) DeleteNetwork(ctx context.Context, name string) error {
 		return fmt.Errorf("delete Docker's network %s: %w", name, err)
 	}
 	return nil
-}
-
-// events has an element for each thing that happens to containers or networks; it
-// is closed when Docker ends or ctx does.
-func (e *Engine) events(ctx context.Context) <-chan struct{} {
-	filters := make(client.Filters).Add("type", "container", "network").
-		Add("event", "start", "die", "rename", "connect", "disconnect", "create", "destroy")
-	stream := e.c.Events(ctx, client.EventsListOptions{Filters: filters})
-	happened := make(chan struct{}, 1)
-	go func() {
-		defer close(happened)
-		for {
-			select {
-			case <-stream.Messages:
-			case <-stream.Err:
-				return
-			}
-			select {
-			case happened <- struct{}{}:
-			default: // somebody is going to look anyhow
-			}
-		}
-	}()
-	return happened
 }

@@ -31,6 +31,8 @@ type Options struct {
 	// LinkOf returns the host's end of the link with that MAC in the network
 	// namespace of a process.
 	LinkOf func(ctx context.Context, pid, mac string) (string, error)
+	// PairOf returns the same for a link whose other end is still on the host.
+	PairOf func(ctx context.Context, mac string) (string, error)
 	// ResetUnaccepted ends connections to TCP ports of the host that no program
 	// has accepted.
 	ResetUnaccepted func(ctx context.Context, low, high uint16) error
@@ -46,14 +48,21 @@ type Follower struct {
 	host     string
 	problems []string
 
-	links   map[string]Attachment // what was found out of attachments, by id. For Run alone
-	called  map[string]called     // containers of the driver's endpoints, by Docker's id of the endpoint. For Run alone
-	unknown map[string]time.Time  // endpoints of the driver's that are no container's, and since when. For Run alone
+	// What follows is for Run alone.
+	links    map[string]Attachment // what was found out of attachments, by id
+	asked    map[string]Process    // what containers are to get, by id
+	starting map[string]starting   // by id of the container
+	running  map[string]bool       // likewise
+	called   map[string]called     // containers of the driver's endpoints, by Docker's id of the endpoint
+	unknown  map[string]time.Time  // endpoints of the driver's that are no container's, and since when
 }
 
 // New returns a Follower that follows nobody.
 func New(o Options) *Follower {
-	return &Follower{options: o, changed: make(chan struct{}, 1), links: make(map[string]Attachment)}
+	return &Follower{
+		options: o, changed: make(chan struct{}, 1), links: make(map[string]Attachment), asked: make(map[string]Process),
+		starting: make(map[string]starting), running: make(map[string]bool),
+	}
 }
 
 // Follow has it follow the Docker daemon at a host; "": none.
@@ -135,21 +144,26 @@ func (f *Follower) followOne(ctx context.Context, host string) {
 		return
 	}
 	events := e.events(ctx) // before the first look: nothing is missed
-	next := lookAgain
+	clear(f.starting)
+	clear(f.asked)
+	next, look := lookAgain, true
 	for f.followed() == host {
-		f.note(f.look(ctx, e))
+		if look && len(events) == 0 {
+			f.note(f.look(ctx, e))
+			look = false
+		}
 		select {
 		case <-ctx.Done():
 			return
 		case <-f.changed:
-			next = lookAgain
-		case _, on := <-events:
+			next, look = lookAgain, true
+		case h, on := <-events:
 			if !on {
 				return
 			}
-			next = settleAfter
+			next, look = settleAfter, f.hears(ctx, e, h) || look
 		case <-time.After(next):
-			next = lookAgain
+			next, look = lookAgain, true
 		}
 	}
 }
@@ -189,6 +203,7 @@ func (f *Follower) look(ctx context.Context, e *Engine) []error {
 	if containers == nil {
 		return errs
 	}
+	containers = f.withStarting(containers)
 	f.links = known
 	errs = append(errs, f.carryOut(ctx, PlanFor(containers, has))...)
 	errs = append(errs, f.name(ctx, e, has)...)
@@ -231,10 +246,17 @@ func (f *Follower) find(ctx context.Context, e *Engine, id string, a *Attachment
 	if err != nil {
 		return err
 	}
+	f.asked[id] = p
 	a.Aliases = p.Aliases[a.Network]
 	if a.Network == defaultNetwork && !p.OwnDNS {
 		if err := TellResolver(p.ResolvConf, n); err != nil {
 			return err
+		}
+	}
+	for _, ahead := range f.starting[id].Links {
+		if ahead.ID == a.ID {
+			a.Link = ahead.Link
+			return nil
 		}
 	}
 	a.Link, err = f.options.LinkOf(ctx, strconv.Itoa(p.PID), a.MAC)
@@ -274,6 +296,10 @@ func (f *Follower) carryOut(ctx context.Context, p Plan) (errs []error) {
 	}
 	for _, name := range p.Detach {
 		note("detach "+name, c.DetachEndpoint(ctx, name))
+	}
+	for name, aliases := range p.Name {
+		_, err := c.SetEndpoint(ctx, name, map[string]string{"aliases": listed(aliases)})
+		note("name "+name, err)
 	}
 	for _, s := range p.Attach {
 		_, err := c.AttachEndpoint(ctx, s)

@@ -63,11 +63,7 @@ func (f *Follower) name(ctx context.Context, e *Engine, has State) (errs []error
 	}
 	p := PlanNames(aliases, has.Endpoints)
 	for name, list := range p.Aliases {
-		value := strings.Join(list, ",")
-		if value == "" {
-			value = "none"
-		}
-		if _, err := f.options.Daemon.SetEndpoint(ctx, name, map[string]string{"aliases": value}); err != nil && api.CodeOf(err) != api.NotFound {
+		if _, err := f.options.Daemon.SetEndpoint(ctx, name, map[string]string{"aliases": listed(list)}); err != nil && api.CodeOf(err) != api.NotFound {
 			errs = append(errs, fmt.Errorf("name endpoint %s: %w", name, err))
 		}
 	}
@@ -83,6 +79,14 @@ func (f *Follower) name(ctx context.Context, e *Engine, has State) (errs []error
 	}
 	f.unknown = since
 	return slices.DeleteFunc(errs, func(err error) bool { return err == nil })
+}
+
+// listed are aliases as SetEndpoint takes them.
+func listed(aliases []string) string {
+	if len(aliases) == 0 {
+		return "none"
+	}
+	return strings.Join(aliases, ",")
 }
 
 // forget detaches one of the driver's endpoints, with its mappings.

@@ -31,14 +31,17 @@ type State struct {
 
 // Plan is what makes hostnat agree with Docker, in the order of its fields.
 type Plan struct {
-	Delete []uint32 // mappings
-	Detach []string // endpoints
+	Delete []uint32            // mappings
+	Detach []string            // endpoints
+	Name   map[string][]string // aliases of endpoints that have others
 	Attach []api.EndpointSpec
 	Add    []api.MappingSpec
 }
 
 // Empty reports whether nothing is to be done.
-func (p Plan) Empty() bool { return len(p.Delete)+len(p.Detach)+len(p.Attach)+len(p.Add) == 0 }
+func (p Plan) Empty() bool {
+	return len(p.Delete)+len(p.Detach)+len(p.Name)+len(p.Attach)+len(p.Add) == 0
+}
 
 // PlanFor compares Docker's containers with what hostnat has of them.
 func PlanFor(containers []Container, has State) Plan {
@@ -49,6 +52,9 @@ func PlanFor(containers []Container, has State) Plan {
 			continue
 		}
 		if i := slices.IndexFunc(endpoints, func(s api.EndpointSpec) bool { return sameEndpoint(e, s) }); i >= 0 {
+			if !slices.Equal(e.Aliases, endpoints[i].Aliases) {
+				p.rename(e.Name, endpoints[i].Aliases)
+			}
 			endpoints = slices.Delete(endpoints, i, i+1)
 			continue
 		}
@@ -66,6 +72,13 @@ func PlanFor(containers []Container, has State) Plan {
 	}
 	p.Attach, p.Add = endpoints, mappings
 	return p
+}
+
+func (p *Plan) rename(name string, aliases []string) {
+	if p.Name == nil {
+		p.Name = make(map[string][]string)
+	}
+	p.Name[name] = aliases
 }
 
 // PlanWithout is what goes while Docker does not answer: of containers that have
@@ -163,7 +176,7 @@ func isLabel(name string) bool {
 
 func sameEndpoint(e api.Endpoint, s api.EndpointSpec) bool {
 	return e.Name == s.Name && e.Network == s.Network && e.Kind == api.KindPort && e.Target == s.Port && e.MAC == s.MAC &&
-		len(e.Addresses) == 1 && e.Addresses[0].String() == s.Addresses[0] && slices.Equal(e.Aliases, s.Aliases) &&
+		len(e.Addresses) == 1 && e.Addresses[0].String() == s.Addresses[0] &&
 		e.Labels[LabelContainer] == s.Labels[LabelContainer]
 }
 

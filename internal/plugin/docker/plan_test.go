@@ -61,6 +61,9 @@ func TestPlan(t *testing.T) {
 	again.Links = []Attachment{attachment("e3", "bridge", "hn-docker", "172.20.0.2", "veth9")}
 	foreign.Links = []Attachment{attachment("e4", "other", "br-other", "10.0.0.2", "veth1")}
 	gone.Links = []Attachment{attachment("e1", "bridge", "hn-docker", "172.20.0.2", "")}
+	alias := c1
+	alias.Links = []Attachment{attachment("e1", "bridge", "hn-docker", "172.20.0.2", "veth1")}
+	alias.Links[0].Aliases = []string{"store"}
 	mine := State{Networks: networks, Endpoints: []api.Endpoint{{Name: "c1", Managed: true}}, Mappings: []api.Mapping{{ID: 7}}}
 	tests := []struct {
 		name       string
@@ -78,6 +81,7 @@ func TestPlan(t *testing.T) {
 			Delete: []uint32{1}, Detach: []string{"c1"}, Attach: []api.EndpointSpec{endpoint("docker", "c2", "veth1", "172.20.0.2")},
 			Add: []api.MappingSpec{{Protocol: "tcp", External: "0.0.0.0:8080", Internal: "c2:80", Force: true, Labels: labels, Owner: Owner}},
 		}},
+		{"it has other aliases", []Container{alias}, made(asWanted), Plan{Name: map[string][]string{"c1": {"store"}}}},
 		{"two networks", []Container{two}, State{Networks: networks}, Plan{Attach: []api.EndpointSpec{beside, asWanted.Attach[0]}, Add: asWanted.Add}},
 		{"a network that is not hostnat's", []Container{foreign}, State{Networks: networks}, Plan{}},
 		{"its link was not found", []Container{gone}, State{Networks: networks}, Plan{}},

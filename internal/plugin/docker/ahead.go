@@ -1,0 +1,98 @@
+package docker
+
+import (
+	"context"
+	"slices"
+	"time"
+
+	"github.com/hostnat/hostnat/api"
+)
+
+// Docker connects a container to its network before it makes the container's process, and
+// tells of both. Who goes by the first has endpoint and mappings ready when `docker run`
+// returns; the look after the start then finds nothing to do. What cannot be known so
+// early (ports that Docker draws, a container on several networks) waits for that look.
+
+// startsWithin is how long a container is taken for one that starts.
+const startsWithin = time.Minute
+
+// starting is a container that is on its network and does not run yet.
+type starting struct {
+	Container
+	since time.Time
+}
+
+// hears notes what an event tells of a container, and reports whether everything is to be
+// looked at.
+func (f *Follower) hears(ctx context.Context, e *Engine, h happening) (look bool) {
+	switch {
+	case h.kind == "container" && h.action == "create":
+		if p, err := e.Process(ctx, h.container); err == nil {
+			f.asked[p.ID] = p
+		}
+		return false
+	case h.kind == "network" && h.action == "connect":
+		return f.running[h.container] || !f.ahead(ctx, e, h)
+	case h.action == "destroy" || h.action == "rename":
+		delete(f.asked, h.container)
+	}
+	if h.action == "die" || h.action == "disconnect" || h.action == "destroy" {
+		delete(f.running, h.container)
+		delete(f.starting, h.container)
+	}
+	return true
+}
+
+// ahead makes what a container gets that is about to start; false: its start will tell.
+func (f *Follower) ahead(ctx context.Context, e *Engine, h happening) bool {
+	p, known := f.asked[h.container]
+	if !known || len(p.Aliases) != 1 {
+		return false
+	}
+	a, err := e.attachment(ctx, h.network, h.container)
+	if err != nil {
+		return false
+	}
+	aliases, is := p.Aliases[a.Network]
+	if !is {
+		return false
+	}
+	a.Aliases = aliases
+	if a.Link, err = f.options.PairOf(ctx, a.MAC); err != nil {
+		return false
+	}
+	has, err := f.state(ctx)
+	if err != nil {
+		return false
+	}
+	c := Container{ID: p.ID, Name: p.Name, Ports: p.Fixed, Links: []Attachment{a}}
+	f.starting[c.ID] = starting{c, time.Now()}
+	return len(f.carryOut(ctx, PlanFor([]Container{c}, has.of(c.ID)))) == 0
+}
+
+// of is the state without what belongs to Docker's other containers.
+func (s State) of(container string) State {
+	others := func(owner string, labels map[string]string) bool {
+		return owner == Owner && labels[LabelContainer] != container
+	}
+	s.Endpoints = slices.DeleteFunc(slices.Clone(s.Endpoints), func(e api.Endpoint) bool { return others(e.Owner, e.Labels) })
+	s.Mappings = slices.DeleteFunc(slices.Clone(s.Mappings), func(m api.Mapping) bool { return others(m.Owner, m.Labels) })
+	return s
+}
+
+// withStarting adds to the containers that run those that are about to.
+func (f *Follower) withStarting(running []Container) []Container {
+	clear(f.running)
+	for _, c := range running {
+		f.running[c.ID] = true
+		delete(f.starting, c.ID)
+	}
+	for id, c := range f.starting {
+		if time.Since(c.since) > startsWithin {
+			delete(f.starting, id)
+			continue
+		}
+		running = append(running, c.Container)
+	}
+	return running
+}
