@@ -134,3 +134,25 @@ func lines[T any](ctx context.Context, from io.ReadCloser) <-chan T {
 	}()
 	return all
 }
+
+// RecordOptions say what to record. The zero value is everything, until ctx ends.
+type RecordOptions struct {
+	Filter  string // as of a capture: only these packets
+	Seconds int    // after which it ends; 0: never
+	Count   int    // packets after which it ends; 0: never
+}
+
+// Record returns the lines of a recording, JSON objects, until ctx ends, the reader is
+// closed, the time is over or there are Count packets. 'hostnat replay' reads them, packed
+// with gzip or not.
+func (c *Client) Record(ctx context.Context, o RecordOptions) (io.ReadCloser, error) {
+	values := CaptureOptions{Filter: o.Filter, Count: o.Count}.values()
+	if o.Seconds != 0 {
+		values.Set("seconds", strconv.Itoa(o.Seconds))
+	}
+	resp, err := c.send(ctx, http.MethodGet, "/v1/recording"+encodeQuery(values), nil)
+	if err != nil {
+		return nil, err
+	}
+	return resp.Body, nil
+}

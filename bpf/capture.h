@@ -96,6 +96,9 @@ NOINLINE int went(struct __sk_buff *skb, struct flow *flow, __s32 verdict, __u32
 	record->reason = dropped ? flow->reason : REASON_NONE;
 	record->dropped = dropped;
 	record->l3 = flow->packet.l3;
+	record->mark = arrival->mark;
+	record->gso_size = skb->gso_size;
+	record->gso_segs = skb->gso_segs;
 	capture_session(record, flow);
 	bpf_ringbuf_submit(record, 0);
 	return 0;

@@ -46,7 +46,9 @@ struct capture_record {
 	addr_t external_address;
 	__be16 external_port;
 	__u8 state; /* enum tcp_state */
-	__u8 pad[5];
+	__u8 pad;
+	__u32 mark; /* as it came */
+	__u16 gso_size, gso_segs; /* how the kernel cuts it on its way out; 0: it is one packet */
 	__u8 came[CAPTURE_HEAD];
 };
 
@@ -54,7 +56,7 @@ struct arrival {
 	__u64 packets; /* how many this CPU has seen */
 	__u64 lost; /* for how many of them there was no room in the ring */
 	__u32 length; /* bytes; 0: it is not captured */
-	__u32 pad;
+	__u32 mark;
 	struct drop_record outline, outline_after; /* what a filter looks at */
 	__u8 head[CAPTURE_HEAD];
 };
@@ -96,6 +98,7 @@ NOINLINE int came(struct __sk_buff *skb, __u32 context, __u32 l3)
 	arrival->length = wanted->until < now() ? 0 : length;
 	if (!arrival->length)
 		return 0;
+	arrival->mark = skb->mark;
 	if (has_filter(wanted)) {
 		__builtin_memset(&arrival->outline, 0, sizeof(arrival->outline));
 		describe(skb, l3, &arrival->outline);

@@ -39,6 +39,8 @@ func scriptCommands() map[string]func(*testscript.TestScript, bool, []string) {
 		"prints":        printsCommand,
 		"watch":         watchCommand,
 		"packets":       packetsCommand,
+		"record":        recordCommand,
+		"recorded":      recordedCommand,
 		"watched":       watchedCommand,
 		"collect":       collectCommand,
 		"collected":     collectedCommand,

@@ -3,6 +3,7 @@ package test
 import (
 	"bufio"
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -129,5 +130,51 @@ func TestWhoChangedWhat(t *testing.T) {
 		}
 	case <-time.After(20 * time.Second):
 		t.Error("no event has come")
+	}
+}
+
+// recordCommand begins a recording, with these arguments, and returns when it has begun.
+func recordCommand(m *machine, _ *testscript.TestScript, args []string) error {
+	cmd := m.command(context.Background(), append([]string{"record"}, args...)...)
+	said, err := cmd.StderrPipe()
+	if err != nil {
+		return err
+	}
+	if err := cmd.Start(); err != nil {
+		return err
+	}
+	m.recording = cmd
+	lines := bufio.NewReader(said)
+	if line, err := lines.ReadString('\n'); err != nil || !strings.HasPrefix(line, "recording") {
+		return fmt.Errorf("record says %q, %v", line, err)
+	}
+	m.recordingSaid = lines
+	return nil
+}
+
+// recordedCommand has a namespace ping an address until the recording has all packets that
+// were asked for.
+func recordedCommand(m *machine, ts *testscript.TestScript, args []string) error {
+	ended := make(chan string)
+	go func() {
+		said, _ := io.ReadAll(m.recordingSaid)
+		ended <- string(said)
+	}()
+	deadline := time.Now().Add(patience)
+	for {
+		select {
+		case said := <-ended:
+			fmt.Fprint(ts.Stdout(), said)
+			return m.recording.Wait()
+		default:
+		}
+		if time.Now().After(deadline) {
+			_ = m.recording.Process.Kill()
+			<-ended
+			return errors.Join(fmt.Errorf("the recording has not all packets within %v", patience), m.recording.Wait())
+		}
+		if err := m.ping(args[0], args[1]); err != nil {
+			return err
+		}
 	}
 }

@@ -38,6 +38,9 @@ type machine struct {
 	patience   time.Duration // of the command that runs, with an answer
 	watching   *watching
 	collector  *collector
+
+	recording     *exec.Cmd
+	recordingSaid io.Reader
 }
 
 func newMachine(binary string) (*machine, error) {

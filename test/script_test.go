@@ -42,6 +42,8 @@ import (
 //	sessions                       prints them without what time changes, when all is quiet
 //	watch ARG...                   hostnat event watch in the background
 //	watched N                      it has printed so many lines; prints them
+//	record FILE ARG...             hostnat record in the background
+//	recorded NS ADDRESS            NS pings the address until it has all packets that were asked for
 //	collect NS ADDRESS             a collector of IPFIX there
 //	collected N                    it has so many records; prints them
 //	retry COMMAND ARG...           until it works, for 20 s

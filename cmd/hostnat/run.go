@@ -95,7 +95,7 @@ func rootCommand(e env) *cobra.Command {
 		addressCommand(a), poolCommand(a), reservationCommand(a), dockerCommand(a), podmanCommand(a))
 	addGroup(root, "Configuration files:", applyCommand(a), diffCommand(a), exportCommand(a), importCommand(a))
 	addGroup(root, "State and history:", statusCommand(a), topCommand(a), webCommand(a), sessionCommand(a), bindingCommand(a), portCommand(a), leaseCommand(a),
-		eventCommand(a), captureCommand(a), explainCommand(a), metricsCommand(a), doctorCommand(a), restoreCommand(a))
+		eventCommand(a), captureCommand(a), recordCommand(a), replayCommand(a), explainCommand(a), metricsCommand(a), doctorCommand(a), restoreCommand(a))
 	addGroup(root, "The program:", daemonCommand(a), downCommand(a), demoCommand(a), versionCommand(a))
 	root.SetHelpCommandGroupID(root.Groups()[len(root.Groups())-1].ID)
 	root.SetCompletionCommandGroupID(root.Groups()[len(root.Groups())-1].ID)

@@ -2,6 +2,7 @@ package daemon
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"net/netip"
 	"time"
@@ -11,6 +12,7 @@ import (
 	"github.com/hostnat/hostnat/internal/host/examine"
 	"github.com/hostnat/hostnat/internal/model"
 	"github.com/hostnat/hostnat/internal/pathmtu"
+	"github.com/hostnat/hostnat/internal/recording"
 )
 
 const probeTime = 20 * time.Second // that a probe takes at most
@@ -114,6 +116,14 @@ func (s service) Recording(ctx context.Context, since time.Time) (model.Recordin
 func (s service) Capture(ctx context.Context, wish model.CaptureWish) (<-chan model.CaptureBatch, error) {
 	return s.kernel.Capture(ctx, wish)
 }
+
+// Snapshot writes what a recording begins with.
+func (s service) Snapshot(ctx context.Context, write func(recording.Line) error) (recording.Ready, error) {
+	return s.kernel.Snapshot(ctx, write)
+}
+
+// Told is what the data path was told last, as a recording has it.
+func (s service) Told(context.Context) (json.RawMessage, error) { return s.kernel.Told() }
 
 func (s service) world(ctx context.Context) (explain.World, error) {
 	facts, err := s.kernel.Facts(ctx)

@@ -49,3 +49,20 @@ func cloned[K comparable, V any](m map[K]V) map[K]V {
 	maps.Copy(c, m)
 	return c
 }
+
+// Hold calls fn with what the data path was told last; known is false where that is not
+// known. It is told nothing else meanwhile. What c has may not be changed, or used
+// afterwards.
+func (d *Datapath) Hold(fn func(c Config, known bool) error) error {
+	d.telling.Lock()
+	defer d.telling.Unlock()
+	if d.applied == nil {
+		return fn(Config{}, false)
+	}
+	c := d.applied.config
+	c.Mappings = d.applied.mappings.all
+	for _, id := range slices.Sorted(maps.Keys(d.applied.endpoints)) {
+		c.Endpoints = append(c.Endpoints, d.applied.endpoints[id])
+	}
+	return fn(c, true)
+}

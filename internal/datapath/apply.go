@@ -22,6 +22,8 @@ func (d *Datapath) Apply(c Config) (Moves, error) {
 	if err := checkFamily(c); err != nil {
 		return Moves{}, err
 	}
+	d.telling.Lock()
+	defer d.telling.Unlock()
 	a := newApplied(c)
 	w := work{is: c, mappings: allMappings(a.mappings)}
 	w.mappings.doubt = d.applied == nil
@@ -34,6 +36,8 @@ func (d *Datapath) Apply(c Config) (Moves, error) {
 //
 // Apply has to come first, and again after an error.
 func (d *Datapath) Change(p Part) (Moves, error) {
+	d.telling.Lock()
+	defer d.telling.Unlock()
 	if d.applied == nil {
 		return Moves{}, errUnknown
 	}

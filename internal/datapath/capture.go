@@ -21,6 +21,9 @@ type Captured struct {
 	ID                   uint64 // the packet's own
 	Program              string
 	Interface            uint32 // at which it was
+	Mark                 uint32 // as it came
+	Segments             uint32 // that the kernel cuts it into on its way out (GSO); 0: it is one packet
+	SegmentSize          uint32 // bytes of payload in each of these
 	Network, Compartment uint32 // that it came from
 	FromOutside          bool
 	Ethernet             bool // its frames have an Ethernet header
@@ -148,6 +151,10 @@ func (c *Capture) lost() (uint64, error) {
 	return c.counted - before, nil
 }
 
+// ReadCaptured reads what observed programs have written to their ring, where its clocks
+// do not matter. False: it is no packet.
+func ReadCaptured(sample []byte) (Captured, bool) { return toCaptured(sample, clock{}, clock{}) }
+
 // toCaptured reads what the ring carries: bpf/observe.h.
 func toCaptured(sample []byte, clock, boot clock) (Captured, bool) {
 	const size = int(unsafe.Sizeof(kernel.CaptureRecord{}))
@@ -161,6 +168,7 @@ func toCaptured(sample []byte, clock, boot clock) (Captured, bool) {
 	c := Captured{
 		Time: boot.time(r.Time), ID: r.Id, Program: kernel.Program(r.Program).String(), Interface: r.Ifindex,
 		Network: r.Network, Compartment: r.Compartment, FromOutside: r.Compartment == contextless, Ethernet: r.L3 != 0,
+		Mark: r.Mark, Segments: uint32(r.GsoSegs), SegmentSize: uint32(r.GsoSize),
 		Code: r.Verdict, Reason: event.Reason(r.Reason), Told: r.Dropped != 0 && r.Verdict != tcxDrop,
 		CameLength: int(r.CameLength), Length: int(r.Length),
 	}

@@ -31,7 +31,8 @@ type Datapath struct {
 	links    sync.Mutex             // over observed and what is attached: Capture changes these too
 	observed *kernel.PacketPrograms // those that are on the links; nil: the objects' own
 
-	applied *applied // by Apply and Change; nil: not known
+	telling sync.Mutex // over applied
+	applied *applied   // by Apply and Change; nil: not known
 }
 
 // Option changes how Open works.

@@ -18,7 +18,7 @@ func setDependentPorts(s *kernel.Settings, c Config, live bool) {
 			continue
 		}
 		for _, a := range p.Addresses {
-			_, kept := splitDependent(a.Ports)
+			_, kept := SplitDependent(a.Ports)
 			if kept.High == 0 {
 				continue
 			}

@@ -257,7 +257,7 @@ func modelConfig(w world) natmodel.Config {
 		for _, a := range pool {
 			to := natmodel.PoolAddress{Address: a.Address, Ports: a.Ports}
 			if n.EndpointDependent {
-				to.Ports, to.Dependent = splitDependent(a.Ports)
+				to.Ports, to.Dependent = SplitDependent(a.Ports)
 			}
 			rules.Pool = append(rules.Pool, to)
 		}

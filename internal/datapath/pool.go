@@ -95,7 +95,7 @@ func poolValue(p Pool, c Config) kernel.Pool {
 		ranges := a.Ports
 		if c.NATs[p.NAT].EndpointDependent {
 			var kept model.PortRange
-			ranges, kept = splitDependent(ranges)
+			ranges, kept = SplitDependent(ranges)
 			to.Dependent.Low, to.Dependent.High = kept.Low, kept.High
 		}
 		ranges = withoutOthersDependent(ranges, p, a, c)
@@ -116,7 +116,7 @@ func withoutOthersDependent(ranges []model.PortRange, of Pool, at PoolAddress, c
 			if a.Address != at.Address {
 				continue
 			}
-			_, kept := splitDependent(a.Ports)
+			_, kept := SplitDependent(a.Ports)
 			ranges = subtract(ranges, kept)
 		}
 	}
@@ -144,9 +144,9 @@ func subtract(ranges []model.PortRange, out model.PortRange) []model.PortRange {
 	return rest
 }
 
-// splitDependent keeps the upper end of the largest range, an eighth of all
+// SplitDependent keeps the upper end of the largest range, an eighth of all
 // ports, for endpoint-dependent mapping. One port alone is not split.
-func splitDependent(ranges []model.PortRange) (rest []model.PortRange, dependent model.PortRange) {
+func SplitDependent(ranges []model.PortRange) (rest []model.PortRange, dependent model.PortRange) {
 	const share = 8
 	rest = slices.Clone(ranges)
 	total, largest := 0, 0

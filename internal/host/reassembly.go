@@ -91,19 +91,19 @@ func claimReassembly(link netlink.Link) error {
 func newReassembly(attach func() error) (*Namespace, error) {
 	var inside *Namespace
 	var err error
-	onLastThread(func() { inside, err = enterReassembly(attach) })
+	OnLastThread(func() { inside, err = enterReassembly(attach) })
 	return inside, err
 }
 
-// onLastThread runs fn on a thread that ends afterwards. The process's main one
+// OnLastThread runs fn on a thread that ends afterwards. The process's main one
 // does not end, and /proc/PID/ns/net is its namespace: it is kept out of the way.
-func onLastThread(fn func()) {
+func OnLastThread(fn func()) {
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
 		runtime.LockOSThread()
 		if unix.Gettid() == unix.Getpid() {
-			onLastThread(fn) // on another one, since this goroutine has this one
+			OnLastThread(fn) // on another one, since this goroutine has this one
 			runtime.UnlockOSThread()
 			return
 		}

@@ -95,7 +95,7 @@ func (in *inside) enter(fn func() error) (err error) {
 	if in.fd < 0 {
 		return fn()
 	}
-	onLastThread(func() {
+	OnLastThread(func() {
 		if err = unix.Setns(in.fd, unix.CLONE_NEWNET); err == nil {
 			err = fn()
 		}

@@ -21,6 +21,10 @@ type CapturedPacket struct {
 	ID                 uint64 // the packet's own; another program that it meets has another
 	Program            string // "inside_ingress"
 	Link               string // at which it was
+	Interface          uint32 // the same by its number
+	Mark               uint32 // as it came
+	Segments           uint32 // that the kernel cuts it into on its way out (GSO); 0: it is one packet
+	SegmentSize        uint32 // bytes of payload in each of these
 	Network            string // that it came from; empty: from outside
 	Endpoint           string // that sent it; empty: none that is known
 	FromOutside        bool

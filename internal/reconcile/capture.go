@@ -73,6 +73,7 @@ func (n names) captured(c *datapath.Captured, links map[uint32]string) model.Cap
 	out := model.CapturedPacket{
 		Time: c.Time, ID: c.ID, Program: c.Program, Link: linkName(links, c.Interface), FromOutside: c.FromOutside,
 		Ethernet: c.Ethernet, Verdict: c.Verdict, Code: c.Code, Told: c.Told,
+		Interface: c.Interface, Mark: c.Mark, Segments: c.Segments, SegmentSize: c.SegmentSize,
 		CameLength: c.CameLength, Length: c.Length, Came: c.Came, Went: c.Went,
 	}
 	if c.Verdict == model.VerdictDropped {

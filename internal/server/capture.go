@@ -23,6 +23,7 @@ func captureRoutes() []route {
 	return []route{
 		{method: http.MethodGet, path: "/v1/capture", out: captureFile{}, handle: serveCapture},
 		{method: http.MethodGet, path: "/v1/packets", out: packetStream{}, handle: servePackets},
+		{method: http.MethodGet, path: "/v1/recording", out: recordingFile{}, handle: serveRecording},
 	}
 }
 

@@ -232,6 +232,8 @@ func responseType(rt route) string {
 		return "stream of Event"
 	case packetStream:
 		return "stream of CapturedPacket"
+	case recordingFile:
+		return "stream of object"
 	case captureFile:
 		return "file"
 	case plainText:

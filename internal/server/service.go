@@ -2,6 +2,7 @@ package server
 
 import (
 	"context"
+	"encoding/json"
 	"iter"
 	"os"
 	"time"
@@ -16,6 +17,7 @@ import (
 	"github.com/hostnat/hostnat/internal/explain"
 	"github.com/hostnat/hostnat/internal/metrics"
 	"github.com/hostnat/hostnat/internal/model"
+	"github.com/hostnat/hostnat/internal/recording"
 	"github.com/hostnat/hostnat/internal/traffic"
 )
 
@@ -98,6 +100,9 @@ type Service interface {
 	// Capture sends packets as they come and as they go on, until ctx ends; then the
 	// channel is closed. More may come than is wished for.
 	Capture(ctx context.Context, wish model.CaptureWish) (<-chan model.CaptureBatch, error)
+	// Snapshot writes what a recording begins with; Told is what the data path was told last.
+	Snapshot(ctx context.Context, write func(recording.Line) error) (recording.Ready, error)
+	Told(ctx context.Context) (json.RawMessage, error)
 	// Down removes everything from the kernel and keeps the configuration.
 	Down(ctx context.Context) error
 	// Restore decides which configuration is used, where nobody has decided yet.

@@ -67,6 +67,10 @@ proxy add v6tov6 [::]:8443 [2001:db8::9]:443
 proxy delete 1
 proxy list --sort -now
 proxy show --netsh
+record /tmp/bug.hnr
+record /tmp/bug.hnr --packets 100 endpoint c1
+replay bug.hnr
+replay bug.hnr --shrink small.hnr
 reservation add web --mac 52:54:00:12:34:56 --address 172.16.1.20
 reservation delete web 172.16.1.20
 reservation list

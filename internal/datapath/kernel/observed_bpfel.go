@@ -18,7 +18,7 @@ type observedArrival struct {
 	Packets uint64
 	Lost    uint64
 	Length  uint32
-	Pad     uint32
+	Mark    uint32
 	Outline struct {
 		_               structs.HostLayout
 		Serial          uint64
@@ -108,9 +108,11 @@ type observedCaptureRecord struct {
 	ExternalAddress uint32
 	ExternalPort    uint16
 	State           uint8
-	Pad             [5]uint8
+	Pad             uint8
+	Mark            uint32
+	GsoSize         uint16
+	GsoSegs         uint16
 	Came            [128]uint8
-	_               [4]byte
 }
 
 type observedCaptureSettings struct {

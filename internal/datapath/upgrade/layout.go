@@ -1,6 +1,8 @@
 package upgrade
 
 import (
+	"crypto/sha256"
+	"encoding/hex"
 	"fmt"
 	"slices"
 	"strings"
@@ -164,4 +166,15 @@ func typesOf(m *ebpf.Map) (key, value btf.TypeID, err error) {
 		return 0, 0, fmt.Errorf("asking for the layout of a map: %w", errno)
 	}
 	return btf.TypeID(info.btfKey), btf.TypeID(info.btfVal), nil
+}
+
+// LayoutSum is a short text that differs where keys or values of a table have other
+// fields, or have them elsewhere.
+func LayoutSum(m *ebpf.MapSpec) (string, error) {
+	t, err := tableOfSpec(m)
+	if err != nil {
+		return "", fmt.Errorf("reading the layout of the table %s: %w", m.Name, err)
+	}
+	sum := sha256.Sum256(fmt.Appendf(nil, "%+v", t))
+	return hex.EncodeToString(sum[:8]), nil
 }

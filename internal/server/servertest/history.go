@@ -2,12 +2,14 @@ package servertest
 
 import (
 	"context"
+	"encoding/json"
 	"net/netip"
 	"time"
 
 	"github.com/hostnat/hostnat/internal/event"
 	"github.com/hostnat/hostnat/internal/explain"
 	"github.com/hostnat/hostnat/internal/model"
+	"github.com/hostnat/hostnat/internal/recording"
 )
 
 // Recording has the drop of History.
@@ -39,6 +41,15 @@ func (s *Service) History(_ context.Context, since time.Time, f model.Filter) (e
 		}},
 	}, nil
 }
+
+// Snapshot is of a data path without tables.
+func (s *Service) Snapshot(_ context.Context, write func(recording.Line) error) (recording.Ready, error) {
+	ready := recording.Ready{Told: json.RawMessage("{}")}
+	return ready, write(recording.Line{Ready: &ready})
+}
+
+// Told is what Snapshot's data path was told.
+func (s *Service) Told(context.Context) (json.RawMessage, error) { return json.RawMessage("{}"), nil }
 
 // Capture sends what was prepared.
 func (s *Service) Capture(ctx context.Context, _ model.CaptureWish) (<-chan model.CaptureBatch, error) {

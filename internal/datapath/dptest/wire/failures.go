@@ -6,6 +6,8 @@ import (
 	"github.com/cilium/ebpf"
 	"github.com/cilium/ebpf/asm"
 	"github.com/cilium/ebpf/btf"
+
+	"github.com/hostnat/hostnat/internal/datapath/kernel"
 )
 
 // FailureTable says which writes of the programs under test fail. No program of the
@@ -26,7 +28,7 @@ func FailWrites(spec *ebpf.CollectionSpec) {
 	long := &btf.Int{Name: "long", Size: 8, Encoding: btf.Signed}
 	for helper, name := range map[asm.BuiltinFunc]string{asm.FnMapUpdateElem: "test_update", asm.FnMapDeleteElem: "test_delete"} {
 		declared := &btf.Func{Name: name, Type: &btf.FuncProto{Return: long}, Linkage: btf.StaticFunc}
-		callInstead(spec, helper, declared, FailureTable, asm.Instructions{
+		kernel.CallInstead(spec, helper, declared, FailureTable, asm.Instructions{
 			asm.LoadMapPtr(asm.R5, 0), // neither helper has a fifth argument
 			asm.LoadMem(asm.R0, asm.R5, 0, asm.DWord),
 			asm.JEq.Imm(asm.R0, 0, name+"_fails"),

@@ -1,0 +1,197 @@
+package main
+
+import (
+	"bufio"
+	"bytes"
+	"compress/gzip"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/hostnat/hostnat/api"
+	"github.com/hostnat/hostnat/internal/capture"
+	"github.com/hostnat/hostnat/internal/recording"
+	"github.com/hostnat/hostnat/internal/replay"
+)
+
+func recordCommand(a *app) *cobra.Command {
+	var o api.RecordOptions
+	cmd := &cobra.Command{
+		Use: "record FILE [FILTER...]", Short: "Write a bug report that replays: configuration, tables and packets",
+		Long: "Write what hostnat was told, what its tables hold, what the host's links and routes are, and the\n" +
+			"packets from now on with what became of each, until interrupted. 'hostnat replay' runs that again\n" +
+			"on another machine.\n\n" +
+			"  hostnat record /tmp/bug.hnr                              until Ctrl-C\n" +
+			"  hostnat record /tmp/bug.hnr --seconds 30                 for half a minute\n" +
+			"  hostnat record /tmp/bug.hnr --packets 100 endpoint c1    what c1 sends and gets\n\n" +
+			"The file has addresses, names, and the first 128 bytes of each packet: send it to people whom you\n" +
+			"would show these. FILTER is as of 'hostnat capture'; what it leaves out is not run again, though it\n" +
+			"may have changed what the others found. While somebody records, packets take longer.",
+		Args: func(cmd *cobra.Command, args []string) error {
+			if len(args) == 0 {
+				return usagef(cmd, "FILE is missing")
+			}
+			return nil
+		},
+		RunE: func(cmd *cobra.Command, args []string) error {
+			o.Filter = strings.Join(args[1:], " ")
+			return a.record(cmd, args[0], o)
+		},
+	}
+	flags := cmd.Flags()
+	flags.IntVar(&o.Seconds, "seconds", 0, "end after so many")
+	flags.IntVar(&o.Count, "packets", 0, "end after so many")
+	cmd.ValidArgsFunction = func(_ *cobra.Command, args []string, _ string) ([]string, cobra.ShellCompDirective) {
+		if len(args) == 0 {
+			return nil, cobra.ShellCompDirectiveDefault
+		}
+		return capture.Words, cobra.ShellCompDirectiveNoFileComp
+	}
+	return cmd
+}
+
+// lastPackets is how long after an interrupt packets are waited for that came before it.
+const lastPackets = 500 * time.Millisecond
+
+func (a *app) record(cmd *cobra.Command, name string, o api.RecordOptions) (err error) {
+	flags := cmd.Flags()
+	if flags.Changed("seconds") && o.Seconds < 1 || flags.Changed("packets") && o.Count < 1 {
+		return usagef(cmd, "--seconds and --packets need a number from 1 on")
+	}
+	if _, err := capture.Parse(o.Filter); err != nil {
+		return usagef(cmd, "%v", err)
+	}
+	// What was seen before the interrupt is still on its way.
+	ctx, stop := context.WithCancel(context.WithoutCancel(cmd.Context()))
+	defer stop()
+	defer context.AfterFunc(cmd.Context(), func() { time.AfterFunc(lastPackets, stop) })()
+	lines, err := a.client().Record(ctx, o)
+	if err != nil {
+		return err
+	}
+	defer lines.Close()
+	// What it has is not for everybody.
+	file, err := os.OpenFile(name, os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o600)
+	if err != nil {
+		return err
+	}
+	packed := gzip.NewWriter(file)
+	count, err := a.copyRecording(packed, lines)
+	if cmd.Context().Err() != nil { // interrupted, as is usual: what ends there is the stream
+		err = nil
+	}
+	if err = errors.Join(err, packed.Close(), file.Close()); err != nil {
+		return err
+	}
+	if count < 0 {
+		return &api.Error{Code: api.Unavailable, Message: "interrupted before the tables had been read: " + name + " is of no use"}
+	}
+	_, _ = fmt.Fprintf(a.Stderr, "%d packets in %s\n", count, name)
+	return nil
+}
+
+// copyRecording copies lines, says when the packets begin, and returns how many there are;
+// -1: they have not begun.
+func (a *app) copyRecording(to io.Writer, from io.Reader) (packets int, err error) {
+	in, begun := bufio.NewReaderSize(from, 1<<20), false
+	defer func() {
+		if !begun {
+			packets = -1
+		}
+	}()
+	for {
+		line, err := in.ReadBytes('\n')
+		if err == io.EOF && len(line) == 0 {
+			return packets, nil
+		}
+		if err != nil {
+			return packets, fmt.Errorf("reading the recording from the daemon: %w", err)
+		}
+		switch {
+		case bytes.HasPrefix(line, []byte(recording.ReadyPrefix)):
+			begun = true
+			_, _ = fmt.Fprintln(a.Stderr, "recording; Ctrl-C ends it")
+		case bytes.HasPrefix(line, []byte(recording.PacketPrefix)):
+			packets++
+		}
+		if _, err := to.Write(line); err != nil {
+			return packets, fmt.Errorf("writing the recording: %w", err)
+		}
+	}
+}
+
+func replayCommand(a *app) *cobra.Command {
+	var smaller, packets string
+	cmd := &cobra.Command{
+		Use: "replay FILE", Short: "Run a recording again, and show the first packet that is not as recorded",
+		Long: "Run the packets of a recording ('hostnat record') through the data path's programs again, with tables\n" +
+			"of their own that hold what was recorded, and through the model of the NAT that hostnat's tests go by.\n" +
+			"Shows the first packet of which recording, programs and model do not say the same; exits with 1 then.\n\n" +
+			"  hostnat replay bug.hnr\n" +
+			"  hostnat replay bug.hnr --shrink small.hnr     what is left if nothing may be left out\n" +
+			"  hostnat replay bug.hnr --write bug.pcapng     the packets for Wireshark\n\n" +
+			"Needs root and the version of hostnat that recorded it, but no daemon. A network namespace with the\n" +
+			"recorded links and routes is made for it, and goes away. Nothing of this host is touched.",
+		Args: positional("FILE"),
+		RunE: func(cmd *cobra.Command, args []string) error { return a.replay(args[0], smaller, packets) },
+	}
+	cmd.Flags().StringVar(&smaller, "shrink", "", "leave out packets and sessions as long as the difference stays, and write the rest to `FILE`")
+	cmd.Flags().StringVarP(&packets, "write", "w", "", "write the recorded packets to a pcapng `FILE`, and run nothing")
+	cmd.ValidArgsFunction = func(*cobra.Command, []string, string) ([]string, cobra.ShellCompDirective) {
+		return nil, cobra.ShellCompDirectiveDefault
+	}
+	return cmd
+}
+
+func (a *app) replay(name, smaller, packets string) error {
+	file, err := os.Open(name)
+	if err != nil {
+		return err
+	}
+	defer file.Close()
+	r, err := recording.Read(file)
+	if err != nil {
+		return fmt.Errorf("%s: %w", name, err)
+	}
+	if packets != "" {
+		return writeFile(packets, func(to io.Writer) error { return replay.WritePackets(to, r) })
+	}
+	if err := a.needRoot("hostnat replay"); err != nil {
+		return err
+	}
+	replay.Introduce(a.Stdout, r)
+	var report *replay.Report
+	if smaller == "" {
+		report, err = replay.Run(r)
+	} else {
+		var small *recording.Recording
+		if small, report, err = replay.Shrink(r); err == nil {
+			err = writeFile(smaller, small.Write)
+			_, _ = fmt.Fprintf(a.Stdout, "%s has %d of %d packets and %d of %d rows of tables\n", smaller, len(small.Packets), len(r.Packets), small.CountRows(), r.CountRows())
+			r = small
+		}
+	}
+	if err != nil {
+		return err
+	}
+	report.Say(a.Stdout, r)
+	if d := report.Difference; d != nil {
+		return &api.Error{Code: api.Conflict, Message: fmt.Sprintf("packet %d of %d is not as %s", d.At+1, len(r.Packets),
+			map[string]string{replay.ByPrograms: "recorded", replay.ByModel: "the model has it"}[d.By])}
+	}
+	return nil
+}
+
+func writeFile(name string, write func(io.Writer) error) error {
+	file, err := os.OpenFile(name, os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o600)
+	if err != nil {
+		return err
+	}
+	return errors.Join(write(file), file.Close())
+}

@@ -1,0 +1,92 @@
+package natmodel
+
+import (
+	"net/netip"
+	"time"
+
+	"github.com/hostnat/hostnat/internal/model"
+)
+
+// State is what a NAT knew at some time, as far as it can be told from outside: that of
+// a data path, whose packets the model is to follow from then on. Ports that wait in the
+// order in which they may be had back are not part of it.
+type State struct {
+	Now       time.Duration
+	Sessions  []KnownSession
+	Bindings  []KnownBinding
+	Holders   []KnownHolder
+	Fragments []KnownFragment
+	HostPorts map[BindingKey]time.Duration // when the host was last noted to talk from there
+}
+
+// KnownSession is a session with what else the NAT knows of it.
+type KnownSession struct {
+	Key     SessionKey
+	Session Session
+	Binding BindingKey
+	// As of Session's own fields of these names.
+	Dependent, Hairpin, Spread, HalfOpen, Guest bool
+}
+
+// KnownBinding is a binding with what else the NAT knows of it.
+type KnownBinding struct {
+	Key     BindingKey
+	Binding Binding
+	Mapping uint32
+	OfRange bool
+	Until   time.Duration // of one in hold-down
+}
+
+// KnownHolder is who has an address, of those at plugged-in ports.
+type KnownHolder struct {
+	Compartment uint32
+	Address     netip.Addr
+	MAC         MAC
+}
+
+// KnownFragment is how a datagram's first fragment was translated.
+type KnownFragment struct {
+	Outside              bool   // it came from there; else from Realm, a compartment
+	Realm                uint32 //
+	From, To             netip.Addr
+	ID                   uint16
+	Protocol             model.Protocol
+	Expires              time.Duration
+	Address, Source      netip.Addr // what destination or source become, and the other one of a hairpin
+	NewID                uint16
+	Compartment, Network uint32
+}
+
+// Restore makes the model a NAT that knows this and nothing else. Its configuration stays.
+func (m *Model) Restore(s State) {
+	fresh := New(m.config)
+	fresh.now = s.Now
+	clear(fresh.bindings)
+	for _, b := range s.Bindings {
+		one := b.Binding
+		one.mapping, one.ofRange, one.until = b.Mapping, b.OfRange, b.Until
+		fresh.bindings[b.Key] = &one
+	}
+	for _, k := range s.Sessions {
+		one := k.Session
+		one.binding, one.dependent, one.hairpin = k.Binding, k.Dependent, k.Hairpin
+		one.spread, one.halfOpen, one.guest = k.Spread, k.HalfOpen, k.Guest
+		fresh.sessions[k.Key] = &one
+	}
+	for _, h := range s.Holders {
+		fresh.holders[place{h.Compartment, h.Address}] = holder{h.MAC}
+	}
+	for _, f := range s.Fragments {
+		realm := f.Realm
+		if f.Outside {
+			realm = outsideRealm
+		}
+		fresh.fragments[fragmentKey{realm, f.From, f.To, f.ID, f.Protocol}] = fragment{
+			expires: f.Expires, address: f.Address, source: f.Source, id: f.NewID, compartment: f.Compartment, network: f.Network,
+		}
+	}
+	for at, when := range s.HostPorts {
+		fresh.hostPorts[at] = when
+	}
+	*m = *fresh
+}

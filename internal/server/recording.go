@@ -1,0 +1,169 @@
+package server
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"net/http"
+	"strconv"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/hostnat/hostnat/api"
+	"github.com/hostnat/hostnat/internal/capture"
+	"github.com/hostnat/hostnat/internal/model"
+	"github.com/hostnat/hostnat/internal/recording"
+)
+
+// recordingFile marks a route whose answer is the lines of a recording.
+type recordingFile struct{}
+
+// longestRecording bounds what is asked for: a recording is for a bug, not for the records.
+const longestRecording = 24 * 60 * 60 // seconds
+
+type recordingQuery struct {
+	text           string
+	filter         capture.Filter
+	seconds, count int
+}
+
+func recordingQueryOf(r *http.Request) (q recordingQuery, err error) {
+	var seconds, count string
+	if err := query(r, map[string]*string{"filter": &q.text, "seconds": &seconds, "count": &count}); err != nil {
+		return q, err
+	}
+	if q.filter, err = capture.Parse(q.text); err != nil {
+		return q, err
+	}
+	for _, n := range []struct {
+		name, text string
+		to         *int
+		most       int
+	}{{"seconds", seconds, &q.seconds, longestRecording}, {"count", count, &q.count, 1 << 22}} {
+		if n.text == "" {
+			continue
+		}
+		if *n.to, err = strconv.Atoi(n.text); err != nil || *n.to < 1 || *n.to > n.most {
+			return q, model.Errorf(model.Invalid, "%s=%q is not a number", n.name, model.Clip(n.text)).WithHint("use one from 1 to %d", n.most)
+		}
+	}
+	return q, nil
+}
+
+// serveRecording sends a recording, line by line: packets are sent until the client goes
+// away, the server stops, the time is over or there are as many as were asked for.
+func serveRecording(s *Server, w http.ResponseWriter, r *http.Request) error {
+	if !trusted(r) {
+		return model.Errorf(model.Denied, "only root and members of the group %q may record packets", Group)
+	}
+	q, err := recordingQueryOf(r)
+	if err != nil {
+		return err
+	}
+	p, _ := r.Context().Value(peerKey{}).(peer)
+	done, ok := s.connections.watch(watcher{uid: p.uid, trusted: true})
+	if !ok {
+		return model.Errorf(model.Unavailable, "the daemon has as many streams of events and packets as it takes").WithHint("end some, or try again later")
+	}
+	defer done()
+	ctx, cancel := context.WithCancel(r.Context())
+	defer cancel()
+	defer context.AfterFunc(s.stopping, cancel)()
+	configuration, err := exportConfiguration(s.service, r)
+	if err != nil {
+		return err
+	}
+	if _, err := s.service.Told(ctx); err != nil { // while an error has an answer of its own
+		return err
+	}
+	wish := q.filter.Wish()
+	wish.Length = recording.Kept
+	packets, stop := context.WithCancel(ctx)
+	defer stop()
+	batches, err := s.service.Capture(packets, wish) // before the tables are read: what comes meanwhile is counted
+	if err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", api.EventStream)
+	w.WriteHeader(http.StatusOK)
+	rec := &recorder{s: s, out: json.NewEncoder(&deadlineWriter{w, http.NewResponseController(w)}), query: q}
+	if err := rec.begin(ctx, s.version, configuration.Text); err == nil {
+		if q.seconds > 0 {
+			defer time.AfterFunc(time.Duration(q.seconds)*time.Second, stop).Stop()
+		}
+		err = rec.packets(batches, http.NewResponseController(w))
+		if err == nil && ctx.Err() == nil {
+			err = rec.finish(ctx)
+		}
+		if err == nil {
+			return nil
+		}
+	}
+	if r.Context().Err() == nil {
+		panic(http.ErrAbortHandler) // the client must not take what there is for all
+	}
+	return nil
+}
+
+// recorder writes a recording.
+type recorder struct {
+	s     *Server
+	out   *json.Encoder
+	query recordingQuery
+	ready recording.Ready
+	end   recording.End
+}
+
+func (r *recorder) begin(ctx context.Context, version, configuration string) (err error) {
+	var uts unix.Utsname
+	_ = unix.Uname(&uts) // cannot fail on Linux
+	write := func(l recording.Line) error { return r.out.Encode(l) }
+	begin := recording.Begin{Format: recording.Format, Version: recording.Version, Hostnat: version, Kernel: unix.ByteSliceToString(uts.Release[:]), Filter: r.query.text}
+	if err := write(recording.Line{Begin: &begin}); err != nil {
+		return err
+	}
+	if err := write(recording.Line{Configuration: &configuration}); err != nil {
+		return err
+	}
+	r.ready, err = r.s.service.Snapshot(ctx, write)
+	return err
+}
+
+func (r *recorder) packets(batches <-chan model.CaptureBatch, response *http.ResponseController) error {
+	reader := capture.NewReader()
+	if err := response.Flush(); err != nil {
+		return err
+	}
+	for batch := range batches {
+		r.end.Lost += batch.Lost
+		for i := range batch.Packets {
+			p := &batch.Packets[i]
+			if !r.query.filter.Selects(p, reader) {
+				continue
+			}
+			if p.Time.Before(r.ready.Time) {
+				r.end.Meanwhile++
+				continue
+			}
+			if err := r.out.Encode(recording.Line{Packet: recording.PacketOf(p)}); err != nil {
+				return err
+			}
+			if r.end.Packets++; r.end.Packets == r.query.count {
+				return nil
+			}
+		}
+		if len(batches) == 0 { // a burst goes out in few writes
+			if err := response.Flush(); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+func (r *recorder) finish(ctx context.Context) error {
+	told, err := r.s.service.Told(ctx)
+	r.end.Changed = err != nil || !bytes.Equal(told, r.ready.Told)
+	return r.out.Encode(recording.Line{End: &r.end})
+}
