@@ -79,7 +79,7 @@ struct flow {
 	__u8 binding[sizeof(struct binding)] __attribute__((aligned(8))); /* bytes: there may be no lock in an element a CPU */
 };
 
-enum { OUTSIDE = ~0U }; /* in place of a compartment: no network has this one */
+enum { OUTSIDE = ~0U, HOST = ~1U }; /* in place of a compartment: no network has these */
 
 struct {
 	MAP_UINT(type, BPF_MAP_TYPE_PERCPU_ARRAY);

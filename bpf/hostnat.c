@@ -260,15 +260,20 @@ int reassembly_leave(struct __sk_buff *skb)
 SEC("tcx/egress")
 int loopback_egress(struct __sk_buff *skb)
 {
-	bool answer = skb->mark == MARK_TO_DIALLER;
+	bool answer = skb->mark == MARK_TO_DIALLER, bound = skb->mark == MARK_FROM_BOUND;
 	struct flow *flow;
+	int verdict;
 
-	if (likely(!answer && !may_be_published(skb)))
+	if (likely(!answer && !bound && !may_be_published(skb)))
 		return TCX_NEXT;
 	flow = begin(skb, CONTEXT_PACKET, sizeof(struct ethhdr));
 	if (!flow)
 		return TCX_DROP;
-	return finish(skb, flow, answer ? to_dialler_address(skb, flow) : from_host(skb, flow), PROGRAM_LOOPBACK_EGRESS);
+	if (answer)
+		verdict = to_dialler_address(skb, flow);
+	else
+		verdict = from_loopback(skb, flow, bound);
+	return finish(skb, flow, verdict, PROGRAM_LOOPBACK_EGRESS);
 }
 
 SEC("tcx/egress")
@@ -278,8 +283,10 @@ int bridge_egress(struct __sk_buff *skb)
 		return bpf_redirect(LOOPBACK_IFINDEX, 0);
 	if (unlikely(skb->protocol == htons(ETH_P_ARP)))
 		return answer_own_arp(skb);
-	if (unlikely(is_bound_dialler(skb)))
+	if (unlikely(is_of_bound(skb))) {
+		skb->mark = MARK_FROM_BOUND;
 		return bpf_redirect(LOOPBACK_IFINDEX, 0);
+	}
 	if (skb->ingress_ifindex)
 		stamp_forwarded(skb);
 	return TCX_NEXT;

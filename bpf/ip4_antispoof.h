@@ -27,6 +27,20 @@ INLINE bool is_own_mac(const struct inside *inside, const __u8 *mac)
 	return inside->flags & INSIDE_ALLOWANCES && !mac[0] && !mac[1] && mac[2] == 0x5e && !mac[3] && mac[4] == 1;
 }
 
+/*
+ * What comes up a bridge by no port: the host's own multicasts and the bridge's own
+ * questions for groups, which it hears itself; and what was in the reassembly
+ * namespace. A frame for a group that has come by a port is known for one.
+ */
+INLINE bool is_of_no_port(struct __sk_buff *skb)
+{
+	__u8 first;
+
+	if (skb->pkt_type == PACKET_LOOPBACK || came_from_reassembly(skb))
+		return true;
+	return skb->pkt_type == PACKET_HOST && !bpf_skb_load_bytes(skb, 0, &first, sizeof(first)) && first & 1;
+}
+
 /* ARP from an endpoint: it may speak of itself alone. */
 INLINE int check_arp(struct __sk_buff *skb, struct flow *flow, const struct inside *inside)
 {

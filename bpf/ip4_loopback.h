@@ -48,7 +48,8 @@ INLINE bool may_be_published(struct __sk_buff *skb)
 	struct ip6hdr *ip6 = start;
 
 	if (skb->protocol == htons(ETH_P_IP))
-		return (void *)(ip + 1) <= end && is_published_port(skb, ip->protocol, l3 + ip->ihl * 4);
+		return (void *)(ip + 1) <= end &&
+		       (unlikely(ip->frag_off & htons(IP_OFFSET)) || is_published_port(skb, ip->protocol, l3 + ip->ihl * 4));
 	return skb->protocol == htons(ETH_P_IPV6) && (void *)(ip6 + 1) <= end &&
 	       is_published_port(skb, ip6->next_header, l3 + sizeof(*ip6));
 }
@@ -256,13 +257,17 @@ NOINLINE int cut_for_endpoint(struct __sk_buff *skb, struct flow *flow, const st
 	__u32 link = reassembly_ifindex(skb);
 	struct iphdr *ip;
 
-	if (!endpoint || !link || !rewrite_id(skb, packet, next_fragment_id(flow)))
+	if (!endpoint || !link)
 		return drop(flow, REASON_TOO_BIG);
-	ip = ip_header(skb, packet);
-	if (!ip)
-		return drop(flow, REASON_MALFORMED);
-	ip->check = adjust_ip_checksum(ip->check, 0, 0, ip->frag_off, 0);
-	ip->frag_off = 0;
+	if (!is_fragment(packet)) { /* else it has an identification of its own, and may be cut */
+		if (!rewrite_id(skb, packet, next_fragment_id(flow)))
+			return drop(flow, REASON_TOO_BIG);
+		ip = ip_header(skb, packet);
+		if (!ip)
+			return drop(flow, REASON_MALFORMED);
+		ip->check = adjust_ip_checksum(ip->check, 0, 0, ip->frag_off, 0);
+		ip->frag_off = 0;
+	}
 	skb->priority = endpoint->mtu;
 	skb->mark = endpoint->ifindex;
 	return bpf_redirect(link, 0);
@@ -277,6 +282,52 @@ INLINE int deliver_from_host(struct __sk_buff *skb, struct flow *flow, struct en
 	if (unlikely(is_too_big(skb, &flow->packet, endpoint)))
 		return cut_for_endpoint(skb, flow, endpoint);
 	return bpf_redirect(endpoint->ifindex, 0);
+}
+
+/*
+ * Fragments leave by loopback where its MTU was lowered, and those of sockets that
+ * are bound to a bridge. The first comes first. The note is under a compartment of
+ * its own, as nobody outside is to add to such a datagram.
+ */
+INLINE struct fragment_key fragment_key_of_host(const struct flow *flow)
+{
+	struct fragment_key key = fragment_key(flow, 0);
+
+	key.compartment = HOST;
+	return key;
+}
+
+NOINLINE int first_fragment_from_host(struct __sk_buff *skb, struct flow *flow, __u32 network)
+{
+	struct fragment_key key = fragment_key_of_host(flow);
+	struct fragment note = {
+		.expires = now() + FRAGMENT_MEMORY * SECOND,
+		.source = flow->key.remote_address,
+		.destination = flow->key.internal_address,
+		.id = next_fragment_id(flow), /* all that the host says to an endpoint has one address */
+		.compartment = flow->key.compartment,
+		.network = network,
+	};
+
+	if (map_update(&fragments, &key, &note, BPF_ANY) || !rewrite_id(skb, &flow->packet, note.id))
+		return REASON_FRAGMENT;
+	return REASON_NONE;
+}
+
+/* Does with a later fragment what was done with the first one. */
+NOINLINE int later_fragment_from_host(struct __sk_buff *skb, struct flow *flow)
+{
+	struct fragment_key key = fragment_key_of_host(flow);
+	struct fragment *note = bpf_map_lookup_elem(&fragments, &key);
+	struct packet *packet = &flow->packet;
+
+	if (!note || note->expires < now())
+		return TCX_NEXT;
+	if (!rewrite_id(skb, packet, note->id) || rewrite_address(skb, packet, SOURCE, note->source, 0) ||
+	    rewrite_address(skb, packet, DESTINATION, note->destination, 0))
+		return drop(flow, REASON_MALFORMED);
+	flow->key.internal_address = note->destination;
+	return deliver_from_host(skb, flow, find_endpoint(note->compartment, note->destination), note->network);
 }
 
 /* Whether a flow's first packet is a dialler's, rather than the host's own. flow->key.remote_port is 0 if no port can stand for it. */
@@ -322,7 +373,11 @@ INLINE int from_host(struct __sk_buff *skb, struct flow *flow)
 		flags |= SESSION_DIALLED_IP6;
 		if (!parse_ip6_loopback(skb, packet))
 			return TCX_NEXT;
-	} else if (parse_ip(skb, packet) || is_fragment(packet) || parse_l4(skb, packet)) {
+	} else if (parse_ip(skb, packet)) {
+		return TCX_NEXT;
+	} else if (unlikely(is_later_fragment(packet))) {
+		return later_fragment_from_host(skb, flow);
+	} else if (parse_l4(skb, packet)) {
 		return TCX_NEXT;
 	}
 	if (!is_loopback(packet->destination) && !is_host_address(packet->destination))
@@ -350,7 +405,9 @@ INLINE int from_host(struct __sk_buff *skb, struct flow *flow)
 	session_count(skb, session, packet, false);
 	if (flags & SESSION_DIALLED_IP6 && become_ip4(skb, packet))
 		return drop(flow, REASON_TRANSLATE);
-	reason = rewrite(skb, packet, SOURCE, gateway, flow->key.remote_port, 0);
+	reason = unlikely(is_fragment(packet)) ? first_fragment_from_host(skb, flow, session->network) : REASON_NONE;
+	if (!reason)
+		reason = rewrite(skb, packet, SOURCE, gateway, flow->key.remote_port, 0);
 	if (!reason)
 		reason = rewrite(skb, packet, DESTINATION, flow->key.internal_address, flow->key.internal_port, 0);
 	if (reason)

@@ -15,7 +15,7 @@
  * another one for each network, as a port may change its bridge.
  */
 #pragma once
-#include "ip4_reassembly.h"
+#include "maps.h"
 
 /* Says of a frame on its way to the bridge that it has been looked at. */
 INLINE void put_stamp(struct __sk_buff *skb, __u32 stamp)
@@ -43,18 +43,4 @@ INLINE void stamp_forwarded(struct __sk_buff *skb)
 
 	if (inside)
 		put_stamp(skb, inside->stamp);
-}
-
-/*
- * What comes up a bridge by no port: the host's own multicasts and the bridge's own
- * questions for groups, which it hears itself; and what was in the reassembly
- * namespace. A frame for a group that has come by a port is known for one.
- */
-INLINE bool is_of_no_port(struct __sk_buff *skb)
-{
-	__u8 first;
-
-	if (skb->pkt_type == PACKET_LOOPBACK || came_from_reassembly(skb))
-		return true;
-	return skb->pkt_type == PACKET_HOST && !bpf_skb_load_bytes(skb, 0, &first, sizeof(first)) && first & 1;
 }

@@ -22,6 +22,7 @@ enum setting_flags { /* what a packet that has no binding may belong to all the 
 	SETTING_TRANSPARENT = 4, /* a socket of ours that has a remote's address */
 	SETTING_SHADOWS = 16, /* ranges on one address, which go before what is mapped on any */
 	SETTING_ALLOWANCES = 512, /* endpoints have further addresses */
+	SETTING_MAPPINGS = 1024, /* there are mappings, so loopback_egress is where the host speaks to itself */
 	SETTING_ROUTE_MTUS = 256, /* routes of the host have MTUs of their own */
 };
 
@@ -293,6 +294,7 @@ enum mark {
 	MARK_TRANSLATED = 0x684e4154, /* "hNAT": translated; outside_egress takes it off */
 	MARK_TRANSPARENT = 0x684e5458, /* "hNTX": for a socket of the host that has the remote's address; a routing rule of ours takes it there */
 	MARK_TO_PORT = 0x684e5450, /* "hNTP": handed over to a link by us; port_egress takes it off */
+	MARK_FROM_BOUND = 0x684e5442, /* "hNTB": of a socket that is bound to a bridge, to an address of the host's own */
 	MARK_TO_DIALLER = 0x684e5444, /* "hNTD": an answer to a program of the host, on its way to the loopback interface */
 	MARK_REASSEMBLED = 0x684e5200, /* "hNR": has been in the reassembly namespace; the lowest two bits count how often */
 };

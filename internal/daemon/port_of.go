@@ -3,8 +3,8 @@ package daemon
 import (
 	"context"
 	"net"
+	"time"
 
-	"github.com/hostnat/hostnat/internal/datapath"
 	"github.com/hostnat/hostnat/internal/dhcp"
 	"github.com/hostnat/hostnat/internal/host"
 	"github.com/hostnat/hostnat/internal/model"
@@ -36,5 +36,5 @@ func checkedPort(k *reconcile.Kernel) func(network uint32, bridge int, mac net.H
 
 // followEarly hands on what machines have asked DHCP servers before their ports were checked.
 func followEarly(ctx context.Context, k *reconcile.Kernel, s *dhcp.Servers) error {
-	return k.WhoIsWhere().WatchEarlyQuestions(ctx, func(q datapath.EarlyQuestion) { s.Early(ctx, q.Network, q.Frame, q.Asked) })
+	return k.WhoIsWhere().WatchEarlyQuestions(ctx, func(network uint32, frame []byte, asked time.Time) { s.Early(ctx, network, frame, asked) })
 }

@@ -77,7 +77,7 @@ func (d *Datapath) carryOut(a *applied, w work) (Moves, error) {
 // lookFlags are those of the settings that tell the data path to look for what there
 // may be. They are set before it is there, and cleared after the last has gone: each
 // packet pays for them.
-const lookFlags = kernel.SettingRanges | kernel.SettingShadows | kernel.SettingAllowances
+const lookFlags = kernel.SettingRanges | kernel.SettingShadows | kernel.SettingAllowances | kernel.SettingMappings
 
 // lookFor are those that are needed.
 func (a *applied) lookFor() uint32 {

@@ -110,7 +110,7 @@ func (m Mapping) shadows() bool {
 
 // settings are the flags that tell the data path to look for what mappings need.
 func (t *mappingTable) settings() uint32 {
-	var flags uint32
+	flags := flagIf(len(t.all) > 0, kernel.SettingMappings)
 	if t.ranges > 0 {
 		flags |= kernel.SettingRanges
 	}

@@ -282,3 +282,32 @@ func toHeldAddress(v uint32) netip.Addr {
 	}
 	return kernel.ToAddress(v)
 }
+
+// WatchEarlyQuestions calls sink for each frame for a network's DHCP server that has come by a
+// port of its bridge before that was checked, and went no further, until ctx ends.
+func (d *Datapath) WatchEarlyQuestions(ctx context.Context, sink func(network uint32, frame []byte, asked time.Time)) error {
+	reader, err := ringbuf.NewReader(d.objects.EarlyQuestions)
+	if err != nil {
+		return fmt.Errorf("opening the ring of early questions: %w", err)
+	}
+	defer reader.Close()
+	for ctx.Err() == nil {
+		clock := d.readClock()
+		err := readRing(ctx, reader, time.Now().Add(watchRefresh), func(sample []byte) {
+			var raw kernel.EarlyQuestion
+			if _, err := binary.Decode(sample, binary.NativeEndian, &raw); err == nil && int(raw.Length) <= len(raw.Frame) {
+				sink(raw.Network, raw.Frame[:raw.Length], clock.time(raw.Time))
+			}
+		})
+		if err != nil {
+			return err
+		}
+	}
+	return ctx.Err()
+}
+
+// IsChecked reports whether what comes by a port of a network's switch is looked at.
+func (d *Datapath) IsChecked(network, port uint32) bool {
+	var row kernel.Inside
+	return d.objects.Insides.Lookup(port, &row) == nil && row.Network == network && d.IsAttached(Attachment{Interface: port, Hook: PortIngress})
+}

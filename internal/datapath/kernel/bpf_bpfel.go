@@ -566,6 +566,7 @@ const (
 	bpfMarkMARK_TRANSLATED  bpfMark = 1749958996
 	bpfMarkMARK_TRANSPARENT bpfMark = 1749963864
 	bpfMarkMARK_TO_PORT     bpfMark = 1749963856
+	bpfMarkMARK_FROM_BOUND  bpfMark = 1749963842
 	bpfMarkMARK_TO_DIALLER  bpfMark = 1749963844
 	bpfMarkMARK_REASSEMBLED bpfMark = 1749963264
 )
@@ -964,6 +965,7 @@ const (
 	bpfSettingFlagsSETTING_TRANSPARENT bpfSettingFlags = 4
 	bpfSettingFlagsSETTING_SHADOWS     bpfSettingFlags = 16
 	bpfSettingFlagsSETTING_ALLOWANCES  bpfSettingFlags = 512
+	bpfSettingFlagsSETTING_MAPPINGS    bpfSettingFlags = 1024
 	bpfSettingFlagsSETTING_ROUTE_MTUS  bpfSettingFlags = 256
 )
 

@@ -28,6 +28,7 @@ const (
 	SettingRanges      = uint32(bpfSettingFlagsSETTING_RANGES)
 	SettingTransparent = uint32(bpfSettingFlagsSETTING_TRANSPARENT)
 	SettingAllowances  = uint32(bpfSettingFlagsSETTING_ALLOWANCES)
+	SettingMappings    = uint32(bpfSettingFlagsSETTING_MAPPINGS)
 	SettingShadows     = uint32(bpfSettingFlagsSETTING_SHADOWS)
 	SettingRouteMTUs   = uint32(bpfSettingFlagsSETTING_ROUTE_MTUS)
 )

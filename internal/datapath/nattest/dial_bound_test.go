@@ -13,6 +13,8 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/hostnat/hostnat/dev/lab"
+	"github.com/hostnat/hostnat/internal/datapath"
+	"github.com/hostnat/hostnat/internal/datapath/dptest"
 	"github.com/hostnat/hostnat/internal/datapath/dptest/wire"
 	"github.com/hostnat/hostnat/internal/model"
 )
@@ -52,11 +54,7 @@ func TestBoundToABridge(t *testing.T) {
 	server := wire.Listen(t, r.Endpoints[0], "172.16.1.2:90")
 	for _, to := range []string{"127.0.0.1:9090", lab.HostAddress + ":9090", "172.16.1.1:9090"} {
 		for _, size := range []int{1, 1472, 1473, 4000, 40000} {
-			asks := size
-			if to != "172.16.1.1:9090" {
-				asks = min(size, 1472) // what is larger leaves in pieces, as the bridge is no loopback
-			}
-			question, answer := string(bytes.Repeat([]byte{'q'}, asks)), string(bytes.Repeat([]byte{'a'}, size))
+			question, answer := string(bytes.Repeat([]byte{'q'}, size)), string(bytes.Repeat([]byte{'a'}, size))
 			dialler.Send(t, netip.MustParseAddrPort(to), question)
 			got, from := server.Receive(t)
 			if got != question {
@@ -89,6 +87,7 @@ func TestBoundToABridge(t *testing.T) {
 			t.Errorf("UDP to %s: %v", to, err)
 		}
 	}
+	reachesOwnPorts(t, ctx, r, dialler)
 	direct := wire.Listen(t, r.Endpoints[0], wire.Inside(0, 9090).String())
 	dialler.Send(t, wire.Inside(0, 9090), "directly")
 	if got, _ := direct.Receive(t); got != "directly" {
@@ -101,4 +100,66 @@ func TestBoundToABridge(t *testing.T) {
 	}) {
 		t.Errorf("the endpoint saw %x", p.Data)
 	}
+}
+
+// reachesOwnPorts asks the host's own servers, which no mapping has, as a program does that is bound to a
+// bridge; one at a port that a mapping has on another address alone, too.
+func reachesOwnPorts(t *testing.T, ctx context.Context, r *dptest.Rig, dialler wire.Peer) {
+	t.Helper()
+	r.Config.Mappings[6] = toEndpoint(model.UDP, "203.0.113.1:9092", 92)
+	r.Config.Mappings[7] = toEndpoint(model.TCP, "203.0.113.1:9092", 92)
+	r.Apply(t)
+	for _, to := range []string{"127.0.0.1:9093", "127.0.0.1:9092", lab.HostAddress + ":9093", "172.16.1.1:9093"} {
+		server := wire.Listen(t, r.Host, to)
+		for _, size := range []int{1, 1473, 40000} {
+			question, answer := string(bytes.Repeat([]byte{'q'}, size)), string(bytes.Repeat([]byte{'a'}, size))
+			dialler.Send(t, netip.MustParseAddrPort(to), question)
+			got, from := server.Receive(t)
+			if got != question || from.Addr().String() != "172.16.1.1" {
+				t.Fatalf("%d of %d bytes to %v arrived, from %v", len(got), size, to, from)
+			}
+			server.Send(t, from, answer)
+			if got, from := dialler.Receive(t); got != answer || from.String() != to {
+				t.Errorf("%d of %d bytes came back, from %v instead of %v", len(got), size, from, to)
+			}
+		}
+		echo, err := lab.EchoServer(r.Host, "tcp", to)
+		wire.Must(t, err)
+		defer echo.Close()
+		var conn net.Conn
+		wire.Must(t, r.Host.Do(func() (err error) {
+			conn, err = (&net.Dialer{Control: boundTo("br1")}).DialContext(ctx, "tcp4", to)
+			return err
+		}))
+		if seen, err := lab.AskConn(ctx, conn); err != nil || seen.Addr().String() != "172.16.1.1" {
+			t.Errorf("TCP to %s: seen as %v, %v", to, seen, err)
+		}
+		conn.Close()
+	}
+	var conn net.Conn
+	var err error
+	wire.Must(t, r.Host.Do(func() error {
+		conn, err = (&net.Dialer{Control: boundTo("br1")}).DialContext(ctx, "tcp4", lab.HostAddress+":9094")
+		return nil
+	}))
+	if !errors.Is(err, unix.ECONNREFUSED) { // nobody listens there
+		t.Errorf("TCP to a closed port of the host: %v, %v", conn, err)
+	}
+}
+
+// While there are no mappings, a program that is bound to a bridge hears at once, or after the
+// kernel's three questions, that nobody on it has the host's other addresses: as where no
+// network is hostnat's.
+func TestBoundToABridgeWithoutMappings(t *testing.T) {
+	t.Parallel()
+	r := newDialRig(t)
+	r.Config.Mappings = map[uint32]datapath.Mapping{}
+	r.Apply(t)
+	wire.Must(t, r.Host.Do(func() error {
+		_, err := (&net.Dialer{Control: boundTo("br1"), Timeout: 4 * wire.Patience}).DialContext(t.Context(), "tcp4", lab.HostAddress+":9093")
+		if !errors.Is(err, unix.EHOSTUNREACH) {
+			t.Errorf("%v", err)
+		}
+		return nil
+	}))
 }
