@@ -51,11 +51,13 @@ func messageOf(e event.Event, remotes bool) syslog.Message {
 	if e.Level != event.Information {
 		m.Severity = syslog.Warning
 	}
-	for _, p := range []syslog.Param{
+	all := [...]syslog.Param{
 		{Name: "id", Value: strconv.Itoa(int(e.ID))}, {Name: "nat", Value: e.NAT}, {Name: "network", Value: e.Network}, {Name: "compartment", Value: e.Compartment},
 		{Name: "endpoint", Value: e.Endpoint}, {Name: "protocol", Value: protocolName(&e)}, {Name: "internal", Value: textOf(e.Internal)}, {Name: "external", Value: textOf(e.External)},
 		{Name: "remote", Value: textOf(e.InternalDestination)}, {Name: "remoteName", Value: e.RemoteName}, {Name: "cause", Value: string(e.Cause)},
-	} {
+	}
+	m.Params = make([]syslog.Param, 0, len(all)+1)
+	for _, p := range all {
 		if p.Value != "" {
 			m.Params = append(m.Params, p)
 		}

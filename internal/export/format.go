@@ -119,8 +119,8 @@ func (f *syslogFormat) report(l losses, now time.Time) []byte {
 	return f.bytes(&m)
 }
 
-func (*syslogFormat) rest() packet                         { return packet{} }
-func (*syslogFormat) begin()                               {}
-func (*syslogFormat) stamp([]byte, time.Time)              {}
-func (*syslogFormat) written(packet)                       {}
-func (*syslogFormat) preface(losses, time.Time) (b []byte) { return nil }
+func (*syslogFormat) rest() packet                     { return packet{} }
+func (*syslogFormat) begin()                           {}
+func (*syslogFormat) stamp([]byte, time.Time)          {}
+func (*syslogFormat) written(packet)                   {}
+func (*syslogFormat) preface(losses, time.Time) []byte { return nil }

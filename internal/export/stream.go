@@ -81,7 +81,7 @@ func (s *stream) connect(ctx context.Context) error {
 	}
 	c.Close()
 	<-l.ended
-	if errors.Is(err, unix.ECONNREFUSED) {
+	if s.to.Network == "udp" && errors.Is(err, unix.ECONNREFUSED) { // an answer to what was sent before
 		s.refused(l.last)
 	}
 	return err
@@ -209,7 +209,6 @@ func (l *link) put(ctx context.Context, b []byte, events uint64) error {
 		_, err = l.Write(b)
 	}
 	if err != nil {
-		l.last = 0
 		l.lose(events, time.Now())
 		return err
 	}

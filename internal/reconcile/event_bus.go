@@ -22,6 +22,9 @@ const watcherRoom = watcherBuffer / 4
 // processor's time, however many watch, and whatever floods the session table.
 const eventRate = 20_000
 
+// readAgain is how long after a failure events are read again.
+const readAgain = time.Second
+
 // eventBus gives the data path's one ring to any number of watchers. The ring is
 // read, and so filled, only while there is one.
 type eventBus struct {
@@ -59,9 +62,16 @@ func (k *Kernel) Follow(ctx context.Context, sink func(event.Event)) error {
 	return k.datapath.Expect(k.events.wanted)
 }
 
+// readEvents reads until ctx ends, also after a failure: a log is not begun anew by anybody.
 func (k *Kernel) readEvents(ctx context.Context) {
-	if err := k.datapath.Watch(ctx, k.events.wanted, k.publish, k.dropPublisher(ctx)); err != nil {
-		k.log.Error("reading events", "error", err)
+	for ctx.Err() == nil {
+		if err := k.datapath.Watch(ctx, k.events.wanted, k.publish, k.dropPublisher(ctx)); err != nil {
+			k.log.Error("reading events", "error", err)
+			select {
+			case <-ctx.Done():
+			case <-time.After(readAgain):
+			}
+		}
 	}
 }
 

@@ -1,9 +1,11 @@
 package reconcile
 
 import (
+	"context"
 	"testing"
 	"time"
 
+	"github.com/hostnat/hostnat/internal/datapath"
 	"github.com/hostnat/hostnat/internal/event"
 )
 
@@ -73,5 +75,39 @@ func TestWatcherThatStalls(t *testing.T) {
 	}
 	if e := <-w; e.ID != event.SessionCreate {
 		t.Errorf("and then got %+v", e)
+	}
+}
+
+// Who follows gets each event, however many there are, keeps the ring being read when the last
+// watcher leaves, and asks for no more than is logged.
+func TestFollowerGetsAll(t *testing.T) {
+	t.Parallel()
+	var h eventBus
+	ended := make(chan struct{})
+	read := func(ctx context.Context) { <-ctx.Done(); close(ended) }
+	got := 0
+	h.follow(func(event.Event) { got++ }, read)
+	if h.wanted() != datapath.LoggedEvents {
+		t.Error("all events are wanted, and nobody watches")
+	}
+	w := make(chan event.Event, watcherBuffer)
+	h.join(w, read)
+	if h.wanted() != datapath.AllEvents {
+		t.Error("somebody watches, and is not sent all events")
+	}
+	const flood = 10 * eventRate
+	for range flood {
+		h.hand(event.Event{})
+	}
+	h.leave(w)
+	select {
+	case <-ended:
+		t.Error("the ring is not read any more")
+	default:
+	}
+	h.follow(nil, nil)
+	h.hand(event.Event{})
+	if <-ended; got != flood || h.lost != 0 {
+		t.Errorf("%d of %d events; %d are lost", got, flood, h.lost)
 	}
 }
