@@ -12,6 +12,9 @@ type ExplainSpec struct {
 	To       string `json:"to"`           // the same
 	At       string `json:"at,omitempty"` // endpoint, network or link where it comes in; empty: where From belongs
 
+	// TCPFlags are those of the header's octet (RFC 9293), FIN being 1; 0: a SYN's.
+	TCPFlags uint8 `json:"tcpFlags,omitempty"`
+
 	// Probe has the daemon find out how large packets get to the remote. It sends some
 	// dozens of packets there, and takes up to 20 s.
 	Probe bool `json:"probe,omitempty"`
@@ -80,6 +83,27 @@ type Remedy struct {
 type ExplainStep struct {
 	Step  string `json:"step"`
 	Found string `json:"found"`
+}
+
+// MaxExplained is how many packets may be in one PacketsSpec.
+const MaxExplained = 256
+
+// PacketsSpec are packets of which one asks what would become of each, as if it were
+// the only one.
+type PacketsSpec struct {
+	Packets []ExplainSpec `json:"packets"`
+}
+
+// ExplainedPacket is what would become of one of several packets.
+type ExplainedPacket struct {
+	Explanation *Explanation `json:"explanation,omitempty"`
+	Problem     string       `json:"problem"` // why there is no explanation; empty: there is one
+}
+
+// ExplainPackets asks what would become of packets, up to MaxExplained, in their order.
+func (c *Client) ExplainPackets(ctx context.Context, packets []ExplainSpec) (list []ExplainedPacket, err error) {
+	err = c.call(ctx, http.MethodPost, "/v1/explain/packets", PacketsSpec{Packets: packets}, &list)
+	return list, err
 }
 
 // Explain asks what would become of a packet. It changes nothing.

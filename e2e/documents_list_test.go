@@ -92,6 +92,7 @@ func documented() map[string]document {
 			apart: map[string]string{
 				"hostnat explain c1": byRecorder, "hostnat explain c2": byRecorder, "hostnat event watch --last 1 --not binding --endpoint c1": byRecorder,
 				"hostnat explain tcp 203.0.113.9:5555 203.0.113.1:5000": "5000 is a port that the NAT has drawn; the script explain has this answer",
+				"hostnat explain --pcap some.pcap":                      "the script explain-pcap makes the file",
 				"hostnat explain tcp c1 198.51.100.9:7 --probe":         "it needs a remote behind a link with a smaller MTU; the script black-hole has one",
 			},
 		},

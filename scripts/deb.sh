@@ -30,6 +30,8 @@ put 644 packaging/sysusers.d/hostnat.conf usr/lib/sysusers.d/hostnat.conf
 put 644 packaging/tmpfiles.d/hostnat.conf usr/lib/tmpfiles.d/hostnat.conf
 put 644 packaging/network/10-hostnat.network usr/lib/systemd/network/10-hostnat.network
 put 644 packaging/network/10-hostnat.conf usr/lib/NetworkManager/conf.d/10-hostnat.conf
+put 644 packaging/prometheus/hostnat.rules.yml usr/share/hostnat/prometheus/hostnat.rules.yml
+put 644 packaging/grafana/hostnat.json usr/share/hostnat/grafana/hostnat.json
 put 644 packaging/debian/lintian-overrides usr/share/lintian/overrides/hostnat
 put 644 packaging/debian/copyright usr/share/doc/hostnat/copyright
 install -d "$root/usr/share/bash-completion/completions" "$root/usr/share/zsh/vendor-completions" "$root/usr/share/fish/vendor_completions.d" "$root/usr/share/man/man1"

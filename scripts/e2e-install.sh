@@ -11,6 +11,9 @@ if [ -x "$resolved/usr/bin/resolvectl" ] || [ -x /lib/systemd/systemd-resolved ]
 # Likewise systemd-machined and nspawn, which a test installs on a machine of its own.
 container=$(dirname "$0")/../.tools/systemd-container.deb
 [ -s "$container" ] || unpacked=
+# Of the package prometheus one program is needed, and no server.
+promtool=$(dirname "$0")/../.tools/promtool
+if ! command -v promtool >/dev/null && [ ! -x "$promtool" ]; then unpacked=; fi
 
 missing=
 for package in bind9-dnsutils busybox-static chromium containernetworking-plugins curl dbus-daemon debootstrap docker.io iputils-ping isc-dhcp-client libsystemd-shared libvirt-clients lintian nfdump nginx-light podman qemu-system-x86 tcpdump tshark; do
@@ -40,6 +43,11 @@ if [ -z "$unpacked" ]; then
 	for package in "$download"/*.deb; do dpkg-deb -x "$package" "$resolved"; done
 	(cd "$download" && apt-get -qq download -o APT::Sandbox::User=root systemd-container >/dev/null)
 	mv "$download"/systemd-container_*.deb "$container"
+	if [ ! -x "$promtool" ]; then
+		(cd "$download" && apt-get -qq download -o APT::Sandbox::User=root prometheus >/dev/null)
+		dpkg-deb --fsys-tarfile "$download"/prometheus_*.deb | tar -xO ./usr/bin/promtool >"$promtool"
+		chmod 755 "$promtool"
+	fi
 	rm -r "$download"
 fi
 "$(dirname "$0")/e2e-trixie.sh"

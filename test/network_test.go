@@ -53,6 +53,7 @@ func networkCommands() map[string]command {
 		"asked-as":    do(3, func(m *machine, a []string) error { return m.askedAs(a[0], a[1], a[2]) }),
 		"listen":      do(3, func(m *machine, a []string) error { return m.listen(a[0], a[1], a[2]) }),
 		"talk":        do(1, func(m *machine, a []string) error { return m.talk(a[0], a[1:]) }),
+		"pcap":        pcapCommand,
 		"upload":      do(1, func(m *machine, a []string) error { return m.upload(a[0], a[1:]) }),
 		"has-address": do(3, func(m *machine, a []string) error { return m.hasAddress(a[0], a[1], a[2]) }),
 		"ping":        do(2, func(m *machine, a []string) error { return m.ping(a[0], a[1]) }),

@@ -79,6 +79,7 @@ import (
 //	asked-as NS ADDRESS SEEN       the Echo server sees NS by that address
 //	talk NAME [NS ADDRESS]         opens a TCP connection; without the rest, moves data over it
 //	upload NAME [NS ADDRESS]       the same with 20,000 bytes at once; without the rest, they all come back
+//	pcap FILE [BYTES]              writes a file of six packets, or so many bytes of it
 func TestScripts(t *testing.T) {
 	t.Parallel()
 	lab.RequireRoot(t)

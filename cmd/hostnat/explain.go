@@ -2,14 +2,18 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
+	"net/netip"
+	"os"
 	"time"
 
 	"github.com/hostnat/hostnat/cmd/hostnat/text"
 	"github.com/spf13/cobra"
 
 	"github.com/hostnat/hostnat/api"
+	"github.com/hostnat/hostnat/internal/capture"
 )
 
 // recently is how far back explain looks if it is not told.
@@ -17,10 +21,11 @@ const recently = "1h"
 
 func explainCommand(a *app) *cobra.Command {
 	var spec api.ExplainSpec
-	var since string
+	var since, file string
+	var count int
 	var filter api.Filter
 	cmd := &cobra.Command{
-		Use: "explain (PROTOCOL FROM TO | [ENDPOINT] [--since TIME])", Short: "Say what would become of a packet, or what failed lately and why",
+		Use: "explain (PROTOCOL FROM TO | [ENDPOINT] [--since TIME] | --pcap FILE)", Short: "Say what would become of a packet, or what failed lately and why",
 		Long: "With PROTOCOL FROM TO: say what would become of the first packet of a flow: where it comes in,\n" +
 			"how it is translated, where it goes, or why not and which command would change that. The data\n" +
 			"path's own programs decide it with the tables as they are, and nothing is changed or sent.\n\n" +
@@ -30,6 +35,8 @@ func explainCommand(a *app) *cobra.Command {
 			"With --probe it is also tried how large packets get to the remote, which finds a link with a\n" +
 			"smaller MTU: connections open, and large transfers hang. It sends some dozens of packets there.\n\n" +
 			"  hostnat explain tcp c1 93.184.216.34:443 --probe\n\n" +
+			"With --pcap FILE: say it of the packets in a file that 'hostnat capture -w', tcpdump or Wireshark\n" +
+			"has written, each for itself, with the tables as they are now. - is standard input.\n\n" +
 			"FROM and TO are NAME[:PORT] or ADDRESS[:PORT]; TO's port is needed for tcp and udp.\n\n" +
 			"With an ENDPOINT, with --since or with filters: say what failed since then: packets that were\n" +
 			"dropped, connections that nobody answered, sessions that were cut. The kernel records this\n" +
@@ -43,6 +50,14 @@ func explainCommand(a *app) *cobra.Command {
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
 		flags := cmd.Flags()
 		switch {
+		case flags.Changed("pcap") && (len(args) > 0 || flags.Changed("since") || spec.Probe || filter != api.Filter{}):
+			return usagef(cmd, "--pcap FILE goes with --at and --count alone")
+		case flags.Changed("pcap") && (count < 1 || count > mostExplained):
+			return usagef(cmd, "--count %d is not from 1 to %d", count, mostExplained)
+		case flags.Changed("pcap"):
+			return a.explainFile(cmd.Context(), file, spec.At, count)
+		case flags.Changed("count"):
+			return usagef(cmd, "--count is for a file of packets: give --pcap FILE")
 		case len(args) == 3 && (flags.Changed("since") || filter != api.Filter{}):
 			return usagef(cmd, "--since and filters are for what has happened; PROTOCOL FROM TO asks what would")
 		case len(args) == 3:
@@ -69,6 +84,8 @@ func explainCommand(a *app) *cobra.Command {
 	}
 	cmd.Flags().StringVar(&spec.At, "at", "", "the packet comes in at this endpoint, network or link of the host (default where FROM belongs)")
 	a.completeFlagFrom(cmd, "at", endpointNames)
+	cmd.Flags().StringVar(&file, "pcap", "", "what would become of the packets in this `FILE`, pcap or pcapng")
+	cmd.Flags().IntVarP(&count, "count", "c", 100, "with --pcap: of its first `N` packets")
 	cmd.Flags().BoolVar(&spec.Probe, "probe", false, "send packets to the remote, to find out how large they may be")
 	cmd.Flags().StringVar(&since, "since", recently, "what failed since this `TIME`")
 	addFilters(a, cmd, &filter)
@@ -199,3 +216,127 @@ func countText(n uint64, what string) string {
 }
 
 func packetProtocols(context.Context, *api.Client) []string { return []string{"tcp", "udp", "icmp"} }
+
+// mostExplained is how many packets of a file one command asks about at most.
+const mostExplained = 100_000
+
+// filePacket is a packet of a file, and what would become of it.
+type filePacket struct {
+	Number int    `json:"number"` // 1: the first of the file
+	Packet string `json:"packet"`
+	api.ExplainedPacket
+}
+
+// explainFile says what would become of a file's first packets.
+func (a *app) explainFile(ctx context.Context, path, at string, count int) error {
+	file, err := openCapture(path)
+	if err != nil {
+		return err
+	}
+	defer file.Close()
+	in, err := capture.NewInput(file)
+	if err != nil {
+		return fmt.Errorf("reading %s: %w", path, err)
+	}
+	all := []filePacket{}
+	for number := 1; err == nil && number <= count; {
+		var some []filePacket
+		some, err = a.explainSome(ctx, in, at, number, min(api.MaxExplained, count-number+1))
+		number += len(some)
+		if a.format != formatTable {
+			all = append(all, some...)
+			continue
+		}
+		for _, p := range some {
+			fmt.Fprintln(a.Stdout, p.line())
+		}
+	}
+	if a.format != formatTable && (err == nil || errors.Is(err, io.EOF)) {
+		return a.print(all)
+	}
+	if errors.Is(err, io.EOF) {
+		return nil
+	}
+	if err != nil {
+		return fmt.Errorf("reading %s: %w", path, err)
+	}
+	if _, err := in.Next(); err == nil {
+		fmt.Fprintf(a.Stdout, "There are more than %d packets; --count has more of them.\n", count)
+	}
+	return nil
+}
+
+// openCapture opens what is a file: a FIFO would wait, and a folder says something else.
+func openCapture(path string) (*os.File, error) {
+	if path == "-" {
+		return os.Stdin, nil
+	}
+	info, err := os.Stat(path)
+	if err != nil {
+		return nil, err
+	}
+	if !info.Mode().IsRegular() {
+		return nil, fmt.Errorf("%s is no regular file; - is standard input", path)
+	}
+	return os.Open(path)
+}
+
+// explainSome reads up to so many packets, and asks about them; the error is the
+// file's, io.EOF at its end.
+func (a *app) explainSome(ctx context.Context, in *capture.Input, at string, number, most int) ([]filePacket, error) {
+	var packets []filePacket
+	var asked []int
+	var specs []api.ExplainSpec
+	var end error
+	for len(packets) < most {
+		h, err := in.Next()
+		if err != nil {
+			end = err
+			break
+		}
+		p := filePacket{Number: number + len(packets), Packet: h.Text()}
+		if spec, why := specOf(h, at); why != "" {
+			p.Problem = why
+		} else {
+			asked, specs = append(asked, len(packets)), append(specs, spec)
+		}
+		packets = append(packets, p)
+	}
+	if len(specs) == 0 {
+		return packets, end
+	}
+	explained, err := a.client().ExplainPackets(ctx, specs)
+	if err != nil {
+		return nil, err
+	}
+	for i, e := range explained {
+		packets[asked[i]].ExplainedPacket = e
+	}
+	return packets, end
+}
+
+// specOf makes the question that a packet is, or says why it is none.
+func specOf(h capture.Headers, at string) (spec api.ExplainSpec, why string) {
+	const ipv4, echoRequest = 0x0800, 8
+	name := map[uint8]string{1: "icmp", 6: "tcp", 17: "udp"}[h.Protocol]
+	switch {
+	case h.EtherType != ipv4 || !h.From.IsValid() || name == "":
+		return spec, "not tried: it is not TCP, UDP or ICMP over IPv4"
+	case name == "icmp" && (!h.HasICMP || h.ICMPType != echoRequest):
+		return spec, "not tried: of ICMP, echo requests are"
+	case name != "icmp" && !h.HasPorts:
+		return spec, "not tried: it has no ports, being a later fragment or cut off"
+	}
+	spec = api.ExplainSpec{Protocol: name, From: netip.AddrPortFrom(h.From, h.FromPort).String(), To: netip.AddrPortFrom(h.To, h.ToPort).String(), At: at, TCPFlags: h.TCPFlags}
+	if name == "icmp" {
+		spec.From, spec.To = netip.AddrPortFrom(h.From, max(h.ICMPID, 1)).String(), h.To.String()
+	}
+	return spec, ""
+}
+
+func (p filePacket) line() string {
+	if p.Explanation == nil {
+		return fmt.Sprintf("%d  %s  %s", p.Number, p.Packet, p.Problem)
+	}
+	return fmt.Sprintf("%d  %s  %s", p.Number, p.Packet, p.Explanation.Summary)
+}

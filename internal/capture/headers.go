@@ -17,6 +17,7 @@ type Headers struct {
 	TCPFlags           uint8
 	ICMPType, ICMPCode uint8
 	HasICMP            bool
+	ICMPID             uint16 // of an echo
 }
 
 // Reader reads headers. It keeps memory for the next frame, so each goroutine needs one
@@ -87,7 +88,7 @@ func (r *Reader) take(h *Headers, layer gopacket.LayerType) {
 	case layers.LayerTypeUDP:
 		h.FromPort, h.ToPort, h.HasPorts = uint16(r.udp.SrcPort), uint16(r.udp.DstPort), true
 	case layers.LayerTypeICMPv4:
-		h.ICMPType, h.ICMPCode, h.HasICMP = r.icmp4.TypeCode.Type(), r.icmp4.TypeCode.Code(), true
+		h.ICMPType, h.ICMPCode, h.HasICMP, h.ICMPID = r.icmp4.TypeCode.Type(), r.icmp4.TypeCode.Code(), true, r.icmp4.Id
 	}
 }
 

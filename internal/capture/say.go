@@ -64,6 +64,9 @@ func (h Headers) Ends() (from, to string) {
 	return h.From.String(), h.To.String()
 }
 
+// Text is "tcp 172.16.1.2:40000 → 93.184.216.34:443 [syn]".
+func (h Headers) Text() string { return sideText(h) }
+
 func sideText(h Headers) string {
 	if !h.From.IsValid() {
 		return fmt.Sprintf("type 0x%04x", h.EtherType)

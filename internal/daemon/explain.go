@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"net/netip"
+	"sync"
 	"time"
 
 	"github.com/hostnat/hostnat/internal/doctor"
@@ -12,6 +13,7 @@ import (
 	"github.com/hostnat/hostnat/internal/host/examine"
 	"github.com/hostnat/hostnat/internal/model"
 	"github.com/hostnat/hostnat/internal/pathmtu"
+	"github.com/hostnat/hostnat/internal/reconcile"
 	"github.com/hostnat/hostnat/internal/recording"
 )
 
@@ -19,33 +21,60 @@ const probeTime = 20 * time.Second // that a probe takes at most
 
 // Explain says what would become of a packet now.
 func (s service) Explain(ctx context.Context, q explain.Question) (explain.Answer, error) {
+	var a explain.Answer
+	results, err := s.ExplainAll(ctx, []explain.Question{q})
+	if err == nil {
+		a, err = results[0].Answer, results[0].Err
+	}
+	if err == nil && q.Probe {
+		err = s.probe(ctx, &a)
+	}
+	return a, err
+}
+
+// ExplainAll says what would become of each of some packets now, one for itself.
+func (s service) ExplainAll(ctx context.Context, questions []explain.Question) ([]explain.Result, error) {
 	w, err := s.world(ctx)
 	if err != nil {
-		return explain.Answer{}, err
+		return nil, err
 	}
-	a, err := explain.Ask(ctx, q, w, s.kernel.Try)
-	if err != nil {
-		return a, err
-	}
-	if q.Probe {
-		if err := s.probe(ctx, w, &a); err != nil {
-			return a, err
+	var loaded reconcile.Try // once one of the questions is found to make sense
+	done := func() {}
+	defer func() { done() }()
+	try := func(ctx context.Context, t model.Trial) (model.Fate, error) {
+		if loaded == nil {
+			try, release, err := s.kernel.Trials(ctx)
+			if err != nil {
+				return model.Fate{}, err
+			}
+			loaded, done = try, release
 		}
+		return loaded(ctx, t)
 	}
-	if link, is := a.ForHost(w); is {
-		chains, err := examine.Firewall()
-		if err != nil {
-			return a, err
+	drops := sync.OnceValues(examine.Firewall)
+	results := make([]explain.Result, len(questions))
+	for i, q := range questions {
+		a, err := explain.Ask(ctx, q, w, try)
+		if link, is := a.ForHost(w); err == nil && is {
+			var chains []examine.Chain
+			if chains, err = drops(); err != nil {
+				return nil, err
+			}
+			if chain := doctor.HostDrops(chains, link, a.Trial); chain != "" {
+				a.HostDrops(chain)
+			}
 		}
-		if chain := doctor.HostDrops(chains, link, a.Trial); chain != "" {
-			a.HostDrops(chain)
-		}
+		results[i] = explain.Result{Answer: a, Err: err}
 	}
-	return a, nil
+	return results, ctx.Err()
 }
 
 // probe has packets sent to the remote that an answer is about, one probe at a time.
-func (s service) probe(ctx context.Context, w explain.World, a *explain.Answer) error {
+func (s service) probe(ctx context.Context, a *explain.Answer) error {
+	w, err := s.world(ctx)
+	if err != nil {
+		return err
+	}
 	if !a.Leaves() {
 		a.NoPath()
 		return nil

@@ -19,6 +19,7 @@ type Trial struct {
 	Entry     model.Entry
 	Interface uint32
 	MAC       [6]byte // of the interface; of an EntryOutside alone
+	TCPFlags  uint8   // 0: a SYN's
 }
 
 // Fate is what the programs decide, with ids in place of names.
@@ -44,27 +45,38 @@ type Party struct {
 	Address              netip.Addr
 }
 
-// Try runs the programs on the tables as they are, for one packet, and changes
-// nothing: see docs/decisions/032-dry-run.md. It takes most of a second, in which
-// they are loaded.
-func (d *Datapath) Try(t Trial) (Fate, error) {
-	if err := checkFamily(t); err != nil {
-		return Fate{}, err
-	}
+// Trials are the programs for dry runs: see docs/decisions/032-dry-run.md.
+type Trials struct {
+	datapath *Datapath
+	programs *kernel.Trial
+}
+
+// OpenTrials loads them, which takes most of a second.
+func (d *Datapath) OpenTrials() (*Trials, error) {
 	spec, err := kernel.LoadSpec()
 	if err != nil {
-		return Fate{}, fmt.Errorf("reading the embedded data path: %w", err)
+		return nil, fmt.Errorf("reading the embedded data path: %w", err)
 	}
 	programs, err := kernel.OpenTrial(spec, d.objects.Tables())
 	if err != nil {
+		return nil, err
+	}
+	return &Trials{d, programs}, nil
+}
+
+// Close lets go of them.
+func (p *Trials) Close() error { return p.programs.Close() }
+
+// Try runs the programs on the tables as they are, for one packet, and changes nothing.
+func (p *Trials) Try(t Trial) (Fate, error) {
+	if err := checkFamily(t); err != nil {
 		return Fate{}, err
 	}
-	defer programs.Close()
-	e, err := d.entryOf(t)
+	e, err := p.datapath.entryOf(t)
 	if err != nil {
 		return Fate{}, err
 	}
-	return d.try(programs, t, e)
+	return p.datapath.try(p.programs, t, e)
 }
 
 // entry is where and how a trial's packet comes in.

@@ -1,6 +1,7 @@
 package datapath
 
 import (
+	"cmp"
 	"encoding/binary"
 	"net/netip"
 	"slices"
@@ -33,7 +34,8 @@ func trialSegment(t Trial) []byte {
 	ports = binary.BigEndian.AppendUint16(ports, t.To.Port())
 	switch t.Protocol {
 	case model.TCP: // RFC 9293 section 3.1: five words of header, SYN, a window
-		return slices.Concat(ports, make([]byte, 8), []byte{5 << 4, 0x02, 0xff, 0xff, 0, 0, 0, 0})
+		const flagSYN = 0x02
+		return slices.Concat(ports, make([]byte, 8), []byte{5 << 4, cmp.Or(t.TCPFlags, flagSYN), 0xff, 0xff, 0, 0, 0, 0})
 	case model.UDP:
 		return slices.Concat(ports, []byte{0, 12, 0, 0, 0, 0, 0, 0})
 	}

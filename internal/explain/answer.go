@@ -21,6 +21,12 @@ type Answer struct {
 	Path     *model.PathMTU // nil: it was not probed
 }
 
+// Result is the answer to one of several questions, or why there is none.
+type Result struct {
+	Answer Answer
+	Err    error
+}
+
 // Step is one thing that was looked up, and what was found.
 type Step struct{ Name, Found string }
 
@@ -149,6 +155,9 @@ func packetText(t model.Trial) string {
 	switch t.Protocol {
 	case model.TCP:
 		what = "tcp SYN"
+		if t.TCPFlags != 0 {
+			what = "tcp segment"
+		}
 	case model.ICMP:
 		what = "icmp echo request"
 	}

@@ -14,6 +14,7 @@ import (
 type Question struct {
 	Protocol string // tcp, udp or icmp
 	From, To string // NAME[:PORT] or ADDRESS[:PORT]
+	TCPFlags uint8  // as in the header; 0: a SYN's
 	Probe    bool   // have the path to the remote probed
 	At       string // where it comes in: an endpoint, a network or a link of the host; empty: where From belongs
 }
@@ -32,6 +33,7 @@ func (q Question) Trial(w World) (t model.Trial, err error) {
 	if t.Protocol, err = model.ParseProtocol(q.Protocol); err != nil {
 		return t, err
 	}
+	t.TCPFlags = q.TCPFlags
 	from, err := w.end("FROM", q.From, t.Protocol)
 	if err != nil {
 		return t, err

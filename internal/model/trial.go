@@ -3,12 +3,13 @@ package model
 import "net/netip"
 
 // Trial is a packet of which one asks what would become of it: the first of a
-// flow, as it would come in.
+// flow, as it would come in, if nothing else is said.
 type Trial struct {
 	Protocol Protocol
 	From, To netip.AddrPort // of an ICMP query the identifier is From's port
 	Entry    Entry
 	Link     string // of the host, by which the packet comes in
+	TCPFlags uint8  // as in the header; 0: a SYN's
 }
 
 // Entry is the side from which a packet comes in.

@@ -9,30 +9,43 @@ import (
 	"github.com/hostnat/hostnat/internal/model"
 )
 
-// Try has the data path decide about one packet, and changes nothing. One trial
-// at a time: each takes a core for most of a second.
-func (k *Kernel) Try(ctx context.Context, t model.Trial) (model.Fate, error) {
+// Try says what would become of a packet.
+type Try func(context.Context, model.Trial) (model.Fate, error)
+
+// Trials returns what has the data path decide about packets, without a change. One
+// caller at a time: to load the programs takes a core for most of a second. done has to
+// be called.
+func (k *Kernel) Trials(ctx context.Context) (try Try, done func(), err error) {
 	select {
 	case k.trials <- struct{}{}:
-		defer func() { <-k.trials }()
 	case <-ctx.Done():
-		return model.Fate{}, ctx.Err()
+		return nil, nil, ctx.Err()
 	}
 	links, err := k.links.look(ctx)
-	if err != nil {
-		return model.Fate{}, err
+	var programs *datapath.Trials
+	if err == nil {
+		programs, err = k.datapath.OpenTrials()
 	}
+	if err != nil {
+		<-k.trials
+		return nil, nil, err
+	}
+	try = func(_ context.Context, t model.Trial) (model.Fate, error) { return k.try(programs, links, t) }
+	return try, func() { _ = programs.Close(); <-k.trials }, nil
+}
+
+func (k *Kernel) try(programs *datapath.Trials, links []host.Link, t model.Trial) (model.Fate, error) {
 	v := view{}.withLinks(links)
 	link, there := v.link(t.Link)
 	if !there {
 		return model.Fate{}, model.Errorf(model.Unavailable, "the host has no link %q, by which the packet would come", model.Clip(t.Link)).
 			WithHint("'hostnat status' may say why")
 	}
-	trial := datapath.Trial{Protocol: t.Protocol, From: t.From, To: t.To, Entry: t.Entry, Interface: uint32(link.Index)}
+	trial := datapath.Trial{Protocol: t.Protocol, From: t.From, To: t.To, Entry: t.Entry, Interface: uint32(link.Index), TCPFlags: t.TCPFlags}
 	if mac, err := net.ParseMAC(string(link.MAC)); err == nil {
 		copy(trial.MAC[:], mac)
 	}
-	f, err := k.datapath.Try(trial)
+	f, err := programs.Try(trial)
 	if err != nil {
 		return model.Fate{}, err
 	}

@@ -15,13 +15,42 @@ import (
 func explainRoutes() []route {
 	return []route{
 		change(http.MethodPost, "/v1/explain", http.StatusOK, func(_ context.Context, s Service, r *http.Request, in api.ExplainSpec) (api.Explanation, error) {
-			a, err := s.Explain(r.Context(), explain.Question{Protocol: in.Protocol, From: in.From, To: in.To, At: in.At, Probe: in.Probe})
+			a, err := s.Explain(r.Context(), questionOf(in))
 			if err != nil {
 				return api.Explanation{}, err
 			}
 			return explanationOf(a), nil
 		}),
+		change(http.MethodPost, "/v1/explain/packets", http.StatusOK, func(_ context.Context, s Service, r *http.Request, in api.PacketsSpec) ([]api.ExplainedPacket, error) {
+			return explainPackets(r.Context(), s, in.Packets)
+		}),
 	}
+}
+
+func questionOf(s api.ExplainSpec) explain.Question {
+	return explain.Question{Protocol: s.Protocol, From: s.From, To: s.To, At: s.At, Probe: s.Probe, TCPFlags: s.TCPFlags}
+}
+
+func explainPackets(ctx context.Context, s Service, packets []api.ExplainSpec) ([]api.ExplainedPacket, error) {
+	if len(packets) > api.MaxExplained {
+		return nil, model.Errorf(model.Invalid, "%d packets are more than %d, which one request may have", len(packets), api.MaxExplained).WithHint("send them in several")
+	}
+	for _, p := range packets {
+		if p.Probe {
+			return nil, model.Errorf(model.Invalid, "several packets are not probed").WithHint("ask about one: POST /v1/explain")
+		}
+	}
+	results, err := s.ExplainAll(ctx, each(packets, questionOf))
+	if err != nil {
+		return nil, err
+	}
+	return each(results, func(r explain.Result) api.ExplainedPacket {
+		if r.Err != nil {
+			return api.ExplainedPacket{Problem: r.Err.Error()}
+		}
+		e := explanationOf(r.Answer)
+		return api.ExplainedPacket{Explanation: &e}
+	}), nil
 }
 
 func explanationOf(a explain.Answer) api.Explanation {

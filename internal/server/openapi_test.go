@@ -56,7 +56,7 @@ var schemaTypes = map[string]any{
 	"Error": api.Error{}, "ErrorBody": api.ErrorBody{}, "Version": api.Version{}, "Status": api.Status{}, "Settings": api.Settings{},
 	"NAT": api.NAT{}, "ExternalAddress": api.ExternalAddress{}, "PortRange": api.PortRange{}, "Timeouts": api.Timeouts{}, "Limits": api.Limits{},
 	"NATSpec": api.NATSpec{}, "RenumberSpec": api.RenumberSpec{}, "Renumbering": api.Renumbering{},
-	"ExplainSpec": api.ExplainSpec{}, "Explanation": api.Explanation{}, "Remedy": api.Remedy{}, "ExplainStep": api.ExplainStep{}, "PathMTU": api.PathMTU{},
+	"ExplainSpec": api.ExplainSpec{}, "Explanation": api.Explanation{}, "Remedy": api.Remedy{}, "ExplainStep": api.ExplainStep{}, "PathMTU": api.PathMTU{}, "PacketsSpec": api.PacketsSpec{}, "ExplainedPacket": api.ExplainedPacket{},
 	"DoctorSpec": api.DoctorSpec{}, "Restoration": api.Restoration{}, "Restored": api.Restored{}, "Finding": api.Finding{}, "Network": api.Network{}, "PXE": api.PXE{}, "NetworkSpec": api.NetworkSpec{},
 	"Endpoint": api.Endpoint{}, "EndpointSpec": api.EndpointSpec{}, "TAPSpec": api.TAPSpec{}, "TAP": api.TAP{}, "Mapping": api.Mapping{},
 	"Target": api.Target{}, "MappingSpec": api.MappingSpec{},

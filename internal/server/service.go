@@ -91,6 +91,8 @@ type Service interface {
 	Metrics(ctx context.Context) (metrics.Snapshot, error)
 	// Explain says what would become of a packet, and changes nothing.
 	Explain(ctx context.Context, q explain.Question) (explain.Answer, error)
+	// ExplainAll says it of each of several packets.
+	ExplainAll(ctx context.Context, questions []explain.Question) ([]explain.Result, error)
 	// History says what has failed since then, as far as the filter selects it.
 	History(ctx context.Context, since time.Time, filter model.Filter) (explain.History, error)
 	// Recording is what the kernel has recorded since then.

@@ -10,6 +10,15 @@ import (
 	"github.com/hostnat/hostnat/internal/model"
 )
 
+// ExplainAll says the same of each.
+func (s *Service) ExplainAll(ctx context.Context, questions []explain.Question) ([]explain.Result, error) {
+	results := make([]explain.Result, len(questions))
+	for i, q := range questions {
+		results[i].Answer, results[i].Err = s.Explain(ctx, q)
+	}
+	return results, s.Err
+}
+
 // Explain says that the packet is dropped, whatever it is.
 func (s *Service) Explain(_ context.Context, q explain.Question) (explain.Answer, error) {
 	p, err := model.ParseProtocol(q.Protocol)
