@@ -44,7 +44,7 @@ var ours = map[string][]string{
 	"internal/datapath/dptest":        {"internal/model", "internal/config", "internal/event", "internal/host", "internal/datapath", "internal/datapath/kernel", "internal/datapath/dptest/wire", "dev/lab"},
 	"internal/datapath/dptest/wire":   {"internal/model", "dev/lab", "internal/datapath/kernel"},
 	"internal/datapath/dptest/attack": {"internal/model", "internal/datapath/dptest/wire"},
-	"internal/datapath/rerun":         {"internal/model", "internal/recording", "internal/datapath", "internal/datapath/kernel", "internal/datapath/upgrade"},
+	"internal/datapath/rerun":         {"internal/event", "internal/model", "internal/recording", "internal/datapath", "internal/datapath/kernel", "internal/datapath/upgrade"},
 	"internal/datapath/nattest":       {"internal/datapath"},
 	"internal/datapath/linktest":      {"internal/datapath"},
 	"internal/portproxy":              {"internal/model", "internal/config", "internal/sniff", "internal/budget", "internal/priority", "internal/tokens"},
