@@ -252,7 +252,7 @@ func (w *twin) config(r rules, mappings map[uint32]bool) Config {
 func (w *twin) applyMappings(c Config) error {
 	a := newApplied(c)
 	err := w.dp.changeSettings(func(s *kernel.Settings) {
-		s.Flags, s.WatchedUntil = settingFlags(c)|a.lookFor(), ^uint64(0)
+		s.Flags, s.WatchedUntil, s.WatchedAll = settingFlags(c)|a.lookFor(), ^uint64(0), 1
 		setDependentPorts(s, c, false)
 	})
 	return errors.Join(err, w.dp.writeMappings(a, allMappings(a.mappings)))
