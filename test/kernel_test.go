@@ -190,10 +190,11 @@ func (s snapshot) segments() (list []segment) {
 func (m *machine) checkPins(s snapshot) error {
 	want := append(m.pins("hostnat1", "reassembly-enter", "reassembly-leave"), "reassembly")
 	inside := map[string]bool{"lo": true, "hostnat0": true, "hostnat1": true}
-	bridges := map[int]bool{}
+	bridges, alone := map[int]bool{}, map[string]bool{} // by index; links without a bridge, by name
 	for _, n := range s.segments() {
 		if n.pointToPoint {
 			want = append(want, m.pins(n.link, "point-to-point-ingress")...)
+			alone[n.link] = true
 			continue
 		}
 		inside[n.link] = true
@@ -205,6 +206,9 @@ func (m *machine) checkPins(s snapshot) error {
 	for _, e := range s.Endpoints {
 		inside[e.Interface] = true
 		want = append(want, m.pins(e.Interface, "inside-ingress")...)
+		if !alone[e.Interface] {
+			want = append(want, m.pins(e.Interface, "port-egress")...)
+		}
 	}
 	all, err := m.Host.Links()
 	if err != nil {
@@ -217,7 +221,7 @@ func (m *machine) checkPins(s snapshot) error {
 		case attrs.MasterIndex == 0:
 			want = append(want, m.pins(name, "outside-ingress", "outside-egress")...)
 		case bridges[attrs.MasterIndex]: // not of somebody else's bridge
-			want = append(want, m.pins(name, "port-ingress")...)
+			want = append(want, m.pins(name, "port-ingress", "port-egress")...)
 		}
 	}
 	if slices.ContainsFunc(s.Mappings, func(m api.Mapping) bool { return m.Active }) {
