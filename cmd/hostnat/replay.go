@@ -111,7 +111,7 @@ func (a *app) copyRecording(to io.Writer, from io.Reader) (packets int, err erro
 			return packets, nil
 		}
 		if err != nil {
-			return packets, fmt.Errorf("reading the recording from the daemon: %w", err)
+			return packets, &api.Error{Code: api.Unavailable, Message: "the daemon has broken off the recording", Hint: "its log says why; try again"}
 		}
 		switch {
 		case bytes.HasPrefix(line, []byte(recording.ReadyPrefix)):

@@ -1,6 +1,7 @@
 package reconcile
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -16,9 +17,8 @@ import (
 )
 
 // Snapshot writes what the host looks like, what the tables hold, and what the data path
-// was told, which is not told anything else meanwhile. Packets go on.
-func (k *Kernel) Snapshot(ctx context.Context, write func(recording.Line) error) (recording.Ready, error) {
-	var ready recording.Ready
+// was told. Packets go on meanwhile, and changes do: with one of these it fails.
+func (k *Kernel) Snapshot(ctx context.Context, write func(recording.Line) error) (ready recording.Ready, err error) {
 	host, err := replica.Read(ctx)
 	if err != nil {
 		return ready, err
@@ -26,25 +26,26 @@ func (k *Kernel) Snapshot(ctx context.Context, write func(recording.Line) error)
 	if err := write(recording.Line{Host: &host}); err != nil {
 		return ready, err
 	}
-	err = k.datapath.Hold(func(told datapath.Config, known bool) error {
-		if !known {
-			return errNotKnown
-		}
-		err := rerun.Read(k.datapath.Objects(), func(rows recording.Rows) error {
-			return errors.Join(ctx.Err(), write(recording.Line{Rows: &rows}))
-		})
-		if err != nil {
-			return err
-		}
-		var ts unix.Timespec
-		_ = unix.ClockGettime(unix.CLOCK_MONOTONIC, &ts) // cannot fail on Linux
-		ready.Time, ready.Monotonic = time.Now(), time.Duration(ts.Nano())
-		if ready.Told, err = rerun.WriteTold(told); err != nil {
-			return err
-		}
-		return write(recording.Line{Ready: &ready})
+	if ready.Told, err = k.Told(); err != nil {
+		return ready, err
+	}
+	err = rerun.Read(k.datapath.Objects(), func(rows recording.Rows) error {
+		return errors.Join(ctx.Err(), write(recording.Line{Rows: &rows}))
 	})
-	return ready, err
+	if err != nil {
+		return ready, err
+	}
+	var ts unix.Timespec
+	_ = unix.ClockGettime(unix.CLOCK_MONOTONIC, &ts) // cannot fail on Linux
+	ready.Time, ready.Monotonic = time.Now(), time.Duration(ts.Nano())
+	told, err := k.Told()
+	if err == nil && !bytes.Equal(told, ready.Told) {
+		err = model.Errorf(model.Conflict, "the configuration was changed while the tables were read").WithHint("record again")
+	}
+	if err != nil {
+		return ready, err
+	}
+	return ready, write(recording.Line{Ready: &ready})
 }
 
 var errNotKnown = model.Errorf(model.Unavailable, "the data path is being set up just now").WithHint("try again in some seconds")

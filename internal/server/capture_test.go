@@ -80,7 +80,7 @@ func TestCaptureIsAFile(t *testing.T) {
 func TestCapturesAreNotForReaders(t *testing.T) {
 	t.Parallel()
 	ctx := context.WithValue(t.Context(), peerKey{}, peer{uid: 1000, groups: []uint32{1000}})
-	for _, path := range []string{"/v1/capture", "/v1/packets"} {
+	for _, path := range []string{"/v1/capture", "/v1/packets", "/v1/recording"} {
 		if w := do(ctx, servertest.Example(), "GET", path+"?count=1", ""); w.Code != http.StatusForbidden {
 			t.Errorf("%s: %d %s", path, w.Code, w.Body)
 		}

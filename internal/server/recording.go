@@ -88,19 +88,18 @@ func serveRecording(s *Server, w http.ResponseWriter, r *http.Request) error {
 	w.Header().Set("Content-Type", api.EventStream)
 	w.WriteHeader(http.StatusOK)
 	rec := &recorder{s: s, out: json.NewEncoder(&deadlineWriter{w, http.NewResponseController(w)}), query: q}
-	if err := rec.begin(ctx, s.version, configuration.Text); err == nil {
-		if q.seconds > 0 {
-			defer time.AfterFunc(time.Duration(q.seconds)*time.Second, stop).Stop()
-		}
-		err = rec.packets(batches, http.NewResponseController(w))
-		if err == nil && ctx.Err() == nil {
-			err = rec.finish(ctx)
-		}
-		if err == nil {
-			return nil
-		}
+	err = rec.begin(ctx, s.version, configuration.Text)
+	if err == nil && q.seconds > 0 {
+		defer time.AfterFunc(time.Duration(q.seconds)*time.Second, stop).Stop()
 	}
-	if r.Context().Err() == nil {
+	if err == nil {
+		err = rec.packets(batches, http.NewResponseController(w))
+	}
+	if err == nil && ctx.Err() == nil {
+		err = rec.finish(ctx)
+	}
+	if err != nil && r.Context().Err() == nil {
+		s.log.Warn("a recording was broken off", "error", err)
 		panic(http.ErrAbortHandler) // the client must not take what there is for all
 	}
 	return nil
