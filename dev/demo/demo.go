@@ -89,7 +89,7 @@ func (s *stage) play(ctx context.Context) error {
 
 // within plays a chapter, which may wait for an answer that never comes.
 func (c chapter) within(ctx context.Context, s *stage) error {
-	ctx, cancel := context.WithTimeoutCause(ctx, 20*time.Second, errors.New("20 s are over"))
+	ctx, cancel := context.WithTimeoutCause(ctx, time.Minute, errors.New("a minute is over"))
 	defer cancel()
 	return c.play(ctx, s)
 }
