@@ -23,6 +23,10 @@ const (
 	watchRefresh = 2 * time.Second
 )
 
+// gather is how long a ring that was read to its end is left alone, so that many events wake
+// this process once: a waking each costs a connection more than the event does.
+const gather = 5 * time.Millisecond
+
 // Event is an event as the kernel sends it: ids instead of names. The embedded
 // Event has everything else filled in.
 type Event struct {
@@ -125,6 +129,9 @@ func readRing(ctx context.Context, reader *ringbuf.Reader, deadline time.Time, s
 			return fmt.Errorf("reading an event ring: %w", err)
 		}
 		sink(record.RawSample)
+		if record.Remaining == 0 {
+			time.Sleep(gather)
+		}
 	}
 	return nil
 }
