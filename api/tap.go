@@ -11,9 +11,10 @@ import (
 
 // TAPSpec asks for a TAP that is plugged into a network for as long as somebody has it open.
 type TAPSpec struct {
-	Network string `json:"network,omitempty"` // or Bridge
-	Bridge  string `json:"bridge,omitempty"`  // link name of the network's switch
-	VNetHdr bool   `json:"vnetHdr,omitempty"` // frames have a virtio header (IFF_VNET_HDR)
+	Network  string `json:"network,omitempty"`  // or Bridge
+	Bridge   string `json:"bridge,omitempty"`   // link name of the network's switch
+	Endpoint string `json:"endpoint,omitempty"` // instead of these: the TAP that was made for it, which stays
+	VNetHdr  bool   `json:"vnetHdr,omitempty"`  // frames have a virtio header (IFF_VNET_HDR)
 }
 
 // TAP is such a TAP. Its descriptor comes with the answer (SCM_RIGHTS of unix(7)).

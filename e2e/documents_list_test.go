@@ -6,6 +6,7 @@ package e2e
 const (
 	byPackage   = "TestPackage builds, installs, upgrades and purges the package"
 	byCI        = "it is a step of .ci/run, or takes hours"
+	byCompose   = "TestCompose runs Debian 12's docker-compose, which is called otherwise"
 	noPackage   = "Debian 12 has no package of it"
 	byPodman    = "TestPodman and TestPodmanByCNI run these with a real Podman"
 	byRecorder  = "what it shows has happened before; the script history has each line"
@@ -96,7 +97,7 @@ func documented() map[string]document {
 				"hostnat explain tcp c1 198.51.100.9:7 --probe":         "it needs a remote behind a link with a smaller MTU; the script black-hole has one",
 			},
 		},
-		"docs/recipes/compose.md": {prepare: dockerUp + "hostnat docker enable; systemctl restart docker", apart: map[string]string{"docker compose up -d": noPackage}},
+		"docs/recipes/compose.md": {prepare: dockerUp + "hostnat docker enable; systemctl restart docker", apart: map[string]string{"docker compose up -d": byCompose}},
 		"docs/recipes/docker-and-vms.md": {
 			prepare: dockerUp,
 			before: map[string]string{

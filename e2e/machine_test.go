@@ -163,6 +163,8 @@ func TestPackage(t *testing.T) {
 		t.Errorf("after the installation: %q", got)
 	}
 	m.sh("test -x /usr/lib/hostnat/hostnat-bridge-helper")
+	m.wantDriver()
+	m.wantPage()
 	m.sh("ip netns add c1; ip netns add c2")
 	m.sh("hostnat network create web; hostnat endpoint attach web c1 --netns c1")
 	// The namespace of another user's process.
@@ -211,6 +213,38 @@ func TestPackage(t *testing.T) {
 	if diff := cmp.Diff(before, m.traces()); diff != "" {
 		t.Errorf("what a purge leaves (-before +after):\n%s", diff)
 	}
+}
+
+// wantDriver enables Docker's driver as docs/docker.md has it.
+func (m *machine) wantDriver() {
+	m.t.Helper()
+	if got := m.sh("systemctl is-enabled hostnat-docker.socket || true; systemctl is-active hostnat-docker.socket || true"); got != "disabled\ninactive" {
+		m.t.Errorf("the driver's socket after the installation: %q", got)
+	}
+	m.sh("systemctl enable hostnat-docker.socket; systemctl stop hostnat; systemctl start hostnat-docker.socket hostnat")
+	const call = "curl -sS --max-time 20 --unix-socket /run/docker/plugins/hostnat.sock -X POST http://plugin/Plugin.Activate"
+	if got := m.sh(call); got != `{"Implements":["NetworkDriver","IpamDriver"]}` {
+		m.t.Errorf("the driver answers %q", got)
+	}
+	m.sh("systemctl stop hostnat") // the next call starts it
+	if got := m.sh(call + " && systemctl is-active hostnat"); !strings.HasSuffix(got, "\nactive") {
+		m.t.Errorf("a call to a daemon that does not run: %q", got)
+	}
+}
+
+// wantPage has the web page served as docs/systemd.md has it.
+func (m *machine) wantPage() {
+	m.t.Helper()
+	m.sh(`mkdir -p /etc/systemd/system/hostnat.service.d
+printf '[Service]\nExecStart=\nExecStart=/usr/bin/hostnat daemon --web 127.0.0.1:8642\n' >/etc/systemd/system/hostnat.service.d/override.conf
+systemctl daemon-reload; systemctl restart hostnat`)
+	if got := m.sh("hostnat web"); !strings.HasPrefix(got, "http://127.0.0.1:8642/#token=") {
+		m.t.Errorf("the page's URL is %q", got)
+	}
+	if got := m.sh("curl -sS --noproxy '*' --max-time 10 http://127.0.0.1:8642/"); !strings.Contains(got, "<title>") {
+		m.t.Errorf("the page is %q", got)
+	}
+	m.sh("rm -r /etc/systemd/system/hostnat.service.d; systemctl daemon-reload; systemctl restart hostnat")
 }
 
 // traces is everything on the machine that may be hostnat's, but for this checkout.

@@ -16,7 +16,7 @@ promtool=$(dirname "$0")/../.tools/promtool
 if ! command -v promtool >/dev/null && [ ! -x "$promtool" ]; then unpacked=; fi
 
 missing=
-for package in bind9-dnsutils busybox-static chromium containernetworking-plugins curl dbus-daemon debootstrap docker.io iputils-ping isc-dhcp-client libsystemd-shared libvirt-clients lintian nfdump nginx-light podman qemu-system-x86 tcpdump tshark; do
+for package in bind9-dnsutils busybox-static chromium containernetworking-plugins curl dbus-daemon debootstrap docker-compose docker.io iputils-ping isc-dhcp-client libsystemd-shared libvirt-clients lintian nfdump nginx-light podman qemu-system-x86 tcpdump tshark; do
 	status=$(dpkg-query -W -f '${db:Status-Status}' "$package" 2>/dev/null || true)
 	[ "$status" = installed ] || missing="$missing $package"
 done

@@ -133,6 +133,15 @@ func (k *fakeKernel) OpenTAP(_ context.Context, n model.Network, _ bool) (string
 	return "hntap0", w, nil
 }
 
+// OpenOwnTAP opens a pipe's end instead.
+func (k *fakeKernel) OpenOwnTAP(context.Context, model.Endpoint, bool) (*os.File, error) {
+	r, w, err := os.Pipe()
+	if err == nil {
+		r.Close()
+	}
+	return w, err
+}
+
 // opened is a TAP that was opened: for a network, after so many configurations.
 type opened struct {
 	network string

@@ -46,6 +46,8 @@ type Host interface {
 	// OpenTAP makes a TAP that is a port of a network's bridge until the file, and what
 	// was made of it, is closed.
 	OpenTAP(ctx context.Context, n model.Network, vnetHdr bool) (name string, file *os.File, err error)
+	// OpenOwnTAP opens the TAP that was made for an endpoint.
+	OpenOwnTAP(ctx context.Context, e model.Endpoint, vnetHdr bool) (*os.File, error)
 	// IdleTAPs are the links that are TAPs which no program has open.
 	IdleTAPs(ctx context.Context) (map[string]bool, error)
 	// Station returns the MAC of the one machine behind a port of a bridge, as far

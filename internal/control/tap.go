@@ -8,9 +8,11 @@ import (
 	"github.com/hostnat/hostnat/internal/model"
 )
 
-// TAPSpec asks for a TAP in a network, which is given by its name or its bridge.
+// TAPSpec asks for a TAP in a network, which is given by its name or its bridge, or for
+// the one that was made for an endpoint.
 type TAPSpec struct {
 	Network, Bridge string
+	Endpoint        string // instead of these
 	VNetHdr         bool
 }
 
@@ -23,6 +25,9 @@ func (c *Control) OpenTAP(ctx context.Context, spec TAPSpec) (OpenedTAP, *os.Fil
 	c.changing.Lock()
 	defer c.changing.Unlock()
 	cfg, _ := c.snapshot()
+	if spec.Endpoint != "" {
+		return c.openOwnTAP(ctx, cfg, spec)
+	}
 	n, err := networkOf(cfg, spec)
 	if err != nil {
 		return OpenedTAP{}, nil, err
@@ -36,6 +41,23 @@ func (c *Control) OpenTAP(ctx context.Context, spec TAPSpec) (OpenedTAP, *os.Fil
 		return OpenedTAP{}, nil, err
 	}
 	return OpenedTAP{Network: n.Name, Interface: name}, file, nil
+}
+
+// openOwnTAP opens an endpoint's TAP.
+func (c *Control) openOwnTAP(ctx context.Context, cfg config.Config, spec TAPSpec) (OpenedTAP, *os.File, error) {
+	if spec.Network != "" || spec.Bridge != "" {
+		return OpenedTAP{}, nil, model.Errorf(model.Invalid, "an endpoint's TAP is in the endpoint's network").WithHint("leave network and bridge out")
+	}
+	e, err := cfg.Endpoint(spec.Endpoint)
+	if err != nil {
+		return OpenedTAP{}, nil, err
+	}
+	if e.Kind != model.KindTAP || !e.TAP.Made {
+		return OpenedTAP{}, nil, model.Errorf(model.Conflict, "endpoint %q has no TAP on the host that hostnat has made", e.Name).
+			WithHint("attach it with --tap TAP --create")
+	}
+	file, err := c.host.OpenOwnTAP(ctx, e, spec.VNetHdr)
+	return OpenedTAP{Network: e.Network, Interface: e.Target}, file, err
 }
 
 // networkOf finds the network that a TAP is to be plugged into.

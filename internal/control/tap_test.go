@@ -32,12 +32,23 @@ func TestOpenTAP(t *testing.T) {
 			t.Errorf("opened after %d, %d applied in the end, %d before", o.applied, len(k.applied), before)
 		}
 	}
+	for _, spec := range []config.EndpointSpec{{Network: "web", Name: "c1", Netns: "c1"}, {Network: "web", Name: "vm", TAP: "tap7", Make: model.TAP{Made: true}}} {
+		if _, err := c.AttachEndpoint(t.Context(), spec); err != nil {
+			t.Fatal(err)
+		}
+	}
+	tap, file, err := c.OpenTAP(t.Context(), TAPSpec{Endpoint: "vm"})
+	if want := (OpenedTAP{"web", "tap7"}); err != nil || tap != want {
+		t.Fatalf("an endpoint's: %+v, %v", tap, err)
+	}
+	file.Close()
 	for _, tt := range []struct {
 		spec TAPSpec
 		code model.Code
 	}{
 		{TAPSpec{}, model.Invalid}, {TAPSpec{Network: "web", Bridge: "hn-web"}, model.Invalid},
 		{TAPSpec{Network: "nope"}, model.NotFound}, {TAPSpec{Bridge: "br0"}, model.NotFound},
+		{TAPSpec{Endpoint: "nope"}, model.NotFound}, {TAPSpec{Endpoint: "c1"}, model.Conflict}, {TAPSpec{Endpoint: "vm", Network: "web"}, model.Invalid},
 		{TAPSpec{Network: "clones"}, model.Conflict}, {TAPSpec{Bridge: "hn-clones"}, model.NotFound},
 	} {
 		if _, file, err := c.OpenTAP(t.Context(), tt.spec); model.CodeOf(err) != tt.code || file != nil {

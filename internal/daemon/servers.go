@@ -47,7 +47,7 @@ func newServers(k *reconcile.Kernel, leases *dhcp.Leases, o Options) *servers {
 		asked:  remembered,
 		names:  resolved.New(o.HostNames, o.Log),
 		guests: machined.New(guestsHost, o.Log),
-		docker: docker.New(docker.Options{Daemon: api.NewClient(o.socketPath()), LinkOf: host.PeerOf, PairOf: host.PairOf, ResetUnaccepted: sockets.ResetUnaccepted, Log: o.Log}),
+		docker: docker.New(docker.Options{Daemon: api.NewClient(o.socketPath()), LinkOf: host.PeerOf, PairsOn: host.PairsOn, ResetUnaccepted: sockets.ResetUnaccepted, Log: o.Log}),
 	}
 }
 

@@ -29,6 +29,22 @@ func OpenTAP(bridge, mtu int, vnetHdr bool) (name string, file *os.File, err err
 	return name, file, nil
 }
 
+// OpenOwnTAP opens a TAP that hostnat has made on the host. It stays when it is closed.
+func OpenOwnTAP(t TAP) (*os.File, error) {
+	link, err := onHost.find(t.Name)
+	if err != nil {
+		return nil, err
+	}
+	if link == nil || link.Attrs().Alias != Owner {
+		return nil, model.Errorf(model.NotFound, "TAP %s is not there", t.Name).WithHint("'hostnat status' says why")
+	}
+	file, err := openTAP(t.Name, t.flags())
+	if errors.Is(err, unix.EBUSY) {
+		return nil, model.Errorf(model.Conflict, "another program has TAP %s open", t.Name).WithHint("end it, or attach the endpoint with --queues")
+	}
+	return file, err
+}
+
 func nameOfTAP(file *os.File) (string, error) {
 	request, err := unix.NewIfreq("")
 	if err == nil {

@@ -41,12 +41,12 @@ func PeerOf(ctx context.Context, pid, mac string) (string, error) {
 	return "", model.Errorf(model.NotFound, "process %s has no link to the host with MAC %s", pid, mac)
 }
 
-// PairOf returns the name of the host's link whose other end is on the host too, and has
-// that MAC: the container that gets this end does not run yet.
-func PairOf(ctx context.Context, mac string) (string, error) {
+// PairsOn returns the names of a bridge's ports whose other ends are on the host too: what
+// gets these, a container, does not run yet.
+func PairsOn(ctx context.Context, bridge string) (names []string, err error) {
 	links, err := Dump(ctx, func() ([]netlink.Link, error) { return netlink.LinkList() })
 	if err != nil {
-		return "", err
+		return nil, err
 	}
 	byIndex := make(map[int]*netlink.LinkAttrs, len(links))
 	for _, link := range links {
@@ -54,12 +54,11 @@ func PairOf(ctx context.Context, mac string) (string, error) {
 	}
 	for _, link := range links {
 		a := link.Attrs()
-		if link.Type() != "veth" || a.NetNsID != -1 || a.ParentIndex == 0 || !strings.EqualFold(a.HardwareAddr.String(), mac) {
-			continue
-		}
-		if other := byIndex[a.ParentIndex]; other != nil && other.ParentIndex == a.Index {
-			return other.Name, nil
+		master, other := byIndex[a.MasterIndex], byIndex[a.ParentIndex]
+		if link.Type() == "veth" && a.NetNsID == -1 && master != nil && master.Name == bridge &&
+			other != nil && other.ParentIndex == a.Index && other.MasterIndex == 0 {
+			names = append(names, a.Name)
 		}
 	}
-	return "", model.Errorf(model.NotFound, "the host has no pair of links with MAC %s", mac)
+	return names, nil
 }

@@ -184,6 +184,13 @@ func (k *Kernel) OpenTAP(ctx context.Context, n model.Network, vnetHdr bool) (st
 	return host.OpenTAP(bridge, n.LinkMTU(facts.MTU), vnetHdr)
 }
 
+// OpenOwnTAP opens the TAP that was made for an endpoint.
+func (k *Kernel) OpenOwnTAP(_ context.Context, e model.Endpoint, vnetHdr bool) (*os.File, error) {
+	t := host.TAP{TAP: e.TAP, Name: e.Target}
+	t.VNetHdr = vnetHdr
+	return host.OpenOwnTAP(t)
+}
+
 // IdleTAPs are the links that are TAPs which no program has open.
 func (k *Kernel) IdleTAPs(ctx context.Context) (map[string]bool, error) {
 	links, err := k.links.look(ctx)

@@ -25,7 +25,7 @@ func openTAP(s *Server, w http.ResponseWriter, r *http.Request) error {
 	if err := readJSON(w, r, maxBody, &in); err != nil {
 		return err
 	}
-	tap, file, err := s.service.OpenTAP(finishing(r), control.TAPSpec{Network: in.Network, Bridge: in.Bridge, VNetHdr: in.VNetHdr})
+	tap, file, err := s.service.OpenTAP(finishing(r), control.TAPSpec{Network: in.Network, Bridge: in.Bridge, Endpoint: in.Endpoint, VNetHdr: in.VNetHdr})
 	if err != nil {
 		return err
 	}

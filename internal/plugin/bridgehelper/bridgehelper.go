@@ -29,24 +29,28 @@ type Daemon interface {
 	OpenTAP(ctx context.Context, spec api.TAPSpec) (api.TAP, *os.File, error)
 }
 
+const usage = Name + " [--endpoint NAME] [--use-vnet] --br=BRIDGE --fd=SOCKET"
+
 // Run does what the arguments ask for: --br=BRIDGE --fd=SOCKET [--use-vnet]. BRIDGE may be
-// a network's name, too.
+// a network's name, too. With --endpoint, which the user writes behind the helper's name,
+// it is the TAP that was made for that endpoint, whatever the bridge.
 func Run(ctx context.Context, daemon Daemon, args []string) error {
-	var bridge string
+	var bridge, endpoint string
 	var socket int
 	var vnet bool
 	flags := pflag.NewFlagSet(Name, pflag.ContinueOnError)
 	flags.SetOutput(io.Discard)
 	flags.StringVar(&bridge, "br", "", "")
+	flags.StringVar(&endpoint, "endpoint", "", "")
 	flags.IntVar(&socket, "fd", -1, "")
 	flags.BoolVar(&vnet, "use-vnet", false, "")
 	if err := flags.Parse(args); err != nil {
-		return fmt.Errorf("%w; usage: %s [--use-vnet] --br=BRIDGE --fd=SOCKET", err, Name)
+		return fmt.Errorf("%w; usage: %s", err, usage)
 	}
-	if bridge == "" || socket < 0 {
-		return fmt.Errorf("usage: %s [--use-vnet] --br=BRIDGE --fd=SOCKET", Name)
+	if bridge == "" && endpoint == "" || socket < 0 {
+		return fmt.Errorf("usage: %s", usage)
 	}
-	file, err := open(ctx, daemon, bridge, vnet)
+	file, err := open(ctx, daemon, bridge, endpoint, vnet)
 	if err != nil {
 		return err
 	}
@@ -58,7 +62,11 @@ func Run(ctx context.Context, daemon Daemon, args []string) error {
 	return nil
 }
 
-func open(ctx context.Context, daemon Daemon, bridge string, vnet bool) (*os.File, error) {
+func open(ctx context.Context, daemon Daemon, bridge, endpoint string, vnet bool) (*os.File, error) {
+	if endpoint != "" {
+		_, file, err := daemon.OpenTAP(ctx, api.TAPSpec{Endpoint: endpoint, VNetHdr: vnet})
+		return file, err
+	}
 	_, file, err := daemon.OpenTAP(ctx, api.TAPSpec{Bridge: bridge, VNetHdr: vnet})
 	var refusal *api.Error
 	if errors.As(err, &refusal) && refusal.Code == api.NotFound {

@@ -20,7 +20,7 @@ type daemon struct {
 
 func (d *daemon) OpenTAP(_ context.Context, spec api.TAPSpec) (api.TAP, *os.File, error) {
 	d.asked = append(d.asked, spec)
-	if spec.Bridge != "hn-web" && spec.Network != "web" {
+	if spec.Endpoint == "" && spec.Bridge != "hn-web" && spec.Network != "web" {
 		return api.TAP{}, nil, &api.Error{Code: api.NotFound, Message: "no network has the bridge \"" + spec.Bridge + "\""}
 	}
 	r, w, err := os.Pipe()
@@ -71,6 +71,25 @@ func TestRun(t *testing.T) {
 		d.other.Close()
 		unix.Close(pair[0])
 		unix.Close(pair[1])
+	}
+}
+
+// TestRunForEndpoint: QEMU says a bridge as well, which does not count then.
+func TestRunForEndpoint(t *testing.T) {
+	t.Parallel()
+	pair, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer unix.Close(pair[0])
+	defer unix.Close(pair[1])
+	d := &daemon{}
+	if err := Run(t.Context(), d, []string{"--endpoint", "vm1", "--use-vnet", "--fd=" + strconv.Itoa(pair[1]), "--br=br0"}); err != nil {
+		t.Fatal(err)
+	}
+	d.other.Close()
+	if want := (api.TAPSpec{Endpoint: "vm1", VNetHdr: true}); len(d.asked) != 1 || d.asked[0] != want {
+		t.Errorf("asked for %+v", d.asked)
 	}
 }
 

@@ -58,16 +58,33 @@ func (f *Follower) ahead(ctx context.Context, e *Engine, h happening) bool {
 		return false
 	}
 	a.Aliases = aliases
-	if a.Link, err = f.options.PairOf(ctx, a.MAC); err != nil {
-		return false
-	}
 	has, err := f.state(ctx)
 	if err != nil {
+		return false
+	}
+	if a.Link = f.linkAhead(ctx, a.Bridge, has); a.Link == "" {
 		return false
 	}
 	c := Container{ID: p.ID, Name: p.Name, Ports: p.Fixed, Links: []Attachment{a}}
 	f.starting[c.ID] = starting{c, time.Now()}
 	return len(f.carryOut(ctx, PlanFor([]Container{c}, has.of(c.ID)))) == 0
+}
+
+// linkAhead is the host's end of the link that waits for a container on a bridge. Docker does
+// not tell it, and its MAC is set later: it has to be the only one that nobody has. The look
+// after the start finds it for certain.
+func (f *Follower) linkAhead(ctx context.Context, bridge string, has State) string {
+	waiting, err := f.options.PairsOn(ctx, bridge)
+	if err != nil {
+		return ""
+	}
+	waiting = slices.DeleteFunc(waiting, func(link string) bool {
+		return slices.ContainsFunc(has.Endpoints, func(e api.Endpoint) bool { return e.Managed && e.Interface == link })
+	})
+	if len(waiting) != 1 {
+		return ""
+	}
+	return waiting[0]
 }
 
 // of is the state without what belongs to Docker's other containers.

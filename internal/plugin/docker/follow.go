@@ -31,8 +31,8 @@ type Options struct {
 	// LinkOf returns the host's end of the link with that MAC in the network
 	// namespace of a process.
 	LinkOf func(ctx context.Context, pid, mac string) (string, error)
-	// PairOf returns the same for a link whose other end is still on the host.
-	PairOf func(ctx context.Context, mac string) (string, error)
+	// PairsOn returns the ports of a bridge whose other ends are still on the host.
+	PairsOn func(ctx context.Context, bridge string) ([]string, error)
 	// ResetUnaccepted ends connections to TCP ports of the host that no program
 	// has accepted.
 	ResetUnaccepted func(ctx context.Context, low, high uint16) error
@@ -251,12 +251,6 @@ func (f *Follower) find(ctx context.Context, e *Engine, id string, a *Attachment
 	if a.Network == defaultNetwork && !p.OwnDNS {
 		if err := TellResolver(p.ResolvConf, n); err != nil {
 			return err
-		}
-	}
-	for _, ahead := range f.starting[id].Links {
-		if ahead.ID == a.ID {
-			a.Link = ahead.Link
-			return nil
 		}
 	}
 	a.Link, err = f.options.LinkOf(ctx, strconv.Itoa(p.PID), a.MAC)
