@@ -69,15 +69,20 @@ NOINLINE int session_undo(const struct session_key *key, struct opening *opening
 	return 0;
 }
 
-/* What is taken of the endpoint's limits. In a dry run the closed connection of its own that would make room has not been ended. */
+/*
+ * What is taken of the endpoint's limits. In a dry run the closed connection of its own that
+ * would make room has not been ended, if it counts at all.
+ */
 INLINE __u32 session_usage(const struct flow *flow, const struct session_key *key)
 {
 	const struct session_key *closed = &flow->reclaim.closed;
+	struct session *session;
 
-	return unlikely(dry_run) && flow->reclaim.port && key->protocol == IPPROTO_TCP && closed->compartment == key->compartment &&
-			       same_address(closed->internal_address, key->internal_address)
-		       ? USAGE_SESSION_INSTEAD
-		       : USAGE_SESSION;
+	if (likely(!dry_run) || !flow->reclaim.port || key->protocol != IPPROTO_TCP || closed->compartment != key->compartment ||
+	    !same_address(closed->internal_address, key->internal_address))
+		return USAGE_SESSION;
+	session = bpf_map_lookup_elem(&sessions, closed);
+	return session && session->flags & SESSION_COUNTED ? USAGE_SESSION_INSTEAD : USAGE_SESSION;
 }
 
 /*
