@@ -3,9 +3,9 @@
  * Programs of the host whose sockets are bound to a network's bridge
  * (SO_BINDTODEVICE). What such a program sends to an address of the host leaves
  * by the bridge: the kernel takes it for one on that link, whatever its routes
- * say (ip_route_output_key). Where netfilter translates, its OUTPUT chain is met
- * on the way; here the packet is turned to loopback, where all is that the host
- * says to itself, whether some mapping has the port or not.
+ * say (ip_route_output_key). Nobody on that link has the address. So the packet is
+ * turned to loopback, where all is that the host says to itself, whether some
+ * mapping has the port or not.
  */
 #pragma once
 #include "ip4_loopback.h"
@@ -41,8 +41,8 @@ INLINE bool is_of_bound(struct __sk_buff *skb)
 
 /*
  * At loopback, what a bound program sends to a port that no mapping has: to the host's
- * own stack. Where netfilter translates it would not arrive, as nobody on the link
- * has the address. The answer finds the socket: it is for the gateway's
+ * own stack. Left on the bridge it does not arrive, as nobody there answers the
+ * ARP request. The answer finds the socket: it is for the gateway's
  * address, whose route is the bridge's.
  */
 NOINLINE int to_own_port(struct __sk_buff *skb, struct flow *flow)

@@ -32,8 +32,8 @@ func daemonCommand(a *app) *cobra.Command {
 	cmd.Flags().TextVar(&options.Readers, "read", options.Readers, "who may read more than the status, `group|all`; group: root and the members of the group hostnat")
 	cmd.Flags().StringVar(&options.Web, "web", "", "serve a web page at this `ADDRESS:PORT`, such as 127.0.0.1:8642; hostnat web prints its URL")
 	cmd.Flags().BoolVar(&options.WebRemote, "web-remote", false, "the web page may be at other addresses than loopback ones; what it shows, and its token, then travel unencrypted")
-	cmd.Flags().StringArrayVar(&options.Export.IPFIX, "ipfix", nil, "send what happens to sessions and bindings to this `COLLECTOR` by IPFIX (RFC 8158): udp:ADDRESS, or tcp:ADDRESS:PORT; may be repeated")
-	cmd.Flags().StringArrayVar(&options.Export.Syslog, "syslog", nil, "send it to this `SERVER` as syslog messages (RFC 5424): udp:ADDRESS, tcp:ADDRESS:PORT or unix:/dev/log; may be repeated")
+	cmd.Flags().StringArrayVar(&options.Export.IPFIX, "ipfix", nil, "send what happens to sessions and bindings to this `COLLECTOR` by IPFIX (RFC 8158): udp:ADDRESS[:PORT] or tcp:ADDRESS[:PORT]; may be repeated")
+	cmd.Flags().StringArrayVar(&options.Export.Syslog, "syslog", nil, "send it to this `SERVER` as syslog messages (RFC 5424): udp:ADDRESS[:PORT], tcp:ADDRESS[:PORT] or unix:/dev/log; may be repeated")
 	cmd.Flags().BoolVar(&options.Export.Remotes, "export-remotes", false, "also send with whom endpoints speak, which RFC 6888 advises against (REQ-12)")
 	cmd.Flags().StringVar(&options.ResolvConf, "resolv-conf", "/etc/resolv.conf", "where the resolvers are named that endpoints' queries go to")
 	return cmd

@@ -20,10 +20,7 @@ import (
 const recently = "1h"
 
 func explainCommand(a *app) *cobra.Command {
-	var spec api.ExplainSpec
-	var since, file string
-	var count int
-	var filter api.Filter
+	asked := new(explainRequest)
 	cmd := &cobra.Command{
 		Use: "explain (PROTOCOL FROM TO | [ENDPOINT] [--since TIME] | --pcap FILE)", Short: "Say what would become of a packet, or what failed lately and why",
 		Long: "With PROTOCOL FROM TO: say what would become of the first packet of a flow: where it comes in,\n" +
@@ -47,50 +44,61 @@ func explainCommand(a *app) *cobra.Command {
 			"TIME is 03:10, 2026-11-30 03:10, 10m (ago), or as of RFC 3339.",
 		Args: optional("PROTOCOL", "FROM", "TO"), ValidArgsFunction: a.arguments(packetProtocols, endpointNames, endpointNames),
 	}
-	cmd.RunE = func(cmd *cobra.Command, args []string) error {
-		flags := cmd.Flags()
-		switch {
-		case flags.Changed("pcap") && (len(args) > 0 || flags.Changed("since") || spec.Probe || filter != api.Filter{}):
-			return usagef(cmd, "--pcap FILE goes with --at and --count alone")
-		case flags.Changed("pcap") && (count < 1 || count > mostExplained):
-			return usagef(cmd, "--count %d is not from 1 to %d", count, mostExplained)
-		case flags.Changed("pcap"):
-			return a.explainFile(cmd.Context(), file, spec.At, count)
-		case flags.Changed("count"):
-			return usagef(cmd, "--count is for a file of packets: give --pcap FILE")
-		case len(args) == 3 && (flags.Changed("since") || filter != api.Filter{}):
-			return usagef(cmd, "--since and filters are for what has happened; PROTOCOL FROM TO asks what would")
-		case len(args) == 3:
-			spec.Protocol, spec.From, spec.To = args[0], args[1], args[2]
-			return a.explainPacket(cmd.Context(), spec)
-		case spec.Probe:
-			return usagef(cmd, "--probe is for a packet: give PROTOCOL FROM TO")
-		case flags.Changed("at"):
-			return usagef(cmd, "--at is for a packet: give PROTOCOL FROM TO")
-		case len(args) == 2 && args[0] != "endpoint":
-			return usagef(cmd, "TO is missing")
-		case len(args) > 0 && filter.Endpoint != "":
-			return usagef(cmd, "unexpected argument %q: --endpoint is given", args[len(args)-1])
-		case len(args) > 0:
-			filter.Endpoint = args[len(args)-1]
-		case !flags.Changed("since") && filter == api.Filter{}:
-			return usagef(cmd, "PROTOCOL is missing; to see what failed, give an ENDPOINT or --since TIME")
-		}
-		at, err := parseSince(since, time.Now())
-		if err != nil {
-			return usagef(cmd, "%v", err)
-		}
-		return a.explainHistory(cmd.Context(), at, filter)
-	}
-	cmd.Flags().StringVar(&spec.At, "at", "", "the packet comes in at this endpoint, network or link of the host (default where FROM belongs)")
+	cmd.RunE = func(cmd *cobra.Command, args []string) error { return a.explain(cmd, args, asked) }
+	cmd.Flags().StringVar(&asked.spec.At, "at", "", "the packet comes in at this endpoint, network or link of the host (default where FROM belongs)")
 	a.completeFlagFrom(cmd, "at", endpointNames)
-	cmd.Flags().StringVar(&file, "pcap", "", "what would become of the packets in this `FILE`, pcap or pcapng")
-	cmd.Flags().IntVarP(&count, "count", "c", 100, "with --pcap: of its first `N` packets")
-	cmd.Flags().BoolVar(&spec.Probe, "probe", false, "send packets to the remote, to find out how large they may be")
-	cmd.Flags().StringVar(&since, "since", recently, "what failed since this `TIME`")
-	addFilters(a, cmd, &filter)
-	addSessionFilters(cmd, &filter)
+	cmd.Flags().StringVar(&asked.file, "pcap", "", "what would become of the packets in this `FILE`, pcap or pcapng")
+	cmd.Flags().IntVarP(&asked.count, "count", "c", 100, "with --pcap: of its first `N` packets")
+	cmd.Flags().BoolVar(&asked.spec.Probe, "probe", false, "send packets to the remote, to find out how large they may be")
+	cmd.Flags().StringVar(&asked.since, "since", recently, "what failed since this `TIME`")
+	addFilters(a, cmd, &asked.filter)
+	addSessionFilters(cmd, &asked.filter)
 	return cmd
+}
+
+// explainRequest is what a command line asks for.
+type explainRequest struct {
+	spec   api.ExplainSpec
+	file   string // of packets
+	count  int    // how many of these
+	since  string
+	filter api.Filter // of what has happened
+}
+
+func (a *app) explain(cmd *cobra.Command, args []string, asked *explainRequest) error {
+	flags := cmd.Flags()
+	switch {
+	case flags.Changed("pcap") && (len(args) > 0 || flags.Changed("since") || asked.spec.Probe || asked.filter != api.Filter{}):
+		return usagef(cmd, "--pcap FILE goes with --at and --count alone")
+	case flags.Changed("pcap") && (asked.count < 1 || asked.count > mostExplained):
+		return usagef(cmd, "--count %d is not from 1 to %d", asked.count, mostExplained)
+	case flags.Changed("pcap"):
+		return a.explainFile(cmd.Context(), asked.file, asked.spec.At, asked.count)
+	case flags.Changed("count"):
+		return usagef(cmd, "--count is for a file of packets: give --pcap FILE")
+	case len(args) == 3 && (flags.Changed("since") || asked.filter != api.Filter{}):
+		return usagef(cmd, "--since and filters are for what has happened; PROTOCOL FROM TO asks what would")
+	case len(args) == 3:
+		asked.spec.Protocol, asked.spec.From, asked.spec.To = args[0], args[1], args[2]
+		return a.explainPacket(cmd.Context(), asked.spec)
+	case asked.spec.Probe:
+		return usagef(cmd, "--probe is for a packet: give PROTOCOL FROM TO")
+	case flags.Changed("at"):
+		return usagef(cmd, "--at is for a packet: give PROTOCOL FROM TO")
+	case len(args) == 2 && args[0] != "endpoint":
+		return usagef(cmd, "TO is missing")
+	case len(args) > 0 && asked.filter.Endpoint != "":
+		return usagef(cmd, "unexpected argument %q: --endpoint is given", args[len(args)-1])
+	case len(args) > 0:
+		asked.filter.Endpoint = args[len(args)-1]
+	case !flags.Changed("since") && asked.filter == api.Filter{}:
+		return usagef(cmd, "PROTOCOL is missing; to see what failed, give an ENDPOINT or --since TIME")
+	}
+	at, err := parseSince(asked.since, time.Now())
+	if err != nil {
+		return usagef(cmd, "%v", err)
+	}
+	return a.explainHistory(cmd.Context(), at, asked.filter)
 }
 
 func (a *app) explainPacket(ctx context.Context, spec api.ExplainSpec) error {

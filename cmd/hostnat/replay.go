@@ -45,8 +45,8 @@ func recordCommand(a *app) *cobra.Command {
 		},
 	}
 	flags := cmd.Flags()
-	flags.IntVar(&o.Seconds, "seconds", 0, "end after so many")
-	flags.IntVar(&o.Count, "packets", 0, "end after so many")
+	flags.IntVar(&o.Seconds, "seconds", 0, "end after `N` seconds")
+	flags.IntVar(&o.Count, "packets", 0, "end after `N` packets")
 	cmd.ValidArgsFunction = func(_ *cobra.Command, args []string, _ string) ([]string, cobra.ShellCompDirective) {
 		if len(args) == 0 {
 			return nil, cobra.ShellCompDirectiveDefault

@@ -22,25 +22,7 @@ const (
 // request under way: the median and the 99th percentile, in µs, of the time between
 // a request and its answer. Client and server have a CPU each.
 func (b *Bench) requests(_ context.Context, p path) ([]float64, error) {
-	listener, err := listenIn(p)
-	if err != nil {
-		return nil, err
-	}
-	defer unix.Close(listener)
-	var times []float64
-	answer := func() error {
-		return inside(p.server, b.cpus.far, func() error { return answerAll(listener) })
-	}
-	ask := func() error {
-		return inside(p.client, b.cpus.near, func() (err error) {
-			times, err = askOnAll(p)
-			return err
-		})
-	}
-	if err := together(answer, ask); err != nil {
-		return nil, err
-	}
-	return []float64{percentile(times, 50), percentile(times, 99)}, nil
+	return b.streamTimes(p, b.cpus.far, answerAll, askOnAll)
 }
 
 // askOnAll sends the next request on a connection as soon as it has an answer.

@@ -16,22 +16,28 @@ const streamTripPort = 28000 // the client's
 // connection that stands: the median and the 99th percentile in µs. Client and
 // server share a CPU; a relay may use any.
 func (b *Bench) streamTrips(_ context.Context, p path) ([]float64, error) {
+	return b.streamTimes(p, b.cpus.near, answerStream, askStream)
+}
+
+// streamTimes has a client ask, on the near CPU, and a server answer what comes to its
+// listener. It returns the median and the 99th percentile of the times that ask returns.
+func (b *Bench) streamTimes(p path, server int, answer func(listener int) error, ask func(path) ([]float64, error)) ([]float64, error) {
 	listener, err := listenIn(p)
 	if err != nil {
 		return nil, err
 	}
 	defer unix.Close(listener)
 	var times []float64
-	answer := func() error {
-		return inside(p.server, b.cpus.near, func() error { return answerStream(listener) })
+	answers := func() error {
+		return inside(p.server, server, func() error { return answer(listener) })
 	}
-	ask := func() error {
+	asks := func() error {
 		return inside(p.client, b.cpus.near, func() (err error) {
-			times, err = askStream(p)
+			times, err = ask(p)
 			return err
 		})
 	}
-	if err := together(answer, ask); err != nil {
+	if err := together(answers, asks); err != nil {
 		return nil, err
 	}
 	return []float64{percentile(times, 50), percentile(times, 99)}, nil

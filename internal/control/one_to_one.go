@@ -10,8 +10,8 @@ import (
 )
 
 // checkOneToOne refuses a mapping of a whole address, the last one of config, that
-// nobody could reach, and without force one that takes away what the host needs, or, unless
-// onlyAddress, what the NAT does.
+// nobody could reach. Without force it also refuses one that takes away what the host needs;
+// and one that takes the NAT's only address, unless onlyAddress says that this is meant.
 func (c *Control) checkOneToOne(ctx context.Context, cfg config.Config, m model.Mapping, force, onlyAddress bool) error {
 	facts, err := c.host.Facts(ctx)
 	if err != nil {

@@ -15,7 +15,7 @@ func (c *Control) Traffic(_ context.Context, q traffic.Query) (traffic.Top, erro
 	if err := q.Check(); err != nil {
 		return traffic.Top{}, err
 	}
-	q.Also = c.aliasesWith(q.Match)
+	q.ByAlias = c.aliasesWith(q.Match)
 	rates, err := c.traffic.Rates(time.Now, c.tables.Traffic)
 	if err != nil {
 		return traffic.Top{}, err

@@ -68,8 +68,7 @@ type task struct {
 // Run runs the daemon until ctx ends or somebody calls Down over the API. The
 // data path stays in the kernel and goes on.
 func Run(ctx context.Context, o Options) error {
-	o.Export.Log = o.Log
-	exporter, err := export.New(o.Export)
+	exporter, err := newExporter(o)
 	if err != nil {
 		return err
 	}
@@ -78,9 +77,7 @@ func Run(ctx context.Context, o Options) error {
 		return err
 	}
 	defer release()
-	if err := priority.Raise(); err != nil {
-		o.Log.Info("the daemon has no more priority than other programs", "error", err)
-	}
+	raise(o.Log)
 	again, stop := hangups()
 	defer stop()
 	if s.Undecided() != nil {
@@ -125,12 +122,31 @@ func Run(ctx context.Context, o Options) error {
 	begin(ctx, o, s, c)
 	files.apply = c.ApplyFiles
 	files.Apply(ctx)
-	if exporter.Wanted() {
-		if err := k.Follow(ctx, exporter.Take); err != nil {
-			return err
-		}
+	if err := feed(ctx, exporter, k); err != nil {
+		return err
 	}
 	return runTasks(ctx, o, k, c, beside, leases, relays, guard, files, page, exporter, listener, task{"Docker's driver", dockerDriver(o, forDocker)})
+}
+
+func newExporter(o Options) (*export.Exporter, error) {
+	o.Export.Log = o.Log
+	return export.New(o.Export)
+}
+
+// feed has an exporter get the kernel's events, if anybody is to get them from it: else
+// the kernel sends none.
+func feed(ctx context.Context, x *export.Exporter, k *reconcile.Kernel) error {
+	if !x.Wanted() {
+		return nil
+	}
+	return k.Follow(ctx, x.Take)
+}
+
+// raise gives the daemon priority. It goes on without where the kernel refuses that.
+func raise(log *slog.Logger) {
+	if err := priority.Raise(); err != nil {
+		log.Info("the daemon has no more priority than other programs", "error", err)
+	}
 }
 
 // begin makes the kernel as configured. What is stored may not fit any more (an

@@ -296,25 +296,14 @@ func modelMappings(ids map[uint32]bool) map[uint32]natmodel.Mapping {
 	return list
 }
 
-// What the data path chooses by itself, from bpf/session_open.h and bpf/mapping.h: any
-// other choice that stays would do.
+// What the data path chooses by itself: any other choice that stays would do.
 
 func pairAddress(pool []natmodel.PoolAddress, compartment uint32, internal netip.Addr) int {
-	return int(mixWord(kernel.AddressOf(internal)^compartment) % uint32(len(pool)))
+	return kernel.PairedAddress(compartment, internal, len(pool))
 }
 
 func spreadTarget(targets []natmodel.Target, remote netip.Addr) int {
-	highest, best := uint32(0), 0
-	for i, t := range targets {
-		weight := mixWord(mixWord(kernel.AddressOf(remote)) ^ kernel.AddressOf(t.Internal.Address) ^ uint32(kernel.PortOf(t.Internal.Ports.Low)))
-		if weight >= highest {
-			highest, best = weight, i
-		}
-	}
-	return best
-}
-
-func mixWord(v uint32) uint32 {
-	v = (v ^ v>>16) * 0x45d9f3b
-	return v ^ v>>16
+	return kernel.ChosenTarget(remote, len(targets), func(i int) (netip.Addr, uint16) {
+		return targets[i].Internal.Address, targets[i].Internal.Ports.Low
+	})
 }

@@ -42,14 +42,9 @@ func nextHopOf(a netip.Addr) uint32 {
 	}
 	bytes, hash := a.As16(), uint32(0)
 	for i := 12; i >= 0; i -= 4 {
-		hash = mixed(binary.NativeEndian.Uint32(bytes[i:]) ^ hash)
+		hash = kernel.Mix(binary.NativeEndian.Uint32(bytes[i:]) ^ hash)
 	}
 	return hash
-}
-
-func mixed(value uint32) uint32 {
-	value = (value ^ value>>16) * 0x45d9f3b
-	return value ^ value>>16
 }
 
 // IPsecPolicy is a policy of the host's for what leaves, or is forwarded.

@@ -5,6 +5,8 @@ import (
 	"errors"
 	"net"
 	"net/netip"
+
+	"github.com/hostnat/hostnat/internal/checksum"
 )
 
 // The ports of RFC 2131 section 4.1.
@@ -39,7 +41,7 @@ func parseFrame(b []byte) (frame, error) {
 		return frame{}, errors.New("malformed IPv4 header")
 	case ip[9] != 17 || binary.BigEndian.Uint16(ip[6:])&0x3fff != 0: // more fragments, offset
 		return frame{}, errors.New("no whole UDP datagram")
-	case sum(0, ip[:header]) != 0xffff:
+	case checksum.Sum(0, ip[:header]) != 0xffff:
 		return frame{}, errors.New("wrong IPv4 checksum")
 	}
 	udp := ip[header:length]
@@ -62,32 +64,16 @@ func buildFrame(to, from net.HardwareAddr, destination, source netip.Addr, paylo
 	ip[8], ip[9] = 64, 17
 	copy(ip[12:], source.AsSlice())
 	copy(ip[16:], destination.AsSlice())
-	binary.BigEndian.PutUint16(ip[10:], ^sum(0, ip[:ipLength]))
+	binary.BigEndian.PutUint16(ip[10:], ^checksum.Sum(0, ip[:ipLength]))
 	udp := ip[ipLength:]
 	binary.BigEndian.PutUint16(udp, serverPort)
 	binary.BigEndian.PutUint16(udp[2:], clientPort)
 	binary.BigEndian.PutUint16(udp[4:], uint16(len(udp)))
 	copy(udp[udpLength:], payload)
-	check := ^sum(sum(17+len(udp), ip[12:20]), udp)
+	check := ^checksum.Sum(uint32(checksum.Sum(uint32(17+len(udp)), ip[12:20])), udp)
 	if check == 0 {
 		check = 0xffff // 0 says that there is none (RFC 768)
 	}
 	binary.BigEndian.PutUint16(udp[6:], check)
 	return b
-}
-
-// sum is the one's complement sum of RFC 1071, begun with start.
-func sum[T uint16 | uint32 | int](start T, b []byte) uint16 {
-	s := uint32(start)
-	for len(b) > 1 {
-		s += uint32(b[0])<<8 | uint32(b[1])
-		b = b[2:]
-	}
-	if len(b) == 1 {
-		s += uint32(b[0]) << 8
-	}
-	for s>>16 != 0 {
-		s = s&0xffff + s>>16
-	}
-	return uint16(s)
 }

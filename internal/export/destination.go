@@ -16,9 +16,7 @@ type Destination struct {
 }
 
 // String is how the destination was asked for, with its port.
-func (d Destination) String() string { return scheme(d.Network) + ":" + d.Address }
-
-func scheme(network string) string { return strings.TrimSuffix(network, "gram") }
+func (d Destination) String() string { return strings.TrimSuffix(d.Network, "gram") + ":" + d.Address }
 
 // kinds are the flags, with the port of each scheme; a path has none.
 var kinds = map[string]struct {

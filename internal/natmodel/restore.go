@@ -46,8 +46,8 @@ type KnownHolder struct {
 
 // KnownFragment is how a datagram's first fragment was translated.
 type KnownFragment struct {
-	Outside              bool   // it came from there; else from Realm, a compartment
-	Realm                uint32 //
+	Outside              bool // it came from there; else from Realm, a compartment
+	Realm                uint32
 	From, To             netip.Addr
 	ID                   uint16
 	Protocol             model.Protocol

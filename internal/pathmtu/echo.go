@@ -7,6 +7,8 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/hostnat/hostnat/internal/checksum"
 )
 
 const ipHeader = 20
@@ -31,22 +33,8 @@ func (e *echo) send(ctx context.Context, size int, wait time.Duration) (answer, 
 	message[0] = request
 	binary.BigEndian.PutUint16(message[4:], e.id)
 	binary.BigEndian.PutUint16(message[6:], e.sequence)
-	binary.BigEndian.PutUint16(message[2:], ^sum(0, message))
+	binary.BigEndian.PutUint16(message[2:], ^checksum.Sum(0, message))
 	return e.exchange(ctx, message, wait, func(b []byte) bool {
 		return len(b) >= 8 && b[0] == reply && binary.BigEndian.Uint16(b[4:]) == e.id && binary.BigEndian.Uint16(b[6:]) == e.sequence
 	})
-}
-
-// sum is the Internet checksum's one's complement sum (RFC 1071).
-func sum(start uint32, b []byte) uint16 {
-	for ; len(b) >= 2; b = b[2:] {
-		start += uint32(binary.BigEndian.Uint16(b))
-	}
-	if len(b) == 1 {
-		start += uint32(b[0]) << 8
-	}
-	for start > 0xffff {
-		start = start>>16 + start&0xffff
-	}
-	return uint16(start)
 }

@@ -10,6 +10,8 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/hostnat/hostnat/internal/checksum"
 )
 
 const tcpHeader = 20
@@ -71,7 +73,7 @@ func (s *syn) send(ctx context.Context, size int, wait time.Duration) (answer, e
 	segment[12], segment[13] = tcpHeader/4<<4, flagSYN
 	binary.BigEndian.PutUint16(segment[14:], 65535)
 	pseudo := append(append(s.from.Addr().AsSlice(), s.to.Addr().AsSlice()...), 0, unix.IPPROTO_TCP, byte(len(segment)>>8), byte(len(segment)))
-	binary.BigEndian.PutUint16(segment[16:], ^sum(uint32(sum(0, pseudo)), segment))
+	binary.BigEndian.PutUint16(segment[16:], ^checksum.Sum(uint32(checksum.Sum(0, pseudo)), segment))
 	return s.exchange(ctx, segment, wait, func(b []byte) bool { return s.answers(b, len(segment)-tcpHeader) })
 }
 

@@ -101,7 +101,7 @@ func unpacked(from io.Reader) (io.Reader, error) {
 	}
 	plain, err := gzip.NewReader(in)
 	if err != nil {
-		return nil, refused(1, fmt.Errorf("it is not packed by gzip"))
+		return nil, refused(1, errors.New("it is not packed by gzip"))
 	}
 	return plain, nil
 }
@@ -144,7 +144,7 @@ func (r *reader) take(text []byte, number int) error {
 	case l.End != nil && r.isReady():
 		r.End = l.End
 	case r.isReady(), l.Begin != nil:
-		return fmt.Errorf("it is not a line for this place")
+		return errors.New("it is not a line for this place")
 	case l.Configuration != nil:
 		r.Configuration = *l.Configuration
 	case l.Host != nil:
@@ -153,14 +153,15 @@ func (r *reader) take(text []byte, number int) error {
 		return r.addRows(*l.Rows)
 	case l.Ready != nil:
 		r.Ready = *l.Ready
+	default: // of a later version, and nothing that has to be known
 	}
-	return nil // of a later version, and nothing that has to be known
+	return nil
 }
 
 func (r *reader) begin(b *Begin) error {
 	switch {
 	case b == nil || b.Format != Format:
-		return fmt.Errorf("its first line does not say so")
+		return errors.New("its first line does not say so")
 	case b.Version > Version:
 		return fmt.Errorf("it has version %d of the format, and this hostnat knows %d", b.Version, Version)
 	}

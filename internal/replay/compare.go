@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"slices"
 
+	"github.com/hostnat/hostnat/internal/checksum"
 	"github.com/hostnat/hostnat/internal/datapath/rerun"
 	"github.com/hostnat/hostnat/internal/model"
 	"github.com/hostnat/hostnat/internal/recording"
@@ -96,17 +97,9 @@ func alike(p *recording.Packet, recorded, now []byte, shortened bool) (a, b []by
 
 // setID makes the identification 0, and the header's checksum what it is then.
 func setID(frame []byte) {
-	was := binary.BigEndian.Uint16(frame[idAt:])
-	sum := uint32(^binary.BigEndian.Uint16(frame[ipSumAt:])) + uint32(^was)
+	sum := checksum.Replace(binary.BigEndian.Uint16(frame[ipSumAt:]), binary.BigEndian.Uint16(frame[idAt:]), 0)
 	binary.BigEndian.PutUint16(frame[idAt:], 0)
-	binary.BigEndian.PutUint16(frame[ipSumAt:], ^fold(sum))
-}
-
-func fold(sum uint32) uint16 {
-	for sum > 0xffff {
-		sum = sum>>16 + sum&0xffff
-	}
-	return uint16(sum)
+	binary.BigEndian.PutUint16(frame[ipSumAt:], sum)
 }
 
 func blank(a, b []byte, at int) {
@@ -143,9 +136,6 @@ func isPartial(frame []byte) bool {
 	if at == 0 || at+2 > len(frame) || model.Protocol(frame[protocolAt]) == model.ICMP {
 		return false
 	}
-	sum := uint32(frame[protocolAt]) + uint32(binary.BigEndian.Uint16(frame[lengthAt:])) - uint32(frame[header]&15)*4
-	for i := 0; i < 8; i += 2 {
-		sum += uint32(binary.BigEndian.Uint16(frame[addressesAt+i:]))
-	}
-	return fold(sum) == binary.BigEndian.Uint16(frame[at:])
+	pseudo := uint32(frame[protocolAt]) + uint32(binary.BigEndian.Uint16(frame[lengthAt:])) - uint32(frame[header]&15)*4
+	return checksum.Sum(pseudo, frame[addressesAt:addressesAt+8]) == binary.BigEndian.Uint16(frame[at:])
 }

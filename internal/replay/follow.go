@@ -19,7 +19,6 @@ type follower struct {
 	*world
 	model *natmodel.Model
 	stale bool // the tables may hold what the model does not know
-	state natmodel.State
 }
 
 // prepare has the model know what the tables hold, if something has happened that it did
@@ -48,7 +47,7 @@ func (f *follower) step(p *recording.Packet, frame []byte, got *rerun.Outcome, a
 	}
 	a, why := f.arrival(p, frame)
 	if why == "" {
-		why = f.beyond(p, got)
+		why = f.beyond(got)
 	}
 	if why != "" {
 		f.stale = true
@@ -59,15 +58,15 @@ func (f *follower) step(p *recording.Packet, frame []byte, got *rerun.Outcome, a
 	if problem != nil {
 		return want, []string{"choice: " + problem.Error()}, ""
 	}
-	if why := f.unknown(want); why != "" {
+	if want.Verdict == natmodel.ToSocket { // which sockets there are it does not know
 		f.stale = true
-		return want, nil, why
+		return want, nil, "transparent sockets"
 	}
 	return want, f.compare(p, want, got), ""
 }
 
-// beyond names what the model leaves out and the packet meets.
-func (f *follower) beyond(p *recording.Packet, got *rerun.Outcome) string {
+// beyond names what a packet has to do with that the model leaves out.
+func (f *follower) beyond(got *rerun.Outcome) string {
 	s := got.Session
 	if s == nil {
 		return ""
@@ -83,14 +82,8 @@ func (f *follower) beyond(p *recording.Packet, got *rerun.Outcome) string {
 	return ""
 }
 
-// unknown: what depends on routes, sockets and rates the model does not know.
-func (f *follower) unknown(want natmodel.Result) string {
-	if want.Verdict == natmodel.ToSocket {
-		return "transparent sockets"
-	}
-	return ""
-}
-
+// choice is what the programs chose where the model has no rule: a new session's external
+// port, and the identification of a datagram.
 func (f *follower) choice(got *rerun.Outcome) (c natmodel.Choice) {
 	if len(got.Went) > idAt+2 {
 		c.FragmentID = binary.BigEndian.Uint16(got.Went[idAt:])
@@ -109,6 +102,7 @@ func (f *follower) choice(got *rerun.Outcome) (c natmodel.Choice) {
 	return c
 }
 
+// The programs' verdicts, as the kernel has them.
 const (
 	next     = -1
 	drop     = 2
@@ -145,7 +139,8 @@ func (f *follower) compare(p *recording.Packet, want natmodel.Result, got *rerun
 	return list
 }
 
-// isClamped: the size in a SYN, which the model leaves as it is.
+// isClamped reports whether the programs may have lowered the segment size in a SYN, which the
+// model leaves as it is.
 func (f *follower) isClamped(p *recording.Packet, got *rerun.Outcome) bool {
 	const flags, syn = 13, 2
 	if len(p.Came) < header+40 || model.Protocol(p.Came[protocolAt]) != model.TCP || sumAt(p.Came) == 0 {
@@ -155,7 +150,7 @@ func (f *follower) isClamped(p *recording.Packet, got *rerun.Outcome) bool {
 	return l4+flags < len(p.Came) && p.Came[l4+flags]&syn != 0 && got.Session != nil && f.told.NATs[got.Session.NAT].MSSClamp
 }
 
-// alikeNow is for two frames that were made of the very same one.
+// alikeNow is alike for two frames that were both made from the packet that was run.
 func alikeNow(p *recording.Packet, a, b []byte) ([]byte, []byte) {
 	n := min(len(a), len(b))
 	a, b = slices.Clone(a[:n]), slices.Clone(b[:n])

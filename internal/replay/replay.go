@@ -24,7 +24,7 @@ type Report struct {
 	Difference  *Difference    // the first; nil: there is none
 }
 
-// Who a packet's fate is another one with than recorded, or than the other says.
+// Who disagrees: the programs with the recording, or the model with the programs.
 const (
 	ByPrograms = "programs"
 	ByModel    = "model"
@@ -138,7 +138,7 @@ func (r *Report) step(again *rerun.Rerun, follow *follower, p *recording.Packet,
 		d.Model = &want
 	}
 	switch {
-	case len(fields) > 0:
+	case len(fields) > 0: // what the model says of it is told too
 		d.Fields = append(d.Fields, modelFields...)
 		r.Difference = d
 		return nil

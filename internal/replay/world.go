@@ -149,36 +149,27 @@ func (w *world) addMappings() {
 	}
 }
 
-// What the data path chooses by itself, from bpf/pool.h and bpf/mapping.h.
-
+// pair chooses an external address as the data path does.
 func (w *world) pair(pool []natmodel.PoolAddress, compartment uint32, internal netip.Addr) int {
 	if len(pool) == 1 || w.follows() {
 		return 0
 	}
-	return int(mix(kernel.AddressOf(internal)^compartment) % uint32(len(pool)))
+	return kernel.PairedAddress(compartment, internal, len(pool))
 }
 
+// follows reports whether a NAT has the address that the host's routes choose.
 func (w *world) follows() bool {
 	return slices.ContainsFunc(w.told.Pools, func(p datapath.Pool) bool { return p.Follows })
 }
 
+// spread chooses a mapping's target as the data path does.
 func spread(targets []natmodel.Target, remote netip.Addr) int {
-	highest, best := uint32(0), 0
-	for i, t := range targets {
-		weight := mix(mix(kernel.AddressOf(remote)) ^ kernel.AddressOf(t.Internal.Address) ^ uint32(kernel.PortOf(t.Internal.Ports.Low)))
-		if weight >= highest {
-			highest, best = weight, i
-		}
-	}
-	return best
+	return kernel.ChosenTarget(remote, len(targets), func(i int) (netip.Addr, uint16) {
+		return targets[i].Internal.Address, targets[i].Internal.Ports.Low
+	})
 }
 
-func mix(v uint32) uint32 {
-	v = (v ^ v>>16) * 0x45d9f3b
-	return v ^ v>>16
-}
-
-// arrival is a packet as the model takes it; why says why it takes it not.
+// arrival is a packet as the model takes it; why says why the model does not.
 func (w *world) arrival(p *recording.Packet, frame []byte) (a natmodel.Arrival, why string) {
 	a = natmodel.Arrival{Frame: frame, Segments: int(p.Segments), Segment: int(p.SegmentSize)}
 	if turns := p.Mark - uint32(kernel.MarkReassembled); turns > 0 && turns < 4 {

@@ -75,19 +75,8 @@ func captureQueryOf(s Service, r *http.Request) (q captureQuery, err error) {
 		}
 	}
 	q.wish = q.filter.Wish()
-	for _, n := range []struct {
-		name, text string
-		to         *int
-		most       int
-	}{{"length", length, &q.wish.Length, 1 << 16}, {"count", count, &q.count, 1 << 31}} {
-		if n.text == "" {
-			continue
-		}
-		if *n.to, err = strconv.Atoi(n.text); err != nil || *n.to < 1 || *n.to > n.most {
-			return q, model.Errorf(model.Invalid, "%s=%q is not a number", n.name, model.Clip(n.text)).WithHint("use one from 1 to %d", n.most)
-		}
-	}
-	return q, nil
+	err = readNumbers(number{"length", length, &q.wish.Length, 1 << 16}, number{"count", count, &q.count, 1 << 31})
+	return q, err
 }
 
 // namesOf looks up what a filter names.
@@ -115,15 +104,11 @@ func (s *Server) capture(w http.ResponseWriter, r *http.Request, kind string, op
 	if err != nil {
 		return err
 	}
-	p, _ := r.Context().Value(peerKey{}).(peer)
-	done, ok := s.connections.watch(watcher{uid: p.uid, trusted: true})
-	if !ok {
-		return model.Errorf(model.Unavailable, "the daemon has as many streams of events and packets as it takes").WithHint("end some, or try again later")
+	ctx, end, err := s.openStream(r, true)
+	if err != nil {
+		return err
 	}
-	defer done()
-	ctx, cancel := context.WithCancel(r.Context())
-	defer cancel()
-	defer context.AfterFunc(s.stopping, cancel)()
+	defer end()
 	batches, err := s.service.Capture(ctx, q.wish)
 	if err != nil {
 		return err

@@ -21,6 +21,19 @@ func eventRoutes() []route {
 	return []route{{method: http.MethodGet, path: "/v1/events", out: stream{}, handle: serveEvents}}
 }
 
+// openStream takes a place for an answer that ends when the client goes away or the server
+// stops: then the context does. end gives the place back.
+func (s *Server) openStream(r *http.Request, trusted bool) (ctx context.Context, end func(), err error) {
+	p, _ := r.Context().Value(peerKey{}).(peer)
+	done, ok := s.connections.watch(watcher{uid: p.uid, trusted: trusted})
+	if !ok {
+		return nil, nil, model.Errorf(model.Unavailable, "the daemon has as many streams of events and packets as it takes").WithHint("end some, or try again later")
+	}
+	ctx, cancel := context.WithCancel(r.Context())
+	stop := context.AfterFunc(s.stopping, cancel)
+	return ctx, func() { stop(); cancel(); done() }, nil
+}
+
 // serveEvents sends events until the client goes away or the server stops.
 // The header is sent at once: a client that has it misses nothing after it.
 func serveEvents(s *Server, w http.ResponseWriter, r *http.Request) error {
@@ -29,14 +42,11 @@ func serveEvents(s *Server, w http.ResponseWriter, r *http.Request) error {
 		return err
 	}
 	p, _ := r.Context().Value(peerKey{}).(peer)
-	done, ok := s.connections.watch(watcher{uid: p.uid, trusted: p.trusted() && !p.web})
-	if !ok {
-		return model.Errorf(model.Unavailable, "the daemon has as many streams of events as it takes").WithHint("end some, or try again later")
+	ctx, end, err := s.openStream(r, p.trusted() && !p.web)
+	if err != nil {
+		return err
 	}
-	defer done()
-	ctx, cancel := context.WithCancel(r.Context())
-	defer cancel()
-	defer context.AfterFunc(s.stopping, cancel)()
+	defer end()
 	events, err := s.service.Watch(ctx)
 	if err != nil {
 		return err

@@ -88,3 +88,23 @@ func sortedKeys(m map[string]*string) []string {
 	slices.Sort(keys)
 	return keys
 }
+
+// number is a query parameter that is a number from 1 to most.
+type number struct {
+	name, text string
+	to         *int
+	most       int
+}
+
+// readNumbers reads those that are given; the others stay as they are.
+func readNumbers(list ...number) (err error) {
+	for _, n := range list {
+		if n.text == "" {
+			continue
+		}
+		if *n.to, err = strconv.Atoi(n.text); err != nil || *n.to < 1 || *n.to > n.most {
+			return model.Errorf(model.Invalid, "%s=%q is not a number", n.name, model.Clip(n.text)).WithHint("use one from 1 to %d", n.most)
+		}
+	}
+	return nil
+}

@@ -5,7 +5,6 @@ import (
 	"context"
 	"encoding/json"
 	"net/http"
-	"strconv"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -19,7 +18,7 @@ import (
 // recordingFile marks a route whose answer is the lines of a recording.
 type recordingFile struct{}
 
-// longestRecording bounds what is asked for: a recording is for a bug, not for the records.
+// longestRecording is how long one may be asked for: a recording is of a fault, not of all days.
 const longestRecording = 24 * 60 * 60 // seconds
 
 type recordingQuery struct {
@@ -36,19 +35,8 @@ func recordingQueryOf(r *http.Request) (q recordingQuery, err error) {
 	if q.filter, err = capture.Parse(q.text); err != nil {
 		return q, err
 	}
-	for _, n := range []struct {
-		name, text string
-		to         *int
-		most       int
-	}{{"seconds", seconds, &q.seconds, longestRecording}, {"count", count, &q.count, 1 << 22}} {
-		if n.text == "" {
-			continue
-		}
-		if *n.to, err = strconv.Atoi(n.text); err != nil || *n.to < 1 || *n.to > n.most {
-			return q, model.Errorf(model.Invalid, "%s=%q is not a number", n.name, model.Clip(n.text)).WithHint("use one from 1 to %d", n.most)
-		}
-	}
-	return q, nil
+	err = readNumbers(number{"seconds", seconds, &q.seconds, longestRecording}, number{"count", count, &q.count, 1 << 22})
+	return q, err
 }
 
 // serveRecording sends a recording, line by line: packets are sent until the client goes
@@ -61,15 +49,11 @@ func serveRecording(s *Server, w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	p, _ := r.Context().Value(peerKey{}).(peer)
-	done, ok := s.connections.watch(watcher{uid: p.uid, trusted: true})
-	if !ok {
-		return model.Errorf(model.Unavailable, "the daemon has as many streams of events and packets as it takes").WithHint("end some, or try again later")
+	ctx, end, err := s.openStream(r, true)
+	if err != nil {
+		return err
 	}
-	defer done()
-	ctx, cancel := context.WithCancel(r.Context())
-	defer cancel()
-	defer context.AfterFunc(s.stopping, cancel)()
+	defer end()
 	configuration, err := exportConfiguration(s.service, r)
 	if err != nil {
 		return err

@@ -27,7 +27,7 @@ var Orders = []Order{ByBytes, ByPackets, BySessions, ByOpened, ByName}
 type Query struct {
 	Endpoint string          // only this one; empty: all
 	Match    string          // only what has this text in a name, an address, the protocol or the state; empty: all
-	Also     map[string]bool // endpoints that have Match in an alias
+	ByAlias  map[string]bool // endpoints that have Match in an alias
 	Order    Order           // empty: ByBytes
 	Count    int             // of endpoints, and of sessions, at most
 }
@@ -118,12 +118,12 @@ func (o Order) sessions(a, b *Session) int {
 
 func (e *Endpoint) matches(q Query, match string) bool {
 	return (q.Endpoint == "" || e.Name == q.Endpoint) &&
-		(match == "" || q.Also[e.Name] || contains(match, e.Name, e.Network, e.Compartment, e.Address.String()))
+		(match == "" || q.ByAlias[e.Name] || contains(match, e.Name, e.Network, e.Compartment, e.Address.String()))
 }
 
 func (s *Session) matches(q Query, match string) bool {
 	return (q.Endpoint == "" || s.Endpoint == q.Endpoint) &&
-		(match == "" || q.Also[s.Endpoint] || contains(match, s.Endpoint, s.Network, s.Compartment, s.NAT, s.Protocol.String(), s.State.String(),
+		(match == "" || q.ByAlias[s.Endpoint] || contains(match, s.Endpoint, s.Network, s.Compartment, s.NAT, s.Protocol.String(), s.State.String(),
 			s.Internal.String(), s.External.String(), s.Remote.String(), s.RemoteName))
 }
 

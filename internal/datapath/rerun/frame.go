@@ -3,6 +3,7 @@ package rerun
 import (
 	"encoding/binary"
 
+	"github.com/hostnat/hostnat/internal/checksum"
 	"github.com/hostnat/hostnat/internal/recording"
 )
 
@@ -42,12 +43,7 @@ func frameOf(p *recording.Packet) (frame []byte, shortened bool, err error) {
 
 // setLength makes a packet one of the length that it has now.
 func setLength(ip []byte) {
-	was := binary.BigEndian.Uint16(ip[2:])
+	sum := checksum.Replace(binary.BigEndian.Uint16(ip[10:]), binary.BigEndian.Uint16(ip[2:]), uint16(len(ip)))
 	binary.BigEndian.PutUint16(ip[2:], uint16(len(ip)))
-	// RFC 1624: the checksum's part of it changes alone.
-	sum := uint32(^binary.BigEndian.Uint16(ip[10:])) + uint32(^was) + uint32(len(ip))
-	for sum > 0xffff {
-		sum = sum>>16 + sum&0xffff
-	}
-	binary.BigEndian.PutUint16(ip[10:], ^uint16(sum))
+	binary.BigEndian.PutUint16(ip[10:], sum)
 }

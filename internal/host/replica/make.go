@@ -17,12 +17,12 @@ import (
 	"github.com/hostnat/hostnat/internal/recording"
 )
 
-// mostLinks is more than any host has that a recording may ask for.
+// mostLinks is how many a recording may ask for: more than any host has.
 const mostLinks = 1 << 16
 
 // Inside makes a network namespace that looks like h and calls fn in it, on a thread that
 // ends afterwards, and with it the namespace. missing is what could not be made there, in
-// words: what depends on that comes out differently. Nobody sees the namespace else.
+// words: what depends on that comes out differently. Nobody else sees the namespace.
 func Inside(h recording.Host, fn func(missing []string) error) error {
 	var err error
 	host.OnLastThread(func() { err = inside(h, fn) })
@@ -67,7 +67,8 @@ func (m *maker) note(err error, format string, args ...any) {
 	}
 }
 
-// links are bridges, whatever they were: nothing comes by them, and these may have any number.
+// links makes bridges, whatever the links were: nothing comes by them, and a bridge may have
+// any number.
 func (m *maker) links(all []recording.Link) {
 	for _, l := range all {
 		m.note(m.link(l), "link %s", l.Name)

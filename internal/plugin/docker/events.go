@@ -7,8 +7,8 @@ import (
 	"github.com/moby/moby/client"
 )
 
-// mostHappenings is how much may wait to be looked at. What does not fit is left out: what
-// waits has everything looked at.
+// mostHappenings is how many may wait. What does not fit may be left out, since those that
+// wait have everything looked at.
 const mostHappenings = 256
 
 // happening is one of Docker's events.
