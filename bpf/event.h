@@ -13,7 +13,8 @@ INLINE bool is_watched(__u64 time, __u32 id)
 {
 	struct settings *settings = get_settings();
 
-	return settings && unlikely(settings->watched_until >= time) && (settings->watched_all || is_logged(id)) && likely(!dry_run);
+	return settings && unlikely(settings->watched_until >= time) && (settings->watched_all || is_logged(id)) &&
+	       likely(!dry_run);
 }
 
 /* The reader is behind: events are lost, packets are not. */
