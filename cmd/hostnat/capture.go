@@ -177,7 +177,7 @@ func (c *captureFiles) next() (io.Writer, error) {
 		name = fmt.Sprintf("%s-%d%s", strings.TrimSuffix(name, extension), c.number, extension)
 	}
 	c.number++
-	file, err := os.OpenFile(name, os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o600)
+	file, err := createOutput(name)
 	if err != nil {
 		return nil, err
 	}

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"io"
 	"net/netip"
-	"os"
 	"time"
 
 	"github.com/hostnat/hostnat/cmd/hostnat/text"
@@ -237,7 +236,7 @@ type filePacket struct {
 
 // explainFile says what would become of a file's first packets.
 func (a *app) explainFile(ctx context.Context, path, at string, count int) error {
-	file, err := openCapture(path)
+	file, err := openInput(path)
 	if err != nil {
 		return err
 	}
@@ -272,21 +271,6 @@ func (a *app) explainFile(ctx context.Context, path, at string, count int) error
 		fmt.Fprintf(a.Stdout, "There are more than %d packets; --count has more of them.\n", count)
 	}
 	return nil
-}
-
-// openCapture opens what is a file: a FIFO would wait, and a folder says something else.
-func openCapture(path string) (*os.File, error) {
-	if path == "-" {
-		return os.Stdin, nil
-	}
-	info, err := os.Stat(path)
-	if err != nil {
-		return nil, err
-	}
-	if !info.Mode().IsRegular() {
-		return nil, fmt.Errorf("%s is no regular file; - is standard input", path)
-	}
-	return os.Open(path)
 }
 
 // explainSome reads up to so many packets, and asks about them; the error is the

@@ -5,10 +5,8 @@ import (
 	"bytes"
 	"compress/gzip"
 	"context"
-	"errors"
 	"fmt"
 	"io"
-	"os"
 	"strings"
 	"time"
 
@@ -77,7 +75,7 @@ func (a *app) record(cmd *cobra.Command, name string, o api.RecordOptions) (err 
 	}
 	defer lines.Close()
 	// What it has is not for everybody.
-	file, err := os.OpenFile(name, os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o600)
+	file, err := createOutput(name)
 	if err != nil {
 		return err
 	}
@@ -86,7 +84,12 @@ func (a *app) record(cmd *cobra.Command, name string, o api.RecordOptions) (err 
 	if cmd.Context().Err() != nil { // interrupted, as is usual: what ends there is the stream
 		err = nil
 	}
-	if err = errors.Join(err, packed.Close(), file.Close()); err != nil {
+	for _, end := range []io.Closer{packed, file} {
+		if failure := end.Close(); err == nil { // a full disk says so at each of them
+			err = failure
+		}
+	}
+	if err != nil {
 		return err
 	}
 	if count < 0 {
@@ -139,46 +142,54 @@ func replayCommand(a *app) *cobra.Command {
 			"Needs root and the version of hostnat that recorded it, but no daemon. A network namespace with the\n" +
 			"recorded links and routes is made for it, and goes away. Nothing of this host is touched.",
 		Args: positional("FILE"),
-		RunE: func(cmd *cobra.Command, args []string) error { return a.replay(args[0], smaller, packets) },
+		RunE: func(cmd *cobra.Command, args []string) error {
+			return a.replay(cmd.Context(), args[0], smaller, packets)
+		},
 	}
 	cmd.Flags().StringVar(&smaller, "shrink", "", "leave out packets and sessions as long as the difference stays, and write the rest to `FILE`")
 	cmd.Flags().StringVarP(&packets, "write", "w", "", "write the recorded packets to a pcapng `FILE`, and run nothing")
+	cmd.MarkFlagsMutuallyExclusive("shrink", "write")
 	cmd.ValidArgsFunction = func(*cobra.Command, []string, string) ([]string, cobra.ShellCompDirective) {
 		return nil, cobra.ShellCompDirectiveDefault
 	}
 	return cmd
 }
 
-func (a *app) replay(name, smaller, packets string) error {
-	file, err := os.Open(name)
+// replay ends at once when it is interrupted: what it has made is its own, and goes with it.
+func (a *app) replay(ctx context.Context, name, smaller, packets string) error {
+	r, err := readRecording(name)
 	if err != nil {
 		return err
 	}
-	defer file.Close()
-	r, err := recording.Read(file)
-	if err != nil {
-		return fmt.Errorf("%s: %w", name, err)
-	}
 	if packets != "" {
-		return writeFile(packets, func(to io.Writer) error { return replay.WritePackets(to, r) })
+		out, err := newResult(packets)
+		if err != nil {
+			return err
+		}
+		defer out.discard()
+		return out.write(func(to io.Writer) error { return replay.WritePackets(to, r) })
 	}
 	if err := a.needRoot("hostnat replay"); err != nil {
 		return err
 	}
-	replay.Introduce(a.Stdout, r)
-	var report *replay.Report
-	if smaller == "" {
-		report, err = replay.Run(r)
-	} else {
-		var small *recording.Recording
-		if small, report, err = replay.Shrink(r); err == nil {
-			err = writeFile(smaller, small.Write)
-			_, _ = fmt.Fprintf(a.Stdout, "%s has %d of %d packets and %d of %d rows of tables\n", smaller, len(small.Packets), len(r.Packets), small.CountRows(), r.CountRows())
-			r = small
+	var out *result
+	if smaller != "" {
+		if out, err = newResult(smaller); err != nil { // before the runs, of which there may be thousands
+			return err
 		}
+		defer out.discard()
 	}
+	replay.Introduce(a.Stdout, r)
+	report, small, err := runRecording(ctx, r, out != nil)
 	if err != nil {
 		return err
+	}
+	if out != nil {
+		if err := out.write(small.Write); err != nil {
+			return err
+		}
+		_, _ = fmt.Fprintf(a.Stdout, "%s has %d of %d packets and %d of %d rows of tables\n", smaller, len(small.Packets), len(r.Packets), small.CountRows(), r.CountRows())
+		r = small
 	}
 	report.Say(a.Stdout, r)
 	if d := report.Difference; d != nil {
@@ -188,10 +199,38 @@ func (a *app) replay(name, smaller, packets string) error {
 	return nil
 }
 
-func writeFile(name string, write func(io.Writer) error) error {
-	file, err := os.OpenFile(name, os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o600)
+func readRecording(name string) (*recording.Recording, error) {
+	file, err := openInput(name)
 	if err != nil {
-		return err
+		return nil, err
 	}
-	return errors.Join(write(file), file.Close())
+	defer file.Close()
+	r, err := recording.Read(file)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", name, err)
+	}
+	return r, nil
+}
+
+// runRecording runs it on another goroutine, so that an interrupt need not wait for the kernel.
+func runRecording(ctx context.Context, r *recording.Recording, shrink bool) (report *replay.Report, small *recording.Recording, err error) {
+	done := make(chan func(), 1)
+	go func() {
+		var some *recording.Recording
+		var found *replay.Report
+		var failure error
+		if shrink {
+			some, found, failure = replay.Shrink(r)
+		} else {
+			found, failure = replay.Run(r)
+		}
+		done <- func() { report, small, err = found, some, failure }
+	}()
+	select {
+	case take := <-done:
+		take()
+		return report, small, err
+	case <-ctx.Done():
+		return nil, nil, &api.Error{Code: api.Unavailable, Message: "interrupted; nothing is left of the replay"}
+	}
 }

@@ -19,6 +19,7 @@ const Format = "hostnat recording"
 const (
 	longestLine = 8 << 20
 	mostBytes   = 4 << 30 // unpacked
+	mostKept    = 1 << 30 // of rows and packets, in memory
 	mostRows    = 8 << 20
 	mostPackets = 4 << 20
 	// RowsOfLine is how many rows a line has at most: they fit in longestLine.
@@ -126,6 +127,7 @@ func readLine(in *bufio.Reader) ([]byte, error) {
 type reader struct {
 	Recording
 	rows int
+	kept int
 }
 
 func (r *reader) isReady() bool { return r.Ready.Told != nil }
@@ -173,7 +175,19 @@ func (r *reader) addRows(rows Rows) error {
 	if r.rows += len(rows.Rows); r.rows > mostRows {
 		return fmt.Errorf("there are more than %d rows", mostRows)
 	}
+	for _, row := range rows.Rows {
+		if err := r.keep(len(row[0]) + len(row[1])); err != nil {
+			return err
+		}
+	}
 	r.Rows = append(r.Rows, rows)
+	return nil
+}
+
+func (r *reader) keep(bytes int) error {
+	if r.kept += bytes; r.kept > mostKept {
+		return fmt.Errorf("its rows and packets are more than %d bytes", mostKept)
+	}
 	return nil
 }
 
@@ -183,6 +197,9 @@ func (r *reader) packet(p *Packet) error {
 		return fmt.Errorf("there are more than %d packets", mostPackets)
 	case p.CameLength < len(p.Came) || p.CameLength > 1<<20 || p.Length < 0 || p.Length > 1<<20 || len(p.Went) > p.Length:
 		return fmt.Errorf("a packet of %d bytes of which %d were kept is none", p.CameLength, len(p.Came))
+	}
+	if err := r.keep(len(p.Came) + len(p.Went)); err != nil {
+		return err
 	}
 	r.Packets = append(r.Packets, *p)
 	return nil

@@ -166,3 +166,19 @@ func TestPacketsAsCaptured(t *testing.T) {
 		t.Errorf("(-want +got):\n%s", diff)
 	}
 }
+
+// TestMemoryIsBounded: what is kept of a file has a bound, however well it was packed.
+func TestMemoryIsBounded(t *testing.T) {
+	t.Parallel()
+	r := &reader{kept: mostKept - 4}
+	row := Rows{Rows: [][2][]byte{{{1}, {2}}}}
+	packet := &Packet{CameLength: 60, Came: []byte{1, 2}}
+	if err := errors.Join(r.addRows(row), r.packet(packet)); err != nil {
+		t.Errorf("up to the bound: %v", err)
+	}
+	for what, err := range map[string]error{"row": r.addRows(row), "packet": r.packet(packet)} {
+		if err == nil || !strings.Contains(err.Error(), "its rows and packets are more than") {
+			t.Errorf("a %s more: %v", what, err)
+		}
+	}
+}

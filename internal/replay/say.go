@@ -6,6 +6,7 @@ import (
 	"maps"
 	"slices"
 	"strings"
+	"unicode"
 
 	"github.com/hostnat/hostnat/internal/capture"
 	"github.com/hostnat/hostnat/internal/model"
@@ -14,7 +15,17 @@ import (
 
 type sayer struct{ to io.Writer }
 
-func (s sayer) say(format string, args ...any) { _, _ = fmt.Fprintf(s.to, format+"\n", args...) }
+// say writes a line. Names come out of a file that anybody may have made: what would
+// command the terminal is a question mark.
+func (s sayer) say(format string, args ...any) {
+	text := strings.Map(func(r rune) rune {
+		if unicode.IsPrint(r) || r == '\n' {
+			return r
+		}
+		return '?'
+	}, fmt.Sprintf(format, args...))
+	_, _ = fmt.Fprintln(s.to, text)
+}
 
 // Introduce says what a recording is, and what of it may be the cause of a difference.
 func Introduce(to io.Writer, r *recording.Recording) {

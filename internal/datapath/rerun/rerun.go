@@ -51,14 +51,15 @@ func otherTables(table, hostnat string) error {
 		WithHint("replay it with that version of hostnat")
 }
 
-// Open loads the programs with tables of their own that have room for the recorded rows.
+// Open loads the programs with tables of their own that have room for the recorded rows; no
+// recorded table has more room than a new one, and one that says so is not believed.
 func Open(rows []recording.Rows) (r *Rerun, err error) {
 	spec, err := kernel.LoadObservedSpec()
 	if err != nil {
 		return nil, fmt.Errorf("reading the embedded data path: %w", err)
 	}
 	for _, part := range rows {
-		if s := spec.Maps[part.Table]; s != nil && isRecorded(part.Table, s.Type) && s.Type != ebpf.Array && part.Room > 0 && part.Room <= mostRoom {
+		if s := spec.Maps[part.Table]; s != nil && isRecorded(part.Table, s.Type) && s.Type != ebpf.Array && part.Room > 0 && part.Room <= s.MaxEntries {
 			s.MaxEntries = part.Room
 		}
 	}
@@ -111,8 +112,6 @@ func (r *Rerun) Reset(rows []recording.Rows, hostnat string, at time.Duration) e
 	}
 	return nil
 }
-
-const mostRoom = 1 << 24 // elements of a table that a recording may ask for
 
 func (r *Rerun) load(spec *ebpf.CollectionSpec, own map[string]*ebpf.Map) error {
 	all, err := ebpf.NewCollectionWithOptions(spec, ebpf.CollectionOptions{MapReplacements: own})

@@ -1,15 +1,18 @@
 package rerun
 
 import (
+	"errors"
 	"fmt"
 	"maps"
 	"slices"
 	"unsafe"
 
 	"github.com/cilium/ebpf"
+	"golang.org/x/sys/unix"
 
 	"github.com/hostnat/hostnat/internal/datapath/kernel"
 	"github.com/hostnat/hostnat/internal/datapath/upgrade"
+	"github.com/hostnat/hostnat/internal/model"
 	"github.com/hostnat/hostnat/internal/recording"
 )
 
@@ -116,7 +119,10 @@ func fill(spec *ebpf.CollectionSpec, tables map[string]*ebpf.Map, all []recordin
 			if part.Table == "insides" {
 				clearStamp(row[1])
 			}
-			if err := m.Put(row[0], row[1]); err != nil {
+			if err := m.Put(row[0], row[1]); errors.Is(err, unix.E2BIG) {
+				return model.Errorf(model.Invalid, "the recording is damaged: the table %s has more rows than room", part.Table).
+					WithHint("copy the file again, or record again")
+			} else if err != nil {
 				return fmt.Errorf("putting a recorded row into the table %s: %w", part.Table, err)
 			}
 		}
