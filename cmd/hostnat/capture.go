@@ -11,6 +11,7 @@ import (
 	"strings"
 
 	"github.com/spf13/cobra"
+	"golang.org/x/sys/unix"
 
 	"github.com/hostnat/hostnat/api"
 	"github.com/hostnat/hostnat/cmd/hostnat/text"
@@ -235,4 +236,14 @@ func (b *byteSize) Set(text string) error {
 	}
 	*b = byteSize(n * factor)
 	return nil
+}
+
+// createOutput opens a file to write to, for root alone. A FIFO that nobody reads is
+// refused: who waits for a reader there could not be interrupted.
+func createOutput(path string) (*os.File, error) {
+	file, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_TRUNC|unix.O_NONBLOCK, 0o600)
+	if errors.Is(err, unix.ENXIO) {
+		return nil, fmt.Errorf("nobody reads from %s; begin to read there first", path)
+	}
+	return file, err
 }

@@ -6,12 +6,13 @@ import (
 	"fmt"
 	"io"
 	"net/netip"
+	"os"
 	"time"
 
-	"github.com/hostnat/hostnat/cmd/hostnat/text"
 	"github.com/spf13/cobra"
 
 	"github.com/hostnat/hostnat/api"
+	"github.com/hostnat/hostnat/cmd/hostnat/text"
 	"github.com/hostnat/hostnat/internal/capture"
 )
 
@@ -331,4 +332,19 @@ func (p filePacket) line() string {
 		return fmt.Sprintf("%d  %s  %s", p.Number, p.Packet, p.Problem)
 	}
 	return fmt.Sprintf("%d  %s  %s", p.Number, p.Packet, p.Explanation.Summary)
+}
+
+// openInput opens what is a file: a FIFO would wait, and a folder says something else.
+func openInput(path string) (*os.File, error) {
+	if path == "-" {
+		return os.Stdin, nil
+	}
+	info, err := os.Stat(path)
+	if err != nil {
+		return nil, err
+	}
+	if !info.Mode().IsRegular() {
+		return nil, fmt.Errorf("%s is no regular file; - is standard input", path)
+	}
+	return os.Open(path)
 }

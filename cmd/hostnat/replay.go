@@ -5,8 +5,12 @@ import (
 	"bytes"
 	"compress/gzip"
 	"context"
+	"errors"
 	"fmt"
 	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
 	"strings"
 	"time"
 
@@ -232,5 +236,54 @@ func runRecording(ctx context.Context, r *recording.Recording, shrink bool) (rep
 		return report, small, err
 	case <-ctx.Done():
 		return nil, nil, &api.Error{Code: api.Unavailable, Message: "interrupted; nothing is left of the replay"}
+	}
+}
+
+// result is a file that is there whole, or as it was before.
+type result struct {
+	file  *os.File
+	path  string
+	draft string // what is renamed in the end; empty: it is no regular file, and written at once
+}
+
+// newResult finds out whether the file can be written, and changes none yet.
+func newResult(path string) (*result, error) {
+	if info, err := os.Lstat(path); err == nil && !info.Mode().IsRegular() {
+		file, err := createOutput(path)
+		return &result{file: file, path: path}, err
+	}
+	file, err := os.CreateTemp(filepath.Dir(path), "."+filepath.Base(path)+"-*") // mode 0600
+	if err != nil {
+		var at *fs.PathError
+		if errors.As(err, &at) {
+			at.Path = path
+		}
+		return nil, err
+	}
+	return &result{file, path, file.Name()}, nil
+}
+
+// write writes all of it.
+func (r *result) write(content func(io.Writer) error) error {
+	err := content(r.file)
+	if closed := r.file.Close(); err == nil {
+		err = closed
+	}
+	if err == nil && r.draft != "" {
+		if err = os.Rename(r.draft, r.path); err == nil {
+			r.draft = ""
+		}
+	}
+	if err != nil {
+		return fmt.Errorf("writing %s: %w", r.path, err)
+	}
+	return nil
+}
+
+// discard leaves nothing of it, unless it was written.
+func (r *result) discard() {
+	_ = r.file.Close()
+	if r.draft != "" {
+		_ = os.Remove(r.draft)
 	}
 }
