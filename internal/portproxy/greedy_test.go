@@ -90,10 +90,11 @@ func TestIdleGivesWay(t *testing.T) {
 			t.Fatalf("client %d is not served", i)
 		}
 	}
-	if s := e.States()[1]; s.Refused != 0 || s.GaveWay < 20 {
+	// Who gives way is counted by the loop that has it, which may have something else to do first.
+	eventually(t, func() bool { s := e.States()[1]; return s.GaveWay >= 20 && s.Connections <= 60 })
+	if s := e.States()[1]; s.Refused != 0 {
 		t.Errorf("%+v", s)
 	}
-	eventually(t, func() bool { return e.States()[1].Connections <= 60 })
 }
 
 // Receivers that take nothing do not keep the pipes from others.
