@@ -48,7 +48,7 @@ func TestDockerRunAgainstBridge(t *testing.T) {
 	ratio := float64(ours) / float64(theirs)
 	t.Logf("docker run to the first page, median of %d: hostnat %v, Docker's bridge %v: %.2f; 'docker run' alone %v, %v",
 		rounds, ours, theirs, ratio, middle(runs[0]), middle(runs[1]))
-	if ratio > 2.5 { // the bar is 1.0, on a quiet machine; at a load of 20 it was 0.74 to 1.5
+	if ratio > 2 { // the bar is 1.0; the first SYN lost is 3 and more
 		t.Errorf("with hostnat it takes %v, with Docker's bridge %v", ours, theirs)
 	}
 }

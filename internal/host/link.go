@@ -53,6 +53,13 @@ func (l Link) Owned() bool { return l.Alias == Owner }
 // does not run.
 func (l Link) IsIdleTAP() bool { return l.Type == "tuntap" && l.HasEthernet && !l.Carrier }
 
+// WaitsToMove reports whether it is an end of a veth pair that still waits to be moved to
+// where it is for, as a container engine makes one: both ends are here, and this one is
+// down and has no address.
+func (l Link) WaitsToMove() bool {
+	return l.Type == "veth" && !l.Up && l.PeerIndex != 0 && l.PeerNSID == -1 && len(l.Addresses) == 0
+}
+
 // Hostnats reports whether the link is hostnat's alone: nothing that the host
 // itself uses follows from it.
 func (l Link) Hostnats() bool { return l.Owned() || l.Name == AnchorName || l.Name == ReassemblyLink }

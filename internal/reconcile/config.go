@@ -124,7 +124,9 @@ func (v view) broadcasts() map[netip.Addr]uint32 {
 }
 
 // outsides are the interfaces that can be somebody's way to the host: all but
-// loopback, our own, and ports of a bridge or bond, whose traffic is seen there.
+// loopback, our own, and ports of a bridge or bond, whose traffic is seen there. A
+// container's end of a link is none while it waits here: the programs would go with it
+// into the container, and take what comes there for what comes to the host.
 func (v view) outsides() []host.Link {
 	inside := map[string]bool{host.AnchorName: true, host.ReassemblyLink: true}
 	for _, n := range v.config.Networks {
@@ -140,7 +142,7 @@ func (v view) outsides() []host.Link {
 	var list []host.Link
 	for _, l := range v.links {
 		isPort := l.MasterIndex != 0 && master[l.MasterIndex] != "vrf"
-		if !l.Loopback && !l.Owned() && !inside[l.Name] && !isPort {
+		if !l.Loopback && !l.Owned() && !inside[l.Name] && !isPort && !l.WaitsToMove() {
 			list = append(list, l)
 		}
 	}

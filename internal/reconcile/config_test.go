@@ -297,3 +297,24 @@ func TestPoolsOfAddresses(t *testing.T) {
 		})
 	}
 }
+
+// A container's end of a link is not outside while it waits to be moved there. One that
+// has come up, has an address or leads elsewhere is.
+func TestWaitingEndIsNotOutside(t *testing.T) {
+	t.Parallel()
+	v := view{config: testConfig(), links: []host.Link{
+		{Index: 2, Name: "eth0", HasEthernet: true, Addresses: prefixes("192.0.2.1/24")},
+		{Index: 3, Name: "waits", Type: "veth", HasEthernet: true, PeerIndex: 4, PeerNSID: -1},
+		{Index: 4, Name: "up", Type: "veth", HasEthernet: true, PeerIndex: 3, PeerNSID: -1, Up: true},
+		{Index: 5, Name: "addressed", Type: "veth", HasEthernet: true, PeerIndex: 3, PeerNSID: -1, Addresses: prefixes("192.0.2.3/24")},
+		{Index: 6, Name: "away", Type: "veth", HasEthernet: true, PeerIndex: 3, PeerNSID: 7},
+		{Index: 7, Name: "vlan", Type: "vlan", HasEthernet: true, PeerIndex: 2, PeerNSID: -1},
+	}}
+	var names []string
+	for _, l := range v.outsides() {
+		names = append(names, l.Name)
+	}
+	if diff := gocmp.Diff([]string{"eth0", "up", "addressed", "away", "vlan"}, names); diff != "" {
+		t.Errorf("outsides (-want +got):\n%s", diff)
+	}
+}
