@@ -1,6 +1,7 @@
 package test
 
 import (
+	"context"
 	"fmt"
 	"net"
 	"strconv"
@@ -87,17 +88,18 @@ func collectedCommand(m *machine, ts *testscript.TestScript, args []string) erro
 	if err != nil {
 		return err
 	}
+	ctx, cancel := context.WithTimeout(context.Background(), m.patience)
+	defer cancel()
 	var records []ipfixtest.Record
-	for end := time.Now().Add(m.patience); ; time.Sleep(10 * time.Millisecond) {
-		if records, err = m.collector.all(); err != nil {
-			return err
-		}
-		if len(records) >= count {
-			break
-		}
-		if time.Now().After(end) {
-			return fmt.Errorf("%d records: %v", len(records), records)
-		}
+	waited := lab.WaitFor(ctx, func() bool {
+		records, err = m.collector.all()
+		return err != nil || len(records) >= count
+	})
+	if err != nil {
+		return err
+	}
+	if waited != nil {
+		return fmt.Errorf("%d records: %v: %w", len(records), records, waited)
 	}
 	for _, r := range records {
 		remote := ""

@@ -2,12 +2,9 @@ package test
 
 import (
 	"bytes"
-	"context"
 	"fmt"
 	"io"
 	"time"
-
-	"github.com/hostnat/hostnat/dev/lab"
 )
 
 // uploaded is more than fits into a few packets, and less than a socket's buffer.
@@ -16,20 +13,13 @@ const uploaded = 20000
 // upload opens a connection to an Echo server and sends it a lot at once; without to, it
 // waits until all of it came back.
 func (m *machine) upload(name string, to []string) error {
-	ctx, cancel := context.WithTimeout(context.Background(), m.patience)
-	defer cancel()
 	message := bytes.Repeat([]byte("0123456789"), uploaded/10)
 	conn, open := m.talks[name]
 	if !open {
-		var err error
-		if conn, err = m.ns(to[0]).Dial(ctx, "tcp", to[1]); err != nil {
+		if err := m.talk(name, to); err != nil {
 			return err
 		}
-		m.talks[name] = conn
-		if _, err = lab.AskConn(ctx, conn); err != nil {
-			return err
-		}
-		_, err = conn.Write(message)
+		_, err := m.talks[name].Write(message)
 		return err
 	}
 	if err := conn.SetDeadline(time.Now().Add(m.patience)); err != nil {

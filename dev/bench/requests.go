@@ -81,18 +81,12 @@ func answerAll(listener int) error {
 			return err
 		}
 		for _, i := range ready {
-			n, err := traffic.Read(int(connections[i].Fd), buffer)
-			if n == 0 || err == unix.ECONNRESET {
-				return nil
+			open, err := answerNext(int(connections[i].Fd), buffer)
+			if errors.Is(err, unix.EPIPE) || errors.Is(err, unix.ECONNRESET) {
+				return nil // the client resets all, one after the other
 			}
-			if err == nil {
-				_, err = traffic.Write(int(connections[i].Fd), buffer[:n])
-			}
-			if err == unix.EPIPE || err == unix.ECONNRESET {
-				return nil
-			}
-			if err != nil {
-				return fmt.Errorf("answer: %w", err)
+			if err != nil || !open {
+				return err
 			}
 		}
 	}

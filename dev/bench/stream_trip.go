@@ -82,17 +82,26 @@ func answerStream(listener int) error {
 	}
 	buffer := make([]byte, requestBytes)
 	for {
-		n, err := traffic.Read(fd, buffer)
-		if n == 0 || err == unix.ECONNRESET {
-			return nil
-		}
-		if err == nil {
-			_, err = traffic.Write(fd, buffer[:n])
-		}
-		if err != nil {
-			return fmt.Errorf("answer: %w", err)
+		if open, err := answerNext(fd, buffer); err != nil || !open {
+			return err
 		}
 	}
+}
+
+// answerNext answers what comes next on a connection; open is false once the client
+// has hung up.
+func answerNext(fd int, buffer []byte) (open bool, err error) {
+	n, err := traffic.Read(fd, buffer)
+	if n == 0 || err == unix.ECONNRESET {
+		return false, nil
+	}
+	if err == nil {
+		_, err = traffic.Write(fd, buffer[:n])
+	}
+	if err != nil {
+		return false, fmt.Errorf("answer: %w", err)
+	}
+	return true, nil
 }
 
 func readFull(fd int, buffer []byte) error {

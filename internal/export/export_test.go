@@ -14,6 +14,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/hostnat/hostnat/dev/lab"
 	"github.com/hostnat/hostnat/internal/event"
 	"github.com/hostnat/hostnat/internal/ipfix/ipfixtest"
 	"github.com/hostnat/hostnat/internal/model"
@@ -24,10 +25,10 @@ const patience = 60 * time.Second
 // eventually waits for a condition.
 func eventually(t *testing.T, what string, is func() bool) {
 	t.Helper()
-	for end := time.Now().Add(patience); !is(); time.Sleep(5 * time.Millisecond) {
-		if time.Now().After(end) {
-			t.Fatalf("%s: not within %v", what, patience)
-		}
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	defer cancel()
+	if err := lab.WaitFor(ctx, is); err != nil {
+		t.Fatalf("%s: %v", what, err)
 	}
 }
 
