@@ -12,6 +12,7 @@ import (
 // closedSession is a connection that both ends have closed, or one has reset.
 type closedSession struct {
 	key   SessionKey
+	at    BindingKey // the connection may have come again since, with another port
 	since time.Duration
 }
 
@@ -88,10 +89,10 @@ func (m *Model) reclaimClosed(p model.Protocol, nat uint32, on []PoolAddress) (a
 
 func (m *Model) isStillClosed(c closedSession, on PoolAddress) bool {
 	s := m.sessions[c.key]
-	if s == nil || !isClosed(s.State) || s.Refreshed != c.since || !on.has(s.binding.External.Port()) {
+	if s == nil || !isClosed(s.State) || s.Refreshed != c.since || s.binding != c.at || !on.has(c.at.External.Port()) {
 		return false
 	}
-	b := m.bindings[s.binding]
+	b := m.bindings[c.at]
 	return b != nil && !b.Configured
 }
 

@@ -122,7 +122,7 @@ func (m *Model) track(key SessionKey, s *Session, p *packet, outward bool) {
 		}
 		if isClosed(next) && !s.dependent {
 			queue := queueOf(s.binding, s.NAT)
-			m.closed[queue] = append(m.closed[queue], closedSession{key, m.now})
+			m.closed[queue] = append(m.closed[queue], closedSession{key, s.binding, m.now})
 		}
 		m.event(SessionState, key, s)
 	case s.halfOpen:
