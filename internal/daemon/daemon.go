@@ -125,7 +125,11 @@ func Run(ctx context.Context, o Options) error {
 	if err := feed(ctx, exporter, k); err != nil {
 		return err
 	}
-	return runTasks(ctx, o, k, c, beside, leases, relays, guard, files, page, exporter, listener, task{"Docker's driver", dockerDriver(o, forDocker)})
+	p := parts{
+		options: o, kernel: k, control: c, beside: beside, leases: leases, relays: relays, guard: guard,
+		fragments: files, page: page, exporter: exporter, listener: listener,
+	}
+	return p.run(ctx, task{"Docker's driver", dockerDriver(o, forDocker)})
 }
 
 func newExporter(o Options) (*export.Exporter, error) {
@@ -187,47 +191,78 @@ func hold(ctx context.Context, o Options) (*store.Store, func(), error) {
 	return s, func() { s.Close(); claim.Release() }, nil
 }
 
-func runTasks(ctx context.Context, o Options, k *reconcile.Kernel, c *control.Control, beside *servers, leases *dhcp.Leases, relays *portproxy.Engine, guard *whereis.Guard, fragments *fragments, page *webPage, exporter *export.Exporter, listener *socket, more ...task) error {
+// parts are what the daemon's tasks work on.
+type parts struct {
+	options   Options
+	kernel    *reconcile.Kernel
+	control   *control.Control
+	beside    *servers
+	leases    *dhcp.Leases
+	relays    *portproxy.Engine
+	guard     *whereis.Guard
+	fragments *fragments
+	page      *webPage
+	exporter  *export.Exporter
+	listener  *socket
+}
+
+// run runs all tasks until one of them ends.
+func (p parts) run(ctx context.Context, more ...task) error {
 	ctx, stop := context.WithCancel(ctx)
 	defer stop()
-	files, err := budget.FilesOfProcess()
+	srv, err := p.server(ctx, stop)
 	if err != nil {
 		return err
 	}
-	srv := server.NewServer(server.Options{
-		Service: service{Control: c, kernel: k, beside: beside, exporter: exporter, resolvConf: o.ResolvConf, runDir: o.RunDir, stop: stop, probes: make(chan struct{}, 1)}, Version: o.Version, Log: o.Log, Readers: o.Readers, Files: files.API, PageURL: page.open(ctx),
-	})
-	lost := make(chan struct{}, 1) // what is pinned in the run directory
-	tasks := []task{
-		{"API", func(ctx context.Context) error { return srv.Serve(ctx, listener) }},
-		{"run directory", func(ctx context.Context) error { return listener.keep(ctx, k.IsPinned, lost, o.Log) }},
-		{"reconciler", func(ctx context.Context) error { return follow(ctx, c, k.HostChanges(), lost, o.Log) }},
-		{"host watcher", k.WatchHost},
-		{"port proxies", relays.Run},
-		{"who is where", guard.Run},
-		{"early questions", func(ctx context.Context) error { return followEarly(ctx, k, beside.dhcp) }},
-		{"configuration files", fragments.Run},
-		{"DNS", beside.dns.Run},
-		{"names for the host", beside.names.Run},
-		{"guests", beside.guests.Run},
-		{"names of guests", func(ctx context.Context) error { return followLeases(ctx, c, beside.guests.Changed(), o.Log) }},
-		{"Docker", beside.docker.Run},
-		{"systemd", func(ctx context.Context) error { return keepSupervisor(ctx, o.socketPath(), o.Log) }},
-		{"web page", func(ctx context.Context) error { return page.run(ctx, srv) }},
-		{"export", exporter.Run},
-		{"leases", func(ctx context.Context) error { return followLeases(ctx, c, leases.Watch(), o.Log) }},
-	}
-	tasks = append(tasks, more...)
 	group, ctx := errgroup.WithContext(ctx)
-	for _, t := range tasks {
+	for _, t := range append(p.tasks(srv), more...) {
 		group.Go(func() error {
 			err := t.run(ctx)
-			o.Log.Debug("ended", "task", t.name, "error", err)
+			p.options.Log.Debug("ended", "task", t.name, "error", err)
 			return err
 		})
 	}
-	o.Log.Info("hostnat is ready", "socket", listener.Addr().String(), "version", o.Version)
+	p.options.Log.Info("hostnat is ready", "socket", p.listener.Addr().String(), "version", p.options.Version)
 	return endOf(group.Wait())
+}
+
+func (p parts) server(ctx context.Context, stop func()) (*server.Server, error) {
+	files, err := budget.FilesOfProcess()
+	if err != nil {
+		return nil, err
+	}
+	o := p.options
+	return server.NewServer(server.Options{
+		Service: service{
+			Control: p.control, kernel: p.kernel, beside: p.beside, exporter: p.exporter,
+			resolvConf: o.ResolvConf, runDir: o.RunDir, stop: stop, probes: make(chan struct{}, 1),
+		},
+		Version: o.Version, Log: o.Log, Readers: o.Readers, Files: files.API, PageURL: p.page.open(ctx),
+	}), nil
+}
+
+func (p parts) tasks(srv *server.Server) []task {
+	o, k, c := p.options, p.kernel, p.control
+	lost := make(chan struct{}, 1) // what is pinned in the run directory
+	return []task{
+		{"API", func(ctx context.Context) error { return srv.Serve(ctx, p.listener) }},
+		{"run directory", func(ctx context.Context) error { return p.listener.keep(ctx, k.IsPinned, lost, o.Log) }},
+		{"reconciler", func(ctx context.Context) error { return follow(ctx, c, k.HostChanges(), lost, o.Log) }},
+		{"host watcher", k.WatchHost},
+		{"port proxies", p.relays.Run},
+		{"who is where", p.guard.Run},
+		{"early questions", func(ctx context.Context) error { return followEarly(ctx, k, p.beside.dhcp) }},
+		{"configuration files", p.fragments.Run},
+		{"DNS", p.beside.dns.Run},
+		{"names for the host", p.beside.names.Run},
+		{"guests", p.beside.guests.Run},
+		{"names of guests", func(ctx context.Context) error { return followLeases(ctx, c, p.beside.guests.Changed(), o.Log) }},
+		{"Docker", p.beside.docker.Run},
+		{"systemd", func(ctx context.Context) error { return keepSupervisor(ctx, o.socketPath(), o.Log) }},
+		{"web page", func(ctx context.Context) error { return p.page.run(ctx, srv) }},
+		{"export", p.exporter.Run},
+		{"leases", func(ctx context.Context) error { return followLeases(ctx, c, p.leases.Watch(), o.Log) }},
+	}
 }
 
 // endOf is what a daemon's end is to who has started it: no error if it was asked for.
