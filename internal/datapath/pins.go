@@ -46,11 +46,23 @@ func (d *Datapath) hold(path string, l link.Link) {
 	d.held[path] = l
 }
 
-// unpin removes a link: it is detached when nobody else has it.
+// unpin takes a link's program off and removes the link. To remove it alone would not
+// do: the kernel lets go of a pinned link in the background, and of one that somebody
+// else has open not at all. The program would stay until then, and could not be
+// attached there again.
 func (d *Datapath) unpin(path string) error {
-	if l := d.held[path]; l != nil {
+	l := d.held[path]
+	if l == nil {
+		l, _ = link.LoadPinnedLink(path, nil) // what is no link has nothing to detach
+	}
+	delete(d.held, path)
+	var err error
+	if l != nil {
+		err = l.Detach()
 		l.Close()
-		delete(d.held, path)
+	}
+	if err != nil && !errors.Is(err, ebpf.ErrNotSupported) {
+		return fmt.Errorf("detaching %s: %w", filepath.Base(path), err)
 	}
 	if err := os.Remove(path); err != nil && !errors.Is(err, os.ErrNotExist) {
 		return err
