@@ -115,6 +115,7 @@ manual: build ## write manual pages and completions to bin/manual
 
 .PHONY: deb
 deb: manual cross ## build Debian packages for amd64 and arm64 (needs dpkg-deb)
+	rm -f bin/hostnat_*.deb
 	GOARCH=amd64 $(GOBUILD) -o bin/hostnat-amd64 ./cmd/hostnat
 	scripts/deb.sh amd64 bin/hostnat-amd64 bin/manual $(VERSION)
 	scripts/deb.sh arm64 bin/hostnat-arm64 bin/manual $(VERSION)

@@ -3,7 +3,6 @@
 package e2e
 
 import (
-	"runtime"
 	"slices"
 	"strings"
 	"testing"
@@ -14,7 +13,7 @@ import (
 )
 
 // firstPort is the first line of README's way from a package to a published port.
-const firstPort = "apt install ./bin/hostnat_*.deb"
+const firstPort = "apt install ./bin/hostnat_*_$(dpkg --print-architecture).deb docker.io"
 
 // TestFirstPort types README's commands from a package to a container's port that another
 // machine reaches, as they stand there, on a fresh Debian with Docker and systemd. There
@@ -38,7 +37,9 @@ func TestFirstPort(t *testing.T) {
 	const page = "container"
 	top := lab.StartTopology(t, 0)
 	m := startMachine(t, top.Host, trixie(t))
-	m.upload(buildPackage(t), "/root/bin/hostnat_1.0_"+runtime.GOARCH+".deb")
+	for _, arch := range []string{"amd64", "arm64"} { // as `make deb` leaves them
+		m.upload(buildPackageFor(t, arch), "/root/bin/hostnat_1.0_"+arch+".deb")
+	}
 	// Docker, as its package has it, with an image: there is no registry here. No
 	// overlay over an overlay.
 	m.sh("for d in /var/lib/docker /var/lib/containerd; do mkdir -p $d; mount -t tmpfs tmpfs $d; done; systemctl start docker")

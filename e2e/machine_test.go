@@ -115,7 +115,10 @@ func (m *machine) upload(from, to string) {
 }
 
 // buildPackage builds the Debian package with the program under test.
-func buildPackage(t *testing.T) string {
+func buildPackage(t *testing.T) string { t.Helper(); return buildPackageFor(t, runtime.GOARCH) }
+
+// buildPackageFor says that the program is for an architecture, whether it is or not.
+func buildPackageFor(t *testing.T, arch string) string {
 	t.Helper()
 	need(t, "dpkg-deb")
 	dir := t.TempDir()
@@ -130,10 +133,10 @@ func buildPackage(t *testing.T) string {
 			t.Fatal(err)
 		}
 	}
-	build := exec.Command("scripts/deb.sh", runtime.GOARCH, hostnat, manual, "v1.0-test", dir)
+	build := exec.Command("scripts/deb.sh", arch, hostnat, manual, "v1.0-test", dir)
 	build.Dir = ".."
 	output(t, build)
-	return filepath.Join(dir, "hostnat_1.0+test_"+runtime.GOARCH+".deb")
+	return filepath.Join(dir, "hostnat_1.0+test_"+arch+".deb")
 }
 
 // TestPackageIsClean: Debian's own checker has nothing against the package.

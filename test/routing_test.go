@@ -8,6 +8,7 @@ import (
 
 	"github.com/hostnat/hostnat/api"
 	"github.com/hostnat/hostnat/dev/lab"
+	"github.com/hostnat/hostnat/internal/model"
 )
 
 // ip4 is ip with its arguments in one text.
@@ -37,6 +38,17 @@ func (h *host) together() bool {
 
 const insideTable = "1752058190"
 
+// noticed returns when the daemon has looked at all that was changed on the host before:
+// a NAT's settings are nothing that it changes without.
+func (h *host) noticed() {
+	h.t.Helper()
+	for _, rate := range []string{"1000000", "0"} {
+		if _, err := h.SetNAT(h.t.Context(), model.DefaultNAT, map[string]string{"max-rate": rate}); err != nil {
+			h.t.Fatal(err)
+		}
+	}
+}
+
 // TestVPNRule: rules of others that send everything elsewhere leave host and
 // endpoints together, whatever their preference.
 func TestVPNRule(t *testing.T) {
@@ -55,8 +67,7 @@ func TestVPNRule(t *testing.T) {
 	} {
 		h.ip4("rule add " + rule)
 		h.waitFor(5*time.Second, "host and endpoint to reach each other beside the rule '"+rule+"'", h.together)
-		// For good: not only until all have noticed.
-		time.Sleep(300 * time.Millisecond)
+		h.noticed() // for good, and not only until then
 		if !h.together() {
 			t.Errorf("beside the rule %q they no longer reach each other:\n%s", rule, h.ip4("rule show"))
 		}

@@ -126,7 +126,7 @@ func TestPoorSources(t *testing.T) {
 			[]string{"address change 203.0.113.1/24 dev out0 preferred_lft forever"}}, lab.HostAddress},
 	} {
 		h.apply(c.do)
-		time.Sleep(200 * time.Millisecond) // what was before must not count
+		h.noticed() // what was before must not count
 		h.seenAs(c.want)
 		h.apply(c.undo)
 	}

@@ -24,6 +24,21 @@ func Veth(a *Namespace, aName string, b *Namespace, bName string) error {
 	return b.SetUp(bName)
 }
 
+// AddWaiting makes both ends of a link, as container engines do before they take one away.
+func (n *Namespace) AddWaiting(name, peer string) error {
+	attrs := netlink.NewLinkAttrs()
+	attrs.Name = name
+	if err := n.route.LinkAdd(&netlink.Veth{LinkAttrs: attrs, PeerName: peer}); err != nil {
+		return fmt.Errorf("add veth %s and %s in %s: %w", name, peer, n.Name, err)
+	}
+	return nil
+}
+
+// MoveTo moves a link into another namespace.
+func (n *Namespace) MoveTo(link string, to *Namespace) error {
+	return n.withLink("move", link, func(l netlink.Link) error { return n.route.LinkSetNsFd(l, int(to.file.Fd())) })
+}
+
 // AddBridge makes a bridge and brings it and its ports up.
 func (n *Namespace) AddBridge(name string, ports ...string) error {
 	attrs := netlink.NewLinkAttrs()

@@ -110,7 +110,7 @@ func (k *Kernel) use(c config.Config) {
 	k.config = c.Clone()
 	k.names = namesOf(c)
 	k.mu.Unlock()
-	k.links.use(bridgesOf(c))
+	k.links.use(bridgesOf(c), namedBy(c))
 }
 
 // bridgesOf are the links that the networks' gateways are on.
@@ -120,6 +120,23 @@ func bridgesOf(c config.Config) map[string]bool {
 		bridges[n.Bridge] = true
 	}
 	return bridges
+}
+
+// namedBy are links that the configuration names, beside bridges.
+func namedBy(c config.Config) map[string]bool {
+	names := make(map[string]bool)
+	for _, n := range c.NATs {
+		for _, link := range n.ExternalInterfaces {
+			names[link] = true
+		}
+	}
+	for _, e := range c.Endpoints {
+		names[e.Interface] = true
+		if e.Kind == model.KindPair || !e.InNamespace() {
+			names[e.Target] = true
+		}
+	}
+	return names
 }
 
 // transparentLinks are those on which endpoints answer to clients whose

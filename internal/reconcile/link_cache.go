@@ -32,7 +32,8 @@ type linkCache struct {
 
 	routes map[host.RouteKey]bool // that hostnat keeps
 
-	ours map[string]bool // links that gateways are on, by name; those that hostnat did not make too
+	ours  map[string]bool // links that gateways are on, by name; those that hostnat did not make too
+	named map[string]bool // others that the configuration names
 }
 
 func newLinkCache(w *host.Watcher) *linkCache {
@@ -43,10 +44,17 @@ func newLinkCache(w *host.Watcher) *linkCache {
 // networks have adopted, on which the host may have addresses and routes of its own.
 func (m *linkCache) isOurs(l host.Link) bool { return l.Hostnats() || m.ours[l.Name] }
 
-// use says which links the gateways are on.
-func (m *linkCache) use(bridges map[string]bool) {
+// matters reports whether anything follows from a link. Engines make both ends of a
+// container's link on the host, and take one away: nothing follows from that one.
+func (m *linkCache) matters(l host.Link) bool {
+	return !l.WaitsToMove() || l.MasterIndex != 0 || m.isOurs(l) || m.named[l.Name]
+}
+
+// use says which links the gateways are on, and which others the configuration names.
+func (m *linkCache) use(bridges, named map[string]bool) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
+	m.named = named
 	for _, l := range m.links {
 		if !l.Owned() && bridges[l.Name] != m.ours[l.Name] {
 			m.facts = nil
@@ -225,7 +233,7 @@ func (m *linkCache) put(index int, l host.Link, found bool) {
 	if found {
 		m.links[index], m.index[l.Name] = l, index
 	}
-	if had && !was.Hostnats() || found && !l.Hostnats() {
+	if had && !was.Hostnats() && m.matters(was) || found && !l.Hostnats() && m.matters(l) {
 		m.facts = nil
 	}
 	m.compareOne(index)
@@ -288,7 +296,11 @@ func (m *linkCache) compare() {
 func (m *linkCache) compareOne(index int) {
 	is, there := m.links[index]
 	was, told := m.told[index]
-	if there == told && is.Equal(was) {
+	there, told = there && m.matters(is), told && m.matters(was)
+	if there && told && !is.Owned() && !was.Owned() {
+		is.PeerIndex, is.PeerNSID = was.PeerIndex, was.PeerNSID // where others' links lead says nothing
+	}
+	if there == told && (!there || is.Equal(was)) {
 		delete(m.differ, index)
 	} else {
 		m.differ[index] = true

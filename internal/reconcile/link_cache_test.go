@@ -2,6 +2,7 @@ package reconcile
 
 import (
 	"context"
+	"errors"
 	"slices"
 	"testing"
 
@@ -93,6 +94,13 @@ func TestLinkCacheTellsWhatDrifts(t *testing.T) {
 			return n.DeleteAddress("hn-x", "10.0.0.1/24")
 		}, false},
 		{"settings of a link that has none of ours", func(n *lab.Namespace) error { return n.Sysctl("net/ipv4/conf/hn-x/forwarding", "1") }, false},
+		{"ends of a link that wait to be moved", func(n *lab.Namespace) error { return n.AddWaiting("v1", "v2") }, false},
+		{"one of them as a port", func(n *lab.Namespace) error {
+			return errors.Join(n.AddWaiting("v1", "v2"), n.Enslave("v1", "hn-x"))
+		}, true},
+		{"one of them with an address", func(n *lab.Namespace) error {
+			return errors.Join(n.AddWaiting("v1", "v2"), n.AddAddress("v2", "192.0.2.9/24"))
+		}, true},
 		{"settings of all", func(n *lab.Namespace) error { return n.Sysctl("net/ipv4/ip_forward", "1") }, true},
 	}
 	for _, test := range tests {
@@ -108,6 +116,30 @@ func TestLinkCacheTellsWhatDrifts(t *testing.T) {
 				t.Error("drifted after everything was told")
 			}
 		})
+	}
+}
+
+// A link that waits to be moved counts if the configuration names it, and where others'
+// links lead does not.
+func TestLinkCacheOfWaitingLinks(t *testing.T) {
+	t.Parallel()
+	r := newLinkCacheRig(t)
+	r.m.use(nil, map[string]bool{"v1": true})
+	r.must(r.n.AddWaiting("v1", "v2"))
+	if !r.drifted() {
+		t.Error("a link that the configuration names has come unnoticed")
+	}
+	r.m.use(nil, nil)
+	r.must(r.n.Enslave("v1", "hn-x"))
+	r.told()
+	away, err := lab.NewNamespace("away")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { away.Close() })
+	r.must(r.n.MoveTo("v2", away))
+	if r.drifted() {
+		t.Error("a container's end of a link was moved into it: that is a drift")
 	}
 }
 

@@ -14,7 +14,8 @@ const BatchSize = 1024
 // Each calls visit for every element of a hash map. Elements that come or go
 // meanwhile may be seen or not.
 func Each[K, V any](m *ebpf.Map, visit func(*K, *V) error) error {
-	keys, values := make([]K, BatchSize), make([]V, BatchSize)
+	n := batchOf(m.MaxEntries(), m.KeySize(), m.ValueSize())
+	keys, values := make([]K, n), make([]V, n)
 	var cursor ebpf.MapBatchCursor
 	for {
 		n, err := m.BatchLookup(&cursor, keys, values, nil)
@@ -35,8 +36,7 @@ func Each[K, V any](m *ebpf.Map, visit func(*K, *V) error) error {
 // Rows calls visit for every element of a hash map, as bytes that are valid
 // during the call.
 func Rows(m *ebpf.Map, visit func(key, value []byte) error) error {
-	const most = 1 << 20 // bytes
-	n := max(1, min(BatchSize, int(m.MaxEntries()), most/int(max(m.KeySize(), m.ValueSize()))))
+	n := batchOf(m.MaxEntries(), m.KeySize(), m.ValueSize())
 	keys, values := rowBuffer(n, m.KeySize()), rowBuffer(n, m.ValueSize())
 	var cursor ebpf.MapBatchCursor
 	for {
@@ -53,6 +53,14 @@ func Rows(m *ebpf.Map, visit func(key, value []byte) error) error {
 			return nil // ErrKeyNotExist: that was the end
 		}
 	}
+}
+
+// batchOf is how many elements of a map are read with one system call, by the map's limit
+// and the sizes of its elements: to make a buffer that is far larger than what there is
+// costs more than the reading.
+func batchOf(limit, key, value uint32) int {
+	const most = 1 << 18 // bytes
+	return max(1, min(BatchSize, int(limit), most/int(max(key, value, 1))))
 }
 
 // rowBuffer is a slice of arrays of bytes, which BatchLookup can count.

@@ -19,20 +19,38 @@ const startsWithin = time.Minute
 // starting is a container that is on its network and does not run yet.
 type starting struct {
 	Container
-	since time.Time
+	network api.Network
+	since   time.Time
 }
 
-// hears notes what an event tells of a container, and reports whether everything is to be
-// looked at.
-func (f *Follower) hears(ctx context.Context, e *Engine, h happening) (look bool) {
+// urgency is when everything is to be looked at after something has happened.
+type urgency int
+
+const (
+	whenever urgency = iota // as if it had not
+	soon
+	atOnce
+)
+
+// hears notes what an event tells of a container, and says how urgent a look is. For a
+// container that was made ready nothing is, but its name server: while Docker starts it,
+// there is no time to spare on the machine.
+func (f *Follower) hears(ctx context.Context, e *Engine, h happening) urgency {
 	switch {
 	case h.kind == "container" && h.action == "create":
 		if p, err := e.Process(ctx, h.container); err == nil {
 			f.asked[p.ID] = p
 		}
-		return false
+		return whenever
 	case h.kind == "network" && h.action == "connect":
-		return f.running[h.container] || !f.ahead(ctx, e, h)
+		if f.running[h.container] || !f.ahead(ctx, e, h) {
+			return atOnce
+		}
+		return whenever
+	case h.kind == "container" && h.action == "start":
+		if f.started(ctx, e, h.container) {
+			return soon
+		}
 	case h.action == "destroy" || h.action == "rename":
 		delete(f.asked, h.container)
 	}
@@ -40,7 +58,25 @@ func (f *Follower) hears(ctx context.Context, e *Engine, h happening) (look bool
 		delete(f.running, h.container)
 		delete(f.starting, h.container)
 	}
-	return true
+	return atOnce
+}
+
+// started tells a container that has been made ready of its name server, and reports
+// whether it was.
+func (f *Follower) started(ctx context.Context, e *Engine, id string) bool {
+	c, ready := f.starting[id]
+	if !ready {
+		return false
+	}
+	a := c.Links[0] // ahead makes containers ready that have one
+	if a.Network != defaultNetwork {
+		return true
+	}
+	p, err := e.Process(ctx, id)
+	if err == nil && !p.OwnDNS {
+		err = TellResolver(p.ResolvConf, c.network)
+	}
+	return err == nil
 }
 
 // ahead makes what a container gets that is about to start; false: its start will tell.
@@ -65,8 +101,12 @@ func (f *Follower) ahead(ctx context.Context, e *Engine, h happening) bool {
 	if a.Link = f.linkAhead(ctx, a.Bridge, has); a.Link == "" {
 		return false
 	}
+	i := slices.IndexFunc(has.Networks, func(n api.Network) bool { return n.Bridge == a.Bridge })
+	if i < 0 {
+		return false
+	}
 	c := Container{ID: p.ID, Name: p.Name, Ports: p.Fixed, Links: []Attachment{a}}
-	f.starting[c.ID] = starting{c, time.Now()}
+	f.starting[c.ID] = starting{c, has.Networks[i], time.Now()}
 	return len(f.carryOut(ctx, PlanFor([]Container{c}, has.of(c.ID)))) == 0
 }
 

@@ -32,15 +32,38 @@ func TestFixedPorts(t *testing.T) {
 func TestStartingContainers(t *testing.T) {
 	t.Parallel()
 	f := New(Options{})
-	f.starting["now"] = starting{Container{ID: "now"}, time.Now()}
-	f.starting["runs"] = starting{Container{ID: "runs", Name: "ahead"}, time.Now()}
-	f.starting["old"] = starting{Container{ID: "old"}, time.Now().Add(-2 * startsWithin)}
+	f.starting["now"] = starting{Container: Container{ID: "now"}, since: time.Now()}
+	f.starting["runs"] = starting{Container: Container{ID: "runs", Name: "ahead"}, since: time.Now()}
+	f.starting["old"] = starting{Container: Container{ID: "old"}, since: time.Now().Add(-2 * startsWithin)}
 	got := f.withStarting([]Container{{ID: "runs", Name: "as listed"}})
 	if len(got) != 2 || got[0].Name != "as listed" || got[1].ID != "now" {
 		t.Errorf("containers: %+v", got)
 	}
 	if len(f.starting) != 1 || !f.running["runs"] || f.running["now"] {
 		t.Errorf("then %v start and %v run", f.starting, f.running)
+	}
+}
+
+// TestUrgency: nothing is looked at while Docker starts a container that is ready.
+func TestUrgency(t *testing.T) {
+	t.Parallel()
+	f := New(Options{})
+	f.starting["ready"] = starting{Container: Container{ID: "ready", Links: []Attachment{{Network: "shop"}}}, since: time.Now()}
+	f.running["runs"] = true
+	for _, test := range []struct {
+		h    happening
+		want urgency
+	}{
+		{happening{kind: "container", action: "start", container: "ready"}, soon},
+		{happening{kind: "container", action: "start", container: "other"}, atOnce},
+		{happening{kind: "network", action: "connect", container: "runs"}, atOnce},
+		{happening{kind: "network", action: "connect", container: "unknown"}, atOnce},
+		{happening{kind: "container", action: "die", container: "ready"}, atOnce},
+		{happening{kind: "container", action: "start", container: "ready"}, atOnce}, // again: it is not ready any more
+	} {
+		if got := f.hears(t.Context(), nil, test.h); got != test.want {
+			t.Errorf("%+v: urgency %d, want %d", test.h, got, test.want)
+		}
 	}
 }
 

@@ -146,24 +146,29 @@ func (f *Follower) followOne(ctx context.Context, host string) {
 	events := e.events(ctx) // before the first look: nothing is missed
 	clear(f.starting)
 	clear(f.asked)
-	next, look := lookAgain, true
+	wait, again := time.Duration(0), lookAgain // until everything is looked at, and looked at again
 	for f.followed() == host {
-		if look && len(events) == 0 {
+		if wait == 0 && len(events) == 0 {
 			f.note(f.look(ctx, e))
-			look = false
+			wait, again = again, lookAgain
 		}
 		select {
 		case <-ctx.Done():
 			return
 		case <-f.changed:
-			next, look = lookAgain, true
+			wait, again = 0, lookAgain
 		case h, on := <-events:
 			if !on {
 				return
 			}
-			next, look = settleAfter, f.hears(ctx, e, h) || look
-		case <-time.After(next):
-			next, look = lookAgain, true
+			switch f.hears(ctx, e, h) {
+			case atOnce:
+				wait, again = 0, settleAfter
+			case soon:
+				wait = min(wait, settleAfter)
+			}
+		case <-time.After(wait):
+			wait = 0
 		}
 	}
 }
