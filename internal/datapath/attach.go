@@ -129,7 +129,7 @@ func (d *Datapath) alive(a Attachment) bool {
 	if err == nil && info.TCX() != nil && info.TCX().Ifindex == a.Interface {
 		return true
 	}
-	_ = d.unpin(d.linkPath(a))
+	_ = d.held.unpin(d.linkPath(a))
 	return false
 }
 
@@ -141,7 +141,7 @@ func (d *Datapath) Detach(a Attachment) error {
 }
 
 func (d *Datapath) detach(a Attachment) error {
-	if err := d.unpin(d.linkPath(a)); err != nil {
+	if err := d.held.unpin(d.linkPath(a)); err != nil {
 		return fmt.Errorf("detaching %s from interface %d: %w", a.Hook, a.Interface, err)
 	}
 	return nil

@@ -62,7 +62,7 @@ var formerHostHooks = []string{
 func (d *Datapath) removeFormerHostHooks() error {
 	var errs error
 	for _, name := range formerHostHooks {
-		if err := d.unpin(filepath.Join(linkDir(d.dir), name)); err != nil {
+		if err := d.held.unpin(filepath.Join(linkDir(d.dir), name)); err != nil {
 			errs = errors.Join(errs, fmt.Errorf("taking off %s of a version of before: %w", name, err))
 		}
 	}

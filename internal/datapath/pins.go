@@ -50,12 +50,12 @@ func (d *Datapath) hold(path string, l link.Link) {
 // do: the kernel lets go of a pinned link in the background, and of one that somebody
 // else has open not at all. The program would stay until then, and could not be
 // attached there again.
-func (d *Datapath) unpin(path string) error {
-	l := d.held[path]
+func (p pins) unpin(path string) error {
+	l := p[path]
 	if l == nil {
 		l, _ = link.LoadPinnedLink(path, nil) // what is no link has nothing to detach
 	}
-	delete(d.held, path)
+	delete(p, path)
 	var err error
 	if l != nil {
 		err = l.Detach()
@@ -68,6 +68,22 @@ func (d *Datapath) unpin(path string) error {
 		return err
 	}
 	return nil
+}
+
+// TakeOff takes all programs off that are pinned in dir, whoever has their links open.
+func TakeOff(dir string) error {
+	entries, err := os.ReadDir(linkDir(dir))
+	if errors.Is(err, os.ErrNotExist) {
+		return nil
+	}
+	if err != nil {
+		return fmt.Errorf("listing the attached programs: %w", err)
+	}
+	var errs []error
+	for _, e := range entries {
+		errs = append(errs, pins(nil).unpin(filepath.Join(linkDir(dir), e.Name())))
+	}
+	return errors.Join(errs...)
 }
 
 // KeepPins pins again what is gone from the BPF filesystem, which has to be

@@ -61,7 +61,7 @@ func (d *Datapath) KeepReassembly() error {
 }
 
 func (d *Datapath) dropReassembly() error {
-	if err := d.unpin(reassemblyPin(d.dir)); err != nil {
+	if err := d.held.unpin(reassemblyPin(d.dir)); err != nil {
 		return fmt.Errorf("letting the former reassembly namespace go: %w", err)
 	}
 	return nil

@@ -67,6 +67,6 @@ func takeDown(ctx context.Context, bpf string, attached []datapath.Attachment, e
 	for _, name := range plan.Restore {
 		errs = append(errs, host.ReleasePointToPoint(ctx, name))
 	}
-	errs = append(errs, host.DeleteRouting(ctx), host.LowerSegments(ctx), removeExternals(ctx, links), self.UnmountBPF(bpf))
+	errs = append(errs, host.DeleteRouting(ctx), host.LowerSegments(ctx), removeExternals(ctx, links), datapath.TakeOff(bpf), self.UnmountBPF(bpf))
 	return errors.Join(errs...)
 }

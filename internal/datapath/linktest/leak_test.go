@@ -56,6 +56,10 @@ func TestDetachIsDoneAtOnce(t *testing.T) {
 		if n := programs(t, r, index); n != 1 {
 			t.Errorf("%d programs are attached after Attach", n)
 		}
+		wire.Must(t, datapath.TakeOff(r.Dir))
+		if n := programs(t, r, index); n != 0 {
+			t.Errorf("%d programs are attached after TakeOff", n)
+		}
 	}
 }
 
