@@ -17,26 +17,57 @@ import (
 // helperGroup is the group hostnat's number on a machine where the package is installed.
 const helperGroup = "64321"
 
+// startHelperHost starts a host with the group hostnat, whose socket other users get to, and
+// puts the program where everybody can start it, under the name that the package gives it.
+func startHelperHost(t *testing.T) (h *host, helper, kernel, initramfs string) {
+	t.Helper()
+	kernel, initramfs = readableImage(t)
+	program, err := os.ReadFile(hostnat)
+	if err != nil {
+		t.Fatal(err)
+	}
+	helper = filepath.Join(filepath.Dir(kernel), "hostnat-bridge-helper")
+	if err := os.WriteFile(helper, program, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	h = startHostOfGroup(t, 0, helperGroup)
+	if err := os.Chmod(filepath.Dir(filepath.Dir(h.run)), 0o711); err != nil {
+		t.Fatal(err)
+	}
+	return h, helper, kernel, initramfs
+}
+
+// TestVMByHelperOfEndpoint has QEMU get the TAP of an endpoint by the helper, for a user
+// whom the TAP does not name. The endpoint stays when QEMU ends, and another VM gets it.
+func TestVMByHelperOfEndpoint(t *testing.T) {
+	lab.RequireRoot(t)
+	need(t, "curl")
+	h, helper, kernel, initramfs := startHelperHost(t)
+	e := h.attach("vm1", "--tap", "vm0", "--create")
+	h.publish("8080", "vm1:80")
+	netdev := "tap,id=n0,vhost=off,br=hn-web,helper=" + helper + " --endpoint vm1"
+	argv := asUser(vmUser, helperGroup, append([]string{"env", "HOSTNAT_SOCKET=" + filepath.Join(h.run, "hostnat.sock")}, vmCommand(e, netdev, kernel, initramfs, "")...)...)
+	for range 2 {
+		vm := start(t, h.Host, "vm", argv...)
+		vm.waitPrinted(t, "vm: serving", bootLimit)
+		if got, page := curl(t, h.Remote, publishedURL+"/"), fmt.Sprintf("a page from the VM at %s/24\n", e.Addresses[0]); got != page {
+			t.Errorf("published page is %q, want %q", got, page)
+		}
+		vm.stop(t)
+		waitFor(t, bootLimit, "the endpoint to be idle", func() bool {
+			var is api.Endpoint
+			h.read(&is, "endpoint", "show", "vm1")
+			return is.State == api.EndpointIdle
+		})
+	}
+}
+
 // TestVMByHelper has users without rights start VMs on a network's bridge by QEMU's helper
 // protocol: a member of the group may, another may not. The port goes with QEMU.
 func TestVMByHelper(t *testing.T) {
 	lab.RequireRoot(t)
 	need(t, "curl")
-	kernel, initramfs := readableImage(t)
-	dir := filepath.Dir(kernel)
-	// Where everybody can start it, under the name that the package gives it.
-	program, err := os.ReadFile(hostnat)
-	if err != nil {
-		t.Fatal(err)
-	}
-	helper := filepath.Join(dir, "hostnat-bridge-helper")
-	if err := os.WriteFile(helper, program, 0o755); err != nil {
-		t.Fatal(err)
-	}
-	h := startHostOfGroup(t, 0, helperGroup)
-	if err := os.Chmod(filepath.Dir(filepath.Dir(h.run)), 0o711); err != nil { // other users get to the socket
-		t.Fatal(err)
-	}
+	h, helper, kernel, initramfs := startHelperHost(t)
 	socket := filepath.Join(h.run, "hostnat.sock")
 	outside := startNginx(t, h.Remote, "outside")
 	_, want := outside.writeBig("big")
