@@ -38,6 +38,7 @@ type Event struct {
 	Configured          *bool          `json:"configured,omitempty"`      // of a binding
 	Cause               string         `json:"cause,omitempty"`           // of a session's end: timeout, by-hand, ...
 	Drop                *Drop          `json:"drop,omitempty"`            // a packet that was dropped
+	Packet              *EventPacket   `json:"packet,omitempty"`          // one that was translated, forwarded or left to the host
 	Lost                uint64         `json:"lost,omitempty"`            // how many events there was no room for
 	Author              string         `json:"author,omitempty"`          // who has changed the configuration: "root (pid 4711)"
 	Description         string         `json:"description,omitempty"`     // what is full, what overlaps, what moved, what was lost, what has changed
@@ -45,13 +46,27 @@ type Event struct {
 	Message             string         `json:"message"`                   // all of it in a sentence or two
 }
 
+// EventPacket is a packet that was translated, forwarded or left to the host.
+type EventPacket struct {
+	ID             uint64     `json:"id"`             // its own: events of one packet have the same
+	Program        string     `json:"program"`        // that had it: inside_ingress, ...
+	Link           string     `json:"link"`           // at which it was
+	Out            string     `json:"out,omitempty"`  // the endpoint that it goes to, or "outside"
+	Identification uint16     `json:"identification"` // of its IP header
+	Came           PacketSide `json:"came"`
+	Went           PacketSide `json:"went"`
+}
+
 // EventFilter selects events; its zero value selects all that come from now on.
 type EventFilter struct {
-	Filter           // of sessions, bindings and drops; what is about none of these passes it only if it is empty, or by NAT and network
-	Kinds  []string  // session, binding, drop, configuration or other; or an event's name or number. None: all
-	Not    []string  // the same, to be left out
-	Since  time.Time // those that the kernel has recorded since then come first: drops and ends of sessions. Zero: none
-	Last   int       // of the recorded ones only so many, the latest; 0: all that there are since Since
+	Filter            // of sessions, bindings and drops; what is about none of these passes it only if it is empty, or by NAT and network
+	Kinds   []string  // session, binding, drop, configuration, other, translated, forwarded or skipped; or an event's name or number. None: all but those of each packet
+	Not     []string  // the same, to be left out
+	Packets bool      // also each packet: translated, forwarded and skipped. All traffic slows while somebody watches them
+	Level   string    // these and what is more urgent: verbose, information, warning or error; empty: all
+	Reason  string    // only packets that were dropped for this reason
+	Since   time.Time // those that the kernel has recorded since then come first: drops and ends of sessions. Zero: none
+	Last    int       // of the recorded ones only so many, the latest; 0: all that there are since Since
 }
 
 func (f EventFilter) values() url.Values {
@@ -63,6 +78,14 @@ func (f EventFilter) values() url.Values {
 	}
 	if !f.Since.IsZero() {
 		values.Set("since", f.Since.Format(time.RFC3339Nano))
+	}
+	if f.Packets {
+		values.Set("packets", "true")
+	}
+	for key, text := range map[string]string{"level": f.Level, "reason": f.Reason} {
+		if text != "" {
+			values.Set(key, text)
+		}
 	}
 	if f.Last > 0 {
 		values.Set("last", strconv.Itoa(f.Last))

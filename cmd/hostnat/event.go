@@ -26,9 +26,12 @@ func eventWatch(a *app) *cobra.Command {
 			"one object a line. What was lost, since it came faster than it was read, is told as an event.\n\n" +
 			"  hostnat event watch --endpoint c1                 what happens to an endpoint's flows\n" +
 			"  hostnat event watch --only drop --since 10m       packets that were dropped, and that will be\n" +
-			"  hostnat event watch --not binding --last 20       the last drops and ends of sessions first\n\n" +
-			"Kinds are session, binding, drop, configuration and other; a name or number of an event will do, too. Of the\n" +
-			"past there are drops and ends of sessions. TIME is 03:10, 2026-11-30 03:10, 10m (ago), or as\n" +
+			"  hostnat event watch --not binding --last 20       the last drops and ends of sessions first\n" +
+			"  hostnat event watch --only translated --remote 198.51.100.7:443    each packet, before and after\n\n" +
+			"Kinds are session, binding, drop, configuration and other; and of each packet translated, forwarded\n" +
+			"and skipped (left to the host), which are told only to who names them or says --packets: all traffic\n" +
+			"slows meanwhile. A name or number of an event will do, too. Of the past there are drops and ends of\n" +
+			"sessions. TIME is 03:10, 2026-11-30 03:10, 10m (ago), or as\n" +
 			"of RFC 3339.",
 		Args: positional(),
 		RunE: func(cmd *cobra.Command, _ []string) error {
@@ -52,8 +55,12 @@ func eventWatch(a *app) *cobra.Command {
 	flags.IntVar(&filter.Last, "last", 0, "of those that were recorded only so many, the latest")
 	flags.StringSliceVar(&filter.Kinds, "only", nil, "only these `KINDS`")
 	flags.StringSliceVar(&filter.Not, "not", nil, "all but these `KINDS`")
+	flags.BoolVar(&filter.Packets, "packets", false, "each packet too: translated, forwarded, skipped")
+	flags.StringVar(&filter.Level, "level", "", "only this `LEVEL` and what is more urgent: verbose, information, warning, error")
+	flags.StringVar(&filter.Reason, "reason", "", "only packets that were dropped for this `REASON`")
+	completeFlag(cmd, "level", "verbose", "information", "warning", "error")
 	for _, name := range []string{"only", "not"} {
-		completeFlag(cmd, name, "session", "binding", "drop", "configuration", "other")
+		completeFlag(cmd, name, "session", "binding", "drop", "configuration", "other", "translated", "forwarded", "skipped")
 	}
 	addFilters(a, cmd, &filter.Filter)
 	addSessionFilters(cmd, &filter.Filter)

@@ -25,13 +25,14 @@ import (
 func recordCommand(a *app) *cobra.Command {
 	var o api.RecordOptions
 	cmd := &cobra.Command{
-		Use: "record FILE [FILTER...]", Short: "Write a bug report that replays: configuration, tables and packets",
+		Use: "record FILE|- [FILTER...]", Short: "Write a bug report that replays: configuration, tables and packets",
 		Long: "Write what hostnat was told, what its tables hold, what the host's links and routes are, and the\n" +
 			"packets from now on with what became of each, until interrupted. 'hostnat replay' runs that again\n" +
 			"on another machine.\n\n" +
 			"  hostnat record /tmp/bug.hnr                              until Ctrl-C\n" +
 			"  hostnat record /tmp/bug.hnr --seconds 30                 for half a minute\n" +
-			"  hostnat record /tmp/bug.hnr --packets 100 endpoint c1    what c1 sends and gets\n\n" +
+			"  hostnat record /tmp/bug.hnr --packets 100 endpoint c1    what c1 sends and gets\n" +
+			"  hostnat record - > /tmp/bug.hnr                          to standard output\n\n" +
 			"The file has addresses, names, and the first 128 bytes of each packet: send it to people whom you\n" +
 			"would show these. FILTER is as of 'hostnat capture'; what it leaves out is not run again, though it\n" +
 			"may have changed what the others found. While somebody records, packets take longer.",
@@ -69,6 +70,9 @@ func (a *app) record(cmd *cobra.Command, name string, o api.RecordOptions) (err 
 	if _, err := capture.Parse(o.Filter); err != nil {
 		return usagef(cmd, "%v", err)
 	}
+	if name == standard && a.Terminal {
+		return usagef(cmd, "record - would write a file to the terminal: redirect it")
+	}
 	// What was seen before the interrupt is still on its way.
 	ctx, stop := context.WithCancel(context.WithoutCancel(cmd.Context()))
 	defer stop()
@@ -78,8 +82,7 @@ func (a *app) record(cmd *cobra.Command, name string, o api.RecordOptions) (err 
 		return err
 	}
 	defer lines.Close()
-	// What it has is not for everybody.
-	file, err := createOutput(name)
+	file, err := a.recordingFile(name)
 	if err != nil {
 		return err
 	}
@@ -102,6 +105,22 @@ func (a *app) record(cmd *cobra.Command, name string, o api.RecordOptions) (err 
 	_, _ = fmt.Fprintf(a.Stderr, "%d packets in %s\n", count, name)
 	return nil
 }
+
+// standard is standard output in the place of a file's name.
+const standard = "-"
+
+// recordingFile is what a recording is written to. What it has is not for everybody.
+func (a *app) recordingFile(name string) (io.WriteCloser, error) {
+	if name == standard {
+		return unclosed{a.Stdout}, nil
+	}
+	return createOutput(name)
+}
+
+// unclosed is a writer that others write to afterwards.
+type unclosed struct{ io.Writer }
+
+func (unclosed) Close() error { return nil }
 
 // copyRecording copies lines, says when the packets begin, and returns how many there are;
 // -1: they have not begun.

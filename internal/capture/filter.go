@@ -128,6 +128,20 @@ func (f Filter) Wish() (w model.CaptureWish) {
 	return w
 }
 
+// Admits reports whether headers on either side of the NAT have what w says of protocol,
+// addresses and ports: what the data path looks for, exactly.
+func Admits(w model.CaptureWish, came, went Headers) bool {
+	either := func(holds func(h *Headers) bool) bool { return holds(&came) || holds(&went) }
+	return (w.Protocol == 0 || either(func(h *Headers) bool { return h.Protocol == uint8(w.Protocol) })) &&
+		(!w.Prefix.IsValid() || either(func(h *Headers) bool { return w.Prefix.Contains(h.From) || w.Prefix.Contains(h.To) })) &&
+		(w.Port == 0 || either(func(h *Headers) bool { return h.hasPort(w.Port) }))
+}
+
+// hasPort is about the identifier of an echo, too.
+func (h *Headers) hasPort(port uint16) bool {
+	return h.HasPorts && (h.FromPort == port || h.ToPort == port) || h.HasICMP && h.ICMPID == port
+}
+
 func narrow(e expression, w *model.CaptureWish) {
 	switch e := e.(type) {
 	case both:

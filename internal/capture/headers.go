@@ -18,6 +18,7 @@ type Headers struct {
 	ICMPType, ICMPCode uint8
 	HasICMP            bool
 	ICMPID             uint16 // of an echo
+	Identification     uint16 // of an IPv4 header
 }
 
 // Reader reads headers. It keeps memory for the next frame, so each goroutine needs one
@@ -75,7 +76,7 @@ func (r *Reader) take(h *Headers, layer gopacket.LayerType) {
 		h.From, _ = netip.AddrFromSlice(r.arp.SourceProtAddress)
 		h.To, _ = netip.AddrFromSlice(r.arp.DstProtAddress)
 	case layers.LayerTypeIPv4:
-		h.Protocol = uint8(r.ip4.Protocol)
+		h.Protocol, h.Identification = uint8(r.ip4.Protocol), r.ip4.Id
 		h.From, _ = netip.AddrFromSlice(r.ip4.SrcIP)
 		h.To, _ = netip.AddrFromSlice(r.ip4.DstIP)
 	case layers.LayerTypeIPv6:

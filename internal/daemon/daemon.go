@@ -261,6 +261,7 @@ func (p parts) tasks(srv *server.Server) []task {
 		{"systemd", func(ctx context.Context) error { return keepSupervisor(ctx, o.socketPath(), o.Log) }},
 		{"web page", func(ctx context.Context) error { return p.page.run(ctx, srv) }},
 		{"export", p.exporter.Run},
+		{"handshakes", p.kernel.CountHandshakes},
 		{"leases", func(ctx context.Context) error { return followLeases(ctx, c, p.leases.Watch(), o.Log) }},
 	}
 }

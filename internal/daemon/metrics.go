@@ -8,6 +8,8 @@ import (
 	"strconv"
 
 	"github.com/hostnat/hostnat/internal/metrics"
+	"github.com/hostnat/hostnat/internal/model"
+	"github.com/hostnat/hostnat/internal/traffic"
 )
 
 // Metrics gathers the numbers of all parts.
@@ -39,9 +41,35 @@ func (s service) Metrics(ctx context.Context) (metrics.Snapshot, error) {
 	for _, c := range s.exporter.Counts() {
 		m.Exports = append(m.Exports, metrics.Export{Kind: c.Kind, Destination: c.String(), Sent: c.Sent, Lost: c.Lost})
 	}
+	s.addHandshakes(&m)
 	m.Proxies, err = s.relayed(ctx)
 	return m, err
 }
+
+// addHandshakes has two rows a network: how many there are is bounded by the configuration.
+func (s service) addHandshakes(m *metrics.Snapshot) {
+	counted := s.kernel.Handshakes()
+	bounds := make([]float64, len(traffic.RoundTripBounds))
+	for i, b := range traffic.RoundTripBounds {
+		bounds[i] = float64(b) / microseconds
+	}
+	m.MissedHandshakes, m.RepeatedSYNs = counted.Missed, make(map[string]uint64)
+	for _, network := range slices.Sorted(maps.Keys(counted.Networks)) {
+		of := counted.Networks[network]
+		m.RepeatedSYNs[network] = of.RepeatedSYNs
+		for _, side := range []struct {
+			name string
+			traffic.RoundTrips
+		}{{model.EndpointSide.String(), of.Endpoint}, {model.OutsideSide.String(), of.Outside}} {
+			m.RoundTrips = append(m.RoundTrips, metrics.RoundTrips{
+				Network: network, Side: side.name, Bounds: bounds, Buckets: side.Buckets[:],
+				Seconds: float64(side.Microseconds) / microseconds, Unanswered: side.Unanswered,
+			})
+		}
+	}
+}
+
+const microseconds = 1e6 // a second
 
 func (s service) pools(ctx context.Context) (pools []metrics.Pool, err error) {
 	rows, err := s.PoolUse(ctx)

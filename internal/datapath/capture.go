@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"sync"
 	"time"
 	"unsafe"
 
@@ -44,7 +45,8 @@ type Capture struct {
 	datapath *Datapath
 	observed *kernel.Observed
 	reader   *ringbuf.Reader
-	counted  uint64 // packets that there was no room for, as told
+	telling  sync.Mutex // of what the programs are told, and of what it is asked for
+	counted  uint64     // packets that there was no room for, as told
 }
 
 // OpenCapture puts them there: packets are sent from then on. It takes a second, in
@@ -57,7 +59,7 @@ func (d *Datapath) OpenCapture(want model.CaptureWish) (*Capture, error) {
 	c := &Capture{datapath: d, observed: observed}
 	if c.reader, err = ringbuf.NewReader(observed.Captures); err != nil {
 		err = fmt.Errorf("opening the ring of captured packets: %w", err)
-	} else if err = c.want(want); err == nil {
+	} else if err = c.Want(func() model.CaptureWish { return want }); err == nil {
 		err = d.usePrograms(&observed.PacketPrograms)
 	}
 	if err != nil {
@@ -85,10 +87,10 @@ const (
 )
 
 // Run hands on packets as they come until ctx ends, and how many there was no room
-// for since the last ones. want is asked every now and then what is wanted.
-func (c *Capture) Run(ctx context.Context, want func() model.CaptureWish, sink func(packets []Captured, lost uint64)) error {
+// for since the last ones; and calls sink without any, so that it can hand on what it has. want has to call Want: it is called every now and then.
+func (c *Capture) Run(ctx context.Context, want func() error, sink func(packets []Captured, lost uint64)) error {
 	for ctx.Err() == nil {
-		if err := c.want(want()); err != nil {
+		if err := want(); err != nil {
 			return err
 		}
 		var batch []Captured
@@ -109,16 +111,17 @@ func (c *Capture) Run(ctx context.Context, want func() model.CaptureWish, sink f
 		if err != nil {
 			return err
 		}
-		if lost > 0 || len(batch) > 0 {
-			sink(batch, lost)
-		}
+		sink(batch, lost)
 	}
 	return nil
 }
 
-// want tells the programs what to capture, for a while: should this process die, they
-// stop by themselves.
-func (c *Capture) want(w model.CaptureWish) error {
+// Want tells the programs what to capture, for a while: should this process die, they
+// stop by themselves. what is asked under a lock: who calls last has the last word.
+func (c *Capture) Want(what func() model.CaptureWish) error {
+	c.telling.Lock()
+	defer c.telling.Unlock()
+	w := what()
 	settings := kernel.CaptureSettings{
 		Until:  uint64(c.datapath.readClock().monotonic + watchAhead.Nanoseconds()),
 		Length: largestCapture, Protocol: uint8(w.Protocol), Port: kernel.PortOf(w.Port),

@@ -123,3 +123,89 @@ func toEnded(r *kernel.EndRecord, at time.Time) Ended {
 		FromOutside: r.Flags&kernel.SessionFromOutside != 0,
 	}
 }
+
+// EndReader reads sessions that have ended one after the other, each once, from the flight
+// recorder (bpf/record.h). It is for one goroutine.
+type EndReader struct {
+	datapath *Datapath
+	room     uint64 // sessions in a part
+	read     []uint64
+	gap      []uint64 // of each part the serial of a session that was not there when it was looked for last; 0: none
+}
+
+// NewEndReader begins with the sessions that end from now on.
+func (d *Datapath) NewEndReader() (*EndReader, error) {
+	parts := d.objects.EndRecordsWritten.MaxEntries()
+	r := &EndReader{datapath: d, room: uint64(d.objects.EndRecords.MaxEntries() / parts), gap: make([]uint64, parts)}
+	var err error
+	r.read, err = r.written()
+	return r, err
+}
+
+func (r *EndReader) written() ([]uint64, error) {
+	written := make([]uint64, len(r.gap))
+	for part := range written {
+		if err := r.datapath.objects.EndRecordsWritten.Lookup(uint32(part), &written[part]); err != nil {
+			return nil, fmt.Errorf("reading how many sessions have ended: %w", err)
+		}
+	}
+	return written, nil
+}
+
+// Read calls visit for the sessions that have ended since it was called last, and returns
+// how many others were written over before they could be read.
+func (r *EndReader) Read(visit func(Ended)) (missed uint64, err error) {
+	written, err := r.written()
+	if err != nil {
+		return 0, err
+	}
+	clock := bootClock()
+	for part, last := range written {
+		if last < r.read[part] { // the tables are new ones
+			r.read[part] = 0
+		}
+		if behind := last - r.read[part]; behind > r.room {
+			missed += behind - r.room
+			r.read[part] = last - r.room
+		}
+		for r.read[part] < last {
+			serial := r.read[part] + 1
+			record, is, err := r.record(part, serial)
+			if err != nil {
+				return missed, err
+			}
+			switch {
+			case is == recordThere:
+				visit(toEnded(&record, clock.time(record.Ended)))
+			case is == recordOver:
+				missed++
+			case r.gap[part] != serial: // it is being written, or its session has not ended after all
+				r.gap[part] = serial
+				last = r.read[part]
+				continue
+			}
+			r.read[part] = serial
+		}
+	}
+	return missed, nil
+}
+
+const (
+	recordThere = iota
+	recordOver  // written over by a later one
+	recordGap   // not there
+)
+
+func (r *EndReader) record(part int, serial uint64) (record kernel.EndRecord, is int, err error) {
+	slot := uint64(part)*r.room + (serial-1)%r.room
+	if err := r.datapath.objects.EndRecords.Lookup(uint32(slot), &record); err != nil {
+		return record, recordGap, fmt.Errorf("reading a session that has ended: %w", err)
+	}
+	switch {
+	case record.Serial == serial && record.Check == serial:
+		return record, recordThere, nil
+	case record.Check > serial || record.Serial > serial:
+		return record, recordOver, nil
+	}
+	return record, recordGap, nil
+}

@@ -36,6 +36,7 @@ type Event struct {
 	Configured          bool            // of a binding
 	Cause               model.EndCause  // of a session's end
 	Drop                *model.Drop     // of DroppedPacket
+	Packet              *Packet         // of Translation, ForwardedPacket and SkippedPacket
 	Lost                uint64          // of EventsLost
 	Limit               uint32          // of EndpointLimited and MemoryAllocationFailure: sessions that an endpoint or the table may have; 0: not known
 	Author              string          // of ConfigurationChange: who has asked for it

@@ -1,6 +1,7 @@
 package event
 
 import (
+	"slices"
 	"strconv"
 	"strings"
 )
@@ -19,9 +20,12 @@ const (
 	BindingCreate           ID = 1006
 	BindingDelete           ID = 1007
 	BindingSessionCount     ID = 1008
+	Translation             ID = 1009
 	MemoryAllocationFailure ID = 1016 // here: a kernel table is full
 	DroppedPacket           ID = 1030
 	OutOfPorts              ID = 1033
+	SkippedPacket           ID = 1034
+	ForwardedPacket         ID = 1035
 )
 
 // hostnat's own events.
@@ -48,6 +52,17 @@ const (
 	Error       Level = "error"
 )
 
+// levels in their order.
+var levels = []Level{Verbose, Information, Warning, Error}
+
+// Levels are all of them, the least urgent first.
+func Levels() []Level { return slices.Clone(levels) }
+
+// Reaches reports whether l is as urgent as least. One that is not known is not.
+func (l Level) Reaches(least Level) bool {
+	return slices.Index(levels, l) >= slices.Index(levels, least)
+}
+
 // kind says which of an Event's fields an ID gives a meaning to.
 type kind uint8
 
@@ -57,10 +72,13 @@ const (
 	binding
 	drop
 	configuration
+	translated
+	forwarded
+	skipped
 )
 
 // kindNames are how people name the kinds.
-var kindNames = [...]string{"other", "session", "binding", "drop", "configuration"}
+var kindNames = [...]string{"other", "session", "binding", "drop", "configuration", "translated", "forwarded", "skipped"}
 
 var ids = map[ID]struct {
 	name  string
@@ -78,6 +96,9 @@ var ids = map[ID]struct {
 	BindingSessionCount:     {"BindingSessionCount", Information, binding, "binding session count updated"},
 	MemoryAllocationFailure: {"MemoryAllocationFailure", Error, other, ""},
 	DroppedPacket:           {"DroppedPacket", Warning, drop, ""},
+	Translation:             {"Translation", Verbose, translated, ""},
+	SkippedPacket:           {"SkippedPacket", Verbose, skipped, ""},
+	ForwardedPacket:         {"ForwardedPacket", Verbose, forwarded, ""},
 	OutOfPorts:              {"OutOfPorts", Warning, other, ""},
 	NetworkOverlap:          {"NetworkOverlap", Warning, other, ""},
 	NetworkOverlapEnd:       {"NetworkOverlapEnd", Information, other, ""},
@@ -112,7 +133,13 @@ func (id ID) OfSession() bool { return ids[id].kind == session }
 // OfBinding reports whether events of this ID are about a binding.
 func (id ID) OfBinding() bool { return ids[id].kind == binding }
 
-// Kind is what an event is about: session, binding, drop, configuration or other.
+// OfPackets reports whether events of this ID are about each packet that is not dropped:
+// there are as many as packets.
+func (id ID) OfPackets() bool {
+	return slices.Contains([]kind{translated, forwarded, skipped}, ids[id].kind)
+}
+
+// Kind is what an event is about: one of Kinds.
 func (id ID) Kind() string { return kindNames[ids[id].kind] }
 
 // Kinds are what Kind returns.

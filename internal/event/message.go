@@ -37,6 +37,9 @@ func (e Event) Message() string {
 			proto, d.what, address(e.Internal), e.Compartment, address(e.External),
 			e.SessionCount, e.Configured)
 	}
+	if e.Packet != nil {
+		return e.Packet.message(e)
+	}
 	switch e.ID {
 	case DroppedPacket:
 		return fmt.Sprintf("Dropped %s. %s", e.Drop.Text(), Describe(e.Drop.Reason))
@@ -84,6 +87,8 @@ func (e Event) Short() string {
 		return fmt.Sprintf("binding has %d sessions: %s %s = %s", e.SessionCount, e.Protocol, inside, address(e.External))
 	case d.kind == binding:
 		return fmt.Sprintf("%s: %s %s = %s", d.what, e.Protocol, inside, address(e.External))
+	case e.Packet != nil:
+		return e.Packet.short(e)
 	case e.ID == DroppedPacket:
 		return fmt.Sprintf("dropped, %s: %s", e.Drop.Reason, e.Drop.Text())
 	}

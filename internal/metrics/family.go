@@ -33,6 +33,23 @@ func counter(name, help string, values ...value) *dto.MetricFamily {
 	return family(dto.MetricType_COUNTER, name, help, values)
 }
 
+// as is the histogram as one of a family. The text has each bucket with all below it.
+func (r RoundTrips) as(f *dto.MetricFamily) *dto.Metric {
+	m := sample(0, "network", r.Network, "side", r.Side).as(f)
+	h, below := &dto.Histogram{SampleSum: &r.Seconds, SampleCount: new(uint64)}, uint64(0)
+	for i, n := range r.Buckets {
+		below += n
+		if i < len(r.Bounds) {
+			h.Bucket = append(h.Bucket, &dto.Bucket{UpperBound: &r.Bounds[i], CumulativeCount: pointerTo(below)})
+		}
+	}
+	*h.SampleCount = below
+	m.Gauge, m.Histogram = nil, h
+	return m
+}
+
+func pointerTo(n uint64) *uint64 { return &n }
+
 func family(kind dto.MetricType, name, help string, values []value) *dto.MetricFamily {
 	f := &dto.MetricFamily{Name: &name, Help: &help, Type: &kind}
 	for _, v := range values {

@@ -2,6 +2,7 @@ package metrics
 
 import (
 	"bytes"
+	"math"
 	"net/netip"
 	"os"
 	"slices"
@@ -19,8 +20,10 @@ func full() Snapshot {
 		Pools:    []Pool{{NAT: "default", Protocol: "tcp", Address: netip.MustParseAddr("203.0.113.1"), Ports: 100, InUse: 11}},
 		Refusals: []Refusal{{Interface: "tap0", Reason: "mac-elsewhere", Frames: 13}},
 		DHCP:     []DHCP{{Network: "web", Forged: 14, Unserved: 15}}, DNS: map[string]uint64{"web": 16},
-		Proxies: []Proxy{{ID: "1", Now: 17, Total: 18, Refused: 19, GaveWay: 20, BytesIn: 21, BytesOut: 22}},
-		API:     API{Connections: 23, Watchers: 24, RefusedConnections: 25, RefusedWatchers: 26, ClosedIdle: 27},
+		Proxies:      []Proxy{{ID: "1", Now: 17, Total: 18, Refused: 19, GaveWay: 20, BytesIn: 21, BytesOut: 22}},
+		API:          API{Connections: 23, Watchers: 24, RefusedConnections: 25, RefusedWatchers: 26, ClosedIdle: 27},
+		RoundTrips:   []RoundTrips{{Network: "web", Side: "outside", Bounds: []float64{0.001, 0.1}, Buckets: []uint64{1, 2, 3}, Seconds: 30, Unanswered: 31}},
+		RepeatedSYNs: map[string]uint64{"web": 32}, MissedHandshakes: 33,
 		Exports: []Export{{Kind: "ipfix", Destination: "udp:192.0.2.9:4739", Sent: 28, Lost: 29}},
 	}
 }
@@ -48,7 +51,12 @@ func TestTextIsRead(t *testing.T) {
 			t.Errorf("docs/metrics.md has no %s", name)
 		}
 		for _, m := range f.Metric {
-			numbers = append(numbers, m.GetGauge().GetValue()+m.GetCounter().GetValue())
+			numbers = append(numbers, m.GetGauge().GetValue()+m.GetCounter().GetValue()+m.GetHistogram().GetSampleSum())
+			for _, b := range m.GetHistogram().GetBucket() {
+				if of := map[float64]uint64{0.001: 1, 0.1: 3, math.Inf(1): 6}; b.GetCumulativeCount() != of[b.GetUpperBound()] {
+					t.Errorf("%d answers took up to %v s, want %v", b.GetCumulativeCount(), b.GetUpperBound(), of)
+				}
+			}
 		}
 	}
 	if named := strings.Count(string(page), "`hostnat_"); named != len(read) {
@@ -56,7 +64,7 @@ func TestTextIsRead(t *testing.T) {
 	}
 	slices.Sort(numbers)
 	want := []float64{0, 1, 1} // a drop counter, the version, the uptime
-	for n := 2.0; n <= 29; n++ {
+	for n := 2.0; n <= 33; n++ {
 		want = append(want, n)
 	}
 	want = append(want, 100)

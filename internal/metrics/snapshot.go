@@ -20,6 +20,19 @@ type Snapshot struct {
 	DNS        map[string]uint64 // questions and connections refused, by network
 	Proxies    []Proxy
 	API        API
+
+	RoundTrips       []RoundTrips
+	RepeatedSYNs     map[string]uint64 // by network
+	MissedHandshakes uint64            // of sessions that could not be counted
+}
+
+// RoundTrips is how long one side of a network's NAT took to answer in TCP handshakes.
+type RoundTrips struct {
+	Network, Side string
+	Bounds        []float64 // seconds; the last of Buckets has none
+	Buckets       []uint64  // answers in each, alone
+	Seconds       float64   // of all together
+	Unanswered    uint64
 }
 
 // Pool is what one protocol has of a NAT's external address.

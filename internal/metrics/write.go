@@ -31,7 +31,7 @@ func Write(w io.Writer, s Snapshot) error {
 }
 
 func families(s Snapshot) []*dto.MetricFamily {
-	return slices.Concat(tables(s), []*dto.MetricFamily{drops(s)}, pools(s), servers(s), proxies(s), exports(s), api(s))
+	return slices.Concat(tables(s), []*dto.MetricFamily{drops(s)}, pools(s), handshakes(s), servers(s), proxies(s), exports(s), api(s))
 }
 
 func tables(s Snapshot) []*dto.MetricFamily {
@@ -66,6 +66,21 @@ func pools(s Snapshot) []*dto.MetricFamily {
 		used.Metric = append(used.Metric, sample(p.InUse, labels...).as(used))
 	}
 	return []*dto.MetricFamily{all, used}
+}
+
+func handshakes(s Snapshot) []*dto.MetricFamily {
+	took := family(dto.MetricType_HISTOGRAM, "hostnat_handshake_seconds", "How long a side of the NAT took to answer in TCP handshakes; counted when their sessions end.", nil)
+	unanswered := counter("hostnat_handshakes_unanswered_total", "TCP handshakes in which a side of the NAT never answered.")
+	for _, r := range s.RoundTrips {
+		took.Metric = append(took.Metric, r.as(took))
+		unanswered.Metric = append(unanswered.Metric, sample(r.Unanswered, "network", r.Network, "side", r.Side).as(unanswered))
+	}
+	repeated := counter("hostnat_repeated_syns_total", "SYNs that the openers of TCP connections sent again; counted when their sessions end.")
+	for _, network := range slices.Sorted(maps.Keys(s.RepeatedSYNs)) {
+		repeated.Metric = append(repeated.Metric, sample(s.RepeatedSYNs[network], "network", network).as(repeated))
+	}
+	missed := counter("hostnat_handshakes_missed_total", "Ended sessions whose handshakes could not be counted, since they were too many at once.", sample(s.MissedHandshakes))
+	return []*dto.MetricFamily{took, unanswered, repeated, missed}
 }
 
 func servers(s Snapshot) []*dto.MetricFamily {

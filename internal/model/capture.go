@@ -14,6 +14,24 @@ type CaptureWish struct {
 	Port     uint16       // of either end, before or after translation
 }
 
+// Or is what holds of all that a or w is about.
+func (w CaptureWish) Or(a CaptureWish) CaptureWish {
+	all := CaptureWish{Length: max(w.Length, a.Length)}
+	if w.Length == 0 || a.Length == 0 {
+		all.Length = 0
+	}
+	if w.Protocol == a.Protocol {
+		all.Protocol = w.Protocol
+	}
+	if w.Prefix == a.Prefix {
+		all.Prefix = w.Prefix
+	}
+	if w.Port == a.Port {
+		all.Port = w.Port
+	}
+	return all
+}
+
 // CapturedPacket is a packet as it came to one of the data path's programs and as it
 // went on.
 type CapturedPacket struct {
@@ -51,4 +69,5 @@ func (p *CapturedPacket) GoesOn() bool { return p.Verdict != VerdictDropped || p
 type CaptureBatch struct {
 	Packets []CapturedPacket
 	Lost    uint64
+	Behind  uint64 // of Lost, those that the kernel's ring had room for, but who reads the batches was too slow for
 }

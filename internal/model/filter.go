@@ -36,6 +36,21 @@ func (p *Selection) Session(s *Session) bool {
 		p.isNamed(s.RemoteName)
 }
 
+// Wish is what each packet has that is of a selected session or, if it is of none, is
+// selected by its own addresses.
+func (p *Selection) Wish() CaptureWish {
+	w := CaptureWish{Protocol: p.Protocol}
+	for _, of := range []addressPattern{p.remote, p.internal, p.external} {
+		if !w.Prefix.IsValid() {
+			w.Prefix = of.prefix
+		}
+		if w.Port == 0 {
+			w.Port = of.port
+		}
+	}
+	return w
+}
+
 // isNamed reports whether a remote's name is selected.
 func (p *Selection) isNamed(name string) bool {
 	if domain, below := strings.CutPrefix(p.remoteName, "*"); below {

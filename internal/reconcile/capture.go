@@ -20,6 +20,7 @@ type captures struct {
 	mu      sync.Mutex
 	readers map[*captureReader]bool
 	stop    context.CancelFunc // nil: the programs are not there
+	retell  func() error       // has the programs go by what is wished for now
 	done    chan struct{}      // closed when they are off the links again
 }
 
@@ -27,6 +28,7 @@ type captureReader struct {
 	wish    model.CaptureWish
 	batches chan model.CaptureBatch
 	lost    uint64 // packets that it was not told of yet
+	behind  uint64 // of these, those that it was too slow for
 }
 
 // Capture sends packets from now on until ctx ends; then the channel is closed. More
@@ -37,6 +39,9 @@ func (k *Kernel) Capture(ctx context.Context, wish model.CaptureWish) (<-chan mo
 		return nil, err
 	}
 	context.AfterFunc(ctx, func() { k.captures.leave(r) })
+	if err := k.captures.tell(); err != nil { // another reader may wish for less
+		return nil, err
+	}
 	return r.batches, nil
 }
 
@@ -46,8 +51,10 @@ func (k *Kernel) openCapture(wish model.CaptureWish) (func(context.Context), err
 	if err != nil {
 		return nil, err
 	}
+	want := func() error { return c.Want(k.captures.wish) }
+	k.captures.tellBy(want)
 	return func(ctx context.Context) {
-		if err := c.Run(ctx, k.captures.wish, k.captureSender(ctx)); err != nil {
+		if err := c.Run(ctx, want, k.captureSender(ctx)); err != nil {
 			k.log.Error("reading captured packets", "error", err)
 		}
 		if err := c.Close(); err != nil {
@@ -61,6 +68,10 @@ func (k *Kernel) openCapture(wish model.CaptureWish) (func(context.Context), err
 func (k *Kernel) captureSender(ctx context.Context) func([]datapath.Captured, uint64) {
 	recent := recentLinks{links: k.links}
 	return func(packets []datapath.Captured, lost uint64) {
+		if len(packets) == 0 {
+			k.captures.send(model.CaptureBatch{Lost: lost})
+			return
+		}
 		names, byIndex, batch := k.lastNames(), recent.look(ctx), model.CaptureBatch{Packets: make([]model.CapturedPacket, len(packets)), Lost: lost}
 		for i := range packets {
 			batch.Packets[i] = names.captured(&packets[i], byIndex)
@@ -164,16 +175,34 @@ func (c *captures) end() {
 	c.stop = nil
 }
 
+func (c *captures) tellBy(retell func() error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.retell = retell
+}
+
+// tell has the programs go by what all readers wish for now.
+func (c *captures) tell() error {
+	c.mu.Lock()
+	retell := c.retell
+	c.mu.Unlock()
+	return retell()
+}
+
 // wish is what all readers wish for together.
 func (c *captures) wish() model.CaptureWish {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if len(c.readers) == 1 {
-		for r := range c.readers {
-			return r.wish
+	var all model.CaptureWish
+	first := true
+	for r := range c.readers {
+		if first {
+			all, first = r.wish, false
+		} else {
+			all = all.Or(r.wish)
 		}
 	}
-	return model.CaptureWish{}
+	return all
 }
 
 func (c *captures) send(batch model.CaptureBatch) {
@@ -181,12 +210,16 @@ func (c *captures) send(batch model.CaptureBatch) {
 	defer c.mu.Unlock()
 	for r := range c.readers {
 		b := batch
-		b.Lost += r.lost
+		b.Lost, b.Behind = batch.Lost+r.lost, r.behind
+		if len(b.Packets) == 0 && b.Lost == 0 {
+			continue
+		}
 		select {
 		case r.batches <- b:
-			r.lost = 0
+			r.lost, r.behind = 0, 0
 		default:
-			r.lost += batch.Lost + uint64(len(batch.Packets))
+			missed := uint64(len(batch.Packets))
+			r.lost, r.behind = b.Lost+missed, b.Behind+missed
 		}
 	}
 }

@@ -39,6 +39,8 @@ type Kernel struct {
 
 	tableCounts costly.Reading[tableCounts]
 
+	handshakes handshakes
+
 	trials chan struct{} // holds one while there is a trial
 
 	mu         sync.Mutex

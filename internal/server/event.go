@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/hostnat/hostnat/api"
+	"github.com/hostnat/hostnat/internal/capture"
 	"github.com/hostnat/hostnat/internal/event"
 	"github.com/hostnat/hostnat/internal/model"
 )
@@ -41,12 +42,21 @@ func serveEvents(s *Server, w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
+	if wanted.ofPackets() && !trusted(r) {
+		return model.Errorf(model.Denied, "only root and members of the group %q may watch each packet: it slows all of them", Group)
+	}
 	p, _ := r.Context().Value(peerKey{}).(peer)
 	ctx, end, err := s.openStream(r, p.trusted() && !p.web)
 	if err != nil {
 		return err
 	}
 	defer end()
+	var packets <-chan model.CaptureBatch
+	if wanted.ofPackets() {
+		if packets, err = s.service.Capture(ctx, wanted.packetWish); err != nil {
+			return err
+		}
+	}
 	events, err := s.service.Watch(ctx)
 	if err != nil {
 		return err
@@ -64,7 +74,7 @@ func serveEvents(s *Server, w http.ResponseWriter, r *http.Request) error {
 	w.WriteHeader(http.StatusOK)
 	out := eventLines{response: http.NewResponseController(w), lines: json.NewEncoder(w), wanted: wanted}
 	if out.recorded(recorded) {
-		out.follow(events, now)
+		out.follow(events, packets, now)
 	}
 	return nil
 }
@@ -98,21 +108,49 @@ func (l *eventLines) recorded(list []event.Event) bool {
 	return l.response.Flush() == nil
 }
 
-// follow writes those that come, but those of before: they are among the recorded.
-func (l *eventLines) follow(events <-chan event.Event, from time.Time) {
-	for e := range events {
-		isRecorded := e.ID == event.DroppedPacket || e.ID == event.SessionDelete
-		if isRecorded && !l.wanted.since.IsZero() && !e.Time.After(from) {
-			continue
-		}
-		if l.wanted.selects(e) && !l.write(e) {
-			return
+// follow writes those that come, but those of before: they are among the recorded. Each
+// packet is an event, or more than one, if packets is not nil.
+func (l *eventLines) follow(events <-chan event.Event, packets <-chan model.CaptureBatch, from time.Time) {
+	reader := packetReader{wanted: &l.wanted, headers: capture.NewReader()}
+	for {
+		select {
+		case e, open := <-events:
+			if !open || !l.one(e, from) {
+				return
+			}
+		case batch, open := <-packets:
+			if !open || !l.batch(batch, &reader) {
+				return
+			}
 		}
 		// A burst goes out in few writes.
-		if len(events) == 0 && l.response.Flush() != nil {
+		if len(events) == 0 && len(packets) == 0 && l.response.Flush() != nil {
 			return
 		}
 	}
+}
+
+// one reports whether the client still reads.
+func (l *eventLines) one(e event.Event, from time.Time) bool {
+	isRecorded := e.ID == event.DroppedPacket || e.ID == event.SessionDelete
+	if isRecorded && !l.wanted.since.IsZero() && !e.Time.After(from) {
+		return true
+	}
+	return !l.wanted.selects(e) || l.write(e)
+}
+
+func (l *eventLines) batch(b model.CaptureBatch, reader *packetReader) bool {
+	for _, e := range lostPackets(b, time.Now()) {
+		if !l.write(e) {
+			return false
+		}
+	}
+	for i := range b.Packets {
+		if !reader.each(&b.Packets[i], l.write) {
+			return false
+		}
+	}
+	return true
 }
 
 func (l *eventLines) write(e event.Event) bool {
@@ -125,15 +163,20 @@ type wantedEvents struct {
 	selected   model.Selection
 	filtered   bool
 	kinds, not []string
+	packets    bool // those of packets too
+	packetWish model.CaptureWish
+	level      event.Level
+	reason     string // of a drop; empty: any, and what is no drop
 	since      time.Time
 	last       int
 }
 
 func eventWish(s Service, r *http.Request) (w wantedEvents, err error) {
 	var f model.Filter
-	var kinds, not, since, last string
+	var kinds, not, since, last, packets, level string
 	fields := filterFields(&f)
 	fields["kinds"], fields["not"], fields["since"], fields["last"] = &kinds, &not, &since, &last
+	fields["packets"], fields["level"], fields["reason"] = &packets, &level, &w.reason
 	if err := query(r, fields); err != nil {
 		return w, err
 	}
@@ -153,6 +196,17 @@ func eventWish(s Service, r *http.Request) (w wantedEvents, err error) {
 	if w.not, err = eventKinds(not); err != nil {
 		return w, err
 	}
+	if w.packets, err = truth("packets", packets); err != nil {
+		return w, err
+	}
+	if w.level, err = eventLevel(level); err != nil {
+		return w, err
+	}
+	if _, known := event.ParseReason(w.reason); w.reason != "" && !known {
+		return w, model.Errorf(model.Invalid, "reason %q is none that a packet is dropped for", model.Clip(w.reason)).
+			WithHint("'hostnat status' and 'hostnat event watch --only drop' show some")
+	}
+	w.setPacketWish()
 	if since != "" {
 		if w.since, err = sinceTime(since); err != nil {
 			return w, err
@@ -181,6 +235,17 @@ func eventKinds(text string) ([]string, error) {
 	return list, nil
 }
 
+// eventLevel reads a level; none is the lowest.
+func eventLevel(text string) (event.Level, error) {
+	if text == "" {
+		return event.Verbose, nil
+	}
+	if !slices.Contains(event.Levels(), event.Level(text)) {
+		return "", model.Errorf(model.Invalid, "%q is no level of events", model.Clip(text)).WithHint("use verbose, information, warning or error")
+	}
+	return event.Level(text), nil
+}
+
 func isOneOf(list []string, id event.ID) bool {
 	return slices.ContainsFunc(list, func(k string) bool { return k == id.Kind() || id.Is(k) })
 }
@@ -190,15 +255,36 @@ func (w *wantedEvents) selects(e event.Event) bool {
 	if e.ID == event.EventsLost {
 		return true
 	}
-	if len(w.kinds) > 0 && !isOneOf(w.kinds, e.ID) || isOneOf(w.not, e.ID) {
+	if !w.selectsID(e.ID) || w.reason != "" && w.reason != reasonOf(e) {
 		return false
 	}
-	if !w.filtered {
+	switch {
+	case !w.filtered:
 		return true
-	}
-	if e.Drop != nil {
+	case e.Drop != nil:
 		return w.selected.Drop(e.Drop)
+	case e.Packet != nil:
+		return w.selectsPacket(e)
 	}
+	return w.selectsSession(e)
+}
+
+// selectsID reports whether events of this number may be wanted. Those of packets are, if
+// they are asked for.
+func (w *wantedEvents) selectsID(id event.ID) bool {
+	named := isOneOf(w.kinds, id) || id.OfPackets() && w.packets || len(w.kinds) == 0 && !id.OfPackets()
+	return named && !isOneOf(w.not, id) && id.Level().Reaches(w.level)
+}
+
+// reasonOf is why a packet was dropped; empty: the event is of no such packet.
+func reasonOf(e event.Event) string {
+	if e.Drop == nil {
+		return ""
+	}
+	return e.Drop.Reason
+}
+
+func (w *wantedEvents) selectsSession(e event.Event) bool {
 	return w.selected.Session(&model.Session{
 		NAT: e.NAT, Network: e.Network, Endpoint: e.Endpoint, Protocol: e.Protocol,
 		Internal: e.Internal, External: e.External, Remote: e.InternalDestination, RemoteName: e.RemoteName, State: e.TCPState,
@@ -219,6 +305,9 @@ func eventOf(e event.Event) api.Event {
 	if e.Drop != nil {
 		d := dropOf(*e.Drop)
 		out.Drop = &d
+	}
+	if e.Packet != nil {
+		out.Packet = eventPacketOf(e.Packet)
 	}
 	if e.Protocol != 0 {
 		out.Protocol = protocolOf(e.Protocol)

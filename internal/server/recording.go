@@ -27,12 +27,12 @@ type recordingQuery struct {
 	seconds, count int
 }
 
-func recordingQueryOf(r *http.Request) (q recordingQuery, err error) {
+func recordingQueryOf(s Service, r *http.Request) (q recordingQuery, err error) {
 	var seconds, count string
 	if err := query(r, map[string]*string{"filter": &q.text, "seconds": &seconds, "count": &count}); err != nil {
 		return q, err
 	}
-	if q.filter, err = capture.Parse(q.text); err != nil {
+	if q.filter, err = capture.ParseOf(q.text, namesOf(r.Context(), s)); err != nil {
 		return q, err
 	}
 	err = readNumbers(number{"seconds", seconds, &q.seconds, longestRecording}, number{"count", count, &q.count, 1 << 22})
@@ -45,7 +45,7 @@ func serveRecording(s *Server, w http.ResponseWriter, r *http.Request) error {
 	if !trusted(r) {
 		return model.Errorf(model.Denied, "only root and members of the group %q may record packets", Group)
 	}
-	q, err := recordingQueryOf(r)
+	q, err := recordingQueryOf(s.service, r)
 	if err != nil {
 		return err
 	}
