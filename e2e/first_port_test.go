@@ -13,7 +13,7 @@ import (
 )
 
 // firstPort is the first line of README's way from a package to a published port.
-const firstPort = "apt install ./bin/hostnat_*_$(dpkg --print-architecture).deb docker.io"
+const firstPort = "apt install ./bin/hostnat_*_$(dpkg --print-architecture).deb"
 
 // TestFirstPort types README's commands from a package to a container's port that another
 // machine reaches, as they stand there, on a fresh Debian with Docker and systemd. There
