@@ -133,6 +133,11 @@ type EndReader struct {
 	gap      []uint64 // of each part the serial of a session that was not there when it was looked for last; 0: none
 }
 
+// endsAtOnce is how many sessions a reading takes at most, which is some milliseconds' work. A
+// flood of short connections shall not have each of them looked at while the machine
+// is busy with the next ones.
+const endsAtOnce = 4096
+
 // NewEndReader begins with the sessions that end from now on.
 func (d *Datapath) NewEndReader() (*EndReader, error) {
 	parts := d.objects.EndRecordsWritten.MaxEntries()
@@ -153,21 +158,16 @@ func (r *EndReader) written() ([]uint64, error) {
 }
 
 // Read calls visit for the sessions that have ended since it was called last, and returns
-// how many others were written over before they could be read.
+// how many others were written over before they could be read, or were too many: of each
+// part it takes the last ones then, of all parts the same share.
 func (r *EndReader) Read(visit func(Ended)) (missed uint64, err error) {
 	written, err := r.written()
 	if err != nil {
 		return 0, err
 	}
+	missed = r.skip(written)
 	clock := bootClock()
 	for part, last := range written {
-		if last < r.read[part] { // the tables are new ones
-			r.read[part] = 0
-		}
-		if behind := last - r.read[part]; behind > r.room {
-			missed += behind - r.room
-			r.read[part] = last - r.room
-		}
 		for r.read[part] < last {
 			serial := r.read[part] + 1
 			record, is, err := r.record(part, serial)
@@ -188,6 +188,27 @@ func (r *EndReader) Read(visit func(Ended)) (missed uint64, err error) {
 		}
 	}
 	return missed, nil
+}
+
+// skip passes over what is too much to be read, and returns how much that is.
+func (r *EndReader) skip(written []uint64) (missed uint64) {
+	var all uint64
+	for part, last := range written {
+		if last < r.read[part] { // the tables are new ones
+			r.read[part] = 0
+		}
+		all += min(last-r.read[part], r.room)
+	}
+	for part, last := range written {
+		behind := last - r.read[part]
+		take := min(behind, r.room)
+		if all > endsAtOnce {
+			take = take * endsAtOnce / all
+		}
+		missed += behind - take
+		r.read[part] = last - take
+	}
+	return missed
 }
 
 const (
