@@ -114,9 +114,9 @@ func resolversOf(s *Server) string { return fmt.Sprint(*s.forward.resolvers.Load
 
 func waitFor(t testing.TB, what string, cond func() bool) {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 	defer cancel()
 	if err := lab.WaitFor(ctx, cond); err != nil {
-		t.Fatalf("waited 10 s for: %s", what)
+		t.Fatalf("waited a minute for: %s", what)
 	}
 }

@@ -53,7 +53,7 @@ type schema struct {
 
 // schemaTypes is the Go type of each schema.
 var schemaTypes = map[string]any{
-	"Error": api.Error{}, "ErrorBody": api.ErrorBody{}, "Version": api.Version{}, "Status": api.Status{}, "Settings": api.Settings{},
+	"EventPacket": api.EventPacket{}, "Error": api.Error{}, "ErrorBody": api.ErrorBody{}, "Version": api.Version{}, "Status": api.Status{}, "Settings": api.Settings{},
 	"NAT": api.NAT{}, "ExternalAddress": api.ExternalAddress{}, "PortRange": api.PortRange{}, "Timeouts": api.Timeouts{}, "Limits": api.Limits{},
 	"NATSpec": api.NATSpec{}, "RenumberSpec": api.RenumberSpec{}, "Renumbering": api.Renumbering{},
 	"ExplainSpec": api.ExplainSpec{}, "Explanation": api.Explanation{}, "Remedy": api.Remedy{}, "ExplainStep": api.ExplainStep{}, "PathMTU": api.PathMTU{}, "PacketsSpec": api.PacketsSpec{}, "ExplainedPacket": api.ExplainedPacket{},
