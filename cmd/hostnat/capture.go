@@ -112,10 +112,21 @@ func (a *app) capture(cmd *cobra.Command, f captureFlags) error {
 		}
 	}
 	copied, err := capture.Copy(packets, out.writer(a.Stdout), int64(f.rotate), out.next)
-	if cmd.Context().Err() != nil { // interrupted, as is usual: what ends there is the stream
+	ended := err == nil || errors.Is(err, capture.ErrBrokenOff) // the stream, by whomever
+	switch {
+	case !ended:
+	case cmd.Context().Err() != nil || f.options.Count > 0 && copied.Packets >= uint64(f.options.Count): // as is usual
 		err = nil
+	default:
+		err = &api.Error{Code: api.Unavailable, Message: fmt.Sprintf("the daemon ended the capture: %s has %d packets", f.file, copied.Packets), Hint: "its log says why; try again"}
 	}
-	if err = errors.Join(err, out.close()); err != nil {
+	if failure := out.close(); err == nil {
+		err = failure
+	}
+	if !ended {
+		err = notWhole(out.latest(f.file), err)
+	}
+	if err != nil {
 		return err
 	}
 	_, _ = fmt.Fprintf(a.Stderr, "%d packets, %d lost\n", copied.Packets, copied.Lost)
@@ -158,6 +169,14 @@ type captureFiles struct {
 	file   *os.File
 	number int
 	names  []string
+}
+
+// latest is the name of the file that is written, or was last.
+func (c *captureFiles) latest(otherwise string) string {
+	if len(c.names) == 0 {
+		return otherwise
+	}
+	return c.names[len(c.names)-1]
 }
 
 func (c *captureFiles) writer(standard io.Writer) io.Writer {
@@ -239,11 +258,31 @@ func (b *byteSize) Set(text string) error {
 }
 
 // createOutput opens a file to write to, for root alone. A FIFO that nobody reads is
-// refused: who waits for a reader there could not be interrupted.
+// refused: who waits for a reader there could not be interrupted. So is a file that
+// another one writes: each would write over the other's half.
 func createOutput(path string) (*os.File, error) {
-	file, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_TRUNC|unix.O_NONBLOCK, 0o600)
+	file, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|unix.O_NONBLOCK, 0o600)
 	if errors.Is(err, unix.ENXIO) {
 		return nil, fmt.Errorf("nobody reads from %s; begin to read there first", path)
 	}
-	return file, err
+	if err != nil {
+		return nil, err
+	}
+	if err = claimOutput(file); err != nil {
+		_ = file.Close()
+		return nil, err
+	}
+	return file, nil
+}
+
+func claimOutput(file *os.File) error {
+	info, err := file.Stat()
+	if err != nil || !info.Mode().IsRegular() {
+		return err
+	}
+	// Some file systems have no locks: there it is nobody's.
+	if err := unix.Flock(int(file.Fd()), unix.LOCK_EX|unix.LOCK_NB); errors.Is(err, unix.EWOULDBLOCK) {
+		return fmt.Errorf("another hostnat writes %s; name another file", file.Name())
+	}
+	return file.Truncate(0)
 }

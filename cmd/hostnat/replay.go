@@ -5,6 +5,7 @@ import (
 	"bytes"
 	"compress/gzip"
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -87,23 +88,28 @@ func (a *app) record(cmd *cobra.Command, name string, o api.RecordOptions) (err 
 		return err
 	}
 	packed := gzip.NewWriter(file)
-	count, err := a.copyRecording(packed, lines)
-	if cmd.Context().Err() != nil { // interrupted, as is usual: what ends there is the stream
-		err = nil
+	c := copiedRecording{app: a, to: packed}
+	switch err = c.copy(lines); {
+	case errors.Is(err, errBrokenOff):
+		err = c.brokenOff(name, cmd.Context().Err() != nil)
+	case err != nil:
+		err = notWhole(name, err)
 	}
 	for _, end := range []io.Closer{packed, file} {
-		if failure := end.Close(); err == nil { // a full disk says so at each of them
-			err = failure
+		if failure := end.Close(); err == nil && failure != nil { // a full disk says so at each of them
+			err = notWhole(name, failure)
 		}
 	}
 	if err != nil {
 		return err
 	}
-	if count < 0 {
-		return &api.Error{Code: api.Unavailable, Message: "interrupted before the tables had been read: " + name + " is of no use"}
-	}
-	_, _ = fmt.Fprintf(a.Stderr, "%d packets in %s\n", count, name)
+	_, _ = fmt.Fprintf(a.Stderr, "%d packets in %s\n", c.packets, name)
 	return nil
+}
+
+// notWhole says which file the failure was about, and that it has not all.
+func notWhole(name string, err error) error {
+	return fmt.Errorf("%w; %s is not whole", err, name)
 }
 
 // standard is standard output in the place of a file's name.
@@ -122,34 +128,60 @@ type unclosed struct{ io.Writer }
 
 func (unclosed) Close() error { return nil }
 
-// copyRecording copies lines, says when the packets begin, and returns how many there are;
-// -1: they have not begun.
-func (a *app) copyRecording(to io.Writer, from io.Reader) (packets int, err error) {
-	in, begun := bufio.NewReaderSize(from, 1<<20), false
-	defer func() {
-		if !begun {
-			packets = -1
-		}
-	}()
+// errBrokenOff: the daemon's lines end before the recording does.
+var errBrokenOff = errors.New("the stream has broken off")
+
+// copiedRecording is a recording on its way into a file.
+type copiedRecording struct {
+	*app
+	to      *gzip.Writer
+	begun   bool // the tables are there
+	packets int
+}
+
+// copy copies lines, and says when the packets begin.
+func (c *copiedRecording) copy(from io.Reader) error {
+	in := bufio.NewReaderSize(from, 1<<20)
 	for {
 		line, err := in.ReadBytes('\n')
-		if err == io.EOF && len(line) == 0 {
-			return packets, nil
+		if err != nil { // a part of a line is none
+			return errBrokenOff
 		}
-		if err != nil {
-			return packets, &api.Error{Code: api.Unavailable, Message: "the daemon has broken off the recording", Hint: "its log says why; try again"}
+		if _, err := c.to.Write(line); err != nil {
+			return fmt.Errorf("writing the recording: %w", err)
 		}
 		switch {
 		case bytes.HasPrefix(line, []byte(recording.ReadyPrefix)):
-			begun = true
-			_, _ = fmt.Fprintln(a.Stderr, "recording; Ctrl-C ends it")
+			if err := c.to.Flush(); err != nil { // who is killed leaves a file that can be read
+				return fmt.Errorf("writing the recording: %w", err)
+			}
+			c.begun = true
+			_, _ = fmt.Fprintln(c.Stderr, "recording; Ctrl-C ends it")
 		case bytes.HasPrefix(line, []byte(recording.PacketPrefix)):
-			packets++
-		}
-		if _, err := to.Write(line); err != nil {
-			return packets, fmt.Errorf("writing the recording: %w", err)
+			c.packets++
+		case bytes.HasPrefix(line, []byte(recording.EndPrefix)):
+			return nil
 		}
 	}
+}
+
+// brokenOff ends the file of a recording that was interrupted, as is usual, and says so of
+// one that the daemon did not go on with.
+func (c *copiedRecording) brokenOff(name string, interrupted bool) error {
+	switch {
+	case interrupted && !c.begun:
+		return &api.Error{Code: api.Unavailable, Message: "interrupted before the tables had been read: " + name + " is of no use"}
+	case interrupted:
+		if err := json.NewEncoder(c.to).Encode(recording.Line{End: &recording.End{Packets: c.packets, Interrupted: true}}); err != nil {
+			return notWhole(name, err)
+		}
+		return nil
+	}
+	has := fmt.Sprintf("%s has %d packets, and no end", name, c.packets)
+	if !c.begun {
+		has = name + " is of no use"
+	}
+	return &api.Error{Code: api.Unavailable, Message: "the daemon has broken off the recording: " + has, Hint: "its log says why; try again"}
 }
 
 func replayCommand(a *app) *cobra.Command {

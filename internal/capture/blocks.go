@@ -3,6 +3,7 @@ package capture
 import (
 	"bufio"
 	"encoding/binary"
+	"errors"
 	"fmt"
 	"io"
 )
@@ -35,7 +36,7 @@ func Copy(from io.Reader, to io.Writer, most int64, next func() (io.Writer, erro
 			return c, nil
 		}
 		if err != nil {
-			return c, fmt.Errorf("reading captured packets: %w", err)
+			return c, err
 		}
 		if most > 0 && kind == packetBlock && length > int64(len(beginning)) && length+int64(len(block)) > most {
 			if to, err = next(); err == nil {
@@ -59,14 +60,19 @@ func Copy(from io.Reader, to io.Writer, most int64, next func() (io.Writer, erro
 	}
 }
 
+// ErrBrokenOff: the packets end before the one who sends them has ended them.
+var ErrBrokenOff = errors.New("the stream of captured packets has broken off")
+
+func brokenOff(err error) error { return fmt.Errorf("%w: %w", ErrBrokenOff, err) }
+
 // readBlock reads a block: its type, its length, the body, its length again.
 func readBlock(in *bufio.Reader) (block []byte, kind uint32, err error) {
 	head, err := in.Peek(8)
 	if err != nil {
-		if len(head) > 0 && err == io.EOF {
-			err = io.ErrUnexpectedEOF
+		if len(head) == 0 && err == io.EOF {
+			return nil, 0, err
 		}
-		return nil, 0, err
+		return nil, 0, brokenOff(err)
 	}
 	kind = binary.LittleEndian.Uint32(head)
 	length := binary.LittleEndian.Uint32(head[4:])
@@ -74,8 +80,10 @@ func readBlock(in *bufio.Reader) (block []byte, kind uint32, err error) {
 		return nil, 0, fmt.Errorf("a block of %d bytes is none that the daemon writes", length)
 	}
 	block = make([]byte, length)
-	_, err = io.ReadFull(in, block)
-	return block, kind, err
+	if _, err = io.ReadFull(in, block); err != nil {
+		return nil, 0, brokenOff(err)
+	}
+	return block, kind, nil
 }
 
 // Count counts a packet's first block, and what it tells of packets lost before it.

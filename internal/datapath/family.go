@@ -19,6 +19,41 @@ func checkFamily(value any) error {
 	return nil
 }
 
+// Check refuses a configuration that no caller of ours makes: one that was read from a
+// file, which anybody may have written.
+func (c Config) Check() error {
+	if err := checkFamily(c); err != nil {
+		return err
+	}
+	for id, m := range c.Mappings {
+		if len(m.Targets) == 0 {
+			return model.Errorf(model.Invalid, "mapping %d has no target", id)
+		}
+		for _, ports := range append([]model.AddrPorts{m.External}, internalOf(m.Targets)...) {
+			if ports.Count() < 1 || ports.Count() != m.External.Count() {
+				return model.Errorf(model.Invalid, "mapping %d has %d ports outside and %d inside", id, m.External.Count(), ports.Count())
+			}
+		}
+	}
+	for _, p := range c.Pools {
+		for _, a := range p.Addresses {
+			for _, r := range a.Ports {
+				if r.Size() < 1 {
+					return model.Errorf(model.Invalid, "a pool has the ports %v", r)
+				}
+			}
+		}
+	}
+	return nil
+}
+
+func internalOf(targets []Target) (list []model.AddrPorts) {
+	for _, t := range targets {
+		list = append(list, t.Internal)
+	}
+	return list
+}
+
 // What the tag `address` of a field allows.
 const (
 	orNone    = "or none" // not given

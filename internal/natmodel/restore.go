@@ -58,21 +58,13 @@ type KnownFragment struct {
 }
 
 // Restore makes the model a NAT that knows this and nothing else. Its configuration stays.
-func (m *Model) Restore(s State) {
+// What does not fit is left out, and returned as the external ends that it has: sessions
+// without their binding, and bindings of mappings that there are not. A data path has none
+// of these, but who reads its tables while packets go on may have read them.
+func (m *Model) Restore(s State) (left []BindingKey) {
 	fresh := New(m.config)
 	fresh.now = s.Now
-	clear(fresh.bindings)
-	for _, b := range s.Bindings {
-		one := b.Binding
-		one.mapping, one.ofRange, one.until = b.Mapping, b.OfRange, b.Until
-		fresh.bindings[b.Key] = &one
-	}
-	for _, k := range s.Sessions {
-		one := k.Session
-		one.binding, one.dependent, one.hairpin = k.Binding, k.Dependent, k.Hairpin
-		one.spread, one.halfOpen, one.guest = k.Spread, k.HalfOpen, k.Guest
-		fresh.sessions[k.Key] = &one
-	}
+	left = append(fresh.restoreBindings(s.Bindings), fresh.restoreSessions(s.Sessions)...)
 	for _, h := range s.Holders {
 		fresh.holders[place{h.Compartment, h.Address}] = holder{h.MAC}
 	}
@@ -89,4 +81,44 @@ func (m *Model) Restore(s State) {
 		fresh.hostPorts[at] = when
 	}
 	*m = *fresh
+	return left
+}
+
+// restoreBindings adds bindings to those that mappings have.
+func (m *Model) restoreBindings(all []KnownBinding) (left []BindingKey) {
+	for _, b := range all {
+		_, mapped := m.config.Mappings[b.Mapping]
+		if !mapped && (b.Mapping != 0 || b.OfRange) {
+			left = append(left, b.Key)
+			continue
+		}
+		one := b.Binding
+		one.mapping, one.ofRange, one.until = b.Mapping, b.OfRange, b.Until
+		m.bindings[b.Key] = &one
+	}
+	return left
+}
+
+// restoreSessions adds sessions. A binding counts those that it has, at the least, and is
+// not in hold-down with any.
+func (m *Model) restoreSessions(all []KnownSession) (left []BindingKey) {
+	count := make(map[BindingKey]int)
+	for _, k := range all {
+		if !k.Dependent && m.bindings[k.Binding] == nil {
+			left = append(left, BindingKey{k.Key.Protocol, k.Session.External})
+			continue
+		}
+		one := k.Session
+		one.binding, one.dependent, one.hairpin = k.Binding, k.Dependent, k.Hairpin
+		one.spread, one.halfOpen, one.guest = k.Spread, k.HalfOpen, k.Guest
+		m.sessions[k.Key] = &one
+		if !k.Dependent {
+			count[k.Binding]++
+		}
+	}
+	for at, n := range count {
+		b := m.bindings[at]
+		b.Sessions, b.HoldDown = max(b.Sessions, n), false
+	}
+	return left
 }

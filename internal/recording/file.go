@@ -32,6 +32,9 @@ const ReadyPrefix = `{"ready":`
 // PacketPrefix begins the line of a packet.
 const PacketPrefix = `{"packet":`
 
+// EndPrefix begins the last line.
+const EndPrefix = `{"end":`
+
 // Write writes a file with all that r has.
 func (r *Recording) Write(to io.Writer) error {
 	packed := gzip.NewWriter(to)
@@ -79,7 +82,23 @@ func Read(from io.Reader) (*Recording, error) {
 			return nil, refused(number, err)
 		}
 	}
+	if err := readRest(in); err != nil {
+		return nil, damaged("behind its end", err)
+	}
 	return &r.Recording, nil
+}
+
+// readRest reads what comes behind the last line: that is where gzip finds out whether the
+// bytes before are those that were written. A file without gzip's last bytes has all lines.
+func readRest(in *bufio.Reader) error {
+	n, err := io.Copy(io.Discard, in)
+	switch {
+	case isCutOff(err):
+		return nil
+	case err == nil && n > 0:
+		return errors.New("something follows")
+	}
+	return err
 }
 
 func isCutOff(err error) bool { return errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) }
@@ -91,7 +110,11 @@ func refused(number int, err error) error {
 	if isCutOff(err) {
 		return model.Errorf(model.Invalid, "the recording ends before its tables do").WithHint("copy the file again, or record again")
 	}
-	return model.Errorf(model.Invalid, "the recording is damaged in line %d: %v", number, err).WithHint("copy the file again, or record again")
+	return damaged(fmt.Sprintf("in line %d", number), err)
+}
+
+func damaged(where string, err error) error {
+	return model.Errorf(model.Invalid, "the recording is damaged %s: %v", where, err).WithHint("copy the file again, or record again")
 }
 
 // unpacked reads a file that is gzip, or that somebody has unpacked already.
@@ -175,14 +198,20 @@ func (r *reader) addRows(rows Rows) error {
 	if r.rows += len(rows.Rows); r.rows > mostRows {
 		return fmt.Errorf("there are more than %d rows", mostRows)
 	}
+	kept := lineRoom + len(rows.Table) + len(rows.Layout)
 	for _, row := range rows.Rows {
-		if err := r.keep(len(row[0]) + len(row[1])); err != nil {
-			return err
-		}
+		kept += len(row[0]) + len(row[1])
+	}
+	if err := r.keep(kept); err != nil {
+		return err
 	}
 	r.Rows = append(r.Rows, rows)
 	return nil
 }
+
+// lineRoom is about what a line of rows takes without what is in it: a file of lines with
+// nothing in them may have any number of these.
+const lineRoom = 64
 
 func (r *reader) keep(bytes int) error {
 	if r.kept += bytes; r.kept > mostKept {
@@ -198,7 +227,11 @@ func (r *reader) packet(p *Packet) error {
 	case p.CameLength < len(p.Came) || p.CameLength > 1<<20 || p.Length < 0 || p.Length > 1<<20 || len(p.Went) > p.Length:
 		return fmt.Errorf("a packet of %d bytes of which %d were kept is none", p.CameLength, len(p.Came))
 	}
-	if err := r.keep(len(p.Came) + len(p.Went)); err != nil {
+	kept := len(p.Came) + len(p.Went) + len(p.Program) + len(p.Link) + len(p.Reason) + len(p.Endpoint) + len(p.Target) + len(p.Verdict)
+	if p.Session != nil {
+		kept += len(p.Session.NAT) + len(p.Session.State)
+	}
+	if err := r.keep(kept); err != nil {
 		return err
 	}
 	r.Packets = append(r.Packets, *p)

@@ -44,6 +44,8 @@ type End struct {
 	Lost      uint64 `json:"lost,omitempty"`      // packets that came faster than they were read
 	Meanwhile int    `json:"meanwhile,omitempty"` // packets that came while the tables were read: they may have changed some
 	Changed   bool   `json:"changed,omitempty"`   // the data path was told something else before the end
+	// Interrupted: who recorded has ended it, and the others are not known but Packets.
+	Interrupted bool `json:"interrupted,omitempty"`
 }
 
 // Rows are elements of one table. A table may have several lines.
@@ -156,7 +158,7 @@ type Recording struct {
 	Rows          []Rows
 	Ready         Ready
 	Packets       []Packet
-	End           *End // nil: the file ends before its end
+	End           *End // nil: the file was cut off, or could not be written whole
 }
 
 // CountRows is how many rows of tables there are.

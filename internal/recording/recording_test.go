@@ -118,6 +118,80 @@ func TestDamage(t *testing.T) {
 	}
 }
 
+// refusedOrRead reads what was damaged: it is read, or refused by one line.
+func refusedOrRead(t *testing.T, file []byte) *Recording {
+	t.Helper()
+	r, err := Read(bytes.NewReader(file))
+	var refused *model.Error
+	if err != nil && (!errors.As(err, &refused) || strings.Contains(err.Error(), "\n") || len(err.Error()) > 300) {
+		t.Fatalf("refused by %q", err)
+	}
+	if err != nil {
+		return nil
+	}
+	return r
+}
+
+// TestEachBitCounts: of a packed file with one bit changed nothing else is read than was
+// written: gzip's sum is looked at. What no sum covers is gzip's header.
+func TestEachBitCounts(t *testing.T) {
+	t.Parallel()
+	file := written(t, example())
+	for at := range file {
+		for bit := range 8 {
+			bad := bytes.Clone(file)
+			bad[at] ^= 1 << bit
+			r := refusedOrRead(t, bad)
+			if r != nil && r.End != nil && !cmp.Equal(example(), r, comparable) {
+				t.Fatalf("bit %d of byte %d of %d changed it to %+v", bit, at, len(file), r)
+			}
+		}
+	}
+}
+
+// TestEachBitOfText: what was unpacked has no sum. It is read or refused.
+func TestEachBitOfText(t *testing.T) {
+	t.Parallel()
+	text := []byte(plain(t, written(t, example())))
+	for at := range text {
+		for bit := range 8 {
+			text[at] ^= 1 << bit
+			refusedOrRead(t, text)
+			text[at] ^= 1 << bit
+		}
+	}
+}
+
+// TestEachLength: a file that ends anywhere is refused, or has whole packets and no end.
+func TestEachLength(t *testing.T) {
+	t.Parallel()
+	file := written(t, example())
+	for _, whole := range [][]byte{file, []byte(plain(t, file))} {
+		packets := 0
+		for n := range whole {
+			r := refusedOrRead(t, whole[:n])
+			if r == nil {
+				continue
+			}
+			if r.End != nil && len(r.Packets) < 2 || len(r.Packets) < packets {
+				t.Errorf("%d of %d bytes have %d packets, end %v", n, len(whole), len(r.Packets), r.End)
+			}
+			packets = len(r.Packets)
+		}
+	}
+}
+
+// TestSomethingBehindTheEnd: two files in one are none.
+func TestSomethingBehindTheEnd(t *testing.T) {
+	t.Parallel()
+	file := written(t, example())
+	for name, bad := range map[string][]byte{"twice": append(bytes.Clone(file), file...), "text twice": []byte(strings.Repeat(plain(t, file), 2)), "more bytes": append(bytes.Clone(file), "more that is no gzip"...)} {
+		if _, err := Read(bytes.NewReader(bad)); err == nil || !strings.Contains(err.Error(), "the recording is damaged behind its end") {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+}
+
 // TestLaterLines: a line of a kind that is not known yet is passed over.
 func TestLaterLines(t *testing.T) {
 	t.Parallel()
@@ -173,12 +247,32 @@ func TestMemoryIsBounded(t *testing.T) {
 	r := &reader{kept: mostKept - 4}
 	row := Rows{Rows: [][2][]byte{{{1}, {2}}}}
 	packet := &Packet{CameLength: 60, Came: []byte{1, 2}}
+	r.kept -= lineRoom
 	if err := errors.Join(r.addRows(row), r.packet(packet)); err != nil {
 		t.Errorf("up to the bound: %v", err)
 	}
 	for what, err := range map[string]error{"row": r.addRows(row), "packet": r.packet(packet)} {
 		if err == nil || !strings.Contains(err.Error(), "its rows and packets are more than") {
 			t.Errorf("a %s more: %v", what, err)
+		}
+	}
+}
+
+// TestNothingIsNotForNothing: a file of a few megabytes may unpack to lines that have no
+// rows, and packets that have no bytes but long names. They count.
+func TestNothingIsNotForNothing(t *testing.T) {
+	t.Parallel()
+	long := strings.Repeat("x", 1<<20)
+	for name, add := range map[string]func(r *reader) error{
+		"lines":   func(r *reader) error { return r.addRows(Rows{}) },
+		"tables":  func(r *reader) error { return r.addRows(Rows{Table: long}) },
+		"layouts": func(r *reader) error { return r.addRows(Rows{Layout: long}) },
+		"names":   func(r *reader) error { return r.packet(&Packet{Endpoint: long}) },
+		"states":  func(r *reader) error { return r.packet(&Packet{Session: &Session{State: long}}) },
+	} {
+		r := &reader{kept: mostKept - 100}
+		if err := errors.Join(add(r), add(r)); err == nil || !strings.Contains(err.Error(), "its rows and packets are more than") {
+			t.Errorf("%s: %v", name, err)
 		}
 	}
 }

@@ -18,7 +18,8 @@ import (
 type follower struct {
 	*world
 	model *natmodel.Model
-	stale bool // the tables may hold what the model does not know
+	stale bool                         // the tables may hold what the model does not know
+	odd   map[natmodel.BindingKey]bool // external ends of which the tables have a part
 }
 
 // prepare has the model know what the tables hold, if something has happened that it did
@@ -34,7 +35,10 @@ func (f *follower) prepare(o *kernel.Objects, at time.Duration) error {
 	if f.model == nil {
 		f.model = natmodel.New(f.config)
 	}
-	f.model.Restore(state)
+	f.odd = make(map[natmodel.BindingKey]bool)
+	for _, at := range f.model.Restore(state) {
+		f.odd[at] = true
+	}
 	f.stale = false
 	return nil
 }
@@ -70,6 +74,9 @@ func (f *follower) beyond(got *rerun.Outcome) string {
 	s := got.Session
 	if s == nil {
 		return ""
+	}
+	if f.odd[natmodel.BindingKey{Protocol: s.Protocol, External: s.External}] {
+		return "flows of which only a part was read from the tables"
 	}
 	for _, n := range f.told.Networks {
 		if s.Remote.Addr() == n.Gateway {

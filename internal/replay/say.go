@@ -34,7 +34,8 @@ func Introduce(to io.Writer, r *recording.Recording) {
 	if r.Begin.Filter != "" {
 		s.say("only what %q selects: what others did meanwhile is not run again", r.Begin.Filter)
 	}
-	if r.End == nil { // interrupted
+	if r.End == nil {
+		s.say("the file has no end: it was cut off, or could not be written whole")
 		return
 	}
 	if r.End.Lost > 0 {

@@ -48,7 +48,7 @@ func WriteTold(c datapath.Config) (json.RawMessage, error) {
 	return text, nil
 }
 
-// ReadTold is the inverse.
+// ReadTold is the inverse. What no daemon tells a data path is refused.
 func ReadTold(text json.RawMessage) (datapath.Config, error) {
 	var t told
 	if err := json.Unmarshal(text, &t); err != nil {
@@ -63,5 +63,5 @@ func ReadTold(text json.RawMessage) (datapath.Config, error) {
 		}
 		c.Mappings[id] = one
 	}
-	return c, nil
+	return c, c.Check()
 }
