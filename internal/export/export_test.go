@@ -11,6 +11,7 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -225,6 +226,56 @@ func TestCollectorThatTakesNothing(t *testing.T) {
 		if n.Sent+n.Lost > taken {
 			t.Errorf("%+v of %d", n, taken)
 		}
+	}
+}
+
+// TestCollectorThatReadsNothing: it accepts each connection, and that is a problem as long
+// as it lasts, also while the next connection takes what its buffers hold.
+func TestCollectorThatReadsNothing(t *testing.T) {
+	t.Parallel()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var accepted atomic.Int32
+	go func() {
+		for {
+			c, err := l.Accept()
+			if err != nil {
+				return
+			}
+			defer c.Close()
+			accepted.Add(1)
+		}
+	}()
+	x, err := New(Options{Syslog: []string{"tcp:" + l.Addr().String()}, Log: slog.New(slog.DiscardHandler)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	x.streams[0].writeTime = 3 * time.Second
+	ctx, cancel := context.WithCancel(t.Context())
+	ended := make(chan struct{})
+	go func() { defer close(ended); _ = x.Run(ctx) }()
+	t.Cleanup(func() { cancel(); l.Close(); <-ended })
+	take := func() {
+		for range 1000 {
+			x.Take(session(event.SessionCreate, 1))
+		}
+	}
+	eventually(t, "a problem", func() bool { take(); return len(x.Problems()) == 1 })
+	first := accepted.Load()
+	eventually(t, "two connections more", func() bool {
+		take()
+		if p := x.Problems(); len(p) != 1 || !strings.Contains(p[0], "i/o timeout") {
+			t.Fatalf("after %d connections more the problems are %v", accepted.Load()-first, p)
+		}
+		return accepted.Load() >= first+2
+	})
+	q := &x.streams[0].queue
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	if q.bytes > queueBytes || q.lost.events == 0 {
+		t.Errorf("%d bytes wait, %d events are lost", q.bytes, q.lost.events)
 	}
 }
 

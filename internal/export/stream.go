@@ -6,6 +6,7 @@ import (
 	"io"
 	"log/slog"
 	"net"
+	"os"
 	"sync/atomic"
 	"time"
 
@@ -29,9 +30,11 @@ const (
 // stream sends to one destination.
 type stream struct {
 	queue
-	to      Destination
-	log     *slog.Logger
-	problem atomic.Pointer[error]
+	to        Destination
+	log       *slog.Logger
+	problem   atomic.Pointer[error]
+	writeTime time.Duration
+	stalled   bool // the connection before took nothing for so long
 }
 
 func newStream(d Destination, o Options) *stream {
@@ -39,7 +42,7 @@ func newStream(d Destination, o Options) *stream {
 	if d.Kind == "syslog" {
 		f = &syslogFormat{origin: origin(), framed: d.Network == "tcp", remotes: o.Remotes}
 	}
-	return &stream{queue: newQueue(f), to: d, log: o.Log}
+	return &stream{queue: newQueue(f), to: d, log: o.Log, writeTime: writeTime}
 }
 
 // failure is why the collector cannot be reached; nil: it can, as far as is known.
@@ -52,7 +55,9 @@ func (s *stream) failure() error {
 
 func (s *stream) run(ctx context.Context) {
 	for ctx.Err() == nil {
-		if err := s.connect(ctx); err != nil && ctx.Err() == nil {
+		err := s.connect(ctx)
+		s.stalled = errors.Is(err, os.ErrDeadlineExceeded)
+		if err != nil && ctx.Err() == nil {
 			if s.problem.Swap(&err) == nil {
 				s.log.Warn("events do not reach a collector", "to", s.to.Kind+" "+s.to.String(), "error", err)
 			}
@@ -100,6 +105,7 @@ type link struct {
 	prefaceAt time.Time // when it is due
 	reported  uint64    // losses that the collector knows of
 	reportAt  time.Time // when more may be told
+	soundAt   time.Time // when a connection counts as one that is read
 }
 
 // listen closes the connection when the other side does. Collectors say nothing else.
@@ -127,10 +133,14 @@ func (l *link) end() error {
 
 func (l *link) send(ctx context.Context) error {
 	l.format.begin()
-	if l.to.Network != "udp" { // there it is known after something was sent
-		l.problem.Store(nil)
+	l.soundAt = time.Now()
+	if l.stalled { // each new connection takes what its buffers hold, whoever reads it or not
+		l.soundAt = l.soundAt.Add(l.writeTime)
 	}
 	for {
+		if l.to.Network != "udp" && !time.Now().Before(l.soundAt) { // by UDP it is known after something was sent
+			l.problem.Store(nil)
+		}
 		if err := l.due(ctx); err != nil {
 			return err
 		}
@@ -178,6 +188,9 @@ func (l *link) wait(ctx context.Context, after time.Duration) error {
 	if l.losses().events > l.reported {
 		until = min(until, time.Until(l.reportAt))
 	}
+	if sound := time.Until(l.soundAt); sound > 0 {
+		until = min(until, sound)
+	}
 	timer := time.NewTimer(until)
 	defer timer.Stop()
 	select {
@@ -204,7 +217,7 @@ func (l *link) write(ctx context.Context, p packet) error {
 // put writes bytes with so many events, or counts these as lost. After the first it waits
 // for what says that nobody has the UDP port.
 func (l *link) put(ctx context.Context, b []byte, events uint64) error {
-	err := l.SetWriteDeadline(time.Now().Add(writeTime))
+	err := l.SetWriteDeadline(time.Now().Add(l.writeTime))
 	if err == nil {
 		_, err = l.Write(b)
 	}
