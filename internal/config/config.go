@@ -37,8 +37,6 @@ type Config struct {
 	// The names of guests that somebody else has plugged in, by their MACs, as the host knows
 	// them. A new map comes in the place of another.
 	Guests map[model.MAC]string
-	// The names of the links that they are alone behind, likewise.
-	Links map[model.MAC]string
 }
 
 // NewConfig returns what a host starts with: the default NAT, which follows

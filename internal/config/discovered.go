@@ -16,11 +16,7 @@ const maxObserved = 256
 
 // SetObserved takes over who is on the bridges, besides others perhaps; SetLeases
 // makes endpoints of those who have neither an endpoint's address nor a lease.
-// Of those who are silent it remembers their links alone.
-func (c *Config) SetObserved(list []model.Neighbour) {
-	c.Observed = slices.DeleteFunc(slices.Clone(list), func(v model.Neighbour) bool { return v.Silent })
-	c.Links = linksOf(list)
-}
+func (c *Config) SetObserved(list []model.Neighbour) { c.Observed = list }
 
 // observed are the neighbours whose place in a network is not known to be somebody's.
 func (c *Config) observed(places, names map[string]bool) []model.Endpoint {
@@ -41,7 +37,7 @@ func (c *Config) observed(places, names map[string]bool) []model.Endpoint {
 			continue
 		}
 		count[n.Name]++
-		name := cmp.Or(c.Guests[v.MAC], c.Links[v.MAC])
+		name := c.Guests[v.MAC]
 		if name == "" || names[n.Name+"/"+name] || model.CheckName("endpoint", name) != nil {
 			name = observedName(v)
 		}
@@ -52,26 +48,6 @@ func (c *Config) observed(places, names map[string]bool) []model.Endpoint {
 		list = append(list, model.Endpoint{Name: name, Network: n.Name, Addresses: []netip.Addr{v.Address}, MAC: v.MAC, Kind: model.KindTraffic, Interface: n.Bridge})
 	}
 	return list
-}
-
-// linksOf are the names of links by the MACs of those machines that are alone behind one:
-// of a TAP or a container's link its owner knows whose it is, whatever the machine says.
-func linksOf(list []model.Neighbour) map[model.MAC]string {
-	behind := make(map[string]model.MAC)
-	several := make(map[string]bool)
-	for _, v := range list {
-		if was, known := behind[v.Port]; known && was != v.MAC {
-			several[v.Port] = true
-		}
-		behind[v.Port] = v.MAC
-	}
-	links := make(map[model.MAC]string, len(behind))
-	for port, mac := range behind {
-		if port != "" && !several[port] {
-			links[mac] = port
-		}
-	}
-	return links
 }
 
 // observedName names an endpoint by its address, which no other of its network has.
@@ -120,7 +96,7 @@ func (c *Config) followLease(t *model.Target) {
 
 // discovered are the clients with a lease that are no endpoint of ours, as
 // endpoints with names that are unique in their network. The name is that which the
-// host knows the guest by, else the hostname that the client gave, else its link's; where an endpoint or
+// host knows the guest by, else the hostname that the client gave; where an endpoint or
 // an earlier client has that, the end of its MAC is added, so that no client can take a
 // name from another. After them come those that were observed and have no lease.
 func (c *Config) discovered() []model.Endpoint {
@@ -142,7 +118,7 @@ func (c *Config) discovered() []model.Endpoint {
 			continue
 		}
 		taken := func(name string) bool { return names[n.Name+"/"+name] }
-		e := model.Endpoint{Name: clientName(l, c.Guests[l.MAC], c.Links[l.MAC], taken), Network: n.Name, Addresses: []netip.Addr{l.Address}, MAC: l.MAC, Kind: model.KindLease, Interface: n.Bridge}
+		e := model.Endpoint{Name: clientName(l, c.Guests[l.MAC], taken), Network: n.Name, Addresses: []netip.Addr{l.Address}, MAC: l.MAC, Kind: model.KindLease, Interface: n.Bridge}
 		names[n.Name+"/"+e.Name], places[placeOf(n.Name, e.Address4())] = true, true
 		list = append(list, e)
 	}
@@ -169,12 +145,11 @@ func (c *Config) ClientLeases() []model.Lease {
 
 func placeOf(network string, a netip.Addr) string { return network + "/" + a.String() }
 
-// clientName is the name that the host knows a client by, or the one that it gives itself,
-// or that of its link.
-func clientName(l model.Lease, guest, link string, taken func(name string) bool) string {
+// clientName is the name that the host knows a client by, or the one that it gives itself.
+func clientName(l model.Lease, guest string, taken func(name string) bool) string {
 	digits := strings.ReplaceAll(string(l.MAC), ":", "")
 	var names []string
-	for _, own := range []string{guest, l.Hostname, link} {
+	for _, own := range []string{guest, l.Hostname} {
 		if own != "" {
 			names = append(names, own, own+"-"+digits[max(0, len(digits)-6):], own+"-"+digits)
 		}

@@ -47,34 +47,3 @@ func TestGuestsNames(t *testing.T) {
 		}
 	}
 }
-
-// TestLinksNames: whom nobody names is called as its link is, if it is alone behind that.
-func TestLinksNames(t *testing.T) {
-	t.Parallel()
-	c := testConfig(t)
-	now := time.Now()
-	at := func(address, mac, port string) model.Neighbour {
-		return model.Neighbour{Bridge: "hn-web", Address: netip.MustParseAddr(address), MAC: model.MAC(mac), Port: port}
-	}
-	c.SetObserved([]model.Neighbour{
-		at("172.16.1.60", "52:54:00:00:00:01", "tap1"),
-		at("172.16.1.61", "52:54:00:00:00:02", "eth9"), at("172.16.1.62", "52:54:00:00:00:03", "eth9"), // a switch is behind it
-		at("172.16.1.63", "52:54:00:00:00:04", ""),
-		at("172.16.1.64", "52:54:00:00:00:05", "tap5"), at("172.16.1.65", "52:54:00:00:00:06", "tap6"),
-	})
-	lease := func(address, mac, hostname string) model.Lease {
-		return model.Lease{Network: "web", Address: netip.MustParseAddr(address), MAC: model.MAC(mac), Hostname: hostname, State: model.LeaseBound, Since: now, Expires: now.Add(time.Hour)}
-	}
-	c.SetLeases([]model.Lease{lease("172.16.1.64", "52:54:00:00:00:05", ""), lease("172.16.1.65", "52:54:00:00:00:06", "calls-itself")}, now)
-	got := make(map[string]string)
-	for _, e := range c.Discovered {
-		got[e.Address4().String()] = e.Name
-	}
-	want := map[string]string{
-		"172.16.1.60": "tap1", "172.16.1.61": "ip-172-16-1-61", "172.16.1.62": "ip-172-16-1-62", "172.16.1.63": "ip-172-16-1-63",
-		"172.16.1.64": "tap5", "172.16.1.65": "calls-itself",
-	}
-	if diff := cmp.Diff(want, got); diff != "" {
-		t.Errorf("names (-want +got):\n%s", diff)
-	}
-}

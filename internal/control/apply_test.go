@@ -304,7 +304,7 @@ func TestApplyRefuses(t *testing.T) {
 // plain is a configuration without what a machine makes up by itself.
 func plain(c config.Config) config.Config {
 	c = c.Clone()
-	c.NextID, c.NextMapping, c.NextProxy, c.Remembered, c.Leases, c.Discovered, c.Observed, c.Links = 0, 0, 0, nil, nil, nil, nil, nil
+	c.NextID, c.NextMapping, c.NextProxy, c.Remembered, c.Leases, c.Discovered, c.Observed = 0, 0, 0, nil, nil, nil, nil
 	for i := range c.NATs {
 		c.NATs[i].ID = 0
 	}

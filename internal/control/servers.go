@@ -2,7 +2,6 @@ package control
 
 import (
 	"context"
-	"maps"
 	"slices"
 
 	"github.com/hostnat/hostnat/internal/config"
@@ -23,7 +22,7 @@ type Servers interface {
 // serve has the servers follow before a change is said to be done: who is told so
 // finds it changed, names too. Mappings are nothing to them.
 func (c *Control) serve(ctx context.Context, cfg config.Config) {
-	if c.served != nil && slices.Equal(c.served.Leases, cfg.Leases) && slices.Equal(c.served.Observed, cfg.Observed) && maps.Equal(c.served.Links, cfg.Links) {
+	if c.served != nil && slices.Equal(c.served.Leases, cfg.Leases) && slices.Equal(c.served.Observed, cfg.Observed) {
 		if diff.SameButMappings(c.served, &cfg) {
 			return
 		}

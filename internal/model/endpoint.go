@@ -21,8 +21,6 @@ type Neighbour struct {
 	Bridge  string // link
 	Address netip.Addr
 	MAC     MAC
-	Port    string // the bridge's, that it is behind, by its name; empty: not known
-	Silent  bool   // it has not been heard of lately, and its port is still there
 }
 
 // Equal reports whether the endpoints are the same in everything.

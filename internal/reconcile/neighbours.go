@@ -20,10 +20,6 @@ func (k *Kernel) Neighbours(ctx context.Context) ([]model.Neighbour, error) {
 	if err != nil {
 		return nil, err
 	}
-	ports, err := k.guestPorts(ctx)
-	if err != nil {
-		return nil, err
-	}
 	unmanaged := unmanagedAt(k.lastConfig())
 	bridges := make(map[int]string) // by index
 	list := []model.Neighbour{}
@@ -34,51 +30,32 @@ func (k *Kernel) Neighbours(ctx context.Context) ([]model.Neighbour, error) {
 			bridges[f.Link] = bridge
 		}
 		mac := net.HardwareAddr(f.MAC[:])
-		if !unmanaged(bridge, f.Address) {
-			continue
-		}
-		if port := host.BridgePort(f.Link, mac); port != 0 {
-			list = append(list, model.Neighbour{Bridge: bridge, Address: f.Address, MAC: model.MAC(mac.String()), Port: ports[port]})
+		if unmanaged(bridge, f.Address) && host.BridgePort(f.Link, mac) != 0 {
+			list = append(list, model.Neighbour{Bridge: bridge, Address: f.Address, MAC: model.MAC(mac.String())})
 		}
 	}
 	places, err := k.datapath.Places()
 	if err != nil {
 		return nil, err
 	}
-	return append(list, heardOf(k.lastConfig(), places, list, time.Now(), ports)...), nil
-}
-
-// guestPorts are the names, by index, of those links behind which one guest is: to an
-// uplink the name of who is heard there is not given.
-func (k *Kernel) guestPorts(ctx context.Context) (map[int]string, error) {
-	links, err := k.links.look(ctx)
-	if err != nil {
-		return nil, err
-	}
-	names := make(map[int]string)
-	for _, l := range links {
-		if l.Type == "tuntap" || l.Type == "veth" {
-			names[l.Index] = l.Name
-		}
-	}
-	return names, nil
+	return append(list, heardOf(k.lastConfig(), places, list, time.Now())...), nil
 }
 
 // heardLately is as long as bridges remember a MAC.
 const heardLately = 5 * time.Minute
 
-// heardOf are those of whom the data path alone has heard: who is told where the gateway is
-// does not ask the host.
-func heardOf(c config.Config, places []datapath.Place, known []model.Neighbour, now time.Time, ports map[int]string) (list []model.Neighbour) {
+// heardOf are those of whom the data path alone has heard lately: who is told where the
+// gateway is does not ask the host.
+func heardOf(c config.Config, places []datapath.Place, known []model.Neighbour, now time.Time) (list []model.Neighbour) {
 	unmanaged, has := unmanagedAt(c), make(map[string]bool, len(known))
 	for _, n := range known {
 		has[n.Bridge+" "+n.Address.String()] = true
 	}
 	for _, n := range c.Networks {
 		for _, p := range places {
-			if p.Compartment == c.CompartmentID(n.Compartment) && unmanaged(n.Bridge, p.Address) &&
+			if p.Compartment == c.CompartmentID(n.Compartment) && unmanaged(n.Bridge, p.Address) && now.Sub(p.Seen) < heardLately &&
 				!has[n.Bridge+" "+p.Address.String()] {
-				list = append(list, model.Neighbour{Bridge: n.Bridge, Address: p.Address, MAC: p.MAC, Port: ports[int(p.Port)], Silent: now.Sub(p.Seen) >= heardLately})
+				list = append(list, model.Neighbour{Bridge: n.Bridge, Address: p.Address, MAC: p.MAC})
 			}
 		}
 	}

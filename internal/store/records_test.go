@@ -23,7 +23,7 @@ var compareNetip = cmp.Options{
 
 // notStored are fields of domain values that are no part of the desired state.
 var notStored = map[string]bool{
-	"Config.Leases": true, "Config.Discovered": true, "Config.Observed": true, "Config.Guests": true, "Config.Links": true, "Network.PartOf": true,
+	"Config.Leases": true, "Config.Discovered": true, "Config.Observed": true, "Config.Guests": true, "Network.PartOf": true,
 }
 
 // filler gives every field another value, so that one which a record forgets shows.
