@@ -38,9 +38,8 @@ func TestTrafficBesideAMillion(t *testing.T) {
 		}
 		before, began, cpu := h.memory(), time.Now(), h.cpu()
 		second, reading := h.nextTraffic()
-		for range 4 { // how long it waits now, what this reading took has told it
-			time.Sleep(topInterval)
-			_ = h.traffic(api.TrafficQuery{})
+		for range 4 { // the daemon waits by what this reading has taken, no more by the one before
+			h.trafficLater()
 		}
 		spent, passed := h.cpu()-cpu, time.Since(began)
 		t.Logf("%s: a reading of %d sessions %v of CPU time, a list of all %v; %v after the one before, %.1f %% of a CPU; the daemon has %d MB, before %d",
@@ -73,12 +72,19 @@ func (h *host) nextTraffic() (api.Traffic, time.Duration) {
 	h.t.Helper()
 	first := h.traffic(api.TrafficQuery{})
 	for {
-		time.Sleep(topInterval)
-		cpu := h.cpu()
-		if next := h.traffic(api.TrafficQuery{}); !next.At.Equal(first.At) {
-			return next, h.cpu() - cpu
+		if next, took := h.trafficLater(); !next.At.Equal(first.At) {
+			return next, took
 		}
 	}
+}
+
+// trafficLater asks once more, as `hostnat top` does, and says how much CPU time it took.
+func (h *host) trafficLater() (api.Traffic, time.Duration) {
+	h.t.Helper()
+	time.Sleep(topInterval)
+	cpu := h.cpu()
+	next := h.traffic(api.TrafficQuery{})
+	return next, h.cpu() - cpu
 }
 
 func (h *host) traffic(q api.TrafficQuery) api.Traffic {

@@ -12,11 +12,8 @@ import (
 // Veth connects a and b (which may be the same namespace) by a veth pair and
 // brings both ends up.
 func Veth(a *Namespace, aName string, b *Namespace, bName string) error {
-	attrs := netlink.NewLinkAttrs()
-	attrs.Name = aName
-	veth := &netlink.Veth{LinkAttrs: attrs, PeerName: bName, PeerNamespace: netlink.NsFd(b.file.Fd())}
-	if err := a.route.LinkAdd(veth); err != nil {
-		return fmt.Errorf("add veth %s in %s and %s in %s: %w", aName, a.Name, bName, b.Name, err)
+	if err := addVeth(a, aName, b, bName); err != nil {
+		return err
 	}
 	if err := a.SetUp(aName); err != nil {
 		return err
@@ -24,15 +21,18 @@ func Veth(a *Namespace, aName string, b *Namespace, bName string) error {
 	return b.SetUp(bName)
 }
 
-// AddWaiting makes both ends of a link, as container engines do before they take one away.
-func (n *Namespace) AddWaiting(name, peer string) error {
+func addVeth(a *Namespace, aName string, b *Namespace, bName string) error {
 	attrs := netlink.NewLinkAttrs()
-	attrs.Name = name
-	if err := n.route.LinkAdd(&netlink.Veth{LinkAttrs: attrs, PeerName: peer}); err != nil {
-		return fmt.Errorf("add veth %s and %s in %s: %w", name, peer, n.Name, err)
+	attrs.Name = aName
+	veth := &netlink.Veth{LinkAttrs: attrs, PeerName: bName, PeerNamespace: netlink.NsFd(b.file.Fd())}
+	if err := a.route.LinkAdd(veth); err != nil {
+		return fmt.Errorf("add veth %s in %s and %s in %s: %w", aName, a.Name, bName, b.Name, err)
 	}
 	return nil
 }
+
+// AddWaiting makes both ends of a link, as container engines do before they take one away.
+func (n *Namespace) AddWaiting(name, peer string) error { return addVeth(n, name, n, peer) }
 
 // MoveTo moves a link into another namespace.
 func (n *Namespace) MoveTo(link string, to *Namespace) error {

@@ -87,7 +87,8 @@ const (
 )
 
 // Run hands on packets as they come until ctx ends, and how many there was no room
-// for since the last ones; and calls sink without any, so that it can hand on what it has. want has to call Want: it is called every now and then.
+// for since the last ones. sink is called without any too, so that it can hand on what
+// it has kept. want has to call Want, and is called every now and then.
 func (c *Capture) Run(ctx context.Context, want func() error, sink func(packets []Captured, lost uint64)) error {
 	for ctx.Err() == nil {
 		if err := want(); err != nil {
@@ -117,7 +118,8 @@ func (c *Capture) Run(ctx context.Context, want func() error, sink func(packets 
 }
 
 // Want tells the programs what to capture, for a while: should this process die, they
-// stop by themselves. what is asked under a lock: who calls last has the last word.
+// stop by themselves. what is called under a lock, so of two calls at once the later one
+// counts.
 func (c *Capture) Want(what func() model.CaptureWish) error {
 	c.telling.Lock()
 	defer c.telling.Unlock()

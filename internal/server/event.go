@@ -258,13 +258,11 @@ func (w *wantedEvents) selects(e event.Event) bool {
 	if !w.selectsID(e.ID) || w.reason != "" && w.reason != reasonOf(e) {
 		return false
 	}
-	switch {
-	case !w.filtered:
+	if !w.filtered {
 		return true
-	case e.Drop != nil:
+	}
+	if e.Drop != nil {
 		return w.selected.Drop(e.Drop)
-	case e.Packet != nil:
-		return w.selectsPacket(e)
 	}
 	return w.selectsSession(e)
 }

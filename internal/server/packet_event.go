@@ -55,7 +55,11 @@ func (r *packetReader) each(p *model.CapturedPacket, write func(event.Event) boo
 		if !r.wanted.selectsID(id) {
 			continue
 		}
-		if e := packetEvent(id, p, came, went); r.wanted.selects(e) && !write(e) {
+		e := packetEvent(id, p, came, went)
+		if r.wanted.filtered && !r.wanted.selectsPacket(e, came) {
+			return true // nor the other event of it
+		}
+		if !write(e) {
 			return false
 		}
 	}
@@ -126,27 +130,15 @@ func eventSideOf(s event.Side) api.PacketSide {
 }
 
 // selectsPacket reports whether a packet is wanted by the session that it belongs to or, if
-// it belongs to none, by its own addresses.
-func (w *wantedEvents) selectsPacket(e event.Event) bool {
+// it belongs to none, by its own addresses as it came.
+func (w *wantedEvents) selectsPacket(e event.Event, came capture.Headers) bool {
 	if e.Internal.IsValid() {
 		return w.selectsSession(e)
 	}
-	p := e.Packet
 	return w.selected.Drop(&model.Drop{
-		Network: e.Network, Endpoint: e.Endpoint, FromOutside: p.FromOutside, Protocol: p.Came.Protocol,
-		From: packetEnd(p.Came.From), To: packetEnd(p.Came.To),
+		Network: e.Network, Endpoint: e.Endpoint, FromOutside: e.Packet.FromOutside, Protocol: came.Protocol,
+		From: netip.AddrPortFrom(came.From, came.FromPort), To: netip.AddrPortFrom(came.To, came.ToPort),
 	})
-}
-
-func packetEnd(text string) netip.AddrPort {
-	if end, err := netip.ParseAddrPort(text); err == nil {
-		return end
-	}
-	address, err := netip.ParseAddr(text)
-	if err != nil {
-		return netip.AddrPort{}
-	}
-	return netip.AddrPortFrom(address, 0)
 }
 
 // lostPackets are the events that say how many packets a watcher was not told of, and where
