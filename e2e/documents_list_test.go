@@ -92,9 +92,10 @@ func documented() map[string]document {
 			prepare: attached + "ip netns add c3; hostnat network create lab --subnet 172.16.2.0/24; hostnat endpoint attach lab c3 --netns c3; hostnat mapping add --external 8080 --internal c1:80; ip route del default",
 			apart: map[string]string{
 				"hostnat explain c1": byRecorder, "hostnat explain c2": byRecorder, "hostnat event watch --last 1 --not binding --endpoint c1": byRecorder,
-				"hostnat explain tcp 203.0.113.9:5555 203.0.113.1:5000": "5000 is a port that the NAT has drawn; the script explain has this answer",
-				"hostnat explain --pcap some.pcap":                      "the script explain-pcap makes the file",
-				"hostnat explain tcp c1 198.51.100.9:7 --probe":         "it needs a remote behind a link with a smaller MTU; the script black-hole has one",
+				"hostnat event watch --only translated,forwarded --remote 203.0.113.2:53": "it goes on until Ctrl-C; the script events has each of its lines",
+				"hostnat explain tcp 203.0.113.9:5555 203.0.113.1:5000":                   "5000 is a port that the NAT has drawn; the script explain has this answer",
+				"hostnat explain --pcap some.pcap":                                        "the script explain-pcap makes the file",
+				"hostnat explain tcp c1 198.51.100.9:7 --probe":                           "it needs a remote behind a link with a smaller MTU; the script black-hole has one",
 			},
 		},
 		"docs/recipes/compose.md": {prepare: dockerUp + "hostnat docker enable; systemctl restart docker", apart: map[string]string{"docker compose up -d": byCompose}},

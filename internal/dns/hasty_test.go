@@ -5,6 +5,9 @@ import (
 	"testing"
 
 	"github.com/miekg/dns"
+
+	"github.com/hostnat/hostnat/internal/config"
+	"github.com/hostnat/hostnat/internal/tokens"
 )
 
 // An endpoint connects and closes as fast as it can. It is refused after a while, and its
@@ -12,6 +15,9 @@ import (
 func TestHastyConnections(t *testing.T) {
 	t.Parallel()
 	r := startRig(t)
+	r.server.Configure(t.Context(), config.Config{})
+	r.server.opens = tokens.Rate{PerSecond: 50, Burst: 100} // a busy machine does not open a thousand a second
+	r.configure()
 	stop := make(chan struct{})
 	defer close(stop)
 	for range 4 {

@@ -27,7 +27,7 @@ const (
 	acceptAgain = 50 * time.Millisecond
 )
 
-// clientOpens is how many connections a client opens: one is enough for all its queries.
+// clientOpens is how many connections a client may open: one is enough for all its queries.
 var clientOpens = tokens.Rate{PerSecond: 1000, Burst: 2000}
 
 // listener serves one network at one link.
@@ -40,6 +40,7 @@ type listener struct {
 	queries     *limiter[netip.Addr]
 	connections *limiter[netip.Addr]
 	opened      tokens.Each[netip.Addr] // connections; serveTCP's alone
+	opens       tokens.Rate             // of each client
 	files       *limiter[*listener]     // of all networks
 	learned     func(Learned)           // is told what clients are told
 	refused     atomic.Uint64           // queries and connections for which there was no place
@@ -50,9 +51,9 @@ type listener struct {
 	running sync.WaitGroup
 }
 
-func newListener(s *sockets, zone *Zone, clients netip.Prefix, gateway netip.Addr, forward *forwarder, files *limiter[*listener], learned func(Learned)) *listener {
+func newListener(s *sockets, zone *Zone, clients netip.Prefix, gateway netip.Addr, forward *forwarder, files *limiter[*listener], opens tokens.Rate, learned func(Learned)) *listener {
 	l := &listener{
-		sockets: s, clients: clients, gateway: gateway, forward: forward, files: files, learned: learned,
+		sockets: s, clients: clients, gateway: gateway, forward: forward, files: files, opens: opens, learned: learned,
 		queries:     newLimiter[netip.Addr](clientQueries, allQueries),
 		connections: newLimiter[netip.Addr](clientConnections, allConnections),
 	}

@@ -16,6 +16,7 @@ import (
 	"github.com/hostnat/hostnat/internal/budget"
 	"github.com/hostnat/hostnat/internal/config"
 	"github.com/hostnat/hostnat/internal/model"
+	"github.com/hostnat/hostnat/internal/tokens"
 )
 
 // openAgain is how long a network is left alone whose port is taken, tryAgain
@@ -51,6 +52,7 @@ type Server struct {
 	holder  func(ctx context.Context, at netip.AddrPort) string
 	forward *forwarder
 	taken   *limiter[*listener] // descriptors, by network
+	opens   tokens.Rate         // connections, of each client
 	learned func(Learned)
 
 	mu        sync.Mutex
@@ -81,7 +83,7 @@ func New(o Options) *Server {
 	}
 	s := &Server{
 		files: o.Files, log: o.Log, holder: o.Holder, learned: o.Learned, forward: newForwarder(), networks: map[string]*served{},
-		taken: newLimiter[*listener](max(1, o.Descriptors/2), o.Descriptors),
+		taken: newLimiter[*listener](max(1, o.Descriptors/2), o.Descriptors), opens: clientOpens,
 	}
 	s.readResolvers()
 	return s
@@ -174,7 +176,7 @@ func (s *Server) open(ctx context.Context, n model.Network, v *served, zone *Zon
 		}
 		return
 	}
-	v.listener, v.problem = newListener(opened, zone, v.subnet, v.gateway, s.forward, s.taken, s.learnedIn(n.Compartment)), ""
+	v.listener, v.problem = newListener(opened, zone, v.subnet, v.gateway, s.forward, s.taken, s.opens, s.learnedIn(n.Compartment)), ""
 	s.log.Info("names are served", "network", n.Name, "address", v.gateway, "bridge", v.bridge)
 }
 

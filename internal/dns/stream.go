@@ -27,7 +27,7 @@ func (l *listener) serveTCP() {
 			continue
 		}
 		var held *held
-		if l.opened.Of(client.Addr()).Take(clientOpens, time.Now()) {
+		if l.opened.Of(client.Addr()).Take(l.opens, time.Now()) {
 			held = l.enter(l.connections, client.Addr(), func() { conn.Close() })
 		}
 		if held == nil {

@@ -2,8 +2,11 @@ package reconcile
 
 import (
 	"context"
+	"errors"
 	"sync"
 	"time"
+
+	"golang.org/x/sys/unix"
 
 	"github.com/hostnat/hostnat/internal/datapath"
 	"github.com/hostnat/hostnat/internal/model"
@@ -35,7 +38,10 @@ func (k *Kernel) CountHandshakes(ctx context.Context) error {
 			return ctx.Err()
 		case <-tick.C:
 		}
-		if err := k.countEnded(reader); err != nil {
+		switch err := k.countEnded(reader); {
+		case errors.Is(err, unix.EBADF): // closed: everything is being taken out of the kernel
+			return nil
+		case err != nil:
 			k.log.Warn("counting handshakes", "error", err)
 		}
 	}
