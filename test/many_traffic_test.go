@@ -36,20 +36,21 @@ func TestTrafficBesideAMillion(t *testing.T) {
 		if kind == "active" {
 			h.putSessions(manySessions, kernel.Session{Lifetime: 300, Refreshed: monotonic(t) + uint64(time.Hour), PacketsOut: 1, BytesOut: 1})
 		}
-		before, began, cpu := h.memory(), time.Now(), h.cpu()
+		before := h.memory()
 		second, reading := h.nextTraffic()
-		for range 4 { // the daemon waits by what this reading has taken, no more by the one before
-			h.trafficLater()
-		}
-		spent, passed := h.cpu()-cpu, time.Since(began)
-		t.Logf("%s: a reading of %d sessions %v of CPU time, a list of all %v; %v after the one before, %.1f %% of a CPU; the daemon has %d MB, before %d",
-			kind, second.Sessions, reading, all, time.Duration(second.Milliseconds)*time.Millisecond, 100*spent.Seconds()/passed.Seconds(), h.memory(), before)
+		spent, passed, again := h.untilRead(second, 4) // the daemon waits by what this reading has taken, no more by the one before
+		t.Logf("%s: a reading of %d sessions %v of CPU time, a list of all %v; %v after the one before, and then %.1f %% of a CPU for %v; the daemon has %d MB, before %d",
+			kind, second.Sessions, reading, all, time.Duration(second.Milliseconds)*time.Millisecond, 100*spent.Seconds()/passed.Seconds(), passed, h.memory(), before)
 		if reading > all/2 {
 			t.Errorf("%s: %v of CPU time for a reading, the bar is half of the %v for all sessions", kind, reading, all)
 		}
-		// A fiftieth of the time is what readings take; the daemon does other things too.
-		if spent > passed/10 {
-			t.Errorf("%s: %v of CPU time in %v", kind, spent, passed)
+		// A fiftieth of the time is what readings take. On a busy machine they cost the CPU more than otherwise,
+		// so what counts is how long the next one is waited for, and what the answers cost until then.
+		if again && passed < 20*reading {
+			t.Errorf("%s: read again after %v, and a reading takes %v", kind, passed, reading)
+		}
+		if !again && spent > passed/20 {
+			t.Errorf("%s: %v of CPU time in %v without a reading", kind, spent, passed)
 		}
 		if second.Sessions <= manySessions || len(second.Endpoints) != 50 || second.MatchingEndpoints < manySessions/256 {
 			t.Errorf("%s: %d sessions, %d of %d endpoints", kind, second.Sessions, len(second.Endpoints), second.MatchingEndpoints)
@@ -76,6 +77,19 @@ func (h *host) nextTraffic() (api.Traffic, time.Duration) {
 			return next, took
 		}
 	}
+}
+
+// untilRead asks as often as `hostnat top` does, a number of times or until the table was read again,
+// and says how much CPU time the daemon has spent meanwhile.
+func (h *host) untilRead(last api.Traffic, times int) (spent, passed time.Duration, again bool) {
+	h.t.Helper()
+	cpu, began := h.cpu(), time.Now()
+	for range times {
+		if next, _ := h.trafficLater(); !next.At.Equal(last.At) {
+			return h.cpu() - cpu, next.At.Sub(last.At), true
+		}
+	}
+	return h.cpu() - cpu, time.Since(began), false
 }
 
 // trafficLater asks once more, as `hostnat top` does, and says how much CPU time it took.
