@@ -36,7 +36,7 @@ demo: build ## show it at work, in network namespaces of its own (needs root)
 .PHONY: test
 test: ## go vet and all tests; those of the data path need root
 	go vet ./...
-	go test -count=1 -timeout 1000s ./...
+	go test -count=1 -timeout 1800s ./...
 
 .PHONY: test-booted
 test-booted: ## the data path's tests of time, as if the machine had booted a second ago (needs root)
@@ -46,7 +46,7 @@ test-booted: ## the data path's tests of time, as if the machine had booted a se
 # New namespaces inherit the machine's IPv4 settings: here as if Docker ran on it.
 .PHONY: test-outer
 test-outer: ## the tests with namespaces again, as on a machine where Docker runs
-	HOSTNAT_LAB_OUTER=docker go test -count=1 -timeout 1000s $$(grep -rlE --include='*_test.go' 'hostnat/(dev/lab|internal/datapath/dptest)["/]' dev internal test | xargs -n 1 dirname | sort -u | sed 's|^|./|')
+	HOSTNAT_LAB_OUTER=docker go test -count=1 -timeout 1800s $$(grep -rlE --include='*_test.go' 'hostnat/(dev/lab|internal/datapath/dptest)["/]' dev internal test | xargs -n 1 dirname | sort -u | sed 's|^|./|')
 
 .PHONY: e2e
 e2e: ## try it with curl, nginx, Docker and a VM (needs root; installs them)

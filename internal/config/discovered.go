@@ -33,7 +33,7 @@ func (c *Config) observed(places, names map[string]bool) []model.Endpoint {
 	for _, v := range neighbours {
 		n, ok := networks[v.Bridge]
 		if !ok || n.Gateway4() == v.Address || checkHostAddress("address", v.Address, n.Subnet4()) != nil ||
-			places[placeOf(n.Name, v.Address)] || count[n.Name] == maxObserved {
+			places[placeOf(n.Name, v.Address)] || c.isAllowed(n.Name, v.Address) || count[n.Name] == maxObserved {
 			continue
 		}
 		count[n.Name]++
@@ -48,6 +48,15 @@ func (c *Config) observed(places, names map[string]bool) []model.Endpoint {
 		list = append(list, model.Endpoint{Name: name, Network: n.Name, Addresses: []netip.Addr{v.Address}, MAC: v.MAC, Kind: model.KindTraffic, Interface: n.Bridge})
 	}
 	return list
+}
+
+// isAllowed reports whether an endpoint of the network may have the address beside its own:
+// who is seen with it is that endpoint, or another that may have it too.
+func (c *Config) isAllowed(network string, a netip.Addr) bool {
+	return slices.ContainsFunc(c.Endpoints, func(e model.Endpoint) bool {
+		_, allowed := e.Allowed(a)
+		return allowed && e.Network == network
+	})
 }
 
 // observedName names an endpoint by its address, which no other of its network has.
