@@ -4,6 +4,7 @@
  * under a lock with an 'ended' mark, so that nobody joins one that is going.
  */
 #pragma once
+#include "binding_index.h"
 #include "spare.h"
 #include "usage.h"
 
@@ -79,7 +80,7 @@ INLINE void binding_remove(const struct binding_key *key, struct binding *bindin
 	struct way_out *way = bpf_map_lookup_elem(&binding_index, &index);
 
 	if (way && way->port == key->port)
-		map_delete(&binding_index, &index);
+		index_remove(&index);
 	binding_free(key); /* last: only now is the port free */
 }
 

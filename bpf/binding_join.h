@@ -27,7 +27,7 @@ INLINE bool is_shadowed(const struct binding_key *any, addr_t address)
 enum { JOIN_NOTHING = -1 }; /* no drop reason: there is none to join */
 
 /* Where join_known looks: below POOL_ADDRESSES, on this address of the pool. */
-enum { ON_ANY_ADDRESS = POOL_ADDRESSES, ON_A_MAPPING_S };
+enum { ON_ANY_ADDRESS = POOL_ADDRESSES, ON_A_MAPPING_S, AT_HOME_ALONE = 1 << 8 /* of an address: there is nothing in the index */ };
 
 /*
  * Joins the binding that the index knows for this internal port on an external
@@ -42,7 +42,7 @@ GLOBAL int join_known(struct flow *flow, struct pool *pool, const struct nat *na
 	struct endpoint_key endpoint;
 	struct pool_address *address = NULL;
 	struct binding *binding = NULL;
-	struct way_out *way;
+	struct way_out *way = NULL;
 	__u32 counted = 0;
 
 	if (!flow || !pool || !nat)
@@ -50,7 +50,7 @@ GLOBAL int join_known(struct flow *flow, struct pool *pool, const struct nat *na
 	if (where == ON_A_MAPPING_S) {
 		index.external_address = EVERY_ADDRESS;
 	} else if (where != ON_ANY_ADDRESS) {
-		address = pool_address_at(pool, where);
+		address = pool_address_at(pool, where & ~AT_HOME_ALONE);
 		if (!address)
 			return JOIN_NOTHING;
 		index.external_address = address->address;
@@ -59,7 +59,8 @@ GLOBAL int join_known(struct flow *flow, struct pool *pool, const struct nat *na
 	index.internal_address = flow->key.internal_address;
 	index.internal_port = flow->key.internal_port;
 	index.protocol = binding_key.protocol = flow->key.protocol;
-	way = bpf_map_lookup_elem(&binding_index, &index);
+	if (!(where & AT_HOME_ALONE))
+		way = bpf_map_lookup_elem(&binding_index, &index);
 	if (way && is_set(way->address) && !pool_has_address(pool, way->address))
 		return JOIN_NOTHING;
 	if (way) {
@@ -138,14 +139,14 @@ NOINLINE int index_add(struct flow *flow)
 
 	if (ntohs(key.port) == flow->home)
 		return 0;
-	error = map_update(&binding_index, &index, &way, BPF_NOEXIST);
+	error = index_insert(&index, &way);
 	if (error || !flow->home)
 		return error;
 	key.port = htons((__u16)flow->home);
 	other = bpf_map_lookup_elem(&bindings, &key);
 	if (!other || other->flags & BINDING_CONFIGURED || !is_own(other, &flow->key))
 		return 0;
-	map_delete(&binding_index, &index); /* another CPU has found it free meanwhile */
+	index_remove(&index); /* another CPU has found it free meanwhile */
 	return -EEXIST;
 }
 
@@ -228,23 +229,26 @@ INLINE int join_at(struct __sk_buff *skb, struct flow *flow, struct pool *pool, 
  */
 GLOBAL int join_existing(struct flow *flow, struct pool *pool, const struct nat *nat, __u32 paired)
 {
+	__u32 home = 0;
 	int reason;
 
 	if (!flow || !pool || !nat)
 		return REASON_SESSION_FAILED;
 	if (!pool->count)
 		return REASON_NO_EXTERNAL_ADDRESS;
-	reason = join_known(flow, pool, nat, paired);
-	if (reason == JOIN_NOTHING)
+	if (likely(!may_be_indexed(&flow->key)))
+		home = AT_HOME_ALONE;
+	reason = join_known(flow, pool, nat, paired | home);
+	if (reason == JOIN_NOTHING && !home)
 		reason = join_known(flow, pool, nat, ON_A_MAPPING_S);
-	if (reason == JOIN_NOTHING)
+	if (reason == JOIN_NOTHING && !home)
 		reason = join_known(flow, pool, nat, ON_ANY_ADDRESS);
 	if (reason == JOIN_NOTHING)
 		reason = join_range_known(flow, pool);
 	if (nat->pooling != POOLING_ARBITRARY)
 		return reason;
 	for (__u32 i = 1; i < POOL_ADDRESSES && i < pool->count && reason == JOIN_NOTHING; i++)
-		reason = join_known(flow, pool, nat, (paired + i) % pool->count);
+		reason = join_known(flow, pool, nat, (paired + i) % pool->count | home);
 	return reason;
 }
 

@@ -28,6 +28,28 @@ INLINE bool may_be_wanted(const struct capture_settings *wanted, const struct dr
 	return !wanted->port || has_port(wanted, before) || has_port(wanted, after);
 }
 
+INLINE __u32 fate_of(__s32 verdict, __u32 dropped)
+{
+	if (dropped)
+		return FATE_DROPPED;
+	return verdict == TCX_REDIRECT ? FATE_SENT : FATE_LEFT;
+}
+
+/* The same for what became of the packet, whatever its headers say. */
+INLINE bool may_its_fate_be_wanted(const struct capture_settings *wanted, const struct flow *flow, __s32 verdict, __u32 dropped)
+{
+	struct session *session;
+
+	if (wanted->fates && !(wanted->fates & fate_of(verdict, dropped)))
+		return false;
+	if (wanted->reason && (!dropped || flow->reason != wanted->reason))
+		return false;
+	if (!wanted->network || wanted->network == flow->network)
+		return true;
+	session = flow->key.protocol ? bpf_map_lookup_elem(&sessions, &flow->key) : NULL;
+	return session && session->network == wanted->network;
+}
+
 INLINE void capture_session(struct capture_record *record, const struct flow *flow)
 {
 	struct session *session = flow->key.protocol ? bpf_map_lookup_elem(&sessions, &flow->key) : NULL;
@@ -64,7 +86,7 @@ NOINLINE int went(struct __sk_buff *skb, struct flow *flow, __s32 verdict, __u32
 	struct arrival *arrival = bpf_map_lookup_elem(&arrivals, &context);
 	struct capture_record *record;
 
-	if (!wanted || !arrival || !arrival->length)
+	if (!wanted || !arrival || !arrival->length || !may_its_fate_be_wanted(wanted, flow, verdict, dropped))
 		return 0;
 	if (has_filter(wanted)) {
 		__builtin_memset(&arrival->outline_after, 0, sizeof(arrival->outline_after));

@@ -90,6 +90,19 @@ struct end_request {
 	__u32 cause; /* enum end_cause */
 };
 
+/* What user space asks for with change_index. */
+enum index_change {
+	INDEX_ADD, /* unless there is one */
+	INDEX_PUT, /* in its place */
+	INDEX_REMOVE,
+};
+
+struct index_request {
+	struct binding_index_key key;
+	struct way_out way;
+	__u32 change; /* enum index_change */
+};
+
 /* A session that has ended. serial and check as in struct drop_record. */
 struct end_record {
 	__u64 serial;

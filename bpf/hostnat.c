@@ -11,7 +11,7 @@
  *   reassembly_enter, reassembly_leave  what goes to the reassembly namespace, and what comes from there
  *   loopback_egress  what the host says to itself
  *   bridge_egress    what the host puts out of a network's bridge
- *   end_session, adopt_session, forget_place, start_wheel   called by user space
+ *   end_session, adopt_session, change_index, forget_place, start_wheel   called by user space
  */
 #include "ip4_antispoof.h"
 #include "ip4_guard.h"
@@ -336,6 +336,24 @@ int adopt_session(struct __sk_buff *skb)
 	if (session->timer_tick && session->timer_tick <= due / TICK)
 		return TCX_NEXT;
 	return timer_set(&key, session, time, due - time) ? TCX_DROP : TCX_NEXT;
+}
+
+/* The same way user space changes the index, so that its elements are counted. Returns an error number. */
+SEC("tcx/ingress")
+int change_index(struct __sk_buff *skb)
+{
+	struct index_request request;
+	int error;
+
+	if (bpf_skb_load_bytes(skb, sizeof(struct ethhdr), &request, sizeof(request)))
+		return EINVAL;
+	if (request.change == INDEX_REMOVE)
+		return -index_remove(&request.key);
+	error = index_insert(&request.key, &request.way);
+	if (error != -EEXIST || request.change == INDEX_ADD)
+		return -error;
+	error = map_update(&binding_index, &request.key, &request.way, BPF_EXIST);
+	return error == -ENOENT ? EBUSY : -error; /* it has gone meanwhile: try again */
 }
 
 /* The same way user space has a row of who is where forgotten. */

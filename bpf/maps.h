@@ -96,13 +96,8 @@ HASH_MAP(port_bits, struct port_bits_key, struct port_bits, 1024);
  */
 HASH_MAP(reserved_ports, struct port_bits_key, struct port_bits, 1024);
 
-/* Stays zero: what a new element of port_bits is copied from. */
-struct {
-	MAP_UINT(type, BPF_MAP_TYPE_ARRAY);
-	MAP_TYPE(key, __u32);
-	MAP_TYPE(value, struct port_bits);
-	MAP_UINT(max_entries, 1);
-} no_port_bits SEC(".maps");
+/* What large new elements are copied from, such as those of port_bits: the stack has no room for them. */
+static const struct port_bits no_port_bits;
 
 /* IPv6 routers by way of which IPv4 packets leave; each look-up of a route enters it again. */
 struct {

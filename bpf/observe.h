@@ -23,9 +23,19 @@ struct capture_settings {
 	__u64 until; /* as now(): nothing is captured afterwards */
 	addr_t address, mask; /* of either end, before or after translation */
 	__u32 length; /* bytes of a packet at most */
+	__u32 network; /* that the packet comes from, or that its session is of */
 	__be16 port; /* of either end, before or after translation */
 	__u8 protocol;
-	__u8 pad;
+	__u8 fates; /* enum fate, a bit each */
+	__u8 reason; /* of a drop */
+	__u8 pad[3];
+};
+
+/* What becomes of a packet. */
+enum fate {
+	FATE_DROPPED = 1 << 0,
+	FATE_SENT = 1 << 1, /* out of a link, or to an endpoint */
+	FATE_LEFT = 1 << 2, /* to the host or the bridge */
 };
 
 /* A packet, and behind it as much as is kept of it as it goes on. */

@@ -218,19 +218,10 @@ static long port_step(__u32 round, struct port_search *search)
 	return port < 0 || (port && port_try(search, port));
 }
 
-INLINE struct port_bits *no_bits(void)
-{
-	__u32 zero = 0;
-
-	return bpf_map_lookup_elem(&no_port_bits, &zero);
-}
-
 /* Makes an address's element of port_bits. Returns a drop reason that counts if there is none then. */
 NOINLINE int port_bits_add(const struct port_bits_key *key)
 {
-	struct port_bits *none = no_bits();
-
-	return none ? not_added(map_update(&port_bits, key, none, BPF_NOEXIST), REASON_BINDINGS_FULL) : REASON_BINDINGS_FULL;
+	return not_added(map_update(&port_bits, key, &no_port_bits, BPF_NOEXIST), REASON_BINDINGS_FULL);
 }
 
 /*
@@ -246,7 +237,7 @@ INLINE enum reason port_allocate(struct __sk_buff *skb, struct flow *flow, const
 	search.bits = port_bits_of(&flow->binding_key);
 	if (!search.bits) {
 		flow->ports.failed = port_bits_add(&key);
-		search.bits = unlikely(dry_run) ? no_bits() : port_bits_of(&flow->binding_key);
+		search.bits = unlikely(dry_run) ? (struct port_bits *)&no_port_bits : port_bits_of(&flow->binding_key);
 		if (!search.bits)
 			return flow->ports.failed;
 	}

@@ -33,6 +33,7 @@ NOINLINE int session_insert(const struct flow *flow, const struct session_key *k
 	session->network = opening->network;
 	session->lifetime = session_lifetime(key->protocol, session, nat);
 	session->created = session->refreshed = now();
+	session->timer_tick = tick_of(session->created + session->lifetime * SECOND, session->created);
 	if (opening->flags & SESSION_DIALLED) {
 		session->way = (struct way){ .ifindex = flow->dialler_interface, .next_hop = flow->packet.source };
 		session->way_mtu = flow->packet.source_port;
@@ -43,18 +44,15 @@ NOINLINE int session_insert(const struct flow *flow, const struct session_key *k
 	return unlikely(dry_run) ? 0 : map_update(&sessions, key, session, BPF_NOEXIST);
 }
 
-/* Starts a new session's clock. Returns a drop reason or none. */
-INLINE int session_start(const struct session_key *key)
+/* Starts a new session's clock; session is what was put into the table. Returns a drop reason or none. */
+INLINE int session_start(const struct session_key *key, struct session *session)
 {
-	struct session *session = bpf_map_lookup_elem(&sessions, key);
 	int error;
 
 	if (unlikely(dry_run))
 		return REASON_NONE;
-	if (!session)
-		return REASON_SESSION_FAILED;
 	event_session(EVENT_SESSION_CREATE, key, session);
-	error = timer_set(key, session, session->created, session->lifetime * SECOND);
+	error = timer_start(key, session->timer_tick, session->created);
 	if (!error)
 		return REASON_NONE;
 	session_end(key, session, END_NO_MEMORY); /* one that never expires is worse than none */
@@ -110,7 +108,7 @@ INLINE int session_open(struct flow *flow, const struct session_key *key, struct
 		opening->flags |= join_filter(key, opening);
 	error = session_insert(flow, key, session, nat);
 	if (!error)
-		return session_start(key);
+		return session_start(key, session);
 	session_undo(key, opening);
 	if (error == -EEXIST)
 		return REASON_NONE;

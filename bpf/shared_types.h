@@ -24,6 +24,7 @@ const struct {
 	enum rtt_flags rtt_flags;
 	enum event_id event_id;
 	enum end_cause end_cause;
+	enum index_change index_change;
 	enum lost_kind lost_kind;
 	enum program program;
 	enum mark mark;
@@ -31,7 +32,9 @@ const struct {
 	struct claim claim;
 	struct early_question early_question;
 	struct end_request end_request;
+	struct index_request index_request;
 #ifdef OBSERVED
+	enum fate fate;
 	struct capture_record capture_record;
 	struct arrival arrival;
 #endif

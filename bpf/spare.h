@@ -37,13 +37,10 @@ INLINE bool spare_take(struct spare_queue *queue, const struct spare_key *key, _
 INLINE struct spare_queue *make_spare_queue(const struct spare_key *key)
 {
 	struct spare_queue *queue = bpf_map_lookup_elem(&spare_queues, &key->queue);
-	struct port_bits *none;
 
 	if (likely(queue))
 		return queue;
-	none = bpf_map_lookup_elem(&no_port_bits, &key->number); /* 0 is its only element */
-	if (none)
-		map_update(&spare_queues, &key->queue, none, BPF_NOEXIST);
+	map_update(&spare_queues, &key->queue, &no_port_bits, BPF_NOEXIST);
 	return bpf_map_lookup_elem(&spare_queues, &key->queue);
 }
 

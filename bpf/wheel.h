@@ -109,15 +109,11 @@ INLINE bool node_add(struct timer_node *node, __u32 slot, const struct session_t
 /* Makes a node with one timer. It is not in the slot yet. Returns the map's error. */
 INLINE int node_new(__u64 *id, __u32 slot, const struct session_timer *timer)
 {
-	__u32 zero = 0;
-	struct port_bits *empty = bpf_map_lookup_elem(&no_port_bits, &zero);
 	struct timer_node *node;
 	int error;
 
-	if (!empty)
-		return -EINVAL;
 	*id = (__u64)bpf_get_prandom_u32() << 32 | bpf_get_prandom_u32() | 1;
-	error = map_update(&timers, id, empty, BPF_NOEXIST);
+	error = map_update(&timers, id, &no_port_bits, BPF_NOEXIST);
 	if (error)
 		return error;
 	node = bpf_map_lookup_elem(&timers, id);
@@ -161,6 +157,20 @@ INLINE __u32 tick_of(__u64 due, __u64 now)
 	__u64 tick = due / TICK;
 
 	return tick > now / TICK + FAR ? tick | 15 : tick;
+}
+
+/* Starts the clock of a session that is new: its timer_tick says when. Returns 0 or why not. */
+GLOBAL int timer_start(const struct session_key *key, __u32 tick, __u64 now)
+{
+	struct session_timer timer;
+
+	if (unlikely(dry_run))
+		return 0;
+	if (!key)
+		return -EINVAL;
+	timer.session = *key;
+	timer.tick = tick;
+	return timer_add(&timer, now);
 }
 
 /* Sets a session's timer. Returns 0 or why not: then an earlier one stands. */

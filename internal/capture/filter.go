@@ -46,6 +46,20 @@ type ofPacket func(p *model.CapturedPacket) bool
 
 func (f ofPacket) holds(v *view) bool { return f(v.packet) }
 
+type (
+	ofVerdict model.Verdict
+	ofReason  string
+	ofNetwork string
+)
+
+func (e ofVerdict) holds(v *view) bool { return v.packet.Verdict == model.Verdict(e) }
+func (e ofReason) holds(v *view) bool  { return v.packet.Reason == string(e) }
+
+func (e ofNetwork) holds(v *view) bool {
+	p := v.packet
+	return p.Network == string(e) || p.Session != nil && p.Session.Network == string(e)
+}
+
 // direction says which end of a packet is meant.
 type direction int
 
@@ -157,6 +171,18 @@ func narrow(e expression, w *model.CaptureWish) {
 		}
 		if e.protocol != 0 {
 			w.Protocol = model.Protocol(e.protocol)
+		}
+	case ofVerdict:
+		if w.Verdicts == 0 {
+			w.Verdicts = model.VerdictsOf(model.Verdict(e))
+		}
+	case ofReason:
+		if w.Reason == "" {
+			w.Reason = string(e)
+		}
+	case ofNetwork:
+		if w.Network == "" {
+			w.Network = string(e)
 		}
 	case ofProtocol:
 		if e.protocol != 0 && w.Protocol == 0 {

@@ -186,17 +186,20 @@ func TestWhatIsNoFilter(t *testing.T) {
 func TestWish(t *testing.T) {
 	t.Parallel()
 	for text, want := range map[string]model.CaptureWish{
-		"":                                     {},
-		"tcp port 443 and host 10.0.0.1":       {Protocol: model.TCP, Port: 443, Prefix: netip.MustParsePrefix("10.0.0.1/32")},
-		"net 10.0.0.0/8 and udp":               {Protocol: model.UDP, Prefix: netip.MustParsePrefix("10.0.0.0/8")},
-		"tcp or udp":                           {},
-		"not host 10.0.0.1":                    {},
-		"(host 10.0.0.1 or port 5) and icmp":   {Protocol: model.ICMP},
-		"portrange 80-90":                      {},
-		"endpoint c1 and port 53":              {Port: 53},
-		"host ::1":                             {},
-		"port 80 and port 443":                 {Port: 80},
-		"tcp and proto 6 and host 10.0.0.1 or": {},
+		"":                                               {},
+		"tcp port 443 and host 10.0.0.1":                 {Protocol: model.TCP, Port: 443, Prefix: netip.MustParsePrefix("10.0.0.1/32")},
+		"net 10.0.0.0/8 and udp":                         {Protocol: model.UDP, Prefix: netip.MustParsePrefix("10.0.0.0/8")},
+		"tcp or udp":                                     {},
+		"not host 10.0.0.1":                              {},
+		"(host 10.0.0.1 or port 5) and icmp":             {Protocol: model.ICMP},
+		"portrange 80-90":                                {},
+		"endpoint c1 and port 53":                        {Port: 53},
+		"network web and verdict sent":                   {Network: "web", Verdicts: model.VerdictsOf(model.VerdictSent)},
+		"reason martian-destination or network web":      {},
+		"verdict dropped and reason martian-destination": {Verdicts: model.VerdictsOf(model.VerdictDropped), Reason: "martian-destination"},
+		"host ::1":                                       {},
+		"port 80 and port 443":                           {Port: 80},
+		"tcp and proto 6 and host 10.0.0.1 or":           {},
 	} {
 		f, _ := Parse(text)
 		if diff := cmp.Diff(want, f.Wish(), cmp.Comparer(func(a, b netip.Prefix) bool { return a == b })); diff != "" {

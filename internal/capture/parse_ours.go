@@ -16,20 +16,22 @@ var ours = map[string]func(*parser) (expression, error){
 	"flags":   readFlags,
 	"less":    readLength(func(has, n int) bool { return has <= n }),
 	"greater": readLength(func(has, n int) bool { return has >= n }),
-	"endpoint": named(func(p *parser) func(string) (string, error) { return p.names.Endpoint }, func(p *model.CapturedPacket, name string) bool {
-		return p.Endpoint == name || p.Target == name || p.Session != nil && p.Session.Endpoint == name
+	"endpoint": named(func(p *parser) func(string) (string, error) { return p.names.Endpoint }, func(name string) expression {
+		return ofPacket(func(p *model.CapturedPacket) bool {
+			return p.Endpoint == name || p.Target == name || p.Session != nil && p.Session.Endpoint == name
+		})
 	}),
-	"network": named(func(p *parser) func(string) (string, error) { return p.names.Network }, func(p *model.CapturedPacket, name string) bool {
-		return p.Network == name || p.Session != nil && p.Session.Network == name
+	"network": named(func(p *parser) func(string) (string, error) { return p.names.Network }, func(name string) expression { return ofNetwork(name) }),
+	"program": named(nil, func(name string) expression {
+		return ofPacket(func(p *model.CapturedPacket) bool { return p.Program == name })
 	}),
-	"program": named(nil, func(p *model.CapturedPacket, name string) bool { return p.Program == name }),
 	"session": readSession,
 	"verdict": readVerdict,
 	"reason":  readReason,
 }
 
 // named reads a name, which look, if there is one, has to know.
-func named(look func(*parser) func(string) (string, error), holds func(*model.CapturedPacket, string) bool) func(*parser) (expression, error) {
+func named(look func(*parser) func(string) (string, error), of func(name string) expression) func(*parser) (expression, error) {
 	return func(p *parser) (expression, error) {
 		name := p.next()
 		if name == "" || name == ")" {
@@ -41,7 +43,7 @@ func named(look func(*parser) func(string) (string, error), holds func(*model.Ca
 				return nil, err
 			}
 		}
-		return ofPacket(func(c *model.CapturedPacket) bool { return holds(c, name) }), nil
+		return of(name), nil
 	}
 }
 
@@ -108,7 +110,7 @@ func readVerdict(p *parser) (expression, error) {
 	if !slices.Contains(known, text) {
 		return nil, refused("verdict %q is none of %s, %s, %s", model.Clip(string(text)), known[0], known[1], known[2])
 	}
-	return ofPacket(func(c *model.CapturedPacket) bool { return c.Verdict == text }), nil
+	return ofVerdict(text), nil
 }
 
 func readReason(p *parser) (expression, error) {
@@ -116,5 +118,5 @@ func readReason(p *parser) (expression, error) {
 	if _, is := event.ParseReason(text); !is {
 		return nil, refused("reason %q is none that a packet is dropped for: 'hostnat status' and 'hostnat event watch --only drop' show some", model.Clip(text))
 	}
-	return ofPacket(func(c *model.CapturedPacket) bool { return c.Reason == text }), nil
+	return ofReason(text), nil
 }

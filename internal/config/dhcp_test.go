@@ -251,10 +251,10 @@ func TestObserved(t *testing.T) {
 	c.Endpoints[0].Allow = []netip.Prefix{netip.MustParsePrefix("172.16.1.200/32"), netip.MustParsePrefix("0.0.0.0/0")}
 	c.SetObserved([]model.Neighbour{
 		say("172.16.1.40", "02:00:00:00:00:40"),
-		say("172.16.1.41", "02:00:00:00:00:40"), // one card, two addresses
-		say("172.16.1.1", "02:00:00:00:00:42"),  // the gateway's
-		say("172.16.1.2", "02:00:00:00:00:43"),  // an endpoint's
-		say("172.16.1.30", "02:00:00:00:00:44"), // a client's
+		say("172.16.1.41", "02:00:00:00:00:40"),  // one card, two addresses
+		say("172.16.1.1", "02:00:00:00:00:42"),   // the gateway's
+		say("172.16.1.2", "02:00:00:00:00:43"),   // an endpoint's
+		say("172.16.1.30", "02:00:00:00:00:44"),  // a client's
 		say("172.16.1.200", "02:00:00:00:00:49"), // an endpoint's that may have it
 		say("172.16.1.255", "02:00:00:00:00:45"),
 		say("10.9.9.9", "02:00:00:00:00:46"),

@@ -37,6 +37,18 @@ type Captured struct {
 	Came, Went           []byte // as much of these as was kept
 }
 
+// CaptureWish is what the data path leaves out of a capture by itself, with the network's
+// number for its name. 0: it does not matter.
+type CaptureWish struct {
+	model.CaptureWish
+	Network uint32
+}
+
+// fates are what the programs call what becomes of a packet.
+var fates = map[model.Verdict]kernel.Fate{
+	model.VerdictDropped: kernel.FateDropped, model.VerdictSent: kernel.FateSent, model.VerdictLeft: kernel.FateLeft,
+}
+
 // captureHead is how much is kept of a packet as it came: CAPTURE_HEAD.
 const captureHead = len(kernel.CaptureRecord{}.Came)
 
@@ -51,7 +63,7 @@ type Capture struct {
 
 // OpenCapture puts them there: packets are sent from then on. It takes a second, in
 // which they are loaded. One at a time.
-func (d *Datapath) OpenCapture(want model.CaptureWish) (*Capture, error) {
+func (d *Datapath) OpenCapture(want CaptureWish) (*Capture, error) {
 	observed, err := kernel.OpenObserved(d.objects.Tables())
 	if err != nil {
 		return nil, err
@@ -59,7 +71,7 @@ func (d *Datapath) OpenCapture(want model.CaptureWish) (*Capture, error) {
 	c := &Capture{datapath: d, observed: observed}
 	if c.reader, err = ringbuf.NewReader(observed.Captures); err != nil {
 		err = fmt.Errorf("opening the ring of captured packets: %w", err)
-	} else if err = c.Want(func() model.CaptureWish { return want }); err == nil {
+	} else if err = c.Want(func() CaptureWish { return want }); err == nil {
 		err = d.usePrograms(&observed.PacketPrograms)
 	}
 	if err != nil {
@@ -120,13 +132,21 @@ func (c *Capture) Run(ctx context.Context, want func() error, sink func(packets 
 // Want tells the programs what to capture, for a while: should this process die, they
 // stop by themselves. what is called under a lock, so of two calls at once the later one
 // counts.
-func (c *Capture) Want(what func() model.CaptureWish) error {
+func (c *Capture) Want(what func() CaptureWish) error {
 	c.telling.Lock()
 	defer c.telling.Unlock()
 	w := what()
 	settings := kernel.CaptureSettings{
 		Until:  uint64(c.datapath.readClock().monotonic + watchAhead.Nanoseconds()),
-		Length: largestCapture, Protocol: uint8(w.Protocol), Port: kernel.PortOf(w.Port),
+		Length: largestCapture, Protocol: uint8(w.Protocol), Port: kernel.PortOf(w.Port), Network: w.Network,
+	}
+	for verdict, fate := range fates {
+		if w.Verdicts != 0 && w.Verdicts.Has(verdict) {
+			settings.Fates |= uint8(fate)
+		}
+	}
+	if reason, known := event.ParseReason(w.Reason); known {
+		settings.Reason = uint8(reason)
 	}
 	if w.Length > 0 {
 		settings.Length = uint32(min(w.Length, largestCapture))

@@ -129,7 +129,7 @@ func (d *Datapath) leadsBack(index kernel.BindingIndexKey, way kernel.WayOut) bo
 }
 
 func (d *Datapath) putWay(index kernel.BindingIndexKey, way kernel.WayOut) error {
-	if err := kernel.Put(d.objects.BindingIndex, &index, &way); err != nil {
+	if err := kernel.PutWay(&d.objects, index, way); err != nil {
 		return fmt.Errorf("adding the way out of a mapping: %w", err)
 	}
 	return nil
@@ -155,12 +155,12 @@ func (d *Datapath) forgetWays(ways formerWays) error {
 	for index := range ways {
 		live, beside := dynamic[index]
 		if beside {
-			if err := kernel.Put(d.objects.BindingIndex, &index, &live); err != nil {
+			if err := kernel.PutWay(&d.objects, index, live); err != nil {
 				return fmt.Errorf("giving an internal port its own way out again: %w", err)
 			}
 			continue
 		}
-		if err := kernel.Delete(d.objects.BindingIndex, &index); err != nil && !errors.Is(err, ebpf.ErrKeyNotExist) {
+		if err := kernel.RemoveWay(&d.objects, index); err != nil && !errors.Is(err, ebpf.ErrKeyNotExist) {
 			return fmt.Errorf("removing the way out of a mapping: %w", err)
 		}
 	}

@@ -59,8 +59,8 @@ func (d *Datapath) indexAll() error {
 		if value.Flags&kernel.BindingConfigured != 0 {
 			return nil
 		}
-		index, way := kernel.IndexOf(*key, *value), wayOut(*key)
-		err := kernel.Update(d.objects.BindingIndex, &index, &way, ebpf.UpdateNoExist)
+		index := kernel.IndexOf(*key, *value)
+		err := kernel.AddWay(&d.objects, index, wayOut(*key))
 		if err == nil {
 			added[index] = *key
 		}
@@ -77,7 +77,7 @@ func (d *Datapath) indexAll() error {
 		if err := d.objects.Bindings.Lookup(&key, &value); err == nil && kernel.IndexOf(key, value) == index {
 			continue
 		}
-		if err := kernel.Delete(d.objects.BindingIndex, &index); err != nil && !errors.Is(err, ebpf.ErrKeyNotExist) {
+		if err := kernel.RemoveWay(&d.objects, index); err != nil && !errors.Is(err, ebpf.ErrKeyNotExist) {
 			return fmt.Errorf("removing from the index: %w", err)
 		}
 	}

@@ -229,9 +229,8 @@ func (d *Datapath) dropHeldAt(key kernel.BindingKey) error {
 	if err := d.objects.Bindings.Lookup(&key, &value); err != nil || value.Flags&kernel.BindingHoldDown == 0 {
 		return nil //nolint:nilerr // gone meanwhile
 	}
-	index := kernel.IndexOf(key, value)
-	for m, k := range map[*ebpf.Map]any{d.objects.Bindings: &key, d.objects.BindingIndex: &index} {
-		if err := kernel.Delete(m, k); err != nil && !errors.Is(err, ebpf.ErrKeyNotExist) {
+	for _, err := range []error{kernel.Delete(d.objects.Bindings, &key), kernel.RemoveWay(&d.objects, kernel.IndexOf(key, value))} {
+		if err != nil && !errors.Is(err, ebpf.ErrKeyNotExist) {
 			return fmt.Errorf("freeing port %d: %w", kernel.ToPort(key.Port), err)
 		}
 	}

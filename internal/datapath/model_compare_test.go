@@ -130,6 +130,13 @@ func (p *pairOf) compareIndex() string {
 	if err != nil {
 		return err.Error()
 	}
+	counted, err := p.indexCount()
+	if err != nil {
+		return err.Error()
+	}
+	if counted != len(have) {
+		return fmt.Sprintf("%d elements of the index are counted, there are %d", counted, len(have))
+	}
 	want := make(map[kernel.BindingIndexKey]bool) // whether it has to be there
 	for k, b := range p.model.Bindings() {
 		if !b.IsWayOut() {

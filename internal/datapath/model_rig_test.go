@@ -223,7 +223,7 @@ func (w *twin) reset(begin world) error {
 		syncRows("leases", o.Leases, leaseValues(twinLeases[begin.Leases], w.dp.readClock())),
 		syncRows("mapped addresses", o.OneToOneIn, oneToOneIn(c)), syncRows("mapped inside addresses", o.OneToOneOut, oneToOneOut(c)),
 		clearMap[kernel.SessionKey, kernel.Session](o.Sessions), clearMap[kernel.BindingKey, kernel.Binding](o.Bindings),
-		clearMap[kernel.BindingIndexKey, kernel.WayOut](o.BindingIndex), clearMap[kernel.FilterKey, kernel.FilterEntry](o.FilterEntries),
+		w.clearIndex(), clearMap[kernel.FilterKey, kernel.FilterEntry](o.FilterEntries),
 		clearMap[kernel.EndpointKey, kernel.Usage](o.Usages), clearMap[kernel.StationKey, kernel.Station](o.Stations), clearMap[kernel.EndpointKey, kernel.Holder](o.Holders),
 		clearMap[uint32, kernel.PortLoad](o.PortLoads), clearMap[kernel.RefusalKey, kernel.Refusal](o.Refusals),
 		clearMap[kernel.DependentPortKey, kernel.DependentPort](o.DependentPorts),
@@ -299,6 +299,28 @@ func clearMap[K, V any](m *ebpf.Map) error {
 		}
 	}
 	return entries.Err()
+}
+
+func (w *twin) clearIndex() error {
+	ways, err := contentsOf[kernel.BindingIndexKey, kernel.WayOut](w.dp.objects.BindingIndex)
+	for index := range ways {
+		err = errors.Join(err, kernel.RemoveWay(&w.dp.objects, index))
+	}
+	return err
+}
+
+// indexCount is how many elements of the index the data path has counted.
+func (w *twin) indexCount() (sum int, err error) {
+	m := w.dp.objects.IndexCounts
+	keys, counts := make([]uint32, m.MaxEntries()), make([]uint32, m.MaxEntries())
+	_, err = m.BatchLookup(new(ebpf.MapBatchCursor), keys, counts, nil)
+	for _, n := range counts {
+		sum += int(n)
+	}
+	if errors.Is(err, ebpf.ErrKeyNotExist) { // that was the end
+		err = nil
+	}
+	return sum, err
 }
 
 func hostAddresses(outside uint32, list ...netip.Addr) map[netip.Addr]uint32 {

@@ -92,7 +92,7 @@ func (w *twin) releaseHeld(key kernel.BindingKey) error {
 		index := kernel.IndexOf(key, b)
 		var way kernel.WayOut
 		if o.BindingIndex.Lookup(&index, &way) == nil && way.Port == key.Port {
-			err = o.BindingIndex.Delete(&index)
+			err = kernel.RemoveWay(o, index)
 		}
 		err = errors.Join(err, o.Bindings.Delete(&key))
 	}

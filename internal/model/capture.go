@@ -12,11 +12,37 @@ type CaptureWish struct {
 	Protocol Protocol
 	Prefix   netip.Prefix // IPv4, of either end, before or after translation
 	Port     uint16       // of either end, before or after translation
+	Network  string       // that a packet comes from, or that its session is of
+	Verdicts Verdicts
+	Reason   string // of a drop
+}
+
+// Verdicts is a set of what may become of packets. The zero value is all that may.
+type Verdicts uint8
+
+var verdictBits = map[Verdict]Verdicts{VerdictDropped: 1 << 0, VerdictSent: 1 << 1, VerdictLeft: 1 << 2}
+
+// VerdictsOf is a set of those that are listed.
+func VerdictsOf(list ...Verdict) (set Verdicts) {
+	for _, v := range list {
+		set |= verdictBits[v]
+	}
+	return set
+}
+
+// Has reports whether a verdict is in the set.
+func (s Verdicts) Has(v Verdict) bool { return s == 0 || s&verdictBits[v] != 0 }
+
+func (s Verdicts) or(a Verdicts) Verdicts {
+	if s == 0 || a == 0 {
+		return 0
+	}
+	return s | a
 }
 
 // Or is what holds of all that a or w is about.
 func (w CaptureWish) Or(a CaptureWish) CaptureWish {
-	all := CaptureWish{Length: max(w.Length, a.Length)}
+	all := CaptureWish{Length: max(w.Length, a.Length), Verdicts: w.Verdicts.or(a.Verdicts)}
 	if w.Length == 0 || a.Length == 0 {
 		all.Length = 0
 	}
@@ -28,6 +54,12 @@ func (w CaptureWish) Or(a CaptureWish) CaptureWish {
 	}
 	if w.Port == a.Port {
 		all.Port = w.Port
+	}
+	if w.Network == a.Network {
+		all.Network = w.Network
+	}
+	if w.Reason == a.Reason {
+		all.Reason = w.Reason
 	}
 	return all
 }

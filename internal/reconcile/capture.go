@@ -47,11 +47,11 @@ func (k *Kernel) Capture(ctx context.Context, wish model.CaptureWish) (<-chan mo
 
 // openCapture returns what reads packets until its context ends.
 func (k *Kernel) openCapture(wish model.CaptureWish) (func(context.Context), error) {
-	c, err := k.datapath.OpenCapture(wish)
+	c, err := k.datapath.OpenCapture(k.numbered(wish))
 	if err != nil {
 		return nil, err
 	}
-	want := func() error { return c.Want(k.captures.wish) }
+	want := func() error { return c.Want(func() datapath.CaptureWish { return k.numbered(k.captures.wish()) }) }
 	k.captures.tellBy(want)
 	return func(ctx context.Context) {
 		if err := c.Run(ctx, want, k.captureSender(ctx)); err != nil {
@@ -61,6 +61,17 @@ func (k *Kernel) openCapture(wish model.CaptureWish) (func(context.Context), err
 			k.log.Error("ending a capture", "error", err)
 		}
 	}, nil
+}
+
+// numbered is a wish with the number that its network has now, if it has one.
+func (k *Kernel) numbered(wish model.CaptureWish) datapath.CaptureWish {
+	w := datapath.CaptureWish{CaptureWish: wish}
+	for id, name := range k.lastNames().networks {
+		if name == wish.Network && name != "" {
+			w.Network = id
+		}
+	}
+	return w
 }
 
 // captureSender returns what sends captured packets to all readers, with names. It is

@@ -27,6 +27,14 @@ func (w *wantedEvents) ofPackets() bool {
 func (w *wantedEvents) setPacketWish() {
 	w.packetWish = w.selected.Wish()
 	w.packetWish.Length = packetHead
+	var verdicts []model.Verdict // dropped packets have a ring of their own
+	if w.selectsID(event.Translation) || w.selectsID(event.ForwardedPacket) {
+		verdicts = append(verdicts, model.VerdictSent)
+	}
+	if w.selectsID(event.SkippedPacket) {
+		verdicts = append(verdicts, model.VerdictLeft)
+	}
+	w.packetWish.Verdicts = model.VerdictsOf(verdicts...)
 }
 
 // packetReader makes events of packets.
@@ -37,7 +45,7 @@ type packetReader struct {
 
 // each calls write for each event of a packet that is wanted, until it says no.
 func (r *packetReader) each(p *model.CapturedPacket, write func(event.Event) bool) bool {
-	if p.Verdict == model.VerdictDropped { // such packets have a ring of their own
+	if !r.wanted.packetWish.Verdicts.Has(p.Verdict) { // another reader of the same ring wants it
 		return true
 	}
 	came, went := r.headers.Sides(p)

@@ -18,7 +18,7 @@ import (
 // test attaches them, since that takes longer than most tests otherwise do; until
 // then something that does nothing stands in for them.
 var firstPrograms = []string{
-	"inside_ingress", "bridge_ingress", "port_egress", "outside_ingress", "outside_egress", "end_session", "adopt_session", "start_wheel",
+	"inside_ingress", "bridge_ingress", "port_egress", "outside_ingress", "outside_egress", "end_session", "adopt_session", "change_index", "start_wheel",
 }
 
 // programOf is what Datapath.program attaches.

@@ -102,6 +102,11 @@ func (r *Rig) Consistent(t *testing.T) {
 	if index := Size(t, r.Datapath.Objects().BindingIndex); index > want || index < want-atHome {
 		t.Errorf("%d entries in the index of %d bindings, want %d, or up to %d less", index, len(r.Bindings(t)), want, atHome)
 	}
+	counted = 0
+	wire.Must(t, kernel.Each(r.Datapath.Objects().IndexCounts, func(_, count *uint32) error { counted += int(*count); return nil }))
+	if index := Size(t, r.Datapath.Objects().BindingIndex); counted != index {
+		t.Errorf("%d elements of the index are counted, there are %d", counted, index)
+	}
 	all := make(map[kernel.BindingKey]kernel.Binding)
 	wire.Must(t, kernel.Each(r.Datapath.Objects().Bindings, func(k *kernel.BindingKey, v *kernel.Binding) error { all[*k] = *v; return nil }))
 	taken := r.portBits(t)

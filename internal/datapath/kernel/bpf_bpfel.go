@@ -466,6 +466,21 @@ type bpfHostPortKey struct {
 	Pad      uint8
 }
 
+type bpfIndexChange uint32
+
+const (
+	bpfIndexChangeINDEX_ADD    bpfIndexChange = 0
+	bpfIndexChangeINDEX_PUT    bpfIndexChange = 1
+	bpfIndexChangeINDEX_REMOVE bpfIndexChange = 2
+)
+
+type bpfIndexRequest struct {
+	_      structs.HostLayout
+	Key    bpfBindingIndexKey
+	Way    bpfWayOut
+	Change uint32
+}
+
 type bpfInside struct {
 	_           structs.HostLayout
 	Network     uint32
@@ -1166,6 +1181,7 @@ const (
 	bpfMapHolders            = "holders"
 	bpfMapHostAddresses      = "host_addresses"
 	bpfMapHostPorts          = "host_ports"
+	bpfMapIndexCounts        = "index_counts"
 	bpfMapInsidePrefixes     = "inside_prefixes"
 	bpfMapInsideRanges       = "inside_ranges"
 	bpfMapInsides            = "insides"
@@ -1178,7 +1194,6 @@ const (
 	bpfMapNats               = "nats"
 	bpfMapNetworks           = "networks"
 	bpfMapNextHops6          = "next_hops6"
-	bpfMapNoPortBits         = "no_port_bits"
 	bpfMapOneToOneIn         = "one_to_one_in"
 	bpfMapOneToOneOut        = "one_to_one_out"
 	bpfMapOutsides           = "outsides"
@@ -1207,6 +1222,7 @@ const (
 	bpfProgAdoptSession      = "adopt_session"
 	bpfProgBridgeEgress      = "bridge_egress"
 	bpfProgBridgeIngress     = "bridge_ingress"
+	bpfProgChangeIndex       = "change_index"
 	bpfProgEndSession        = "end_session"
 	bpfProgForgetPlace       = "forget_place"
 	bpfProgInsideIngress     = "inside_ingress"
@@ -1269,6 +1285,7 @@ type bpfProgramSpecs struct {
 	AdoptSession     *ebpf.ProgramSpec `ebpf:"adopt_session"`
 	BridgeEgress     *ebpf.ProgramSpec `ebpf:"bridge_egress"`
 	BridgeIngress    *ebpf.ProgramSpec `ebpf:"bridge_ingress"`
+	ChangeIndex      *ebpf.ProgramSpec `ebpf:"change_index"`
 	EndSession       *ebpf.ProgramSpec `ebpf:"end_session"`
 	ForgetPlace      *ebpf.ProgramSpec `ebpf:"forget_place"`
 	InsideIngress    *ebpf.ProgramSpec `ebpf:"inside_ingress"`
@@ -1316,6 +1333,7 @@ type bpfMapSpecs struct {
 	Holders            *ebpf.MapSpec `ebpf:"holders"`
 	HostAddresses      *ebpf.MapSpec `ebpf:"host_addresses"`
 	HostPorts          *ebpf.MapSpec `ebpf:"host_ports"`
+	IndexCounts        *ebpf.MapSpec `ebpf:"index_counts"`
 	InsidePrefixes     *ebpf.MapSpec `ebpf:"inside_prefixes"`
 	InsideRanges       *ebpf.MapSpec `ebpf:"inside_ranges"`
 	Insides            *ebpf.MapSpec `ebpf:"insides"`
@@ -1328,7 +1346,6 @@ type bpfMapSpecs struct {
 	Nats               *ebpf.MapSpec `ebpf:"nats"`
 	Networks           *ebpf.MapSpec `ebpf:"networks"`
 	NextHops6          *ebpf.MapSpec `ebpf:"next_hops6"`
-	NoPortBits         *ebpf.MapSpec `ebpf:"no_port_bits"`
 	OneToOneIn         *ebpf.MapSpec `ebpf:"one_to_one_in"`
 	OneToOneOut        *ebpf.MapSpec `ebpf:"one_to_one_out"`
 	Outsides           *ebpf.MapSpec `ebpf:"outsides"`
@@ -1412,6 +1429,7 @@ type bpfMaps struct {
 	Holders            *ebpf.Map `ebpf:"holders"`
 	HostAddresses      *ebpf.Map `ebpf:"host_addresses"`
 	HostPorts          *ebpf.Map `ebpf:"host_ports"`
+	IndexCounts        *ebpf.Map `ebpf:"index_counts"`
 	InsidePrefixes     *ebpf.Map `ebpf:"inside_prefixes"`
 	InsideRanges       *ebpf.Map `ebpf:"inside_ranges"`
 	Insides            *ebpf.Map `ebpf:"insides"`
@@ -1424,7 +1442,6 @@ type bpfMaps struct {
 	Nats               *ebpf.Map `ebpf:"nats"`
 	Networks           *ebpf.Map `ebpf:"networks"`
 	NextHops6          *ebpf.Map `ebpf:"next_hops6"`
-	NoPortBits         *ebpf.Map `ebpf:"no_port_bits"`
 	OneToOneIn         *ebpf.Map `ebpf:"one_to_one_in"`
 	OneToOneOut        *ebpf.Map `ebpf:"one_to_one_out"`
 	Outsides           *ebpf.Map `ebpf:"outsides"`
@@ -1482,6 +1499,7 @@ func (m *bpfMaps) Close() error {
 		m.Holders,
 		m.HostAddresses,
 		m.HostPorts,
+		m.IndexCounts,
 		m.InsidePrefixes,
 		m.InsideRanges,
 		m.Insides,
@@ -1494,7 +1512,6 @@ func (m *bpfMaps) Close() error {
 		m.Nats,
 		m.Networks,
 		m.NextHops6,
-		m.NoPortBits,
 		m.OneToOneIn,
 		m.OneToOneOut,
 		m.Outsides,
@@ -1538,6 +1555,7 @@ type bpfPrograms struct {
 	AdoptSession     *ebpf.Program `ebpf:"adopt_session"`
 	BridgeEgress     *ebpf.Program `ebpf:"bridge_egress"`
 	BridgeIngress    *ebpf.Program `ebpf:"bridge_ingress"`
+	ChangeIndex      *ebpf.Program `ebpf:"change_index"`
 	EndSession       *ebpf.Program `ebpf:"end_session"`
 	ForgetPlace      *ebpf.Program `ebpf:"forget_place"`
 	InsideIngress    *ebpf.Program `ebpf:"inside_ingress"`
@@ -1558,6 +1576,7 @@ func (p *bpfPrograms) Close() error {
 		p.AdoptSession,
 		p.BridgeEgress,
 		p.BridgeIngress,
+		p.ChangeIndex,
 		p.EndSession,
 		p.ForgetPlace,
 		p.InsideIngress,

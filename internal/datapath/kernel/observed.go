@@ -13,6 +13,14 @@ type (
 	CaptureRecord   = observedCaptureRecord
 	CaptureSettings = observedCaptureSettings
 	Arrival         = observedArrival
+	Fate            = observedFate
+)
+
+// What becomes of a packet.
+const (
+	FateDropped = observedFateFATE_DROPPED
+	FateSent    = observedFateFATE_SENT
+	FateLeft    = observedFateFATE_LEFT
 )
 
 // PacketPrograms are those that packets meet.

@@ -121,10 +121,21 @@ type observedCaptureSettings struct {
 	Address  uint32
 	Mask     uint32
 	Length   uint32
+	Network  uint32
 	Port     uint16
 	Protocol uint8
-	Pad      uint8
+	Fates    uint8
+	Reason   uint8
+	Pad      [3]uint8
 }
+
+type observedFate uint32
+
+const (
+	observedFateFATE_DROPPED observedFate = 1
+	observedFateFATE_SENT    observedFate = 2
+	observedFateFATE_LEFT    observedFate = 4
+)
 
 // Names of all BPF objects in the ELF.
 //
@@ -160,6 +171,7 @@ const (
 	observedMapHolders            = "holders"
 	observedMapHostAddresses      = "host_addresses"
 	observedMapHostPorts          = "host_ports"
+	observedMapIndexCounts        = "index_counts"
 	observedMapInsidePrefixes     = "inside_prefixes"
 	observedMapInsideRanges       = "inside_ranges"
 	observedMapInsides            = "insides"
@@ -172,7 +184,6 @@ const (
 	observedMapNats               = "nats"
 	observedMapNetworks           = "networks"
 	observedMapNextHops6          = "next_hops6"
-	observedMapNoPortBits         = "no_port_bits"
 	observedMapOneToOneIn         = "one_to_one_in"
 	observedMapOneToOneOut        = "one_to_one_out"
 	observedMapOutsides           = "outsides"
@@ -202,6 +213,7 @@ const (
 	observedProgAdoptSession      = "adopt_session"
 	observedProgBridgeEgress      = "bridge_egress"
 	observedProgBridgeIngress     = "bridge_ingress"
+	observedProgChangeIndex       = "change_index"
 	observedProgEndSession        = "end_session"
 	observedProgForgetPlace       = "forget_place"
 	observedProgInsideIngress     = "inside_ingress"
@@ -264,6 +276,7 @@ type observedProgramSpecs struct {
 	AdoptSession     *ebpf.ProgramSpec `ebpf:"adopt_session"`
 	BridgeEgress     *ebpf.ProgramSpec `ebpf:"bridge_egress"`
 	BridgeIngress    *ebpf.ProgramSpec `ebpf:"bridge_ingress"`
+	ChangeIndex      *ebpf.ProgramSpec `ebpf:"change_index"`
 	EndSession       *ebpf.ProgramSpec `ebpf:"end_session"`
 	ForgetPlace      *ebpf.ProgramSpec `ebpf:"forget_place"`
 	InsideIngress    *ebpf.ProgramSpec `ebpf:"inside_ingress"`
@@ -313,6 +326,7 @@ type observedMapSpecs struct {
 	Holders            *ebpf.MapSpec `ebpf:"holders"`
 	HostAddresses      *ebpf.MapSpec `ebpf:"host_addresses"`
 	HostPorts          *ebpf.MapSpec `ebpf:"host_ports"`
+	IndexCounts        *ebpf.MapSpec `ebpf:"index_counts"`
 	InsidePrefixes     *ebpf.MapSpec `ebpf:"inside_prefixes"`
 	InsideRanges       *ebpf.MapSpec `ebpf:"inside_ranges"`
 	Insides            *ebpf.MapSpec `ebpf:"insides"`
@@ -325,7 +339,6 @@ type observedMapSpecs struct {
 	Nats               *ebpf.MapSpec `ebpf:"nats"`
 	Networks           *ebpf.MapSpec `ebpf:"networks"`
 	NextHops6          *ebpf.MapSpec `ebpf:"next_hops6"`
-	NoPortBits         *ebpf.MapSpec `ebpf:"no_port_bits"`
 	OneToOneIn         *ebpf.MapSpec `ebpf:"one_to_one_in"`
 	OneToOneOut        *ebpf.MapSpec `ebpf:"one_to_one_out"`
 	Outsides           *ebpf.MapSpec `ebpf:"outsides"`
@@ -412,6 +425,7 @@ type observedMaps struct {
 	Holders            *ebpf.Map `ebpf:"holders"`
 	HostAddresses      *ebpf.Map `ebpf:"host_addresses"`
 	HostPorts          *ebpf.Map `ebpf:"host_ports"`
+	IndexCounts        *ebpf.Map `ebpf:"index_counts"`
 	InsidePrefixes     *ebpf.Map `ebpf:"inside_prefixes"`
 	InsideRanges       *ebpf.Map `ebpf:"inside_ranges"`
 	Insides            *ebpf.Map `ebpf:"insides"`
@@ -424,7 +438,6 @@ type observedMaps struct {
 	Nats               *ebpf.Map `ebpf:"nats"`
 	Networks           *ebpf.Map `ebpf:"networks"`
 	NextHops6          *ebpf.Map `ebpf:"next_hops6"`
-	NoPortBits         *ebpf.Map `ebpf:"no_port_bits"`
 	OneToOneIn         *ebpf.Map `ebpf:"one_to_one_in"`
 	OneToOneOut        *ebpf.Map `ebpf:"one_to_one_out"`
 	Outsides           *ebpf.Map `ebpf:"outsides"`
@@ -485,6 +498,7 @@ func (m *observedMaps) Close() error {
 		m.Holders,
 		m.HostAddresses,
 		m.HostPorts,
+		m.IndexCounts,
 		m.InsidePrefixes,
 		m.InsideRanges,
 		m.Insides,
@@ -497,7 +511,6 @@ func (m *observedMaps) Close() error {
 		m.Nats,
 		m.Networks,
 		m.NextHops6,
-		m.NoPortBits,
 		m.OneToOneIn,
 		m.OneToOneOut,
 		m.Outsides,
@@ -542,6 +555,7 @@ type observedPrograms struct {
 	AdoptSession     *ebpf.Program `ebpf:"adopt_session"`
 	BridgeEgress     *ebpf.Program `ebpf:"bridge_egress"`
 	BridgeIngress    *ebpf.Program `ebpf:"bridge_ingress"`
+	ChangeIndex      *ebpf.Program `ebpf:"change_index"`
 	EndSession       *ebpf.Program `ebpf:"end_session"`
 	ForgetPlace      *ebpf.Program `ebpf:"forget_place"`
 	InsideIngress    *ebpf.Program `ebpf:"inside_ingress"`
@@ -562,6 +576,7 @@ func (p *observedPrograms) Close() error {
 		p.AdoptSession,
 		p.BridgeEgress,
 		p.BridgeIngress,
+		p.ChangeIndex,
 		p.EndSession,
 		p.ForgetPlace,
 		p.InsideIngress,

@@ -35,6 +35,7 @@ type (
 	Fragment         = bpfFragment
 	FragmentKey      = bpfFragmentKey
 
+	IndexRequest   = bpfIndexRequest
 	HostAddress    = bpfHostAddress
 	IpsecPolicy    = bpfIpsecPolicy
 	RouteMtuKey    = bpfRouteMtuKey

@@ -9,7 +9,9 @@ import (
 	"testing"
 
 	"github.com/cilium/ebpf"
+	"github.com/cilium/ebpf/asm"
 	"github.com/google/go-cmp/cmp"
+	"golang.org/x/sys/unix"
 
 	"github.com/hostnat/hostnat/internal/datapath"
 	"github.com/hostnat/hostnat/internal/datapath/dptest"
@@ -73,6 +75,9 @@ func TestChangeThatCannotBeWritten(t *testing.T) {
 // through.
 func refuseWrites(t *testing.T, r *dptest.Rig, name string) (restore func()) {
 	t.Helper()
+	if name == "binding_index" {
+		return refuseIndex(t, r)
+	}
 	read, err := ebpf.LoadPinnedMap(filepath.Join(upgrade.MapDir(r.Dir), name), &ebpf.LoadPinOptions{ReadOnly: true})
 	wire.Must(t, err)
 	field := tableField(t, r, name)
@@ -81,6 +86,23 @@ func refuseWrites(t *testing.T, r *dptest.Rig, name string) (restore func()) {
 	return func() {
 		*field = had
 		wire.Must(t, read.Close())
+	}
+}
+
+// refuseIndex has the program that changes the index say that the table cannot be written.
+func refuseIndex(t *testing.T, r *dptest.Rig) (restore func()) {
+	t.Helper()
+	no, err := ebpf.NewProgram(&ebpf.ProgramSpec{
+		Type: ebpf.SchedCLS, License: "GPL",
+		Instructions: asm.Instructions{asm.Mov.Imm(asm.R0, int32(unix.EPERM)), asm.Return()},
+	})
+	wire.Must(t, err)
+	objects := r.Datapath.Objects()
+	had := objects.ChangeIndex
+	objects.ChangeIndex = no
+	return func() {
+		objects.ChangeIndex = had
+		wire.Must(t, no.Close())
 	}
 }
 

@@ -53,7 +53,7 @@ func otherTables(table, hostnat string) error {
 
 // Open loads the programs with tables of their own that have room for the recorded rows; no
 // recorded table has more room than a new one, and one that says so is not believed.
-func Open(rows []recording.Rows) (r *Rerun, err error) {
+func Open(rows []recording.Rows) (_ *Rerun, err error) {
 	spec, err := kernel.LoadObservedSpec()
 	if err != nil {
 		return nil, fmt.Errorf("reading the embedded data path: %w", err)
@@ -64,7 +64,7 @@ func Open(rows []recording.Rows) (r *Rerun, err error) {
 		}
 	}
 	spec.Maps["captures"].MaxEntries = 1 << 18 // it is read after each packet
-	r = &Rerun{}
+	r := &Rerun{}
 	defer func() {
 		if err != nil {
 			r.Close()
@@ -92,15 +92,17 @@ func (r *Rerun) Reset(rows []recording.Rows, hostnat string, at time.Duration) e
 	if err := r.clock.Set(at); err != nil {
 		return err
 	}
-	tables := r.objects.Tables()
-	for name, m := range tables {
+	if err := forgetIndex(&r.objects); err != nil {
+		return fmt.Errorf("emptying the table binding_index: %w", err)
+	}
+	for name, m := range r.objects.Tables() {
 		if s := r.spec.Maps[name]; s != nil && isRecorded(name, s.Type) && s.Type != ebpf.Array {
 			if err := empty(m); err != nil {
 				return fmt.Errorf("emptying the table %s: %w", name, err)
 			}
 		}
 	}
-	if err := fill(r.spec, tables, rows, hostnat); err != nil {
+	if err := fill(r.spec, &r.objects, rows, hostnat); err != nil {
 		return err
 	}
 	err := kernel.Each(r.objects.Pools, func(_ *kernel.PoolKey, p *kernel.Pool) error {

@@ -20,7 +20,7 @@ import (
 // counted and recorded, a packet's context, and the clock that ends sessions, in whose
 // place Rerun looks which are due.
 var leftOut = []string{
-	"flows", "route_works", "drop_records", "end_records", "timers", "slots", "wheels", "no_port_bits",
+	"flows", "route_works", "drop_records", "end_records", "timers", "slots", "wheels", "index_counts",
 	"tokens", "last_token", "passages", "claims",
 }
 
@@ -99,7 +99,8 @@ func rowsAtOnce(m *ebpf.Map) int {
 
 // fill puts the recorded rows in. A table of another layout is refused: what a row means
 // is not known then.
-func fill(spec *ebpf.CollectionSpec, tables map[string]*ebpf.Map, all []recording.Rows, hostnat string) error {
+func fill(spec *ebpf.CollectionSpec, o *kernel.Objects, all []recording.Rows, hostnat string) error {
+	tables := o.Tables()
 	for _, part := range all {
 		s, m := spec.Maps[part.Table], tables[part.Table]
 		if s == nil || m == nil || !isRecorded(part.Table, s.Type) {
@@ -119,7 +120,7 @@ func fill(spec *ebpf.CollectionSpec, tables map[string]*ebpf.Map, all []recordin
 			if part.Table == "insides" {
 				clearStamp(row[1])
 			}
-			if err := m.Put(row[0], row[1]); errors.Is(err, unix.E2BIG) {
+			if err := put(o, part.Table, m, row); errors.Is(err, unix.E2BIG) {
 				return model.Errorf(model.Invalid, "the recording is damaged: the table %s has more rows than room", part.Table).
 					WithHint("copy the file again, or record again")
 			} else if err != nil {
@@ -128,6 +129,35 @@ func fill(spec *ebpf.CollectionSpec, tables map[string]*ebpf.Map, all []recordin
 		}
 	}
 	return nil
+}
+
+// put puts a row into a table; of the index by the program that counts its elements.
+func put(o *kernel.Objects, name string, m *ebpf.Map, row [2][]byte) error {
+	if name != "binding_index" {
+		return m.Put(row[0], row[1])
+	}
+	return kernel.PutWay(o, valueOf[kernel.BindingIndexKey](row[0]), valueOf[kernel.WayOut](row[1]))
+}
+
+// valueOf is what the bytes of a row say.
+func valueOf[T any](row []byte) (v T) {
+	copy(unsafe.Slice((*byte)(unsafe.Pointer(&v)), unsafe.Sizeof(v)), row)
+	return v
+}
+
+// forgetIndex empties the index, as put fills it.
+func forgetIndex(o *kernel.Objects) error {
+	var all []kernel.BindingIndexKey
+	err := kernel.Each(o.BindingIndex, func(key *kernel.BindingIndexKey, _ *kernel.WayOut) error {
+		all = append(all, *key)
+		return nil
+	})
+	for _, key := range all {
+		if err == nil {
+			err = kernel.RemoveWay(o, key)
+		}
+	}
+	return err
 }
 
 func empty(m *ebpf.Map) error {

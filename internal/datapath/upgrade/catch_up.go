@@ -138,8 +138,8 @@ func joinBinding(o *kernel.Objects, l *living, key kernel.BindingKey) (bool, err
 	if b.Flags&kernel.BindingConfigured != 0 {
 		return true, nil
 	}
-	index, way := kernel.IndexOf(key, b), kernel.WayOut{Address: key.Address, Port: key.Port}
-	if err := taken(kernel.Update(o.BindingIndex, &index, &way, ebpf.UpdateNoExist)); err != nil {
+	way := kernel.WayOut{Address: key.Address, Port: key.Port}
+	if err := taken(kernel.AddWay(o, kernel.IndexOf(key, b), way)); err != nil {
 		return true, err
 	}
 	if b.Flags&kernel.BindingCounted == 0 {

@@ -47,11 +47,20 @@ func (l *living) write(o *kernel.Objects) error {
 	queues, spares := l.spareTables()
 	return errors.Join(
 		putAll("sessions", o.Sessions, l.sessions), putAll("bindings", o.Bindings, l.bindings),
-		putAll("binding index", o.BindingIndex, l.index), putAll("filter_entries", o.FilterEntries, l.contacts),
+		l.writeIndex(o), putAll("filter_entries", o.FilterEntries, l.contacts),
 		putAll("usages", o.Usages, l.usages), putAll("dependent_ports", o.DependentPorts, l.dependentPorts),
 		putAll("dependent counts", o.DependentCount, l.dependentCount), putAll("port bits", o.PortBits, l.bits),
 		putAll("spare queues", o.SpareQueues, queues), putAll("spare ports", o.SparePorts, spares),
 	)
+}
+
+func (l *living) writeIndex(o *kernel.Objects) error {
+	for index, way := range l.index {
+		if err := kernel.AddWay(o, index, way); err != nil {
+			return fmt.Errorf("carrying the binding index over: %w", err)
+		}
+	}
+	return nil
 }
 
 // putAll adds many elements with few system calls.

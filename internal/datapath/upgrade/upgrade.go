@@ -39,12 +39,12 @@ func OldDir(dir string) string { return filepath.Join(dir, "maps-old") }
 // session says when its timer expires.
 var (
 	LivingTables = []string{
-		"sessions", "bindings", "binding_index", "filter_entries", "dependent_ports", "dependent_count", "usages", "spare_queues", "spare_ports",
+		"sessions", "bindings", "binding_index", "index_counts", "filter_entries", "dependent_ports", "dependent_count", "usages", "spare_queues", "spare_ports",
 		"port_bits",
 	}
 	ClockTables = []string{"timers", "slots", "wheels"}
 	// What nobody misses: memory for a moment, and what lies in a ring.
-	emptyTables = []string{"events", "drop_events", "flows", "no_port_bits"}
+	emptyTables = []string{"events", "drop_events", "flows"}
 )
 
 // Plan says what becomes of the tables.
