@@ -10,7 +10,8 @@
 #pragma once
 #include "maps.h"
 
-enum { INDEX_COUNTS = 1 << 12 }; /* few enough to stay in the caches: to read from a page for the first time costs more than the look-ups */
+/* Few enough to stay in the caches: to read from a page for the first time costs more than the look-ups. */
+enum { INDEX_COUNTS = 1 << 12 };
 
 struct {
 	MAP_UINT(type, BPF_MAP_TYPE_ARRAY);
@@ -21,7 +22,8 @@ struct {
 
 INLINE __u32 *index_count(__u32 compartment, addr_t internal_address, __be16 internal_port, __u8 protocol)
 {
-	__u32 which = mix(mix(hash_address(internal_address) ^ compartment) ^ ((__u32)internal_port << 8 | protocol)) % INDEX_COUNTS;
+	__u32 which =
+		mix(mix(hash_address(internal_address) ^ compartment) ^ ((__u32)internal_port << 8 | protocol)) % INDEX_COUNTS;
 
 	return bpf_map_lookup_elem(&index_counts, &which);
 }
