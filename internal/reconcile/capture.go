@@ -65,13 +65,22 @@ func (k *Kernel) openCapture(wish model.CaptureWish) (func(context.Context), err
 
 // numbered is a wish with the number that its network has now, if it has one.
 func (k *Kernel) numbered(wish model.CaptureWish) datapath.CaptureWish {
-	w := datapath.CaptureWish{CaptureWish: wish}
-	for id, name := range k.lastNames().networks {
-		if name == wish.Network && name != "" {
-			w.Network = id
+	return datapath.CaptureWish{CaptureWish: wish, Network: k.lastNames().networkNumber(wish.Network)}
+}
+
+// networkNumber is the number of the network of that name; 0: it has none, or several since
+// each of its endpoints has a link of its own.
+func (n names) networkNumber(name string) (number uint32) {
+	for id, other := range n.networks {
+		if other != name || name == "" {
+			continue
 		}
+		if number != 0 {
+			return 0
+		}
+		number = id
 	}
-	return w
+	return number
 }
 
 // captureSender returns what sends captured packets to all readers, with names. It is

@@ -51,3 +51,14 @@ func TestWishOfAll(t *testing.T) {
 		}
 	}
 }
+
+// TestNetworkNumber: only a network that has one number can be looked for by it.
+func TestNetworkNumber(t *testing.T) {
+	t.Parallel()
+	n := names{networks: map[uint32]string{1: "web", 2: "each", 3: "each", 4: ""}}
+	for name, want := range map[string]uint32{"web": 1, "each": 0, "": 0, "none": 0} {
+		if got := n.networkNumber(name); got != want {
+			t.Errorf("%q has number %d, want %d", name, got, want)
+		}
+	}
+}
