@@ -192,7 +192,7 @@ func TestTsharkReadsCaptures(t *testing.T) {
 	startNginx(t, h.Remote, "outside")
 	file := filepath.Join(t.TempDir(), "c1.pcapng")
 	capturing := start(t, h.Host, "capture", hostnat, "--socket", filepath.Join(h.run, "hostnat.sock"), "capture", "--count", "6", "-w", file, "tcp", "port", "80", "and", "endpoint", "c1")
-	waitFor(t, 20*time.Second, "the capture to begin", func() bool { return strings.Contains(capturing.printed(t), "capturing") })
+	waitFor(t, time.Minute, "the capture to begin", func() bool { return strings.Contains(capturing.printed(t), "capturing") })
 	curl := need(t, "curl")
 	fetch := func() {
 		if out, err := h.Endpoints[0].Command(t.Context(), curl, "-sS", "--max-time", "10", "http://"+lab.RemoteAddress+"/").CombinedOutput(); err != nil {
@@ -200,7 +200,7 @@ func TestTsharkReadsCaptures(t *testing.T) {
 		}
 	}
 	fetch()
-	waitFor(t, 20*time.Second, "six packets", capturing.hasEnded)
+	waitFor(t, time.Minute, "six packets", capturing.hasEnded)
 	if said := capturing.printed(t); !strings.Contains(said, "6 packets, 0 lost") {
 		t.Errorf("capture said %q", said)
 	}

@@ -79,7 +79,7 @@ END`)
 	}
 	_, _ = p.command("sh", "-c", podmanCommand+"rm -f c3").CombinedOutput()
 	p.run("restart -t 0 c1")
-	waitFor(t, 20*time.Second, "the page after a restart", func() bool { return tryCurl(top.Remote, publishedURL+"/page") == "container" })
+	waitFor(t, time.Minute, "the page after a restart", func() bool { return tryCurl(top.Remote, publishedURL+"/page") == "container" })
 
 	// The daemon dies; what runs goes on, and what ends meanwhile is collected later.
 	p.sh("kill -9 $(cat /tmp/hostnat.pid)")

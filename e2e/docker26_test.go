@@ -40,10 +40,10 @@ func TestDocker26(t *testing.T) {
 	if got := m.names("external", "mapping list"); got != "0.0.0.0:8080 0.0.0.0:9000-9002" {
 		t.Errorf("mappings %q", got)
 	}
-	waitFor(t, 20*time.Second, "the container's name", func() bool { return strings.Contains(m.sh("hostnat endpoint list -o wide"), "c1") })
+	waitFor(t, time.Minute, "the container's name", func() bool { return strings.Contains(m.sh("hostnat endpoint list -o wide"), "c1") })
 
 	m.sh("docker restart -t 0 c1; systemctl restart docker; docker start c1 c2")
-	waitFor(t, 20*time.Second, "the page after restarts", func() bool { return tryCurl(top.Remote, publishedURL+"/") == "container\n" })
+	waitFor(t, time.Minute, "the page after restarts", func() bool { return tryCurl(top.Remote, publishedURL+"/") == "container\n" })
 	m.sh("kill -9 $(cat /tmp/hostnat.pid)")
 	if got := curl(t, top.Remote, publishedURL+"/"); got != "container\n" {
 		t.Errorf("without hostnat's daemon the page is %q", got)

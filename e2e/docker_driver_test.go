@@ -257,7 +257,7 @@ func TestDockerStartsBeforeHostnat(t *testing.T) {
 	h.flags = nil
 	argv := []string{activate, "--listen=" + socket, "--fdname=docker", "--setenv=" + h.busVariable(), "--setenv=" + h.env[0]}
 	h.daemon = launch(t, h.Host, "hostnat-daemon", append(argv, h.daemonCommand()...)...)
-	waitFor(t, 20*time.Second, "the socket", func() bool { _, err := os.Stat(socket); return err == nil })
+	waitFor(t, time.Minute, "the socket", func() bool { _, err := os.Stat(socket); return err == nil })
 	if err := h.command("status").Run(); err == nil {
 		t.Error("hostnat's daemon runs before anybody has called it")
 	}

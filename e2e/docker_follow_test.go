@@ -90,7 +90,7 @@ func (h *host) waitForNames(owner string, called func(api.Endpoint) string, endp
 			h.t.Logf("endpoints %v, mappings %v; want %v, %v\n%s", e, x, endpoints, external, h.hostnat("status"))
 		}
 	}()
-	waitFor(h.t, 20*time.Second, "hostnat to have what Docker has", func() bool {
+	waitFor(h.t, time.Minute, "hostnat to have what Docker has", func() bool {
 		e, x = h.namesOf(owner, called)
 		ok = slices.Equal(e, endpoints) && slices.Equal(x, external)
 		return ok
@@ -116,7 +116,7 @@ func (h *host) waitForDocker(endpoints, external []string) {
 // waitForNetworks waits until these are all there are.
 func (h *host) waitForNetworks(names ...string) {
 	h.t.Helper()
-	waitFor(h.t, 20*time.Second, "other networks to be gone", func() bool {
+	waitFor(h.t, time.Minute, "other networks to be gone", func() bool {
 		return slices.Equal(strings.Fields(h.hostnat("network", "list", "-q", "--sort", "name")), names)
 	})
 }
@@ -155,7 +155,7 @@ func TestDockerIsFollowed(t *testing.T) {
 	// Ranges, UDP, an address, the host alone, a port of Docker's choice.
 	d.serve("c2", "--publish", "9000-9009:90-99/udp", "--publish", lab.HostAddress+":9100:80", "--publish", "127.0.0.1:9200:80", "--publish", "80")
 	var external []string
-	waitFor(t, 20*time.Second, "all mappings of c2", func() bool {
+	waitFor(t, time.Minute, "all mappings of c2", func() bool {
 		_, external = h.namesOf("docker", nameOf)
 		return len(external) == 5
 	})
@@ -186,7 +186,7 @@ func TestDockerIsFollowed(t *testing.T) {
 	d.docker("stop", "--time", "0", "c2")
 	h.waitForDocker([]string{"c1"}, []string{"tcp 0.0.0.0:8080"})
 	d.docker("restart", "--time", "0", "c1")
-	waitFor(t, 20*time.Second, "c1 to answer after its restart", func() bool { return tryCurl(h.Remote, publishedURL+"/page") == "container" })
+	waitFor(t, time.Minute, "c1 to answer after its restart", func() bool { return tryCurl(h.Remote, publishedURL+"/page") == "container" })
 
 	// A network of the user's.
 	h.hostnat("docker", "network", "create", "shop", "--docker-host", d.socket, "--settings", d.config)
@@ -226,7 +226,7 @@ func TestDockerIsFollowed(t *testing.T) {
 	}
 	d.docker("rm", "--force", "c5", "c6")
 	d.docker("network", "rm", "project_default", "closed")
-	waitFor(t, 20*time.Second, "the networks to be gone", func() bool {
+	waitFor(t, time.Minute, "the networks to be gone", func() bool {
 		return !strings.Contains(h.hostnat("network", "list"), "project_default") && !strings.Contains(h.hostnat("network", "list"), "closed")
 	})
 	h.waitForDocker([]string{"c1"}, []string{"tcp 0.0.0.0:8080"})
@@ -294,7 +294,7 @@ func TestDockerContainerByName(t *testing.T) {
 	h.publish("8080", "web1:80")
 	works := func(when string) {
 		t.Helper()
-		waitFor(t, 20*time.Second, "the container to answer "+when, func() bool { return tryCurl(h.Remote, publishedURL+"/page") == "container" })
+		waitFor(t, time.Minute, "the container to answer "+when, func() bool { return tryCurl(h.Remote, publishedURL+"/page") == "container" })
 		var now api.Endpoint
 		h.read(&now, "endpoint", "show", "web1")
 		if !slices.Equal(now.Addresses, e.Addresses) || now.MAC != e.MAC || now.State != api.EndpointUp {
@@ -309,7 +309,7 @@ func TestDockerContainerByName(t *testing.T) {
 	d.docker("restart", "--time", "0", "c1")
 	works("after a restart")
 	d.docker("rm", "--force", "c1")
-	waitFor(t, 20*time.Second, "the endpoint to be absent", func() bool {
+	waitFor(t, time.Minute, "the endpoint to be absent", func() bool {
 		var now api.Endpoint
 		h.read(&now, "endpoint", "show", "web1")
 		return now.State == api.EndpointAbsent

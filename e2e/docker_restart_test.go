@@ -89,7 +89,7 @@ func TestDockerAndHostnatRestart(t *testing.T) {
 
 // connect opens a connection from another machine to a published port, once it answers.
 func (h *host) connect(port int) (conn net.Conn) {
-	waitFor(h.t, 20*time.Second, fmt.Sprint("an answer at port ", port), func() bool {
+	waitFor(h.t, time.Minute, fmt.Sprint("an answer at port ", port), func() bool {
 		var err error
 		conn, err = h.Remote.Dial(h.t.Context(), "tcp", fmt.Sprint(lab.HostAddress, ":", port))
 		if err == nil && echoed(conn) == nil {

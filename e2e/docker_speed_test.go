@@ -60,7 +60,7 @@ func firstPage(t *testing.T, n *lab.Namespace, url string) {
 		DisableKeepAlives: true,
 		DialContext:       func(ctx context.Context, network, addr string) (net.Conn, error) { return n.Dial(ctx, network, addr) },
 	}}
-	waitFor(t, 20*time.Second, "a page at "+url, func() bool {
+	waitFor(t, time.Minute, "a page at "+url, func() bool {
 		answer, err := client.Get(url)
 		if err != nil {
 			return false

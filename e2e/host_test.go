@@ -72,7 +72,7 @@ func (h *host) startDaemon() {
 		argv = append([]string{"unshare", "--mount", "sh", "-c", groupMount, h.group, h.t.TempDir()}, argv...)
 	}
 	h.daemon = launch(h.t, h.Host, "hostnat-daemon", argv...)
-	waitFor(h.t, 20*time.Second, "the daemon to answer", func() bool {
+	waitFor(h.t, time.Minute, "the daemon to answer", func() bool {
 		if h.daemon.hasEnded() {
 			h.t.Fatal("the daemon has ended")
 		}

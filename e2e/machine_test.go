@@ -191,7 +191,7 @@ func TestPackage(t *testing.T) {
 			t.Fatal(err)
 		}
 		m.sh(line)
-		waitFor(t, 20*time.Second, "a new daemon after "+what, func() bool {
+		waitFor(t, time.Minute, "a new daemon after "+what, func() bool {
 			now := daemon()
 			return now != old && now != "0" && m.command("hostnat", "status").Run() == nil
 		})

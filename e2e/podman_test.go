@@ -222,7 +222,7 @@ func TestPodman(t *testing.T) {
 	}
 	p.run("rm -f c4")
 	p.run("restart -t 0 c1")
-	waitFor(t, 20*time.Second, "the page after a restart", func() bool { return tryCurl(top.Remote, publishedURL+"/page") == "container" })
+	waitFor(t, time.Minute, "the page after a restart", func() bool { return tryCurl(top.Remote, publishedURL+"/page") == "container" })
 
 	// The daemon dies; what runs goes on, and what ends meanwhile is collected later.
 	p.sh("kill -9 $(cat /tmp/hostnat.pid)")
