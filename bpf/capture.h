@@ -28,6 +28,12 @@ INLINE bool may_be_wanted(const struct capture_settings *wanted, const struct dr
 	return !wanted->port || has_port(wanted, before) || has_port(wanted, after);
 }
 
+/* The session that a packet belongs to, if there is one. */
+INLINE struct session *captured_session(const struct flow *flow)
+{
+	return flow->key.protocol ? bpf_map_lookup_elem(&sessions, &flow->key) : NULL;
+}
+
 INLINE __u32 fate_of(__s32 verdict, __u32 dropped)
 {
 	if (dropped)
@@ -35,7 +41,7 @@ INLINE __u32 fate_of(__s32 verdict, __u32 dropped)
 	return verdict == TCX_REDIRECT ? FATE_SENT : FATE_LEFT;
 }
 
-/* The same for what became of the packet, whatever its headers say. */
+/* Whether user space may want it for what became of it, and for the network that it is of. */
 INLINE bool may_its_fate_be_wanted(const struct capture_settings *wanted, const struct flow *flow, __s32 verdict, __u32 dropped)
 {
 	struct session *session;
@@ -46,13 +52,13 @@ INLINE bool may_its_fate_be_wanted(const struct capture_settings *wanted, const 
 		return false;
 	if (!wanted->network || wanted->network == flow->network)
 		return true;
-	session = flow->key.protocol ? bpf_map_lookup_elem(&sessions, &flow->key) : NULL;
+	session = captured_session(flow);
 	return session && session->network == wanted->network;
 }
 
 INLINE void capture_session(struct capture_record *record, const struct flow *flow)
 {
-	struct session *session = flow->key.protocol ? bpf_map_lookup_elem(&sessions, &flow->key) : NULL;
+	struct session *session = captured_session(flow);
 
 	record->key = flow->key;
 	record->far_key = flow->far_key;

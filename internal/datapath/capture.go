@@ -37,11 +37,11 @@ type Captured struct {
 	Came, Went           []byte // as much of these as was kept
 }
 
-// CaptureWish is what the data path leaves out of a capture by itself, with the network's
-// number for its name. 0: it does not matter.
+// CaptureWish is what the data path leaves out of a capture by itself. It goes by the
+// network's number instead of its name; 0: the network does not matter.
 type CaptureWish struct {
 	model.CaptureWish
-	Network uint32
+	NetworkNumber uint32
 }
 
 // fates are what the programs call what becomes of a packet.
@@ -138,7 +138,7 @@ func (c *Capture) Want(what func() CaptureWish) error {
 	w := what()
 	settings := kernel.CaptureSettings{
 		Until:  uint64(c.datapath.readClock().monotonic + watchAhead.Nanoseconds()),
-		Length: largestCapture, Protocol: uint8(w.Protocol), Port: kernel.PortOf(w.Port), Network: w.Network,
+		Length: largestCapture, Protocol: uint8(w.Protocol), Port: kernel.PortOf(w.Port), Network: w.NetworkNumber,
 	}
 	for verdict, fate := range fates {
 		if w.Verdicts != 0 && w.Verdicts.Has(verdict) {

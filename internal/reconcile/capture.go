@@ -65,7 +65,7 @@ func (k *Kernel) openCapture(wish model.CaptureWish) (func(context.Context), err
 
 // numbered is a wish with the number that its network has now, if it has one.
 func (k *Kernel) numbered(wish model.CaptureWish) datapath.CaptureWish {
-	return datapath.CaptureWish{CaptureWish: wish, Network: k.lastNames().networkNumber(wish.Network)}
+	return datapath.CaptureWish{CaptureWish: wish, NetworkNumber: k.lastNames().networkNumber(wish.Network)}
 }
 
 // networkNumber is the number of the network of that name; 0: it has none, or several since

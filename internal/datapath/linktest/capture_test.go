@@ -46,16 +46,16 @@ func TestCaptureOfWhatIsWished(t *testing.T) {
 			func(p *datapath.Captured) bool { return p.Reason.String() == martian }, 1,
 		},
 		{
-			datapath.CaptureWish{Network: wire.RigNetwork},
+			datapath.CaptureWish{NetworkNumber: wire.RigNetwork},
 			func(p *datapath.Captured) bool {
 				return p.Network == wire.RigNetwork || p.Session != nil && p.Session.Network == wire.RigNetwork
 			}, 2,
 		},
 		{
-			datapath.CaptureWish{Network: wire.RigNetwork, CaptureWish: model.CaptureWish{Reason: isolated}},
+			datapath.CaptureWish{NetworkNumber: wire.RigNetwork, CaptureWish: model.CaptureWish{Reason: isolated}},
 			func(p *datapath.Captured) bool { return p.Network == wire.RigNetwork && p.Reason.String() == isolated }, 1,
 		},
-		{datapath.CaptureWish{Network: wire.RigNetwork, CaptureWish: model.CaptureWish{Reason: martian}}, func(*datapath.Captured) bool { return false }, 0},
+		{datapath.CaptureWish{NetworkNumber: wire.RigNetwork, CaptureWish: model.CaptureWish{Reason: martian}}, func(*datapath.Captured) bool { return false }, 0},
 	} {
 		wire.Must(t, c.Want(func() datapath.CaptureWish { return tt.wish }))
 		for i, client := range clients { // both networks send outside

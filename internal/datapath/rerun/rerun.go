@@ -92,12 +92,9 @@ func (r *Rerun) Reset(rows []recording.Rows, hostnat string, at time.Duration) e
 	if err := r.clock.Set(at); err != nil {
 		return err
 	}
-	if err := forgetIndex(&r.objects); err != nil {
-		return fmt.Errorf("emptying the table binding_index: %w", err)
-	}
 	for name, m := range r.objects.Tables() {
 		if s := r.spec.Maps[name]; s != nil && isRecorded(name, s.Type) && s.Type != ebpf.Array {
-			if err := empty(m); err != nil {
+			if err := empty(&r.objects, name, m); err != nil {
 				return fmt.Errorf("emptying the table %s: %w", name, err)
 			}
 		}

@@ -145,22 +145,15 @@ func valueOf[T any](row []byte) (v T) {
 	return v
 }
 
-// forgetIndex empties the index, as put fills it.
-func forgetIndex(o *kernel.Objects) error {
-	var all []kernel.BindingIndexKey
-	err := kernel.Each(o.BindingIndex, func(key *kernel.BindingIndexKey, _ *kernel.WayOut) error {
-		all = append(all, *key)
-		return nil
-	})
-	for _, key := range all {
-		if err == nil {
-			err = kernel.RemoveWay(o, key)
-		}
+// remove takes a row away as put has put it in.
+func remove(o *kernel.Objects, name string, m *ebpf.Map, key []byte) error {
+	if name != "binding_index" {
+		return m.Delete(key)
 	}
-	return err
+	return kernel.RemoveWay(o, valueOf[kernel.BindingIndexKey](key))
 }
 
-func empty(m *ebpf.Map) error {
+func empty(o *kernel.Objects, name string, m *ebpf.Map) error {
 	var keys [][]byte
 	err := kernel.Rows(m, func(key, _ []byte) error {
 		keys = append(keys, slices.Clone(key))
@@ -168,7 +161,7 @@ func empty(m *ebpf.Map) error {
 	})
 	for _, key := range keys {
 		if err == nil {
-			err = m.Delete(key)
+			err = remove(o, name, m, key)
 		}
 	}
 	return err
